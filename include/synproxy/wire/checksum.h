@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//
+// Sums are taken over 16-bit words as they lie in memory: the ones' complement sum does not care
+// about byte order as long as all of it is in the same one. Nothing here swaps bytes but for fields
+// that start at an odd offset.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy {
+
+// Folds a sum of up to 2^64 - 1 into 16 bits.
+[[nodiscard]] constexpr std::uint16_t fold_sum(std::uint64_t sum) {
+  sum = (sum & 0xffffffffU) + (sum >> 32);
+  sum = (sum & 0xffffffffU) + (sum >> 32);
+  sum = (sum & 0xffffU) + (sum >> 16);
+  sum = (sum & 0xffffU) + (sum >> 16);
+  return static_cast<std::uint16_t>(sum);
+}
+
+// Adds `length` bytes to `sum`. An odd last byte counts as if a zero followed. The total must stay
+// below 2^32 words, which any frame does.
+[[nodiscard]] std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data,
+                                       std::size_t length);
+
+// The value that belongs into a checksum field whose packet sums to `sum` with that field as zero.
+[[nodiscard]] constexpr std::uint16_t finish_sum(std::uint64_t sum) {
+  return static_cast<std::uint16_t>(~fold_sum(sum));
+}
+
+// RFC 9293 section 3.1 and RFC 8200 section 8.1: addresses (4 + 4 or 16 + 16 bytes, adjacent in
+// both headers), protocol and the length of the TCP or ICMPv6 part in bytes.
+[[nodiscard]] inline std::uint64_t pseudo_header_sum(const std::uint8_t* addresses, bool ipv6,
+                                                     std::uint8_t protocol, std::uint32_t length) {
+  std::uint64_t sum = be32(length).raw();
+  sum += be16(protocol).raw();
+  for (std::size_t i = 0; i < (ipv6 ? 32U : 8U); i += 4)
+    sum += load_raw<std::uint32_t>(addresses + i);
+  return sum;
+}
+
+// Collects the changes made to a packet and applies them to a checksum field by RFC 1624 equation
+// 3: HC' = ~(~HC + ~m + m'). What was corrupt before stays visibly corrupt.
+class ChecksumUpdate {
+ public:
+  // Both in the same order; `odd` when the field starts at an odd offset of the checksummed data.
+  constexpr void replace16(std::uint16_t old_raw, std::uint16_t new_raw) {
+    sum_ += static_cast<std::uint16_t>(~old_raw);
+    sum_ += new_raw;
+  }
+  constexpr void replace32(std::uint32_t old_raw, std::uint32_t new_raw, bool odd = false) {
+    std::uint64_t change = static_cast<std::uint32_t>(~old_raw);
+    change += new_raw;
+    // RFC 1071 section 2(B): shifted by one byte, the sum is the same with its bytes swapped.
+    if (odd) change = __builtin_bswap16(fold_sum(change));
+    sum_ += change;
+  }
+  constexpr void add(const ChecksumUpdate& other) { sum_ += fold_sum(other.sum_); }
+  [[nodiscard]] constexpr std::uint16_t applied_to(std::uint16_t checksum_raw) const {
+    return static_cast<std::uint16_t>(~fold_sum(sum_ + static_cast<std::uint16_t>(~checksum_raw)));
+  }
+  void apply(std::uint8_t* checksum_field) const {
+    const std::uint16_t updated = applied_to(load_raw<std::uint16_t>(checksum_field));
+    std::memcpy(checksum_field, &updated, sizeof updated);
+  }
+
+ private:
+  std::uint64_t sum_ = 0;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/wire/icmp.h"
+
+#include "synproxy/wire/checksum.h"
+
+namespace synproxy {
+namespace {
+
+constexpr std::size_t kIcmpHeader = 8;
+constexpr std::size_t kQuotedTcpMinimum = 8;
+
+bool is_error(const Segment& icmp) {
+  const std::uint8_t type = icmp.l4()[0];
+  if (icmp.ipv6) return type >= 1 && type <= 4;               // RFC 4443 section 2.1
+  return type == 3 || type == 4 || type == 11 || type == 12;  // RFC 792
+}
+
+}  // namespace
+
+QuotedSegment parse_quoted(const Segment& icmp) {
+  QuotedSegment out;
+  if (icmp.l4_length < kIcmpHeader || !is_error(icmp)) return out;
+  const std::uint8_t* quoted = icmp.l4() + kIcmpHeader;
+  const std::size_t available = icmp.l4_length - kIcmpHeader;
+  std::size_t header = kIpv6Header;
+  std::uint8_t protocol = 0;
+  if (icmp.ipv6) {
+    if (available < kIpv6Header || quoted[0] >> 4 != 6) return out;
+    protocol = quoted[6];
+  } else {
+    if (available < kIpv4Header || quoted[0] >> 4 != 4) return out;
+    header = (quoted[0] & 0xfU) * 4U;
+    if (header < kIpv4Header || (load_be<std::uint16_t>(quoted + 6) & 0x1fffU) != 0) return out;
+    protocol = quoted[9];
+  }
+  if (protocol != kProtocolTcp || available < header + kQuotedTcpMinimum) return out;
+  const std::uint8_t* tcp = quoted + header;
+  const std::uint8_t type = icmp.l4()[0];
+  const std::uint8_t code = icmp.l4()[1];
+  out.valid = true;
+  out.port_unreachable = icmp.ipv6 ? type == 1 && code == 4 : type == 3 && code == 3;
+  out.ip_offset = static_cast<std::uint16_t>(icmp.l4_offset + kIcmpHeader);
+  out.tcp_offset = static_cast<std::uint16_t>(out.ip_offset + header);
+  out.tcp_bytes = static_cast<std::uint16_t>(available - header);
+  out.source_port = load_be<std::uint16_t>(tcp);
+  out.destination_port = load_be<std::uint16_t>(tcp + 2);
+  out.seq = SeqNum(load_be<std::uint32_t>(tcp + 4));
+  return out;
+}
+
+bool icmp_checksum_good(const Segment& icmp) {
+  const std::uint64_t pseudo =
+      icmp.ipv6 ? pseudo_header_sum(icmp.source(), true, kProtocolIcmpv6, icmp.l4_length) : 0;
+  return fold_sum(add_to_sum(pseudo, icmp.l4(), icmp.l4_length)) == 0xffff;
+}
+
+}  // namespace synproxy

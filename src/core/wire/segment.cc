@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/wire/segment.h"
+
+#include "synproxy/wire/checksum.h"
+
+namespace synproxy {
+namespace {
+
+constexpr std::uint8_t kHopByHop = 0;
+constexpr std::uint8_t kRouting = 43;
+constexpr std::uint8_t kFragmentHeader = 44;
+constexpr std::uint8_t kDestinationOptions = 60;
+// RFC 8200 section 4.1 lists six extension headers, one of them twice; more is an attack.
+constexpr int kMaxExtensionHeaders = 8;
+
+bool may_precede_tcp(std::uint8_t next) {
+  return next == kHopByHop || next == kRouting || next == kFragmentHeader ||
+         next == kDestinationOptions;
+}
+
+void parse_tcp(Segment& out) {
+  if (out.l4_length < kTcpHeader) {
+    out.result = ParseResult::kBadTcp;
+    return;
+  }
+  const std::uint8_t* tcp = out.l4();
+  const auto offset_and_flags = load_be<std::uint16_t>(tcp + 12);
+  const unsigned header_length = (offset_and_flags >> 12) * 4U;
+  if (header_length < kTcpHeader || header_length > out.l4_length) {
+    out.result = ParseResult::kBadTcp;
+    return;
+  }
+  out.source_port = load_be<std::uint16_t>(tcp);
+  out.destination_port = load_be<std::uint16_t>(tcp + 2);
+  out.seq = SeqNum(load_be<std::uint32_t>(tcp + 4));
+  out.ack = SeqNum(load_be<std::uint32_t>(tcp + 8));
+  out.flags = offset_and_flags & 0x1ffU;
+  out.window = load_be<std::uint16_t>(tcp + 14);
+  out.header_length = static_cast<std::uint8_t>(header_length);
+  out.payload_length = static_cast<std::uint16_t>(out.l4_length - header_length);
+  out.result = ParseResult::kTcp;
+}
+
+void parse_ipv4(Segment& out, std::size_t available) {
+  const std::uint8_t* ip = out.l3();
+  if (available < kIpv4Header) return;  // no addresses to judge it by: not ours
+  const unsigned header = (ip[0] & 0xfU) * 4U;
+  const std::size_t total = load_be<std::uint16_t>(ip + 2);
+  const std::uint8_t protocol = ip[9];
+  if (ip[0] >> 4 != 4 || header < kIpv4Header || total < header || total > available) {
+    out.result = ParseResult::kBadIp;
+    return;
+  }
+  if (protocol != kProtocolTcp && protocol != kProtocolIcmp) return;
+  // RFC 791: more fragments, or an offset.
+  if ((load_be<std::uint16_t>(ip + 6) & 0x3fffU) != 0) {
+    if (protocol == kProtocolTcp) out.result = ParseResult::kFragment;
+    return;
+  }
+  out.l4_offset = static_cast<std::uint16_t>(out.l3_offset + header);
+  out.l4_length = static_cast<std::uint16_t>(total - header);
+  if (protocol == kProtocolIcmp) {
+    out.result = ParseResult::kIcmp;
+  } else {
+    parse_tcp(out);
+  }
+}
+
+void parse_ipv6(Segment& out, std::size_t available) {
+  const std::uint8_t* ip = out.l3();
+  if (available < kIpv6Header) return;
+  const std::size_t total = kIpv6Header + load_be<std::uint16_t>(ip + 4);
+  if (ip[0] >> 4 != 6 || total > available) {
+    out.result = ParseResult::kBadIp;
+    return;
+  }
+  std::uint8_t next = ip[6];
+  std::size_t at = kIpv6Header;
+  for (int headers = 0; next == kHopByHop || next == kRouting || next == kDestinationOptions;
+       ++headers) {
+    // RFC 8200 section 4.4: with segments left, the destination here is not the final one.
+    const bool walkable = headers < kMaxExtensionHeaders && total - at >= 8 &&
+                          total - at >= 8U + ip[at + 1] * 8U &&
+                          !(next == kRouting && ip[at + 3] != 0);
+    if (!walkable) {
+      out.result = ParseResult::kBadIp;
+      return;
+    }
+    next = ip[at];
+    at += 8U + ip[at + 1] * 8U;
+  }
+  if (next == kFragmentHeader) {
+    if (total - at < 8) {
+      out.result = ParseResult::kBadIp;
+    } else if (ip[at] == kProtocolTcp || may_precede_tcp(ip[at])) {
+      // What the fragment header hides may be TCP behind more headers; all other protocols are not
+      // ours. RFC 8200 section 4.5: of all fragments the first one's next header counts.
+      out.result = ParseResult::kFragment;
+    }
+    return;
+  }
+  if (next != kProtocolTcp && next != kProtocolIcmpv6) return;
+  out.l4_offset = static_cast<std::uint16_t>(out.l3_offset + at);
+  out.l4_length = static_cast<std::uint16_t>(total - at);
+  if (next == kProtocolIcmpv6) {
+    out.result = ParseResult::kIcmp;
+  } else {
+    parse_tcp(out);
+  }
+}
+
+}  // namespace
+
+void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
+  out = Segment{};
+  out.frame = frame;
+  if (length < kEthernetHeader) return;
+  // Offsets are 16 bits wide: nothing longer comes from a wire.
+  if (length > 0xffff) length = 0xffff;
+  std::size_t at = kEthernetHeader;
+  auto ether_type = load_be<std::uint16_t>(frame + 12);
+  while (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) {
+    if (out.vlan.tags() == kMaxVlanTags || length - at < kVlanTag) return;
+    out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
+    ether_type = load_be<std::uint16_t>(frame + at + 2);
+    at += kVlanTag;
+  }
+  out.l3_offset = static_cast<std::uint16_t>(at);
+  if (ether_type == kEtherTypeIpv4) {
+    parse_ipv4(out, length - at);
+  } else if (ether_type == kEtherTypeIpv6) {
+    out.ipv6 = true;
+    parse_ipv6(out, length - at);
+  }
+}
+
+bool checksums_good(const Segment& s) {
+  if (!s.ipv6 && fold_sum(add_to_sum(
+                     0, s.l3(), static_cast<std::size_t>(s.l4_offset - s.l3_offset))) != 0xffff) {
+    return false;
+  }
+  const std::uint64_t pseudo = pseudo_header_sum(s.source(), s.ipv6, kProtocolTcp, s.l4_length);
+  return fold_sum(add_to_sum(pseudo, s.l4(), s.l4_length)) == 0xffff;
+}
+
+}  // namespace synproxy
