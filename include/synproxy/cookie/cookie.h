@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Making and checking cookies: pure arithmetic on a MAC that the caller computed, burst by burst.
+//
+// Theory of operation. Of every SYN and of every ACK without a flow the caller builds a MacInput
+// and hashes it under the key of the layout and of the epoch: h. Both are covered by being in the
+// key. The option bits x are hidden by the low bits of h, and the tag is the top bits of h +
+// multiplier * x: a change of a covered field changes h, a change of the options changes the sum.
+//
+//   SYN   keys.current()                               -> make_cookie -> ISN, TSval of the SYN-ACK
+//   ACK   keys.for_parity(cookie_parity(ack - 1))      -> check_cookie{ack - 1, TSecr} -> options
+#pragma once
+
+#include <cstdint>
+
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/cookie/layout.h"
+#include "synproxy/cookie/siphash.h"
+#include "synproxy/flow/key.h"
+
+namespace synproxy {
+
+namespace detail {
+// Two proxies that share a secret must hash the same words, whatever their byte order.
+template <typename T>
+[[nodiscard]] inline T load_le(const std::uint8_t* p) {
+  T v = 0;
+  for (unsigned i = 0; i < sizeof(T); ++i) {  // compilers make one load of it
+    v |= static_cast<T>(T{p[i]} << (8 * i));
+  }
+  return v;
+}
+}  // namespace detail
+
+// Addresses, ports and the client's ISN. The VLAN stack is left out: a client sends its ACK on the
+// path on which it sent its SYN, so the tags of a SYN prove nothing that the flow's key does not
+// keep apart anyway, and with them the message of IPv4 would cost a third round of hashing.
+[[nodiscard]] inline MacInput cookie_mac_input(const FlowKey& key, std::uint32_t client_isn) {
+  const std::uint64_t rest = std::uint64_t{key.client_port} | std::uint64_t{key.server_port} << 16 |
+                             std::uint64_t{client_isn} << 32;
+  const std::uint8_t* c = key.client.data();
+  const std::uint8_t* s = key.server.data();
+  MacInput in;
+  if (key.ipv6) {
+    in.words = {detail::load_le<std::uint64_t>(c), detail::load_le<std::uint64_t>(c + 8),
+                detail::load_le<std::uint64_t>(s), detail::load_le<std::uint64_t>(s + 8), rest};
+    in.count = 5;
+  } else {
+    in.words = {
+        detail::load_le<std::uint32_t>(c) | std::uint64_t{detail::load_le<std::uint32_t>(s)} << 32,
+        rest, 0, 0, 0};
+    in.count = 2;
+  }
+  return in;
+}
+
+// True where the plain layout has no class that small: the SYN is to be refused (syn_mss_small).
+[[nodiscard]] constexpr bool mss_too_small(const ClientOptions& options) {
+  return !options.timestamps && options.mss < kLowestMssClass;
+}
+
+// `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the layout's part of an
+// EpochKeys (timestamps or plain, as options.timestamps says) and `parity` the lowest bit of its
+// epoch. Requires !mss_too_small(options). ECN is lost in the plain layout: do not offer it there.
+[[nodiscard]] constexpr Cookie make_cookie(std::uint64_t mac, const LayoutKey& key, unsigned parity,
+                                           const ClientOptions& options) {
+  using namespace layout;
+  if (options.timestamps) {
+    const std::uint64_t x = pack_timestamps(options);
+    const std::uint64_t tag = (mac + key.multiplier * x) >> (64 - kTsTagBits);
+    const std::uint64_t masked = x ^ (mac & kTsOptionMask);
+    return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << 1 | (parity & 1U)),
+            .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
+  }
+  const std::uint64_t x = pack_plain(options);
+  const std::uint64_t tag = (mac + key.multiplier * x) >> (64 - kPlainTagBits);
+  const std::uint64_t masked = x ^ (mac & kPlainOptionMask);
+  return {.isn = static_cast<std::uint32_t>(tag << (1 + kPlainOptionBits) | masked << 1 |
+                                            (parity & 1U)),
+          .tsval = 0};
+}
+
+// Cookie as the ACK quotes it: isn = ack - 1, tsval = TSecr. `timestamps`: the ACK has the option;
+// `mac` and `key` are of that layout and of the epoch that cookie_parity(isn) names. True if the
+// tag fits, and then `out` holds what the SYN offered; `out` is untouched otherwise.
+[[nodiscard]] constexpr bool check_cookie(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
+                                          bool timestamps, ClientOptions& out) {
+  using namespace layout;
+  if (timestamps) {
+    const std::uint64_t x = (cookie.tsval ^ mac) & kTsOptionMask;
+    const std::uint64_t tag =
+        std::uint64_t{cookie.isn >> 1} << kTsTagInTsval | cookie.tsval >> kTsOptionBits;
+    if ((mac + key.multiplier * x) >> (64 - kTsTagBits) != tag) {
+      return false;
+    }
+    out = unpack_timestamps(x);
+    return true;
+  }
+  const std::uint64_t x = (std::uint64_t{cookie.isn >> 1} ^ mac) & kPlainOptionMask;
+  if ((mac + key.multiplier * x) >> (64 - kPlainTagBits) != cookie.isn >> (1 + kPlainOptionBits)) {
+    return false;
+  }
+  out = unpack_plain(x);
+  return true;
+}
+
+}  // namespace synproxy

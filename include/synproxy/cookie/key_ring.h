@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Epoch keys on their way from the thread that derives them to the workers that use them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace synproxy {
+
+// What one cookie layout needs in one epoch. Never zero as a whole.
+struct LayoutKey {
+  std::uint64_t k0 = 0;  // SipHash key
+  std::uint64_t k1 = 0;
+  std::uint64_t multiplier = 0;  // of the universal hash over the option bits; odd
+};
+
+struct EpochKeys {
+  std::uint64_t epoch = 0;  // Unix time divided by the length of an epoch
+  LayoutKey timestamps;     // client with timestamps
+  LayoutKey plain;          // client without
+};
+
+// A slot per epoch modulo 4: the previous, current and next one are always there, and the slot
+// being written is one that nobody reads any more.
+class KeyRing {
+ public:
+  void publish(const EpochKeys& keys);                                 // one writer
+  [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;  // false: not published
+  void clear();                                                        // wipes all slots, at exit
+
+ private:
+  struct Slot {
+    std::atomic<std::uint64_t> epoch{~0ULL};
+    std::array<std::atomic<std::uint64_t>, 6> words{};
+  };
+  std::array<Slot, 4> slots_;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one secret behind all cookies, and the keys of each epoch derived from it.
+//
+// For the control thread: it allocates, reads a file when told to, and may throw.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "synproxy/cookie/key_ring.h"
+
+namespace synproxy {
+
+class MasterSecret {
+ public:
+  static constexpr std::size_t kMinBytes = 16;
+  static constexpr std::size_t kMaxBytes = 1024;
+
+  // From the system's random generator. Throws std::runtime_error if it fails.
+  static MasterSecret random();
+
+  // The file's bytes as they are, less one newline at the end; every proxy given a copy of the file
+  // accepts the cookies of the others. Throws std::runtime_error with a sentence that says what is
+  // wrong and what to do, without the path (the caller adds flag and value): the file cannot be
+  // read, is not a regular file, may be read or written by others than its owner, belongs to
+  // somebody else than root or this process, has fewer than kMinBytes or more than kMaxBytes, or
+  // repeats one single byte.
+  static MasterSecret from_file(const std::string& path);
+
+  ~MasterSecret();  // wipes it
+  MasterSecret(MasterSecret&& other) noexcept;
+  MasterSecret& operator=(MasterSecret&& other) noexcept;
+  MasterSecret(const MasterSecret&) = delete;
+  MasterSecret& operator=(const MasterSecret&) = delete;
+
+  // HKDF-SHA256 (RFC 5869), a separate expansion for each layout and epoch: a key says nothing
+  // about any other. Throws std::runtime_error if OpenSSL fails.
+  [[nodiscard]] EpochKeys derive(std::uint64_t epoch) const;
+
+ private:
+  explicit MasterSecret(std::span<const std::uint8_t> secret);
+
+  std::array<std::uint8_t, 32> prk_{};  // HKDF-Extract of the secret; the secret itself is not kept
+};
+
+// Publishes what is missing of the epochs from the one before `epoch` to the second one after it:
+// enough that a control thread which sleeps through a whole epoch leaves no worker without keys. To
+// be called before the workers start and then at least once an epoch. One caller per ring.
+void publish_epochs(KeyRing& ring, const MasterSecret& secret, std::uint64_t epoch);
+
+// Wipes a local copy of keys.
+void cleanse(EpochKeys& keys);
+
+}  // namespace synproxy

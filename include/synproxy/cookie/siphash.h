@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// SipHash-2-4 (Aumasson and Bernstein, 2012) over whole 64-bit words: one message, or a burst of
+// them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace synproxy {
+
+// One message of a burst. A word is the little-endian load of eight message bytes.
+struct MacInput {
+  std::array<std::uint64_t, 5> words;
+  std::uint32_t count;  // words in use: 2 for IPv4, 5 for IPv6
+};
+
+// SipHash-2-4 of the 8 * count bytes, under the key whose little-endian halves are k0 and k1. The
+// result is the little-endian load of the eight bytes that the reference implementation writes.
+[[nodiscard]] std::uint64_t siphash24(std::uint64_t k0, std::uint64_t k1,
+                                      const std::uint64_t* words, std::size_t count);
+
+// out[i] = siphash24(k0s[i], k1s[i], in[i].words, in[i].count) for i < n. Lanes may differ in key
+// and in count (0 to 5). The fastest kernel that this CPU can run is chosen at the first call.
+void siphash24_burst(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                     std::uint64_t* out, std::size_t n);
+
+// The kernels that this CPU can run, slowest first: for tests and benches. The results are the
+// same.
+struct SipHashKernel {
+  const char* name;
+  void (*run)(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+              std::uint64_t* out, std::size_t n);
+};
+[[nodiscard]] std::span<const SipHashKernel> siphash24_kernels();
+
+}  // namespace synproxy

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/cookie/epoch.h"
+
+#include <openssl/crypto.h>
+
+namespace synproxy {
+
+WorkerKeys::~WorkerKeys() { OPENSSL_cleanse(copies_.data(), sizeof copies_); }
+
+void WorkerKeys::load(const KeyRing& ring, const EpochClock& clock) {
+  clock_ = clock;
+  complete_ = true;
+  for (const std::uint64_t epoch : {clock.epoch - 1, clock.epoch, clock.epoch + 1}) {
+    const std::size_t slot = epoch % copies_.size();
+    if (epoch == kNoEpoch || held_[slot] == epoch) {  // nothing is before epoch 0
+      continue;
+    }
+    // An old key stays where it is until the new one is there, but nothing points to it any more.
+    if (ring.read(epoch, copies_[slot])) {
+      held_[slot] = epoch;
+    } else {
+      complete_ = false;
+    }
+  }
+  for (unsigned parity = 0; parity < 2; ++parity) {
+    const std::uint64_t epoch = epoch_of(clock, parity);
+    const std::size_t slot = epoch % copies_.size();
+    const bool held = epoch != kNoEpoch && held_[slot] == epoch;
+    by_parity_[parity] = held ? static_cast<std::uint8_t>(slot) : kNone;
+  }
+}
+
+}  // namespace synproxy

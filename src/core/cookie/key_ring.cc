@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/cookie/key_ring.h"
+
+#include <stdexcept>
+
+namespace synproxy {
+
+namespace {
+
+constexpr std::uint64_t kEmpty = ~0ULL;  // no time of day divided by any epoch length is that large
+
+[[nodiscard]] bool usable(const LayoutKey& key) {
+  return (key.k0 | key.k1) != 0 && (key.multiplier & 1U) != 0;
+}
+
+}  // namespace
+
+// A word is stored with release and loaded with acquire: a reader that sees any word of a newer
+// epoch therefore sees the slot as empty or newer when it looks at `epoch` for the second time. A
+// slot whose epoch is the same before and after has given the words of that epoch, because an epoch
+// is only ever published with one set of keys. On x86 these are plain moves.
+void KeyRing::publish(const EpochKeys& keys) {
+  if (!usable(keys.timestamps) || !usable(keys.plain) || keys.epoch == kEmpty) {
+    throw std::invalid_argument("unusable epoch keys");
+  }
+  Slot& slot = slots_[keys.epoch % slots_.size()];
+  slot.epoch.store(kEmpty, std::memory_order_relaxed);
+  const std::array<std::uint64_t, 6> words{
+      keys.timestamps.k0, keys.timestamps.k1, keys.timestamps.multiplier,
+      keys.plain.k0,      keys.plain.k1,      keys.plain.multiplier};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    slot.words[i].store(words[i], std::memory_order_release);
+  }
+  slot.epoch.store(keys.epoch, std::memory_order_release);
+}
+
+bool KeyRing::read(std::uint64_t epoch, EpochKeys& out) const {
+  const Slot& slot = slots_[epoch % slots_.size()];
+  if (epoch == kEmpty || slot.epoch.load(std::memory_order_acquire) != epoch) {
+    return false;
+  }
+  std::array<std::uint64_t, 6> words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    words[i] = slot.words[i].load(std::memory_order_acquire);
+  }
+  if (slot.epoch.load(std::memory_order_relaxed) != epoch) {
+    return false;
+  }
+  out = {.epoch = epoch,
+         .timestamps = {.k0 = words[0], .k1 = words[1], .multiplier = words[2]},
+         .plain = {.k0 = words[3], .k1 = words[4], .multiplier = words[5]}};
+  return true;
+}
+
+void KeyRing::clear() {
+  for (Slot& slot : slots_) {
+    slot.epoch.store(kEmpty, std::memory_order_relaxed);
+    for (std::atomic<std::uint64_t>& word : slot.words) {
+      word.store(0, std::memory_order_release);
+    }
+  }
+}
+
+}  // namespace synproxy

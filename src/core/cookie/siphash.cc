@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/cookie/siphash.h"
+
+#include <array>
+
+#include "siphash_kernels.h"
+
+namespace synproxy {
+
+namespace {
+
+struct Kernels {
+  std::array<SipHashKernel, 3> list{};
+  std::size_t count = 0;
+};
+
+Kernels find_kernels() {
+  Kernels k;
+  k.list[k.count++] = {"scalar", &detail::siphash24_scalar};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0) {
+    k.list[k.count++] = {"avx2", &detail::siphash24_avx2};
+  }
+  if (__builtin_cpu_supports("avx512f") != 0) {
+    k.list[k.count++] = {"avx512", &detail::siphash24_avx512};
+  }
+#endif
+  return k;
+}
+
+const Kernels& kernels() {
+  static const Kernels found = find_kernels();
+  return found;
+}
+
+}  // namespace
+
+std::uint64_t siphash24(std::uint64_t k0, std::uint64_t k1, const std::uint64_t* words,
+                        std::size_t count) {
+  detail::SipState state(k0, k1);
+  for (std::size_t i = 0; i < count; ++i) {
+    state.compress(words[i]);
+  }
+  state.compress(detail::length_word(count));
+  return state.finish();
+}
+
+std::span<const SipHashKernel> siphash24_kernels() {
+  return std::span(kernels().list).first(kernels().count);
+}
+
+void siphash24_burst(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                     std::uint64_t* out, std::size_t n) {
+  const Kernels& k = kernels();
+  k.list[k.count - 1].run(k0s, k1s, in, out, n);
+}
+
+namespace detail {
+
+// Two messages of one length at a time: their rounds overlap in the pipeline. Three would spill.
+void siphash24_scalar(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                      std::uint64_t* out, std::size_t n) {
+  std::size_t i = 0;
+  while (i + 1 < n && in[i].count == in[i + 1].count) {
+    SipState a(k0s[i], k1s[i]);
+    SipState b(k0s[i + 1], k1s[i + 1]);
+    const std::size_t count = in[i].count;
+    for (std::size_t w = 0; w < count; ++w) {
+      a.compress(in[i].words[w]);
+      b.compress(in[i + 1].words[w]);
+    }
+    a.compress(length_word(count));
+    b.compress(length_word(count));
+    out[i] = a.finish();
+    out[i + 1] = b.finish();
+    i += 2;
+  }
+  for (; i < n; ++i) {
+    out[i] = siphash24(k0s[i], k1s[i], in[i].words.data(), in[i].count);
+  }
+}
+
+}  // namespace detail
+
+}  // namespace synproxy

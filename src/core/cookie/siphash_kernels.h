@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The burst kernels of SipHash-2-4 and what they share. The vector ones exist on x86-64 only and
+// may be called only where the CPU has the extension of their name.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "synproxy/cookie/siphash.h"
+
+namespace synproxy::detail {
+
+// The constants of the initial state: "somepseudorandomlygeneratedbytes" in the paper.
+inline constexpr std::uint64_t kSipInit0 = 0x736f6d6570736575ULL;
+inline constexpr std::uint64_t kSipInit1 = 0x646f72616e646f6dULL;
+inline constexpr std::uint64_t kSipInit2 = 0x6c7967656e657261ULL;
+inline constexpr std::uint64_t kSipInit3 = 0x7465646279746573ULL;
+inline constexpr std::uint64_t kSipFinish = 0xff;
+
+// The last block: no message bytes are left over, so only the length modulo 256 in the top byte.
+[[nodiscard]] constexpr std::uint64_t length_word(std::size_t count) {
+  return std::uint64_t{count} << 59;
+}
+
+struct SipState {
+  std::uint64_t v0, v1, v2, v3;
+
+  constexpr SipState(std::uint64_t k0, std::uint64_t k1)
+      : v0(k0 ^ kSipInit0), v1(k1 ^ kSipInit1), v2(k0 ^ kSipInit2), v3(k1 ^ kSipInit3) {}
+
+  constexpr void round() {
+    v0 += v1;
+    v2 += v3;
+    v1 = std::rotl(v1, 13) ^ v0;
+    v3 = std::rotl(v3, 16) ^ v2;
+    v0 = std::rotl(v0, 32);
+    v2 += v1;
+    v0 += v3;
+    v1 = std::rotl(v1, 17) ^ v2;
+    v3 = std::rotl(v3, 21) ^ v0;
+    v2 = std::rotl(v2, 32);
+  }
+  constexpr void compress(std::uint64_t word) {
+    v3 ^= word;
+    round();
+    round();
+    v0 ^= word;
+  }
+  [[nodiscard]] constexpr std::uint64_t finish() {
+    v2 ^= kSipFinish;
+    round();
+    round();
+    round();
+    round();
+    return v0 ^ v1 ^ v2 ^ v3;
+  }
+};
+
+void siphash24_scalar(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                      std::uint64_t* out, std::size_t n);
+
+#if defined(__x86_64__)
+void siphash24_avx2(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                    std::uint64_t* out, std::size_t n);
+void siphash24_avx512(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                      std::uint64_t* out, std::size_t n);
+#endif
+
+// What the vector kernels load sixteen bytes at a time: the words, then the count and its padding.
+static_assert(sizeof(MacInput) == 48 && offsetof(MacInput, count) == 40);
+inline constexpr std::size_t kGroup = 8;
+inline constexpr std::size_t kMinVectorTail = 3;  // fewer are faster one by one
+
+// Feeds a burst to a kernel that takes kGroup messages at a time; a rest is filled up with copies
+// of its first message.
+template <void (*kGroupKernel)(const std::uint64_t*, const std::uint64_t*, const MacInput*,
+                               std::uint64_t*)>
+inline void run_in_groups(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
+                          std::uint64_t* out, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) {
+    kGroupKernel(k0s + i, k1s + i, in + i, out + i);
+  }
+  const std::size_t rest = n - i;
+  if (rest < kMinVectorTail) {
+    siphash24_scalar(k0s + i, k1s + i, in + i, out + i, rest);
+    return;
+  }
+  std::array<std::uint64_t, kGroup> rest_k0s;
+  std::array<std::uint64_t, kGroup> rest_k1s;
+  std::array<std::uint64_t, kGroup> rest_out;
+  std::array<MacInput, kGroup> rest_in;
+  for (std::size_t lane = 0; lane < kGroup; ++lane) {
+    const std::size_t from = i + (lane < rest ? lane : 0);
+    rest_k0s[lane] = k0s[from];
+    rest_k1s[lane] = k1s[from];
+    rest_in[lane] = in[from];
+  }
+  kGroupKernel(rest_k0s.data(), rest_k1s.data(), rest_in.data(), rest_out.data());
+  std::copy_n(rest_out.begin(), rest, out + i);
+}
+
+}  // namespace synproxy::detail
