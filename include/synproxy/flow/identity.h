@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The first 16 bytes of a FlowRecord as two words: what a lookup compares and the hash eats.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "synproxy/flow/key.h"
+#include "synproxy/flow/record.h"
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy {
+
+static_assert(std::endian::native == std::endian::little, "the words below assume it");
+
+// FlowRecord::vlan_and_family. VlanStack::packed ends at bit 27.
+inline constexpr std::uint32_t kFamilyIpv6 = 1U << 31;
+
+struct FlowIdentity {
+  std::uint64_t addresses = 0;  // low half client, high half server; a digest of them for IPv6
+  std::uint64_t ports_and_vlan = 0;
+
+  friend constexpr bool operator==(const FlowIdentity&, const FlowIdentity&) = default;
+};
+static_assert(offsetof(FlowRecord, client_address) == 0);
+static_assert(offsetof(FlowRecord, server_address) == 4);
+static_assert(offsetof(FlowRecord, client_port) == 8);
+static_assert(offsetof(FlowRecord, server_port) == 10);
+static_assert(offsetof(FlowRecord, vlan_and_family) == 12);
+static_assert(sizeof(FlowIdentity) == 16);
+
+// Only a filter in front of the comparison of whole addresses, so it need not resist collisions:
+// who makes them still has to meet in one bucket with one tag, and those come from a keyed hash.
+[[nodiscard]] inline std::uint32_t address_digest(const AddressBytes& address) {
+  const std::uint64_t both =
+      load_raw<std::uint64_t>(address.data()) ^ load_raw<std::uint64_t>(address.data() + 8);
+  return static_cast<std::uint32_t>(both ^ both >> 32);
+}
+
+[[nodiscard]] inline FlowIdentity identity_of(const FlowKey& key) {
+  const std::uint32_t client =
+      key.ipv6 ? address_digest(key.client) : load_raw<std::uint32_t>(key.client.data());
+  const std::uint32_t server =
+      key.ipv6 ? address_digest(key.server) : load_raw<std::uint32_t>(key.server.data());
+  const std::uint32_t tail = key.vlan.packed | (key.ipv6 ? kFamilyIpv6 : 0U);
+  return {client | std::uint64_t{server} << 32,
+          key.client_port | std::uint64_t{key.server_port} << 16 | std::uint64_t{tail} << 32};
+}
+
+[[nodiscard]] inline FlowIdentity identity_of(const FlowRecord& record) {
+  std::array<std::uint64_t, 2> words;
+  std::memcpy(words.data(), &record, sizeof words);
+  return {words[0], words[1]};
+}
+
+}  // namespace synproxy

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The keyed hash that places a connection: its worker, its bucket and its tag.
+//
+// An attacker has as many real addresses and ports as he likes, so without the key he must not be
+// able to choose connections that meet in one bucket. The first round is NH (RFC 4418
+// section 5.2.2) with 64-bit words: whatever two keys he picks, they agree in all of its 128 bits
+// with a chance of 2^-64 over the choice of the IndexKey. The second round is the same construction
+// over those 128 bits, and the xor of its halves evens out the bits that a product leaves uneven.
+// Not a MAC: nothing of it is ever shown outside, and a cookie has its own hash.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "synproxy/flow/identity.h"
+#include "synproxy/flow/key.h"
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy {
+
+// Random, drawn once per process; the same for all workers, since they must agree on worker_of().
+using IndexKey = std::array<std::uint64_t, 4>;
+
+// How the 64 bits are shared out: bit 0 tells IPv6 (a prefetch can then tell the family by the hash
+// alone), bits 0-15 are the tag, 16-31 the worker, 32-63 the bucket.
+inline constexpr std::uint64_t kHashFamilyIpv6 = 1;
+
+namespace detail {
+__extension__ using Uint128 = unsigned __int128;
+[[nodiscard]] constexpr Uint128 wide_product(std::uint64_t a, std::uint64_t b) {
+  return static_cast<Uint128>(a) * b;
+}
+[[nodiscard]] constexpr std::uint64_t low_half(Uint128 v) { return static_cast<std::uint64_t>(v); }
+[[nodiscard]] constexpr std::uint64_t high_half(Uint128 v) {
+  return static_cast<std::uint64_t>(v >> 64);
+}
+}  // namespace detail
+
+[[nodiscard]] inline std::uint64_t index_hash(const IndexKey& secret, const FlowKey& key) {
+  const FlowIdentity identity = identity_of(key);
+  detail::Uint128 first;
+  if (!key.ipv6) [[likely]] {
+    first =
+        detail::wide_product(identity.addresses + secret[0], identity.ports_and_vlan + secret[1]);
+  } else {
+    const auto word = [](const AddressBytes& a, std::size_t at) {
+      return load_raw<std::uint64_t>(a.data() + at);
+    };
+    // NH bounds the chance of every difference, not only of none, so a fifth word may be added on
+    // top.
+    first = detail::wide_product(word(key.client, 0) + secret[0], word(key.client, 8) + secret[1]) +
+            detail::wide_product(word(key.server, 0) + secret[2], word(key.server, 8) + secret[3]) +
+            (static_cast<detail::Uint128>(identity.ports_and_vlan) << 64);
+  }
+  const detail::Uint128 second = detail::wide_product(detail::low_half(first) + secret[2],
+                                                      detail::high_half(first) + secret[3]);
+  const std::uint64_t hash = detail::low_half(second) ^ detail::high_half(second);
+  return (hash & ~kHashFamilyIpv6) | (key.ipv6 ? kHashFamilyIpv6 : 0U);
+}
+
+// 0 <= result < workers; workers from 1 to 65,535, even to workers / 65,536.
+[[nodiscard]] constexpr std::uint32_t worker_of(std::uint64_t hash, std::uint32_t workers) {
+  return static_cast<std::uint32_t>((hash >> 16 & 0xffffU) * workers >> 16);
+}
+
+}  // namespace synproxy

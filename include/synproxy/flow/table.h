@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All connections of one worker: records in a flat array and an index of one cache line per bucket.
+//
+// Theory of operation. A record is found by its number. The index leads from a key to the number:
+// the hash (index_hash.h) names a home bucket, and ten tags of 16 bits in that line are compared at
+// once. A tag that fits names a record, whose first 16 bytes decide (for IPv6 the whole addresses
+// in a parallel array as well). A key that is not there touches its home bucket and nothing else,
+// but for the one tag in several thousand that fits by chance.
+//
+// A key whose home is full goes to its other bucket, and its home counts it as displaced: only when
+// that count is not zero does a lookup read a second line. The other bucket is computed from the
+// bucket at hand and the tag alone, and the computation is its own inverse, so an entry can be
+// moved between its two places without its key or record being read. There are 16 buckets for 3
+// records of each 16, that is 10 slots for 5.3 entries when every record is in use: about one entry
+// in 200 is then displaced. If both buckets are full a short path of such moves makes room (at most
+// kMaxPathBuckets lines are searched); at this load it exists unless the hash is broken.
+//
+// Walk one connection through. The ACK with the valid cookie: prefetch_bucket() for the whole
+// burst, then find() gives kNoFlow, insert() takes a record (the one freed last, which is warm, or
+// the next that was never used), writes the identity and the tag. Its data: prefetch_bucket() for
+// the burst, prefetch_record() for the burst, find(). Its end: erase() empties the slot and puts
+// the record on top of the free list, which is threaded through the free records. Nothing is ever
+// rehashed, no operation depends on how many connections there are, and no array holds a pointer.
+//
+// Not thread-safe: one worker, one table.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "synproxy/flow/bucket.h"
+#include "synproxy/flow/identity.h"
+#include "synproxy/flow/index_hash.h"
+#include "synproxy/flow/key.h"
+#include "synproxy/flow/mapping.h"
+#include "synproxy/flow/record.h"
+
+namespace synproxy {
+
+class FlowTable {
+ public:
+  // Takes all its address space now and memory as records are used. Throws std::bad_alloc.
+  explicit FlowTable(std::uint32_t max_flows);
+
+  // `hash` is everywhere the key's index_hash().
+  void prefetch_bucket(std::uint64_t hash) const { __builtin_prefetch(buckets_ + home_of(hash)); }
+
+  // Once the bucket has arrived: fetches the records whose tag fits (nearly always one or none), or
+  // the other bucket where the key may stand there.
+  void prefetch_record(std::uint64_t hash) const;
+
+  // kNoFlow if the key is not there.
+  [[nodiscard]] FlowIndex find(const FlowKey& key, std::uint64_t hash) const;
+
+  // The key must not be there. The record comes back value-initialised but for its identity: its
+  // state is kFree until the caller sets it. kNoFlow when all records are in use, or when the index
+  // finds no room, which random hashes do not bring about.
+  [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash);
+
+  // `index` is a record in use and `hash` belongs to its key.
+  void erase(FlowIndex index, std::uint64_t hash);
+
+  // The identity in the record belongs to the table: read it, leave it.
+  [[nodiscard]] FlowRecord& operator[](FlowIndex index) { return records_[index]; }
+  [[nodiscard]] const FlowRecord& operator[](FlowIndex index) const { return records_[index]; }
+
+  [[nodiscard]] FlowKey key_of(FlowIndex index) const;
+
+  // Tells what was queued for a record from what the record holds now: a queue keeps (index,
+  // generation) and drops the entry if it no longer agrees. Made of the identity, the client's ISN
+  // and the cookie, so it costs no memory, changes when a flow is replaced in its own record too,
+  // and is valid once the caller has set those two. 0 for a free record, never otherwise. Two
+  // connections agree with a chance of 2^-32, so what is queued must be harmless when it meets the
+  // wrong one.
+  [[nodiscard]] std::uint32_t generation(FlowIndex index) const;
+
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+  [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+
+  // No record at or above it is in use. It falls again when the uppermost records are freed, a few
+  // with each erase(), so that a sweep of [0, high_water()) costs what is there and not what once
+  // was.
+  [[nodiscard]] FlowIndex high_water() const { return high_water_; }
+
+  // Connections that stand in their other bucket. Walks the whole index: for tests and benches.
+  [[nodiscard]] std::uint32_t displaced() const;
+
+  // Records and index: all that IPv4 takes, at most 80 bytes for each of capacity() (from a few
+  // hundred on; a tiny table has a minimum). ipv6_bytes() more are address space that only IPv6
+  // flows touch.
+  [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
+  [[nodiscard]] std::size_t ipv6_bytes() const { return ipv6_memory_.bytes(); }
+
+ private:
+  struct Ipv6Addresses {
+    AddressBytes client;
+    AddressBytes server;
+  };
+  static_assert(sizeof(Ipv6Addresses) == 32);
+
+  [[nodiscard]] std::uint32_t home_of(std::uint64_t hash) const {
+    return static_cast<std::uint32_t>((hash >> 32) * bucket_count_ >> 32);
+  }
+  [[nodiscard]] std::uint32_t other_of(std::uint32_t bucket, std::uint16_t tag) const;
+  [[nodiscard]] FlowIndex find_in(const FlowBucket& bucket, std::uint16_t tag,
+                                  const FlowIdentity& identity, const FlowKey& key) const;
+  [[nodiscard]] bool same_addresses(FlowIndex index, const FlowKey& key) const;
+
+  [[nodiscard]] bool place(std::uint64_t hash, FlowIndex index);
+  [[nodiscard]] bool make_room(std::uint32_t home, std::uint32_t other);
+  void move_entry(std::uint32_t from, std::uint32_t slot, std::uint32_t to, std::uint32_t to_slot);
+  void set_entry(FlowBucket& bucket, std::uint32_t slot, std::uint16_t tag, FlowIndex index,
+                 bool foreign);
+
+  [[nodiscard]] FlowIndex next_free() const;
+  void take_record(FlowIndex index);
+  void free_record(FlowIndex index);
+  void lower_high_water();
+
+  Mapping memory_;
+  Mapping ipv6_memory_;
+  FlowRecord* records_;
+  FlowBucket* buckets_;
+  Ipv6Addresses* ipv6_;
+  std::uint32_t bucket_count_;
+  std::uint32_t capacity_;
+  std::uint32_t size_ = 0;
+  FlowIndex high_water_ = 0;
+  FlowIndex free_head_ = kNoFlow;
+};
+
+inline std::uint32_t FlowTable::other_of(std::uint32_t bucket, std::uint16_t tag) const {
+  // sum - (sum - b) = b modulo the number of buckets, whatever that number is. The multiplier, 2^32
+  // over the golden ratio, spreads the 65,535 tags evenly.
+  const std::uint32_t spread = std::uint32_t{tag} * 0x9e3779b9U;
+  const auto sum = static_cast<std::uint32_t>(std::uint64_t{spread} * bucket_count_ >> 32);
+  return sum >= bucket ? sum - bucket : sum + bucket_count_ - bucket;
+}
+
+inline bool FlowTable::same_addresses(FlowIndex index, const FlowKey& key) const {
+  return ipv6_[index].client == key.client && ipv6_[index].server == key.server;
+}
+
+inline FlowIndex FlowTable::find_in(const FlowBucket& bucket, std::uint16_t tag,
+                                    const FlowIdentity& identity, const FlowKey& key) const {
+  for (std::uint32_t mask = match_tags(bucket, tag); mask != 0; mask &= mask - 1) {
+    const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
+    if (identity_of(records_[index]) == identity && (!key.ipv6 || same_addresses(index, key)))
+        [[likely]] {
+      return index;
+    }
+  }
+  return kNoFlow;
+}
+
+inline FlowIndex FlowTable::find(const FlowKey& key, std::uint64_t hash) const {
+  const std::uint32_t home = home_of(hash);
+  const std::uint16_t tag = tag_of(hash);
+  const FlowIdentity identity = identity_of(key);
+  const FlowBucket& bucket = buckets_[home];
+  const FlowIndex found = find_in(bucket, tag, identity, key);
+  if (found != kNoFlow || bucket.displaced == 0) [[likely]]
+    return found;
+  return find_in(buckets_[other_of(home, tag)], tag, identity, key);
+}
+
+inline void FlowTable::prefetch_record(std::uint64_t hash) const {
+  const std::uint32_t home = home_of(hash);
+  const std::uint16_t tag = tag_of(hash);
+  const FlowBucket& bucket = buckets_[home];
+  std::uint32_t mask = match_tags(bucket, tag);
+  if (mask == 0) {
+    if (bucket.displaced != 0) [[unlikely]]
+      __builtin_prefetch(buckets_ + other_of(home, tag));
+    return;
+  }
+  do {
+    const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
+    __builtin_prefetch(records_ + index);
+    if ((hash & kHashFamilyIpv6) != 0) __builtin_prefetch(ipv6_ + index);
+    mask &= mask - 1;
+  } while (mask != 0);
+}
+
+}  // namespace synproxy

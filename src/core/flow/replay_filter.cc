@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/flow/replay_filter.h"
+
+#include <algorithm>
+
+namespace synproxy {
+namespace {
+
+constexpr std::uint64_t kEntryBytes = 2;
+constexpr std::uint32_t kFilterBits = 15 * 32;
+constexpr int kProbes = 8;
+constexpr int kProbesPerWord = 4;
+
+std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Uint128 = unsigned __int128;
+  const auto product = static_cast<Uint128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+// Eight places in a line, 16 bits of mixed fingerprint for each. The fingerprint itself chose the
+// line, so all that meet in one line share its upper bits: hence the mixing. Constants: digits of
+// pi.
+class Places {
+ public:
+  explicit Places(std::uint64_t fingerprint)
+      : words_{folded_product(fingerprint ^ 0x243f6a8885a308d3U, 0x13198a2e03707345U), 0} {
+    words_[1] = folded_product(words_[0] ^ 0xa4093822299f31d1U, 0x082efa98ec4e6c89U);
+  }
+  [[nodiscard]] std::uint32_t operator[](int probe) const {
+    const auto word = static_cast<std::size_t>(probe / kProbesPerWord);
+    const std::uint64_t bits = words_[word] >> (probe % kProbesPerWord * 16) & 0xffffU;
+    return static_cast<std::uint32_t>(bits * kFilterBits >> 16);
+  }
+
+ private:
+  std::array<std::uint64_t, 2> words_;
+};
+
+std::uint32_t lines_for(std::uint32_t expected) {
+  return std::max(1U, static_cast<std::uint32_t>((expected * kEntryBytes + 63) / 64));
+}
+
+}  // namespace
+
+ReplayFilter::ReplayFilter(std::uint32_t expected_per_epoch)
+    : lines_per_slot_(lines_for(expected_per_epoch)),
+      memory_(std::size_t{lines_per_slot_} * kSlots * sizeof(Line), Mapping::Kind::kReserved) {}
+
+ReplayFilter::Line* ReplayFilter::line_of(std::uint64_t epoch, std::uint64_t fingerprint) const {
+  const std::uint64_t in_slot = (fingerprint >> 32) * lines_per_slot_ >> 32;
+  return static_cast<Line*>(memory_.data()) + epoch % kSlots * lines_per_slot_ + in_slot;
+}
+
+void ReplayFilter::insert(std::uint64_t epoch, std::uint64_t fingerprint) {
+  Slot& slot = slots_[epoch % kSlots];
+  if (slot.used && epoch < slot.epoch) return;
+  slot = {epoch, true};
+  Line& line = *line_of(epoch, fingerprint);
+  if (line.epoch != static_cast<std::uint32_t>(epoch))
+    line = {static_cast<std::uint32_t>(epoch), {}};
+  const Places places(fingerprint);
+  for (int i = 0; i < kProbes; ++i) line.bits[places[i] / 32] |= 1U << places[i] % 32;
+}
+
+bool ReplayFilter::contains_in(std::uint64_t epoch, std::uint64_t fingerprint) const {
+  const Line& line = *line_of(epoch, fingerprint);
+  if (line.epoch != static_cast<std::uint32_t>(epoch)) return false;
+  const Places places(fingerprint);
+  for (int i = 0; i < kProbes; ++i) {
+    if ((line.bits[places[i] / 32] >> places[i] % 32 & 1U) == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace synproxy
