@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Segments to a protected port that no TCP sends: dropped before anything is looked up.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+
+#include "synproxy/proxy/reasons.h"
+#include "synproxy/wire/segment.h"
+
+namespace synproxy {
+
+// Never the source of a unicast connection: RFC 1122 section 3.2.1.3, RFC 6890; RFC 4291
+// section 2.7. `address`: 4 or 16 bytes, network order.
+[[nodiscard]] inline bool impossible_source(const std::uint8_t* address, bool ipv6) {
+  if (!ipv6) {
+    const std::uint8_t first = address[0];
+    if (first == 0 || first == 127 || (first >= 224 && first < 240)) return true;
+    return load_raw<std::uint32_t>(address) == 0xffffffffU;
+  }
+  if (address[0] == 0xff) return true;
+  std::uint8_t others = 0;
+  for (int i = 0; i < 15; ++i) others = static_cast<std::uint8_t>(others | address[i]);
+  return others == 0 && address[15] <= 1;  // :: and ::1
+}
+
+// The flags alone: which of the six classic ones may stand together.
+[[nodiscard]] constexpr std::optional<Reason> junk_flags(std::uint16_t flags) {
+  constexpr std::uint16_t kClassic = kFin | kSyn | kRst | kPsh | kAck | kUrg;
+  const std::uint16_t f = flags & kClassic;
+  if (f == 0) return Reason::null_flags;
+  if (f == kClassic) return Reason::xmas_flags;
+  if ((f & kSyn) != 0 && (f & kFin) != 0) return Reason::syn_fin;
+  if ((f & kSyn) != 0 && (f & kRst) != 0) return Reason::syn_rst;
+  if ((f & (kSyn | kRst | kAck)) == 0) return Reason::no_ack_flag;
+  return std::nullopt;
+}
+
+// For kTcp from the client side.
+[[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
+  if (const auto reason = junk_flags(s.flags)) return reason;
+  if ((s.frame[0] & 1U) != 0) return Reason::bad_destination_mac;
+  if (std::memcmp(s.source(), s.destination(), s.ipv6 ? 16 : 4) == 0 &&
+      s.source_port == s.destination_port) {
+    return Reason::land;
+  }
+  if (impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
+  return std::nullopt;
+}
+
+}  // namespace synproxy

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The protected addresses and ports: --protect ADDR[/LEN][:PORT[-PORT]].
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "synproxy/flow/key.h"
+
+namespace synproxy {
+
+struct ProtectRule {
+  AddressBytes address{};           // host bits zero
+  std::uint8_t prefix_length = 32;  // 0-32 for IPv4, 0-128 for IPv6
+  bool ipv6 = false;
+  std::uint16_t first_port = 0;  // 0-65535 both: the whole address
+  std::uint16_t last_port = 65535;
+
+  [[nodiscard]] bool whole_address() const { return first_port == 0 && last_port == 65535; }
+};
+
+// "203.0.113.10", "203.0.113.0/24:80-89", "2001:db8::1", "[2001:db8::1]:443",
+// "[2001:db8::/64]:443",
+// "[2001:db8::]/64:443". Refused: set host bits, port 0, a range that runs backwards, zones, and
+// IPv4 addresses in IPv6 clothes. Throws std::invalid_argument with a sentence that says what is
+// wrong and what to do; the caller adds flag and value.
+[[nodiscard]] ProtectRule parse_protect_rule(std::string_view text);
+
+// Theory of operation. Prefixes either nest or are apart, so the distinct prefixes of a family form
+// a forest: each is a node with its sorted port ranges and a link to the next shorter prefix around
+// it. Where prefixes begin and end the line of all addresses is cut into intervals; each names the
+// longest prefix that covers it. A look-up is one binary search for the interval of the address,
+// and then a walk up the links, which for rules that do not nest is one step. Nothing is keyed by
+// what a client sends, so nobody can aim at a slow path; memory is linear in the number of rules.
+class ProtectSet {
+ public:
+  explicit ProtectSet(std::vector<ProtectRule> rules);
+
+  // `address` points to 4 or 16 bytes in network order; `port` is in host order.
+  [[nodiscard]] bool matches(const std::uint8_t* address, bool ipv6, std::uint16_t port) const;
+  // Some port of this address is protected: what fragments, which show no ports, are judged by.
+  [[nodiscard]] bool matches_address(const std::uint8_t* address, bool ipv6) const;
+
+  [[nodiscard]] std::span<const ProtectRule> rules() const { return rules_; }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffffffffU;
+
+  struct PortRange {
+    std::uint16_t first;
+    std::uint16_t last;
+  };
+  struct Node {
+    std::uint32_t first_range;  // into ranges_, sorted and apart
+    std::uint32_t range_count;
+    std::uint32_t parent;  // node of the next shorter prefix around this one, or kNone
+  };
+  struct Wide {  // an IPv6 address in host order
+    std::uint64_t high;
+    std::uint64_t low;
+    friend auto operator<=>(const Wide&, const Wide&) = default;
+  };
+  template <typename Address>
+  struct Intervals {
+    std::vector<Address> starts;       // the first one is address zero; empty without rules
+    std::vector<std::uint32_t> nodes;  // of the interval that begins there, or kNone
+  };
+
+  template <typename Address>
+  void build(Intervals<Address>& intervals, bool ipv6);
+  [[nodiscard]] std::uint32_t find(const std::uint8_t* address, bool ipv6) const;
+
+  std::vector<ProtectRule> rules_;
+  std::vector<Node> nodes_;
+  std::vector<PortRange> ranges_;
+  Intervals<std::uint32_t> ipv4_;
+  Intervals<Wide> ipv6_;
+};
+
+}  // namespace synproxy
