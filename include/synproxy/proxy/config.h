@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an engine is told once, before its first packet.
+#pragma once
+
+#include <cstdint>
+
+namespace synproxy {
+
+enum class Offer : std::uint8_t { kOff, kOn, kAuto };
+
+inline constexpr std::uint8_t kAutoScale = 0xff;
+inline constexpr std::uint32_t kMaxWindowScale = 14;  // RFC 7323 section 2.3
+
+struct OfferConfig {
+  Offer sack = Offer::kAuto;
+  Offer timestamps = Offer::kAuto;
+  Offer ecn = Offer::kAuto;
+  std::uint8_t window_scale = kAutoScale;  // 0 to 14
+  std::uint16_t mss = 0;                   // bytes; 0 is auto: 1460 for IPv4, 1440 for IPv6
+};
+
+// Reasons of the defaults: docs/flags.md.
+struct EngineConfig {
+  OfferConfig offer;
+  std::uint32_t max_flows = 1U << 20;  // of this worker
+  std::uint32_t early_window = 14600;  // bytes; 0: the client waits for the server's window
+  std::uint64_t early_data_memory = 64ULL << 20;  // bytes, of this worker
+  std::uint32_t server_timeout_ms = 10'000;
+  std::uint32_t idle_timeout_ms = 7'500'000;
+  std::uint32_t close_timeout_ms = 60'000;
+  std::uint32_t epoch_ms = 64'000;
+  std::uint64_t unix_ms_at_start = 0;  // wall time when the monotonic clock read 0
+};
+
+}  // namespace synproxy

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The engine of one worker: packets and time in, verdicts and frames out. No I/O, no clock, no
+// allocation after construction. Its parts: src/core/proxy/engine_state.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/policy/protect.h"
+#include "synproxy/proxy/config.h"
+#include "synproxy/proxy/counters.h"
+#include "synproxy/proxy/packet.h"
+
+namespace synproxy {
+
+class Engine {
+ public:
+  // `keys` and `protect` outlive the engine and are shared by all workers; `index_key` is random,
+  // the same for all workers of a process. Throws std::bad_alloc.
+  Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
+         std::array<std::uint64_t, 4> index_key, Counters& counters);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Decides at most kMaxBurst packets that came in on `side`, in order, and rewrites them in place.
+  // `now_ms`: monotonic milliseconds since the start of the process.
+  void process(Side side, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
+
+  // A slice of the timers and of the ageing; to be called about every millisecond, load or no load.
+  void tick(std::uint64_t now_ms, FrameSink& sink);
+
+  [[nodiscard]] std::uint32_t flows() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Which of `workers` owns the connection that a frame belongs to; both directions agree, and so
+// does an ICMP error that quotes it. Frames that are not protected TCP may go anywhere: `fallback`
+// is returned.
+[[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side side,
+                                     const ProtectSet& protect,
+                                     const std::array<std::uint64_t, 4>& index_key,
+                                     std::uint32_t workers, std::uint32_t fallback);
+
+}  // namespace synproxy

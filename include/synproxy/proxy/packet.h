@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What passes between the core and whoever moves frames: bytes in, verdicts and bytes out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace synproxy {
+
+enum class Side : std::uint8_t { kClient = 0, kServer = 1 };
+[[nodiscard]] constexpr Side other(Side s) {
+  return s == Side::kClient ? Side::kServer : Side::kClient;
+}
+
+enum class Verdict : std::uint8_t {
+  kDrop,     // free the buffer
+  kForward,  // send it out of the other side
+  kReply,    // send it back out of the side that it came from
+};
+
+enum class ChecksumHint : std::uint8_t {
+  kUnknown,  // nobody looked: software verifies where it matters
+  kGood,     // hardware verified IP and TCP
+  kBad,      // hardware found a bad one, or the sender never filled it in
+};
+
+// One received frame. The engine may rewrite bytes in place, and change `length` within `room`.
+struct Packet {
+  std::uint8_t* data = nullptr;  // first byte of the Ethernet header; contiguous
+  std::uint32_t length = 0;      // bytes, without FCS
+  std::uint32_t room = 0;        // bytes that may be written from `data`, >= length
+  Verdict verdict = Verdict::kDrop;
+  ChecksumHint checksum = ChecksumHint::kUnknown;
+};
+
+// Receives the frames that the engine makes besides its verdicts (the SYN to the server, resets,
+// released early data). They are to be sent in the order given, after the packets of the burst
+// whose call made them. `frame` is valid during the call only.
+class FrameSink {
+ public:
+  virtual void emit(Side out, std::span<const std::uint8_t> frame) = 0;
+
+ protected:
+  ~FrameSink() = default;
+};
+
+inline constexpr std::size_t kMaxBurst = 32;
+
+}  // namespace synproxy

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every counter of the datapath: name, kind and the operator's sentence, in one list.
+// docs/counters.md is generated from it.
+//
+// Kinds: FATE, what became of a received packet; each packet counts exactly one. DROP is a fate
+// too, a packet thrown away for that reason. MADE counts frames that the proxy built itself beyond
+// the in-place replies. EVENT counts what happened to connections and may go with any packet or
+// timer.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+// clang-format off
+#define SYNPROXY_REASONS(X) \
+  X(forwarded, FATE, "Not protected TCP: passed to the other side untouched.") \
+  X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
+  X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
+  X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
+  X(consumed, FATE, "Handshake segment that the proxy itself used: a cookie ACK, the server's SYN-ACK, a refusal.") \
+  X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
+  X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
+  X(cookie_invalid, DROP, "ACK without a connection whose cookie is wrong or too old.") \
+  X(cookie_retrans, DROP, "The same handshake ACK again, while the server has not answered or after the splice.") \
+  X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and was evicted.") \
+  X(early_dropped, DROP, "Early data out of order, or over the limit of the connection or of --early-data-memory: the client resends it.") \
+  X(table_full, DROP, "Valid cookie, but no room for another connection: the client gets a RST.") \
+  X(no_flow_client, DROP, "Client segment that belongs to no connection and cannot be a cookie ACK.") \
+  X(no_flow_server, DROP, "Segment from a protected server port that belongs to no connection.") \
+  X(synack_stale, DROP, "SYN-ACK of the server for a connection already given up: answered with a RST.") \
+  X(server_rst_ignored, DROP, "RST of the server that does not answer our SYN.") \
+  X(rst_out_of_window, DROP, "RST whose sequence number is outside the window (RFC 5961).") \
+  X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped as the congested hop would have.") \
+  X(ack_unfit, DROP, "Client segment on a connection in handshake whose numbers do not fit it.") \
+  X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
+  X(syn_fin, DROP, "SYN and FIN together.") \
+  X(syn_rst, DROP, "SYN and RST together.") \
+  X(syn_ack_client, DROP, "SYN-ACK from the client side that answers nothing.") \
+  X(null_flags, DROP, "TCP segment without any flag.") \
+  X(xmas_flags, DROP, "TCP segment with all flags set.") \
+  X(no_ack_flag, DROP, "Segment with neither SYN, RST nor ACK.") \
+  X(bad_ip_header, DROP, "IP header with an impossible version or length, or a header chain that cannot be walked.") \
+  X(bad_tcp_header, DROP, "TCP header shorter than 20 bytes or longer than the segment.") \
+  X(bad_checksum, DROP, "IP or TCP checksum wrong on a packet that changes state.") \
+  X(land, DROP, "Source and destination are the same address and port.") \
+  X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback.") \
+  X(bad_destination_mac, DROP, "TCP to a broadcast or multicast MAC address.") \
+  X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
+  X(no_secret, DROP, "SYN while the keys of its epoch are not there; does not happen in a running program.") \
+  X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no connection, or numbers that are not outstanding (RFC 5927).") \
+  X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
+  X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
+  X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
+  X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
+  X(window_update, MADE, "Window update sent to the client after the splice.") \
+  X(early_released, MADE, "Held segment sent to the server after the splice.") \
+  X(rst_to_client, MADE, "RST sent to a client.") \
+  X(rst_to_server, MADE, "RST sent to the server.") \
+  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
+  X(syn_received, EVENT, "SYN to a protected port, junk excluded.") \
+  X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
+  X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
+  X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
+  X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network with port unreachable.") \
+  X(conn_timed_out, EVENT, "Server did not answer within --server-timeout.") \
+  X(conn_aborted, EVENT, "Client reset before the server had answered.") \
+  X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
+  X(conn_reset, EVENT, "Connection closed by a RST.") \
+  X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
+  X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
+  X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
+  X(flow_freed, EVENT, "Connection record given back.") \
+  X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \
+  X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \
+  X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
+  X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
+  X(bad_options, EVENT, "Segment of a live connection with a malformed option list, passed with its options untouched.")
+// clang-format on
+
+namespace synproxy {
+
+enum class ReasonKind : std::uint8_t { FATE, DROP, MADE, EVENT };
+
+enum class Reason : std::uint8_t {
+#define SYNPROXY_X(name, kind, sentence) name,
+  SYNPROXY_REASONS(SYNPROXY_X)
+#undef SYNPROXY_X
+};
+
+struct ReasonInfo {
+  std::string_view name;
+  ReasonKind kind;
+  std::string_view sentence;
+};
+
+inline constexpr auto kReasons = std::to_array<ReasonInfo>({
+#define SYNPROXY_X(name, kind, sentence) {#name, ReasonKind::kind, sentence},
+    SYNPROXY_REASONS(SYNPROXY_X)
+#undef SYNPROXY_X
+});
+inline constexpr std::size_t kReasonCount = kReasons.size();
+
+[[nodiscard]] constexpr const ReasonInfo& info(Reason r) {
+  return kReasons[static_cast<std::size_t>(r)];
+}
+
+}  // namespace synproxy

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Segments that the proxy makes itself: SYN-ACK, SYN, ACK, RST, keepalive.
+//
+// They inherit nothing from the packet that caused them: TTL or hop limit 64, DF, IP ID 0 (allowed
+// by RFC 6864 section 4.1 for a datagram that is never fragmented), traffic class and flow label 0,
+// so IP-ECN is 00, no IP options, urgent pointer 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "synproxy/flow/key.h"
+#include "synproxy/proxy/link_table.h"
+#include "synproxy/proxy/packet.h"
+#include "synproxy/wire/segment.h"
+
+namespace synproxy {
+
+struct TcpReply {
+  SeqNum seq;
+  SeqNum ack;
+  std::uint16_t flags = 0;
+  std::uint16_t window = 0;        // as on the wire
+  std::uint16_t mss = 0;           // 0: no option
+  std::uint8_t window_scale = 15;  // 15: no option
+  bool sack_permitted = false;
+  bool timestamps = false;
+  std::uint32_t tsval = 0;
+  std::uint32_t tsecr = 0;
+};
+
+struct IpEnds {
+  AddressBytes source{};
+  AddressBytes destination{};
+  std::uint16_t source_port = 0;
+  std::uint16_t destination_port = 0;
+  bool ipv6 = false;
+};
+
+// The ends of a segment of `key` that leaves on side `out`.
+[[nodiscard]] IpEnds ends_of(const FlowKey& key, Side out);
+
+inline constexpr std::size_t kMaxTcpPacket = kIpv6Header + kTcpHeader + 20;
+inline constexpr std::size_t kMaxReplyFrame = kMaxL2Header + kMaxTcpPacket;
+
+[[nodiscard]] std::size_t tcp_packet_size(bool ipv6, const TcpReply& reply);
+
+// Writes IP and TCP header with both checksums to `l3`, which has tcp_packet_size() bytes of room,
+// and returns that size.
+std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpReply& reply);
+
+// Turns the frame of `segment` into an answer that goes back where it came from: MAC addresses
+// swapped, tags kept. False when the answer does not fit the packet's room; nothing was written
+// then.
+[[nodiscard]] bool reply_in_place(Packet& packet, const Segment& segment, const TcpReply& reply);
+
+}  // namespace synproxy

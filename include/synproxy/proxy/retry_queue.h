@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What has to be repeated after a fixed delay: a FIFO, because everything in it waits equally long.
+//
+// No timer object per flow. An entry outlives the need for it; whoever takes it out compares the
+// flow's cookie, which is random, to see that the record still is the same connection.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "synproxy/flow/record.h"
+
+namespace synproxy {
+
+class RetryQueue {
+ public:
+  struct Entry {
+    FlowIndex flow;
+    std::uint32_t cookie;
+    std::uint32_t tsecr;        // server's TSval, for the repeat of an ACK
+    std::uint32_t deadline_ms;  // worker's clock modulo 2^32
+  };
+
+  // `capacity` is rounded up to a power of two. Memory is touched as it is used.
+  explicit RetryQueue(std::size_t capacity)
+      : mask_(std::bit_ceil(capacity) - 1), ring_(new Entry[mask_ + 1]) {}
+
+  // False when full: the entry is not taken, and the connection has to do without this repeat.
+  bool push(const Entry& e) {
+    if (tail_ - head_ > mask_) return false;
+    ring_[tail_++ & mask_] = e;
+    return true;
+  }
+  bool pop_due(std::uint32_t now_ms, Entry& out) {
+    if (head_ == tail_) return false;
+    const Entry& e = ring_[head_ & mask_];
+    if (static_cast<std::int32_t>(now_ms - e.deadline_ms) < 0) return false;
+    out = e;
+    ++head_;
+    return true;
+  }
+  [[nodiscard]] std::size_t size() const { return tail_ - head_; }
+
+ private:
+  std::size_t mask_;
+  std::size_t head_ = 0;
+  std::size_t tail_ = 0;
+  std::unique_ptr<Entry[]> ring_;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Client segments: SYN, ACK without a flow, and everything on a flow.
+#include "engine_state.h"
+#include "progress.h"
+#include "synproxy/proxy/translate.h"
+
+namespace synproxy {
+namespace {
+
+void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  FlowRecord& f = s.table[c.flow];
+  const SeqNum first(f.client_isn + 1);
+  if (g.has(kRst)) {
+    if (!g.seq.within(first, SeqNum(f.client_nxt))) {
+      return drop(s, c, Reason::rst_out_of_window);
+    }
+    if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+    s.counters.count(Reason::conn_aborted);
+    drop(s, c, Reason::consumed);
+    return give_up(s, c.flow, false, true, sink);
+  }
+  if (g.ack == SeqNum(f.cookie + 1)) {
+    if (g.seq_length() == 0 || g.seq.before(first)) return drop(s, c, Reason::cookie_retrans);
+    if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+    return drop(s, c, hold(s, c, f) ? Reason::early_held : Reason::early_dropped);
+  }
+  // Not this handshake: perhaps the one of the SYN that came since.
+  if (const auto m = match_marked(s, c, f)) return reopen_flow(s, c, *m, sink);
+  drop(s, c, Reason::ack_unfit);
+}
+
+// The server refused, or we gave up: nothing more comes from this handshake, but a new one may
+// come.
+void on_tombstone(EngineState& s, Context& c, FrameSink& sink) {
+  if (c.segment.has(kRst)) return drop(s, c, Reason::no_flow_client);
+  if (const auto m = match_successor(s, c)) return reopen_flow(s, c, *m, sink);
+  answer_with_rst(s, c, Side::kClient, Reason::cookie_retrans);
+}
+
+void on_passed(EngineState& s, Context& c) {
+  const Segment& g = c.segment;
+  FlowRecord& f = s.table[c.flow];
+  f.last_seen = s.now32();
+  // The peer's answer to the server's SYN: from here on the flow is followed like any other.
+  if ((g.flags & (kSyn | kAck)) == (kSyn | kAck) && g.ack == SeqNum(f.server_nxt)) {
+    f.client_nxt = g.seq_end().value();
+    set_state(s, f, FlowState::kEstablished);
+  }
+  forward(s, c, Reason::passed);
+}
+
+void on_rst(EngineState& s, Context& c, FlowRecord& f) {
+  const Segment& g = c.segment;
+  const std::uint32_t bound = server_window_bound(f);
+  const SeqNum next(f.client_nxt);
+  if (!g.seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  if (g.seq == next) note_reset(s, f);
+  pass_to_server(s, c, f);
+}
+
+void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  FlowRecord& f = s.table[c.flow];
+  if (g.has(kRst)) return on_rst(s, c, f);
+  if (is_over(f)) {
+    // The client may have forgotten this connection and be opening the next one.
+    if (const auto m = match_successor(s, c)) return reopen_flow(s, c, *m, sink);
+  }
+  if (client_fits(f, g)) {
+    if (g.has(kFin) && !checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+    note_client(s, f, g);
+  } else if (const auto m = match_marked(s, c, f)) {
+    return reopen_flow(s, c, *m, sink);
+  }
+  pass_to_server(s, c, f);
+}
+
+}  // namespace
+
+void on_client_segment(EngineState& s, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  if (g.has(kSyn) && !g.has(kAck)) return on_client_syn(s, c);
+  if (c.flow == kNoFlow) {
+    if (g.has(kSyn)) return drop(s, c, Reason::syn_ack_client);
+    if (g.has(kRst)) return drop(s, c, Reason::no_flow_client);
+    return on_client_ack_without_flow(s, c, sink);
+  }
+  const FlowRecord& f = s.table[c.flow];
+  if (f.state == FlowState::kPassed) return on_passed(s, c);
+  if (g.has(kSyn)) {
+    // The peer of the server's own connection repeats its SYN-ACK.
+    if ((f.options & kFlowOutbound) != 0) return forward(s, c, Reason::passed);
+    return drop(s, c, Reason::syn_ack_client);
+  }
+  if (!g.has(kAck) && !g.has(kRst)) return drop(s, c, Reason::no_ack_flag);
+  if (f.state == FlowState::kSynSent) return in_syn_sent(s, c, sink);
+  if (f.state == FlowState::kTombstone) return on_tombstone(s, c, sink);
+  on_spliced(s, c, sink);
+}
+
+}  // namespace synproxy

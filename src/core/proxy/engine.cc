@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/proxy/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine_state.h"
+
+namespace synproxy {
+
+struct Engine::State : EngineState {
+  using EngineState::EngineState;
+  std::array<Context, kMaxBurst> burst;
+};
+
+namespace {
+
+std::size_t retry_capacity(std::uint32_t max_flows) {
+  return std::clamp<std::size_t>(max_flows, 16, 1U << 17);
+}
+
+template <std::size_t... I>
+std::array<RetryQueue, kRetryLevels> make_queues(std::size_t capacity, std::index_sequence<I...>) {
+  return {((void)I, RetryQueue(capacity))...};
+}
+
+constexpr std::size_t kLargestFrame = 0x10000;
+
+}  // namespace
+
+EngineState::EngineState(const EngineConfig& c, const ProtectSet& p, const KeyRing& r,
+                         const IndexKey& k, Counters& n)
+    : config(c),
+      protect(p),
+      ring(r),
+      index_key(k),
+      counters(n),
+      table(c.max_flows),
+      replay(c.max_flows),
+      early(c.early_data_memory),
+      syn_retries(
+          make_queues(retry_capacity(c.max_flows), std::make_index_sequence<kRetryLevels>())),
+      ack_repeats(retry_capacity(c.max_flows)),
+      scratch(kLargestFrame) {}
+
+void EngineState::set_time(std::uint64_t ms) {
+  if (ms == now_ms && epoch.epoch != 0) return;
+  now_ms = ms;
+  epoch = epoch_at(config.unix_ms_at_start + ms, config.epoch_ms);
+  keys.refresh(ring, epoch);
+}
+
+Engine::Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
+               std::array<std::uint64_t, 4> index_key, Counters& counters)
+    : state_(std::make_unique<State>(config, protect, keys, index_key, counters)) {}
+Engine::~Engine() = default;
+
+std::uint32_t Engine::flows() const { return state_->table.size(); }
+
+void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink) {
+  State& s = *state_;
+  s.set_time(now_ms);
+  const std::size_t n = std::min(burst.size(), kMaxBurst);
+  const std::span<Context> contexts(s.burst.data(), n);
+  for (std::size_t i = 0; i < n; ++i) {
+    contexts[i].packet = &burst[i];
+    contexts[i].kind = classify(s, contexts[i], side);
+  }
+  for (Context& c : contexts) {
+    if (c.kind == Kind::kTcp) s.table.prefetch_record(c.hash);
+  }
+  for (Context& c : contexts) {
+    if (c.kind == Kind::kTcp) find_flow(s, c);
+  }
+  if (side == Side::kClient) compute_macs(s, contexts);
+  for (Context& c : contexts) {
+    if (c.kind == Kind::kTcp && c.structure != s.structure) find_flow(s, c);
+    if (c.kind == Kind::kTcp) {
+      side == Side::kClient ? on_client_segment(s, c, sink) : on_server_segment(s, c, sink);
+    } else if (c.kind == Kind::kIcmp) {
+      on_icmp(s, c, side, sink);
+    }
+  }
+  publish_gauges(s);
+}
+
+void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
+  State& s = *state_;
+  s.set_time(now_ms);
+  run_timers(s, sink);
+  sweep(s, sink);
+  publish_gauges(s);
+}
+
+}  // namespace synproxy

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All that one worker's engine knows, and the parts of the engine that act on it.
+//
+// Theory of operation. engine.cc takes a burst through the stages of design section 6: parse and
+// classify, look up with prefetch, MAC over the burst, act in order. The acts live in files of
+// their own:
+//
+//   stages.cc        classification, lookup, MACs
+//   syn.cc           SYN of a client: the stateless SYN-ACK, the mark on a live flow
+//   handshake.cc     a valid cookie, our SYN to the server, its answers, the splice
+//   client_side.cc   client segments on a flow
+//   server_side.cc   server segments on a flow, and the server's own connections
+//   icmp_side.cc     ICMP errors
+//   lifecycle.cc     states, eviction, expiry, and what the timers send
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "synproxy/cookie/cookie.h"
+#include "synproxy/cookie/epoch.h"
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/flow/index_hash.h"
+#include "synproxy/flow/replay_filter.h"
+#include "synproxy/flow/table.h"
+#include "synproxy/policy/protect.h"
+#include "synproxy/proxy/config.h"
+#include "synproxy/proxy/counters.h"
+#include "synproxy/proxy/early_store.h"
+#include "synproxy/proxy/link_table.h"
+#include "synproxy/proxy/packet.h"
+#include "synproxy/proxy/reply.h"
+#include "synproxy/proxy/retry_queue.h"
+#include "synproxy/wire/segment.h"
+#include "synproxy/wire/tcp_options.h"
+
+namespace synproxy {
+
+// Our SYN is repeated after 0.2, 0.4, 0.8 ... s; longer waits repeat at the last step.
+inline constexpr std::uint32_t kFirstRetryMs = 200;
+inline constexpr std::size_t kRetryLevels = 10;
+// What a blind attacker gets against one mark; it fits FlowRecord::tries.
+inline constexpr unsigned kMaxMarkTries = 15;
+
+enum class Kind : std::uint8_t {
+  kDecided,  // classification was the end of it: the verdict stands
+  kTcp,      // protected TCP
+  kIcmp,     // an ICMP error that may quote protected TCP
+};
+
+// One packet on its way through the stages.
+struct Context {
+  Packet* packet = nullptr;
+  Kind kind = Kind::kDecided;
+  Segment segment;
+  FlowKey key;  // protected TCP only, from here on
+  std::uint64_t hash = 0;
+  FlowIndex flow = kNoFlow;
+  std::uint64_t structure = 0;      // EngineState::structure when `flow` was looked up
+  TcpOptions options;               // SYN only
+  Timestamps timestamps;            // ACK without a flow only
+  ClientOptions agreed;             // SYN only: what the SYN-ACK offers and the cookie carries
+  const EpochKeys* keys = nullptr;  // of the cookie to make or to check; nullptr: none valid
+  std::array<std::uint64_t, 2>
+      mac{};              // [0] of ISN = seq (SYN) or seq - 1 (ACK); [1] of ISN = seq (probe)
+  std::uint8_t macs = 0;  // how many of them there are
+};
+
+// Lanes of the SipHash burst; `owner` is the packet's place in the burst.
+struct MacBatch {
+  static constexpr std::size_t kLanes = 2 * kMaxBurst;
+  std::array<MacInput, kLanes> in;
+  std::array<std::uint64_t, kLanes> k0;
+  std::array<std::uint64_t, kLanes> k1;
+  std::array<std::uint64_t, kLanes> out;
+  std::array<std::uint8_t, kLanes> owner;
+};
+
+struct CookieMatch {
+  bool valid = false;
+  ClientOptions options;
+  std::uint32_t client_isn = 0;
+  std::uint64_t mac = 0;
+};
+
+struct EngineState {
+  EngineState(const EngineConfig& config, const ProtectSet& protect, const KeyRing& ring,
+              const IndexKey& index_key, Counters& counters);
+
+  EngineConfig config;
+  const ProtectSet& protect;
+  const KeyRing& ring;
+  IndexKey index_key;
+  Counters& counters;
+  FlowTable table;
+  ReplayFilter replay;
+  EarlyStore early;
+  LinkTable links;
+  std::array<RetryQueue, kRetryLevels> syn_retries;
+  RetryQueue ack_repeats;
+  WorkerKeys keys;
+  EpochClock epoch;
+  std::uint64_t now_ms = 0;
+  std::uint64_t structure = 0;  // grows with every insert and erase
+  std::uint64_t swept_ms = 0;
+  FlowIndex sweep_at = 0;
+  FlowIndex evict_at = 0;
+  std::uint32_t embryonic = 0;
+  std::uint32_t established = 0;  // flows that are never evicted: established and passed
+  MacBatch macs;
+  std::vector<std::uint8_t> scratch;  // one frame put together from the early store
+
+  [[nodiscard]] std::uint32_t now32() const { return static_cast<std::uint32_t>(now_ms); }
+  void set_time(std::uint64_t ms);
+};
+
+// --- verdicts
+// ---------------------------------------------------------------------------------------
+inline void drop(EngineState& s, Context& c, Reason why) {
+  s.counters.count(why);
+  c.packet->verdict = Verdict::kDrop;
+}
+inline void forward(EngineState& s, Context& c, Reason fate) {
+  s.counters.count(fate);
+  c.packet->verdict = Verdict::kForward;
+}
+// Sends `reply` back in the packet's own buffer; the packet's fate is `fate`.
+void answer(EngineState& s, Context& c, const TcpReply& reply, Reason fate, Reason made);
+// Drops the packet for `why` and lets a RST that its sender accepts go back (RFC 9293
+// section 3.10.7.1).
+void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
+// Verified at most once per packet, and only where state hangs on it.
+[[nodiscard]] bool checksum_ok(const Context& c);
+
+// --- stages.cc
+// -------------------------------------------------------------------------------------- Parse,
+// what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not TCP.
+[[nodiscard]] Kind classify(EngineState& s, Context& c, Side side);
+void find_flow(EngineState& s, Context& c);
+// One SipHash burst for the SYNs and for the ACKs without a flow.
+void compute_macs(EngineState& s, std::span<Context> burst);
+void publish_gauges(EngineState& s);
+
+// --- syn.cc
+// ----------------------------------------------------------------------------------------- What a
+// SYN-ACK to this SYN offers; decides before the MAC, because the layout chooses the key.
+[[nodiscard]] ClientOptions agree(const EngineState& s, const Context& c);
+void on_client_syn(EngineState& s, Context& c);
+
+// --- handshake.cc
+// ----------------------------------------------------------------------------------- The cookie
+// that an ACK quotes, for ISN seq - 1 or, on a probe, seq. Uses the burst's MACs when there.
+[[nodiscard]] CookieMatch match_cookie(EngineState& s, Context& c);
+// The same for one given client ISN.
+[[nodiscard]] CookieMatch match_cookie_of(EngineState& s, const Context& c,
+                                          std::uint32_t client_isn);
+void on_client_ack_without_flow(EngineState& s, Context& c, FrameSink& sink);
+// `match` is valid; a flow of that key must not exist any more.
+void open_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& sink);
+// A valid cookie on the key of a flow: the flow goes, a new one comes.
+void reopen_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& sink);
+void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink);
+void send_syn(EngineState& s, FlowIndex i, FrameSink& sink);
+void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink);
+// Client data of a flow in syn_sent. Returns false when it cannot be kept.
+[[nodiscard]] bool hold(EngineState& s, Context& c, FlowRecord& f);
+
+// --- client_side.cc, server_side.cc, icmp_side.cc
+// ------------------------------------------------------
+void on_client_segment(EngineState& s, Context& c, FrameSink& sink);
+void on_server_segment(EngineState& s, Context& c, FrameSink& sink);
+void on_icmp(EngineState& s, Context& c, Side side, FrameSink& sink);
+
+// --- lifecycle.cc
+// -----------------------------------------------------------------------------------
+void set_state(EngineState& s, FlowRecord& f, FlowState state);
+// Room for one more record: evicts a finished or an embryonic flow when the table is full. False:
+// none.
+[[nodiscard]] bool make_room(EngineState& s, FrameSink& sink);
+// Gives the record back; while its cookie could still be replayed, the filter remembers it.
+void free_flow(EngineState& s, FlowIndex i);
+// Held data freed, RST to both ends, tombstone.
+void give_up(EngineState& s, FlowIndex i, bool tell_client, bool tell_server, FrameSink& sink);
+void send_rst(EngineState& s, FlowIndex i, Side out, FrameSink& sink);
+void send_to(EngineState& s, const FlowRecord& f, const FlowKey& key, Side out,
+             const TcpReply& reply, FrameSink& sink);
+void run_timers(EngineState& s, FrameSink& sink);
+void sweep(EngineState& s, FrameSink& sink);
+
+// --- numbers
+// ---------------------------------------------------------------------------------------- Largest
+// window that a side has shown, as a power of two: 2^15 to 2^30.
+[[nodiscard]] inline std::uint32_t client_window_bound(const FlowRecord& f) {
+  return 1U << (15 + (f.windows & 15U));
+}
+[[nodiscard]] inline std::uint32_t server_window_bound(const FlowRecord& f) {
+  return 1U << (15 + (f.windows >> 4));
+}
+void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
+
+}  // namespace synproxy

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From a valid cookie to the splice: our SYN to the server and its answers.
+#include <algorithm>
+
+#include "engine_state.h"
+#include "synproxy/proxy/translate.h"
+
+namespace synproxy {
+namespace {
+
+std::uint16_t opening_window(const FlowRecord& f, bool scaled_for_server) {
+  if ((f.options & kFlowClientScales) == 0 || scaled_for_server) return f.window;
+  return window_unscaled(f.window, client_scale(f));
+}
+
+bool replayed(const EngineState& s, const CookieMatch& m, const Context& c) {
+  return s.replay.contains(epoch_of(s.epoch, cookie_parity((c.segment.ack - 1).value())), m.mac);
+}
+
+// Everything that hangs on the options of the server's SYN-ACK. False: timestamps were promised to
+// the client and cannot be kept.
+bool learn_server(EngineState& s, FlowRecord& f, const Segment& g, const TcpOptions& o) {
+  if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
+  if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
+    f.options |= kFlowServerScales;
+    f.scales = static_cast<std::uint8_t>((f.scales & 0xfU) | o.window_scale << 4);
+  }
+  if ((f.options & kFlowSack) != 0 && !o.sack_permitted) {
+    f.options |= kFlowServerNoSack;
+    s.counters.count(Reason::server_no_sack);
+  }
+  // RFC 3168 section 6.1.1: an ECN-setup SYN-ACK has ECE without CWR.
+  if ((f.options & kFlowEcn) != 0 && (g.flags & (kEce | kCwr)) != kEce) {
+    f.options |= kFlowServerNoEcn;
+    s.counters.count(Reason::server_no_ecn);
+  }
+  return true;
+}
+
+// Sends the held segments, no more than the server's window of `budget` bytes takes; the client
+// resends the rest. Returns how many were sent.
+unsigned release_early(EngineState& s, FlowRecord& f, EarlyStore::Handle head, std::uint32_t budget,
+                       FrameSink& sink) {
+  unsigned sent = 0;
+  SeqNum next(f.client_isn + 1);
+  f.progress &=
+      static_cast<std::uint8_t>(~kFlowClientFin);  // a held one counts when it is released
+  for (; head != EarlyStore::kNone; head = s.early.pop(head)) {
+    const std::size_t length = s.early.read(head, s.scratch);
+    Segment g;
+    parse_frame(s.scratch.data(), length, g);
+    if (g.result != ParseResult::kTcp || g.payload_length > budget) break;
+    const bool ect_clear = (f.options & kFlowServerNoEcn) == 0 || clear_ect(g);
+    if (!ect_clear) break;
+    budget -= g.payload_length;
+    if (!translate_to_server(g, f)) s.counters.count(Reason::bad_options);
+    if (g.has(kFin)) f.progress |= kFlowClientFin;
+    next = g.seq_end();
+    sink.emit(Side::kServer, {s.scratch.data(), length});
+    s.counters.count(Reason::early_released);
+    ++sent;
+  }
+  s.early.free_all(head);
+  f.client_nxt = next.value();
+  return sent;
+}
+
+void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+  if (!learn_server(s, f, g, o)) {
+    s.counters.count(Reason::server_no_timestamps);
+    drop(s, c, Reason::consumed);
+    return give_up(s, c.flow, true, true, sink);
+  }
+  const EarlyStore::Handle early = f.delta;
+  const std::uint32_t our_tsval = f.ts_delta;
+  f.delta = g.seq.value() - f.cookie;
+  f.ts_delta = (f.options & kFlowTimestamps) != 0 ? o.tsval - our_tsval : 0;
+  f.last_seen = s.now32();
+  f.mss = static_cast<std::uint16_t>(s.now_ms / 1000);  // from here on: second of the mark
+  f.tries &= 0xf0U;
+  set_state(s, f, FlowState::kEstablished);
+  widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
+  s.counters.count(Reason::conn_established);
+  const FlowKey& key = c.key;
+
+  TcpReply ack;
+  ack.seq = SeqNum(f.client_isn + 1);
+  ack.ack = g.seq + 1;
+  ack.flags = kAck;
+  ack.window = opening_window(f, (f.options & kFlowServerScales) != 0);
+  ack.timestamps = (f.options & kFlowTimestamps) != 0;
+  ack.tsval = f.opening_tsval;
+  ack.tsecr = o.tsval;
+  answer(s, c, ack, Reason::consumed, Reason::ack_to_server);
+
+  if (release_early(s, f, early, g.window, sink) != 0) {
+    f.progress |= kFlowSpoke;
+  } else {
+    s.ack_repeats.push({c.flow, f.cookie, o.tsval, s.now32() + kFirstRetryMs});
+  }
+  if (s.config.early_window < 536) {
+    // A client that was shown no window, or not even a segment's worth of it, waits for this.
+    TcpReply update;
+    update.seq = SeqNum(f.cookie + 1);
+    update.ack = SeqNum(f.client_isn + 1);
+    update.flags = kAck;
+    update.window = window_to_client(g.window, 0, offered_scale(f));  // a SYN-ACK's is never scaled
+    update.timestamps = ack.timestamps;
+    update.tsval = our_tsval;
+    update.tsecr = f.opening_tsval;
+    send_to(s, f, key, Side::kClient, update, sink);
+    s.counters.count(Reason::window_update);
+  }
+}
+
+}  // namespace
+
+CookieMatch match_cookie_of(EngineState& s, const Context& c, std::uint32_t client_isn) {
+  const Segment& g = c.segment;
+  const Cookie quoted{(g.ack - 1).value(), 0};
+  const EpochKeys* keys = s.keys.for_parity(cookie_parity(quoted.isn));
+  if (keys == nullptr) return {};
+  const Timestamps ts = find_timestamps(g.options(), g.options_size());
+  const LayoutKey& key = ts.present ? keys->timestamps : keys->plain;
+  const MacInput in = cookie_mac_input(c.key, client_isn);
+  CookieMatch m;
+  m.mac = siphash24(key.k0, key.k1, in.words.data(), in.count);
+  m.client_isn = client_isn;
+  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, m.options);
+  return m;
+}
+
+CookieMatch match_cookie(EngineState& s, Context& c) {
+  const Segment& g = c.segment;
+  if (c.macs == 0) {
+    CookieMatch m = match_cookie_of(s, c, (g.seq - 1).value());
+    if (!m.valid && g.payload_length <= 1) m = match_cookie_of(s, c, g.seq.value());
+    return m;
+  }
+  const bool ts = c.timestamps.present;
+  const LayoutKey& key = ts ? c.keys->timestamps : c.keys->plain;
+  const Cookie quoted{(g.ack - 1).value(), c.timestamps.tsecr};
+  CookieMatch m;
+  for (unsigned i = 0; i < c.macs && !m.valid; ++i) {
+    m.mac = c.mac[i];
+    m.client_isn = i == 0 ? (g.seq - 1).value() : g.seq.value();
+    m.valid = check_cookie(m.mac, key, quoted, ts, m.options);
+  }
+  return m;
+}
+
+void on_client_ack_without_flow(EngineState& s, Context& c, FrameSink& sink) {
+  const CookieMatch m = match_cookie(s, c);
+  if (!m.valid) return drop(s, c, Reason::cookie_invalid);
+  if (replayed(s, m, c)) return drop(s, c, Reason::cookie_replayed);
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  s.counters.count(Reason::cookie_valid);
+  open_flow(s, c, m, sink);
+}
+
+void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const FlowIndex i = make_room(s, sink) ? s.table.insert(c.key, c.hash) : kNoFlow;
+  if (i == kNoFlow) return answer_with_rst(s, c, Side::kClient, Reason::table_full);
+  ++s.structure;
+  const bool has_ts = m.options.timestamps;
+  const Timestamps ts = has_ts ? find_timestamps(g.options(), g.options_size()) : Timestamps{};
+  FlowRecord& f = s.table[i];
+  f.delta = EarlyStore::kNone;
+  f.ts_delta = ts.tsecr;  // our TSval, which the client echoes
+  f.client_isn = m.client_isn;
+  f.cookie = (g.ack - 1).value();
+  f.client_nxt = m.client_isn + 1;
+  f.server_nxt = g.ack.value();
+  f.opening_tsval = ts.tsval;
+  f.last_seen = s.now32();
+  f.link = s.links.intern({g.frame, g.l3_offset});
+  f.mss = m.options.mss;
+  f.window = g.window;
+  f.options =
+      static_cast<std::uint8_t>((has_ts ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
+                                (m.options.ecn ? kFlowEcn : 0));
+  if (m.options.wscale != kNoScale) {
+    const OfferConfig& offer = s.config.offer;
+    const unsigned offered = offer.window_scale == kAutoScale ? 7U : offer.window_scale;
+    f.options |= kFlowClientScales;
+    f.scales = m.options.wscale;
+    f.tries = static_cast<std::uint8_t>(offered << 4);
+  }
+  set_state(s, f, FlowState::kSynSent);
+  c.flow = i;
+  c.structure = s.structure;
+  // A probe's byte lies before the first one; anything else may be the first data.
+  const bool held = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0 && hold(s, c, f);
+  drop(s, c, held ? Reason::early_held : Reason::consumed);
+  send_syn(s, i, sink);
+  s.syn_retries[0].push({i, f.cookie, 0, s.now32() + kFirstRetryMs});
+}
+
+void reopen_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink) {
+  if (replayed(s, m, c)) return drop(s, c, Reason::cookie_replayed);
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  FlowRecord& f = s.table[c.flow];
+  s.counters.count(Reason::cookie_valid);
+  s.counters.count(Reason::conn_reopened);
+  const bool live = f.state == FlowState::kSynSent || f.state == FlowState::kEstablished;
+  if (live) send_rst(s, c.flow, Side::kServer, sink);
+  free_flow(s, c.flow);
+  open_flow(s, c, m, sink);
+}
+
+bool hold(EngineState& s, Context& c, FlowRecord& f) {
+  const Segment& g = c.segment;
+  const std::uint32_t end = g.seq + g.payload_length - SeqNum(f.client_isn + 1);
+  if (g.seq != SeqNum(f.client_nxt) ||
+      end > std::min<std::uint32_t>(s.config.early_window, 0xffff)) {
+    return false;
+  }
+  // A FIN ends it: nothing may follow.
+  if ((f.progress & kFlowClientFin) != 0) return false;
+  const std::size_t length = std::size_t{g.l4_offset} + g.l4_length;  // padding is not kept
+  const EarlyStore::Handle head = s.early.append(f.delta, {g.frame, length});
+  if (head == EarlyStore::kNone) return false;
+  f.delta = head;
+  f.client_nxt = g.seq_end().value();
+  if (g.has(kFin)) f.progress |= kFlowClientFin;
+  return true;
+}
+
+void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  FlowRecord& f = s.table[c.flow];
+  // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
+  const bool acks_our_syn = g.has(kAck) && g.ack == SeqNum(f.client_isn + 1);
+  if (g.has(kRst)) {
+    if (!acks_our_syn) return drop(s, c, Reason::server_rst_ignored);
+    if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+    s.counters.count(Reason::conn_refused);
+    drop(s, c, Reason::consumed);
+    return give_up(s, c.flow, true, false, sink);
+  }
+  if (!g.has(kAck)) return drop(s, c, Reason::no_flow_server);
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  if (acks_our_syn && g.has(kSyn)) return splice(s, c, f, sink);
+  // A challenge ACK of a connection that the server still has (RFC 5961 section 4): reset it as a
+  // TCP client does, and ask again.
+  s.counters.count(Reason::challenge_ack);
+  TcpReply rst;
+  rst.seq = g.ack;
+  rst.flags = kRst;
+  answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
+  send_syn(s, c.flow, sink);
+  s.counters.count(Reason::syn_to_server_retrans);
+}
+
+void send_syn(EngineState& s, FlowIndex i, FrameSink& sink) {
+  const FlowRecord& f = s.table[i];
+  TcpReply r;
+  r.seq = SeqNum(f.client_isn);
+  r.flags = static_cast<std::uint16_t>(kSyn | ((f.options & kFlowEcn) != 0 ? kEce | kCwr : 0));
+  r.window = opening_window(f, false);
+  r.mss = f.mss;
+  if ((f.options & kFlowClientScales) != 0) {
+    r.window_scale = static_cast<std::uint8_t>(client_scale(f));
+  }
+  r.sack_permitted = (f.options & kFlowSack) != 0;
+  r.timestamps = (f.options & kFlowTimestamps) != 0;
+  r.tsval = f.opening_tsval;
+  send_to(s, f, s.table.key_of(i), Side::kServer, r, sink);
+  s.counters.count(Reason::syn_to_server);
+}
+
+void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
+  const FlowRecord& f = s.table[i];
+  TcpReply r;
+  r.seq = SeqNum(f.client_nxt);
+  r.ack = SeqNum(f.server_nxt + f.delta);
+  r.flags = kAck;
+  r.window = opening_window(f, (f.options & kFlowServerScales) != 0);
+  r.timestamps = (f.options & kFlowTimestamps) != 0;
+  r.tsval = f.opening_tsval;
+  r.tsecr = tsecr;
+  send_to(s, f, s.table.key_of(i), Side::kServer, r, sink);
+  s.counters.count(Reason::ack_to_server);
+}
+
+}  // namespace synproxy

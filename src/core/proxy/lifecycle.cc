@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How flows are made room for, given up, probed, expired and freed. No timer object per flow:
+// handshakes wait in FIFOs, everything else is found by a sweep that passes the table about once a
+// second.
+#include <algorithm>
+#include <array>
+
+#include "engine_state.h"
+#include "synproxy/proxy/translate.h"
+
+namespace synproxy {
+namespace {
+
+// One call never takes longer than a few bursts do.
+constexpr unsigned kMaxRetriesPerTick = 512;
+constexpr std::uint32_t kMaxSweepSlice = 8192;
+constexpr std::uint32_t kMaxEvictionScan = 512;
+// Above this many records a pass may take four seconds, to bound the share of memory bandwidth.
+constexpr std::uint32_t kLargeTable = 1U << 20;
+// The two ends of an idle connection have this long to answer the keepalive.
+constexpr std::uint32_t kProbeLeadMs = 75'000;
+
+bool counts_established(FlowState state) {
+  return state == FlowState::kEstablished || state == FlowState::kPassed;
+}
+
+// Of the cookie that opened the flow, while it could still be replayed.
+void remember_cookie(EngineState& s, const FlowKey& key, const FlowRecord& f) {
+  if ((f.options & kFlowOutbound) != 0) return;
+  const unsigned parity = cookie_parity(f.cookie);
+  const EpochKeys* keys = s.keys.for_parity(parity);
+  if (keys == nullptr) return;
+  const LayoutKey& k = (f.options & kFlowTimestamps) != 0 ? keys->timestamps : keys->plain;
+  const MacInput in = cookie_mac_input(key, f.client_isn);
+  s.replay.insert(epoch_of(s.epoch, parity), siphash24(k.k0, k.k1, in.words.data(), in.count));
+}
+
+void free_early(EngineState& s, FlowRecord& f) {
+  if (f.state != FlowState::kSynSent) return;
+  s.early.free_all(f.delta);
+  f.delta = EarlyStore::kNone;
+}
+
+bool evictable(const FlowRecord& f) {
+  return f.state == FlowState::kFinished || f.state == FlowState::kTombstone ||
+         f.state == FlowState::kClosing;
+}
+
+std::uint32_t probe_lead(const EngineState& s) {
+  return std::min(kProbeLeadMs, s.config.idle_timeout_ms / 4);
+}
+
+// RFC 9293 section 3.8.4: the byte before the next one, which the receiver has acknowledged long
+// ago. Our TSval may be old: an unacceptable segment is answered all the same (RFC 7323
+// section 5.3, R1).
+void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = s.table[i];
+  const FlowKey key = s.table.key_of(i);
+  f.progress |= kFlowProbed;
+  TcpReply r;
+  r.flags = kAck;
+  r.window = f.window;
+  r.timestamps = (f.options & kFlowTimestamps) != 0;
+  r.seq = SeqNum(f.client_nxt) - 1;
+  r.ack = SeqNum(f.server_nxt + f.delta);
+  r.tsval = f.opening_tsval;
+  send_to(s, f, key, Side::kServer, r, sink);
+  r.seq = SeqNum(f.server_nxt) - 1;
+  r.ack = SeqNum(f.client_nxt);
+  send_to(s, f, key, Side::kClient, r, sink);
+  s.counters.count(Reason::keepalive_probe, 2);
+}
+
+void expire_idle(EngineState& s, FlowIndex i, FrameSink& sink) {
+  send_rst(s, i, Side::kClient, sink);
+  send_rst(s, i, Side::kServer, sink);
+  s.counters.count(Reason::conn_idle);
+  free_flow(s, i);
+}
+
+void age(EngineState& s, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = s.table[i];
+  const std::uint32_t idle = s.now32() - f.last_seen;
+  const bool outbound = (f.options & kFlowOutbound) != 0;
+  switch (f.state) {
+    case FlowState::kFree:
+      return;
+    case FlowState::kSynSent:
+      if (idle < s.config.server_timeout_ms) return;
+      s.counters.count(Reason::conn_timed_out);
+      return give_up(s, i, true, true, sink);
+    case FlowState::kEstablished:
+      if (idle >= s.config.idle_timeout_ms) {
+        return outbound ? free_flow(s, i) : expire_idle(s, i, sink);
+      }
+      if (idle >= s.config.idle_timeout_ms - probe_lead(s) && !outbound &&
+          (f.progress & kFlowProbed) == 0) {
+        probe(s, i, sink);
+      }
+      return;
+    default:
+      if (idle >= s.config.close_timeout_ms) free_flow(s, i);
+  }
+}
+
+}  // namespace
+
+void set_state(EngineState& s, FlowRecord& f, FlowState state) {
+  s.embryonic -= f.state == FlowState::kSynSent ? 1U : 0U;
+  s.established -= counts_established(f.state) ? 1U : 0U;
+  f.state = state;
+  s.embryonic += state == FlowState::kSynSent ? 1U : 0U;
+  s.established += counts_established(state) ? 1U : 0U;
+}
+
+bool make_room(EngineState& s, FrameSink& sink) {
+  if (s.table.size() < s.table.capacity()) return true;
+  if (s.established == s.table.size()) return false;
+  const FlowIndex end = s.table.high_water();
+  FlowIndex embryo = kNoFlow;
+  for (std::uint32_t n = std::min(kMaxEvictionScan, end); n > 0; --n) {
+    if (s.evict_at >= end) s.evict_at = 0;
+    const FlowIndex i = s.evict_at++;
+    const FlowRecord& f = s.table[i];
+    if (evictable(f)) {
+      s.counters.count(Reason::flow_evicted);
+      free_flow(s, i);
+      return true;
+    }
+    if (f.state == FlowState::kSynSent && embryo == kNoFlow) embryo = i;
+  }
+  if (embryo == kNoFlow) return false;
+  send_rst(s, embryo, Side::kClient, sink);
+  send_rst(s, embryo, Side::kServer, sink);
+  s.counters.count(Reason::flow_evicted);
+  free_flow(s, embryo);
+  return true;
+}
+
+void free_flow(EngineState& s, FlowIndex i) {
+  FlowRecord& f = s.table[i];
+  const FlowKey key = s.table.key_of(i);
+  free_early(s, f);
+  remember_cookie(s, key, f);
+  set_state(s, f, FlowState::kFree);
+  s.table.erase(i, index_hash(s.index_key, key));
+  ++s.structure;
+  s.counters.count(Reason::flow_freed);
+}
+
+void give_up(EngineState& s, FlowIndex i, bool tell_client, bool tell_server, FrameSink& sink) {
+  FlowRecord& f = s.table[i];
+  free_early(s, f);
+  if (tell_client) send_rst(s, i, Side::kClient, sink);
+  if (tell_server) send_rst(s, i, Side::kServer, sink);
+  set_state(s, f, FlowState::kTombstone);
+  f.last_seen = s.now32();
+}
+
+void send_rst(EngineState& s, FlowIndex i, Side out, FrameSink& sink) {
+  const FlowRecord& f = s.table[i];
+  TcpReply r;
+  if (out == Side::kClient) {
+    r.seq = SeqNum(f.server_nxt);
+    r.ack = SeqNum(f.client_nxt);
+    r.flags = kRst | kAck;
+    s.counters.count(Reason::rst_to_client);
+  } else if (f.state == FlowState::kSynSent) {
+    r.seq = SeqNum(f.client_isn + 1);
+    r.flags = kRst;
+    s.counters.count(Reason::rst_to_server);
+  } else {
+    r.seq = SeqNum(f.client_nxt);
+    r.ack = SeqNum(f.server_nxt + f.delta);
+    r.flags = kRst | kAck;
+    s.counters.count(Reason::rst_to_server);
+  }
+  send_to(s, f, s.table.key_of(i), out, r, sink);
+}
+
+void send_to(EngineState& s, const FlowRecord& f, const FlowKey& key, Side out,
+             const TcpReply& reply, FrameSink& sink) {
+  std::array<std::uint8_t, kMaxReplyFrame> frame;
+  const LinkHeader& link = s.links[f.link];
+  link.write(frame.data(), out);
+  const std::size_t size = write_tcp_packet(frame.data() + link.length, ends_of(key, out), reply);
+  sink.emit(out, {frame.data(), link.length + size});
+}
+
+void run_timers(EngineState& s, FrameSink& sink) {
+  RetryQueue::Entry e{};
+  const auto still = [&](FlowState state) {
+    const FlowRecord& f = s.table[e.flow];
+    return f.state == state && f.cookie == e.cookie;
+  };
+  for (std::size_t level = 0; level < kRetryLevels; ++level) {
+    for (unsigned n = 0; n < kMaxRetriesPerTick && s.syn_retries[level].pop_due(s.now32(), e);
+         ++n) {
+      if (!still(FlowState::kSynSent)) continue;
+      send_syn(s, e.flow, sink);
+      s.counters.count(Reason::syn_to_server_retrans);
+      const std::size_t next = std::min(level + 1, kRetryLevels - 1);
+      e.deadline_ms = s.now32() + (kFirstRetryMs << next);
+      s.syn_retries[next].push(e);
+    }
+  }
+  for (unsigned n = 0; n < kMaxRetriesPerTick && s.ack_repeats.pop_due(s.now32(), e); ++n) {
+    if (still(FlowState::kEstablished) && (s.table[e.flow].progress & kFlowSpoke) == 0) {
+      send_ack(s, e.flow, e.tsecr, sink);
+    }
+  }
+}
+
+void sweep(EngineState& s, FrameSink& sink) {
+  const FlowIndex end = s.table.high_water();
+  const std::uint64_t elapsed = s.now_ms - s.swept_ms;
+  if (elapsed == 0) return;
+  s.swept_ms = s.now_ms;
+  const std::uint64_t pass_ms = end > kLargeTable ? 4000 : 1000;
+  const std::uint64_t share = end * std::min<std::uint64_t>(elapsed, pass_ms) / pass_ms + 1;
+  const auto slice =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>({share, kMaxSweepSlice, end}));
+  for (std::uint32_t n = 0; n < slice; ++n) {
+    if (s.sweep_at >= end) s.sweep_at = 0;
+    age(s, s.sweep_at++, sink);
+  }
+}
+
+void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window) {
+  while (client_window > client_window_bound(f) && (f.windows & 15U) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 1);
+  }
+  while (server_window > server_window_bound(f) && (f.windows >> 4) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 16);
+  }
+}
+
+}  // namespace synproxy

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Segments from a protected server port.
+#include "engine_state.h"
+#include "progress.h"
+#include "synproxy/proxy/translate.h"
+
+namespace synproxy {
+namespace {
+
+// The server opens a connection of its own: remembered, so that the answers pass too.
+void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
+  if (c.flow != kNoFlow) {
+    const FlowRecord& old = s.table[c.flow];
+    const bool own = (old.options & kFlowOutbound) != 0;
+    if (own && !is_over(old)) return forward(s, c, Reason::passed);
+    if (!is_over(old) && old.state != FlowState::kTombstone) {
+      return drop(s, c, Reason::no_flow_server);
+    }
+    free_flow(s, c.flow);
+  }
+  const FlowIndex i = make_room(s, sink) ? s.table.insert(c.key, c.hash) : kNoFlow;
+  if (i == kNoFlow) return drop(s, c, Reason::table_full);
+  ++s.structure;
+  FlowRecord& f = s.table[i];
+  f.options = kFlowOutbound;
+  f.server_nxt = c.segment.seq_end().value();
+  f.windows = 0xff;  // scales are not ours to know: the widest
+  f.last_seen = s.now32();
+  set_state(s, f, FlowState::kPassed);
+  s.counters.count(Reason::conn_passed);
+  forward(s, c, Reason::passed);
+}
+
+// Nobody waits for it any more: a RST keeps the server from holding a half-open connection.
+void on_stale(EngineState& s, Context& c) {
+  answer_with_rst(s, c, Side::kServer, Reason::synack_stale);
+}
+
+void on_rst(EngineState& s, Context& c, FlowRecord& f, SeqNum seq) {
+  const std::uint32_t bound = client_window_bound(f);
+  const SeqNum next(f.server_nxt);
+  if (!seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  if (seq == next) note_reset(s, f);
+  pass_to_client(s, c, f);
+}
+
+void on_spliced(EngineState& s, Context& c) {
+  const Segment& g = c.segment;
+  FlowRecord& f = s.table[c.flow];
+  if (g.has(kSyn)) {
+    // Our ACK was lost.
+    if (g.seq != SeqNum(f.cookie + f.delta) || g.ack != SeqNum(f.client_isn + 1)) {
+      return drop(s, c, Reason::no_flow_server);
+    }
+    const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+    TcpReply ack;
+    ack.seq = SeqNum(f.client_nxt);
+    ack.ack = g.seq + 1;
+    ack.flags = kAck;
+    ack.window = f.window;
+    if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
+      ack.window = window_unscaled(f.window, client_scale(f));
+    }
+    ack.timestamps = (f.options & kFlowTimestamps) != 0;
+    ack.tsval = f.opening_tsval;
+    ack.tsecr = o.tsval;
+    return answer(s, c, ack, Reason::consumed, Reason::ack_to_server);
+  }
+  const SeqNum seq = g.seq - f.delta;
+  if (g.has(kRst)) return on_rst(s, c, f, seq);
+  if (g.has(kFin) && !checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  note_server(s, f, g, seq);
+  pass_to_client(s, c, f);
+}
+
+}  // namespace
+
+void on_server_segment(EngineState& s, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(s, c, sink);
+  const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
+  if (c.flow == kNoFlow) {
+    if (syn_ack) return on_stale(s, c);
+    return drop(s, c, Reason::no_flow_server);
+  }
+  const FlowRecord& f = s.table[c.flow];
+  switch (f.state) {
+    case FlowState::kSynSent:
+      return on_server_segment_in_syn_sent(s, c, sink);
+    case FlowState::kTombstone:
+      if (g.has(kRst)) return drop(s, c, Reason::server_rst_ignored);
+      if (!g.has(kAck)) return drop(s, c, Reason::no_flow_server);
+      return on_stale(s, c);
+    case FlowState::kPassed:
+      return forward(s, c, Reason::passed);
+    default:
+      return on_spliced(s, c);
+  }
+}
+
+}  // namespace synproxy
