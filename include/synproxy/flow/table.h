@@ -139,7 +139,8 @@ inline std::uint32_t FlowTable::other_of(std::uint32_t bucket, std::uint16_t tag
 }
 
 inline bool FlowTable::same_addresses(FlowIndex index, const FlowKey& key) const {
-  return ipv6_[index].client == key.client && ipv6_[index].server == key.server;
+  const Ipv6Addresses& addresses = ipv6_[index];
+  return same_address(addresses.client, key.client) && same_address(addresses.server, key.server);
 }
 
 inline FlowIndex FlowTable::find_in(const FlowBucket& bucket, std::uint16_t tag,

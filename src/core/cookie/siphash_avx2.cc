@@ -158,7 +158,7 @@ __attribute__((target("avx2"))) void hash_group(const std::uint64_t* k0s, const 
 
 void siphash24_avx2(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                     std::uint64_t* out, std::size_t n) {
-  run_in_groups<hash_group>(k0s, k1s, in, out, n);
+  run_in_groups<hash_group, 5, 7>(k0s, k1s, in, out, n);
 }
 
 }  // namespace synproxy::detail

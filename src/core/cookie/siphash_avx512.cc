@@ -116,7 +116,7 @@ __attribute__((target("avx512f"))) void hash_group(const std::uint64_t* k0s,
 
 void siphash24_avx512(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                       std::uint64_t* out, std::size_t n) {
-  run_in_groups<hash_group>(k0s, k1s, in, out, n);
+  run_in_groups<hash_group, 3, 5>(k0s, k1s, in, out, n);
 }
 
 }  // namespace synproxy::detail

@@ -72,12 +72,14 @@ void siphash24_avx512(const std::uint64_t* k0s, const std::uint64_t* k1s, const 
 // What the vector kernels load sixteen bytes at a time: the words, then the count and its padding.
 static_assert(sizeof(MacInput) == 48 && offsetof(MacInput, count) == 40);
 inline constexpr std::size_t kGroup = 8;
-inline constexpr std::size_t kMinVectorTail = 3;  // fewer are faster one by one
 
-// Feeds a burst to a kernel that takes kGroup messages at a time; a rest is filled up with copies
-// of its first message.
+// Feeds a burst to a kernel that takes kGroup messages at a time. The other two arguments are the
+// fewest messages for which a group is faster than one by one, as measured: for a rest that is
+// reached by hashing some of the group before it again, and for a burst too short for that, which
+// has to be copied.
 template <void (*kGroupKernel)(const std::uint64_t*, const std::uint64_t*, const MacInput*,
-                               std::uint64_t*)>
+                               std::uint64_t*),
+          std::size_t kMinRest, std::size_t kMinBurst>
 inline void run_in_groups(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                           std::uint64_t* out, std::size_t n) {
   std::size_t i = 0;
@@ -85,22 +87,27 @@ inline void run_in_groups(const std::uint64_t* k0s, const std::uint64_t* k1s, co
     kGroupKernel(k0s + i, k1s + i, in + i, out + i);
   }
   const std::size_t rest = n - i;
-  if (rest < kMinVectorTail) {
+  if (n >= kGroup && rest >= kMinRest) {
+    const std::size_t last = n - kGroup;
+    kGroupKernel(k0s + last, k1s + last, in + last, out + last);
+    return;
+  }
+  if (n >= kGroup || n < kMinBurst) {
     siphash24_scalar(k0s + i, k1s + i, in + i, out + i, rest);
     return;
   }
-  std::array<std::uint64_t, kGroup> rest_k0s;
-  std::array<std::uint64_t, kGroup> rest_k1s;
-  std::array<std::uint64_t, kGroup> rest_out;
-  std::array<MacInput, kGroup> rest_in;
+  std::array<std::uint64_t, kGroup> padded_k0s;
+  std::array<std::uint64_t, kGroup> padded_k1s;
+  std::array<std::uint64_t, kGroup> padded_out;
+  std::array<MacInput, kGroup> padded_in;
   for (std::size_t lane = 0; lane < kGroup; ++lane) {
-    const std::size_t from = i + (lane < rest ? lane : 0);
-    rest_k0s[lane] = k0s[from];
-    rest_k1s[lane] = k1s[from];
-    rest_in[lane] = in[from];
+    const std::size_t from = lane < n ? lane : 0;
+    padded_k0s[lane] = k0s[from];
+    padded_k1s[lane] = k1s[from];
+    padded_in[lane] = in[from];
   }
-  kGroupKernel(rest_k0s.data(), rest_k1s.data(), rest_in.data(), rest_out.data());
-  std::copy_n(rest_out.begin(), rest, out + i);
+  kGroupKernel(padded_k0s.data(), padded_k1s.data(), padded_in.data(), padded_out.data());
+  std::copy_n(padded_out.begin(), n, out);
 }
 
 }  // namespace synproxy::detail

@@ -73,7 +73,7 @@ void on_icmp(EngineState& s, Context& c, Side side, FrameSink& sink) {
   const Segment& g = c.segment;
   const QuotedSegment q = parse_quoted(g);
   if (!q.valid) return forward(s, c, Reason::forwarded);
-  c.key = key_of(g, q, side);
+  key_of(g, q, side, c.key);
   if (!s.protect.matches(c.key.server.data(), c.key.ipv6, c.key.server_port)) {
     return forward(s, c, Reason::forwarded);
   }

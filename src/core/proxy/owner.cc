@@ -14,11 +14,11 @@ std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side side, const Pro
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), s);
   FlowKey key;
   if (s.result == ParseResult::kTcp) {
-    key = key_of(s, side);
+    key_of(s, side, key);
   } else if (s.result == ParseResult::kIcmp) {
     const QuotedSegment q = parse_quoted(s);
     if (!q.valid) return fallback;
-    key = key_of(s, q, side);
+    key_of(s, q, side, key);
   } else {
     return fallback;
   }

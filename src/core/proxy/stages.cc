@@ -38,7 +38,7 @@ Kind classify_tcp(EngineState& s, Context& c, Side side) {
       return Kind::kDecided;
     }
   }
-  c.key = key_of(g, side);
+  key_of(g, side, c.key);
   c.hash = index_hash(s.index_key, c.key);
   s.table.prefetch_bucket(c.hash);
   return Kind::kTcp;
