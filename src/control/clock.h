@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Wall time without its steps: read once when the program starts, then carried on by
+// CLOCK_MONOTONIC.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace synproxy::control {
+
+class ProgramClock {
+ public:
+  [[nodiscard]] std::uint64_t unix_ms_at_start() const { return unix_ms_at_start_; }
+
+  // Milliseconds since the start of the program.
+  [[nodiscard]] std::uint64_t now_ms() const {
+    return ms(std::chrono::steady_clock::now() - start_);
+  }
+
+ private:
+  template <typename D>
+  static std::uint64_t ms(D duration) {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+  }
+
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::uint64_t unix_ms_at_start_ = ms(std::chrono::system_clock::now().time_since_epoch());
+};
+
+}  // namespace synproxy::control

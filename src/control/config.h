@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The whole configuration, validated before anything is started and immutable afterwards.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "synproxy/policy/protect.h"
+#include "synproxy/proxy/config.h"
+
+namespace synproxy::control {
+
+// A device as the user named it: `eth1`, `xdp:eth1`, `0000:3b:00.0`, `net_memif0,role=server,...`.
+struct PortName {
+  enum class Kind : std::uint8_t { kRawSocket, kXdp, kPci, kVdev };
+  Kind kind = Kind::kRawSocket;
+  std::string text;    // as typed
+  std::string device;  // without the `xdp:` prefix
+};
+
+enum class LogLevel : std::uint8_t { kError, kWarning, kInfo, kDebug };
+
+struct Config {
+  PortName client_port;
+  PortName server_port;
+  std::vector<ProtectRule> protect;
+  EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
+  std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
+  std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
+  std::string secret_file;        // empty: a random secret at start
+  unsigned stats_interval = 0;    // seconds; 0: no line
+  LogLevel log_level = LogLevel::kWarning;
+  std::vector<std::string> eal_arguments;  // after `--`
+};
+
+// Something the user can mend: printed as one line, `flag value: what is wrong; what to do`, exit
+// code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+// Something that went wrong at run time: one line, exit code 1.
+class RuntimeFailure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace synproxy::control

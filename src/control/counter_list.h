@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Name and sentence of what is counted beside the Reasons, in the order in which it is shown.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "dataplane/dataplane.h"
+#include "synproxy/proxy/counters.h"
+
+namespace synproxy::control {
+
+template <typename Block>
+struct CounterInfo {
+  std::string_view name;
+  std::string_view sentence;
+  const Counter& (*of)(const Block&);
+};
+
+using GaugeInfo = CounterInfo<Counters>;
+using IoInfo = CounterInfo<dataplane::IoCounters>;
+
+inline constexpr auto kGauges = std::to_array<GaugeInfo>({
+    {"flows", "Connection records in use, whatever their state.",
+     [](const Counters& c) -> const Counter& { return c.flows; }},
+    {"flows_embryonic", "Of these, waiting for the server's SYN-ACK.",
+     [](const Counters& c) -> const Counter& { return c.flows_embryonic; }},
+    {"flows_established", "Of these, spliced and open.",
+     [](const Counters& c) -> const Counter& { return c.flows_established; }},
+    {"early_buffers", "Buffers of early data in use.",
+     [](const Counters& c) -> const Counter& { return c.early_buffers; }},
+});
+
+inline constexpr auto kIoCounters = std::to_array<IoInfo>({
+#define SYNPROXY_BOTH_SIDES(field, before, after)                                   \
+  {#field "_client", before " client port" after,                                   \
+   [](const dataplane::IoCounters& c) -> const Counter& { return c.field[0]; }},    \
+  {                                                                                 \
+#field "_server", before " server port" after,                                  \
+        [](const dataplane::IoCounters& c) -> const Counter& { return c.field[1]; } \
+  }
+    SYNPROXY_BOTH_SIDES(rx_packets, "Packets received on the", "."),
+    SYNPROXY_BOTH_SIDES(rx_bytes, "Bytes received on the", "."),
+    SYNPROXY_BOTH_SIDES(tx_packets, "Packets sent on the", "."),
+    SYNPROXY_BOTH_SIDES(tx_bytes, "Bytes sent on the", "."),
+    SYNPROXY_BOTH_SIDES(tx_dropped, "Packets dropped because the transmit queue of the",
+                        " was full."),
+    SYNPROXY_BOTH_SIDES(rx_checksum_missing, "Packets received on the",
+                        " whose checksum was left to an offload that never ran."),
+#undef SYNPROXY_BOTH_SIDES
+    {"handed_over", "Packets given to the worker that owns their connection.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.handed_over; }},
+    {"hand_over_full", "Packets dropped because the owning worker's ring was full.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.hand_over_full; }},
+    {"no_buffer", "Frames made by the proxy and dropped because no packet buffer was free.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.no_buffer; }},
+});
+
+}  // namespace synproxy::control

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/flags.h"
+
+#include <algorithm>
+
+namespace synproxy::control {
+namespace {
+
+constexpr auto kTitles = std::to_array<GroupTitle>({
+    {FlagGroup::kPorts, "Ports"},
+    {FlagGroup::kProtection, "Protection"},
+    {FlagGroup::kOffer, "What SYN-ACKs offer"},
+    {FlagGroup::kLimits, "Limits and timeouts"},
+    {FlagGroup::kRunning, "Running"},
+    {FlagGroup::kOther, "Other"},
+});
+
+constexpr std::string_view kDeviceForms =
+    "a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK device (net_tap0)";
+constexpr std::string_view kSwitchForms = "on, off or auto";
+
+constexpr auto kFlags = std::to_array<Flag>({
+    {"client-port", "DEV", "", FlagGroup::kPorts, FlagKind::kValue, kDeviceForms,
+     "where the clients are. DEV is a Linux interface (eth1: raw socket; xdp:eth1: AF_XDP), the "
+     "PCI "
+     "address of a NIC that DPDK drives (0000:3b:00.0), or a DPDK virtual device "
+     "(net_tap0,iface=t0)",
+     "A device that nobody named is never opened."},
+    {"server-port", "DEV", "", FlagGroup::kPorts, FlagKind::kValue, kDeviceForms,
+     "where the protected servers are; the same forms", "As for `--client-port`."},
+    {"protect", "RULE", "", FlagGroup::kProtection, FlagKind::kRepeat,
+     "ADDR[/LEN][:PORT[-PORT]], as in 203.0.113.10:80, 203.0.113.0/24:80-89 or [2001:db8::10]:443",
+     "what is protected: ADDR[/LEN][:PORT[-PORT]], an IPv6 address with a port in brackets. "
+     "Repeatable. Without a port: every port, and the server may open connections of its own",
+     "What is protected is for you to say; all other traffic is forwarded untouched."},
+    {"sack-perm", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
+     "offer selective acknowledgements (iptables: --sack-perm)",
+     "`auto` offers them: every current server does SACK. `off` is for a service whose server does "
+     "not."},
+    {"timestamp", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
+     "offer TCP timestamps to a client that sends them (iptables: --timestamp)",
+     "`auto` offers them: they also make room in the cookie for the exact MSS, for ECN and for "
+     "more tag bits. `off` is for a service whose server does not do them."},
+    {"ecn", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
+     "agree to ECN with a client that asks for it (iptables: --ecn)",
+     "`auto` agrees. Only a client that sends timestamps gets it: the other cookie has no room for "
+     "the bit. Where the server then lacks ECN, ECT is cleared towards it (`server_no_ecn`)."},
+    {"wscale", "0-14|auto", "auto", FlagGroup::kOffer, FlagKind::kValue,
+     "0 to 14 or auto (RFC 7323, section 2.3)", "window scale offered (iptables: --wscale)",
+     "`auto` is 7, what a current Linux server offers. Where the server's own differs, the window "
+     "field is rescaled. 14 is the largest shift of RFC 7323, section 2.3."},
+    {"mss", "BYTES|auto", "auto", FlagGroup::kOffer, FlagKind::kValue, "88 to 65535 bytes or auto",
+     "maximum segment size offered, bytes (iptables: --mss)",
+     "`auto` is 1460 for IPv4 and 1440 for IPv6, what fits a 1500-byte MTU. Set it where the path "
+     "to the server carries less. Below 88 bytes, the least that Linux lets a program ask of "
+     "TCP_MAXSEG, a typing mistake is likelier than a wish."},
+    {"early-window", "BYTES", "14600", FlagGroup::kOffer, FlagKind::kValue,
+     "0 to 65535 bytes, K allowed (1K is 1024)",
+     "window of the SYN-ACK, bytes: what a client may send before the server has answered. 0 makes "
+     "it wait",
+     "Ten segments of 1460 bytes, the initial window of RFC 6928: a client sends no more at first "
+     "anyway, so nobody waits. The window field of a SYN-ACK is never scaled, hence the limit."},
+    {"max-flows", "N", "1048576", FlagGroup::kLimits, FlagKind::kValue, "1 to 268435456 flows",
+     "connections in the table, all workers together",
+     "Connection rate times life of a finished connection has to fit. It keeps its record for "
+     "`--close-timeout`, 60 s, so that 2^20 records carry about 17,400 new connections per second. "
+     "Faster than that, finished ones are evicted early, which is harmless: each leaves its "
+     "fingerprint in a filter until its cookie has expired (1.5 epochs, 96 s, at most). "
+     "Established "
+     "ones are never evicted. A record takes 76 bytes with its place in the index, 32 more for "
+     "IPv6. 2^28 of them fill 20 GB: a larger number is a typing mistake."},
+    {"early-data-memory", "BYTES", "64M", FlagGroup::kLimits, FlagKind::kValue,
+     "a number of bytes up to 64G, K, M and G allowed (1K is 1024)",
+     "memory for data that clients send before the server has answered, bytes, all workers "
+     "together",
+     "A server 10 ms away and 100,000 new connections per second make 1,000 waiting requests; 64 "
+     "MiB hold 32 buffers of 2 KiB for each of them. What does not fit is dropped and the client "
+     "resends it."},
+    {"server-timeout", "SECONDS", "10", FlagGroup::kLimits, FlagKind::kValue, "0.2 to 600 seconds",
+     "give up on a server that does not answer, and reset the client, seconds",
+     "The SYN is repeated after 0.2 s, and each time after twice as long: six SYNs have been lost "
+     "by "
+     "then. The server is dead, and the client had better learn it while a person still waits. "
+     "Below 0.2 s not a single repeat would be sent."},
+    {"idle-timeout", "SECONDS", "7500", FlagGroup::kLimits, FlagKind::kValue, "1 to 604800 seconds",
+     "forget a connection that was silent that long and does not answer a keepalive, seconds",
+     "RFC 5382, REQ-5, asks for 2 hours and 4 minutes (7,440 s): an end that sends TCP keepalives "
+     "every 2 hours, the default of RFC 9293, keeps its connection. Both ends "
+     "are probed 75 s before, so that a living connection is renewed. Ages are kept in 32 bits of "
+     "milliseconds, hence a limit of a week."},
+    {"close-timeout", "SECONDS", "60", FlagGroup::kLimits, FlagKind::kValue, "1 to 3600 seconds",
+     "translate late segments of a closed connection that long, seconds",
+     "The TIME_WAIT of Linux: what an end may still send, or resend, after the close is translated "
+     "as long as the other end can take it."},
+    {"epoch", "SECONDS", "64", FlagGroup::kLimits, FlagKind::kValue, "1 to 3600 seconds",
+     "life of a cookie secret, seconds; a cookie is valid for 0.5 to 1.5 of it. Proxies that share "
+     "a secret need the same value",
+     "The shortest life of a cookie, half an epoch, has to outlast a client whose first data is "
+     "lost with its ACK: by RFC 6298 it repeats after 1, 3, 7, 15 and 31 s, and 32 s cover all "
+     "five. "
+     "A longer one only gives an attacker more time for each secret."},
+    {"secret-file", "FILE", "", FlagGroup::kRunning, FlagKind::kValue,
+     "a file of 16 to 1024 bytes that only its owner may read (chmod 600)",
+     "master secret of the cookies, so that a restarted or a second proxy accepts them "
+     "(head -c 32 /dev/urandom > FILE; chmod 600 FILE)",
+     "Without it a random secret is made at start, which no restart can know: handshakes under way "
+     "at that moment fail, and their clients try again."},
+    {"workers", "LIST", "", FlagGroup::kRunning, FlagKind::kValue, "CPUs such as 0-1,3, each once",
+     "CPUs that move packets, one thread each, as in 0-1,3 (default: the first CPU allowed)",
+     "One worker on the first CPU of the affinity mask. Each worker polls and keeps its CPU at "
+     "100 %."},
+    {"name", "NAME", "synproxy", FlagGroup::kRunning, FlagKind::kValue,
+     "1 to 48 of the characters A-Z a-z 0-9 _ . - and no . or - first",
+     "tells several proxies on one machine apart; `synproxy stat --name` finds it by this",
+     "It is DPDK's file prefix and names the directory of the telemetry socket, whose path has to "
+     "fit the 108 bytes of a socket address: hence 48 characters."},
+    {"stats-interval", "N", "0", FlagGroup::kRunning, FlagKind::kValue, "0 to 86400 seconds",
+     "print a line of rates every N seconds; 0 prints none",
+     "`synproxy stat` answers at any time; a daemon's log needs no line a second."},
+    {"log-level", "LEVEL", "warning", FlagGroup::kRunning, FlagKind::kValue,
+     "error, warning, info or debug",
+     "error, warning, info or debug; with debug DPDK's own lines are shown too",
+     "What needs an operator, and nothing else."},
+    {"config", "FILE", "", FlagGroup::kRunning, FlagKind::kValue, "a file of lines `key = value`",
+     "read these flags from FILE, lines `key = value`, # comments; flags given here win",
+     "None is read unless named."},
+    {"json", "", "", FlagGroup::kOther, FlagKind::kBare, "",
+     "with `stat`: every counter, per worker and summed, as one JSON document", ""},
+    {"help", "", "", FlagGroup::kOther, FlagKind::kBare, "", "print this text", ""},
+    {"version", "", "", FlagGroup::kOther, FlagKind::kBare, "", "print the version", ""},
+});
+
+constexpr auto kCommands = std::to_array<Command>({
+    {"synproxy stat [--name NAME]",
+     "the table of /proc/net/stat/synproxy of the running proxy: same columns, hexadecimal, a row "
+     "per worker"},
+    {"synproxy stat --json [--name NAME]", "every counter as JSON"},
+});
+
+}  // namespace
+
+std::span<const Flag> flags() { return kFlags; }
+std::span<const GroupTitle> group_titles() { return kTitles; }
+std::span<const Command> commands() { return kCommands; }
+
+const Flag* find_flag(std::string_view name) {
+  const auto* const it = std::ranges::find(kFlags, name, &Flag::name);
+  return it == kFlags.end() ? nullptr : it;
+}
+
+}  // namespace synproxy::control

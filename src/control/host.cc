@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/host.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace synproxy::control {
+namespace {
+
+using Kind = PortName::Kind;
+using Capability = Host::Capability;
+
+// Kernel drivers that DPDK works beside; every other NIC has to be taken from its kernel driver.
+constexpr std::array<std::string_view, 5> kUsableDrivers = {"vfio-pci", "uio_pci_generic",
+                                                            "igb_uio", "mlx4_core", "mlx5_core"};
+
+struct NamedPort {
+  std::string_view flag;
+  PortName& port;
+
+  [[nodiscard]] std::string where() const { return std::string(flag) + " " + port.text; }
+};
+
+void settle_kind(PortName& port, const Host& host) {
+  const bool bare_vdev = port.kind == Kind::kVdev && port.device.find(',') == std::string::npos;
+  if (bare_vdev && host.interface(port.device)) {
+    port.kind = Kind::kRawSocket;
+  }
+}
+
+bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> prefixes) {
+  return std::ranges::any_of(prefixes, [&](auto prefix) { return text.starts_with(prefix); });
+}
+
+std::vector<Capability> needed(const PortName& port) {
+  switch (port.kind) {
+    case Kind::kRawSocket:
+      return {Capability::kNetRaw, Capability::kNetAdmin};
+    case Kind::kXdp:
+      return {Capability::kNetRaw, Capability::kNetAdmin, Capability::kSysAdmin};
+    case Kind::kVdev:
+      if (starts_with_any(port.device, {"net_tap", "net_virtio_user", "virtio_user"})) {
+        return {Capability::kNetAdmin};
+      }
+      if (starts_with_any(port.device, {"net_pcap", "net_af_packet", "net_af_xdp"})) {
+        return {Capability::kNetRaw, Capability::kNetAdmin};
+      }
+      return {};
+    case Kind::kPci:
+      return {Capability::kSysAdmin};
+  }
+  return {};
+}
+
+std::string_view name_of(Capability capability) {
+  switch (capability) {
+    case Capability::kNetAdmin:
+      return "CAP_NET_ADMIN";
+    case Capability::kNetRaw:
+      return "CAP_NET_RAW";
+    case Capability::kSysAdmin:
+      return "CAP_SYS_ADMIN";
+  }
+  return "";
+}
+
+void check_permission(const NamedPort& named, const Host& host) {
+  std::string missing;
+  for (const Capability capability : needed(named.port)) {
+    if (!host.has(capability)) {
+      missing += (missing.empty() ? "" : " and ") + std::string(name_of(capability));
+    }
+  }
+  if (!missing.empty()) {
+    throw UsageError(named.where() + ": no permission to open this device, " + missing +
+                     " missing; " +
+                     (host.is_root() ? "run where root keeps its capabilities" : "run as root"));
+  }
+}
+
+void check_interface(const NamedPort& named, const Host& host) {
+  const auto found = host.interface(named.port.device);
+  if (!found) {
+    throw UsageError(named.where() + ": there is no network interface '" + named.port.device +
+                     "' here; see `ip link` for the names");
+  }
+  if (found->loopback || !found->ethernet) {
+    throw UsageError(
+        named.where() + ": " +
+        (found->loopback ? "is the loopback interface" : "carries no Ethernet frames") +
+        "; name an Ethernet interface, see `ip link`");
+  }
+}
+
+void check_pci(const NamedPort& named, const Host& host) {
+  const std::string& address = named.port.device;
+  const auto driver = host.pci_driver(address);
+  if (!driver) {
+    throw UsageError(named.where() + ": there is no PCI device at " + address +
+                     "; see `dpdk-devbind.py --status-dev net` for the NICs");
+  }
+  if (std::ranges::find(kUsableDrivers, *driver) == kUsableDrivers.end()) {
+    throw UsageError(named.where() + ": is bound to " +
+                     (driver->empty() ? "no driver" : "the kernel driver " + *driver) +
+                     "; bind it for DPDK with `dpdk-devbind.py --bind=vfio-pci " + address + "`");
+  }
+}
+
+void check_device(const NamedPort& named, const Host& host) {
+  switch (named.port.kind) {
+    case Kind::kRawSocket:
+    case Kind::kXdp:
+      return check_interface(named, host);
+    case Kind::kPci:
+      return check_pci(named, host);
+    case Kind::kVdev:
+      return;  // its driver will say
+  }
+}
+
+// Alternative names lead to one interface.
+void check_distinct(const NamedPort& a, const NamedPort& b, const Host& host) {
+  const auto ia = a.port.kind == Kind::kPci ? std::nullopt : host.interface(a.port.device);
+  const auto ib = b.port.kind == Kind::kPci ? std::nullopt : host.interface(b.port.device);
+  if (ia && ib && ia->index == ib->index) {
+    throw UsageError(b.where() + ": is the device of " + a.where() + "; name two different ones");
+  }
+}
+
+std::string list(const std::vector<unsigned>& cpus) {
+  std::string text;
+  for (std::size_t i = 0; i < cpus.size();) {
+    std::size_t last = i;
+    while (last + 1 < cpus.size() && cpus[last + 1] == cpus[last] + 1) {
+      ++last;
+    }
+    text += (text.empty() ? "" : ",") + std::to_string(cpus[i]);
+    if (last > i) {
+      text += "-" + std::to_string(cpus[last]);
+    }
+    i = last + 1;
+  }
+  return text;
+}
+
+void settle_workers(Config& config, const Host& host) {
+  const auto allowed = host.allowed_cpus();
+  for (const unsigned cpu : config.workers) {
+    if (!std::ranges::binary_search(allowed, cpu)) {
+      throw UsageError("--workers " + list(config.workers) + ": CPU " + std::to_string(cpu) +
+                       " is not one that this program may run on; choose from " + list(allowed));
+    }
+  }
+  if (config.workers.empty() && !allowed.empty()) {
+    config.workers = {allowed.front()};
+  }
+}
+
+}  // namespace
+
+Config check_host(Config config, const Host& host) {
+  settle_kind(config.client_port, host);
+  settle_kind(config.server_port, host);
+  const NamedPort client{.flag = "--client-port", .port = config.client_port};
+  const NamedPort server{.flag = "--server-port", .port = config.server_port};
+  check_permission(client, host);
+  check_permission(server, host);
+  check_device(client, host);
+  check_device(server, host);
+  check_distinct(client, server, host);
+  settle_workers(config, host);
+  return config;
+}
+
+}  // namespace synproxy::control

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a configuration asks of the machine, looked at before anything is touched.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/config.h"
+
+namespace synproxy::control {
+
+// Questions to the machine. None of them changes anything; an answer that cannot be had is "no".
+class Host {
+ public:
+  struct Interface {
+    unsigned index = 0;  // one device may have several names
+    bool ethernet = false;
+    bool loopback = false;
+  };
+  enum class Capability : std::uint8_t { kNetAdmin, kNetRaw, kSysAdmin };
+
+  virtual ~Host() = default;
+  [[nodiscard]] virtual std::optional<Interface> interface(const std::string& name) const = 0;
+  // Name of the driver that a PCI device is bound to, empty if to none; nothing: no such device.
+  [[nodiscard]] virtual std::optional<std::string> pci_driver(const std::string& address) const = 0;
+  [[nodiscard]] virtual bool has(Capability capability) const = 0;
+  [[nodiscard]] virtual bool is_root() const = 0;
+  [[nodiscard]] virtual std::vector<unsigned> allowed_cpus()
+      const = 0;  // of this process, ascending
+};
+
+class LinuxHost final : public Host {
+ public:
+  explicit LinuxHost(std::string sysfs = "/sys") : sysfs_(std::move(sysfs)) {}
+
+  [[nodiscard]] std::optional<Interface> interface(const std::string& name) const override;
+  [[nodiscard]] std::optional<std::string> pci_driver(const std::string& address) const override;
+  [[nodiscard]] bool has(Capability capability) const override;
+  [[nodiscard]] bool is_root() const override;
+  [[nodiscard]] std::vector<unsigned> allowed_cpus() const override;
+
+ private:
+  std::string sysfs_;
+};
+
+// Permissions first, then devices, then CPUs. Settles what only the machine knows: an interface
+// that is called net_something, and the CPU of a proxy without --workers. Throws UsageError.
+[[nodiscard]] Config check_host(Config config, const Host& host);
+
+}  // namespace synproxy::control

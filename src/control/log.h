@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the program says: each call is one line, "synproxy: ...", whatever its text holds.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace synproxy::control {
+
+// Control characters, which a file name or an argument may hold, as \xNN.
+[[nodiscard]] std::string one_line(std::string_view text);
+
+void say(std::string_view text);       // standard output: ready, rates, summary
+void complain(std::string_view text);  // standard error: errors, warnings
+
+}  // namespace synproxy::control

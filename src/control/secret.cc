@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/secret.h"
+
+#include <utility>
+
+#include "synproxy/cookie/epoch.h"
+
+namespace synproxy::control {
+
+MasterSecret load_secret(const Config& config) {
+  const bool from_file = !config.secret_file.empty();
+  try {
+    return from_file ? MasterSecret::from_file(config.secret_file) : MasterSecret::random();
+  } catch (const std::runtime_error& error) {
+    if (from_file) {
+      throw UsageError("--secret-file " + config.secret_file + ": " + error.what());
+    }
+    throw RuntimeFailure(error.what());
+  }
+}
+
+EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config)
+    : secret_(std::move(secret)),
+      ring_(ring),
+      unix_ms_at_start_(config.unix_ms_at_start),
+      epoch_ms_(config.epoch_ms) {
+  keep(0);
+}
+
+EpochKeeper::~EpochKeeper() { ring_.clear(); }
+
+void EpochKeeper::keep(std::uint64_t now_ms) {
+  publish_epochs(ring_, secret_, epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch);
+}
+
+}  // namespace synproxy::control

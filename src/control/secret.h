@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "control/config.h"
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/cookie/master_secret.h"
+
+namespace synproxy::control {
+
+// The master secret of --secret-file, or a random one. Throws UsageError, and RuntimeFailure where
+// the system gives no randomness.
+[[nodiscard]] MasterSecret load_secret(const Config& config);
+
+// The keys of the cookies over time: published well before a worker can need them, wiped at the
+// end.
+class EpochKeeper {
+ public:
+  // Publishes at once. `ring` outlives it.
+  EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config);
+  ~EpochKeeper();
+  EpochKeeper(const EpochKeeper&) = delete;
+  EpochKeeper& operator=(const EpochKeeper&) = delete;
+
+  // `now_ms` since the start of the program. At least once an epoch.
+  void keep(std::uint64_t now_ms);
+
+ private:
+  MasterSecret secret_;
+  KeyRing& ring_;
+  std::uint64_t unix_ms_at_start_;
+  std::uint32_t epoch_ms_;
+};
+
+}  // namespace synproxy::control

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What was typed and what stands in the configuration file, as text: flags known, values not yet
+// read.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "control/flags.h"
+
+namespace synproxy::control {
+
+struct Setting {
+  const Flag* flag = nullptr;
+  std::string value;  // "on" for a switch alone; empty for a bare flag
+  std::string where;  // how an error line names it: "--mss 70000" or "proxy.conf:3: mss 70000"
+};
+
+// `arguments` without program name, command, and what follows `--`. `only`: the names of the flags
+// that the command takes; empty: all but json. Throws UsageError.
+[[nodiscard]] std::vector<Setting> read_arguments(const std::vector<std::string>& arguments,
+                                                  const std::vector<std::string_view>& only = {});
+
+// Lines `key = value`; # begins a comment. Throws UsageError; `path` is named in it.
+[[nodiscard]] std::vector<Setting> read_config(std::istream& in, const std::string& path);
+[[nodiscard]] std::vector<Setting> read_config_file(const std::string& path);
+
+// Flags win over the file: a flag that was typed hides every line of the file with its name.
+[[nodiscard]] std::vector<Setting> merge(std::vector<Setting> typed, std::vector<Setting> file);
+
+}  // namespace synproxy::control

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/stat.h"
+
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "control/config.h"
+#include "control/telemetry_client.h"
+
+namespace synproxy::control {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::array kSections = {"counters", "gauges", "io"};
+
+void add_to(Json& sum, const Json& values) {
+  for (const auto& [name, value] : values.items()) {
+    sum[name] = sum.value(name, std::uint64_t{0}) + value.get<std::uint64_t>();
+  }
+}
+
+Json compose(const Ask& ask) {
+  const Json info = ask("/synproxy/info");
+  Json document;
+  for (const char* key : {"name", "version", "uptime_seconds"}) {
+    document[key] = info.at(key);
+  }
+  for (const char* side : {"client", "server"}) {
+    document["ports"][side] = ask(std::string("/synproxy/port,") + side);
+    Json& link = document["ports"][side].at("link_up");
+    link = link.get<int>() != 0;  // the telemetry of DPDK has no booleans
+  }
+  document["mbufs"]["in_use"] = info.at("mbufs_in_use");
+  document["mbufs"]["total"] = info.at("mbufs_total");
+  Json total;
+  for (const char* section : kSections) {
+    total[section] = Json::object();
+  }
+  Json workers = Json::array();
+  for (unsigned i = 0; i < info.at("workers").get<unsigned>(); ++i) {
+    Json worker;
+    worker["worker"] = i;
+    worker["cpu"] = info.at("cpus").at(i);
+    for (const char* section : kSections) {
+      worker[section] = ask("/synproxy/" + std::string(section) + "," + std::to_string(i));
+      add_to(total[section], worker[section]);
+    }
+    workers.push_back(std::move(worker));
+  }
+  document["total"] = std::move(total);
+  document["workers"] = std::move(workers);
+  return document;
+}
+
+}  // namespace
+
+Json stat_document(const Ask& ask) {
+  try {
+    return compose(ask);
+  } catch (const Json::exception&) {
+    throw RuntimeFailure(
+        "stat: what answers under this name is no synproxy, or one of another version; "
+        "use the program that was started");
+  }
+}
+
+std::string stat_table(const Json& document) {
+  std::string text =
+      "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\tconn_reopened\n";
+  for (const Json& worker : document.at("workers")) {
+    const Json& counters = worker.at("counters");
+    std::array<std::uint64_t, 6> row = {worker.at("gauges").value("flows", std::uint64_t{0})};
+    std::size_t at = 1;
+    for (const char* name :
+         {"syn_received", "cookie_invalid", "cookie_valid", "cookie_retrans", "conn_reopened"}) {
+      row[at++] = counters.value(name, std::uint64_t{0});
+    }
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      std::array<char, 24> cell{};
+      std::snprintf(cell.data(), cell.size(), "%08" PRIx64 "%c", row[i],
+                    i + 1 < row.size() ? '\t' : '\n');
+      text += cell.data();
+    }
+  }
+  return text;
+}
+
+std::string stat_text(const std::string& name, bool json) {
+  TelemetryClient client(name);
+  const Json document =
+      stat_document([&](const std::string& command) { return client.ask(command); });
+  return json ? document.dump(2) + "\n" : stat_table(document);
+}
+
+}  // namespace synproxy::control

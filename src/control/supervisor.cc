@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/supervisor.h"
+
+#include <pthread.h>
+
+#include <csignal>
+
+#include "control/log.h"
+#include "control/rule_text.h"
+
+namespace synproxy::control {
+namespace {
+
+constexpr std::uint64_t kWatchMs = 1000;
+
+sigset_t stop_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) {
+    sigaddset(&set, SIGHUP);
+  }
+  return set;
+}
+
+}  // namespace
+
+Supervisor::Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys)
+    : config_(config), dataplane_(dataplane), keys_(keys) {}
+
+void Supervisor::watch_ports() {
+  for (const std::string& line : dataplane_.supervise()) {
+    if (config_.log_level >= LogLevel::kWarning) {
+      complain(line);
+    }
+  }
+}
+
+void Supervisor::tick(std::uint64_t now_ms) {
+  keys_.keep(now_ms);
+  if (now_ms - watched_ms_ >= kWatchMs) {
+    watched_ms_ = now_ms;
+    watch_ports();
+  }
+  if (config_.stats_interval == 0) {
+    return;
+  }
+  if (!counting_) {
+    counting_ = true;
+    counted_ = totals_of(dataplane_);
+    counted_ms_ = now_ms;
+  } else if (now_ms - counted_ms_ >= std::uint64_t{config_.stats_interval} * 1000) {
+    const Totals now = totals_of(dataplane_);
+    say(rate_line(counted_, now, now_ms - counted_ms_));
+    counted_ = now;
+    counted_ms_ = now_ms;
+  }
+}
+
+StopSignals::StopSignals() {
+  const sigset_t set = stop_set();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+}
+
+bool StopSignals::wait(std::chrono::milliseconds patience) const {
+  const sigset_t set = stop_set();
+  const timespec limit{.tv_sec = patience.count() / 1000,
+                       .tv_nsec = patience.count() % 1000 * 1'000'000};
+  return sigtimedwait(&set, nullptr, &limit) > 0;
+}
+
+Totals totals_of(const dataplane::Dataplane& dataplane) {
+  Totals totals;
+  for (unsigned i = 0; i < dataplane.workers(); ++i) {
+    totals.add(dataplane.counters(i), dataplane.io(i));
+  }
+  return totals;
+}
+
+std::string ready_line(const Config& config, const dataplane::Dataplane& dataplane) {
+  std::string text = "ready: client-port " + config.client_port.text + ", server-port " +
+                     config.server_port.text + ", protecting ";
+  for (std::size_t i = 0; i < config.protect.size(); ++i) {
+    text += (i == 0 ? "" : " ") + rule_text(config.protect[i]);
+  }
+  const unsigned workers = dataplane.workers();
+  text += ", " + std::to_string(workers) + (workers == 1 ? " worker (cpu" : " workers (cpus");
+  for (unsigned i = 0; i < workers; ++i) {
+    text += " " + std::to_string(dataplane.cpu_of(i));
+  }
+  return text + ")";
+}
+
+}  // namespace synproxy::control

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/telemetry.h"
+
+#include <rte_telemetry.h>
+
+#include <charconv>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+#include "control/config.h"
+#include "control/counter_list.h"
+#include "control/help.h"
+
+namespace synproxy::control {
+namespace {
+
+// DPDK's callbacks carry no context, and cannot be taken back.
+struct Source {
+  std::mutex mutex;
+  const dataplane::Dataplane* dataplane = nullptr;
+  const ProgramClock* clock = nullptr;
+  std::string name;
+};
+
+Source& source() {
+  static Source instance;
+  return instance;
+}
+
+// Longer strings are refused by the library: a vdev with a long socket path is shown cut.
+std::string cut(const std::string& text) { return text.substr(0, RTE_TEL_MAX_STRING_LEN - 1); }
+
+int add(rte_tel_data* out, std::string_view name, std::uint64_t value) {
+  return rte_tel_data_add_dict_u64(out, std::string(name).c_str(), value);
+}
+
+int add(rte_tel_data* out, std::string_view name, const std::string& value) {
+  return rte_tel_data_add_dict_string(out, std::string(name).c_str(), cut(value).c_str());
+}
+
+int fill_info(const Source& from, std::string_view, rte_tel_data* out) {
+  int bad = rte_tel_data_start_dict(out);
+  bad |= add(out, "name", from.name);
+  bad |= add(out, "version", version_number());
+  bad |= add(out, "uptime_seconds", from.clock->now_ms() / 1000);
+  bad |= add(out, "workers", std::uint64_t{from.dataplane->workers()});
+  rte_tel_data* cpus = rte_tel_data_alloc();
+  if (cpus == nullptr) {
+    return -1;
+  }
+  bad |= rte_tel_data_start_array(cpus, RTE_TEL_U64_VAL);
+  for (unsigned i = 0; i < from.dataplane->workers(); ++i) {
+    bad |= rte_tel_data_add_array_u64(cpus, from.dataplane->cpu_of(i));
+  }
+  bad |= rte_tel_data_add_dict_container(out, "cpus", cpus, 0);
+  bad |= add(out, "mbufs_in_use", from.dataplane->mbufs_in_use());
+  bad |= add(out, "mbufs_total", from.dataplane->mbufs_total());
+  return bad == 0 ? 0 : -1;
+}
+
+int fill_port(const Source& from, std::string_view which, rte_tel_data* out) {
+  if (which != "client" && which != "server") {
+    return -1;
+  }
+  const auto status = from.dataplane->port(which == "client" ? Side::kClient : Side::kServer);
+  int bad = rte_tel_data_start_dict(out);
+  bad |= add(out, "name", status.name);
+  bad |= add(out, "link_up", std::uint64_t{status.link_up ? 1U : 0U});
+  bad |= add(out, "rx_missed", status.rx_missed);
+  bad |= add(out, "rx_oversize", status.rx_oversize);
+  bad |= add(out, "link_changes", status.link_changes);
+  return bad == 0 ? 0 : -1;
+}
+
+std::optional<unsigned> worker_index(const Source& from, std::string_view text) {
+  unsigned index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc() || end != text.data() + text.size() ||
+      index >= from.dataplane->workers()) {
+    return std::nullopt;
+  }
+  return index;
+}
+
+int fill_counters(const Source& from, std::string_view which, rte_tel_data* out) {
+  const auto index = worker_index(from, which);
+  if (!index) {
+    return -1;
+  }
+  const Counters& counters = from.dataplane->counters(*index);
+  int bad = rte_tel_data_start_dict(out);
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    bad |= add(out, kReasons[i].name, counters.by_reason[i].get());
+  }
+  return bad == 0 ? 0 : -1;
+}
+
+template <typename List, typename Block>
+int fill_list(const List& list, const Block& block, rte_tel_data* out) {
+  int bad = rte_tel_data_start_dict(out);
+  for (const auto& entry : list) {
+    bad |= add(out, entry.name, entry.of(block).get());
+  }
+  return bad == 0 ? 0 : -1;
+}
+
+int fill_gauges(const Source& from, std::string_view which, rte_tel_data* out) {
+  const auto index = worker_index(from, which);
+  return index ? fill_list(kGauges, from.dataplane->counters(*index), out) : -1;
+}
+
+int fill_io(const Source& from, std::string_view which, rte_tel_data* out) {
+  const auto index = worker_index(from, which);
+  return index ? fill_list(kIoCounters, from.dataplane->io(*index), out) : -1;
+}
+
+template <int (*Fill)(const Source&, std::string_view, rte_tel_data*)>
+int answer(const char*, const char* parameters, rte_tel_data* out) {
+  Source& from = source();
+  const std::lock_guard lock(from.mutex);
+  if (from.dataplane == nullptr) {
+    return -1;
+  }
+  return Fill(from, parameters == nullptr ? "" : parameters, out);
+}
+
+static_assert(kReasonCount < RTE_TEL_MAX_DICT_ENTRIES);
+
+void register_commands() {
+  struct Entry {
+    const char* command;
+    telemetry_cb callback;
+    const char* help;
+  };
+  const Entry entries[] = {
+      {"/synproxy/info", answer<fill_info>, "Name, version, uptime, CPUs, packet buffers."},
+      {"/synproxy/port", answer<fill_port>, "A port. Parameter: client or server"},
+      {"/synproxy/counters", answer<fill_counters>, "Every reason. Parameter: int worker"},
+      {"/synproxy/gauges", answer<fill_gauges>, "Gauges. Parameter: int worker"},
+      {"/synproxy/io", answer<fill_io>, "Packets and bytes. Parameter: int worker"},
+  };
+  for (const Entry& entry : entries) {
+    if (rte_telemetry_register_cmd(entry.command, entry.callback, entry.help) != 0) {
+      throw RuntimeFailure(std::string("telemetry: the command ") + entry.command +
+                           " was refused, `synproxy stat` would not work; start it again");
+    }
+  }
+}
+
+}  // namespace
+
+Telemetry::Telemetry(const dataplane::Dataplane& dataplane, std::string name,
+                     const ProgramClock& clock) {
+  register_commands();
+  Source& from = source();
+  const std::lock_guard lock(from.mutex);
+  from.dataplane = &dataplane;
+  from.clock = &clock;
+  from.name = std::move(name);
+}
+
+Telemetry::~Telemetry() {
+  Source& from = source();
+  const std::lock_guard lock(from.mutex);
+  from.dataplane = nullptr;
+  from.clock = nullptr;
+}
+
+}  // namespace synproxy::control

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The running proxy's answers to `synproxy stat`, as commands of DPDK's telemetry:
+//   /synproxy/info          name, version, uptime, CPUs of the workers, packet buffers
+//   /synproxy/port,SIDE     client or server: name, link, what the device dropped
+//   /synproxy/counters,N    every Reason of worker N
+//   /synproxy/gauges,N      its gauges
+//   /synproxy/io,N          its IoCounters
+// They run on a thread of DPDK and only read counters.
+#pragma once
+
+#include <string>
+
+#include "control/clock.h"
+#include "dataplane/dataplane.h"
+
+namespace synproxy::control {
+
+// One at a time in a process. The dataplane has started EAL and outlives it.
+class Telemetry {
+ public:
+  // Throws RuntimeFailure.
+  Telemetry(const dataplane::Dataplane& dataplane, std::string name, const ProgramClock& clock);
+  ~Telemetry();  // from here on the commands answer nothing
+  Telemetry(const Telemetry&) = delete;
+  Telemetry& operator=(const Telemetry&) = delete;
+};
+
+}  // namespace synproxy::control

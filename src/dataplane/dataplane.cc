@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/dataplane.h"
+
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+#include <sched.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <new>
+#include <system_error>
+
+#include "dataplane/port_factory.h"
+#include "dataplane/worker.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using control::Config;
+using control::RuntimeFailure;
+using control::UsageError;
+
+constexpr unsigned kPoolCache = 256;  // eight bursts, as a worker with a full hand of frames has
+
+std::vector<unsigned> worker_cpus(const Config& config) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  static_cast<void>(::sched_getaffinity(0, sizeof allowed, &allowed));
+  std::vector<unsigned> cpus = config.workers;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE && cpus.empty(); ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
+  }
+  for (const unsigned cpu : cpus) {
+    if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) continue;
+    throw UsageError("--workers " + std::to_string(cpu) + ": this process may not use that CPU; " +
+                     "'taskset -cp $$' shows those that it may");
+  }
+  return cpus;
+}
+
+class Pool {
+ public:
+  Pool(const char* name, const PoolPlan& plan)
+      : pool_(rte_pktmbuf_pool_create(name, plan.buffers, kPoolCache, 0, plan.data_room,
+                                      SOCKET_ID_ANY)) {
+    if (pool_ != nullptr) return;
+    throw RuntimeFailure("no memory for " + std::to_string(plan.buffers) + " packet buffers of " +
+                         std::to_string(plan.data_room) + " bytes: " + rte_strerror(rte_errno));
+  }
+  ~Pool() { rte_mempool_free(pool_); }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  [[nodiscard]] rte_mempool* get() const { return pool_; }
+
+ private:
+  rte_mempool* pool_;
+};
+
+EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
+  EalRequest request;
+  request.name = config.name;
+  request.memory = client.pool.bytes() + server.pool.bytes();
+  request.extra = config.eal_arguments;
+  request.verbose = config.log_level == control::LogLevel::kDebug;
+  for (const PortPlan* plan : {&client, &server}) {
+    if (plan->name.kind == control::PortName::Kind::kPci) {
+      request.pci_devices.push_back(plan->name.device);
+    }
+  }
+  return request;
+}
+
+EngineConfig share_of(EngineConfig engine, std::uint32_t workers) {
+  engine.max_flows = std::max(1U, engine.max_flows / workers);
+  engine.early_data_memory /= workers;
+  return engine;
+}
+
+}  // namespace
+
+// Members end in the reverse order: workers before rings, ports before their pools, EAL last.
+struct Dataplane::Impl {
+  Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
+
+  [[nodiscard]] std::uint64_t buffers_out() const;
+  void warn_of_checksums(std::vector<std::string>& lines);
+
+  std::vector<unsigned> cpus;
+  PortPlan plans[2];
+  std::shared_ptr<Eal> eal;
+  Pool pools[2];
+  std::unique_ptr<Port> ports[2];
+  Clock clock;
+  HandOver hand_over;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
+  bool running = false;
+  bool warned_of_checksums[2] = {};
+};
+
+Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
+    : cpus(worker_cpus(config)),
+      plans{plan_port(config.client_port, Side::kClient, static_cast<unsigned>(cpus.size())),
+            plan_port(config.server_port, Side::kServer, static_cast<unsigned>(cpus.size()))},
+      eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
+      pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool)},
+      ports{open_port(plans[0], pools[0].get(), *eal), open_port(plans[1], pools[1].get(), *eal)},
+      clock(config.engine.unix_ms_at_start),
+      hand_over(static_cast<unsigned>(cpus.size())) {
+  WorkerRequest request;
+  request.workers = static_cast<unsigned>(cpus.size());
+  request.ports[0] = ports[0].get();
+  request.ports[1] = ports[1].get();
+  request.may_wait = ports[0]->wait_descriptor() >= 0 && ports[1]->wait_descriptor() >= 0;
+  request.engine = share_of(config.engine, request.workers);
+  if (::getrandom(request.index_key.data(), sizeof request.index_key, 0) !=
+      sizeof request.index_key) {
+    throw RuntimeFailure("the kernel gives no random bytes");
+  }
+  try {
+    for (unsigned w = 0; w < request.workers; ++w) {
+      request.number = w;
+      request.cpu = cpus[w];
+      workers.push_back(std::make_unique<Worker>(request, protect, keys, hand_over, clock));
+    }
+  } catch (const std::bad_alloc&) {
+    throw RuntimeFailure("--max-flows " + std::to_string(config.engine.max_flows) +
+                         ": not enough memory for the table of connections; ask for fewer");
+  }
+  resting_buffers = buffers_out();
+}
+
+std::uint64_t Dataplane::Impl::buffers_out() const {
+  return std::uint64_t{rte_mempool_in_use_count(pools[0].get())} +
+         rte_mempool_in_use_count(pools[1].get());
+}
+
+// Said once per port: a sender whose checksums are left to its card also sends frames that no wire
+// carries.
+void Dataplane::Impl::warn_of_checksums(std::vector<std::string>& lines) {
+  for (const std::size_t side : {0U, 1U}) {
+    if (warned_of_checksums[side]) continue;
+    std::uint64_t missing = 0;
+    for (const auto& w : workers) missing += w->io().rx_checksum_missing[side].get();
+    if (missing == 0) continue;
+    warned_of_checksums[side] = true;
+    lines.push_back(
+        flag_and_value(plans[side].name, plans[side].side) +
+        ": the other end leaves checksums to its network card, which this link does not "
+        "have, and its large packets are lost; there, run 'ethtool -K DEV tx off'");
+  }
+}
+
+Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys)
+    : impl_(std::make_unique<Impl>(config, protect, keys)) {}
+
+Dataplane::~Dataplane() { stop(); }
+
+void Dataplane::start() {
+  if (impl_->running) return;
+  impl_->running = true;
+  for (const auto& w : impl_->workers) w->start();
+}
+
+void Dataplane::stop() {
+  if (!impl_->running) return;
+  for (const auto& w : impl_->workers) w->stop();
+  impl_->hand_over.drain();
+  impl_->running = false;
+}
+
+std::vector<std::string> Dataplane::supervise() {
+  std::vector<std::string> lines;
+  for (const std::size_t side : {0U, 1U}) {
+    std::vector<std::string> news;
+    impl_->ports[side]->supervise(news);
+    const PortPlan& plan = impl_->plans[side];
+    for (const std::string& line : news) {
+      lines.push_back(flag_and_value(plan.name, plan.side) + ": " + line);
+    }
+  }
+  impl_->warn_of_checksums(lines);
+  return lines;
+}
+
+unsigned Dataplane::workers() const { return static_cast<unsigned>(impl_->workers.size()); }
+unsigned Dataplane::cpu_of(unsigned worker) const { return impl_->workers[worker]->cpu(); }
+const Counters& Dataplane::counters(unsigned worker) const {
+  return impl_->workers[worker]->counters();
+}
+const IoCounters& Dataplane::io(unsigned worker) const { return impl_->workers[worker]->io(); }
+
+PortStatus Dataplane::port(Side side) const {
+  return impl_->ports[static_cast<std::size_t>(side)]->status();
+}
+
+std::uint64_t Dataplane::mbufs_in_use() const {
+  const std::uint64_t out = impl_->buffers_out();
+  return out > impl_->resting_buffers ? out - impl_->resting_buffers : 0;
+}
+
+std::uint64_t Dataplane::mbufs_total() const {
+  return std::uint64_t{impl_->pools[0].get()->size} + impl_->pools[1].get()->size;
+}
+
+const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/eal.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <sched.h>
+
+#include "control/config.h"
+#include "dataplane/memory_plan.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using control::RuntimeFailure;
+using control::UsageError;
+
+// EAL's own tables, the drivers' queues and rings, and the room that mempools lose between pages.
+constexpr std::size_t kEalOverhead = 64ULL << 20;
+constexpr std::size_t kMegabyte = 1ULL << 20;
+
+// EAL pins the thread that starts it to one CPU unless it is told to let it float.
+std::string floating_lcore() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  std::string list = "0@(";
+  char separator = 0;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      if (separator != 0) list += separator;
+      separator = ',';
+      list += std::to_string(cpu);
+    }
+  }
+  return list + ')';
+}
+
+bool sizes_memory(const std::string& argument) {
+  for (const char* own : {"-m", "--socket-mem", "--no-huge", "--in-memory", "--huge-dir",
+                          "--legacy-mem", "--huge-unlink", "--single-file-segments"}) {
+    if (argument.starts_with(own)) return true;
+  }
+  return false;
+}
+
+std::weak_ptr<Eal>& running() {
+  static std::weak_ptr<Eal> eal;
+  return eal;
+}
+
+}  // namespace
+
+std::shared_ptr<Eal> Eal::acquire(const EalRequest& request) {
+  if (auto eal = running().lock()) return eal;
+  std::shared_ptr<Eal> eal(new Eal(request));
+  running() = eal;
+  return eal;
+}
+
+Eal::Eal(const EalRequest& request) : name_(request.name), log_(request.verbose) {
+  if (log_.stream() != nullptr) rte_openlog_stream(log_.stream());
+  std::vector<std::string> words = arguments(request);
+  std::vector<char*> argv;
+  argv.reserve(words.size());
+  for (std::string& w : words) argv.push_back(w.data());
+  int result = 0;
+  {
+    const QuietScope quiet(log_);
+    result = rte_eal_init(static_cast<int>(argv.size()), argv.data());
+  }
+  if (result >= 0) return;
+  const std::string why = log_.last_line();
+  if (!request.extra.empty() && rte_errno == EINVAL) {
+    std::string typed = "--";
+    for (const std::string& w : request.extra) typed += " " + w;
+    throw UsageError(typed + ": DPDK refuses these arguments: " + why);
+  }
+  throw RuntimeFailure("DPDK does not start: " + why);
+}
+
+Eal::~Eal() {
+  {
+    const QuietScope quiet(log_);
+    rte_eal_cleanup();
+  }
+  rte_openlog_stream(nullptr);
+}
+
+std::vector<std::string> Eal::arguments(const EalRequest& request) {
+  std::vector<std::string> words = {"synproxy", "--file-prefix", request.name, "--lcores",
+                                    floating_lcore()};
+  if (request.pci_devices.empty()) words.emplace_back("--no-pci");
+  for (const std::string& device : request.pci_devices) {
+    words.emplace_back("-a");
+    words.push_back(device);
+  }
+  bool sized = false;
+  for (const std::string& w : request.extra) sized = sized || sizes_memory(w);
+  const std::size_t needed = request.memory + kEalOverhead;
+  if (!sized && free_hugepage_bytes() >= needed) {
+    words.emplace_back("--in-memory");  // needs no mounted hugetlbfs and leaves no files
+  } else if (!sized) {
+    const std::string megabytes = std::to_string((needed + kMegabyte - 1) / kMegabyte);
+    words.insert(words.end(), {"--no-huge", "-m", megabytes});
+    memory_note_ = "packet buffers are in ordinary memory: " + megabytes +
+                   " MB of free hugepages would be needed for better speed";
+  }
+  words.insert(words.end(), request.extra.begin(), request.extra.end());
+  return words;
+}
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DPDK's environment: brought up once per process, quietly.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/log_capture.h"
+#include "dataplane/name_lock.h"
+
+namespace synproxy::dataplane {
+
+struct EalRequest {
+  std::string name = "synproxy";         // --file-prefix
+  std::vector<std::string> pci_devices;  // empty: the PCI bus is left alone
+  std::size_t memory = 0;                // bytes that the pools and rings will take
+  std::vector<std::string> extra;        // the user's own arguments, last
+  bool verbose = false;
+};
+
+class Eal {
+ public:
+  // The environment that runs already, or a new one; it ends with its last owner. Throws UsageError
+  // or RuntimeFailure. EAL cannot start twice in a process: after the last owner there is no second
+  // one.
+  [[nodiscard]] static std::shared_ptr<Eal> acquire(const EalRequest& request);
+  ~Eal();
+  Eal(const Eal&) = delete;
+  Eal& operator=(const Eal&) = delete;
+
+  [[nodiscard]] LogCapture& log() { return log_; }
+  [[nodiscard]] const std::string& memory_note() const { return memory_note_; }
+
+ private:
+  explicit Eal(const EalRequest& request);
+  [[nodiscard]] std::vector<std::string> arguments(const EalRequest& request);
+
+  NameLock name_;
+  LogCapture log_;
+  std::string memory_note_;
+};
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/eth_port.h"
+
+#include <rte_bus_vdev.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "dataplane/rss.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+constexpr std::uint16_t kDescriptors = 1024;  // a burst of 100 us at 10 M packets a second
+
+void check(int result, const char* step) {
+  if (result < 0) throw std::system_error(-result, std::generic_category(), step);
+}
+
+}  // namespace
+
+EthPort::EthPort(EthPortRequest request, rte_mempool* pool)
+    : request_(std::move(request)), pool_(pool) {}
+
+EthPort::~EthPort() {
+  static_cast<void>(rte_eth_dev_stop(request_.port_id));
+  static_cast<void>(rte_eth_dev_close(request_.port_id));
+  if (!request_.vdev.empty()) static_cast<void>(rte_vdev_uninit(request_.vdev.c_str()));
+}
+
+void EthPort::start() {
+  const std::uint16_t id = request_.port_id;
+  rte_eth_dev_info info{};
+  check(rte_eth_dev_info_get(id, &info), "device information");
+  const auto workers = static_cast<std::uint16_t>(request_.workers);
+  rte_eth_conf conf{};
+  RssPlan rss;
+  if (request_.bound_queues != 0) {
+    rx_queues_ = tx_queues_ = request_.bound_queues;
+  } else if (request_.physical) {
+    tx_queues_ = std::min(workers, info.max_tx_queues);
+    rss = plan_rss(info);
+    rx_queues_ = rss.usable ? std::min(workers, info.max_rx_queues) : std::uint16_t{1};
+    conf.rxmode.offloads =
+        info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
+                                RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+  }
+  if (rx_queues_ > 1 && rss.usable) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf = {rss.key.data(), static_cast<std::uint8_t>(rss.key.size()),
+                                 rss.hash_fields};
+  }
+  check(rte_eth_dev_configure(id, rx_queues_, tx_queues_, &conf), "configuring the device");
+  // A wire carries what it carries: as much as the device takes. Most virtual devices have no limit
+  // and no such setting.
+  if (request_.mtu != 0) {
+    static_cast<void>(rte_eth_dev_set_mtu(id, std::min(request_.mtu, info.max_mtu)));
+  }
+  std::uint16_t rx_descriptors = kDescriptors;
+  std::uint16_t tx_descriptors = kDescriptors;
+  check(rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors), "ring sizes");
+  const int socket = rte_eth_dev_socket_id(id);
+  const auto node = static_cast<unsigned>(socket);  // SOCKET_ID_ANY is -1 and wanted as it is
+  rte_eth_rxconf rx = info.default_rxconf;
+  rx.offloads = conf.rxmode.offloads;
+  for (std::uint16_t q = 0; q < rx_queues_; ++q) {
+    check(rte_eth_rx_queue_setup(id, q, rx_descriptors, node, &rx, pool_), "receive queue");
+  }
+  for (std::uint16_t q = 0; q < tx_queues_; ++q) {
+    check(rte_eth_tx_queue_setup(id, q, tx_descriptors, node, &info.default_txconf),
+          "transmit queue");
+  }
+  if (tx_queues_ < workers) locks_.assign(tx_queues_, rte_spinlock_t{});
+  check(rte_eth_dev_start(id), "starting the device");
+  // Virtual devices that pass everything do not know these two.
+  static_cast<void>(rte_eth_promiscuous_enable(id));
+  static_cast<void>(rte_eth_allmulticast_enable(id));
+  link_up_ = link();
+}
+
+std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
+                               IoCounters& /*io*/) {
+  const std::uint16_t got = rte_eth_rx_burst(request_.port_id, queue, out, n);
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < got; ++i) {
+    rte_mbuf* m = out[i];
+    if (m->nb_segs > 1 && rte_pktmbuf_linearize(m) != 0) {
+      oversize_.add(1);
+      rte_pktmbuf_free(m);
+      continue;
+    }
+    out[kept++] = m;
+  }
+  return kept;
+}
+
+Sent EthPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
+  Sent sent;
+  for (std::uint16_t i = 0; i < n; ++i) sent.bytes += frames[i]->pkt_len;
+  const auto queue = static_cast<std::uint16_t>(worker % tx_queues_);
+  rte_spinlock_t* lock = locks_.empty() ? nullptr : &locks_[queue];
+  if (lock != nullptr) rte_spinlock_lock(lock);
+  const std::uint16_t accepted = rte_eth_tx_burst(request_.port_id, queue, frames, n);
+  if (lock != nullptr) rte_spinlock_unlock(lock);
+  sent.packets = accepted;
+  if (accepted < n) {
+    for (std::uint16_t i = accepted; i < n; ++i) sent.bytes -= frames[i]->pkt_len;
+    rte_pktmbuf_free_bulk(frames + accepted, n - accepted);
+  }
+  return sent;
+}
+
+bool EthPort::link() const {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(request_.port_id, &link) == 0 &&
+         link.link_status == RTE_ETH_LINK_UP;
+}
+
+void EthPort::supervise(std::vector<std::string>& lines) {
+  const bool up = link();
+  if (up == link_up_) return;
+  link_up_ = up;
+  link_changes_.fetch_add(1, std::memory_order_relaxed);
+  lines.emplace_back(up ? "link is up" : "link is down");
+}
+
+PortStatus EthPort::status() const {
+  PortStatus s;
+  s.name = request_.typed;
+  s.link_up = link_up_;
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(request_.port_id, &stats) == 0) {
+    s.rx_missed = stats.imissed + stats.rx_nombuf;
+  }
+  s.rx_oversize = oversize_.get() + stats.ierrors;
+  s.link_changes = link_changes_;
+  return s;
+}
+
+}  // namespace synproxy::dataplane

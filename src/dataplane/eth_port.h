@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Anything that DPDK drives as a port: a PCI device, a virtual device, AF_XDP.
+#pragma once
+
+#include <rte_spinlock.h>
+
+#include <array>
+#include <atomic>
+#include <vector>
+
+#include "dataplane/port.h"
+
+namespace synproxy::dataplane {
+
+struct EthPortRequest {
+  std::string typed;
+  Side side = Side::kClient;
+  std::uint16_t port_id = 0;
+  unsigned workers = 1;
+  std::uint16_t bound_queues = 0;  // AF_XDP: as many as were bound; 0: as the device allows
+  bool physical = false;           // a NIC, whose checksum verification and queues are worth using
+  std::uint16_t mtu = 0;           // to be set where the device lets us; 0: left alone
+  std::string vdev;                // a virtual device that was made for this port and ends with it
+};
+
+class EthPort final : public Port {
+ public:
+  // The device belongs to the port from here on. `pool` outlives the port.
+  EthPort(EthPortRequest request, rte_mempool* pool);
+  ~EthPort() override;  // stops and closes the device
+  // Configures and starts the device. Throws std::system_error whose text names the step that
+  // failed.
+  void start();
+
+  [[nodiscard]] std::uint16_t receive_queues() const override { return rx_queues_; }
+  std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
+                        IoCounters& io) override;
+  Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
+  void supervise(std::vector<std::string>& lines) override;
+  [[nodiscard]] PortStatus status() const override;
+  [[nodiscard]] rte_mempool* pool() const override { return pool_; }
+
+ private:
+  [[nodiscard]] bool link() const;
+
+  const EthPortRequest request_;
+  rte_mempool* const pool_;
+  std::uint16_t rx_queues_ = 1;
+  std::uint16_t tx_queues_ = 1;
+  std::vector<rte_spinlock_t> locks_;  // by transmit queue; empty: each worker has its own queue
+  Counter oversize_;                   // written by the worker of queue 0 and, rarely, by others
+  std::atomic<bool> link_up_{false};
+  std::atomic<std::uint64_t> link_changes_{0};
+};
+
+}  // namespace synproxy::dataplane

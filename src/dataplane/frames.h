@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The crossing between DPDK's buffers and the core's packets.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstring>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/port.h"
+#include "synproxy/proxy/packet.h"
+
+namespace synproxy::dataplane {
+
+[[nodiscard]] inline ChecksumHint checksum_hint(const rte_mbuf& m) {
+  const std::uint64_t l4 = m.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  const std::uint64_t ip = m.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD || ip == RTE_MBUF_F_RX_IP_CKSUM_BAD) {
+    return ChecksumHint::kBad;
+  }
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD && ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) {
+    return ChecksumHint::kGood;
+  }
+  return ChecksumHint::kUnknown;
+}
+
+// `m` has one segment.
+[[nodiscard]] inline Packet packet_of(rte_mbuf& m) {
+  Packet p;
+  p.data = rte_pktmbuf_mtod(&m, std::uint8_t*);
+  p.length = m.data_len;
+  p.room = static_cast<std::uint32_t>(m.buf_len) - m.data_off;
+  p.checksum = checksum_hint(m);
+  return p;
+}
+
+// What is to leave by one port: the packets of the burst first, then the frames that the engine
+// made.
+class Outbox {
+ public:
+  explicit Outbox(Port& port) : port_(port) {}
+
+  // At most kMaxBurst between two calls of send().
+  void add(rte_mbuf* m) { burst_[burst_count_++] = m; }
+
+  [[nodiscard]] bool make(std::span<const std::uint8_t> frame) {
+    if (made_count_ == kMade) return false;
+    rte_mbuf* m = rte_pktmbuf_alloc(port_.pool());
+    if (m == nullptr) return false;
+    if (frame.size() > rte_pktmbuf_tailroom(m)) {
+      rte_pktmbuf_free(m);
+      return false;
+    }
+    std::memcpy(rte_pktmbuf_mtod(m, void*), frame.data(), frame.size());
+    m->data_len = static_cast<std::uint16_t>(frame.size());
+    m->pkt_len = m->data_len;
+    frames_[kMaxBurst + made_count_++] = m;
+    return true;
+  }
+  [[nodiscard]] std::size_t made() const { return made_count_; }
+
+  void send(unsigned worker, IoCounters& io, Side side) {
+    const std::size_t count = burst_count_ + made_count_;
+    if (count == 0) return;
+    // The burst goes right before what was made, so that one call sends both.
+    rte_mbuf** first = frames_.data() + kMaxBurst - burst_count_;
+    std::memcpy(first, burst_.data(), burst_count_ * sizeof(rte_mbuf*));
+    burst_count_ = made_count_ = 0;
+    const Sent sent = port_.transmit(worker, first, static_cast<std::uint16_t>(count));
+    const auto s = static_cast<std::size_t>(side);
+    io.tx_packets[s].add(sent.packets);
+    io.tx_bytes[s].add(sent.bytes);
+    if (sent.packets < count) io.tx_dropped[s].add(count - sent.packets);
+  }
+
+ private:
+  // A burst of 32 SYN-ACKs, each releasing 16 held segments and making an ACK and a window update,
+  // stays below this.
+  static constexpr std::size_t kMade = 1024;
+
+  Port& port_;
+  std::size_t burst_count_ = 0;
+  std::size_t made_count_ = 0;
+  std::array<rte_mbuf*, kMaxBurst> burst_;
+  std::array<rte_mbuf*, kMaxBurst + kMade> frames_;
+};
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What DPDK and the libraries under it print goes here instead of to the user: kept for error
+// texts, passed on to standard error only when the user asked for debug output.
+#pragma once
+
+#include <cstdio>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace synproxy::dataplane {
+
+class LogCapture {
+ public:
+  explicit LogCapture(bool pass_on);
+  ~LogCapture();
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
+
+  // For rte_openlog_stream; nullptr when it could not be made.
+  [[nodiscard]] std::FILE* stream() const { return stream_; }
+
+  void write(std::string_view text);
+  // Forgets what was kept: what follows belongs to the next attempt.
+  void forget();
+  // The lines kept since then that say something, libraries' prefixes removed, the last ones first
+  // come to an error text. Empty: nothing was said.
+  [[nodiscard]] std::string last_line() const;
+
+ private:
+  static constexpr std::size_t kKept =
+      64;  // enough for one failing probe, bounded for a chatty driver
+
+  mutable std::mutex mutex_;
+  std::deque<std::string> lines_;
+  std::string partial_;
+  std::FILE* stream_ = nullptr;
+  int pass_on_fd_ = -1;  // a duplicate of the user's standard error
+};
+
+// While it lives, file descriptors 1 and 2 write into the capture: FATAL lines of EAL, getopt and
+// libxdp do not go through rte_log. Not for use while another thread prints.
+class QuietScope {
+ public:
+  explicit QuietScope(LogCapture& capture);
+  ~QuietScope();
+  QuietScope(const QuietScope&) = delete;
+  QuietScope& operator=(const QuietScope&) = delete;
+
+ private:
+  LogCapture& capture_;
+  int saved_out_ = -1;
+  int saved_err_ = -1;
+  int memory_ = -1;
+};
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/memory_plan.h"
+
+#include <rte_mbuf_core.h>
+#include <rte_mempool.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace synproxy::dataplane {
+namespace {
+
+// A worker at work: a burst of each side, what the engine makes out of it (frames.h), the cache of
+// the pool.
+constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256;
+
+}  // namespace
+
+std::uint16_t room_for(std::uint32_t frame_bytes) {
+  // NICs take receive buffers in steps of 1,024 bytes.
+  const std::uint32_t room = (frame_bytes + 1023) / 1024 * 1024;
+  return static_cast<std::uint16_t>(std::max(room, 2048U) + RTE_PKTMBUF_HEADROOM);
+}
+
+std::size_t PoolPlan::bytes() const {
+  return std::size_t{buffers} * (data_room + sizeof(rte_mbuf) + sizeof(rte_mempool_objhdr) +
+                                 RTE_CACHE_LINE_SIZE + sizeof(void*));
+}
+
+std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames) {
+  const std::uint32_t rings = workers > 1 ? workers * kHandOverSlots : 0;
+  return workers * kWorkerFrames + rings + device_frames;
+}
+
+std::size_t free_hugepage_bytes() {
+  std::size_t best = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", error)) {
+    const std::string name = entry.path().filename();  // hugepages-2048kB
+    const auto dash = name.find('-');
+    if (dash == std::string::npos) continue;
+    const std::size_t kilobytes = std::strtoull(name.c_str() + dash + 1, nullptr, 10);
+    std::size_t pages = 0;
+    std::ifstream(entry.path() / "free_hugepages") >> pages;
+    best = std::max(best, pages * kilobytes * 1024);
+  }
+  return best;
+}
+
+}  // namespace synproxy::dataplane

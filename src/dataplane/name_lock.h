@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One proxy of a name on a machine. EAL has a lock of its own for a prefix, but not with
+// --in-memory, and what it says when that is taken is not for users.
+#pragma once
+
+#include <string>
+
+namespace synproxy::dataplane {
+
+class NameLock {
+ public:
+  explicit NameLock(const std::string& name);  // throws UsageError
+  ~NameLock();                                 // so does the end of the process, however it ends
+  NameLock(const NameLock&) = delete;
+  NameLock& operator=(const NameLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/port_factory.h"
+
+#include <rte_bus_vdev.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_mbuf_core.h>
+#include <rte_mempool.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "dataplane/eth_port.h"
+#include "dataplane/netdev.h"
+#include "dataplane/socket_port.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using control::PortName;
+using control::RuntimeFailure;
+using control::UsageError;
+
+constexpr std::uint32_t kTags = 8;  // two of them
+constexpr std::uint16_t kJumboMtu = 9000;
+constexpr unsigned kMaxInterfaceMtu = 16'000;  // the ring's slots grow with it
+// net_af_xdp keeps a frame, its mbuf and two headrooms in one page.
+constexpr unsigned kMaxXdpMtu = 3498;
+constexpr std::uint32_t kXdpRoom = 4096 - sizeof(rte_mbuf) - RTE_CACHE_LINE_SIZE;
+constexpr unsigned kXdpSmallMtu = 1500;
+// Its fill, receive, transmit and completion rings.
+constexpr std::uint32_t kXdpFrames = 4 * 4096;
+constexpr std::uint32_t kDeviceRing = 1024;
+
+PortPlan plan_interface(PortPlan plan, const std::string& who) {
+  const Netdev dev(plan.name.device);
+  const auto facts = dev.facts();
+  if (!facts) throw UsageError(who + ": no such interface; 'ip link' lists them");
+  if (facts->loopback || !facts->ethernet) {
+    throw UsageError(who + ": not an Ethernet interface; name one that is");
+  }
+  if (!may_open_raw_sockets()) {
+    throw UsageError(who +
+                     ": no permission to open raw sockets; run as root, or with the "
+                     "capabilities CAP_NET_RAW and CAP_NET_ADMIN");
+  }
+  const bool xdp = plan.name.kind == PortName::Kind::kXdp;
+  const unsigned max_mtu = xdp ? kMaxXdpMtu : kMaxInterfaceMtu;
+  if (facts->mtu > max_mtu) {
+    throw UsageError(who + ": its MTU of " + std::to_string(facts->mtu) + " is above the " +
+                     std::to_string(max_mtu) + " that this kind of port carries; 'ip link set " +
+                     plan.name.device + " mtu " + std::to_string(max_mtu) + "'" +
+                     (xdp ? ", or leave out 'xdp:'" : ""));
+  }
+  plan.max_frame = facts->mtu + RTE_ETHER_HDR_LEN + kTags;
+  if (!xdp) {
+    plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame)};
+    return plan;
+  }
+  const unsigned queues = dev.queues();
+  if (queues > plan.workers) {
+    throw UsageError(who + ": the interface has " + std::to_string(queues) + " queues and " +
+                     std::to_string(plan.workers) + " would be read; 'ethtool -L " +
+                     plan.name.device + " combined " + std::to_string(plan.workers) +
+                     "', or leave out 'xdp:'");
+  }
+  plan.xdp_queues = static_cast<std::uint16_t>(queues);
+  plan.pool = {
+      buffers_for(plan.workers, kXdpFrames * queues),
+      facts->mtu <= kXdpSmallMtu ? room_for(plan.max_frame) : static_cast<std::uint16_t>(kXdpRoom)};
+  return plan;
+}
+
+// Kernel drivers that DPDK works beside.
+bool is_bifurcated(const std::string& driver) {
+  return driver == "mlx5_core" || driver == "mlx4_core";
+}
+
+std::string pci_driver(const std::string& address) {
+  const std::filesystem::path device = "/sys/bus/pci/devices/" + address;
+  std::error_code error;
+  const auto link = std::filesystem::read_symlink(device / "driver", error);
+  return error ? std::string() : link.filename().string();
+}
+
+void check_pci(const std::string& address, const std::string& who) {
+  if (!std::filesystem::exists("/sys/bus/pci/devices/" + address)) {
+    throw UsageError(who + ": no such PCI device; 'dpdk-devbind.py --status-dev net' lists them");
+  }
+  const std::string driver = pci_driver(address);
+  if (is_bifurcated(driver)) return;
+  constexpr std::array<const char*, 3> kUserspace = {"vfio-pci", "uio_pci_generic", "igb_uio"};
+  if (std::ranges::find(kUserspace, driver) != kUserspace.end()) return;
+  throw UsageError(
+      who + ": " +
+      (driver.empty() ? "bound to no driver" : "bound to the kernel's driver " + driver) +
+      "; bind it with 'modprobe vfio-pci; dpdk-devbind.py --bind=vfio-pci " + address + "'");
+}
+
+[[noreturn]] void refuse_device(const std::string& who, int error, const std::string& said) {
+  const std::string why = said.empty() ? std::generic_category().message(error) : said;
+  throw UsageError(who + ": DPDK cannot open this device: " + why);
+}
+
+std::unique_ptr<Port> start_eth(EthPortRequest request, rte_mempool* pool, Eal& eal,
+                                const std::string& who) {
+  eal.log().forget();
+  auto port = std::make_unique<EthPort>(std::move(request), pool);
+  try {
+    const QuietScope quiet(eal.log());
+    port->start();
+    return port;
+  } catch (const std::system_error& e) {
+    const std::string said = eal.log().last_line();
+    const QuietScope quiet(eal.log());
+    port.reset();
+    throw RuntimeFailure(who + ": the device does not start: " + e.what() +
+                         (said.empty() ? "" : " (" + said + ")"));
+  }
+}
+
+std::unique_ptr<Port> open_vdev(const PortPlan& plan, const std::string& text,
+                                EthPortRequest request, rte_mempool* pool, Eal& eal) {
+  const std::string who = flag_and_value(plan.name, plan.side);
+  const std::string device = text.substr(0, text.find(','));
+  const std::string arguments = text.size() > device.size() ? text.substr(device.size() + 1) : "";
+  // There already: the user made it with an EAL argument.
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &request.port_id) != 0) {
+    eal.log().forget();
+    int result = 0;
+    {
+      const QuietScope quiet(eal.log());
+      result = rte_vdev_init(device.c_str(), arguments.c_str());
+    }
+    if (result != 0) refuse_device(who, -result, eal.log().last_line());
+    request.vdev = device;
+    if (rte_eth_dev_get_port_by_name(device.c_str(), &request.port_id) != 0) {
+      rte_vdev_uninit(device.c_str());
+      throw UsageError(who + ": this virtual device is no Ethernet port; name one that is");
+    }
+  }
+  return start_eth(std::move(request), pool, eal, who);
+}
+
+std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte_mempool* pool,
+                               Eal& eal) {
+  const std::string who = flag_and_value(plan.name, plan.side);
+  const std::string& address = plan.name.device;
+  if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
+    // EAL has tried as it came up; trying again says why it failed.
+    eal.log().forget();
+    int result = 0;
+    {
+      const QuietScope quiet(eal.log());
+      result = rte_dev_probe(address.c_str());
+    }
+    if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
+      refuse_device(who, result == 0 ? ENODEV : -result, eal.log().last_line());
+    }
+  }
+  request.physical = true;
+  // The MTU of a shared interface belongs to the host.
+  request.mtu = is_bifurcated(pci_driver(address)) ? std::uint16_t{0} : kJumboMtu;
+  return start_eth(std::move(request), pool, eal, who);
+}
+
+// AF_XDP over an interface: what the kernel would merge or strip must be off for it as well.
+class XdpPort final : public Port {
+ public:
+  XdpPort(const std::string& interface, auto&& open)
+      : dev_(interface), prep_(dev_), port_(open()) {}
+
+  [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
+  std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
+                        IoCounters& io) override {
+    return port_->receive(queue, out, n, io);
+  }
+  Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override {
+    return port_->transmit(worker, frames, n);
+  }
+  void supervise(std::vector<std::string>& lines) override {
+    if (!warned_ && !prep_.warning().empty()) lines.push_back(prep_.warning());
+    warned_ = true;
+    port_->supervise(lines);
+  }
+  [[nodiscard]] PortStatus status() const override { return port_->status(); }
+  [[nodiscard]] rte_mempool* pool() const override { return port_->pool(); }
+
+ private:
+  Netdev dev_;
+  InterfacePrep prep_;
+  std::unique_ptr<Port> port_;
+  bool warned_ = false;
+};
+
+}  // namespace
+
+std::string flag_and_value(const PortName& name, Side side) {
+  return (side == Side::kClient ? "--client-port " : "--server-port ") + name.text;
+}
+
+PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
+  PortPlan plan{name, side, workers, {}, 0, 0};
+  const std::string who = flag_and_value(name, side);
+  switch (name.kind) {
+    case PortName::Kind::kRawSocket:
+    case PortName::Kind::kXdp:
+      return plan_interface(std::move(plan), who);
+    case PortName::Kind::kPci:
+      check_pci(name.device, who);
+      break;
+    case PortName::Kind::kVdev:
+      break;
+  }
+  plan.max_frame = kJumboMtu + RTE_ETHER_HDR_LEN + kTags;
+  // A receive ring of our own queues; the transmit rings of both ports may hold our buffers.
+  plan.pool = {buffers_for(workers, 3 * kDeviceRing * workers), room_for(plan.max_frame)};
+  if (name.kind == PortName::Kind::kVdev && name.device.starts_with("net_af_xdp")) {
+    plan.pool = {buffers_for(workers, kXdpFrames), room_for(kXdpSmallMtu)};
+  }
+  return plan;
+}
+
+std::unique_ptr<Port> open_port(const PortPlan& plan, rte_mempool* pool, Eal& eal) {
+  const std::string who = flag_and_value(plan.name, plan.side);
+  EthPortRequest request;
+  request.typed = plan.name.text;
+  request.side = plan.side;
+  request.workers = plan.workers;
+  request.bound_queues = plan.xdp_queues;
+  try {
+    switch (plan.name.kind) {
+      case PortName::Kind::kRawSocket:
+        return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.side,
+                                            plan.workers, pool, plan.max_frame);
+      case PortName::Kind::kXdp:
+        return std::make_unique<XdpPort>(plan.name.device, [&] {
+          const char* side = plan.side == Side::kClient ? "client" : "server";
+          return open_vdev(plan,
+                           std::string("net_af_xdp_") + side + ",iface=" + plan.name.device +
+                               ",start_queue=0,queue_count=" + std::to_string(plan.xdp_queues),
+                           request, pool, eal);
+        });
+      case PortName::Kind::kPci:
+        return open_pci(plan, request, pool, eal);
+      case PortName::Kind::kVdev:
+        return open_vdev(plan, plan.name.device, request, pool, eal);
+    }
+  } catch (const std::system_error& e) {
+    if (e.code().value() == EPERM || e.code().value() == EACCES) {
+      throw UsageError(who + ": no permission (" + e.what() + "); run as root");
+    }
+    throw RuntimeFailure(who + ": the interface cannot be opened: " + e.what());
+  }
+  throw RuntimeFailure(who + ": unknown kind of port");
+}
+
+}  // namespace synproxy::dataplane

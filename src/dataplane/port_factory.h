@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From the name that the user typed to an open port. Planning comes before EAL and refuses what can
+// be seen from outside; opening comes after.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "control/config.h"
+#include "dataplane/eal.h"
+#include "dataplane/memory_plan.h"
+#include "dataplane/port.h"
+
+namespace synproxy::dataplane {
+
+struct PortPlan {
+  control::PortName name;
+  Side side = Side::kClient;
+  unsigned workers = 1;
+  PoolPlan pool;
+  std::uint32_t max_frame = 0;  // bytes, tags included
+  std::uint16_t xdp_queues = 0;
+};
+
+// "--client-port eth1": how an error text begins.
+[[nodiscard]] std::string flag_and_value(const control::PortName& name, Side side);
+
+[[nodiscard]] PortPlan plan_port(const control::PortName& name, Side side, unsigned workers);
+// Both throw UsageError where the name, the device's state or the rights are wrong, RuntimeFailure
+// where a proper device fails.
+[[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, rte_mempool* pool, Eal& eal);
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/steering.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <new>
+#include <string>
+
+#include "dataplane/memory_plan.h"
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::dataplane {
+
+HandOver::HandOver(unsigned workers) {
+  for (unsigned w = 0; w < workers; ++w) {
+    doorbells_.push_back(std::make_unique<Doorbell>());
+    std::array<rte_ring*, 2> pair{};
+    for (unsigned side = 0; side < pair.size(); ++side) {
+      const std::string name = "synproxy_" + std::to_string(w) + "_" + std::to_string(side);
+      pair[side] = rte_ring_create(name.c_str(), kHandOverSlots, SOCKET_ID_ANY,
+                                   RING_F_SC_DEQ | RING_F_EXACT_SZ);
+    }
+    rings_.push_back(pair);
+    if (pair[0] == nullptr || pair[1] == nullptr) {
+      for (const auto& made : rings_) {
+        for (rte_ring* ring : made) rte_ring_free(ring);
+      }
+      throw std::bad_alloc();
+    }
+  }
+}
+
+HandOver::~HandOver() {
+  drain();
+  for (const auto& pair : rings_) {
+    for (rte_ring* ring : pair) rte_ring_free(ring);
+  }
+}
+
+std::uint16_t HandOver::give(unsigned to, Side side, rte_mbuf** frames, std::uint16_t n) {
+  rte_ring* ring = rings_[to][static_cast<std::size_t>(side)];
+  const auto taken = static_cast<std::uint16_t>(
+      rte_ring_enqueue_burst(ring, reinterpret_cast<void**>(frames), n, nullptr));
+  if (taken != 0) doorbells_[to]->ring();
+  return taken;
+}
+
+std::uint16_t HandOver::take(unsigned self, Side side, rte_mbuf** out, std::uint16_t n) {
+  rte_ring* ring = rings_[self][static_cast<std::size_t>(side)];
+  return static_cast<std::uint16_t>(
+      rte_ring_dequeue_burst(ring, reinterpret_cast<void**>(out), n, nullptr));
+}
+
+bool HandOver::anything_for(unsigned self) const {
+  return rte_ring_empty(rings_[self][0]) == 0 || rte_ring_empty(rings_[self][1]) == 0;
+}
+
+void HandOver::drain() {
+  std::array<rte_mbuf*, kMaxBurst> frames{};
+  for (unsigned w = 0; w < rings_.size(); ++w) {
+    for (const Side side : {Side::kClient, Side::kServer}) {
+      while (const std::uint16_t n = take(w, side, frames.data(), kMaxBurst)) {
+        rte_pktmbuf_free_bulk(frames.data(), n);
+      }
+    }
+  }
+}
+
+Steering::Steering(unsigned self, unsigned workers, const ProtectSet& protect, const IndexKey& key,
+                   HandOver& hand_over)
+    : self_(self), protect_(protect), key_(key), hand_over_(hand_over), batches_(workers) {}
+
+std::uint16_t Steering::sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCounters& io) {
+  const auto workers = static_cast<std::uint32_t>(batches_.size());
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    rte_mbuf* m = frames[i];
+    const std::uint32_t owner = owner_of({rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len}, side,
+                                         protect_, key_, workers, self_);
+    if (owner == self_) {
+      frames[kept++] = m;
+    } else {
+      Batch& batch = batches_[owner];
+      batch.frames[batch.count++] = m;
+    }
+  }
+  if (kept == n) return kept;
+  for (unsigned w = 0; w < workers; ++w) {
+    Batch& batch = batches_[w];
+    if (batch.count == 0) continue;
+    const std::uint16_t given = hand_over_.give(w, side, batch.frames.data(), batch.count);
+    io.handed_over.add(given);
+    if (given < batch.count) {
+      const auto left = static_cast<unsigned>(batch.count - given);
+      io.hand_over_full.add(left);
+      rte_pktmbuf_free_bulk(batch.frames.data() + given, left);
+    }
+    batch.count = 0;
+  }
+  return kept;
+}
+
+}  // namespace synproxy::dataplane

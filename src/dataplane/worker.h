@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One worker: its engine, its counters, its share of the queues, and the loop that runs them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "dataplane/clock.h"
+#include "dataplane/frames.h"
+#include "dataplane/steering.h"
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::dataplane {
+
+struct WorkerRequest {
+  unsigned number = 0;
+  unsigned workers = 1;
+  unsigned cpu = 0;
+  Port* ports[2] = {};    // by Side
+  bool may_wait = false;  // every port can be waited for with poll()
+  EngineConfig engine;
+  IndexKey index_key{};
+};
+
+class Worker final : private FrameSink {
+ public:
+  // Throws std::bad_alloc. All references outlive the worker.
+  Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
+         HandOver& hand_over, const Clock& clock);
+
+  void start();
+  void stop();  // returns when the loop has ended
+
+  [[nodiscard]] unsigned cpu() const { return request_.cpu; }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const IoCounters& io() const { return io_; }
+
+ private:
+  void run();
+  unsigned receive(Side side);
+  unsigned take_over(Side side);
+  void process(Side side, rte_mbuf** frames, std::uint16_t n);
+  void tick();
+  void send();
+  void rest();
+  void wait();
+  void emit(Side out, std::span<const std::uint8_t> frame) override;
+
+  const WorkerRequest request_;
+  HandOver& hand_over_;
+  const Clock& clock_;
+  Counters counters_;
+  IoCounters io_;
+  Steering steering_;
+  Engine engine_;
+  Outbox outbox_[2];                      // by Side
+  std::vector<std::uint16_t> queues_[2];  // that this worker polls, by Side
+
+  bool in_tick_ = false;
+  std::uint64_t now_ms_ = 0;
+  std::uint64_t clock_read_ = 0;  // time-stamp counter of the last look at the clock
+  std::uint64_t busy_at_ = 0;     // time-stamp counter when something last arrived
+  const std::uint64_t clock_interval_;
+  const std::uint64_t spin_;
+
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace synproxy::dataplane

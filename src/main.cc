@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Start and stop, in order.
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "control/clock.h"
+#include "control/help.h"
+#include "control/host.h"
+#include "control/log.h"
+#include "control/options.h"
+#include "control/secret.h"
+#include "control/stat.h"
+#include "control/supervisor.h"
+#include "control/telemetry.h"
+#include "dataplane/dataplane.h"
+
+namespace {
+
+using namespace synproxy;
+using namespace synproxy::control;
+
+void run(Config config, const ProgramClock& clock) {
+  config.engine.unix_ms_at_start = clock.unix_ms_at_start();
+  config = check_host(std::move(config), LinuxHost());
+  MasterSecret secret = load_secret(config);
+
+  const StopSignals stop;
+  KeyRing ring;
+  EpochKeeper keys(std::move(secret), ring, config.engine);
+  const ProtectSet protect(config.protect);
+  dataplane::Dataplane dataplane(config, protect, ring);
+  const Telemetry telemetry(dataplane, config.name, clock);
+  if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
+    complain(dataplane.memory_note());
+  }
+  dataplane.start();
+  say(ready_line(config, dataplane));
+
+  Supervisor supervisor(config, dataplane, keys);
+  while (!stop.wait(Supervisor::kTick)) {
+    supervisor.tick(clock.now_ms());
+  }
+  dataplane.stop();
+  say(summary_line(totals_of(dataplane), clock.now_ms()));
+}
+
+void print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    throw RuntimeFailure("standard output cannot be written");
+  }
+}
+
+void obey(const Invocation& invocation, const ProgramClock& clock) {
+  switch (invocation.action) {
+    case Invocation::Action::kHelp:
+      return print(help_text());
+    case Invocation::Action::kVersion:
+      return print(version_text() + "\n");
+    case Invocation::Action::kStat:
+      return print(stat_text(invocation.config.name, invocation.json));
+    case Invocation::Action::kRun:
+      return run(invocation.config, clock);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const ProgramClock clock;
+  try {
+    obey(parse_command_line({argv + (argc > 0 ? 1 : 0), argv + argc}), clock);
+    return 0;
+  } catch (const UsageError& error) {
+    complain(error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    complain("out of memory; lower --max-flows or --early-data-memory");
+  } catch (const std::exception& error) {
+    complain(error.what());
+  }
+  return 1;
+}
