@@ -8,7 +8,7 @@
 int main(int argc, char** argv) {
   const std::string_view which = argc == 2 ? argv[1] : "";
   if (which != "flags" && which != "counters") {
-    std::fputs("usage: generate_docs flags|counters\n", stderr);
+    (void)std::fputs("usage: generate_docs flags|counters\n", stderr);
     return 2;
   }
   const std::string text = which == "flags" ? synproxy::control::flags_markdown()

@@ -2,8 +2,8 @@
 #include "control/stat.h"
 
 #include <array>
-#include <cinttypes>
-#include <cstdio>
+#include <charconv>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "control/config.h"
@@ -20,6 +20,14 @@ void add_to(Json& sum, const Json& values) {
   for (const auto& [name, value] : values.items()) {
     sum[name] = sum.value(name, std::uint64_t{0}) + value.get<std::uint64_t>();
   }
+}
+
+// Eight digits, more where the number needs them.
+std::string hexadecimal(std::uint64_t value) {
+  std::array<char, 16> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
+  const std::string text(digits.data(), end);
+  return text.size() < 8 ? std::string(8 - text.size(), '0') + text : text;
 }
 
 Json compose(const Ask& ask) {
@@ -79,10 +87,7 @@ std::string stat_table(const Json& document) {
       row[at++] = counters.value(name, std::uint64_t{0});
     }
     for (std::size_t i = 0; i < row.size(); ++i) {
-      std::array<char, 24> cell{};
-      std::snprintf(cell.data(), cell.size(), "%08" PRIx64 "%c", row[i],
-                    i + 1 < row.size() ? '\t' : '\n');
-      text += cell.data();
+      text += hexadecimal(row[i]) + (i + 1 < row.size() ? '\t' : '\n');
     }
   }
   return text;

@@ -63,7 +63,7 @@ void Supervisor::tick(std::uint64_t now_ms) {
 StopSignals::StopSignals() {
   const sigset_t set = stop_set();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+  (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
 }
 
 bool StopSignals::wait(std::chrono::milliseconds patience) const {

@@ -26,8 +26,7 @@ std::uint64_t Totals::drops() const {
 
 std::string rate_line(const Totals& before, const Totals& after, std::uint64_t elapsed_ms) {
   const auto rate = [&](std::uint64_t from, std::uint64_t to) {
-    return static_cast<std::uint64_t>(
-        static_cast<double>(to - from) * 1000.0 / static_cast<double>(elapsed_ms) + 0.5);
+    return ((to - from) * 1000 + elapsed_ms / 2) / elapsed_ms;
   };
   const auto of = [&](Reason r) { return rate(before.get(r), after.get(r)); };
   std::ostringstream out;

@@ -60,7 +60,7 @@ class Pool {
 EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
   EalRequest request;
   request.name = config.name;
-  request.memory = client.pool.bytes() + server.pool.bytes();
+  request.pools = {client.pool, server.pool};
   request.extra = config.eal_arguments;
   request.verbose = config.log_level == control::LogLevel::kDebug;
   for (const PortPlan* plan : {&client, &server}) {
@@ -84,7 +84,8 @@ struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
 
   [[nodiscard]] std::uint64_t buffers_out() const;
-  void warn_of_checksums(std::vector<std::string>& lines);
+  void warn_of_missing_checksums(std::vector<std::string>& lines);
+  void warn_of_bad_checksums(std::vector<std::string>& lines);
 
   std::vector<unsigned> cpus;
   PortPlan plans[2];
@@ -96,7 +97,10 @@ struct Dataplane::Impl {
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
-  bool warned_of_checksums[2] = {};
+  bool warned_of_missing[2] = {};  // by Side
+  bool warned_of_bad = false;
+  std::uint64_t bad_before = 0;  // at the last look
+  std::uint64_t received_before = 0;
 };
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
@@ -138,18 +142,40 @@ std::uint64_t Dataplane::Impl::buffers_out() const {
 
 // Said once per port: a sender whose checksums are left to its card also sends frames that no wire
 // carries.
-void Dataplane::Impl::warn_of_checksums(std::vector<std::string>& lines) {
+void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
   for (const std::size_t side : {0U, 1U}) {
-    if (warned_of_checksums[side]) continue;
+    if (warned_of_missing[side]) continue;
     std::uint64_t missing = 0;
     for (const auto& w : workers) missing += w->io().rx_checksum_missing[side].get();
     if (missing == 0) continue;
-    warned_of_checksums[side] = true;
+    warned_of_missing[side] = true;
     lines.push_back(
         flag_and_value(plans[side].name, plans[side].side) +
         ": the other end leaves checksums to its network card, which this link does not "
         "have, and its large packets are lost; there, run 'ethtool -K DEV tx off'");
   }
+}
+
+// Ports that cannot say that a checksum was left out: there it looks like any other bad one. Said
+// once.
+void Dataplane::Impl::warn_of_bad_checksums(std::vector<std::string>& lines) {
+  constexpr std::uint64_t kFew = 16;  // a few damaged packets on an idle link are no pattern
+  if (warned_of_bad) return;
+  std::uint64_t bad = 0;
+  std::uint64_t received = 0;
+  for (const auto& w : workers) {
+    bad += w->counters().get(Reason::bad_checksum);
+    received += w->io().rx_packets[0].get() + w->io().rx_packets[1].get();
+  }
+  const std::uint64_t new_bad = bad - bad_before;
+  const std::uint64_t new_received = received - received_before;
+  bad_before = bad;
+  received_before = received;
+  if (new_bad < kFew || new_bad * 2 < new_received) return;
+  warned_of_bad = true;
+  lines.emplace_back(
+      "most packets arrive with a bad checksum: if a port's other end is a virtual interface, it "
+      "leaves them to a network card that is not there; run 'ethtool -K DEV tx off' on it");
 }
 
 Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys)
@@ -180,7 +206,8 @@ std::vector<std::string> Dataplane::supervise() {
       lines.push_back(flag_and_value(plan.name, plan.side) + ": " + line);
     }
   }
-  impl_->warn_of_checksums(lines);
+  impl_->warn_of_missing_checksums(lines);
+  impl_->warn_of_bad_checksums(lines);
   return lines;
 }
 

@@ -5,9 +5,9 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "control/config.h"
-#include "dataplane/memory_plan.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -15,9 +15,20 @@ namespace {
 using control::RuntimeFailure;
 using control::UsageError;
 
-// EAL's own tables, the drivers' queues and rings, and the room that mempools lose between pages.
+// EAL's own tables, the drivers' queues, the rings between workers, the pools' own rings.
 constexpr std::size_t kEalOverhead = 64ULL << 20;
 constexpr std::size_t kMegabyte = 1ULL << 20;
+constexpr std::size_t kHugepage = 2 * kMegabyte;  // the smallest of any machine with DPDK
+
+std::size_t memory_for(const EalRequest& request, std::size_t page_bytes) {
+  std::size_t bytes = kEalOverhead;
+  for (const PoolPlan& pool : request.pools) bytes += pool.bytes(page_bytes);
+  return bytes;
+}
+
+std::string megabytes(std::size_t bytes) {
+  return std::to_string((bytes + kMegabyte - 1) / kMegabyte);
+}
 
 // EAL pins the thread that starts it to one CPU unless it is told to let it float.
 std::string floating_lcore() {
@@ -97,14 +108,13 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
   }
   bool sized = false;
   for (const std::string& w : request.extra) sized = sized || sizes_memory(w);
-  const std::size_t needed = request.memory + kEalOverhead;
-  if (!sized && free_hugepage_bytes() >= needed) {
+  if (!sized && free_hugepage_bytes() >= memory_for(request, kHugepage)) {
     words.emplace_back("--in-memory");  // needs no mounted hugetlbfs and leaves no files
   } else if (!sized) {
-    const std::string megabytes = std::to_string((needed + kMegabyte - 1) / kMegabyte);
-    words.insert(words.end(), {"--no-huge", "-m", megabytes});
-    memory_note_ = "packet buffers are in ordinary memory: " + megabytes +
-                   " MB of free hugepages would be needed for better speed";
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    words.insert(words.end(), {"--no-huge", "-m", megabytes(memory_for(request, page))});
+    memory_note_ = "packet buffers are in ordinary memory: for better speed, provide " +
+                   megabytes(memory_for(request, kHugepage)) + " MB of free hugepages";
   }
   words.insert(words.end(), request.extra.begin(), request.extra.end());
   return words;

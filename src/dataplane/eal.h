@@ -2,12 +2,12 @@
 // DPDK's environment: brought up once per process, quietly.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "dataplane/log_capture.h"
+#include "dataplane/memory_plan.h"
 #include "dataplane/name_lock.h"
 
 namespace synproxy::dataplane {
@@ -15,7 +15,7 @@ namespace synproxy::dataplane {
 struct EalRequest {
   std::string name = "synproxy";         // --file-prefix
   std::vector<std::string> pci_devices;  // empty: the PCI bus is left alone
-  std::size_t memory = 0;                // bytes that the pools and rings will take
+  std::vector<PoolPlan> pools;           // that will be made: memory is sized for them
   std::vector<std::string> extra;        // the user's own arguments, last
   bool verbose = false;
 };

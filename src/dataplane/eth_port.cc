@@ -25,6 +25,7 @@ EthPort::EthPort(EthPortRequest request, rte_mempool* pool)
     : request_(std::move(request)), pool_(pool) {}
 
 EthPort::~EthPort() {
+  const QuietScope quiet(*request_.log);
   static_cast<void>(rte_eth_dev_stop(request_.port_id));
   static_cast<void>(rte_eth_dev_close(request_.port_id));
   if (!request_.vdev.empty()) static_cast<void>(rte_vdev_uninit(request_.vdev.c_str()));
@@ -77,7 +78,7 @@ void EthPort::start() {
   // Virtual devices that pass everything do not know these two.
   static_cast<void>(rte_eth_promiscuous_enable(id));
   static_cast<void>(rte_eth_allmulticast_enable(id));
-  link_up_ = link();
+  link_.begin(has_link());
 }
 
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
@@ -87,7 +88,7 @@ std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
   for (std::uint16_t i = 0; i < got; ++i) {
     rte_mbuf* m = out[i];
     if (m->nb_segs > 1 && rte_pktmbuf_linearize(m) != 0) {
-      oversize_.add(1);
+      oversize_.fetch_add(1, std::memory_order_relaxed);
       rte_pktmbuf_free(m);
       continue;
     }
@@ -112,30 +113,24 @@ Sent EthPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
   return sent;
 }
 
-bool EthPort::link() const {
+bool EthPort::has_link() const {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(request_.port_id, &link) == 0 &&
          link.link_status == RTE_ETH_LINK_UP;
 }
 
-void EthPort::supervise(std::vector<std::string>& lines) {
-  const bool up = link();
-  if (up == link_up_) return;
-  link_up_ = up;
-  link_changes_.fetch_add(1, std::memory_order_relaxed);
-  lines.emplace_back(up ? "link is up" : "link is down");
-}
+void EthPort::supervise(std::vector<std::string>& lines) { link_.observe(has_link(), lines); }
 
 PortStatus EthPort::status() const {
   PortStatus s;
   s.name = request_.typed;
-  s.link_up = link_up_;
+  s.link_up = link_.up();
   rte_eth_stats stats{};
   if (rte_eth_stats_get(request_.port_id, &stats) == 0) {
     s.rx_missed = stats.imissed + stats.rx_nombuf;
   }
-  s.rx_oversize = oversize_.get() + stats.ierrors;
-  s.link_changes = link_changes_;
+  s.rx_oversize = oversize_.load(std::memory_order_relaxed) + stats.ierrors;
+  s.link_changes = link_.changes();
   return s;
 }
 

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <vector>
 
+#include "dataplane/link_watch.h"
+#include "dataplane/log_capture.h"
 #include "dataplane/port.h"
 
 namespace synproxy::dataplane {
@@ -21,6 +23,7 @@ struct EthPortRequest {
   bool physical = false;           // a NIC, whose checksum verification and queues are worth using
   std::uint16_t mtu = 0;           // to be set where the device lets us; 0: left alone
   std::string vdev;                // a virtual device that was made for this port and ends with it
+  LogCapture* log = nullptr;       // where drivers' prints go as the port closes; outlives it
 };
 
 class EthPort final : public Port {
@@ -41,16 +44,15 @@ class EthPort final : public Port {
   [[nodiscard]] rte_mempool* pool() const override { return pool_; }
 
  private:
-  [[nodiscard]] bool link() const;
+  [[nodiscard]] bool has_link() const;
 
   const EthPortRequest request_;
   rte_mempool* const pool_;
   std::uint16_t rx_queues_ = 1;
   std::uint16_t tx_queues_ = 1;
   std::vector<rte_spinlock_t> locks_;  // by transmit queue; empty: each worker has its own queue
-  Counter oversize_;                   // written by the worker of queue 0 and, rarely, by others
-  std::atomic<bool> link_up_{false};
-  std::atomic<std::uint64_t> link_changes_{0};
+  std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare
+  LinkWatch link_;
 };
 
 }  // namespace synproxy::dataplane

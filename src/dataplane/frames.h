@@ -4,6 +4,7 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -65,7 +66,7 @@ class Outbox {
     if (count == 0) return;
     // The burst goes right before what was made, so that one call sends both.
     rte_mbuf** first = frames_.data() + kMaxBurst - burst_count_;
-    std::memcpy(first, burst_.data(), burst_count_ * sizeof(rte_mbuf*));
+    std::copy_n(burst_.begin(), burst_count_, first);
     burst_count_ = made_count_ = 0;
     const Sent sent = port_.transmit(worker, first, static_cast<std::uint16_t>(count));
     const auto s = static_cast<std::size_t>(side);

@@ -44,7 +44,8 @@ InterfacePrep::~InterfacePrep() {
   const auto facts = dev_.facts();
   if (!facts || facts->index != index_) return;
   if (brought_up_) static_cast<void>(dev_.set_up(false));
-  for (auto s = changed_.rbegin(); s != changed_.rend(); ++s) dev_.ethtool_set(s->command, s->before);
+  for (auto s = changed_.rbegin(); s != changed_.rend(); ++s)
+    dev_.ethtool_set(s->command, s->before);
   if (ipv6_silenced_) std::ofstream(ipv6_switch(dev_.name())) << 0;
 }
 

@@ -42,11 +42,11 @@ LogCapture::LogCapture(bool pass_on) {
   cookie_io_functions_t functions{};
   functions.write = write_cookie;
   stream_ = ::fopencookie(this, "w", functions);
-  if (stream_ != nullptr) std::setvbuf(stream_, nullptr, _IONBF, 0);
+  if (stream_ != nullptr) static_cast<void>(std::setvbuf(stream_, nullptr, _IONBF, 0));
 }
 
 LogCapture::~LogCapture() {
-  if (stream_ != nullptr) std::fclose(stream_);
+  if (stream_ != nullptr) static_cast<void>(std::fclose(stream_));
   if (pass_on_fd_ >= 0) ::close(pass_on_fd_);
 }
 
@@ -77,8 +77,8 @@ std::string LogCapture::last_line() const {
 }
 
 QuietScope::QuietScope(LogCapture& capture) : capture_(capture) {
-  std::fflush(stdout);
-  std::fflush(stderr);
+  static_cast<void>(std::fflush(stdout));
+  static_cast<void>(std::fflush(stderr));
   memory_ = ::memfd_create("synproxy-quiet", MFD_CLOEXEC);
   if (memory_ < 0) return;
   saved_out_ = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -88,8 +88,8 @@ QuietScope::QuietScope(LogCapture& capture) : capture_(capture) {
 }
 
 QuietScope::~QuietScope() {
-  std::fflush(stdout);
-  std::fflush(stderr);
+  static_cast<void>(std::fflush(stdout));
+  static_cast<void>(std::fflush(stderr));
   if (saved_out_ >= 0) {
     ::dup2(saved_out_, STDOUT_FILENO);
     ::close(saved_out_);

@@ -24,9 +24,13 @@ std::uint16_t room_for(std::uint32_t frame_bytes) {
   return static_cast<std::uint16_t>(std::max(room, 2048U) + RTE_PKTMBUF_HEADROOM);
 }
 
-std::size_t PoolPlan::bytes() const {
-  return std::size_t{buffers} * (data_room + sizeof(rte_mbuf) + sizeof(rte_mempool_objhdr) +
-                                 RTE_CACHE_LINE_SIZE + sizeof(void*));
+std::size_t PoolPlan::bytes(std::size_t page_bytes) const {
+  // Two lines more: objects are aligned and spread over the memory's channels.
+  const std::size_t one = sizeof(rte_mbuf) + data_room + sizeof(rte_mempool_objhdr) +
+                          2 * std::size_t{RTE_CACHE_LINE_SIZE};
+  if (one > page_bytes) return buffers * ((one + page_bytes - 1) / page_bytes * page_bytes);
+  const std::size_t per_page = page_bytes / one;
+  return (buffers + per_page - 1) / per_page * page_bytes;
 }
 
 std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames) {

@@ -13,7 +13,9 @@ struct PoolPlan {
   std::uint32_t buffers = 0;
   std::uint16_t data_room = 0;  // bytes of one buffer, headroom included
 
-  [[nodiscard]] std::size_t bytes() const;  // with what DPDK keeps beside each buffer
+  // With what DPDK keeps beside each buffer, in memory of such pages: a buffer never crosses from
+  // one page to the next, so that pages of 4 KB hold one of 2 KB each.
+  [[nodiscard]] std::size_t bytes(std::size_t page_bytes) const;
 };
 
 // Room for frames of that length behind the headroom.

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
+#include <system_error>
 
 #include "control/config.h"
 
@@ -25,23 +27,34 @@ std::filesystem::path runtime_directory(const std::string& name) {
 
 }  // namespace
 
-NameLock::NameLock(const std::string& name) {
-  const std::filesystem::path directory = runtime_directory(name);
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  const std::filesystem::path file = directory / "synproxy.lock";
-  fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd_ < 0) {
-    throw control::UsageError("--name " + name + ": no permission to write in " +
-                              directory.string() + "; run as root");
-  }
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  ::close(fd_);
-  throw control::UsageError("--name " + name +
-                            ": a proxy of this name is running; stop it, or give "
-                            "this one another --name");
+NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)) {
+  // For the owner alone, as EAL makes them: the telemetry socket will stand there. What exists
+  // already is EAL's to judge.
+  static_cast<void>(::mkdir(directory_.parent_path().c_str(), S_IRWXU));
+  const std::filesystem::path file = directory_ / "synproxy.lock";
+  struct stat locked {};
+  do {
+    static_cast<void>(::mkdir(directory_.c_str(), S_IRWXU));
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+    if (fd_ < 0) {
+      throw control::UsageError("--name " + name + ": cannot write in " + directory_.string() +
+                                " (" + std::generic_category().message(errno) + "); run as root");
+    }
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(fd_);
+      throw control::UsageError("--name " + name +
+                                ": a proxy of this name is running; stop it, or "
+                                "give this one another --name");
+    }
+    // Its last owner may have removed the file between our two calls: such a lock binds nobody.
+  } while (::fstat(fd_, &locked) == 0 && locked.st_nlink == 0);
 }
 
-NameLock::~NameLock() { ::close(fd_); }
+NameLock::~NameLock() {
+  std::error_code error;
+  std::filesystem::remove_all(directory_, error);
+  ::close(fd_);
+}
 
 }  // namespace synproxy::dataplane

@@ -3,6 +3,7 @@
 // --in-memory, and what it says when that is taken is not for users.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 namespace synproxy::dataplane {
@@ -10,11 +11,13 @@ namespace synproxy::dataplane {
 class NameLock {
  public:
   explicit NameLock(const std::string& name);  // throws UsageError
-  ~NameLock();                                 // so does the end of the process, however it ends
+  ~NameLock();  // frees the name, as the end of the process does, and removes what EAL left under
+                // it
   NameLock(const NameLock&) = delete;
   NameLock& operator=(const NameLock&) = delete;
 
  private:
+  std::filesystem::path directory_;
   int fd_ = -1;
 };
 

@@ -109,15 +109,13 @@ void check_pci(const std::string& address, const std::string& who) {
 std::unique_ptr<Port> start_eth(EthPortRequest request, rte_mempool* pool, Eal& eal,
                                 const std::string& who) {
   eal.log().forget();
-  auto port = std::make_unique<EthPort>(std::move(request), pool);
+  auto port = std::make_unique<EthPort>(std::move(request), pool);  // closed quietly if it fails
   try {
     const QuietScope quiet(eal.log());
     port->start();
     return port;
   } catch (const std::system_error& e) {
     const std::string said = eal.log().last_line();
-    const QuietScope quiet(eal.log());
-    port.reset();
     throw RuntimeFailure(who + ": the device does not start: " + e.what() +
                          (said.empty() ? "" : " (" + said + ")"));
   }
@@ -232,6 +230,7 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, rte_mempool* pool, Eal& ea
   request.side = plan.side;
   request.workers = plan.workers;
   request.bound_queues = plan.xdp_queues;
+  request.log = &eal.log();
   try {
     switch (plan.name.kind) {
       case PortName::Kind::kRawSocket:

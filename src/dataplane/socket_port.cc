@@ -67,7 +67,7 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, Side sid
     if (const int error = attach(facts->index); error != 0) {
       throw std::system_error(error, std::generic_category(), "bind");
     }
-    link_up_ = dev_.facts().value_or(NetdevFacts{}).running;
+    link_.begin(dev_.facts().value_or(NetdevFacts{}).running);
   } catch (...) {
     for (const int fd : senders_) ::close(fd);
     throw;
@@ -161,11 +161,6 @@ Sent SocketPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
   return result;
 }
 
-void SocketPort::set_link(bool up) {
-  link_up_ = up;
-  link_changes_.fetch_add(1, std::memory_order_relaxed);
-}
-
 void SocketPort::supervise(std::vector<std::string>& lines) {
   if (!warned_ && !prep_->warning().empty()) lines.push_back(prep_->warning());
   warned_ = true;
@@ -173,7 +168,7 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
   if (!facts) {
     if (interface_index_ != 0) {
       lines.emplace_back("the interface is gone; waiting for it to return");
-      if (link_up_) set_link(false);
+      link_.lost();
       interface_index_ = 0;
     }
     return;
@@ -188,21 +183,18 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
     }
     lines.emplace_back("the interface is back");
   }
-  const bool up = dev_.facts().value_or(NetdevFacts{}).running;
-  if (up == link_up_) return;
-  set_link(up);
-  lines.emplace_back(up ? "link is up" : "link is down");
+  link_.observe(dev_.facts().value_or(NetdevFacts{}).running, lines);
 }
 
 PortStatus SocketPort::status() const {
   PortStatus s;
   s.name = typed_;
-  s.link_up = link_up_;
+  s.link_up = link_.up();
   // The kernel starts again from 0 with each reading.
   const std::uint64_t news = ring_.take_drops();
   s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news;
   s.rx_oversize = oversize_.get();
-  s.link_changes = link_changes_;
+  s.link_changes = link_.changes();
   return s;
 }
 

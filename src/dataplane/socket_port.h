@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dataplane/interface_prep.h"
+#include "dataplane/link_watch.h"
 #include "dataplane/netdev.h"
 #include "dataplane/packet_ring.h"
 #include "dataplane/port.h"
@@ -41,7 +42,6 @@ class SocketPort final : public Port {
  private:
   [[nodiscard]] int attach(int interface_index);
   [[nodiscard]] rte_mbuf* copy(const RingFrame& frame);
-  void set_link(bool up);
 
   const std::string typed_;
   const std::size_t side_;
@@ -55,8 +55,7 @@ class SocketPort final : public Port {
   bool warned_ = false;
 
   // Read by anybody.
-  std::atomic<bool> link_up_{false};
-  std::atomic<std::uint64_t> link_changes_{0};
+  LinkWatch link_;
   mutable std::atomic<std::uint64_t> missed_{0};
   Counter oversize_;  // written by the receiving worker
 

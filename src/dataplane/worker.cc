@@ -59,12 +59,12 @@ void Worker::run() {
   const bool registered = rte_thread_register() == 0;
 
   while (!stopping_.load(std::memory_order_relaxed)) {
+    tick();
     unsigned busy = 0;
     for (const Side side : {Side::kClient, Side::kServer}) {
       busy += receive(side);
       if (request_.workers > 1) busy += take_over(side);
     }
-    tick();
     if (busy != 0) {
       busy_at_ = rte_rdtsc();
     } else {
@@ -149,11 +149,15 @@ void Worker::emit(Side out, std::span<const std::uint8_t> frame) {
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
 }
 
-// Nothing arrived. A NIC is polled on; where the kernel can wake us, spinning longer would only
-// take the CPU from those who would send us something.
+// Nothing arrived. Just after traffic more of it is near; later, whoever shares this CPU may have
+// it: the one who would send us something, perhaps.
 void Worker::rest() {
-  if (!request_.may_wait || rte_rdtsc() - busy_at_ < spin_) {
+  if (rte_rdtsc() - busy_at_ < spin_) {
     rte_pause();
+    return;
+  }
+  if (!request_.may_wait) {
+    ::sched_yield();  // returns at once on a CPU of our own
     return;
   }
   if (request_.workers > 1) {
@@ -180,6 +184,7 @@ void Worker::wait() {
     events[count++] = {hand_over_.doorbell(request_.number).descriptor(), POLLIN, 0};
   }
   const std::timespec limit{0, 1'000'000};
+  clock_read_ = 0;  // what comes now comes later than we have thought
   if (::ppoll(events.data(), count, &limit, nullptr) <= 0) return;
   for (nfds_t i = 0; i < count; ++i) {
     if ((events[i].revents & POLLERR) != 0 && waiting[i] != nullptr) waiting[i]->clear_wait_error();

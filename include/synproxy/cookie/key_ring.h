@@ -22,12 +22,16 @@ struct EpochKeys {
 };
 
 // A slot per epoch modulo 4: the previous, current and next one are always there, and the slot
-// being written is one that nobody reads any more.
+// being written is one that nobody reads any more. Should a reader be so late that it still does,
+// it notices and gets nothing, never a mixture: key_ring.cc says how.
 class KeyRing {
  public:
-  void publish(const EpochKeys& keys);                                 // one writer
-  [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;  // false: not published
-  void clear();                                                        // wipes all slots, at exit
+  // One writer. Throws std::invalid_argument, and leaves the slot as it was, if a SipHash key is
+  // zero or a multiplier even: a rotation never puts a guessable key in place of a good one.
+  void publish(const EpochKeys& keys);
+  // Any thread. False, and `out` untouched: not published, or no longer.
+  [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;
+  void clear();  // wipes all slots, at exit
 
  private:
   struct Slot {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which bit of a cookie means what. docs/cookie.md has the reasons and the odds.
 //
-//   timestamps   ISN    [31..1] tag, upper 31 bits                      [0] parity
-//                TSval  [31..22] tag, lower 10 bits   [21..0] masked: MSS 16, wscale 4, SACK 1, ECN
-//                1
-//   plain        ISN    [31..8] tag, 24 bits   [7..1] masked: wscale 4, SACK 1, MSS class 2   [0]
-//   parity
+//   timestamps   ISN    31-1   tag, upper 31 bits
+//                       0      parity
+//                TSval  31-22  tag, lower 10 bits
+//                       21-0   masked: MSS 16, wscale 4, SACK 1, ECN 1
+//   plain        ISN    31-8   tag, 24 bits
+//                       7-1    masked: wscale 4, SACK 1, MSS class 2
+//                       0      parity
 #pragma once
 
 #include <array>

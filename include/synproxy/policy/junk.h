@@ -45,7 +45,7 @@ namespace synproxy {
       s.source_port == s.destination_port) {
     return Reason::land;
   }
-  if (impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
+  if ((s.frame[6] & 1U) != 0 || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
   return std::nullopt;
 }
 

@@ -2,7 +2,6 @@
 // The protected addresses and ports: --protect ADDR[/LEN][:PORT[-PORT]].
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -62,7 +61,10 @@ class ProtectSet {
   struct Wide {  // an IPv6 address in host order
     std::uint64_t high;
     std::uint64_t low;
-    friend auto operator<=>(const Wide&, const Wide&) = default;
+    friend bool operator==(const Wide&, const Wide&) = default;
+    friend bool operator<(const Wide& a, const Wide& b) {
+      return a.high != b.high ? a.high < b.high : a.low < b.low;
+    }
   };
   template <typename Address>
   struct Intervals {

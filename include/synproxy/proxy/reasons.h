@@ -24,16 +24,16 @@
   X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
   X(cookie_invalid, DROP, "ACK without a connection whose cookie is wrong or too old.") \
   X(cookie_retrans, DROP, "The same handshake ACK again, while the server has not answered or after the splice.") \
-  X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and was evicted.") \
+  X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; with data it gets a RST.") \
   X(early_dropped, DROP, "Early data out of order, or over the limit of the connection or of --early-data-memory: the client resends it.") \
-  X(table_full, DROP, "Valid cookie, but no room for another connection: the client gets a RST.") \
+  X(table_full, DROP, "No room for another connection: valid cookie, the client gets a RST; or a SYN of the server itself.") \
   X(no_flow_client, DROP, "Client segment that belongs to no connection and cannot be a cookie ACK.") \
   X(no_flow_server, DROP, "Segment from a protected server port that belongs to no connection.") \
-  X(synack_stale, DROP, "SYN-ACK of the server for a connection already given up: answered with a RST.") \
+  X(synack_stale, DROP, "Segment of the server for a connection already given up, or a SYN-ACK that nobody asked for: answered with a RST.") \
   X(server_rst_ignored, DROP, "RST of the server that does not answer our SYN.") \
   X(rst_out_of_window, DROP, "RST whose sequence number is outside the window (RFC 5961).") \
   X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped as the congested hop would have.") \
-  X(ack_unfit, DROP, "Client segment on a connection in handshake whose numbers do not fit it.") \
+  X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, which is in handshake or over.") \
   X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -45,8 +45,9 @@
   X(bad_tcp_header, DROP, "TCP header shorter than 20 bytes or longer than the segment.") \
   X(bad_checksum, DROP, "IP or TCP checksum wrong on a packet that changes state.") \
   X(land, DROP, "Source and destination are the same address and port.") \
-  X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback.") \
+  X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
   X(bad_destination_mac, DROP, "TCP to a broadcast or multicast MAC address.") \
+  X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
   X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
   X(no_secret, DROP, "SYN while the keys of its epoch are not there; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no connection, or numbers that are not outstanding (RFC 5927).") \

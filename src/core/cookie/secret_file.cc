@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <stdexcept>
 #include <system_error>
 
@@ -56,9 +55,11 @@ void require_private(int fd) {
   }
   const unsigned mode = status.st_mode & 07777U;
   if ((mode & ~0600U) != 0) {
-    std::array<char, 8> text;
-    std::snprintf(text.data(), text.size(), "%04o", mode);
-    refuse(std::string("has mode ") + text.data() +
+    std::string text(4, '0');
+    for (unsigned digit = 0; digit < 4; ++digit) {
+      text[digit] = static_cast<char>('0' + (mode >> (9 - 3 * digit) & 7));
+    }
+    refuse("has mode " + text +
            ", so that others than its owner could use it; make it 0600 or 0400 (chmod 600)");
   }
 }

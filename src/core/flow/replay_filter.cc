@@ -44,6 +44,7 @@ std::uint32_t lines_for(std::uint32_t expected) {
 
 ReplayFilter::ReplayFilter(std::uint32_t expected_per_epoch)
     : lines_per_slot_(lines_for(expected_per_epoch)),
+      limit_(std::uint64_t{expected_per_epoch} + expected_per_epoch / 2),
       memory_(std::size_t{lines_per_slot_} * kSlots * sizeof(Line), Mapping::Kind::kReserved) {}
 
 ReplayFilter::Line* ReplayFilter::line_of(std::uint64_t epoch, std::uint64_t fingerprint) const {
@@ -54,7 +55,8 @@ ReplayFilter::Line* ReplayFilter::line_of(std::uint64_t epoch, std::uint64_t fin
 void ReplayFilter::insert(std::uint64_t epoch, std::uint64_t fingerprint) {
   Slot& slot = slots_[epoch % kSlots];
   if (slot.used && epoch < slot.epoch) return;
-  slot = {epoch, true};
+  if (!slot.used || slot.epoch != epoch) slot = {epoch, true, 0};
+  ++slot.entries;
   Line& line = *line_of(epoch, fingerprint);
   if (line.epoch != static_cast<std::uint32_t>(epoch))
     line = {static_cast<std::uint32_t>(epoch), {}};

@@ -51,7 +51,7 @@ template <typename T>
   std::size_t base = 0;
   for (std::size_t count = sorted.size(); count > 1;) {
     const std::size_t half = count / 2;
-    base += sorted[base + half] <= value ? half : 0;  // no branch to mispredict
+    base += value < sorted[base + half] ? 0 : half;  // no branch to mispredict
     count -= half;
   }
   return base;

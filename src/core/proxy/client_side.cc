@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Client segments: SYN, ACK without a flow, and everything on a flow.
+#include <algorithm>
+
 #include "engine_state.h"
 #include "progress.h"
 #include "synproxy/proxy/translate.h"
@@ -12,7 +14,10 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
   FlowRecord& f = s.table[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    if (!g.seq.within(first, SeqNum(f.client_nxt))) {
+    // Anywhere in the window that the SYN-ACK showed: what it follows may have been lost or
+    // dropped.
+    const std::uint32_t window = std::min<std::uint32_t>(s.config.early_window, 0xffff);
+    if (!g.seq.within(first, first + window + 1)) {
       return drop(s, c, Reason::rst_out_of_window);
     }
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
@@ -42,8 +47,10 @@ void on_passed(EngineState& s, Context& c) {
   const Segment& g = c.segment;
   FlowRecord& f = s.table[c.flow];
   f.last_seen = s.now32();
-  // The peer's answer to the server's SYN: from here on the flow is followed like any other.
-  if ((g.flags & (kSyn | kAck)) == (kSyn | kAck) && g.ack == SeqNum(f.server_nxt)) {
+  // The peer's answer to the server's SYN, or to the part of it that it took: from here on the flow
+  // is followed like any other.
+  if ((g.flags & (kSyn | kAck)) == (kSyn | kAck) &&
+      g.ack.within(SeqNum(f.client_isn + 1), SeqNum(f.server_nxt))) {
     f.client_nxt = g.seq_end().value();
     set_state(s, f, FlowState::kEstablished);
   }
@@ -56,7 +63,10 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f) {
   const SeqNum next(f.client_nxt);
   if (!g.seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
-  if (g.seq == next) note_reset(s, f);
+  // Exact for the server is what it has acknowledged; where nothing was lost, that is all there is.
+  const bool exact = g.seq == next ||
+                     (!g.seq.after(next) && static_cast<std::uint16_t>(g.seq.value()) == f.window);
+  if (exact) note_reset(s, f);
   pass_to_server(s, c, f);
 }
 
@@ -64,15 +74,20 @@ void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = s.table[c.flow];
   if (g.has(kRst)) return on_rst(s, c, f);
-  if (is_over(f)) {
+  const bool fits = client_fits(f, g);
+  if (is_over(f) && (!fits || (f.progress & kFlowMarked) != 0)) {
     // The client may have forgotten this connection and be opening the next one.
     if (const auto m = match_successor(s, c)) return reopen_flow(s, c, *m, sink);
   }
-  if (client_fits(f, g)) {
+  if (fits) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
     note_client(s, f, g);
   } else if (const auto m = match_marked(s, c, f)) {
     return reopen_flow(s, c, *m, sink);
+  } else if (is_over(f)) {
+    // Data of the next connection that has overtaken its handshake ACK. In the old numbers it would
+    // make the server, which knows neither, send a RST that the client's new connection accepts.
+    return drop(s, c, Reason::ack_unfit);
   }
   pass_to_server(s, c, f);
 }

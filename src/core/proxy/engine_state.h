@@ -198,6 +198,10 @@ void sweep(EngineState& s, FrameSink& sink);
 [[nodiscard]] inline std::uint32_t server_window_bound(const FlowRecord& f) {
   return 1U << (15 + (f.windows >> 4));
 }
+// FlowRecord::mss of a spliced flow.
+[[nodiscard]] constexpr std::uint16_t mark_second(std::uint64_t now_ms, bool timestamps) {
+  return static_cast<std::uint16_t>(now_ms / 1000 << 1 | (timestamps ? 1U : 0U));
+}
 void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
 
 }  // namespace synproxy

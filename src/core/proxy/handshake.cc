@@ -78,7 +78,8 @@ void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   f.delta = g.seq.value() - f.cookie;
   f.ts_delta = (f.options & kFlowTimestamps) != 0 ? o.tsval - our_tsval : 0;
   f.last_seen = s.now32();
-  f.mss = static_cast<std::uint16_t>(s.now_ms / 1000);  // from here on: second of the mark
+  f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, false) - 2U);  // no mark this second
+  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowMarked));
   f.tries &= 0xf0U;
   set_state(s, f, FlowState::kEstablished);
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
@@ -126,7 +127,7 @@ CookieMatch match_cookie_of(EngineState& s, const Context& c, std::uint32_t clie
   const LayoutKey& key = ts.present ? keys->timestamps : keys->plain;
   const MacInput in = cookie_mac_input(c.key, client_isn);
   CookieMatch m;
-  m.mac = siphash24(key.k0, key.k1, in.words.data(), in.count);
+  m.mac = cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.key.vlan);
   m.client_isn = client_isn;
   m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, m.options);
   return m;
@@ -154,7 +155,11 @@ CookieMatch match_cookie(EngineState& s, Context& c) {
 void on_client_ack_without_flow(EngineState& s, Context& c, FrameSink& sink) {
   const CookieMatch m = match_cookie(s, c);
   if (!m.valid) return drop(s, c, Reason::cookie_invalid);
-  if (replayed(s, m, c)) return drop(s, c, Reason::cookie_replayed);
+  if (replayed(s, m, c)) {
+    // Whoever sends data believes in this connection; should the filter be wrong, it can try again.
+    if (c.segment.payload_length == 0) return drop(s, c, Reason::cookie_replayed);
+    return answer_with_rst(s, c, Side::kClient, Reason::cookie_replayed);
+  }
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   s.counters.count(Reason::cookie_valid);
   open_flow(s, c, m, sink);
@@ -176,6 +181,8 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   f.server_nxt = g.ack.value();
   f.opening_tsval = ts.tsval;
   f.last_seen = s.now32();
+  f.mark_isn = s.now32();
+  f.progress = kFlowAgeKnown;
   f.link = s.links.intern({g.frame, g.l3_offset});
   f.mss = m.options.mss;
   f.window = g.window;
@@ -193,8 +200,12 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   c.flow = i;
   c.structure = s.structure;
   // A probe's byte lies before the first one; anything else may be the first data.
-  const bool held = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0 && hold(s, c, f);
-  drop(s, c, held ? Reason::early_held : Reason::consumed);
+  const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
+  if (early) {
+    drop(s, c, hold(s, c, f) ? Reason::early_held : Reason::early_dropped);
+  } else {
+    drop(s, c, Reason::consumed);
+  }
   send_syn(s, i, sink);
   s.syn_retries[0].push({i, f.cookie, 0, s.now32() + kFirstRetryMs});
 }
@@ -244,17 +255,23 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
   if (!g.has(kAck)) return drop(s, c, Reason::no_flow_server);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   if (acks_our_syn && g.has(kSyn)) return splice(s, c, f, sink);
+  // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it to a late
+  // segment of an older connection; a RST with this number would kill the one that is being made.
+  if (acks_our_syn) return drop(s, c, Reason::no_flow_server);
   // A challenge ACK of a connection that the server still has (RFC 5961 section 4): reset it as a
-  // TCP client does, and ask again.
+  // TCP client does, and ask again, at once the first time and by the timer then: late segments of
+  // the old connection look the same, and a server that ignores our RST would be asked at the speed
+  // of the wire.
   s.counters.count(Reason::challenge_ack);
   TcpReply rst;
   rst.seq = g.ack;
   rst.flags = kRst;
   answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
+  if ((f.progress & kFlowProbed) != 0) return;
+  f.progress |= kFlowProbed;
   send_syn(s, c.flow, sink);
   s.counters.count(Reason::syn_to_server_retrans);
 }
-
 void send_syn(EngineState& s, FlowIndex i, FrameSink& sink) {
   const FlowRecord& f = s.table[i];
   TcpReply r;

@@ -14,7 +14,7 @@ namespace {
 // One call never takes longer than a few bursts do.
 constexpr unsigned kMaxRetriesPerTick = 512;
 constexpr std::uint32_t kMaxSweepSlice = 8192;
-constexpr std::uint32_t kMaxEvictionScan = 512;
+constexpr std::uint32_t kMaxEvictionScan = 4096;
 // Above this many records a pass may take four seconds, to bound the share of memory bandwidth.
 constexpr std::uint32_t kLargeTable = 1U << 20;
 // The two ends of an idle connection have this long to answer the keepalive.
@@ -24,15 +24,19 @@ bool counts_established(FlowState state) {
   return state == FlowState::kEstablished || state == FlowState::kPassed;
 }
 
-// Of the cookie that opened the flow, while it could still be replayed.
+// Of the cookie that opened the flow, while it could still be replayed: it lives 1.5 epochs at
+// most.
 void remember_cookie(EngineState& s, const FlowKey& key, const FlowRecord& f) {
   if ((f.options & kFlowOutbound) != 0) return;
+  const bool age_known = (f.progress & kFlowAgeKnown) != 0;
+  if (age_known && s.now32() - f.mark_isn > s.config.epoch_ms / 2 * 3) return;
   const unsigned parity = cookie_parity(f.cookie);
   const EpochKeys* keys = s.keys.for_parity(parity);
   if (keys == nullptr) return;
   const LayoutKey& k = (f.options & kFlowTimestamps) != 0 ? keys->timestamps : keys->plain;
   const MacInput in = cookie_mac_input(key, f.client_isn);
-  s.replay.insert(epoch_of(s.epoch, parity), siphash24(k.k0, k.k1, in.words.data(), in.count));
+  const std::uint64_t mac = siphash24(k.k0, k.k1, in.words.data(), in.count);
+  s.replay.insert(epoch_of(s.epoch, parity), cover_vlan(mac, k, key.vlan));
 }
 
 void free_early(EngineState& s, FlowRecord& f) {
@@ -41,9 +45,20 @@ void free_early(EngineState& s, FlowRecord& f) {
   f.delta = EarlyStore::kNone;
 }
 
-bool evictable(const FlowRecord& f) {
-  return f.state == FlowState::kFinished || f.state == FlowState::kTombstone ||
-         f.state == FlowState::kClosing;
+// The order in which flows give way: what is over for certain, what a RST or both FINs have passed,
+// and what has no server yet. 0: never.
+unsigned eviction_rank(FlowState state) {
+  switch (state) {
+    case FlowState::kFinished:
+    case FlowState::kTombstone:
+      return 3;
+    case FlowState::kClosing:
+      return 2;
+    case FlowState::kSynSent:
+      return 1;
+    default:
+      return 0;
+  }
 }
 
 std::uint32_t probe_lead(const EngineState& s) {
@@ -59,7 +74,7 @@ void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
   f.progress |= kFlowProbed;
   TcpReply r;
   r.flags = kAck;
-  r.window = f.window;
+  r.window = 0xffff;  // never looked at: the segment is not acceptable
   r.timestamps = (f.options & kFlowTimestamps) != 0;
   r.seq = SeqNum(f.client_nxt) - 1;
   r.ack = SeqNum(f.server_nxt + f.delta);
@@ -75,13 +90,14 @@ void expire_idle(EngineState& s, FlowIndex i, FrameSink& sink) {
   send_rst(s, i, Side::kClient, sink);
   send_rst(s, i, Side::kServer, sink);
   s.counters.count(Reason::conn_idle);
-  free_flow(s, i);
+  // An end for which our RST was not exact asks (RFC 5961 section 3.2), and is answered.
+  set_state(s, s.table[i], FlowState::kTombstone);
+  s.table[i].last_seen = s.now32();
 }
 
 void age(EngineState& s, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const std::uint32_t idle = s.now32() - f.last_seen;
-  const bool outbound = (f.options & kFlowOutbound) != 0;
   switch (f.state) {
     case FlowState::kFree:
       return;
@@ -89,15 +105,17 @@ void age(EngineState& s, FlowIndex i, FrameSink& sink) {
       if (idle < s.config.server_timeout_ms) return;
       s.counters.count(Reason::conn_timed_out);
       return give_up(s, i, true, true, sink);
-    case FlowState::kEstablished:
-      if (idle >= s.config.idle_timeout_ms) {
-        return outbound ? free_flow(s, i) : expire_idle(s, i, sink);
-      }
-      if (idle >= s.config.idle_timeout_ms - probe_lead(s) && !outbound &&
-          (f.progress & kFlowProbed) == 0) {
+    case FlowState::kEstablished: {
+      const std::uint32_t probe_at = s.config.idle_timeout_ms - probe_lead(s);
+      if (idle < probe_at) return;
+      if ((f.progress & kFlowProbed) == 0) {
         probe(s, i, sink);
+        f.last_seen = s.now32() - probe_at;  // both ends get the whole lead, however late we are
+      } else if (idle >= s.config.idle_timeout_ms) {
+        expire_idle(s, i, sink);
       }
       return;
+    }
     default:
       if (idle >= s.config.close_timeout_ms) free_flow(s, i);
   }
@@ -117,23 +135,24 @@ bool make_room(EngineState& s, FrameSink& sink) {
   if (s.table.size() < s.table.capacity()) return true;
   if (s.established == s.table.size()) return false;
   const FlowIndex end = s.table.high_water();
-  FlowIndex embryo = kNoFlow;
-  for (std::uint32_t n = std::min(kMaxEvictionScan, end); n > 0; --n) {
+  FlowIndex victim = kNoFlow;
+  unsigned best = 0;
+  for (std::uint32_t n = std::min(kMaxEvictionScan, end); n > 0 && best < 3; --n) {
     if (s.evict_at >= end) s.evict_at = 0;
     const FlowIndex i = s.evict_at++;
-    const FlowRecord& f = s.table[i];
-    if (evictable(f)) {
-      s.counters.count(Reason::flow_evicted);
-      free_flow(s, i);
-      return true;
+    const unsigned rank = eviction_rank(s.table[i].state);
+    if (rank > best) {
+      victim = i;
+      best = rank;
     }
-    if (f.state == FlowState::kSynSent && embryo == kNoFlow) embryo = i;
   }
-  if (embryo == kNoFlow) return false;
-  send_rst(s, embryo, Side::kClient, sink);
-  send_rst(s, embryo, Side::kServer, sink);
+  if (victim == kNoFlow) return false;
+  if (s.table[victim].state == FlowState::kSynSent) {
+    send_rst(s, victim, Side::kClient, sink);
+    send_rst(s, victim, Side::kServer, sink);
+  }
   s.counters.count(Reason::flow_evicted);
-  free_flow(s, embryo);
+  free_flow(s, victim);
   return true;
 }
 
@@ -182,6 +201,7 @@ void send_to(EngineState& s, const FlowRecord& f, const FlowKey& key, Side out,
              const TcpReply& reply, FrameSink& sink) {
   std::array<std::uint8_t, kMaxReplyFrame> frame;
   const LinkHeader& link = s.links[f.link];
+  if (link.length == 0) return;
   link.write(frame.data(), out);
   const std::size_t size = write_tcp_packet(frame.data() + link.length, ends_of(key, out), reply);
   sink.emit(out, {frame.data(), link.length + size});

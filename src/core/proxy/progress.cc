@@ -57,6 +57,7 @@ void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq) {
   const SeqNum end = seq + g.seq_length();
   if (end.after(SeqNum(f.server_nxt))) f.server_nxt = end.value();
   if (g.has(kAck)) {
+    f.window = static_cast<std::uint16_t>(g.ack.value());
     // What the server acknowledges it has got, even where we saw it come in a shape that did not
     // fit.
     if (g.ack.after(SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
@@ -108,9 +109,10 @@ std::optional<CookieMatch> match_marked(EngineState& s, Context& c, FlowRecord& 
   if ((f.progress & kFlowMarked) == 0 || !g.has(kAck)) return std::nullopt;
   const std::uint32_t ahead = g.seq.value() - f.mark_isn;
   if (ahead > 1 || (ahead == 0 && g.payload_length > 1)) return std::nullopt;
-  if ((f.tries & 0xfU) == kMaxMarkTries) {
-    f.progress &= static_cast<std::uint8_t>(~kFlowMarked);
-    return std::nullopt;
+  if ((f.tries & 0xfU) == kMaxMarkTries) return std::nullopt;  // until the next mark
+  if (f.state != FlowState::kSynSent) {
+    const bool promised = (f.mss & 1U) != 0;
+    if (find_timestamps(g.options(), g.options_size()).present != promised) return std::nullopt;
   }
   ++f.tries;
   const CookieMatch m = match_cookie_of(s, c, f.mark_isn);

@@ -23,7 +23,18 @@ namespace synproxy {
          g.ack.within(sent - 2 * client_window_bound(f), sent);
 }
 
-// A fitting client segment; any server segment but RST (`seq` in the client's numbers).
+// The same for the server: a stray segment of an older connection must not move the numbers. `seq`
+// is in the client's numbers.
+[[nodiscard]] inline bool server_fits(const FlowRecord& f, const Segment& g, SeqNum seq) {
+  const std::uint32_t bound = client_window_bound(f);
+  const std::uint32_t sent = server_window_bound(f);
+  const SeqNum next(f.server_nxt);
+  const SeqNum acked(f.client_nxt);
+  return seq.within(next - bound, next + bound) &&
+         (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
+}
+
+// A fitting segment of one side (`seq` in the client's numbers), no RST.
 void note_client(EngineState& s, FlowRecord& f, const Segment& g);
 void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq);
 // RST at the exact number.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Segments from a protected server port.
+#include <array>
+#include <cstring>
+
 #include "engine_state.h"
 #include "progress.h"
 #include "synproxy/proxy/translate.h"
@@ -7,13 +10,27 @@
 namespace synproxy {
 namespace {
 
+// The link table keeps headers as a client's frame has them.
+std::uint16_t learn_link(EngineState& s, const Context& c) {
+  std::array<std::uint8_t, kMaxL2Header> header;
+  const std::size_t length = c.segment.l3_offset;
+  std::memcpy(header.data(), c.segment.frame, length);
+  std::memcpy(header.data(), c.segment.frame + 6, 6);
+  std::memcpy(header.data() + 6, c.segment.frame, 6);
+  return s.links.intern({header.data(), length});
+}
+
 // The server opens a connection of its own: remembered, so that the answers pass too.
 void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
   if (c.flow != kNoFlow) {
     const FlowRecord& old = s.table[c.flow];
     const bool own = (old.options & kFlowOutbound) != 0;
-    if (own && !is_over(old)) return forward(s, c, Reason::passed);
-    if (!is_over(old) && old.state != FlowState::kTombstone) {
+    if (own && !is_over(old) && old.client_isn == c.segment.seq.value()) {
+      s.table[c.flow].last_seen = s.now32();
+      return forward(s, c, Reason::passed);
+    }
+    // Otherwise the server has forgotten its old connection. A client's it may not take over.
+    if (!own && !is_over(old) && old.state != FlowState::kTombstone) {
       return drop(s, c, Reason::no_flow_server);
     }
     free_flow(s, c.flow);
@@ -23,6 +40,8 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
   ++s.structure;
   FlowRecord& f = s.table[i];
   f.options = kFlowOutbound;
+  f.client_isn = c.segment.seq.value();  // of the one that opened it: the server
+  f.link = learn_link(s, c);
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // scales are not ours to know: the widest
   f.last_seen = s.now32();
@@ -41,7 +60,10 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f, SeqNum seq) {
   const SeqNum next(f.server_nxt);
   if (!seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
-  if (seq == next) note_reset(s, f);
+  // A RST without ACK answers a segment whose ack it takes as its number: the server knows nothing
+  // of this connection any more, however much of its data was still under way.
+  const bool exact = seq == next || (!c.segment.has(kAck) && !seq.after(next));
+  if (exact) note_reset(s, f);
   pass_to_client(s, c, f);
 }
 
@@ -55,7 +77,7 @@ void on_spliced(EngineState& s, Context& c) {
     }
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     TcpReply ack;
-    ack.seq = SeqNum(f.client_nxt);
+    ack.seq = SeqNum(f.client_isn + 1);
     ack.ack = g.seq + 1;
     ack.flags = kAck;
     ack.window = f.window;
@@ -70,7 +92,7 @@ void on_spliced(EngineState& s, Context& c) {
   const SeqNum seq = g.seq - f.delta;
   if (g.has(kRst)) return on_rst(s, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
-  note_server(s, f, g, seq);
+  if (server_fits(f, g, seq)) note_server(s, f, g, seq);
   pass_to_client(s, c, f);
 }
 
@@ -93,6 +115,7 @@ void on_server_segment(EngineState& s, Context& c, FrameSink& sink) {
       if (!g.has(kAck)) return drop(s, c, Reason::no_flow_server);
       return on_stale(s, c);
     case FlowState::kPassed:
+      s.table[c.flow].last_seen = s.now32();
       return forward(s, c, Reason::passed);
     default:
       return on_spliced(s, c);

@@ -59,6 +59,8 @@ Kind classify(EngineState& s, Context& c, Side side) {
       return decide(s, c, side, Reason::bad_ip_header);
     case ParseResult::kBadTcp:
       return decide(s, c, side, Reason::bad_tcp_header);
+    case ParseResult::kTooDeep:
+      return decide(s, c, side, Reason::vlan_depth);
     case ParseResult::kIcmp:
       return Kind::kIcmp;
     case ParseResult::kOther:
@@ -111,7 +113,8 @@ void compute_macs(EngineState& s, std::span<Context> burst) {
   for (std::size_t i = n; i-- > 0;) {
     Context& c = burst[owner[i]];
     // Lanes of one packet stand side by side, the ISN seq - 1 first.
-    c.mac[i > 0 && owner[i - 1] == owner[i] ? 1 : 0] = out[i];
+    const std::size_t lane = i > 0 && owner[i - 1] == owner[i] ? 1 : 0;
+    c.mac[lane] = cover_vlan(out[i], {k0[i], k1[i], 0}, c.key.vlan);
   }
 }
 

@@ -23,22 +23,19 @@ std::uint16_t mss_to_offer(const OfferConfig& offer, bool ipv6) {
   return ipv6 ? 1440 : 1460;
 }
 
-// A live flow remembers the ISN of a SYN that came on it, one SYN a second: a flood of SYNs with
-// the flow's own addresses cannot push out the mark of the real one all the time.
-void mark(EngineState& s, FlowRecord& f, SeqNum isn) {
+// A live flow remembers the ISN of a SYN that came on it, one SYN a second, whatever became of the
+// mark before: a flood of SYNs with the flow's own addresses can neither push out the real one all
+// the time nor buy more tries than a mark has.
+void mark(EngineState& s, FlowRecord& f, SeqNum isn, bool timestamps) {
   if (isn.value() == f.client_isn) return;
-  const auto second = static_cast<std::uint16_t>(s.now_ms / 1000);
-  const bool embryonic = f.state == FlowState::kSynSent;  // FlowRecord::mss is still needed there
-  if ((f.progress & kFlowMarked) != 0 &&
-      (f.mark_isn == isn.value() || (!embryonic && f.mss == second))) {
-    return;
-  }
-  f.mark_isn = isn.value();
-  f.progress |= kFlowMarked;
-  if (!embryonic) {
+  const std::uint16_t second = mark_second(s.now_ms, timestamps);
+  if (f.state != FlowState::kSynSent) {  // there FlowRecord::mss is still needed
+    if (f.mss >> 1 == second >> 1) return;
     f.mss = second;
     f.tries &= 0xf0U;
   }
+  f.mark_isn = isn.value();
+  f.progress = static_cast<std::uint8_t>((f.progress | kFlowMarked) & ~kFlowAgeKnown);
 }
 
 }  // namespace
@@ -63,7 +60,7 @@ void on_client_syn(EngineState& s, Context& c) {
   if (c.flow != kNoFlow) {
     FlowRecord& f = s.table[c.flow];
     if (f.state == FlowState::kPassed) return forward(s, c, Reason::passed);  // simultaneous open
-    mark(s, f, g.seq);
+    mark(s, f, g.seq, c.agreed.timestamps);
   }
   const LayoutKey& key = c.agreed.timestamps ? c.keys->timestamps : c.keys->plain;
   const Cookie cookie = make_cookie(c.mac[0], key, c.keys->epoch & 1U, c.agreed);

@@ -119,9 +119,14 @@ void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
   if (length > 0xffff) length = 0xffff;
   std::size_t at = kEthernetHeader;
   auto ether_type = load_be<std::uint16_t>(frame + 12);
+  bool too_deep = false;
   while (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) {
-    if (out.vlan.tags() == kMaxVlanTags || length - at < kVlanTag) return;
-    out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
+    if (length - at < kVlanTag) return;
+    if (out.vlan.tags() == kMaxVlanTags) {
+      too_deep = true;
+    } else {
+      out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
+    }
     ether_type = load_be<std::uint16_t>(frame + at + 2);
     at += kVlanTag;
   }
@@ -132,6 +137,8 @@ void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
     out.ipv6 = true;
     parse_ipv6(out, length - at);
   }
+  // A host that strips priority tags one by one would see the TCP under them.
+  if (too_deep && out.result != ParseResult::kOther) out.result = ParseResult::kTooDeep;
 }
 
 bool checksums_good(const Segment& s) {
