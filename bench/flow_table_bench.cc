@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The flow table as a worker uses it: bursts of 32, three passes, keys at random. Beside it the
+// standard library's map, one look-up after the other. The counter `cycles` is per operation, from
+// the time-stamp counter, around the burst alone; the column of times includes making the keys.
+#include "synproxy/flow/table.h"
+
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <unordered_map>
+
+#include "flow_bench.h"
+#include "median_cycles.h"
+#include "synproxy/flow/replay_filter.h"
+#include "unit/flow/random_keys.h"
+
+namespace synproxy {
+namespace {
+
+using bench::Burst;
+using bench::kBurst;
+using bench::MakeKey;
+using bench::RandomKeys;
+using testing::hash_of;
+using testing::ipv4_key;
+using testing::ipv6_key;
+using testing::scrambled;
+
+// A full table takes seconds to make: it is kept for the next bench of the same kind.
+FlowTable& full_table(MakeKey make, std::uint32_t flows) {
+  static std::unique_ptr<FlowTable> table;
+  static MakeKey made_by = nullptr;
+  if (table == nullptr || table->capacity() != flows || made_by != make) {
+    table.reset();
+    table = std::make_unique<FlowTable>(flows);
+    for (std::uint64_t n = 0; n < flows; ++n) {
+      const FlowIndex index = table->insert(make(n), hash_of(make(n)));
+      if (index == kNoFlow) std::abort();
+      (*table)[index].state = FlowState::kEstablished;
+    }
+    made_by = make;
+  }
+  return *table;
+}
+
+// What a burst costs until every record has been read once.
+std::uint32_t find_burst(const FlowTable& table, const Burst& burst) {
+  std::array<std::uint64_t, kBurst> hashes;
+  for (std::size_t i = 0; i < kBurst; ++i) {
+    hashes[i] = hash_of(burst[i]);
+    table.prefetch_bucket(hashes[i]);
+  }
+  for (const std::uint64_t hash : hashes) table.prefetch_record(hash);
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < kBurst; ++i) {
+    const FlowIndex index = table.find(burst[i], hashes[i]);
+    if (index != kNoFlow && table[index].state == FlowState::kEstablished) ++found;
+  }
+  return found;
+}
+
+void find(benchmark::State& state, MakeKey make, bool hit) {
+  const auto flows = static_cast<std::uint32_t>(state.range(0));
+  const FlowTable& table = full_table(make, flows);
+  RandomKeys keys(make, hit ? 0 : flows, flows);
+  MedianCycles counter;
+  Burst burst;
+  std::uint64_t found = 0;
+  std::uint64_t asked = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    keys.next(burst);
+    counter.start();
+    found += find_burst(table, burst);
+    counter.stop();
+    asked += kBurst;
+  }
+  if (found != (hit ? asked : 0)) state.SkipWithError("the table lost or invented a flow");
+  counter.report(state, "cycles", kBurst);
+}
+
+void find_hit(benchmark::State& state) { find(state, ipv4_key, true); }
+void find_miss(benchmark::State& state) { find(state, ipv4_key, false); }
+void find_hit_ipv6(benchmark::State& state) { find(state, ipv6_key, true); }
+void find_miss_ipv6(benchmark::State& state) { find(state, ipv6_key, false); }
+BENCHMARK(find_hit)->Arg(1000)->Arg(1000000)->Arg(10000000);
+BENCHMARK(find_miss)->Arg(1000)->Arg(1000000)->Arg(10000000);
+BENCHMARK(find_hit_ipv6)->Arg(1000)->Arg(1000000);
+BENCHMARK(find_miss_ipv6)->Arg(1000)->Arg(1000000);
+
+// A table kept at nine tenths: in each burst 32 connections come and 32 of any age go.
+void insert_and_erase(benchmark::State& state) {
+  const auto capacity = static_cast<std::uint32_t>(state.range(0));
+  const std::uint32_t flows = capacity / 10 * 9;
+  FlowTable table(capacity);
+  std::uint64_t born = 0;
+  for (; born < flows; ++born) {
+    if (table.insert(ipv4_key(born), hash_of(ipv4_key(born))) == kNoFlow) std::abort();
+  }
+  MedianCycles erasing;
+  MedianCycles inserting;
+  std::array<std::uint64_t, kBurst> hashes;
+  Burst burst;
+  std::uint64_t drawn = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    // Which connections end: any that is still there, found by its record.
+    std::array<FlowIndex, kBurst> ending;
+    std::size_t chosen = 0;
+    while (chosen < kBurst) {
+      const auto at = static_cast<FlowIndex>((scrambled(++drawn) >> 32) * table.high_water() >> 32);
+      if (table[at].state != FlowState::kFree || table.generation(at) == 0) continue;
+      table[at].state = FlowState::kFinished;  // chosen
+      ending[chosen++] = at;
+    }
+    for (std::size_t i = 0; i < kBurst; ++i) burst[i] = table.key_of(ending[i]);
+    erasing.start();
+    for (std::size_t i = 0; i < kBurst; ++i) {
+      hashes[i] = hash_of(burst[i]);
+      table.prefetch_bucket(hashes[i]);
+    }
+    for (std::size_t i = 0; i < kBurst; ++i) table.erase(ending[i], hashes[i]);
+    erasing.stop();
+    for (std::size_t i = 0; i < kBurst; ++i) burst[i] = ipv4_key(born++);
+    inserting.start();
+    for (std::size_t i = 0; i < kBurst; ++i) {
+      hashes[i] = hash_of(burst[i]);
+      table.prefetch_bucket(hashes[i]);
+    }
+    for (std::size_t i = 0; i < kBurst; ++i) {
+      if (table.insert(burst[i], hashes[i]) == kNoFlow) std::abort();
+    }
+    inserting.stop();
+  }
+  erasing.report(state, "erase_cycles", kBurst);
+  inserting.report(state, "insert_cycles", kBurst);
+}
+BENCHMARK(insert_and_erase)->Arg(1000)->Arg(1000000)->Arg(10000000);
+
+void hash_burst(benchmark::State& state, MakeKey make) {
+  RandomKeys keys(make, 0, 1000000);
+  Burst burst;
+  keys.next(burst);
+  MedianCycles counter;
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(burst);
+    counter.start();
+    std::uint64_t all = 0;
+    for (const FlowKey& key : burst) all ^= hash_of(key);
+    benchmark::DoNotOptimize(all);
+    counter.stop();
+  }
+  counter.report(state, "cycles", kBurst);
+}
+void index_hash_ipv4(benchmark::State& state) { hash_burst(state, ipv4_key); }
+void index_hash_ipv6(benchmark::State& state) { hash_burst(state, ipv6_key); }
+BENCHMARK(index_hash_ipv4);
+BENCHMARK(index_hash_ipv6);
+
+void replay_filter(benchmark::State& state) {
+  const auto entries = static_cast<std::uint32_t>(state.range(0));
+  ReplayFilter filter(entries);
+  for (std::uint64_t n = 0; n < entries; ++n) filter.insert(1, scrambled(n));
+  MedianCycles counter;
+  std::uint64_t n = entries;
+  std::uint64_t hits = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    counter.start();
+    for (std::size_t i = 0; i < kBurst; ++i) hits += filter.contains(1, scrambled(n++)) ? 1U : 0U;
+    counter.stop();
+  }
+  benchmark::DoNotOptimize(hits);
+  counter.report(state, "cycles", kBurst);
+}
+BENCHMARK(replay_filter)->Arg(1000)->Arg(1000000);
+
+// ---- What the standard library does ----
+
+struct StdHash {
+  std::size_t operator()(const FlowKey& key) const { return hash_of(key); }
+};
+
+void unordered_map_find(benchmark::State& state, bool hit) {
+  const auto flows = static_cast<std::uint32_t>(state.range(0));
+  std::unordered_map<FlowKey, FlowRecord, StdHash> map;
+  map.reserve(flows);
+  for (std::uint64_t n = 0; n < flows; ++n) map[ipv4_key(n)].state = FlowState::kEstablished;
+  RandomKeys keys(ipv4_key, hit ? 0 : flows, flows);
+  MedianCycles counter;
+  Burst burst;
+  std::uint64_t found = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    keys.next(burst);
+    counter.start();
+    for (const FlowKey& key : burst) {
+      const auto at = map.find(key);
+      if (at != map.end() && at->second.state == FlowState::kEstablished) ++found;
+    }
+    counter.stop();
+  }
+  benchmark::DoNotOptimize(found);
+  counter.report(state, "cycles", kBurst);
+}
+void unordered_map_find_hit(benchmark::State& state) { unordered_map_find(state, true); }
+void unordered_map_find_miss(benchmark::State& state) { unordered_map_find(state, false); }
+BENCHMARK(unordered_map_find_hit)->Arg(1000)->Arg(1000000);
+BENCHMARK(unordered_map_find_miss)->Arg(1000)->Arg(1000000);
+
+}  // namespace
+}  // namespace synproxy
+
+BENCHMARK_MAIN();

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An engine that a frame can tell what to do, linked in the place of the real one: see
+// engine_stub.h.
+#include "dataplane/engine_stub.h"
+
+#include <vector>
+
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy {
+
+namespace stub = tests::engine_stub;
+
+struct Engine::State {
+  Counters& counters;
+};
+
+Engine::Engine(const EngineConfig&, const ProtectSet&, const KeyRing&, std::array<std::uint64_t, 4>,
+               Counters& counters)
+    : state_(new State{counters}) {}
+Engine::~Engine() = default;
+std::uint32_t Engine::flows() const { return 0; }
+
+void Engine::process(Side side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
+  for (Packet& p : burst) {
+    p.verdict = Verdict::kForward;
+    state_->counters.count(Reason::forwarded);
+    const std::span<const std::uint8_t> frame(p.data, p.length);
+    if (!stub::is_command(frame)) continue;
+    switch (static_cast<stub::Command>(p.data[stub::kCommandAt])) {
+      case stub::Command::kForward:
+        break;
+      case stub::Command::kDrop:
+        p.verdict = Verdict::kDrop;
+        break;
+      case stub::Command::kBad:
+        p.verdict = Verdict::kDrop;
+        state_->counters.count(Reason::bad_checksum);
+        break;
+      case stub::Command::kReply:
+        p.verdict = Verdict::kReply;
+        break;
+      case stub::Command::kGrow:
+        p.verdict = Verdict::kReply;
+        for (std::uint32_t i = 0; i < stub::kGrowth; ++i) p.data[p.length++] = stub::kGrowthFill;
+        break;
+      case stub::Command::kEmit: {
+        std::vector<std::uint8_t> made(frame.begin(), frame.end());
+        made[stub::kCommandAt] = static_cast<std::uint8_t>(stub::Command::kForward);
+        for (unsigned i = 0; i < stub::kEmitted; ++i) {
+          made[stub::kNumberAt] = static_cast<std::uint8_t>(i);
+          sink.emit(other(side), made);
+        }
+        break;
+      }
+    }
+  }
+}
+
+void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::keepalive_probe); }
+
+std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side, const ProtectSet&,
+                       const std::array<std::uint64_t, 4>&, std::uint32_t workers,
+                       std::uint32_t fallback) {
+  return stub::is_command(frame) ? frame[stub::kOwnerAt] % workers : fallback;
+}
+
+}  // namespace synproxy

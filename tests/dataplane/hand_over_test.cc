@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <rte_mbuf.h>
+
+#include <thread>
+
+#include "dataplane/engine_stub.h"
+#include "dataplane/memory_plan.h"
+#include "dataplane/proxy_under_test.h"
+#include "dataplane/steering.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+namespace stub = tests::engine_stub;
+
+class HandOverTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    static_cast<void>(tests::shared_eal());
+    pool_ =
+        rte_pktmbuf_pool_create("hand_over", 4096, 0, 0, 256 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+    ASSERT_NE(pool_, nullptr);
+  }
+  void TearDown() override {
+    EXPECT_EQ(rte_mempool_in_use_count(pool_), 0U) << "buffers lost";
+    rte_mempool_free(pool_);
+  }
+  rte_mbuf* frame(unsigned owner) {
+    rte_mbuf* m = rte_pktmbuf_alloc(pool_);
+    auto* p = rte_pktmbuf_mtod(m, std::uint8_t*);
+    std::fill_n(p, stub::kMinBytes, std::uint8_t{0});
+    p[12] = stub::kEtherType >> 8;
+    p[13] = stub::kEtherType & 0xff;
+    p[stub::kOwnerAt] = static_cast<std::uint8_t>(owner);
+    m->data_len = stub::kMinBytes;
+    m->pkt_len = stub::kMinBytes;
+    return m;
+  }
+
+  rte_mempool* pool_ = nullptr;
+  const ProtectSet protect_{{}};
+};
+
+TEST_F(HandOverTest, EachFrameGoesToItsOwnerAndItsSide) {
+  HandOver hand_over(3);
+  Steering steering(1, 3, protect_, {}, hand_over);
+  IoCounters io;
+  std::array<rte_mbuf*, 6> burst{};
+  for (unsigned i = 0; i < burst.size(); ++i) burst[i] = frame(i % 3);
+  const auto all = burst;
+  ASSERT_EQ(steering.sort(Side::kServer, burst.data(), 6, io), 2);
+  EXPECT_EQ(burst[0], all[1]);
+  EXPECT_EQ(burst[1], all[4]);
+  EXPECT_EQ(io.handed_over.get(), 4U);
+  std::array<rte_mbuf*, 8> got{};
+  EXPECT_EQ(hand_over.take(0, Side::kClient, got.data(), 8), 0);
+  ASSERT_EQ(hand_over.take(0, Side::kServer, got.data(), 8), 2);
+  EXPECT_EQ(got[0], all[0]);
+  EXPECT_EQ(got[1], all[3]);
+  EXPECT_TRUE(hand_over.anything_for(2));
+  EXPECT_FALSE(hand_over.anything_for(0));
+  for (const unsigned mine : {0U, 1U, 3U, 4U}) rte_pktmbuf_free(all[mine]);
+}
+
+TEST_F(HandOverTest, FullRingDropsTheRestAndCountsIt) {
+  HandOver hand_over(2);
+  Steering steering(0, 2, protect_, {}, hand_over);
+  IoCounters io;
+  unsigned sent = 0;
+  for (; sent < kHandOverSlots + 3 * kMaxBurst; sent += kMaxBurst) {
+    std::array<rte_mbuf*, kMaxBurst> burst{};
+    for (auto& m : burst) m = frame(1);
+    EXPECT_EQ(steering.sort(Side::kClient, burst.data(), kMaxBurst, io), 0);
+  }
+  EXPECT_EQ(io.handed_over.get(), kHandOverSlots);
+  EXPECT_EQ(io.hand_over_full.get(), sent - kHandOverSlots);
+}
+
+TEST_F(HandOverTest, SleeperIsWokenByWhatIsHandedToIt) {
+  HandOver hand_over(2);
+  Doorbell& bell = hand_over.doorbell(1);
+  bell.will_sleep();
+  ASSERT_FALSE(hand_over.anything_for(1));
+  std::thread giver([&] {
+    rte_mbuf* m = frame(1);
+    EXPECT_EQ(hand_over.give(1, Side::kClient, &m, 1), 1);
+  });
+  pollfd event{bell.descriptor(), POLLIN, 0};
+  EXPECT_EQ(::poll(&event, 1, 10'000), 1);
+  bell.awake();
+  EXPECT_TRUE(hand_over.anything_for(1));
+  giver.join();
+  // Answered: it does not ring again, and nobody who is awake is rung for.
+  EXPECT_EQ(::poll(&event, 1, 0), 0);
+  rte_mbuf* m = frame(1);
+  EXPECT_EQ(hand_over.give(1, Side::kClient, &m, 1), 1);
+  EXPECT_EQ(::poll(&event, 1, 0), 0);
+}
+
+}  // namespace
+}  // namespace synproxy::dataplane

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/memory_plan.h"
+
+#include <gtest/gtest.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include "dataplane/proxy_under_test.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+TEST(MemoryPlan, RoomHoldsTheFrameBehindTheHeadroom) {
+  for (const std::uint32_t frame : {60U, 1522U, 2048U, 2049U, 9022U, 16'022U}) {
+    const std::uint16_t room = room_for(frame);
+    EXPECT_GE(room, frame + RTE_PKTMBUF_HEADROOM);
+    EXPECT_GE(room, 2048U + RTE_PKTMBUF_HEADROOM);
+    EXPECT_EQ((room - RTE_PKTMBUF_HEADROOM) % 1024, 0U);
+  }
+}
+
+// Against what DPDK then takes: the sum of the pool's chunks.
+TEST(MemoryPlan, PlannedBytesCoverWhatThePoolTakes) {
+  static_cast<void>(tests::shared_eal());
+  for (const std::uint32_t frame : {1522U, 3000U, 9022U}) {
+    const PoolPlan plan{.buffers = 3000, .data_room = room_for(frame)};
+    rte_mempool* pool =
+        rte_pktmbuf_pool_create("planned", plan.buffers, 0, 0, plan.data_room, SOCKET_ID_ANY);
+    ASSERT_NE(pool, nullptr);
+    std::size_t taken = 0;
+    rte_mempool_mem_iter(
+        pool,
+        [](rte_mempool*, void* sum, rte_mempool_memhdr* chunk, unsigned) {
+          *static_cast<std::size_t*>(sum) += chunk->len;
+        },
+        &taken);
+    // The last chunk is rounded up to a page.
+    EXPECT_LE(taken, plan.bytes(kPage) + kPage) << frame;
+    EXPECT_GE(taken, plan.bytes(kPage) * 9 / 10) << frame;
+    rte_mempool_free(pool);
+  }
+}
+
+TEST(MemoryPlan, SmallBuffersInLargePagesWasteLittle) {
+  const PoolPlan plan{.buffers = 10'000, .data_room = room_for(1522)};
+  EXPECT_LT(plan.bytes(2U << 20), plan.bytes(kPage) * 2 / 3);
+}
+
+TEST(MemoryPlan, EveryWorkerAddsItsShare) {
+  EXPECT_GT(buffers_for(2, 0), 2 * buffers_for(1, 0));  // and there are rings between two
+  EXPECT_EQ(buffers_for(1, 500), buffers_for(1, 0) + 500);
+}
+
+}  // namespace
+}  // namespace synproxy::dataplane

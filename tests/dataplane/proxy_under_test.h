@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A dataplane with the stub engine, and the environment that all of a program's dataplanes share.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/eal.h"
+
+namespace synproxy::tests {
+
+// EAL cannot be started twice in a process: the first call starts it, the program's end ends it.
+[[nodiscard]] dataplane::Eal& shared_eal();
+
+[[nodiscard]] control::PortName raw(const std::string& interface);
+[[nodiscard]] control::PortName vdev(const std::string& text);
+
+class ProxyUnderTest {
+ public:
+  // Started. `workers` threads, all on the CPUs that this process may use.
+  ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers = 1);
+
+  dataplane::Dataplane* operator->() { return dataplane_.get(); }
+
+  // Sum over the workers.
+  [[nodiscard]] std::uint64_t sum(
+      const std::function<std::uint64_t(const dataplane::IoCounters&)>& f) const;
+
+ private:
+  ProtectSet protect_;
+  KeyRing keys_;
+  std::unique_ptr<dataplane::Dataplane> dataplane_;
+};
+
+// Waits until it holds, or for so long that it never will; a test asserts the result.
+[[nodiscard]] bool eventually(const std::function<bool()>& condition);
+
+}  // namespace synproxy::tests

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pages, files and other whole connections through the proxy."""
+import contextlib
+import os
+import socket
+import time
+
+from clients import (MB, RESET, download, few_source_ports, iperf, must_get_page, must_log_client, must_run_wrk, upload)
+from harness import SERVERS, Stand, case, check, own_stand
+
+
+@case()
+def page_over_ipv4(stand):
+    with stand.proxy.counting() as grown:
+        got = must_get_page(stand.lab, 4)
+    check(grown["conn_established"] == 1, f"the page did not go through the proxy: {grown}")
+    return f"connected in {got['connect_ms']:.1f} ms"
+
+
+@case()
+def page_over_ipv6(stand):
+    with stand.proxy.counting() as grown:
+        got = must_get_page(stand.lab, 6)
+    check(grown["conn_established"] == 1, f"the page did not go through the proxy: {grown}")
+    return f"connected in {got['connect_ms']:.1f} ms"
+
+
+@case()
+def log_of_nginx_holds_the_clients_own_address(stand):
+    log = os.path.join(stand.lab.nginx, "access.log")
+    for family in (4, 6):
+        with open(log, "w", encoding="utf-8"):
+            pass
+        must_get_page(stand.lab, family)
+        must_log_client(stand.lab, family)
+
+
+@case()
+def wrk_with_keep_alive(stand):
+    got = must_run_wrk(stand.lab, 4, 4, close=False)
+    return f"{got['rate']:.0f} requests/s"
+
+
+@case()
+def wrk_with_keep_alive_over_ipv6(stand):
+    got = must_run_wrk(stand.lab, 6, 3, close=False)
+    return f"{got['rate']:.0f} requests/s"
+
+
+def reuse_ports(stand, family, seconds):
+    with few_source_ports(stand.lab), stand.proxy.counting() as grown:
+        got = must_run_wrk(stand.lab, family, seconds)
+    check(got["requests"] > 4000, f"only {got['requests']} requests: no source port came again")
+    check(grown["conn_timed_out"] == 0, f"connections timed out: {grown['conn_timed_out']}")
+    return (f"{got['rate']:.0f} conn/s, worst answer {got['worst']}, "
+            f"{grown['conn_reopened']} reopened on a live record")
+
+
+@case(90)
+def wrk_with_connection_close_reuses_every_source_port(stand):
+    return reuse_ports(stand, 4, 10)
+
+
+@case(90)
+def wrk_with_connection_close_reuses_every_source_port_over_ipv6(stand):
+    return reuse_ports(stand, 6, 5)
+
+
+def four_streams(stand, family, *flags):
+    got = iperf(stand.lab, family, "-P", "4", "-t", "3", *flags)
+    check(got["streams"] == 4 and got["received"] > MB, f"iperf3: {got}")
+    return f"{got['mbit']:.0f} Mbit/s"
+
+
+@case()
+def iperf3_four_streams_to_the_server(stand):
+    return four_streams(stand, 4)
+
+
+@case()
+def iperf3_four_streams_from_the_server(stand):
+    return four_streams(stand, 4, "-R")
+
+
+@case()
+def iperf3_four_streams_both_ways_over_ipv6(stand):
+    return f"{four_streams(stand, 6)} to, {four_streams(stand, 6, '-R')} from the server"
+
+
+@case(120)
+def download_of_100_mb_is_whole(stand):
+    for family in (4, 6):
+        download(stand.lab, family, 100 * MB)
+
+
+@case(120)
+def upload_of_100_mb_is_whole(stand):
+    for family in (4, 6):
+        upload(stand.lab, family, 100 * MB)
+
+
+@contextlib.contextmanager
+def line_server(lab, family, port, script):
+    address = "TCP6-LISTEN" if family == 6 else "TCP4-LISTEN"
+    with lab.start("server", "socat", "-t", "10", f"{address}:{port},fork,reuseaddr", f"SYSTEM:{script}"):
+        for _ in range(100):
+            if lab.must("server", "ss", "-Hltn", f"sport = :{port}").strip():
+                break
+            time.sleep(0.05)
+        yield
+
+
+@case()
+def server_that_speaks_first_is_heard(stand):
+    notes = []
+    for family in (4, 6):
+        with line_server(stand.lab, family, 8002, "echo 220 banner"), stand.lab.sockets_in("client"):
+            with connect(family, 8002) as client:
+                begin = time.monotonic()
+                banner = client.recv(100)
+                notes.append(f"{(time.monotonic() - begin) * 1e3:.1f} ms over IPv{family}")
+        check(banner == b"220 banner\n", f"heard {banner!r} over IPv{family}")
+    return "heard after " + ", ".join(notes)
+
+
+@case()
+def client_that_waits_before_it_speaks_is_answered(stand):
+    for family in (4, 6):
+        with line_server(stand.lab, family, 8003, "read x; echo got $x"), stand.lab.sockets_in("client"):
+            with connect(family, 8003) as client:
+                time.sleep(1)
+                client.sendall(b"late\n")
+                answer = client.recv(100)
+        check(answer == b"got late\n", f"answer {answer!r} over IPv{family}")
+
+
+@case()
+def half_closed_connection_still_carries_the_answer(stand):
+    # The client's FIN comes before the server's first byte: socat answers after it has seen the end.
+    for family in (4, 6):
+        with line_server(stand.lab, family, 8004, "x=$(cat); sleep 1; echo whole $x"), \
+                stand.lab.sockets_in("client"):
+            with connect(family, 8004) as client:
+                client.sendall(b"question")
+                client.shutdown(1)
+                answer = client.recv(100)
+        check(answer == b"whole question\n", f"answer {answer!r} over IPv{family}")
+
+
+def connect(family, port):
+    """A TCP connection of this process; call it inside sockets_in("client")."""
+    return socket.create_connection((SERVERS[family], port), timeout=10)
+
+
+def lossy(stand):
+    return stand.lab.filter("client", "meta l4proto tcp numgen random mod 100 < 5 drop"), \
+        stand.lab.filter("server", "meta l4proto tcp numgen random mod 100 < 5 drop")
+
+
+@case(240)
+def five_percent_loss_on_each_side(stand):
+    at_client, at_server = lossy(stand)
+    worst = 0.0
+    with at_client, at_server:
+        for number in range(60):
+            worst = max(worst, must_get_page(stand.lab, 4 if number % 2 else 6, limit=30)["total_ms"])
+        download(stand.lab, 4, 4 * MB)
+        upload(stand.lab, 6, 4 * MB)
+    return f"60 pages, worst {worst:.0f} ms; 4 MB each way"
+
+
+def without(stand, role, **sysctls):
+    with stand.lab.sysctl(role, **sysctls):
+        for family in (4, 6):
+            must_get_page(stand.lab, family)
+        download(stand.lab, 4, 10 * MB)
+        upload(stand.lab, 4, 10 * MB)
+        download(stand.lab, 6, 10 * MB)
+
+
+@case()
+def client_without_timestamps(stand):
+    without(stand, "client", tcp_timestamps=0)
+
+
+@case()
+def client_without_window_scaling(stand):
+    without(stand, "client", tcp_window_scaling=0)
+
+
+@case()
+def client_without_sack(stand):
+    without(stand, "client", tcp_sack=0)
+
+
+@case()
+def client_without_any_option_but_mss(stand):
+    without(stand, "client", tcp_sack=0, tcp_timestamps=0, tcp_window_scaling=0)
+
+
+@case()
+def server_without_window_scaling(stand):
+    without(stand, "server", tcp_window_scaling=0)
+
+
+@case(90)
+def server_without_sack_under_loss(stand):
+    # The promise of SACK cannot be kept: the client's blocks are blanked and it resends more.
+    with stand.lab.sysctl("server", tcp_sack=0):
+        at_client, at_server = lossy(stand)
+        with at_client, at_server, stand.proxy.counting() as grown:
+            download(stand.lab, 4, 2 * MB)
+    check(grown["server_no_sack"] >= 1, "the server's missing SACK was not noticed")
+
+
+@case()
+def server_without_promised_timestamps_resets_both(stand):
+    with stand.lab.sysctl("server", tcp_timestamps=0), stand.proxy.counting() as grown:
+        result = stand.lab.run("client", "curl", "-s", "-m", "8", f"http://{SERVERS[4]}/")
+    check(result.code in RESET, f"curl ended with {result.code}, not with one of {RESET}")
+    check(grown["server_no_timestamps"] >= 1, "not counted as server_no_timestamps")
+
+
+@case(120)
+@own_stand
+def server_without_options_behind_a_proxy_that_promises_none(_):
+    with Stand(offer=["--sack-perm", "off", "--timestamp", "off", "--wscale", "7", "--mss", "1460"]) as stand:
+        without(stand, "server", tcp_timestamps=0, tcp_sack=0)
+        without(stand, "client", tcp_timestamps=1)
+        return stand.proxy.returns_to_start(30)
+
+
+@case(60)
+@own_stand
+def nothing_but_defaults_serves_pages(_):
+    with Stand(offer=[], lives=[]) as stand:
+        for family in (4, 6):
+            must_get_page(stand.lab, family)
+        download(stand.lab, 4, 10 * MB)
+
+
+def size_of_frames(mtu, *flags, offer=None):
+    with Stand(*flags, up=["--mtu", str(mtu)], offer=offer) as stand:
+        for family in (4, 6):
+            must_get_page(stand.lab, family)
+            download(stand.lab, family, 10 * MB)
+            upload(stand.lab, family, 10 * MB)
+        return stand.proxy.returns_to_start(30)
+
+
+@case()
+@own_stand
+def mtu_1280(_):
+    return size_of_frames(1280)
+
+
+@case()
+@own_stand
+def mtu_9000(_):
+    return size_of_frames(9000, offer=["--sack-perm", "--timestamp", "--wscale", "7", "--mss", "8940"])
+
+
+def tagged(tags):
+    with Stand(up=["--vlan", tags]) as stand:
+        for family in (4, 6):
+            with stand.proxy.counting() as grown:
+                must_get_page(stand.lab, family)
+            check(grown["conn_established"] == 1, "the tagged connection was not proxied")
+            download(stand.lab, family, 4 * MB)
+            upload(stand.lab, family, 4 * MB)
+        return stand.proxy.returns_to_start(30)
+
+
+@case()
+@own_stand
+def frames_tagged_802_1q(_):
+    return tagged("5")
+
+
+@case()
+@own_stand
+def frames_tagged_qinq(_):
+    return tagged("7.5")
+
+
+@case(120)
+@own_stand
+def two_workers_on_raw_sockets(_):
+    with Stand("--workers", "0-1") as stand:
+        with stand.proxy.counting() as grown:
+            for family in (4, 6):
+                for _ in range(10):
+                    must_get_page(stand.lab, family)
+            must_run_wrk(stand.lab, 4, 3, close=False)
+            with few_source_ports(stand.lab):
+                must_run_wrk(stand.lab, 4, 4)
+            download(stand.lab, 4, 20 * MB)
+            upload(stand.lab, 6, 20 * MB)
+        workers = stand.proxy.stat()["workers"]
+        check(len(workers) == 2, f"{len(workers)} workers instead of 2")
+        check(grown["handed_over"] > 0, "no packet was handed over: one worker did everything")
+        return stand.proxy.returns_to_start(30)
+
+
+def other_ports(*ports, driver_keeps=0):
+    with Stand(ports=ports) as stand:
+        for family in (4, 6):
+            must_get_page(stand.lab, family)
+            download(stand.lab, family, 10 * MB)
+            upload(stand.lab, family, 10 * MB)
+        must_run_wrk(stand.lab, 4, 3)
+        return stand.proxy.returns_to_start(30, driver_keeps)
+
+
+@case()
+@own_stand
+def af_xdp_ports(_):
+    return other_ports("xdp:veth-a", "xdp:veth-b", driver_keeps=128)
+
+
+@case()
+@own_stand
+def ports_named_as_dpdk_devices(_):
+    return other_ports("net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_af_packet0,iface=veth-b,qdisc_bypass=1")
+
+
+@case()
+@own_stand
+def two_ports_of_different_kinds(_):
+    return other_ports("veth-a", "xdp:veth-b", driver_keeps=64)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""New connections per second, beside what else can stand in the proxy's place."""
+import contextlib
+import statistics
+import tempfile
+import time
+
+from clients import few_source_ports, must_run_wrk, page, wrk
+from harness import Lab, Proxy, case, check, equal, own_stand, wait_for
+
+ROUNDS, SECONDS = 3, 4
+WANTED = 0.8  # of testpmd's rate: what the project promises
+FLOOR = 0.5   # below it the case fails whatever the machine: no noise halves a median
+
+
+@contextlib.contextmanager
+def bridge(lab):
+    lab.command("bridge", "on")
+    try:
+        yield
+    finally:
+        lab.command("bridge", "off")
+
+
+@contextlib.contextmanager
+def kernel_synproxy(lab):
+    with bridge(lab):
+        equal(lab.command("kernel-synproxy", "on").code, 0, "kernel-synproxy on")
+        try:
+            yield
+        finally:
+            lab.command("kernel-synproxy", "off")
+            lab.must("server", "sysctl", "-q", "-w", "net.ipv4.tcp_syncookies=1")
+
+
+@contextlib.contextmanager
+def testpmd(lab):
+    """One forwarding core, the first CPU as for the proxy, frames as they come."""
+    command = ["dpdk-testpmd", "--lcores", "1@1,2@0", "--main-lcore", "1", "--no-huge", "-m", "256", "--no-pci",
+               "--no-telemetry", "--file-prefix", f"{lab.name}-testpmd"]
+    for number, device in enumerate(("veth-a", "veth-b")):
+        command += ["--vdev", f"net_af_packet{number},iface={device},qdisc_bypass=1"]
+    command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
+    with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
+        # It ends when its standard input does; that stays open as long as the block runs.
+        wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
+        check(process.running(), "testpmd does not run here")
+        yield
+
+
+@contextlib.contextmanager
+def synproxy(lab):
+    # The defaults of the lives: they are part of what is measured.
+    with Proxy(lab, lives=[]):
+        yield
+
+
+WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROXY": kernel_synproxy, "synproxy": synproxy}
+
+
+@case(240)
+@own_stand
+def connections_per_second_against_testpmd_in_its_place(_):
+    ways = dict(WAYS)
+    with Lab() as lab, few_source_ports(lab):
+        if lab.command("kernel-synproxy", "on").code == 3:  # this kernel has none
+            del ways["kernel SYNPROXY"]
+        lab.command("kernel-synproxy", "off")
+        rates = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                with way(lab):
+                    time.sleep(0.2)
+                    # Only the proxy has to be without fault here.
+                    got = (must_run_wrk if way is synproxy else wrk)(lab, 4, SECONDS)
+                    rates[name].append(got["rate"])
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = median["synproxy"] / median["testpmd io"]
+    table = "".join(f"\n     {name:24} {median[name]:8.0f} conn/s   (runs: "
+                    f"{', '.join(f'{rate:.0f}' for rate in rates[name])})" for name in ways)
+    print(f"     wrk -H 'Connection: close' -c 50, {ROUNDS} rounds of {SECONDS} s, medians:{table}")
+    check(ratio >= FLOOR, f"only {ratio:.2f} of testpmd's rate")
+    verdict = "" if ratio >= WANTED else f"   *** BELOW THE PROMISED {WANTED} ***"
+    return f"{ratio:.2f} of testpmd's rate{verdict}"

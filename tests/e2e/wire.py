@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Single frames: raw ports inside a lab and a client whose TCP is written out in the case."""
+import contextlib
+import json
+import os
+import random
+import select
+import sys
+import time
+
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from harness import ROOT, SERVERS, check
+
+sys.path.append(os.path.join(ROOT, "scripts"))
+import vlan_relay  # noqa: E402  pylint: disable=wrong-import-position,import-error
+
+# An address that nobody owns: the client's kernel never answers for it and resets nothing.
+SCRIPTED = {4: "10.0.0.77", 6: "fd00::77"}
+
+
+def mac(lab, role, device="eth0"):
+    return json.loads(lab.must(role, "ip", "-j", "link", "show", device))[0]["address"]
+
+
+class RawPort:
+    def __init__(self, lab, role, device="eth0"):
+        with lab.sockets_in(role):
+            self.socket = vlan_relay.open_port(device)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, frame):
+        self.socket.send(bytes(frame))
+
+    def frames(self, seconds):
+        """What arrives within so many seconds, tags as they were on the wire."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.socket], [], [], left)[0]:
+                with contextlib.suppress(BlockingIOError):
+                    yield vlan_relay.receive(self.socket)
+
+    def drain(self):
+        for _ in self.frames(0.05):
+            pass
+
+
+class ScriptedClient:
+    """Sends TCP from an address of its own, segment by segment, and sees each that comes back."""
+
+    def __init__(self, lab, family, port=80):
+        self.lab, self.family, self.port = lab, family, port
+        self.source_port = random.randrange(30000, 60000)
+        self.client_mac, self.server_mac = mac(lab, "client"), mac(lab, "server")
+        self.raw = RawPort(lab, "client")
+
+    def __enter__(self):
+        self.lab.must("server", "ip", "neigh", "replace", SCRIPTED[self.family], "lladdr", self.client_mac,
+                      "dev", "eth0", "nud", "permanent")
+        return self
+
+    def __exit__(self, *_):
+        self.lab.run("server", "ip", "neigh", "del", SCRIPTED[self.family], "dev", "eth0")
+        self.raw.__exit__()
+
+    def ip(self, **fields):
+        if self.family == 6:
+            return IPv6(**{"src": SCRIPTED[6], "dst": SERVERS[6], **fields})
+        return IP(**{"src": SCRIPTED[4], "dst": SERVERS[4], "flags": "DF", **fields})
+
+    def frame(self, flags, seq=0, ack=0, options=(), payload=b"", ip=None, **fields):
+        tcp = TCP(**{"sport": self.source_port, "dport": self.port, "flags": flags, "seq": seq, "ack": ack,
+                     "options": list(options), "window": 64240, **fields})
+        return Ether(src=self.client_mac, dst=self.server_mac) / (ip or self.ip()) / tcp / payload
+
+    def send(self, *arguments, **fields):
+        self.raw.send(self.frame(*arguments, **fields))
+
+    def answers(self, seconds):
+        """TCP segments to this client's port, as scapy packets."""
+        for frame in self.raw.frames(seconds):
+            packet = Ether(frame)
+            if TCP in packet and packet[TCP].dport == self.source_port and packet[TCP].sport == self.port:
+                yield packet
+
+    def answer(self, seconds=5, wanted=lambda tcp: True, what="a segment"):
+        for packet in self.answers(seconds):
+            if wanted(packet[TCP]):
+                return packet
+        check(False, f"{what} did not come within {seconds} s")
+        return None
+
+    def silence(self, seconds=0.3):
+        for packet in self.answers(seconds):
+            check(False, f"answered by {packet.summary()}")
+
+    def syn(self, seq, options=()):
+        self.send("S", seq=seq, options=options)
+        return self.answer(wanted=lambda tcp: tcp.flags & 0x12 == 0x12, what="the SYN-ACK")
+
+
+FULL_OPTIONS = (("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP", None), ("WScale", 9))
+
+
+def option(packet, name):
+    """The value of a TCP option, None where it is absent."""
+    return dict(packet[TCP].options).get(name)
+
+
+def checksums_hold(packet):
+    """Whether scapy, computing the checksums anew, comes to the same bytes."""
+    copy = packet.copy()
+    if IP in copy:
+        del copy[IP].chksum
+    del copy[TCP].chksum
+    return bytes(copy) == bytes(packet)

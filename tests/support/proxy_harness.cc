@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "support/proxy_harness.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "synproxy/proxy/reasons.h"
+
+namespace synproxy::test {
+namespace {
+
+constexpr std::array<std::uint64_t, 4> kIndexKey{0x243f6a8885a308d3ULL, 0x13198a2e03707344ULL,
+                                                 0xa4093822299f31d0ULL, 0x082efa98ec4e6c89ULL};
+
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+  return x ^ x >> 31;
+}
+
+std::vector<ProtectRule> parse_rules(const std::vector<std::string>& texts) {
+  std::vector<ProtectRule> rules;
+  for (const std::string& text : texts) rules.push_back(parse_protect_rule(text));
+  return rules;
+}
+
+}  // namespace
+
+EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch) {
+  EpochKeys keys;
+  std::uint64_t x = mix(secret) ^ epoch;
+  keys.epoch = epoch;
+  for (LayoutKey* k : {&keys.timestamps, &keys.plain}) {
+    k->k0 = x = mix(x);
+    k->k1 = x = mix(x);
+    k->multiplier = (x = mix(x)) | 1;
+  }
+  return keys;
+}
+
+// What one engine says to one call: verdicts and frames, in the order in which they are to be sent.
+class ProxyHarness::Collector final : public FrameSink {
+ public:
+  void emit(Side out, std::span<const std::uint8_t> frame) override {
+    frames.emplace_back(out, Bytes(frame.begin(), frame.end()));
+  }
+  std::vector<Verdict> verdicts;
+  std::vector<std::pair<Side, Bytes>> frames;
+};
+
+ProxyHarness::ProxyHarness(HarnessOptions options)
+    : options_(std::move(options)), protect_(parse_rules(options_.protect)) {
+  options_.engine.unix_ms_at_start = kUnixStart;
+  publish_keys();
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    counters_[i] = std::make_unique<Counters>();
+    engines_[i] =
+        std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i]);
+  }
+}
+
+ProxyHarness::~ProxyHarness() { check_accounts(); }
+
+void ProxyHarness::publish_keys() {
+  const std::uint64_t epoch = (kUnixStart + now_ms_) / options_.engine.epoch_ms;
+  if (epoch == published_) return;
+  for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e)
+    ring_.publish(test_keys(options_.secret, e));
+  published_ = epoch;
+}
+
+void ProxyHarness::store(Side side, const Bytes& frame) {
+  if (checksums_must_be_good) {
+    if (const auto f = decode(frame)) {
+      EXPECT_TRUE(f->checksums_good) << f->to_string();
+    }
+  }
+  (side == Side::kClient ? to_client : to_server).push_back(frame);
+}
+
+Verdict ProxyHarness::feed(Side side, const Bytes& frame) {
+  return feed_burst(side, {frame}).at(0);
+}
+
+std::vector<Verdict> ProxyHarness::feed_burst(Side side, const std::vector<Bytes>& frames) {
+  constexpr std::array<std::uint8_t, 2> kPoison{0xa5, 0x5a};
+  std::array<Collector, 2> said;
+  packets_in_ += frames.size();
+  for (std::size_t e = 0; e < engines_.size(); ++e) {
+    std::vector<std::unique_ptr<std::uint8_t[]>> buffers;
+    std::vector<Packet> packets;
+    for (const Bytes& frame : frames) {
+      const std::size_t size = std::max<std::size_t>(room, frame.size());
+      buffers.emplace_back(new std::uint8_t[size]);
+      std::uint8_t* data = buffers.back().get();
+      std::copy(frame.begin(), frame.end(), data);
+      std::fill(data + frame.size(), data + size, kPoison[e]);
+      packets.push_back({.data = data,
+                         .length = static_cast<std::uint32_t>(frame.size()),
+                         .room = static_cast<std::uint32_t>(size)});
+    }
+    Collector made;
+    engines_[e]->process(side, packets, now_ms_, made);
+    for (const Packet& p : packets) {
+      said[e].verdicts.push_back(p.verdict);
+      if (p.verdict == Verdict::kDrop) continue;
+      EXPECT_LE(p.length, p.room);
+      said[e].frames.emplace_back(p.verdict == Verdict::kForward ? other(side) : side,
+                                  Bytes(p.data, p.data + p.length));
+    }
+    std::move(made.frames.begin(), made.frames.end(), std::back_inserter(said[e].frames));
+  }
+  EXPECT_EQ(said[0].verdicts, said[1].verdicts);
+  EXPECT_EQ(said[0].frames, said[1].frames) << "a byte was left as it was in the buffer";
+  for (const auto& [out, frame] : said[0].frames) store(out, frame);
+  return said[0].verdicts;
+}
+
+void ProxyHarness::tick() {
+  publish_keys();
+  std::array<Collector, 2> said;
+  for (std::size_t e = 0; e < engines_.size(); ++e) engines_[e]->tick(now_ms_, said[e]);
+  EXPECT_EQ(said[0].frames, said[1].frames);
+  for (const auto& [out, frame] : said[0].frames) store(out, frame);
+}
+
+void ProxyHarness::advance(std::uint64_t ms) {
+  const std::uint64_t end = now_ms_ + ms;
+  const std::uint64_t step = ms > 60'000 ? 250 : 1;
+  while (now_ms_ < end) {
+    now_ms_ = std::min(end, now_ms_ + step);
+    tick();
+  }
+}
+
+Bytes ProxyHarness::take_raw(Side side) {
+  auto& queue = side == Side::kClient ? to_client : to_server;
+  if (queue.empty()) {
+    ADD_FAILURE() << "no frame to the " << (side == Side::kClient ? "client" : "server");
+    return {};
+  }
+  Bytes frame = std::move(queue.front());
+  queue.pop_front();
+  return frame;
+}
+
+namespace {
+DecodedFrame decoded(const Bytes& frame) {
+  if (frame.empty()) return {};
+  auto f = decode(frame);
+  if (!f) {
+    ADD_FAILURE() << "the frame is not whole TCP";
+    return {};
+  }
+  return *f;
+}
+}  // namespace
+
+DecodedFrame ProxyHarness::take_client() { return decoded(take_raw(Side::kClient)); }
+DecodedFrame ProxyHarness::take_server() { return decoded(take_raw(Side::kServer)); }
+
+void ProxyHarness::expect_quiet() {
+  for (auto* queue : {&to_client, &to_server}) {
+    for (const Bytes& frame : *queue) {
+      const auto f = decode(frame);
+      ADD_FAILURE() << "unexpected, to the " << (queue == &to_client ? "client: " : "server: ")
+                    << (f ? f->to_string() : "not TCP");
+    }
+    queue->clear();
+  }
+}
+
+void ProxyHarness::check_accounts() {
+  std::uint64_t fates = 0;
+  for (std::size_t r = 0; r < kReasonCount; ++r) {
+    const auto reason = static_cast<Reason>(r);
+    const ReasonKind kind = info(reason).kind;
+    if (kind == ReasonKind::FATE || kind == ReasonKind::DROP) fates += count(reason);
+    EXPECT_EQ(count(reason), counters_[1]->get(reason)) << info(reason).name;
+  }
+  EXPECT_EQ(fates, packets_in_) << "each packet has exactly one fate";
+  EXPECT_LE(count(Reason::syn_to_server_retrans), count(Reason::syn_to_server));
+}
+
+void ProxyHarness::expect_empty_after(std::uint64_t ms) {
+  advance(ms);
+  EXPECT_EQ(flows(), 0U);
+  EXPECT_EQ(early_buffers(), 0U);
+  EXPECT_EQ(counters().flows.get(), 0U);
+  EXPECT_EQ(counters().flows_embryonic.get(), 0U);
+  EXPECT_EQ(counters().flows_established.get(), 0U);
+}
+
+}  // namespace synproxy::test

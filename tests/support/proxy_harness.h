@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An engine on a bench: a clock that the test moves, frames in, frames out.
+//
+// What every test gets without asking:
+//   - two engines run the same packets, in buffers whose unused bytes are poisoned differently: a
+//   byte
+//     that the engine forgot to write makes the outputs differ;
+//   - every TCP frame that comes out has good checksums by the naive implementation, unless the
+//   test
+//     says that it feeds bad ones;
+//   - finish() checks that each packet counted exactly one fate.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/decoded_frame.h"
+#include "support/packet_builder.h"
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/policy/protect.h"
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::test {
+
+// Deterministic keys of an epoch; another `secret` gives other keys.
+[[nodiscard]] EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch);
+
+// The defaults with little memory.
+[[nodiscard]] inline EngineConfig small_engine() {
+  EngineConfig c;
+  c.max_flows = 1024;
+  c.early_data_memory = 1U << 20;
+  return c;
+}
+
+struct HarnessOptions {
+  EngineConfig engine = small_engine();
+  std::vector<std::string> protect{"203.0.113.10:80", "[2001:db8::10]:80"};
+  std::uint64_t secret = 1;
+};
+
+class ProxyHarness {
+ public:
+  static constexpr std::uint64_t kUnixStart =
+      64'000ULL * 26'562'500;  // an epoch begins, an even one
+
+  explicit ProxyHarness(HarnessOptions options = {});
+  ~ProxyHarness();
+  ProxyHarness(const ProxyHarness&) = delete;
+  ProxyHarness& operator=(const ProxyHarness&) = delete;
+
+  // One packet; returns its verdict. What comes out waits in to_client and to_server.
+  Verdict from_client(const Bytes& frame) { return feed(Side::kClient, frame); }
+  Verdict from_server(const Bytes& frame) { return feed(Side::kServer, frame); }
+  Verdict feed(Side side, const Bytes& frame);
+  std::vector<Verdict> feed_burst(Side side, const std::vector<Bytes>& frames);
+
+  void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
+  [[nodiscard]] std::uint64_t now() const { return now_ms_; }
+
+  // The oldest frame that came out on a side; fails the test and returns an empty one if there is
+  // none.
+  [[nodiscard]] DecodedFrame take_client();
+  [[nodiscard]] DecodedFrame take_server();
+  [[nodiscard]] Bytes take_raw(Side side);
+  [[nodiscard]] bool quiet() const { return to_client.empty() && to_server.empty(); }
+  // Nothing left in either queue; fails the test otherwise, showing it.
+  void expect_quiet();
+
+  [[nodiscard]] std::uint64_t count(Reason r) const { return counters_[0]->get(r); }
+  [[nodiscard]] const Counters& counters() const { return *counters_[0]; }
+  [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
+  [[nodiscard]] std::uint64_t early_buffers() const { return counters_[0]->early_buffers.get(); }
+  [[nodiscard]] std::uint64_t packets_in() const { return packets_in_; }
+  [[nodiscard]] const ProtectSet& protect() const { return protect_; }
+
+  // Every packet one fate, gauges in agreement. Called by the destructor too.
+  void check_accounts();
+  // Long after: no flow, no buffer; for the end of a test.
+  void expect_empty_after(std::uint64_t ms);
+
+  std::deque<Bytes> to_client;
+  std::deque<Bytes> to_server;
+  bool checksums_must_be_good = true;
+  std::uint32_t room = 2048;  // of the buffers
+
+ private:
+  class Collector;
+  void publish_keys();
+  void tick();
+  void store(Side side, const Bytes& frame);
+
+  HarnessOptions options_;
+  ProtectSet protect_;
+  KeyRing ring_;
+  std::array<std::unique_ptr<Counters>, 2> counters_;
+  std::array<std::unique_ptr<Engine>, 2> engines_;
+  std::uint64_t now_ms_ = 0;
+  std::uint64_t published_ = 0;
+  std::uint64_t packets_in_ = 0;
+};
+
+}  // namespace synproxy::test

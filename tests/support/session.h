@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One connection played by the test: a client and a server whose every segment the test sends
+// itself.
+//
+// The numbers are those of each end: client_nxt is the client's, server_nxt the server's own. What
+// the client knows of the server's stream is `cookie`; the difference is delta().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/proxy_harness.h"
+
+namespace synproxy::test {
+
+struct SessionOptions {
+  bool ipv6 = false;
+  std::string client{};  // empty: the family's default
+  std::string server{};
+  std::uint16_t client_port = 40000;
+  std::uint16_t server_port = 80;
+  std::vector<VlanTag> tags{};
+  std::uint32_t client_isn = 1'000'000;
+  std::uint32_t server_isn = 0x90000000;
+  bool timestamps = true;
+  bool sack = true;
+  bool ecn = false;
+  std::optional<std::uint8_t> client_scale = 7;
+  std::uint16_t mss = 1460;  // 0: no option
+  std::uint32_t client_ts = 5'000;
+  std::uint32_t server_ts = 700'000;
+  std::uint16_t client_window = 64'240;
+  // What the server answers with, if it was asked.
+  bool server_timestamps = true;
+  bool server_sack = true;
+  bool server_ecn = true;
+  std::optional<std::uint8_t> server_scale = 7;
+  std::uint16_t server_window = 65'160;
+};
+
+class Session {
+ public:
+  explicit Session(ProxyHarness& proxy, SessionOptions options = {});
+
+  // Empty segments with addresses, tags, ports and, when agreed, timestamps; numbers as they stand.
+  [[nodiscard]] PacketBuilder client(std::uint16_t flags = kAck) const;
+  [[nodiscard]] PacketBuilder server(std::uint16_t flags = kAck) const;
+  [[nodiscard]] Bytes syn_frame() const;
+  [[nodiscard]] Bytes ack_frame() const;
+  [[nodiscard]] Bytes syn_ack_frame() const;
+
+  // The three steps; each returns what the proxy sent: SYN-ACK to the client, SYN to the server,
+  // ACK to the server.
+  DecodedFrame syn();
+  DecodedFrame ack();
+  DecodedFrame syn_ack();
+  // All three; the connection is spliced and both queues are empty.
+  void open();
+
+  // In order, each returns what arrives at the other end.
+  DecodedFrame client_sends(std::string_view text, std::uint16_t flags = kAck | kPsh);
+  DecodedFrame server_sends(std::string_view text, std::uint16_t flags = kAck | kPsh);
+  // FIN, FIN-ACK, ACK, begun by the client (or by the server).
+  void close(bool server_first = false);
+
+  [[nodiscard]] std::uint32_t delta() const { return o.server_isn - cookie; }
+  [[nodiscard]] std::uint32_t ts_delta() const { return server_first_ts - our_tsval; }
+  // The server's sequence number as the client sees it.
+  [[nodiscard]] std::uint32_t seen_by_client(std::uint32_t server_seq) const {
+    return server_seq - delta();
+  }
+
+  ProxyHarness& proxy;
+  SessionOptions o;
+  std::uint32_t cookie = 0;
+  std::uint32_t our_tsval = 0;
+  std::uint32_t server_first_ts = 0;  // TSval of the server's SYN-ACK
+  std::uint32_t client_nxt = 0;
+  std::uint32_t server_nxt = 0;
+  std::uint32_t client_ts = 0;
+  std::uint32_t server_ts = 0;
+};
+
+}  // namespace synproxy::test

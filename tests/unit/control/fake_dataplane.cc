@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fake_dataplane.h"
+
+#include <memory>
+#include <utility>
+
+namespace synproxy::dataplane {
+namespace {
+
+std::unique_ptr<FakeState>& state() {
+  static std::unique_ptr<FakeState> instance;
+  return instance;
+}
+
+}  // namespace
+
+FakeState& fake_state() { return *state(); }
+
+struct Dataplane::Impl {
+  std::string note;
+};
+
+Dataplane::Dataplane(const control::Config&, const ProtectSet&, const KeyRing&)
+    : impl_(std::make_unique<Impl>()) {
+  state() = std::make_unique<FakeState>();
+}
+Dataplane::~Dataplane() = default;
+void Dataplane::start() {}
+void Dataplane::stop() {}
+std::vector<std::string> Dataplane::supervise() {
+  ++fake_state().supervised;
+  return std::exchange(fake_state().lines, {});
+}
+unsigned Dataplane::workers() const { return 2; }
+unsigned Dataplane::cpu_of(unsigned worker) const { return worker == 0 ? 1 : 4; }
+const Counters& Dataplane::counters(unsigned worker) const {
+  return fake_state().counters.at(worker);
+}
+const IoCounters& Dataplane::io(unsigned worker) const { return fake_state().io.at(worker); }
+PortStatus Dataplane::port(Side side) const {
+  return {.name = side == Side::kClient ? "eth1" : std::string(300, 'x'),
+          .link_up = side == Side::kClient,
+          .rx_missed = 11,
+          .rx_oversize = 12,
+          .link_changes = 13};
+}
+std::uint64_t Dataplane::mbufs_in_use() const { return 21; }
+std::uint64_t Dataplane::mbufs_total() const { return 1024; }
+const std::string& Dataplane::memory_note() const { return impl_->note; }
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stands in for src/dataplane in tests of what control does with a running one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+
+namespace synproxy::dataplane {
+
+struct FakeState {
+  std::array<Counters, 2> counters;
+  std::array<IoCounters, 2> io;
+  std::vector<std::string> lines;  // what supervise() returns next
+  unsigned supervised = 0;
+};
+
+// Of the Dataplane that was made last.
+FakeState& fake_state();
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The built program as a shell sees it: exit status, and who says what on which stream.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "synproxy/proxy/reasons.h"
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+// A child whose two streams are pipes of ours.
+class Program {
+ public:
+  explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr) {
+    std::array<int, 2> out_pipe{};
+    std::array<int, 2> err_pipe{};
+    EXPECT_EQ(::pipe2(out_pipe.data(), O_CLOEXEC), 0);
+    EXPECT_EQ(::pipe2(err_pipe.data(), O_CLOEXEC), 0);
+    words.insert(words.begin(), SYNPROXY_PROGRAM);
+    std::vector<char*> argv;
+    for (std::string& word : words) {
+      argv.push_back(word.data());
+    }
+    argv.push_back(nullptr);
+    child_ = ::fork();
+    if (child_ == 0) {
+      if (without_capabilities) {
+        ::prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0);
+        ::prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN, 0, 0, 0);
+      }
+      ::dup2(output == nullptr ? out_pipe[1] : ::open(output, O_WRONLY), STDOUT_FILENO);
+      ::dup2(err_pipe[1], STDERR_FILENO);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    ::close(out_pipe[1]);
+    ::close(err_pipe[1]);
+    out_ = out_pipe[0];
+    err_ = err_pipe[0];
+  }
+  ~Program() {
+    if (status_ < 0) {
+      ::kill(child_, SIGKILL);
+      ::waitpid(child_, nullptr, 0);
+    }
+    ::close(out_);
+    ::close(err_);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // One line of its standard output; empty when it ends before.
+  std::string line() {
+    std::string text;
+    for (char c = 0; ::read(out_, &c, 1) == 1 && c != '\n';) {
+      text += c;
+    }
+    return text;
+  }
+
+  void signal(int number) const { ::kill(child_, number); }
+
+  // What remains on the streams, then the exit status; 128 and more for a signal.
+  int finish() {
+    out = drain(out_);
+    err = drain(err_);
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return status_;
+  }
+
+  std::string out;
+  std::string err;
+
+ private:
+  static std::string drain(int fd) {
+    std::string text;
+    std::array<char, 4096> part;
+    for (ssize_t n = 0; (n = ::read(fd, part.data(), part.size())) > 0;) {
+      text.append(part.data(), static_cast<std::size_t>(n));
+    }
+    return text;
+  }
+
+  pid_t child_ = -1;
+  int out_ = -1;
+  int err_ = -1;
+  int status_ = -1;
+};
+
+const Words kNullPorts = {"--client-port",     "net_null0,no-rx=1", "--server-port",
+                          "net_null1,no-rx=1", "--protect",         "192.0.2.1:80"};
+
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST(Program, MistakesAreOneLineAndExitStatusTwo) {
+  const Words rows[] = {
+      {},
+      {"--bogus"},
+      {"frobnicate"},
+      with(kNullPorts, {"--mss", "70000"}),
+      with(kNullPorts, {"--wscale", "15"}),
+      with(kNullPorts, {"--workers", "1000"}),
+      with(kNullPorts, {"--secret-file", "/nonexistent/secret"}),
+      with(kNullPorts, {"--secret-file", "/dev/null"}),
+      with(kNullPorts, {"--config", "/nonexistent/config"}),
+      with(kNullPorts, {"--name", "two\nlines"}),
+      {"--client-port", "net_null0", "--server-port", "net_null0", "--protect", "192.0.2.1"},
+      {"--client-port", "net_null0", "--server-port", "0000:ff:1f.7", "--protect", "192.0.2.1"},
+      {"--client-port", "net_null0", "--server-port", "net_null1", "--protect", "192.0.2.1:99999"},
+  };
+  for (const Words& row : rows) {
+    Program program(row);
+    EXPECT_EQ(program.finish(), 2) << testing::PrintToString(row);
+    EXPECT_EQ(program.out, "") << testing::PrintToString(row);
+    EXPECT_THAT(program.err, testing::StartsWith("synproxy: "));
+    EXPECT_EQ(program.err.find('\n'), program.err.size() - 1) << program.err;
+  }
+}
+
+TEST(Program, MissingPermissionIsSaidFirst) {
+  Program program({"--client-port", "no-such-dev", "--server-port", "nor-this", "--protect",
+                   "192.0.2.1", "--secret-file", "/nonexistent/secret"},
+                  true);
+  EXPECT_EQ(program.finish(), 2);
+  EXPECT_THAT(program.err,
+              testing::StartsWith("synproxy: --client-port no-such-dev: no permission to open this "
+                                  "device, CAP_NET_RAW and CAP_NET_ADMIN missing; run "));
+}
+
+TEST(Program, AnswersHelpAndVersionOnStandardOutput) {
+  for (const Words& row : {Words{"--help"}, Words{"stat", "--help"}, Words{"--version"}}) {
+    Program program(row);
+    EXPECT_EQ(program.finish(), 0);
+    EXPECT_THAT(program.out, testing::StartsWith("synproxy "));
+    EXPECT_EQ(program.err, "");
+  }
+}
+
+TEST(Program, FailsWhenItsAnswerCannotBeWritten) {
+  Program program({"--help"}, false, "/dev/full");
+  EXPECT_EQ(program.finish(), 1);
+  EXPECT_EQ(program.err, "synproxy: standard output cannot be written\n");
+}
+
+TEST(Program, StatFailsWhereNothingRuns) {
+  Program program({"stat", "--name", "no-such-proxy"});
+  EXPECT_EQ(program.finish(), 1);
+  EXPECT_EQ(program.out, "");
+  EXPECT_THAT(program.err, testing::StartsWith("synproxy: --name no-such-proxy: "));
+}
+
+// The whole life: ready, answers to stat, rates, a summary, nothing else.
+TEST(Program, StartsAnswersAndStopsCleanly) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "DPDK's runtime directory is root's";
+  }
+  const std::string name = "program-test-" + std::to_string(::getpid());
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    Program proxy(with(kNullPorts, {"--name", name, "--stats-interval", "1", "--max-flows", "1024",
+                                    "--log-level", "error"}));
+    EXPECT_THAT(proxy.line(),
+                testing::ContainsRegex("^synproxy: ready: client-port net_null0,no-rx=1, "
+                                       "server-port net_null1,no-rx=1, protecting 192.0.2.1:80, 1 "
+                                       "worker \\(cpu [0-9]+\\)$"));
+    Program stat({"stat", "--json", "--name", name});
+    EXPECT_EQ(stat.finish(), 0) << stat.err;
+    const auto document = nlohmann::json::parse(stat.out);
+    EXPECT_EQ(document.at("name"), name);
+    EXPECT_EQ(document.at("total").at("counters").size(), synproxy::kReasonCount);
+    EXPECT_EQ(document.at("ports").at("client").at("name"), "net_null0,no-rx=1");
+
+    Program table({"stat", "--name", name});
+    EXPECT_EQ(table.finish(), 0);
+    EXPECT_EQ(table.out,
+              "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\t"
+              "conn_reopened\n00000000\t00000000\t00000000\t00000000\t00000000\t00000000\n");
+
+    EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: SYN/s 0, "));
+    Program second(with(kNullPorts, {"--name", name}));
+    EXPECT_EQ(second.finish(), 2);
+    EXPECT_THAT(second.err, testing::StartsWith("synproxy: --name " + name + ": "));
+
+    proxy.signal(signal);
+    EXPECT_EQ(proxy.finish(), 0);
+    EXPECT_THAT(proxy.out, testing::HasSubstr("synproxy: stopped after "));
+    EXPECT_EQ(proxy.err, "");
+  }
+  std::filesystem::remove_all("/var/run/dpdk/" + name);  // EAL leaves it
+}
+
+}  // namespace

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DPDK's own telemetry server between our callbacks and our client, in one process.
+#include "control/telemetry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rte_eal.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "control/counter_list.h"
+#include "control/help.h"
+#include "control/stat.h"
+#include "control/telemetry_client.h"
+#include "fake_dataplane.h"
+
+namespace synproxy::control {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using dataplane::fake_state;
+
+std::string test_name() { return "telemetry-test-" + std::to_string(::getpid()); }
+
+class TelemetryTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::vector<std::string> words = {
+        "telemetry_test", "--no-huge",     "-m",        "32",       "--no-pci",
+        "--log-level=1",  "--file-prefix", test_name(), "--lcores", "0@0"};
+    std::vector<char*> argv;
+    for (std::string& word : words) {
+      argv.push_back(word.data());
+    }
+    ASSERT_GE(rte_eal_init(static_cast<int>(argv.size()), argv.data()), 0);
+  }
+  static void TearDownTestSuite() {
+    const std::string directory = rte_eal_get_runtime_dir();
+    rte_eal_cleanup();
+    std::filesystem::remove_all(directory);
+  }
+
+  ProgramClock clock_;
+  KeyRing ring_;
+  ProtectSet protect_{{}};
+  dataplane::Dataplane dataplane_{Config(), protect_, ring_};
+};
+
+TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
+  const Telemetry telemetry(dataplane_, "web", clock_);
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    fake_state().counters[1].by_reason[i].set(1000 + i);
+  }
+  fake_state().counters[0].by_reason[0].set(~0ULL - 5000);
+  fake_state().counters[1].flows_embryonic.set(77);
+  fake_state().io[1].tx_dropped[1].set(88);
+
+  const Json document = Json::parse(stat_text(test_name(), true));
+  EXPECT_EQ(document.at("name"), "web");
+  EXPECT_EQ(document.at("version"), version_number());
+  EXPECT_EQ(document.at("mbufs"), (Json{{"in_use", 21}, {"total", 1024}}));
+  EXPECT_EQ(document.at("ports").at("client"), (Json{{"name", "eth1"},
+                                                     {"link_up", true},
+                                                     {"rx_missed", 11},
+                                                     {"rx_oversize", 12},
+                                                     {"link_changes", 13}}));
+  EXPECT_EQ(document.at("ports").at("server").at("link_up"), false);
+  ASSERT_EQ(document.at("workers").size(), 2U);
+  const Json& worker = document.at("workers").at(1);
+  EXPECT_EQ(worker.at("cpu"), 4);
+  EXPECT_EQ(worker.at("counters").size(), kReasonCount);
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    EXPECT_EQ(worker.at("counters").at(std::string(kReasons[i].name)), 1000 + i);
+  }
+  EXPECT_EQ(document.at("total").at("counters").at(std::string(kReasons[0].name)), ~0ULL - 4000);
+  EXPECT_EQ(worker.at("gauges").size(), kGauges.size());
+  EXPECT_EQ(worker.at("gauges").at("flows_embryonic"), 77);
+  EXPECT_EQ(worker.at("io").size(), kIoCounters.size());
+  EXPECT_EQ(worker.at("io").at("tx_dropped_server"), 88);
+}
+
+TEST_F(TelemetryTest, TableHasARowForEachWorker) {
+  const Telemetry telemetry(dataplane_, "web", clock_);
+  fake_state().counters[1].count(Reason::syn_received, 0xabc);
+  EXPECT_EQ(stat_text(test_name(), false),
+            "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\tconn_reopened\n"
+            "00000000\t00000000\t00000000\t00000000\t00000000\t00000000\n"
+            "00000000\t00000abc\t00000000\t00000000\t00000000\t00000000\n");
+}
+
+TEST_F(TelemetryTest, BadParametersAnswerNothing) {
+  const Telemetry telemetry(dataplane_, "web", clock_);
+  TelemetryClient client(test_name());
+  for (const char* command :
+       {"/synproxy/counters,2", "/synproxy/counters,-1", "/synproxy/counters,1x",
+        "/synproxy/counters", "/synproxy/gauges,99999999999", "/synproxy/io,", "/synproxy/port",
+        "/synproxy/port,middle"}) {
+    EXPECT_TRUE(client.ask(command).is_null()) << command;
+  }
+}
+
+TEST_F(TelemetryTest, AStoppedProxyIsNoProxy) {
+  { const Telemetry telemetry(dataplane_, "web", clock_); }
+  EXPECT_THROW((void)stat_text(test_name(), true), RuntimeFailure);
+}
+
+}  // namespace
+}  // namespace synproxy::control

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/cookie/siphash.h"
+
+#include <gtest/gtest.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace synproxy {
+namespace {
+
+// OpenSSL's SipHash: not ours. Keys, messages and results travel as bytes there.
+std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const std::uint64_t* words,
+                              std::size_t count) {
+  static EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
+  const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context(EVP_MAC_CTX_new(mac),
+                                                                          &EVP_MAC_CTX_free);
+  std::size_t size = 8;
+  const std::array<OSSL_PARAM, 2> params{OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
+                                         OSSL_PARAM_construct_end()};
+  const std::array<std::uint64_t, 2> key{k0, k1};
+  std::array<unsigned char, 16> key_bytes;
+  std::memcpy(key_bytes.data(), key.data(), 16);
+  std::uint64_t out = 0;
+  std::array<unsigned char, 8> out_bytes{};
+  std::size_t written = 0;
+  EXPECT_EQ(EVP_MAC_init(context.get(), key_bytes.data(), key_bytes.size(), params.data()), 1);
+  EXPECT_EQ(EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(words), 8 * count),
+            1);
+  EXPECT_EQ(EVP_MAC_final(context.get(), out_bytes.data(), &written, out_bytes.size()), 1);
+  EXPECT_EQ(written, 8U);
+  std::memcpy(&out, out_bytes.data(), 8);
+  return out;
+}
+
+// The paper's key 00 01 .. 0f, and messages that count upwards in the same way.
+constexpr std::uint64_t kPaperK0 = 0x0706050403020100ULL;
+constexpr std::uint64_t kPaperK1 = 0x0f0e0d0c0b0a0908ULL;
+constexpr std::array<std::uint64_t, 5> kPaperWords{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL,
+                                                   0x1716151413121110ULL, 0x1f1e1d1c1b1a1918ULL,
+                                                   0x2726252423222120ULL};
+
+TEST(SipHash, AgreesWithThePublishedVectors) {
+  // vectors.h of the reference implementation: messages of 0, 8 and 16 bytes.
+  EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 0), 0x726fdb47dd0e0e31ULL);
+  EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 1), 0x93f5f5799a932462ULL);
+  EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 2), 0x3f2acc7f57c29bdbULL);
+}
+
+TEST(SipHash, AgreesWithOpenSslOnRandomMessages) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 5000; ++round) {
+    std::array<std::uint64_t, 5> words;
+    for (std::uint64_t& word : words) {
+      word = random();
+    }
+    const std::uint64_t k0 = random();
+    const std::uint64_t k1 = random();
+    const std::size_t count = random() % 6;
+    ASSERT_EQ(siphash24(k0, k1, words.data(), count), openssl_siphash(k0, k1, words.data(), count))
+        << "round " << round << ", " << count << " words";
+  }
+}
+
+struct Burst {
+  std::vector<std::uint64_t> k0s, k1s, out;
+  std::vector<MacInput> in;
+
+  Burst(std::mt19937_64& random, std::size_t n, int fixed_count)
+      : k0s(n), k1s(n), out(n, 0xa5a5a5a5a5a5a5a5ULL), in(n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      k0s[i] = random();
+      k1s[i] = random();
+      for (std::uint64_t& word : in[i].words) {
+        word = random();
+      }
+      in[i].count = fixed_count >= 0 ? static_cast<std::uint32_t>(fixed_count)
+                                     : static_cast<std::uint32_t>(random() % 6);
+    }
+  }
+};
+
+void expect_right(const Burst& burst, const char* name) {
+  for (std::size_t i = 0; i < burst.in.size(); ++i) {
+    ASSERT_EQ(burst.out[i],
+              siphash24(burst.k0s[i], burst.k1s[i], burst.in[i].words.data(), burst.in[i].count))
+        << name << ": lane " << i << " of " << burst.in.size() << ", " << burst.in[i].count
+        << " words";
+  }
+}
+
+TEST(SipHash, EveryKernelGivesTheSameBytesAtEveryBurstSizeAndLengthMix) {
+  std::mt19937_64 random(2);
+  for (const SipHashKernel& kernel : siphash24_kernels()) {
+    for (std::size_t n = 0; n <= 40; ++n) {
+      for (int fixed_count = -1; fixed_count <= 5; ++fixed_count) {  // -1: each lane its own
+        Burst burst(random, n, fixed_count);
+        kernel.run(burst.k0s.data(), burst.k1s.data(), burst.in.data(), burst.out.data(), n);
+        expect_right(burst, kernel.name);
+      }
+    }
+  }
+}
+
+TEST(SipHash, TheChosenBurstKernelGivesTheSameBytes) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 500; ++round) {
+    const std::size_t n = random() % 33;
+    // As on the wire: IPv4 alone, IPv6 alone, both.
+    Burst burst(random, n, round % 3 == 0 ? 2 : round % 3 == 1 ? 5 : -1);
+    siphash24_burst(burst.k0s.data(), burst.k1s.data(), burst.in.data(), burst.out.data(), n);
+    expect_right(burst, "burst");
+  }
+}
+
+TEST(SipHash, KernelsWriteNothingBesideTheBurst) {
+  std::mt19937_64 random(4);
+  for (const SipHashKernel& kernel : siphash24_kernels()) {
+    for (std::size_t n = 0; n <= 20; ++n) {
+      Burst burst(random, 24, 2);
+      kernel.run(burst.k0s.data(), burst.k1s.data(), burst.in.data(), burst.out.data(), n);
+      for (std::size_t i = n; i < burst.out.size(); ++i) {
+        ASSERT_EQ(burst.out[i], 0xa5a5a5a5a5a5a5a5ULL) << kernel.name << ": " << n << ", " << i;
+      }
+    }
+  }
+}
+
+TEST(SipHash, TheScalarKernelIsAlwaysThereAndFirst) {
+  ASSERT_FALSE(siphash24_kernels().empty());
+  EXPECT_STREQ(siphash24_kernels().front().name, "scalar");
+}
+
+}  // namespace
+}  // namespace synproxy

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/wire/tcp_options.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <tuple>
+#include <vector>
+
+#include "support/exact_buffer.h"
+#include "support/packet_builder.h"
+
+namespace synproxy {
+namespace {
+
+using test::Bytes;
+using test::ExactBuffer;
+using Visit = std::tuple<unsigned, std::size_t, std::size_t>;
+
+struct WalkRow {
+  const char* sentence;
+  Bytes options;
+  bool whole;
+  std::vector<Visit> visits;
+};
+
+TEST(WalkOptions, Rows) {
+  const WalkRow rows[] = {
+      {"nothing at all", {}, true, {}},
+      {"one NOP", {1}, true, {}},
+      {"only NOPs", {1, 1, 1, 1}, true, {}},
+      {"END at once", {0, 2, 4, 5}, true, {}},
+      {"one byte left, of a kind that needs a length", {3}, false, {}},
+      {"one byte left after NOPs", {1, 1, 1, 8}, false, {}},
+      {"one byte left after an option", {4, 2, 5}, false, {{4, 0, 2}}},
+      {"last option ends exactly at the end", {1, 1, 4, 2}, true, {{4, 2, 2}}},
+      {"last option one byte too long", {1, 1, 4, 3}, false, {}},
+      {"length 0", {2, 0, 1, 1}, false, {}},
+      {"length 1", {2, 1, 1, 1}, false, {}},
+      {"length 255", {2, 255, 1, 1}, false, {}},
+      {"length 2 of a kind that has more elsewhere", {2, 2, 1, 1}, true, {{2, 0, 2}}},
+      {"what stands before the malformed one is visited", {2, 4, 5, 180, 3, 0}, false, {{2, 0, 4}}},
+      {"END in the middle hides the rest", {2, 4, 5, 180, 0, 3, 0}, true, {{2, 0, 4}}},
+      {"unknown kinds are walked over", {253, 6, 1, 2, 3, 4, 4, 2}, true, {{253, 0, 6}, {4, 6, 2}}},
+      {"a kind of 0xff with length 2", {255, 2}, true, {{255, 0, 2}}},
+  };
+  for (const WalkRow& row : rows) {
+    SCOPED_TRACE(row.sentence);
+    const ExactBuffer buffer(row.options);
+    std::vector<Visit> visits;
+    const bool whole = walk_options(buffer.data(), buffer.size(),
+                                    [&](std::uint8_t kind, std::size_t at, std::size_t length) {
+                                      visits.emplace_back(kind, at, length);
+                                      return true;
+                                    });
+    EXPECT_EQ(whole, row.whole);
+    EXPECT_EQ(visits, row.visits);
+  }
+}
+
+TEST(WalkOptions, StopsWhenTheVisitorHasEnough) {
+  const ExactBuffer buffer(Bytes{4, 2, 3, 3, 7, 2, 0});
+  int visits = 0;
+  EXPECT_TRUE(walk_options(buffer.data(), buffer.size(), [&](auto, auto, auto) {
+    ++visits;
+    return false;
+  })) << "what comes later, malformed here, is none of its business";
+  EXPECT_EQ(visits, 1);
+}
+
+// Whatever the bytes are: inside the buffer, in order, without overlap, and an end.
+TEST(WalkOptions, AMillionRandomListsStayInside) {
+  std::mt19937_64 random(7);
+  std::uint64_t visits = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    std::uint64_t r = random();
+    const std::size_t size = r % 41;
+    const std::unique_ptr<std::uint8_t[]> list(new std::uint8_t[size]);
+    for (std::size_t k = 0; k < size; ++k) {
+      if (k % 8 == 0) r = random();
+      const auto v = static_cast<std::uint8_t>(r >> (k % 8 * 8));
+      list[k] = (v & 0x80) != 0 ? static_cast<std::uint8_t>(v & 0x0f) : v;  // small ones mean more
+    }
+    std::size_t end = 0;
+    walk_options(list.get(), size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
+      EXPECT_GE(at, end);
+      EXPECT_GE(length, 2U);
+      end = at + length;
+      EXPECT_LE(end, size);
+      EXPECT_EQ(list[at], kind);
+      EXPECT_GT(kind, kOptionNop);
+      ++visits;
+      return true;
+    });
+  }
+  EXPECT_GT(visits, 100'000U) << "the lists were too random to mean anything";
+}
+
+struct ParseRow {
+  const char* sentence;
+  Bytes options;
+  TcpOptions expected;
+};
+
+void expect_equal(const TcpOptions& a, const TcpOptions& b) {
+  EXPECT_EQ(a.mss, b.mss);
+  EXPECT_EQ(a.window_scale, b.window_scale);
+  EXPECT_EQ(a.sack_permitted, b.sack_permitted);
+  EXPECT_EQ(a.timestamps, b.timestamps);
+  EXPECT_EQ(a.malformed, b.malformed);
+  EXPECT_EQ(a.tsval, b.tsval);
+  EXPECT_EQ(a.tsecr, b.tsecr);
+}
+
+TEST(ParseTcpOptions, Rows) {
+  const Bytes linux_syn{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7};
+  const ParseRow rows[] = {
+      {"nothing given", {}, {}},
+      {"the SYN of Linux",
+       linux_syn,
+       {.mss = 1460, .window_scale = 7, .sack_permitted = true, .timestamps = true, .tsval = 7}},
+      {"the SYN of Windows",
+       {2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2},
+       {.mss = 1460, .window_scale = 8, .sack_permitted = true}},
+      {"a scale of 0 is given, and not the same as none",
+       {3, 3, 0, 1},
+       {.mss = 0, .window_scale = 0}},
+      {"a scale above 14 counts as 14", {3, 3, 15, 1}, {.window_scale = 14}},
+      {"a scale of 255 counts as 14", {3, 3, 255, 1}, {.window_scale = 14}},
+      {"MSS of a wrong length is ignored", {2, 3, 5, 1}, {}},
+      {"MSS too long is ignored", {2, 5, 5, 180, 9, 1, 1, 1}, {}},
+      {"window scale of a wrong length is ignored", {3, 2, 3, 4, 9, 9, 1, 1}, {}},
+      {"SACK-permitted of a wrong length is ignored", {4, 3, 0, 1}, {}},
+      {"timestamps of a wrong length are ignored", {8, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {}},
+      {"the last MSS counts", {2, 4, 1, 0, 2, 4, 2, 0}, {.mss = 0x200}},
+      {"what stands before a malformed option counts",
+       {2, 4, 5, 180, 3, 1, 7, 0},
+       {.mss = 1460, .malformed = true}},
+      {"what stands after END does not", {0, 2, 4, 5, 180, 1, 1, 1}, {}},
+      {"unaligned timestamps at the very end",
+       {8, 10, 1, 2, 3, 4, 5, 6, 7, 8},
+       {.timestamps = true, .tsval = 0x01020304, .tsecr = 0x05060708}},
+      {"timestamps cut by one byte", {8, 10, 1, 2, 3, 4, 5, 6, 7}, {.malformed = true}},
+  };
+  for (const ParseRow& row : rows) {
+    SCOPED_TRACE(row.sentence);
+    const ExactBuffer buffer(row.options);
+    expect_equal(parse_tcp_options(buffer.data(), buffer.size()), row.expected);
+  }
+}
+
+TEST(ParseTcpOptions, TruncatedAtEveryLengthReadsNothingBeyond) {
+  const Bytes whole{2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7};
+  for (std::size_t n = 0; n <= whole.size(); ++n) {
+    const ExactBuffer buffer{std::span(whole).first(n)};
+    const TcpOptions got = parse_tcp_options(buffer.data(), n);
+    EXPECT_EQ(got.mss, n >= 4 ? 1460 : 0) << n;
+    EXPECT_EQ(got.sack_permitted, n >= 6) << n;
+    EXPECT_EQ(got.timestamps, n >= 16) << n;
+    EXPECT_EQ(got.window_scale, n >= 20 ? 7 : 15) << n;
+    const bool cut = n != 0 && n != 4 && n != 6 && n != 16 && n != 17 && n != 20;
+    EXPECT_EQ(got.malformed, cut) << n;
+    const Timestamps alone = find_timestamps(buffer.data(), n);
+    EXPECT_EQ(alone.present, got.timestamps) << n;
+  }
+}
+
+TEST(FindTimestamps, AgreesWithTheWholeParserWhereverTheOptionStands) {
+  for (std::size_t before = 0; before <= 30; ++before) {
+    for (std::size_t after = 0; before + after <= 30; ++after) {
+      Bytes list(before, 1);
+      for (const int b : {8, 10, 0xde, 0xad, 0xbe, 0xef, 0xfe, 0xed, 0xf0, 0x0d}) {
+        list.push_back(static_cast<std::uint8_t>(b));
+      }
+      list.insert(list.end(), after, std::uint8_t{1});
+      const ExactBuffer buffer(list);
+      const Timestamps ts = find_timestamps(buffer.data(), buffer.size());
+      EXPECT_TRUE(ts.present) << before << ' ' << after;
+      EXPECT_EQ(ts.tsval, 0xdeadbeefU);
+      EXPECT_EQ(ts.tsecr, 0xfeedf00dU);
+    }
+  }
+  EXPECT_FALSE(find_timestamps(nullptr, 0).present);
+}
+
+}  // namespace
+}  // namespace synproxy
