@@ -1,0 +1,249 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Command one: a web server under a SYN flood, without protection, behind the kernel's SYNPROXY, and
+# behind this proxy. Everything happens in network namespaces that are gone when it ends.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly PAGES=20        # asked per measurement
+readonly PAGE_GAP=0.15   # seconds between two requests: each is a connection of its own
+readonly PAGE_LIMIT=5    # seconds after which a page counts as not fetched
+readonly FLOOD_LEAD=2    # seconds of flood before the first page is asked: the backlog is full by then
+readonly URL=http://10.0.0.2/
+
+if [[ ${1-} == -h || ${1-} == --help ]]; then
+  echo "usage: demo.sh   (as root; shows a flooded web server with and without protection, under 3 minutes)"
+  exit 0
+fi
+(($# == 0)) || die "takes no arguments, not even $1" 2
+need_root "it makes network namespaces and sends raw packets"
+
+export SYNPROXY_LAB=syndemo-$$
+WORK=$(mktemp -d)
+RESULTS=$WORK/results
+
+cleanup() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP
+  "$LAB_SH" down || true
+  rm -rf "$WORK"
+  exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+lab() { "$LAB_SH" "$@"; }
+client() { ip netns exec "$SYNPROXY_LAB-client" "$@"; }
+server() { ip netns exec "$SYNPROXY_LAB-server" "$@"; }
+
+build() {
+  say "building into $BUILD"
+  # Only the program: the tests and the benches are for test.sh.
+  { { [[ -f $BUILD/build.ninja ]] || meson setup "$BUILD" "$ROOT" -Dtests=false -Dbenches=false; } &&
+    ninja -C "$BUILD" synproxy; } </dev/null >"$WORK/build.log" 2>&1 || {
+    tail -n 30 "$WORK/build.log" >&2
+    die "the build failed; the lines above are its last ones"
+  }
+}
+
+synacks() {
+  client nft list counter netdev lab synack | awk '/packets/ { print $2 }'
+}
+frames_sent() {
+  # The client's sysfs shows the namespace it was mounted in; the counters of a link are in netlink too.
+  client ip -s -j link show eth0 | sed 's/.*"tx":{[^}]*"packets":\([0-9]*\).*/\1/'
+}
+now() { date +%s.%N; }
+
+# Half-open connections, sampled while the measurement runs; the most that was seen at once.
+watch_syn_recv() {
+  local seen most=0
+  while [[ ! -e $WORK/stop ]]; do
+    seen=$(server ss -Htn state syn-recv | wc -l)
+    if ((seen > most)); then most=$seen; fi
+    echo "$most" >"$WORK/syn_recv"
+    sleep 0.3
+  done
+}
+
+ask_page() {
+  client curl -s -o /dev/null -w '%{http_code} %{time_connect}\n' --max-time "$PAGE_LIMIT" "$URL" \
+    >"$WORK/page.$1" || true
+}
+
+# measure LABEL quiet|flood
+measure() {
+  local label=$1 load=$2 flood='' watcher page pages=()
+  say "$label, $load: asking for $PAGES pages"
+  rm -f "$WORK/stop" "$WORK"/page.*
+  echo 0 >"$WORK/syn_recv"
+  if [[ $load == flood ]]; then
+    client hping3 --flood -q -S --rand-source -p 80 10.0.0.2 >/dev/null 2>&1 &
+    flood=$!
+    sleep "$FLOOD_LEAD"
+  fi
+  watch_syn_recv &
+  watcher=$!
+  local t0 t1 synack0 synack1 sent0 sent1
+  synack0=$(synacks) sent0=$(frames_sent) t0=$(now)
+  for ((page = 0; page < PAGES; ++page)); do
+    ask_page "$page" &
+    pages+=($!)
+    sleep "$PAGE_GAP"
+  done
+  wait "${pages[@]}" || true
+  synack1=$(synacks) sent1=$(frames_sent) t1=$(now)
+  touch "$WORK/stop"
+  wait "$watcher"
+  if [[ -n $flood ]]; then
+    kill "$flood" 2>/dev/null || die "the flood ended early: hping3 does not run here"
+    wait "$flood" 2>/dev/null || true
+  fi
+  cat "$WORK"/page.* | sort -k2n | awk -v OFS='\t' -v label="$label" -v load="$load" -v asked="$PAGES" \
+    -v syn_recv="$(<"$WORK/syn_recv")" -v seconds="$(awk "BEGIN { print $t1 - $t0 }")" \
+    -v synacks=$((synack1 - synack0)) -v sent=$((sent1 - sent0)) '
+      $1 == 200 { ms[++n] = $2 * 1000 }
+      END {
+        median = n ? (n % 2 ? ms[(n + 1) / 2] : (ms[n / 2] + ms[n / 2 + 1]) / 2) : -1
+        print label, load, n + 0, asked, median, n ? ms[n] : -1, syn_recv,
+          int(sent / seconds), int(synacks / seconds)
+      }' >>"$RESULTS"
+}
+
+both() {
+  measure "$1" quiet
+  measure "$1" flood
+}
+
+# No SYN cookies of the server's own in any row but the kernel SYNPROXY's, whose tutorials set them:
+# they are a protection too, and what they hide here is what the table is about.
+fresh_lab() {
+  lab down
+  lab up --owner $$
+  server sysctl -q -w net.ipv4.tcp_syncookies=0 net.ipv4.tcp_timestamps=1
+}
+
+no_protection() {
+  fresh_lab
+  lab bridge on
+  both "no protection"
+}
+
+kernel_synproxy() {
+  fresh_lab
+  lab bridge on
+  local status=0
+  lab kernel-synproxy on || status=$?
+  case $status in
+    0) both "kernel SYNPROXY" ;;
+    3)
+      say "kernel SYNPROXY: this kernel has none, its rows stay empty"
+      printf 'kernel SYNPROXY\t%s\tnot in this kernel\n' quiet flood >>"$RESULTS"
+      ;;
+    *) die "could not set the SYNPROXY rules" ;;
+  esac
+}
+
+this_proxy() {
+  fresh_lab
+  local pid tries=0
+  ip netns exec "$SYNPROXY_LAB-proxy" "$BUILD/synproxy" --name "$SYNPROXY_LAB" \
+    --client-port veth-a --server-port veth-b --protect 10.0.0.2:80 \
+    --sack-perm --timestamp --wscale 7 --mss 1460 </dev/null >"$WORK/proxy.log" 2>&1 &
+  pid=$!
+  until grep -q ready "$WORK/proxy.log"; do
+    kill -0 "$pid" 2>/dev/null || { cat "$WORK/proxy.log" >&2; die "the proxy did not start"; }
+    ((++tries < 150)) || { cat "$WORK/proxy.log" >&2; die "the proxy was not ready after 15 s"; }
+    sleep 0.1
+  done
+  both "synproxy"
+  kill -TERM "$pid"
+  wait "$pid" || { tail -n 5 "$WORK/proxy.log" >&2; die "the proxy ended with an error"; }
+}
+
+table() {
+  printf '\n%-16s %-6s %10s %12s %12s %9s %11s %15s\n' protection load pages 'connect' 'connect' \
+    SYN_RECV 'sent' 'SYN answered'
+  printf '%-16s %-6s %10s %12s %12s %9s %11s %15s\n' '' '' '' 'median ms' 'worst ms' 'at most' 'frames/s' 'per second'
+  awk -F '\t' '
+    function ms(v) { return v < 0 ? "-" : sprintf("%.1f", v) }
+    NF < 9 { printf "%-16s %-6s   %s\n", $1, $2, $3; next }
+    { printf "%-16s %-6s %7d/%-2d %12s %12s %9d %11d %15d\n", $1, $2, $3, $4, ms($5), ms($6), $7, $8, $9 }
+  ' "$RESULTS"
+  cat <<'NOTES'
+
+Same server, client and flood (hping3 --flood -S --rand-source -p 80) in every row, measured just now.
+no protection: the server's SYN cookies are off (net.ipv4.tcp_syncookies=0), nginx's backlog of 511.
+kernel SYNPROXY: the three iptables rules of the tutorials on the server itself, SYN cookies on.
+synproxy: between client and server; the server as without protection.
+A page is fetched when it arrives whole within 5 s of being asked for. SYN answered: SYN-ACKs that
+reached the client's link, whoever sent them; an unprotected server repeats its own.
+NOTES
+}
+
+# One panel: column N of the quiet run beside that of the flood, each bar with its figure above it, and
+# with the figures of two more columns in brackets if these are named.
+panel() {
+  local title=$1 quiet=$2 flood=$3 format=$4
+  local quiet_text="sprintf(\"$format\", \$$quiet)" flood_text="sprintf(\"$format\", \$$flood)"
+  if (($# == 6)); then
+    quiet_text="sprintf(\"$format ($format)\", \$$quiet, \$$5)"
+    flood_text="sprintf(\"$format ($format)\", \$$flood, \$$6)"
+  fi
+  cat <<GNUPLOT
+set title "$title"
+plot data using $quiet:xtic(1) title "quiet" lc rgb "#7aa6c2", \
+  "" using $flood title "under flood" lc rgb "#c2452d", \
+  "" using (\$0 - 0.17):$quiet:($quiet_text) with labels offset 0, 0.6 notitle, \
+  "" using (\$0 + 0.17):$flood:($flood_text) with labels offset 0, 0.6 notitle
+GNUPLOT
+}
+
+chart() {
+  # A line per protection: pages, worst connect time, SYN_RECV, answers, median connect time; the five of
+  # the quiet run, then those of the flood.
+  awk -F '\t' '
+    !($1 in seen) { order[++n] = $1; seen[$1] = 1 }
+    NF >= 9 { v[$1, $2] = $3 " " ($6 < 0 ? "NaN" : $6) " " $7 " " $9 " " ($5 < 0 ? "NaN" : $5) }
+    NF < 9 { v[$1, $2] = "NaN NaN NaN NaN NaN"; note[$1] = "\\n(" $3 ")" }
+    END { for (i = 1; i <= n; ++i)
+      print "\"" order[i] note[order[i]] "\"", v[order[i], "quiet"], v[order[i], "flood"] }
+  ' "$RESULTS" >"$WORK/chart.dat"
+  {
+    cat <<GNUPLOT
+set terminal svg size 1100,760 dynamic font "sans,13" background "white"
+set output "$BUILD/demo.svg"
+set multiplot layout 2,2 title "A web server under hping3 --flood -S --rand-source -p 80" \
+  margins 0.07,0.97,0.08,0.84 spacing 0.09,0.16
+set style data histograms
+set style histogram clustered gap 1
+set style fill solid 0.9 noborder
+set grid ytics lc rgb "#dddddd"
+set border 3
+set tics nomirror
+set xtics scale 0
+set xrange [-0.6:2.6]
+set yrange [0:*]
+set offsets 0, 0, graph 0.12, 0
+set key noautotitle at screen 0.5,0.94 center horizontal
+data = "$WORK/chart.dat"
+GNUPLOT
+    panel "pages fetched out of $PAGES" 2 7 %.0f
+    echo 'unset key'
+    panel "connect time of a fetched page, ms: worst (median)" 3 8 %.1f 6 11
+    panel 'half-open connections on the server (SYN\\\_RECV)' 4 9 %.0f
+    panel "SYN answered per second" 5 10 %.0f
+  } | gnuplot
+  say "chart: $BUILD/demo.svg"
+}
+
+install_missing "${PACKAGES_BUILD[@]}" "${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}"
+build
+no_protection
+kernel_synproxy
+this_proxy
+table
+chart

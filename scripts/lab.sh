@@ -1,0 +1,355 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Network namespaces client - proxy - server in which a proxy can be tried without a NIC.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() {
+  cat <<'USAGE'
+usage: lab.sh [--name NAME] COMMAND
+
+  up [--mtu N] [--vlan TAG[.TAG]] [--owner PID] [--no-nginx]
+        make the namespaces, the links and a web server.
+        --vlan 5 tags everything on the proxy's links with 802.1Q, --vlan 7.5 with QinQ
+        (0x88a8 VLAN 7 outside, 0x8100 VLAN 5 inside); client and server stay untagged.
+        --owner PID takes the lab down when that process is gone, however it ended.
+  down  end every process in the namespaces and remove them; does nothing when there is no lab
+  exec client|proxy|server COMMAND...
+  bridge on|off
+        a plain kernel bridge in the proxy's place
+  kernel-synproxy on|off
+        the three SYNPROXY rules of the tutorials on the server; exit code 3: this kernel has none
+  show  names, addresses and directories
+
+            client                        proxy                         server
+     10.0.0.1, fd00::1             veth-a      veth-b             10.0.0.2, fd00::2
+          eth0 -------------------- |  the proxy  | -------------------- eth0   nginx, port 80
+USAGE
+}
+
+LAB=${SYNPROXY_LAB:-synlab}
+CLIENT4=10.0.0.1 CLIENT6=fd00::1
+SERVER4=10.0.0.2 SERVER6=fd00::2
+TAGS=
+
+set_names() {
+  # Also a directory's name and a part of an interface's: keep it harmless.
+  [[ $LAB =~ ^[A-Za-z0-9_-]{1,32}$ ]] || die "--name $LAB: letters, digits, - and _, 32 at most" 2
+  STATE=/run/synproxy-lab/$LAB
+}
+
+ns() { printf '%s-%s' "$LAB" "$1"; }
+in_ns() {
+  local where=$1
+  shift
+  ip netns exec "$(ns "$where")" "$@"
+}
+exists() { [[ -e /run/netns/$(ns "$1") ]]; }
+all_ns() {
+  local role
+  for role in client proxy server relay-a relay-b; do
+    if exists "$role"; then echo "$role"; fi
+  done
+}
+
+# Raw sockets must see what a wire would carry: no unfinished checksums, no packets of 64 KB, no tag
+# moved out of the frame. Not every kernel knows every feature, and a fixed one cannot be set.
+plain_wire() {
+  local where=$1 device=$2 feature
+  for feature in tx rx tso gso gro lro txvlan rxvlan tx-vlan-stag-hw-insert; do
+    in_ns "$where" ethtool -K "$device" "$feature" off >/dev/null 2>&1 || true
+  done
+}
+
+# link NS1 DEV1 NS2 DEV2 MTU
+link() {
+  # One queue each: what AF_XDP on a veth can serve.
+  ip link add "$2" netns "$(ns "$1")" numrxqueues 1 numtxqueues 1 mtu "$5" type veth \
+    peer name "$4" netns "$(ns "$3")" numrxqueues 1 numtxqueues 1 mtu "$5"
+  plain_wire "$1" "$2"
+  plain_wire "$3" "$4"
+}
+
+make_ns() {
+  ip netns add "$(ns "$1")"
+  # Nothing may speak unasked: no DAD (addresses usable at once), no router solicitations, no MLD noise
+  # from link-local addresses; spoofed sources must not be filtered.
+  in_ns "$1" sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
+    net.ipv4.conf.all.log_martians=0 net.ipv6.conf.default.accept_dad=0 \
+    net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.addr_gen_mode=1
+  in_ns "$1" ip link set lo up
+}
+
+address() {
+  in_ns "$1" ip link set eth0 up
+  in_ns "$1" ip address add "$2/24" dev eth0
+  in_ns "$1" ip address add "$3/64" dev eth0 nodad
+}
+
+bare_port() {
+  in_ns "$1" sysctl -q -w "net.ipv6.conf.$2.disable_ipv6=1"
+  in_ns "$1" ip link set "$2" up
+}
+
+wire_up() {
+  local mtu=$1 role
+  for role in client proxy server; do make_ns "$role"; done
+  if [[ -z $TAGS ]]; then
+    link client eth0 proxy veth-a "$mtu"
+    link proxy veth-b server eth0 "$mtu"
+  else
+    # Two tags are 8 bytes, and a raw socket sends no more than the device's MTU.
+    for role in relay-a relay-b; do make_ns "$role"; done
+    link client eth0 relay-a plain "$mtu"
+    link relay-a tagged proxy veth-a $((mtu + 8))
+    link proxy veth-b relay-b tagged $((mtu + 8))
+    link relay-b plain server eth0 "$mtu"
+    for role in relay-a relay-b; do
+      bare_port "$role" plain
+      bare_port "$role" tagged
+    done
+  fi
+  bare_port proxy veth-a
+  bare_port proxy veth-b
+  address client "$CLIENT4" "$CLIENT6"
+  address server "$SERVER4" "$SERVER6"
+  # The way back to spoofed addresses: without it the server drops their SYNs and shows no SYN_RECV.
+  in_ns server ip route add default via "$CLIENT4"
+  in_ns server ip -6 route add default via "$CLIENT6"
+}
+
+# Counts SYN-ACKs as they arrive, whoever made them: one yardstick for every kind of protection. What is
+# addressed to a spoofed source ends here, before the client's stack spends anything on it.
+count_synacks() {
+  in_ns client nft -f - <<NFT
+table netdev lab {
+  counter synack { }
+  chain ingress {
+    type filter hook ingress device "eth0" priority 0; policy accept;
+    tcp sport 80 tcp flags & (syn | ack | rst) == (syn | ack) counter name synack
+    meta protocol ip ip daddr != { $CLIENT4, 10.0.0.255, 224.0.0.0/4, 255.255.255.255 } drop
+    meta protocol ip6 ip6 daddr != { $CLIENT6, fe80::/10, ff00::/8 } drop
+  }
+}
+NFT
+}
+
+start_relays() {
+  local role ready
+  for role in relay-a relay-b; do
+    in_ns "$role" setsid /usr/bin/python3 "$ROOT/scripts/vlan_relay.py" plain tagged "$TAGS" \
+      "$STATE/$role.ready" </dev/null >"$STATE/$role.log" 2>&1 &
+  done
+  for role in relay-a relay-b; do
+    for ready in {1..50}; do
+      [[ ! -e $STATE/$role.ready ]] || break
+      sleep 0.1
+    done
+    [[ -e $STATE/$role.ready ]] || die "$role did not start ($ready tries): $(tail -n 3 "$STATE/$role.log")"
+  done
+}
+
+start_nginx() {
+  local dir
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/synproxy-lab.XXXXXX")
+  echo "$dir" >"$STATE/nginx-dir"
+  mkdir "$dir/www" "$dir/www/upload" "$dir/tmp"
+  printf '<!doctype html><title>lab</title><p>It works.</p>\n' >"$dir/www/index.html"
+  cat >"$dir/nginx.conf" <<NGINX
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/error.log warn;
+worker_rlimit_nofile 16384;
+events { worker_connections 8192; }
+http {
+  log_format short '\$remote_addr \$remote_port \$status \$request_method \$uri';
+  access_log $dir/access.log short;
+  client_body_temp_path $dir/tmp/body; proxy_temp_path $dir/tmp/proxy;
+  fastcgi_temp_path $dir/tmp/fastcgi; uwsgi_temp_path $dir/tmp/uwsgi; scgi_temp_path $dir/tmp/scgi;
+  client_max_body_size 0;
+  keepalive_timeout 30; keepalive_requests 1000000;
+  sendfile on; tcp_nopush on;
+  default_type application/octet-stream;
+  server {
+    listen 80;
+    listen [::]:80;
+    root $dir/www;
+    location /upload/ { dav_methods PUT; }
+  }
+}
+NGINX
+  # Its workers run as an unprivileged user and must reach the pages.
+  chmod 755 "$dir" "$dir/www"
+  chmod 777 "$dir/www/upload" "$dir/tmp"
+  in_ns server nginx -p "$dir" -c "$dir/nginx.conf" </dev/null >"$dir/start.log" 2>&1 ||
+    die "nginx did not start: $(tail -n 3 "$dir/start.log")"
+}
+
+watch_owner() {
+  # shellcheck disable=SC2016 # expanded by that shell
+  # A session of its own, so that the signal that ends the owner's process group does not end it too.
+  setsid bash -c 'while [[ -e /proc/$1 ]]; do sleep 0.5; done; exec "$2" --name "$3" down' \
+    lab-watch "$1" "$LAB_SH" "$LAB" </dev/null >/dev/null 2>&1 &
+  echo $! >"$STATE/watcher"
+}
+
+up() {
+  local mtu=1500 owner='' nginx=1
+  while (($# > 0)); do
+    case $1 in
+      --mtu) mtu=${2:?--mtu needs a number}; shift ;;
+      --vlan) TAGS=${2:?--vlan needs a tag}; shift ;;
+      --owner) owner=${2:?--owner needs a pid}; shift ;;
+      --no-nginx) nginx= ;;
+      *) die "up: unknown option $1" 2 ;;
+    esac
+    shift
+  done
+  if [[ ! $mtu =~ ^[0-9]{4}$ ]] || ((mtu < 1280 || mtu > 9216)); then
+    die "--mtu $mtu: 1280 to 9216" 2
+  fi
+  [[ -z $TAGS || $TAGS =~ ^[0-9]{1,4}(\.[0-9]{1,4})?$ ]] || die "--vlan $TAGS: TAG or TAG.TAG" 2
+  [[ -z $(all_ns) ]] || die "lab $LAB is up already; take it down first: lab.sh --name $LAB down"
+  # From here on a half-made lab is never left behind.
+  trap 'down' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  mkdir -p "$STATE"
+  # A bad feature of the machine must show here, by name, not as a strange failure later.
+  wire_up "$mtu"
+  count_synacks
+  [[ -z $TAGS ]] || start_relays
+  [[ -z $nginx ]] || start_nginx
+  [[ -z $owner ]] || watch_owner "$owner"
+  trap - EXIT INT TERM HUP
+}
+
+pids_inside() {
+  local role
+  for role in $(all_ns); do ip netns pids "$(ns "$role")" 2>/dev/null || true; done
+}
+
+end_processes() {
+  local pids try
+  # Whatever runs in these namespaces was started for this lab.
+  mapfile -t pids < <(pids_inside)
+  ((${#pids[@]} > 0)) || return 0
+  kill -TERM "${pids[@]}" 2>/dev/null || true
+  for try in {1..20}; do
+    mapfile -t pids < <(pids_inside)
+    ((${#pids[@]} > 0)) || return 0
+    ((try < 10)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+    sleep 0.1
+  done
+}
+
+down() {
+  local role dir
+  end_processes
+  # Links go first: a namespace lives on as long as something refers to it, its links with it.
+  for role in $(all_ns); do
+    for dir in eth0 veth-a veth-b plain tagged; do
+      in_ns "$role" ip link delete "$dir" 2>/dev/null || true
+    done
+  done
+  for role in $(all_ns); do ip netns delete "$(ns "$role")"; done
+  if [[ -f $STATE/nginx-dir ]]; then
+    dir=$(<"$STATE/nginx-dir")
+    [[ $dir != */synproxy-lab.?????? ]] || rm -rf "$dir"
+  fi
+  if [[ -f $STATE/watcher ]]; then
+    dir=$(<"$STATE/watcher")
+    # Not when the watcher itself is who calls; and the number may have passed to somebody else by now.
+    if [[ $dir != "$$" ]] && grep -qz lab-watch "/proc/$dir/cmdline" 2>/dev/null; then
+      kill "$dir" 2>/dev/null || true
+    fi
+  fi
+  rm -rf "$STATE"
+  rmdir /run/synproxy-lab 2>/dev/null || true
+}
+
+bridge() {
+  case ${1-} in
+    on)
+      # No waiting state, no multicast snooping: from the first frame on it passes everything, ND too.
+      in_ns proxy ip link add br0 type bridge forward_delay 0 stp_state 0 mcast_snooping 0
+      in_ns proxy sysctl -q -w net.ipv6.conf.br0.disable_ipv6=1
+      in_ns proxy ip link set veth-a master br0
+      in_ns proxy ip link set veth-b master br0
+      in_ns proxy ip link set br0 up
+      ;;
+    off) in_ns proxy ip link delete br0 2>/dev/null || true ;;
+    *) die "bridge: on or off" 2 ;;
+  esac
+}
+
+synproxy_rules() {
+  local tables=$1 rule=$2
+  in_ns server "$tables" -t raw "$rule" PREROUTING -p tcp --dport 80 --syn -j CT --notrack &&
+    in_ns server "$tables" "$rule" INPUT -p tcp --dport 80 -m state --state INVALID,UNTRACKED \
+      -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460 &&
+    in_ns server "$tables" "$rule" INPUT -m state --state INVALID -j DROP
+}
+
+kernel_synproxy() {
+  local tables
+  case ${1-} in
+    on)
+      for tables in iptables-legacy ip6tables-legacy; do
+        if ! synproxy_rules "$tables" -A 2>/dev/null; then
+          kernel_synproxy off
+          exit 3
+        fi
+      done
+      in_ns server sysctl -q -w net.netfilter.nf_conntrack_tcp_loose=0 net.ipv4.tcp_syncookies=1 \
+        net.ipv4.tcp_timestamps=1
+      ;;
+    off)
+      for tables in iptables-legacy ip6tables-legacy; do
+        in_ns server "$tables" -t raw -F 2>/dev/null || true
+        in_ns server "$tables" -F 2>/dev/null || true
+      done
+      ;;
+    *) die "kernel-synproxy: on or off" 2 ;;
+  esac
+}
+
+show() {
+  [[ -n $(all_ns) ]] || die "no lab $LAB"
+  local role
+  for role in $(all_ns); do printf 'namespace_%s=%s\n' "${role//-/_}" "$(ns "$role")"; done
+  printf 'client4=%s\nclient6=%s\nserver4=%s\nserver6=%s\n' "$CLIENT4" "$CLIENT6" "$SERVER4" "$SERVER6"
+  [[ ! -f $STATE/nginx-dir ]] || printf 'nginx=%s\n' "$(<"$STATE/nginx-dir")"
+}
+
+main() {
+  if [[ ${1-} == --name ]]; then
+    LAB=${2:?--name needs a name}
+    shift 2
+  fi
+  set_names
+  local command=${1-}
+  (($# == 0)) || shift
+  case $command in
+    -h | --help | help) usage; return ;;
+    up | down | exec | bridge | kernel-synproxy | show) need_root "it makes network namespaces" ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  case $command in
+    up) up "$@" ;;
+    down) down ;;
+    bridge) bridge "$@" ;;
+    kernel-synproxy) kernel_synproxy "$@" ;;
+    show) show ;;
+    exec)
+      (($# >= 2)) || die "exec client|proxy|server COMMAND..." 2
+      exists "$1" || die "no lab $LAB, or no $1 in it; make it first: lab.sh --name $LAB up"
+      local where=$1
+      shift
+      exec ip netns exec "$(ns "$where")" "$@"
+      ;;
+  esac
+}
+
+main "$@"

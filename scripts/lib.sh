@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by the scripts beside it. Callers have set -euo pipefail.
+# shellcheck shell=bash disable=SC2034 # the variables are for the callers
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=${SYNPROXY_BUILD:-$ROOT/build}
+LAB_SH=$ROOT/scripts/lab.sh
+
+# What each command needs, as Debian 12 packages. A package is missing when dpkg does not know it as
+# installed: commands that the user put into /usr/local do not carry headers or a matching version.
+PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
+  nlohmann-json3-dev)
+PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
+PACKAGES_DEMO=(gnuplot-nox)
+PACKAGES_TEST=(libgtest-dev libgmock-dev libbenchmark-dev clang clang-format clang-tidy shellcheck
+  wrk iperf3 socat dpdk python3-scapy tcpdump)
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+  exit "${2:-1}"
+}
+
+# Namespaces, raw sockets and apt all need it. Usage: need_root "what for"
+need_root() {
+  [[ $EUID -eq 0 ]] || die "must run as root ($1); try: sudo $0" 2
+}
+
+# One line per step, with the seconds since the script began.
+say() {
+  printf '[%3ds] %s\n' "$SECONDS" "$*"
+}
+
+is_installed() {
+  local state
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) || return 1
+  [[ $state == installed ]]
+}
+
+# nginx comes in flavours that exclude each other; any of them will do.
+is_satisfied() {
+  case $1 in
+    nginx) command -v nginx >/dev/null ;;
+    *) is_installed "$1" ;;
+  esac
+}
+
+# Installs what is missing of the packages named, with apt; touches nothing when all are there.
+install_missing() {
+  local package missing=()
+  for package in "$@"; do
+    is_satisfied "$package" || missing+=("$package")
+  done
+  if ((${#missing[@]} == 0)); then
+    say "packages: all there"
+    return
+  fi
+  command -v apt-get >/dev/null || die "needs these packages, and there is no apt-get: ${missing[*]}" 2
+  say "packages: installing ${missing[*]}"
+  local log
+  log=$(mktemp)
+  # A server package must not start its service on the user's machine: policy-rc.d 101 forbids it.
+  local policy=/usr/sbin/policy-rc.d made_policy=
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    made_policy=1
+  fi
+  local failed=
+  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    "${missing[@]}"; } </dev/null >"$log" 2>&1 || failed=1
+  [[ -z $made_policy ]] || rm -f "$policy"
+  if [[ -n $failed ]]; then
+    tail -n 15 "$log" >&2
+    rm -f "$log"
+    die "apt could not install: ${missing[*]}"
+  fi
+  rm -f "$log"
+}
+
+# Configures $1 once, or changes the options of a directory that stands. Usage: meson_dir DIR -Dopt=...
+meson_dir() {
+  local dir=$1
+  shift
+  if [[ -f $dir/build.ninja ]]; then
+    meson configure "$dir" "$@"
+  else
+    meson setup "$dir" "$ROOT" "$@"
+  fi
+}

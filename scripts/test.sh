@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Command two: builds everything and runs every check and test. The last line is `N passed, N failed`.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly STAGES=(checks unit sanitized tidy e2e demo)
+
+usage() {
+  cat <<USAGE
+usage: test.sh [STAGE...]     as root; without a stage: all of them
+
+  checks     format, shell scripts, no DPDK in the core, every public header compiles alone
+  unit       unit, scenario and dataplane tests, warnings are errors
+  sanitized  unit and scenario tests under AddressSanitizer and UBSan
+  tidy       clang-tidy over include/ and src/
+  e2e        real clients and servers in network namespaces
+  demo       demo.sh runs to its end and leaves nothing behind
+USAGE
+}
+
+ASAN_BUILD=${SYNPROXY_ASAN_BUILD:-$ROOT/build-asan}
+JOBS=$(nproc)
+
+# --- bookkeeping ------------------------------------------------------------------------------------
+
+passed() { echo "PASS $1" >>"$TALLY"; }
+failed() {
+  echo "FAIL $1" >>"$TALLY"
+  echo "FAIL $1"
+}
+
+finish() {
+  local status=$? good bad skipped
+  trap - EXIT
+  trap '' INT TERM HUP
+  # Whatever ended the script early is a failure: there is no way out of it without the closing line.
+  ((status == 0)) || failed "test.sh ended early, with exit code $status"
+  good=$(grep -c '^PASS ' "$TALLY" || true)
+  bad=$(grep -c '^FAIL ' "$TALLY" || true)
+  skipped=$(grep -c '^SKIP ' "$TALLY" || true)
+  if ((good + bad == 0)); then
+    failed "nothing was tested"
+    bad=1
+  fi
+  if ((bad > 0)); then
+    printf '\nfailed:\n'
+    sed -n 's/^FAIL /  /p' "$TALLY"
+  fi
+  if ((skipped > 0)); then
+    printf '\nskipped:\n'
+    sed -n 's/^SKIP /  /p' "$TALLY"
+  fi
+  rm -rf "$WORK"
+  printf '\n%d passed, %d failed\n' "$good" "$bad"
+  ((bad == 0)) || exit 1
+  exit 0
+}
+
+# logged NAME COMMAND...: one case; its output is shown only when it fails.
+logged() {
+  local name=$1
+  shift
+  if "$@" </dev/null >"$WORK/log" 2>&1; then
+    passed "$name"
+  else
+    tail -n 60 "$WORK/log"
+    failed "$name"
+    return 1
+  fi
+}
+
+# each NAME COMMAND: COMMAND once for every line of standard input, appended as its last argument, in
+# parallel; a case each.
+each() {
+  local name=$1 out=$WORK/each
+  shift
+  rm -rf "$out"
+  mkdir "$out"
+  # shellcheck disable=SC2016 # expanded by that shell
+  NAME=$name OUT=$out xargs -r -d '\n' -P "$JOBS" -n 1 bash -c '
+    file=${!#}
+    log=$OUT/${file//\//%}
+    if "$@" </dev/null >"$log" 2>&1; then
+      echo "PASS $NAME: $file" >"$log.result"
+    else
+      echo "FAIL $NAME: $file" >"$log.result"
+    fi' each "$@"
+  local result
+  for result in "$out"/*.result; do
+    [[ -e $result ]] || { failed "$name: nothing to check"; return; }
+    if grep -q '^FAIL' "$result"; then
+      grep -E -A 12 '(error|warning):' "${result%.result}" || tail -n 20 "${result%.result}"
+      cat "$result"
+    fi
+    cat "$result" >>"$TALLY"
+  done
+}
+
+sources() {
+  (cd "$ROOT" && find "$@" -type f \( -name '*.cc' -o -name '*.h' \) | sort)
+}
+
+# --- stages -----------------------------------------------------------------------------------------
+
+header_alone() {
+  printf '#include "%s"\n' "${1#include/}" |
+    g++ -std=c++20 -fsyntax-only -Wall -Wextra -Wconversion -Wshadow -Werror -I include -x c++ -
+}
+export -f header_alone
+
+no_dpdk_in_core() {
+  local found
+  found=$(grep -rnE '#[[:space:]]*include[[:space:]]*[<"](rte_|cmdline)' include src/core) || return 0
+  echo "$found"
+  return 1
+}
+
+stage_checks() {
+  say "checks: format, scripts, headers"
+  sources include src tests bench | each "format" clang-format --dry-run -Werror
+  find scripts .ci tests -type f \( -name '*.sh' -o -path .ci/run \) | sort |
+    each "shellcheck" shellcheck -x
+  logged "core and its headers include no DPDK" no_dpdk_in_core || true
+  # shellcheck disable=SC2016 # expanded by that shell
+  sources include | each "header compiles alone" bash -c 'header_alone "$1"' alone
+}
+
+# run_meson_tests DIR LABEL TIMEOUT-FACTOR
+run_meson_tests() {
+  local dir=$1 label=$2 factor=$3 log=$1/meson-logs/testlog.json
+  rm -f "$log"
+  meson test -C "$dir" --no-rebuild --num-processes "$JOBS" -t "$factor" --print-errorlogs \
+    </dev/null >"$WORK/log" 2>&1 || tail -n 100 "$WORK/log"
+  if [[ ! -s $log ]]; then
+    tail -n 30 "$WORK/log"
+    failed "$label: the tests did not run"
+    return
+  fi
+  /usr/bin/python3 scripts/count_results.py "$log" "$label" >"$WORK/counted"
+  grep '^FAIL ' "$WORK/counted" || true
+  cat "$WORK/counted" >>"$TALLY"
+  say "$label: $(grep -c '^PASS ' "$WORK/counted" || true) passed, $(grep -c '^FAIL ' "$WORK/counted" || true) failed"
+}
+
+build() {
+  say "building into $1"
+  local name=$2
+  logged "$name is configured" meson_dir "${@:1:1}" "${@:3}" && logged "$name is built" ninja -k 0 -C "$1"
+}
+
+program_is_built() {
+  build "$BUILD" "build with warnings as errors" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
+}
+
+stage_unit() {
+  program_is_built || return 0
+  run_meson_tests "$BUILD" "unit" 3
+}
+
+stage_sanitized() {
+  # b_lundef: the sanitizers' own symbols are resolved when the program starts. Debug information for the
+  # stack traces, optimisation so that the long scenario tests end in time.
+  build "$ASAN_BUILD" "sanitizer build" -Db_sanitize=address,undefined -Db_lundef=false -Ddataplane=false \
+    -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false || return 0
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
+    run_meson_tests "$ASAN_BUILD" "sanitized" 10
+}
+
+stage_tidy() {
+  program_is_built || return 0
+  say "clang-tidy over src/ and include/"
+  sources src | grep '\.cc$' | each "clang-tidy" clang-tidy -p "$BUILD" --quiet
+}
+
+stage_e2e() {
+  program_is_built || return 0
+  say "end to end: real clients in network namespaces"
+  local status=0
+  SYNPROXY_BUILD=$BUILD /usr/bin/python3 tests/e2e/run.py --report "$WORK/e2e.json" </dev/null || status=$?
+  if [[ ! -s $WORK/e2e.json ]]; then
+    failed "e2e: ended early, with exit code $status"
+    return
+  fi
+  /usr/bin/python3 -c '
+import json, sys
+for name, why in json.load(open(sys.argv[1])).items():
+    print("PASS" if why is None else "FAIL", f"e2e: {name}")' "$WORK/e2e.json" >>"$TALLY"
+}
+
+labs() { find /run/netns /run/synproxy-lab -mindepth 1 -maxdepth 1 -name 'syndemo-*' 2>/dev/null || true; }
+
+stage_demo() {
+  say "demo.sh"
+  local status=0 begin=$SECONDS
+  SYNPROXY_BUILD=$BUILD "$ROOT/scripts/demo.sh" </dev/null || status=$?
+  if ((status == 0)); then passed "demo ends well"; else failed "demo ends with exit code $status"; fi
+  if [[ -s $BUILD/demo.svg ]]; then passed "demo draws its chart"; else failed "demo draws its chart"; fi
+  if [[ -z $(labs) ]]; then passed "demo leaves nothing behind"; else failed "demo leaves behind: $(labs)"; fi
+  say "demo.sh took $((SECONDS - begin)) s"
+}
+
+# --- main -------------------------------------------------------------------------------------------
+
+if [[ ${1-} == -h || ${1-} == --help ]]; then
+  usage
+  exit 0
+fi
+for stage in "$@"; do
+  [[ " ${STAGES[*]} " == *" $stage "* ]] || die "no stage $stage; there are: ${STAGES[*]}" 2
+done
+need_root "the tests make network namespaces and send raw packets"
+cd "$ROOT"
+
+WORK=$(mktemp -d)
+TALLY=$WORK/tally
+touch "$TALLY"
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+(($# > 0)) || set -- "${STAGES[@]}"
+install_missing "${PACKAGES_BUILD[@]}" "${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}" "${PACKAGES_TEST[@]}"
+for stage in "$@"; do
+  "stage_$stage"
+done
+say "done"
