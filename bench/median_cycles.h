@@ -22,7 +22,10 @@ class MedianCycles {
   }
   void stop() {
     unsigned cpu = 0;
-    const std::uint64_t cycles = __rdtscp(&cpu) - begin_;
+    add(__rdtscp(&cpu) - begin_);
+  }
+  // One iteration measured in pieces.
+  void add(std::uint64_t cycles) {
     if (samples_.size() < kKept) {
       samples_.push_back(cycles);
     } else {

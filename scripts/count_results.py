@@ -30,7 +30,7 @@ def cases_of(output):
 
 
 def lines_of(test):
-    program = test["name"].split(":")[-1].strip()
+    program = re.split(r"[:/]", test["name"])[-1].strip()  # behind project and suite
     cases = cases_of(test.get("stdout", ""))
     for name, outcome in cases.items():
         yield f"{outcome} {program}: {name}"

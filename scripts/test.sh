@@ -144,38 +144,42 @@ run_meson_tests() {
   say "$label: $(grep -c '^PASS ' "$WORK/counted" || true) passed, $(grep -c '^FAIL ' "$WORK/counted" || true) failed"
 }
 
+# build NAME DIR TARGET MESON-OPTIONS...
 build() {
-  say "building into $1"
-  local name=$2
-  logged "$name is configured" meson_dir "${@:1:1}" "${@:3}" && logged "$name is built" ninja -k 0 -C "$1"
+  local name=$1 dir=$2 target=$3
+  shift 3
+  say "building: $name"
+  logged "$name: configured" meson_dir "$dir" "$@" &&
+    logged "$name: built" ninja -k 0 -C "$dir" "$target"
 }
 
-program_is_built() {
-  build "$BUILD" "build with warnings as errors" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
+# with_warnings_as_errors TARGET
+with_warnings_as_errors() {
+  build "$1, warnings are errors" "$BUILD" "$1" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
 }
 
 stage_unit() {
-  program_is_built || return 0
+  with_warnings_as_errors all || return 0
   run_meson_tests "$BUILD" "unit" 3
 }
 
 stage_sanitized() {
   # b_lundef: the sanitizers' own symbols are resolved when the program starts. Debug information for the
   # stack traces, optimisation so that the long scenario tests end in time.
-  build "$ASAN_BUILD" "sanitizer build" -Db_sanitize=address,undefined -Db_lundef=false -Ddataplane=false \
+  build "sanitizer build" "$ASAN_BUILD" all -Db_sanitize=address,undefined -Db_lundef=false -Ddataplane=false \
     -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false || return 0
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
     run_meson_tests "$ASAN_BUILD" "sanitized" 10
 }
 
 stage_tidy() {
-  program_is_built || return 0
+  with_warnings_as_errors synproxy || return 0
   say "clang-tidy over src/ and include/"
   sources src | grep '\.cc$' | each "clang-tidy" clang-tidy -p "$BUILD" --quiet
 }
 
 stage_e2e() {
-  program_is_built || return 0
+  with_warnings_as_errors synproxy || return 0
   say "end to end: real clients in network namespaces"
   local status=0
   SYNPROXY_BUILD=$BUILD /usr/bin/python3 tests/e2e/run.py --report "$WORK/e2e.json" </dev/null || status=$?
@@ -192,6 +196,7 @@ for name, why in json.load(open(sys.argv[1])).items():
 labs() { find /run/netns /run/synproxy-lab -mindepth 1 -maxdepth 1 -name 'syndemo-*' 2>/dev/null || true; }
 
 stage_demo() {
+  with_warnings_as_errors synproxy || return 0
   say "demo.sh"
   local status=0 begin=$SECONDS
   SYNPROXY_BUILD=$BUILD "$ROOT/scripts/demo.sh" </dev/null || status=$?

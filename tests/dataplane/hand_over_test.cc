@@ -7,7 +7,7 @@
 
 #include "dataplane/engine_stub.h"
 #include "dataplane/memory_plan.h"
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 #include "dataplane/steering.h"
 
 namespace synproxy::dataplane {

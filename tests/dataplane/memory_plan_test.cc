@@ -5,7 +5,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 
 namespace synproxy::dataplane {
 namespace {

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "dataplane/name_lock.h"
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 #include "dataplane/veth_pair.h"
 
 namespace synproxy::tests {

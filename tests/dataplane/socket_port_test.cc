@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "dataplane/engine_stub.h"
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 #include "dataplane/veth_pair.h"
 #include "dataplane/wire_end.h"
 #include "synproxy/wire/bytes.h"

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "dataplane/engine_stub.h"
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 
 namespace synproxy::tests {
 namespace {

@@ -435,7 +435,8 @@ TEST(Handshake, ChallengeAckOfAnOldConnectionIsResetAndTheSynSentAgain) {
   c.client_sends("x");
 }
 
-// RFC 9293 section 3.10.7.3, fifth step. A RST with this number would kill what the server just accepted.
+// RFC 9293 section 3.10.7.3, fifth step. A RST with this number would kill what the server just
+// accepted.
 TEST(Handshake, AckOfOurSynWithoutASynIsNoChallenge) {
   ProxyHarness p;
   Session c(p);

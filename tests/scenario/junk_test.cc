@@ -164,6 +164,22 @@ TEST(Junk, ServersFragmentsFromAProtectedAddressAreDropped) {
   EXPECT_EQ(p.count(Reason::fragment), 1U);
 }
 
+// A host that strips priority tags one by one would see the SYN.
+TEST(Junk, TcpUnderThreeTagsIsDroppedWhereTheAddressIsProtected) {
+  ProxyHarness p;
+  EXPECT_EQ(p.from_client(v4().vlan(0).vlan(0).vlan(0).flags(kSyn).build()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::vlan_depth), 1U);
+  const Bytes other = PacketBuilder()
+                          .ipv4("198.51.100.7", "203.0.113.11")
+                          .vlan(0)
+                          .vlan(0)
+                          .vlan(0)
+                          .flags(kSyn)
+                          .build();
+  EXPECT_EQ(p.from_client(other), Verdict::kForward);
+  EXPECT_EQ(p.take_raw(Side::kServer), other);
+}
+
 TEST(Forward, WhatIsNotProtectedTcpPassesUntouchedInBothDirections) {
   Bytes runt{1, 2, 3};
   Bytes jumbo_udp = v4().protocol(17).payload(Bytes(8900, 0x55)).build();
@@ -180,7 +196,7 @@ TEST(Forward, WhatIsNotProtectedTcpPassesUntouchedInBothDirections) {
       PacketBuilder().ipv4("198.51.100.7", "203.0.113.11").fragment(0x2000).build(),
       patched(PacketBuilder().ipv4("198.51.100.7", "203.0.113.11").build(), 16, 1000),
       patched(PacketBuilder().ipv4("198.51.100.7", "203.0.113.11").build(), 46, 0x4000),
-      v4().vlan(1).vlan(2).vlan(3).flags(kSyn).build(),       // deeper than we look
+      v4().protocol(17).vlan(1).vlan(2).vlan(3).build(),      // UDP under three tags
       v4().protocol(47).build(),                              // GRE
       PacketBuilder().ether_type(0x88cc).pad_to(60).build(),  // LLDP
       jumbo_udp,

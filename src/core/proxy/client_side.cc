@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Client segments: SYN, ACK without a flow, and everything on a flow.
-#include <algorithm>
-
 #include "engine_state.h"
 #include "progress.h"
 #include "synproxy/proxy/translate.h"
@@ -14,10 +12,9 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
   FlowRecord& f = s.table[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    // Anywhere in the window that the SYN-ACK showed: what it follows may have been lost or
-    // dropped.
-    const std::uint32_t window = std::min<std::uint32_t>(s.config.early_window, 0xffff);
-    if (!g.seq.within(first, first + window + 1)) {
+    // Up to what is held. Not the whole window that the SYN-ACK showed: a late RST of the connection
+    // before this one may fall into it.
+    if (!g.seq.within(first, SeqNum(f.client_nxt))) {
       return drop(s, c, Reason::rst_out_of_window);
     }
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);

@@ -138,7 +138,9 @@ void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
     parse_ipv6(out, length - at);
   }
   // A host that strips priority tags one by one would see the TCP under them.
-  if (too_deep && out.result != ParseResult::kOther) out.result = ParseResult::kTooDeep;
+  if (too_deep && out.result != ParseResult::kOther) {
+    out.result = out.result == ParseResult::kIcmp ? ParseResult::kOther : ParseResult::kTooDeep;
+  }
 }
 
 bool checksums_good(const Segment& s) {

@@ -33,13 +33,30 @@ TEST(ReplayFilter, EmptyFilterContainsNothing) {
   }
 }
 
-TEST(ReplayFilter, NeverForgetsWhatWasInserted) {
-  for (const std::uint32_t expected : {0U, 1U, 31U, 1000U, 100000U}) {
+TEST(ReplayFilter, ForgetsNothingUpToOneAndAHalfTimesTheExpectedLoad) {
+  for (const std::uint32_t expected : {2U, 31U, 1000U, 100000U}) {
     ReplayFilter filter(expected);
-    const auto all = fingerprints(expected + 10, 4);
+    const auto all = fingerprints(expected + expected / 2, 4);
     for (const std::uint64_t f : all) filter.insert(77, f);
     for (const std::uint64_t f : all) ASSERT_TRUE(filter.contains(77, f));
   }
+}
+
+TEST(ReplayFilter, OverfullEpochAnswersNoUntilItIsPast) {
+  ReplayFilter filter(1000);
+  const auto all = fingerprints(1501, 8);
+  for (const std::uint64_t f : all) filter.insert(77, f);
+  filter.insert(78, all[0]);
+  for (const std::uint64_t f : all) ASSERT_FALSE(filter.contains(77, f));
+  EXPECT_TRUE(filter.contains(78, all[0])) << "each epoch counts for itself";
+  filter.insert(80, all[1]);
+  EXPECT_TRUE(filter.contains(80, all[1])) << "the slot of epoch 77 starts from nothing";
+}
+
+TEST(ReplayFilter, OneThatExpectsNothingAnswersNo) {
+  ReplayFilter filter(0);
+  filter.insert(1, 1);
+  EXPECT_FALSE(filter.contains(1, 1));
 }
 
 TEST(ReplayFilter, ThreeEpochsLiveSideBySide) {

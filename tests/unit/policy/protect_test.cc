@@ -233,6 +233,18 @@ TEST(ProtectSet, NestedPrefixesAddUp) {
   EXPECT_FALSE(matches(set, "9.255.255.255", 80));
 }
 
+TEST(ProtectSet, PortRangesOfOneAddressMayOverlapTouchOrRepeatInAnyOrder) {
+  std::vector<const char*> texts{"10.0.0.1:80-90", "10.0.0.1:80",     "10.0.0.1:85-95",
+                                 "10.0.0.1:96",    "10.0.0.1:90-100", "10.0.0.1:200"};
+  std::sort(texts.begin(), texts.end());  // by place in memory: any first order will do
+  do {
+    const ProtectSet set = set_of(texts);
+    for (std::uint16_t port = 70; port < 210; ++port) {
+      ASSERT_EQ(matches(set, "10.0.0.1", port), (port >= 80 && port <= 100) || port == 200) << port;
+    }
+  } while (std::next_permutation(texts.begin(), texts.end()));
+}
+
 TEST(ProtectSet, TheEndsOfTheAddressSpaceBelongToTheirPrefixes) {
   const ProtectSet set = set_of({"0.0.0.0/32:1", "255.255.255.255:2", "128.0.0.0/1:3", "[::/128]:1",
                                  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "8000::/1"});

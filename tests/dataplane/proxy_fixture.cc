@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/proxy_under_test.h"
+#include "dataplane/proxy_fixture.h"
 
 #include <sched.h>
 #include <unistd.h>
