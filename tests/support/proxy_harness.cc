@@ -135,6 +135,11 @@ void ProxyHarness::advance(std::uint64_t ms) {
   }
 }
 
+void ProxyHarness::leap(std::uint64_t ms) {
+  now_ms_ += ms;
+  tick();
+}
+
 Bytes ProxyHarness::take_raw(Side side) {
   auto& queue = side == Side::kClient ? to_client : to_server;
   if (queue.empty()) {

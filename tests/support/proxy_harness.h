@@ -60,6 +60,7 @@ class ProxyHarness {
   std::vector<Verdict> feed_burst(Side side, const std::vector<Bytes>& frames);
 
   void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
+  void leap(std::uint64_t ms);     // one tick at the end of it: a core that was away
   [[nodiscard]] std::uint64_t now() const { return now_ms_; }
 
   // The oldest frame that came out on a side; fails the test and returns an empty one if there is
