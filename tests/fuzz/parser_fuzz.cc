@@ -41,7 +41,10 @@ void use_tcp(const Segment& s, const FlowRecord& f, std::size_t size) {
   (void)find_timestamps(s.options(), s.options_size());
   const TcpOptions before = parse_tcp_options(s.options(), s.options_size());
   require(translate_to_server(s, f) != before.malformed);
-  require(translate_to_client(s, f) != before.malformed);
+  Segment translated;  // a Segment keeps the values from before
+  parse_frame(s.frame, size, translated);
+  require(translated.result == ParseResult::kTcp && translated.l4_length == s.l4_length);
+  require(translate_to_client(translated, f) != before.malformed);
   // Neither hides a corruption nor makes one.
   require(checksums_good(s) == good);
   const bool has_ect = clear_ect(s);

@@ -23,7 +23,7 @@ bool learn_server(EngineState& s, FlowRecord& f, const Segment& g, const TcpOpti
   if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
   if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
     f.options |= kFlowServerScales;
-    f.scales = static_cast<std::uint8_t>((f.scales & 0xfU) | o.window_scale << 4);
+    f.scales = static_cast<std::uint8_t>((f.scales & 0xfU) | unsigned{o.window_scale} << 4);
   }
   if ((f.options & kFlowSack) != 0 && !o.sack_permitted) {
     f.options |= kFlowServerNoSack;

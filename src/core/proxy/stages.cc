@@ -76,14 +76,14 @@ void find_flow(EngineState& s, Context& c) {
 }
 
 void compute_macs(EngineState& s, std::span<Context> burst) {
-  auto& [in, k0, k1, out, owner] = s.macs;
+  MacBatch& m = s.macs;
   std::size_t n = 0;
   const auto add = [&](std::size_t i, const LayoutKey& key, std::uint32_t isn) {
     Context& c = burst[i];
-    in[n] = cookie_mac_input(c.key, isn);
-    k0[n] = key.k0;
-    k1[n] = key.k1;
-    owner[n] = static_cast<std::uint8_t>(i);
+    m.in[n] = cookie_mac_input(c.key, isn);
+    m.k0[n] = key.k0;
+    m.k1[n] = key.k1;
+    m.owner[n] = static_cast<std::uint8_t>(i);
     ++c.macs;
     ++n;
   };
@@ -109,12 +109,12 @@ void compute_macs(EngineState& s, std::span<Context> burst) {
     }
   }
   if (n == 0) return;
-  siphash24_burst(k0.data(), k1.data(), in.data(), out.data(), n);
+  siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), n);
   for (std::size_t i = n; i-- > 0;) {
-    Context& c = burst[owner[i]];
+    Context& c = burst[m.owner[i]];
     // Lanes of one packet stand side by side, the ISN seq - 1 first.
-    const std::size_t lane = i > 0 && owner[i - 1] == owner[i] ? 1 : 0;
-    c.mac[lane] = cover_vlan(out[i], {k0[i], k1[i], 0}, c.key.vlan);
+    const std::size_t lane = i > 0 && m.owner[i - 1] == m.owner[i] ? 1 : 0;
+    c.mac[lane] = cover_vlan(m.out[i], {m.k0[i], m.k1[i], 0}, c.key.vlan);
   }
 }
 
