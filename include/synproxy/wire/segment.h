@@ -44,7 +44,7 @@ enum class ParseResult : std::uint8_t {
   kFragment,  // of TCP: addresses hold
   kBadIp,   // impossible length, or an extension header chain that cannot be walked: addresses hold
   kBadTcp,  // TCP whose header does not fit: addresses hold
-  kTooDeep,   // TCP in any of these shapes under more than kMaxVlanTags tags: addresses hold
+  kTooDeep,  // TCP in any of these shapes under more than kMaxVlanTags tags: addresses hold
 };
 
 struct Segment {

@@ -12,8 +12,8 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
   FlowRecord& f = s.table[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    // Up to what is held. Not the whole window that the SYN-ACK showed: a late RST of the connection
-    // before this one may fall into it.
+    // Up to what is held. Not the whole window that the SYN-ACK showed: a late RST of the
+    // connection before this one may fall into it.
     if (!g.seq.within(first, SeqNum(f.client_nxt))) {
       return drop(s, c, Reason::rst_out_of_window);
     }

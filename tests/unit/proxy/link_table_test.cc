@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <set>
 
 #include "support/packet_builder.h"
@@ -38,7 +39,8 @@ TEST(LinkTable, WritesTheHeaderOfEitherDirection) {
   LinkTable t;
   const Bytes h = header(7, 2);
   const LinkHeader& link = t[t.intern(h)];
-  Bytes frame(40, 0xee);
+  std::array<std::uint8_t, 40> frame;
+  frame.fill(0xee);
   link.write(frame.data(), Side::kServer);
   EXPECT_EQ(Bytes(frame.begin(), frame.begin() + 22), h);
   EXPECT_EQ(frame[22], 0xee);
