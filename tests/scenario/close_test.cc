@@ -140,6 +140,21 @@ TEST(Close, ResetCountsWhereItHitsTheExactNumber) {
   }
 }
 
+// A segment that did not fit was forwarded for the server to judge; what it acknowledges it has
+// got.
+TEST(Close, ResetBehindDataThatOnlyTheServerTookIsExact) {
+  ProxyHarness p;
+  Session c(p);
+  c.open();
+  const Bytes unfit = c.client().ack(c.cookie + 0x20000000).payload("ten bytes.").build();
+  EXPECT_EQ(p.from_client(unfit), Verdict::kForward);
+  p.to_server.clear();
+  c.client_nxt += 10;
+  c.server_sends("", kAck);
+  EXPECT_EQ(p.from_client(c.client(kRst).build()), Verdict::kForward);
+  EXPECT_EQ(p.count(Reason::conn_reset), 1U);
+}
+
 TEST(Close, ResetWithABadChecksumIsDropped) {
   ProxyHarness p;
   Session c(p);

@@ -340,6 +340,25 @@ TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotSentInTheOldNumbers) {
   next.client_sends("first");
 }
 
+TEST(Reuse, SynOfTheNewConnectionIsRepeatedByItsOwnClock) {
+  ProxyHarness p;
+  Session old(p);
+  old.syn();
+  old.ack();
+  PacketBuilder refused = old.server(kRst | kAck);
+  p.from_server(refused.seq(0).build());
+  p.to_client.clear();
+  p.advance(100);
+  Session next(p, next_options());
+  next.syn();
+  next.ack();
+  p.advance(199);  // the old one's would have been due 100 ms ago
+  p.expect_quiet();
+  p.advance(1);
+  EXPECT_EQ(p.take_server().seq, next.o.client_isn);
+  p.expect_quiet();
+}
+
 TEST(Reuse, TombstoneGivesWayToTheNextConnection) {
   ProxyHarness p;
   Session old(p);

@@ -32,7 +32,7 @@ void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quo
 // Offset of TSval in the quoted header, or 0 where the options are not quoted whole.
 std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
   if (quoted < kTcpHeader) return 0;
-  const std::size_t header = (tcp[12] >> 4) * 4U;
+  const std::size_t header = (std::size_t{tcp[12]} >> 4) * 4;
   if (header <= kTcpHeader || header > quoted) return 0;
   std::size_t found = 0;
   walk_options(tcp + kTcpHeader, header - kTcpHeader,

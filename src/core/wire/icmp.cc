@@ -29,7 +29,7 @@ QuotedSegment parse_quoted(const Segment& icmp) {
     protocol = quoted[6];
   } else {
     if (available < kIpv4Header || quoted[0] >> 4 != 4) return out;
-    header = (quoted[0] & 0xfU) * 4U;
+    header = (quoted[0] & std::size_t{0xf}) * 4;
     if (header < kIpv4Header || (load_be<std::uint16_t>(quoted + 6) & 0x1fffU) != 0) return out;
     protocol = quoted[9];
   }
