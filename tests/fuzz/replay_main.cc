@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
       const std::vector<char> bytes((std::istreambuf_iterator<char>(in)), {});
       const std::vector<std::uint8_t> input(bytes.begin(), bytes.end());
       std::printf("%s\n", entry.path().filename().c_str());
-      std::fflush(stdout);
+      (void)std::fflush(stdout);  // the last name is there when an input aborts
       LLVMFuzzerTestOneInput(input.data(), input.size());
       ++files;
     }

@@ -188,7 +188,7 @@ class Simulation {
     while (!flights_.empty()) step();
   }
 
-  void launch(Side side, bool to_proxy, Bytes frame) {
+  void launch(Side side, bool to_proxy, const Bytes& frame) {
     const Link& l = links_[side == Side::kClient ? 0 : 1][to_proxy ? 0 : 1];
     if (dice_.chance(l.drop)) return;
     const unsigned copies = dice_.chance(l.duplicate) ? 2 : 1;

@@ -74,7 +74,7 @@ bool read_tcp(DecodedFrame& f, std::span<const std::uint8_t> segment) {
   f.window = r.u16();
   (void)r.u16();
   f.urgent = r.u16();
-  const std::size_t header = (offset_and_flags >> 12) * 4;
+  const std::size_t header = std::size_t{offset_and_flags >> 12} * 4;
   if (!r.good() || header < 20) return false;
   f.options = copy(r.take(header - 20));
   if (!r.good()) return false;
@@ -105,7 +105,7 @@ std::optional<DecodedFrame> decode(std::span<const std::uint8_t> frame) {
   bool ip_good = true;
   if (type == kEtherTypeIpv4) {
     const unsigned first = r.u8();
-    f.ip_header = (first & 0xfU) * 4U;
+    f.ip_header = std::size_t{first & 0xfU} * 4;
     f.traffic_class = r.u8();
     const std::size_t total = r.u16();
     f.ip_id = r.u16();

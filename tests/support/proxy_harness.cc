@@ -22,6 +22,7 @@ std::uint64_t mix(std::uint64_t x) {
 
 std::vector<ProtectRule> parse_rules(const std::vector<std::string>& texts) {
   std::vector<ProtectRule> rules;
+  rules.reserve(texts.size());
   for (const std::string& text : texts) rules.push_back(parse_protect_rule(text));
   return rules;
 }

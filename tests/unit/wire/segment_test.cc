@@ -311,7 +311,7 @@ TEST(ChecksumsGood, EveryFlippedBitIsSeen) {
     parse_frame(good.data(), good.size(), s);
     ASSERT_EQ(s.result, ParseResult::kTcp);
     EXPECT_TRUE(checksums_good(s));
-    for (std::size_t bit = s.l3_offset * 8U; bit < frame.size() * 8; ++bit) {
+    for (std::size_t bit = std::size_t{s.l3_offset} * 8; bit < frame.size() * 8; ++bit) {
       const std::size_t at = bit / 8;
       // IPv6 has no checksum of its header: only what the pseudo header covers counts.
       const bool uncovered = s.ipv6 && (at < s.l3_offset + 8U || (at >= 54 && at < s.l4_offset));
