@@ -147,6 +147,10 @@ void publish_gauges(EngineState& s);
 // ----------------------------------------------------------------------------------------- What a
 // SYN-ACK to this SYN offers; decides before the MAC, because the layout chooses the key.
 [[nodiscard]] ClientOptions agree(const EngineState& s, const Context& c);
+// The scale in our SYN-ACKs. The flow that comes of one is rescaled by the same.
+[[nodiscard]] inline std::uint8_t scale_to_offer(const OfferConfig& offer) {
+  return offer.window_scale == kAutoScale ? 7 : offer.window_scale;
+}
 void on_client_syn(EngineState& s, Context& c);
 
 // --- handshake.cc
@@ -163,6 +167,9 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& 
 void reopen_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& sink);
 void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink);
 void send_syn(EngineState& s, FlowIndex i, FrameSink& sink);
+// Our ACK of the server's SYN-ACK, the first time and every time after; `tsecr`: that SYN-ACK's
+// TSval. For a spliced flow on which the server has said no more than that.
+[[nodiscard]] TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr);
 void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink);
 // Client data of a flow in syn_sent. Returns false when it cannot be kept.
 [[nodiscard]] bool hold(EngineState& s, Context& c, FlowRecord& f);

@@ -84,17 +84,8 @@ void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   set_state(s, f, FlowState::kEstablished);
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
   s.counters.count(Reason::conn_established);
-  const FlowKey& key = c.key;
 
-  TcpReply ack;
-  ack.seq = SeqNum(f.client_isn + 1);
-  ack.ack = g.seq + 1;
-  ack.flags = kAck;
-  ack.window = opening_window(f, (f.options & kFlowServerScales) != 0);
-  ack.timestamps = (f.options & kFlowTimestamps) != 0;
-  ack.tsval = f.opening_tsval;
-  ack.tsecr = o.tsval;
-  answer(s, c, ack, Reason::consumed, Reason::ack_to_server);
+  answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
 
   if (release_early(s, f, early, g.window, sink) != 0) {
     f.progress |= kFlowSpoke;
@@ -108,10 +99,10 @@ void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
     update.ack = SeqNum(f.client_isn + 1);
     update.flags = kAck;
     update.window = window_to_client(g.window, 0, offered_scale(f));  // a SYN-ACK's is never scaled
-    update.timestamps = ack.timestamps;
+    update.timestamps = (f.options & kFlowTimestamps) != 0;
     update.tsval = our_tsval;
     update.tsecr = f.opening_tsval;
-    send_to(s, f, key, Side::kClient, update, sink);
+    send_to(s, f, c.key, Side::kClient, update, sink);
     s.counters.count(Reason::window_update);
   }
 }
@@ -190,11 +181,9 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
       static_cast<std::uint8_t>((has_ts ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
                                 (m.options.ecn ? kFlowEcn : 0));
   if (m.options.wscale != kNoScale) {
-    const OfferConfig& offer = s.config.offer;
-    const unsigned offered = offer.window_scale == kAutoScale ? 7U : offer.window_scale;
     f.options |= kFlowClientScales;
     f.scales = m.options.wscale;
-    f.tries = static_cast<std::uint8_t>(offered << 4);
+    f.tries = static_cast<std::uint8_t>(scale_to_offer(s.config.offer) << 4);
   }
   set_state(s, f, FlowState::kSynSent);
   c.flow = i;
@@ -289,17 +278,21 @@ void send_syn(EngineState& s, FlowIndex i, FrameSink& sink) {
   s.counters.count(Reason::syn_to_server);
 }
 
-void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
-  const FlowRecord& f = s.table[i];
+TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr) {
   TcpReply r;
-  r.seq = SeqNum(f.client_nxt);
-  r.ack = SeqNum(f.server_nxt + f.delta);
+  r.seq = SeqNum(f.client_isn + 1);
+  r.ack = SeqNum(f.cookie + f.delta + 1);
   r.flags = kAck;
   r.window = opening_window(f, (f.options & kFlowServerScales) != 0);
   r.timestamps = (f.options & kFlowTimestamps) != 0;
   r.tsval = f.opening_tsval;
   r.tsecr = tsecr;
-  send_to(s, f, s.table.key_of(i), Side::kServer, r, sink);
+  return r;
+}
+
+void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
+  const FlowRecord& f = s.table[i];
+  send_to(s, f, s.table.key_of(i), Side::kServer, handshake_ack(f, tsecr), sink);
   s.counters.count(Reason::ack_to_server);
 }
 

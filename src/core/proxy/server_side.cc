@@ -5,7 +5,6 @@
 
 #include "engine_state.h"
 #include "progress.h"
-#include "synproxy/proxy/translate.h"
 
 namespace synproxy {
 namespace {
@@ -76,18 +75,7 @@ void on_spliced(EngineState& s, Context& c) {
       return drop(s, c, Reason::no_flow_server);
     }
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    TcpReply ack;
-    ack.seq = SeqNum(f.client_isn + 1);
-    ack.ack = g.seq + 1;
-    ack.flags = kAck;
-    ack.window = f.window;
-    if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
-      ack.window = window_unscaled(f.window, client_scale(f));
-    }
-    ack.timestamps = (f.options & kFlowTimestamps) != 0;
-    ack.tsval = f.opening_tsval;
-    ack.tsecr = o.tsval;
-    return answer(s, c, ack, Reason::consumed, Reason::ack_to_server);
+    return answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
   }
   const SeqNum seq = g.seq - f.delta;
   if (g.has(kRst)) return on_rst(s, c, f, seq);

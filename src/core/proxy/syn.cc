@@ -14,10 +14,6 @@ std::uint16_t default_mss(bool ipv6) { return ipv6 ? 1220 : 536; }
 // section 3.1.2) falls back to that when it is answered with ECE alone.
 bool asks_for_ecn(const Segment& g) { return (g.flags & (kEce | kCwr)) == (kEce | kCwr); }
 
-std::uint8_t scale_to_offer(const OfferConfig& offer) {
-  return offer.window_scale == kAutoScale ? 7 : offer.window_scale;
-}
-
 std::uint16_t mss_to_offer(const OfferConfig& offer, bool ipv6) {
   if (offer.mss != 0) return offer.mss;
   return ipv6 ? 1440 : 1460;
