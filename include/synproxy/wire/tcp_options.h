@@ -63,7 +63,7 @@ struct Timestamps {
   std::uint32_t tsecr = 0;
 };
 [[nodiscard]] inline Timestamps find_timestamps(const std::uint8_t* options, std::size_t size) {
-  if (size >= 12 && load_be<std::uint32_t>(options) == 0x0101080aU) {
+  if (size == 12 && load_be<std::uint32_t>(options) == 0x0101080aU) {
     return {true, load_be<std::uint32_t>(options + 4), load_be<std::uint32_t>(options + 8)};
   }
   if (size == 0) return {};

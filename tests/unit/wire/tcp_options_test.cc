@@ -183,5 +183,14 @@ TEST(FindTimestamps, AgreesWithTheWholeParserWhereverTheOptionStands) {
   EXPECT_FALSE(find_timestamps(nullptr, 0).present);
 }
 
+TEST(FindTimestamps, LastOfSeveralCountsInTheCommonLayoutToo) {
+  const ExactBuffer buffer(Bytes{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2,  //
+                                 1, 1, 8, 10, 0, 0, 0, 3, 0, 0, 0, 4});
+  const Timestamps ts = find_timestamps(buffer.data(), buffer.size());
+  EXPECT_EQ(ts.tsval, 3U);
+  EXPECT_EQ(ts.tsecr, 4U);
+  EXPECT_EQ(parse_tcp_options(buffer.data(), buffer.size()).tsval, 3U);
+}
+
 }  // namespace
 }  // namespace synproxy
