@@ -97,7 +97,9 @@ void insert_and_erase(benchmark::State& state) {
   FlowTable table(capacity);
   std::uint64_t born = 0;
   for (; born < flows; ++born) {
-    if (table.insert(ipv4_key(born), hash_of(ipv4_key(born))) == kNoFlow) std::abort();
+    const FlowIndex i = table.insert(ipv4_key(born), hash_of(ipv4_key(born)));
+    if (i == kNoFlow) std::abort();
+    table[i].state = FlowState::kEstablished;
   }
   MedianCycles erasing;
   MedianCycles inserting;
@@ -110,7 +112,7 @@ void insert_and_erase(benchmark::State& state) {
     std::size_t chosen = 0;
     while (chosen < kBurst) {
       const auto at = static_cast<FlowIndex>((scrambled(++drawn) >> 32) * table.high_water() >> 32);
-      if (table[at].state != FlowState::kFree || table.generation(at) == 0) continue;
+      if (table[at].state != FlowState::kEstablished) continue;
       table[at].state = FlowState::kFinished;  // chosen
       ending[chosen++] = at;
     }
@@ -129,7 +131,9 @@ void insert_and_erase(benchmark::State& state) {
       table.prefetch_bucket(hashes[i]);
     }
     for (std::size_t i = 0; i < kBurst; ++i) {
-      if (table.insert(burst[i], hashes[i]) == kNoFlow) std::abort();
+      const FlowIndex at = table.insert(burst[i], hashes[i]);
+      if (at == kNoFlow) std::abort();
+      table[at].state = FlowState::kEstablished;
     }
     inserting.stop();
   }

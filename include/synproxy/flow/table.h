@@ -67,14 +67,6 @@ class FlowTable {
 
   [[nodiscard]] FlowKey key_of(FlowIndex index) const;
 
-  // Tells what was queued for a record from what the record holds now: a queue keeps (index,
-  // generation) and drops the entry if it no longer agrees. Made of the identity, the client's ISN
-  // and the cookie, so it costs no memory, changes when a flow is replaced in its own record too,
-  // and is valid once the caller has set those two. 0 for a free record, never otherwise. Two
-  // connections agree with a chance of 2^-32, so what is queued must be harmless when it meets the
-  // wrong one.
-  [[nodiscard]] std::uint32_t generation(FlowIndex index) const;
-
   [[nodiscard]] std::uint32_t size() const { return size_; }
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 

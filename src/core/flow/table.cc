@@ -104,18 +104,6 @@ FlowKey FlowTable::key_of(FlowIndex index) const {
   return key;
 }
 
-std::uint32_t FlowTable::generation(FlowIndex index) const {
-  const FlowRecord& record = records_[index];
-  if (index >= high_water_ || is_free(record)) return 0;
-  const FlowIdentity identity = identity_of(record);
-  const std::uint64_t isns = record.client_isn | std::uint64_t{record.cookie} << 32;
-  // Odd constants from the digits of pi.
-  const std::uint64_t mixed = (identity.addresses ^ isns) * 0x243f6a8885a308d3U +
-                              (identity.ports_and_vlan ^ std::rotl(isns, 32)) * 0x13198a2e03707345U;
-  const auto folded = static_cast<std::uint32_t>(mixed >> 32 ^ mixed);
-  return folded != 0 ? folded : 1;
-}
-
 // ---- The index ----
 
 void FlowTable::set_entry(FlowBucket& bucket, std::uint32_t slot, std::uint16_t tag,

@@ -193,34 +193,6 @@ TEST(FlowTable, HighWaterReachesZeroAgain) {
   EXPECT_EQ(table.high_water(), 0U);
 }
 
-TEST(FlowTable, GenerationTellsAReusedRecord) {
-  FlowTable table(1);
-  const FlowIndex index = insert(table, ipv4_key(1));
-  table[index].client_isn = 1000;
-  table[index].cookie = 2000;
-  const std::uint32_t first = table.generation(index);
-  EXPECT_NE(first, 0U);
-  table[index].state = FlowState::kEstablished;
-  table[index].delta = 77;
-  table[index].last_seen = 88;
-  EXPECT_EQ(table.generation(index), first) << "work on the flow is not a new flow";
-
-  erase(table, ipv4_key(1));
-  EXPECT_EQ(table.generation(index), 0U);
-  ASSERT_EQ(insert(table, ipv4_key(2)), index);
-  table[index].client_isn = 1000;
-  table[index].cookie = 2000;
-  EXPECT_NE(table.generation(index), first) << "another connection, the same numbers";
-  erase(table, ipv4_key(2));
-  ASSERT_EQ(insert(table, ipv4_key(1)), index);
-  table[index].client_isn = 1001;
-  table[index].cookie = 2000;
-  EXPECT_NE(table.generation(index), first) << "the same connection reopened";
-  table[index].client_isn = 1000;
-  table[index].cookie = 2001;
-  EXPECT_NE(table.generation(index), first);
-}
-
 TEST(FlowTable, PrefetchesOfAnythingAreHarmless) {
   FlowTable table(20);
   for (std::uint64_t n = 0; n < 20; ++n) {
