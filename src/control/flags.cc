@@ -18,6 +18,7 @@ constexpr auto kTitles = std::to_array<GroupTitle>({
 constexpr std::string_view kDeviceForms =
     "a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK device (net_tap0)";
 constexpr std::string_view kSwitchForms = "on, off or auto";
+constexpr std::string_view kForwardForms = "drop or forward";
 
 constexpr auto kFlags = std::to_array<Flag>({
     {"client-port", "DEV", "", FlagGroup::kPorts, FlagKind::kValue, kDeviceForms,
@@ -33,25 +34,52 @@ constexpr auto kFlags = std::to_array<Flag>({
      "what is protected: ADDR[/LEN][:PORT[-PORT]], an IPv6 address with a port in brackets. "
      "Repeatable. Without a port: every port, and the server may open connections of its own",
      "What is protected is for you to say; all other traffic is forwarded untouched."},
+    {"fragments", "drop|forward", "drop", FlagGroup::kProtection, FlagKind::kValue, kForwardForms,
+     "what becomes of IP fragments of TCP to and from protected addresses",
+     "No TCP of today is fragmented on purpose, and only the first fragment has ports: forwarded "
+     "ones "
+     "go past the proxy untranslated, SYNs in fragments too. `forward` is for addresses where "
+     "something "
+     "else, on an unprotected port, needs them."},
+    {"tcp-auth", "drop|forward", "drop", FlagGroup::kProtection, FlagKind::kValue, kForwardForms,
+     "what becomes of segments that carry TCP MD5 or TCP-AO (RFC 2385, RFC 5925) and belong to no "
+     "connection of the proxy",
+     "Their ends sign addresses, ports and sequence numbers, so no proxy can answer or translate "
+     "them: "
+     "such a SYN is dropped and counted (`tcp_auth`). `forward` lets them by in both directions, "
+     "for a "
+     "BGP speaker behind the proxy; so can then everybody who adds that option to a flood."},
     {"sack-perm", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
      "offer selective acknowledgements (iptables: --sack-perm)",
-     "`auto` offers them: every current server does SACK. `off` is for a service whose server does "
-     "not."},
+     "`auto` offers them until the server answers without: then their blocks are blanked on the "
+     "connections that were promised them (`server_no_sack`), and new ones are not."},
     {"timestamp", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
      "offer TCP timestamps to a client that sends them (iptables: --timestamp)",
-     "`auto` offers them: they also make room in the cookie for the exact MSS, for ECN and for "
-     "more tag bits. `off` is for a service whose server does not do them."},
+     "`auto` offers them from the moment a SYN-ACK of that address and port has shown them, "
+     "because a "
+     "promise of timestamps cannot be taken back: without them the client drops every segment (RFC "
+     "7323, section 3.2). The first connection asks, so that only it, and those at the same time, "
+     "go "
+     "without. `on` offers them always; they also make room in the cookie for the exact MSS, for "
+     "ECN "
+     "and for more tag bits. A server that lacks them after all resets its connections "
+     "(`server_no_timestamps`) and is not offered for again on `auto`."},
     {"ecn", "on|off|auto", "auto", FlagGroup::kOffer, FlagKind::kSwitch, kSwitchForms,
      "agree to ECN with a client that asks for it (iptables: --ecn)",
-     "`auto` agrees. Only a client that sends timestamps gets it: the other cookie has no room for "
+     "`auto` agrees once a SYN-ACK of that address and port has. Only a client that sends "
+     "timestamps gets it: the other cookie has no room for "
      "the bit. Where the server then lacks ECN, ECT is cleared towards it (`server_no_ecn`)."},
     {"wscale", "0-14|auto", "auto", FlagGroup::kOffer, FlagKind::kValue,
      "0 to 14 or auto (RFC 7323, section 2.3)", "window scale offered (iptables: --wscale)",
-     "`auto` is 7, what a current Linux server offers. Where the server's own differs, the window "
-     "field is rescaled. 14 is the largest shift of RFC 7323, section 2.3."},
+     "`auto` is what the server's SYN-ACKs showed last, before that 7, what a current Linux server "
+     "offers. Where the server's own differs, the window field is rescaled. 14 is the largest "
+     "shift of "
+     "RFC 7323, section 2.3."},
     {"mss", "BYTES|auto", "auto", FlagGroup::kOffer, FlagKind::kValue, "88 to 65535 bytes or auto",
      "maximum segment size offered, bytes (iptables: --mss)",
-     "`auto` is 1460 for IPv4 and 1440 for IPv6, what fits a 1500-byte MTU. Set it where the path "
+     "`auto` is what the server's SYN-ACKs showed last, before that 1460 for IPv4 and 1440 for "
+     "IPv6, "
+     "what fits a 1500-byte MTU. Set it where the path "
      "to the server carries less. Below 88 bytes, the least that Linux lets a program ask of "
      "TCP_MAXSEG, a typing mistake is likelier than a wish."},
     {"early-window", "BYTES", "14600", FlagGroup::kOffer, FlagKind::kValue,
@@ -60,6 +88,16 @@ constexpr auto kFlags = std::to_array<Flag>({
      "it wait",
      "Ten segments of 1460 bytes, the initial window of RFC 6928: a client sends no more at first "
      "anyway, so nobody waits. The window field of a SYN-ACK is never scaled, hence the limit."},
+    {"synack-repeats", "N", "3", FlagGroup::kOffer, FlagKind::kValue, "0 to 3",
+     "send an unanswered SYN-ACK again: after 1 s, and while few wait after 3 s and 7 s too",
+     "A client whose handshake ACK is lost waits forever for a server that speaks first. The first "
+     "repeat leaves 1.9 % of the connections hanging where each way loses 10 %, all three 0.07 %. "
+     "Up to "
+     "4,096 SYN-ACKs a second and worker wait for the first one and 256 for each of the others; "
+     "when "
+     "more SYNs come, there are no repeats for as long. A forged SYN is answered by 1 + N SYN-ACKs "
+     "at "
+     "most."},
     {"max-flows", "N", "1048576", FlagGroup::kLimits, FlagKind::kValue, "1 to 268435456 flows",
      "connections in the table, all workers together",
      "Connection rate times life of a finished connection has to fit. It keeps its record for "

@@ -45,6 +45,13 @@ const std::map<std::string_view, Apply, std::less<>>& appliers() {
        [](Config& c, const auto& v) {
          c.engine.early_window = static_cast<std::uint32_t>(parse_size(v, kMaxWindow));
        }},
+      {"synack-repeats",
+       [](Config& c, const auto& v) {
+         c.engine.synack_repeats = static_cast<std::uint32_t>(parse_integer(v, 0, 3));
+       }},
+      {"fragments",
+       [](Config& c, const auto& v) { c.engine.forward_fragments = parse_forward(v); }},
+      {"tcp-auth", [](Config& c, const auto& v) { c.engine.forward_tcp_auth = parse_forward(v); }},
       {"max-flows",
        [](Config& c, const auto& v) {
          c.engine.max_flows = static_cast<std::uint32_t>(parse_integer(v, 1, kMaxFlows));

@@ -29,9 +29,13 @@ namespace synproxy::test {
 // Deterministic keys of an epoch; another `secret` gives other keys.
 [[nodiscard]] EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch);
 
-// The defaults with little memory.
+// The defaults with little memory, and all options offered: what `auto` makes of a server that has
+// shown nothing yet, and repeated SYN-ACKs, are matters of their own (learning_test,
+// synack_repeat_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
+  c.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+  c.synack_repeats = 0;
   c.max_flows = 1024;
   c.early_data_memory = 1U << 20;
   return c;

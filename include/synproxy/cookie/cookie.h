@@ -6,10 +6,14 @@
 // key. The option bits x are hidden by the low bits of h, and the tag is the top bits of h +
 // multiplier * x: a change of a covered field changes h, a change of the options changes the sum.
 //
+// The window scale that the SYN-ACK offers is covered without being carried: there is no bit left
+// for it, and the checker knows the few that this server could have been given (ScaleSet).
+//
 //   SYN   keys.current()                               -> make_cookie -> ISN, TSval of the SYN-ACK
 //   ACK   keys.for_parity(cookie_parity(ack - 1))      -> check_cookie{ack - 1, TSecr} -> options
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "synproxy/cookie/key_ring.h"
@@ -64,7 +68,7 @@ template <typename T>
   return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
-// True where the plain layout has  no class that small: the SYN is to be refused (syn_mss_small).
+// True where the plain layout has no class that small: the SYN is to be refused (syn_mss_small).
 [[nodiscard]] constexpr bool mss_too_small(const ClientOptions& options) {
   return !options.timestamps && options.mss < kLowestMssClass;
 }
@@ -77,40 +81,65 @@ template <typename T>
   using namespace layout;
   if (options.timestamps) {
     const std::uint64_t x = pack_timestamps(options);
-    const std::uint64_t tag = (mac + key.multiplier * x) >> (64 - kTsTagBits);
+    const std::uint64_t sum = key.multiplier * covered(x, kTsOptionBits, options.offered_scale);
+    const std::uint64_t tag = (mac + sum) >> (64 - kTsTagBits);
     const std::uint64_t masked = x ^ (mac & kTsOptionMask);
     return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << 1 | (parity & 1U)),
             .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
   }
   const std::uint64_t x = pack_plain(options);
-  const std::uint64_t tag = (mac + key.multiplier * x) >> (64 - kPlainTagBits);
+  const std::uint64_t sum = key.multiplier * covered(x, kPlainOptionBits, options.offered_scale);
+  const std::uint64_t tag = (mac + sum) >> (64 - kPlainTagBits);
   const std::uint64_t masked = x ^ (mac & kPlainOptionMask);
   return {.isn = static_cast<std::uint32_t>(tag << (1 + kPlainOptionBits) | masked << 1 |
                                             (parity & 1U)),
           .tsval = 0};
 }
 
+// The scales that a SYN-ACK may have offered: bit n for scale n. Each candidate is one more guess
+// for an attacker.
+using ScaleSet = std::uint16_t;
+[[nodiscard]] constexpr ScaleSet scale_set(unsigned scale) {
+  return static_cast<ScaleSet>(1U << scale);
+}
+inline constexpr ScaleSet kEveryScale = 0x7fff;
+
+namespace detail {
+// The candidate under which `tag` fits, or -1.
+[[nodiscard]] constexpr int fitting_scale(std::uint64_t mac, std::uint64_t multiplier,
+                                          std::uint64_t x, unsigned option_bits, unsigned tag_bits,
+                                          std::uint64_t tag, unsigned candidates) {
+  for (; candidates != 0; candidates &= candidates - 1) {
+    const int scale = std::countr_zero(candidates);
+    const std::uint64_t sum =
+        multiplier * layout::covered(x, option_bits, static_cast<unsigned>(scale));
+    if ((mac + sum) >> (64 - tag_bits) == tag) return scale;
+  }
+  return -1;
+}
+}  // namespace detail
+
 // Cookie as the ACK quotes it: isn = ack - 1, tsval = TSecr. `timestamps`: the ACK has the option;
-// `mac` and `key` are of that layout and of the epoch that cookie_parity(isn) names. True if the
-// tag fits, and then `out` holds what the SYN offered; `out` is untouched otherwise.
+// `mac` and `key` are of that layout and of the epoch that cookie_parity(isn) names; `scales`: what
+// may have been offered to a client that scales. True if the tag fits, and then `out` holds what
+// the SYN offered and got; `out` is untouched otherwise.
 [[nodiscard]] constexpr bool check_cookie(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
-                                          bool timestamps, ClientOptions& out) {
+                                          bool timestamps, ScaleSet scales, ClientOptions& out) {
   using namespace layout;
-  if (timestamps) {
-    const std::uint64_t x = (cookie.tsval ^ mac) & kTsOptionMask;
-    const std::uint64_t tag =
-        std::uint64_t{cookie.isn >> 1} << kTsTagInTsval | cookie.tsval >> kTsOptionBits;
-    if ((mac + key.multiplier * x) >> (64 - kTsTagBits) != tag) {
-      return false;
-    }
-    out = unpack_timestamps(x);
-    return true;
-  }
-  const std::uint64_t x = (std::uint64_t{cookie.isn >> 1} ^ mac) & kPlainOptionMask;
-  if ((mac + key.multiplier * x) >> (64 - kPlainTagBits) != cookie.isn >> (1 + kPlainOptionBits)) {
-    return false;
-  }
-  out = unpack_plain(x);
+  const std::uint64_t x = timestamps ? (cookie.tsval ^ mac) & kTsOptionMask
+                                     : (std::uint64_t{cookie.isn >> 1} ^ mac) & kPlainOptionMask;
+  const std::uint64_t tag =
+      timestamps ? std::uint64_t{cookie.isn >> 1} << kTsTagInTsval | cookie.tsval >> kTsOptionBits
+                 : cookie.isn >> (1 + kPlainOptionBits);
+  ClientOptions options = timestamps ? unpack_timestamps(x) : unpack_plain(x);
+  const unsigned candidates = options.wscale == kNoScale ? scale_set(kNoScale) : scales;
+  const int scale = timestamps ? detail::fitting_scale(mac, key.multiplier, x, kTsOptionBits,
+                                                       kTsTagBits, tag, candidates)
+                               : detail::fitting_scale(mac, key.multiplier, x, kPlainOptionBits,
+                                                       kPlainTagBits, tag, candidates);
+  if (scale < 0) return false;
+  options.offered_scale = static_cast<std::uint8_t>(scale);
+  out = options;
   return true;
 }
 

@@ -25,6 +25,9 @@ struct ClientOptions {
   bool sack = false;
   bool ecn = false;         // carried by the timestamps layout only
   bool timestamps = false;  // chooses the layout
+  // What the SYN-ACK offered in return; kNoScale exactly where `wscale` is. Covered by the tag, not
+  // carried: whoever checks has to name the candidates.
+  std::uint8_t offered_scale = kNoScale;
 
   friend bool operator==(const ClientOptions&, const ClientOptions&) = default;
 };
@@ -64,6 +67,12 @@ static_assert(kParityBits + kPlainTagBits + kPlainOptionBits == 32);
 // The tag is cut from the top of a 64-bit sum and the mask from the bottom of one of its summands:
 // they must not share a bit.
 static_assert(kTsTagBits + kTsOptionBits <= 64 && kPlainTagBits + kPlainOptionBits <= 64);
+
+// The options as the tag covers them.
+[[nodiscard]] constexpr std::uint64_t covered(std::uint64_t options, unsigned option_bits,
+                                              unsigned offered_scale) {
+  return options | std::uint64_t{offered_scale & 15U} << option_bits;
+}
 
 }  // namespace layout
 

@@ -24,6 +24,11 @@ struct LinkHeader {
   std::array<std::uint8_t, kMaxL2Header> bytes{};
   std::uint8_t length = 0;
 
+  // `header`: 14, 18 or 22 bytes of a frame from the client.
+  void set(std::span<const std::uint8_t> header) {
+    length = static_cast<std::uint8_t>(std::min(header.size(), kMaxL2Header));
+    std::memcpy(bytes.data(), header.data(), length);
+  }
   // The same header for a frame that leaves on side `out`: towards the client the addresses are
   // swapped.
   void write(std::uint8_t* frame, Side out) const {
@@ -63,9 +68,7 @@ class LinkTable {
 
  private:
   std::uint16_t store(std::size_t i, std::span<const std::uint8_t> header) {
-    LinkHeader& e = entries_[i];
-    e.length = static_cast<std::uint8_t>(std::min(header.size(), kMaxL2Header));
-    std::memcpy(e.bytes.data(), header.data(), e.length);
+    entries_[i].set(header);
     return static_cast<std::uint16_t>(i);
   }
 

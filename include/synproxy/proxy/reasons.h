@@ -15,7 +15,7 @@
 
 // clang-format off
 #define SYNPROXY_REASONS(X) \
-  X(forwarded, FATE, "Not protected TCP: passed to the other side untouched.") \
+  X(forwarded, FATE, "Not protected TCP, or let past by --fragments or --tcp-auth: passed to the other side untouched.") \
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
@@ -34,6 +34,7 @@
   X(rst_out_of_window, DROP, "RST whose sequence number is outside the window (RFC 5961).") \
   X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped as the congested hop would have.") \
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, which is in handshake or over.") \
+  X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -52,6 +53,7 @@
   X(no_secret, DROP, "SYN while the keys of its epoch are not there; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no connection, or numbers that are not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
+  X(synack_repeated, MADE, "SYN-ACK sent again because nobody had answered it: its ACK may have been lost.") \
   X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
@@ -77,6 +79,7 @@
   X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
+  X(server_shows_more, EVENT, "Server took up in its SYN-ACK more than the client was promised: learned, and the SYN sent again without it.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list, passed with its options untouched.")
 // clang-format on
 

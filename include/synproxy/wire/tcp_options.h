@@ -17,7 +17,12 @@ inline constexpr std::uint8_t kOptionWindowScale = 3;    // 3 bytes, RFC 7323 se
 inline constexpr std::uint8_t kOptionSackPermitted = 4;  // 2 bytes, RFC 2018 section 2
 inline constexpr std::uint8_t kOptionSack = 5;           // 2 + 8 n bytes, RFC 2018 section 3
 inline constexpr std::uint8_t kOptionTimestamps = 8;     // 10 bytes, RFC 7323 section 3.2
+inline constexpr std::uint8_t kOptionMd5 = 19;           // 18 bytes, RFC 2385
+inline constexpr std::uint8_t kOptionAo = 29;            // at least 4 bytes, RFC 5925 section 2.2
 inline constexpr std::size_t kMaxOptionBytes = 40;
+
+// RFC 9293 section 3.7.1: what a missing MSS option means, bytes.
+[[nodiscard]] constexpr std::uint16_t default_mss(bool ipv6) { return ipv6 ? 1220 : 536; }
 
 // Calls visit(kind, offset, length) for each option but NOP, `offset` and `length` covering kind
 // and length byte. Returns false when the list is malformed: a length below 2, or past the end;
@@ -50,6 +55,7 @@ struct TcpOptions {
   bool sack_permitted = false;
   bool timestamps = false;
   bool malformed = false;
+  bool auth = false;  // TCP MD5 or TCP-AO, of whatever length
   std::uint32_t tsval = 0;
   std::uint32_t tsecr = 0;
 };

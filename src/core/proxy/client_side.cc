@@ -93,6 +93,7 @@ void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
 
 void on_client_segment(EngineState& s, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
+  if (goes_past(s, c)) return forward(s, c, Reason::forwarded);
   if (g.has(kSyn) && !g.has(kAck)) return on_client_syn(s, c);
   if (c.flow == kNoFlow) {
     if (g.has(kSyn)) return drop(s, c, Reason::syn_ack_client);

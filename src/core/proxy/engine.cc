@@ -46,6 +46,7 @@ EngineState::EngineState(const EngineConfig& c, const ProtectSet& p, const KeyRi
           // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
           make_queues(retry_capacity(c.max_flows), std::make_index_sequence<kRetryLevels>())),
       ack_repeats(retry_capacity(c.max_flows)),
+      synack_repeats(c.synack_repeats),
       scratch(kLargestFrame) {}
 
 void EngineState::set_time(std::uint64_t ms) {

@@ -33,6 +33,8 @@
 #include "synproxy/proxy/packet.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/proxy/retry_queue.h"
+#include "synproxy/proxy/services.h"
+#include "synproxy/proxy/synack_repeats.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
 
@@ -41,6 +43,8 @@ namespace synproxy {
 // Our SYN is repeated after 0.2, 0.4, 0.8 ... s; longer waits repeat at the last step.
 inline constexpr std::uint32_t kFirstRetryMs = 200;
 inline constexpr std::size_t kRetryLevels = 10;
+// A client that was shown less window than this waits for a window update.
+inline constexpr std::uint32_t kSmallestSegment = 536;
 // What a blind attacker gets against one mark; it fits FlowRecord::tries.
 inline constexpr unsigned kMaxMarkTries = 15;
 
@@ -62,6 +66,7 @@ struct Context {
   TcpOptions options;               // SYN only
   Timestamps timestamps;            // ACK without a flow only
   ClientOptions agreed;             // SYN only: what the SYN-ACK offers and the cookie carries
+  ServiceOffer service;             // SYN only: what is known of the server
   const EpochKeys* keys = nullptr;  // of the cookie to make or to check; nullptr: none valid
   std::array<std::uint64_t, 2>
       mac{};              // [0] of ISN = seq (SYN) or seq - 1 (ACK); [1] of ISN = seq (probe)
@@ -98,8 +103,10 @@ struct EngineState {
   ReplayFilter replay;
   EarlyStore early;
   LinkTable links;
+  ServiceTable services;
   std::array<RetryQueue, kRetryLevels> syn_retries;
   RetryQueue ack_repeats;
+  SynAckRepeats synack_repeats;
   WorkerKeys keys;
   EpochClock epoch;
   std::uint64_t now_ms = 0;
@@ -139,6 +146,9 @@ void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
 // what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not TCP.
 [[nodiscard]] Kind classify(EngineState& s, Context& c, Side side);
 void find_flow(EngineState& s, Context& c);
+// A segment without a flow whose ends sign what they send, where the flags let those by: nobody between
+// them could change a number.
+[[nodiscard]] bool goes_past(const EngineState& s, const Context& c);
 // One SipHash burst for the SYNs and for the ACKs without a flow.
 void compute_macs(EngineState& s, std::span<Context> burst);
 void publish_gauges(EngineState& s);
@@ -147,9 +157,10 @@ void publish_gauges(EngineState& s);
 // ----------------------------------------------------------------------------------------- What a
 // SYN-ACK to this SYN offers; decides before the MAC, because the layout chooses the key.
 [[nodiscard]] ClientOptions agree(const EngineState& s, const Context& c);
-// The scale in our SYN-ACKs. The flow that comes of one is rescaled by the same.
-[[nodiscard]] inline std::uint8_t scale_to_offer(const OfferConfig& offer) {
-  return offer.window_scale == kAutoScale ? 7 : offer.window_scale;
+// The scales that the SYN-ACK of a client's cookie may have offered.
+[[nodiscard]] inline ScaleSet scales_offered(const EngineState& s, const FlowKey& key) {
+  const std::uint8_t fixed = s.config.offer.window_scale;
+  return fixed != kAutoScale ? scale_set(fixed) : s.services.scales(key, s.epoch.epoch);
 }
 void on_client_syn(EngineState& s, Context& c);
 
@@ -166,7 +177,8 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& 
 // A valid cookie on the key of a flow: the flow goes, a new one comes.
 void reopen_flow(EngineState& s, Context& c, const CookieMatch& match, FrameSink& sink);
 void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink);
-void send_syn(EngineState& s, FlowIndex i, FrameSink& sink);
+// `ask_more`: also offers what `auto` leaves to be learned.
+void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink);
 // Our ACK of the server's SYN-ACK, the first time and every time after; `tsecr`: that SYN-ACK's
 // TSval. For a spliced flow on which the server has said no more than that.
 [[nodiscard]] TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr);

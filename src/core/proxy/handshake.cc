@@ -17,9 +17,43 @@ bool replayed(const EngineState& s, const CookieMatch& m, const Context& c) {
   return s.replay.contains(epoch_of(s.epoch, cookie_parity((c.segment.ack - 1).value())), m.mac);
 }
 
+// What is left to `auto`, and so has to be learned.
+Abilities wanted(const OfferConfig& offer) {
+  return {.timestamps = offer.timestamps == Offer::kAuto,
+          .sack = offer.sack == Offer::kAuto,
+          .ecn = offer.ecn == Offer::kAuto};
+}
+
+// RFC 3168 section 6.1.1: an ECN-setup SYN-ACK has ECE without CWR.
+bool is_ecn_setup(const Segment& syn_ack) { return (syn_ack.flags & (kEce | kCwr)) == kEce; }
+
+Abilities promised(const FlowRecord& f) {
+  return {.timestamps = (f.options & kFlowTimestamps) != 0,
+          .sack = (f.options & kFlowSack) != 0,
+          .ecn = (f.options & kFlowEcn) != 0};
+}
+
+// Learns what the service can do. True when the server has taken up more than the client was
+// promised.
+bool learn_service(EngineState& s, const Context& c, const FlowRecord& f, const TcpOptions& o) {
+  const Abilities client = promised(f);
+  ServiceTable::Answer a;
+  a.probe = (f.progress & kFlowAskedMore) != 0;
+  const Abilities extra = a.probe ? wanted(s.config.offer) : Abilities{};
+  a.asked = {.timestamps = client.timestamps || extra.timestamps,
+             .sack = client.sack || extra.sack,
+             .ecn = client.ecn || extra.ecn};
+  a.scale_asked = (f.options & kFlowClientScales) != 0;
+  a.options = o;
+  a.ecn = is_ecn_setup(c.segment);
+  a.window = c.segment.window;
+  s.services.learn(c.key, s.epoch.epoch, s.now_ms, a);
+  return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
+}
+
 // Everything that hangs on the options of the server's SYN-ACK. False: timestamps were promised to
 // the client and cannot be kept.
-bool learn_server(EngineState& s, FlowRecord& f, const Segment& g, const TcpOptions& o) {
+bool keep_promises(EngineState& s, FlowRecord& f, const Segment& g, const TcpOptions& o) {
   if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
   if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
     f.options |= kFlowServerScales;
@@ -29,8 +63,7 @@ bool learn_server(EngineState& s, FlowRecord& f, const Segment& g, const TcpOpti
     f.options |= kFlowServerNoSack;
     s.counters.count(Reason::server_no_sack);
   }
-  // RFC 3168 section 6.1.1: an ECN-setup SYN-ACK has ECE without CWR.
-  if ((f.options & kFlowEcn) != 0 && (g.flags & (kEce | kCwr)) != kEce) {
+  if ((f.options & kFlowEcn) != 0 && !is_ecn_setup(g)) {
     f.options |= kFlowServerNoEcn;
     s.counters.count(Reason::server_no_ecn);
   }
@@ -65,10 +98,23 @@ unsigned release_early(EngineState& s, FlowRecord& f, EarlyStore::Handle head, s
   return sent;
 }
 
-void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
+// Resets the connection that the server believes in, in answer to the packet at hand, and asks
+// again: at once the first time and by the timer then. Late segments may look the same, and a
+// server that ignores our RST would be asked at the speed of the wire.
+void ask_again(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
+  TcpReply rst;
+  rst.seq = c.segment.ack;
+  rst.flags = kRst;
+  answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
+  if ((f.progress & kFlowProbed) != 0) return;
+  f.progress |= kFlowProbed;
+  send_syn(s, c.flow, false, sink);
+  s.counters.count(Reason::syn_to_server_retrans);
+}
+
+void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, FrameSink& sink) {
   const Segment& g = c.segment;
-  const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-  if (!learn_server(s, f, g, o)) {
+  if (!keep_promises(s, f, g, o)) {
     s.counters.count(Reason::server_no_timestamps);
     drop(s, c, Reason::consumed);
     return give_up(s, c.flow, true, true, sink);
@@ -79,7 +125,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   f.ts_delta = (f.options & kFlowTimestamps) != 0 ? o.tsval - our_tsval : 0;
   f.last_seen = s.now32();
   f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, false) - 2U);  // no mark this second
-  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowMarked));
+  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowMarked | kFlowAskedMore));
   f.tries &= 0xf0U;
   set_state(s, f, FlowState::kEstablished);
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
@@ -92,8 +138,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   } else {
     s.ack_repeats.push({c.flow, f.cookie, o.tsval, s.now32() + kFirstRetryMs});
   }
-  if (s.config.early_window < 536) {
-    // A client that was shown no window, or not even a segment's worth of it, waits for this.
+  if (s.config.early_window < kSmallestSegment) {
     TcpReply update;
     update.seq = SeqNum(f.cookie + 1);
     update.ack = SeqNum(f.client_isn + 1);
@@ -120,7 +165,8 @@ CookieMatch match_cookie_of(EngineState& s, const Context& c, std::uint32_t clie
   CookieMatch m;
   m.mac = cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.key.vlan);
   m.client_isn = client_isn;
-  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, m.options);
+  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, scales_offered(s, c.key),
+                         m.options);
   return m;
 }
 
@@ -134,11 +180,12 @@ CookieMatch match_cookie(EngineState& s, Context& c) {
   const bool ts = c.timestamps.present;
   const LayoutKey& key = ts ? c.keys->timestamps : c.keys->plain;
   const Cookie quoted{(g.ack - 1).value(), c.timestamps.tsecr};
+  const ScaleSet scales = scales_offered(s, c.key);
   CookieMatch m;
   for (unsigned i = 0; i < c.macs && !m.valid; ++i) {
     m.mac = c.mac[i];
     m.client_isn = i == 0 ? (g.seq - 1).value() : g.seq.value();
-    m.valid = check_cookie(m.mac, key, quoted, ts, m.options);
+    m.valid = check_cookie(m.mac, key, quoted, ts, scales, m.options);
   }
   return m;
 }
@@ -183,7 +230,7 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   if (m.options.wscale != kNoScale) {
     f.options |= kFlowClientScales;
     f.scales = m.options.wscale;
-    f.tries = static_cast<std::uint8_t>(scale_to_offer(s.config.offer) << 4);
+    f.tries = static_cast<std::uint8_t>(m.options.offered_scale << 4);
   }
   set_state(s, f, FlowState::kSynSent);
   c.flow = i;
@@ -195,7 +242,7 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(s, c, Reason::consumed);
   }
-  send_syn(s, i, sink);
+  send_syn(s, i, s.services.probe_due(c.key, wanted(s.config.offer), s.now_ms), sink);
   s.syn_retries[0].push({i, f.cookie, 0, s.now32() + kFirstRetryMs});
 }
 
@@ -243,37 +290,39 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
   }
   if (!g.has(kAck)) return drop(s, c, Reason::no_flow_server);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
-  if (acks_our_syn && g.has(kSyn)) return splice(s, c, f, sink);
+  if (acks_our_syn && g.has(kSyn)) {
+    const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+    if (!learn_service(s, c, f, o)) return splice(s, c, f, o, sink);
+    s.counters.count(Reason::server_shows_more);
+    return ask_again(s, c, f, sink);
+  }
   // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it to a late
   // segment of an older connection; a RST with this number would kill the one that is being made.
   if (acks_our_syn) return drop(s, c, Reason::no_flow_server);
-  // A challenge ACK of a connection that the server still has (RFC 5961 section 4): reset it as a
-  // TCP client does, and ask again, at once the first time and by the timer then: late segments of
-  // the old connection look the same, and a server that ignores our RST would be asked at the speed
-  // of the wire.
+  // A challenge ACK of a connection that the server still has (RFC 5961 section 4): to be reset as
+  // a TCP client does.
   s.counters.count(Reason::challenge_ack);
-  TcpReply rst;
-  rst.seq = g.ack;
-  rst.flags = kRst;
-  answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
-  if ((f.progress & kFlowProbed) != 0) return;
-  f.progress |= kFlowProbed;
-  send_syn(s, c.flow, sink);
-  s.counters.count(Reason::syn_to_server_retrans);
+  ask_again(s, c, f, sink);
 }
-void send_syn(EngineState& s, FlowIndex i, FrameSink& sink) {
-  const FlowRecord& f = s.table[i];
+
+void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
+  FlowRecord& f = s.table[i];
+  const Abilities extra = ask_more ? wanted(s.config.offer) : Abilities{};
+  f.progress =
+      static_cast<std::uint8_t>((f.progress & ~kFlowAskedMore) | (ask_more ? kFlowAskedMore : 0));
+  const bool ecn = (f.options & kFlowEcn) != 0 || extra.ecn;
   TcpReply r;
   r.seq = SeqNum(f.client_isn);
-  r.flags = static_cast<std::uint16_t>(kSyn | ((f.options & kFlowEcn) != 0 ? kEce | kCwr : 0));
+  r.flags = static_cast<std::uint16_t>(kSyn | (ecn ? kEce | kCwr : 0));
   r.window = opening_window(f, false);
   r.mss = f.mss;
   if ((f.options & kFlowClientScales) != 0) {
     r.window_scale = static_cast<std::uint8_t>(client_scale(f));
   }
-  r.sack_permitted = (f.options & kFlowSack) != 0;
-  r.timestamps = (f.options & kFlowTimestamps) != 0;
-  r.tsval = f.opening_tsval;
+  r.sack_permitted = (f.options & kFlowSack) != 0 || extra.sack;
+  r.timestamps = (f.options & kFlowTimestamps) != 0 || extra.timestamps;
+  // Without the client's timestamps nothing will ever compare ours: any will do.
+  r.tsval = (f.options & kFlowTimestamps) != 0 ? f.opening_tsval : s.now32();
   send_to(s, f, s.table.key_of(i), Side::kServer, r, sink);
   s.counters.count(Reason::syn_to_server);
 }

@@ -121,6 +121,25 @@ void age(EngineState& s, FlowIndex i, FrameSink& sink) {
   }
 }
 
+void emit_reply(const LinkHeader& link, const FlowKey& key, Side out, const TcpReply& reply,
+                FrameSink& sink) {
+  std::array<std::uint8_t, kMaxReplyFrame> frame;
+  if (link.length == 0) return;
+  link.write(frame.data(), out);
+  const std::size_t size = write_tcp_packet(frame.data() + link.length, ends_of(key, out), reply);
+  sink.emit(out, {frame.data(), link.length + size});
+}
+
+// No flow came of that SYN, or the one that is there is of an older SYN and waits for this one's
+// ACK.
+bool unanswered(const EngineState& s, const SynAckRepeats::Entry& e) {
+  const FlowIndex i = s.table.find(e.key, index_hash(s.index_key, e.key));
+  if (i == kNoFlow) return true;
+  const FlowRecord& f = s.table[i];
+  const std::uint32_t isn = (e.syn_ack.ack - 1).value();
+  return (f.progress & kFlowMarked) != 0 && f.mark_isn == isn && f.client_isn != isn;
+}
+
 }  // namespace
 
 void set_state(EngineState& s, FlowRecord& f, FlowState state) {
@@ -199,12 +218,7 @@ void send_rst(EngineState& s, FlowIndex i, Side out, FrameSink& sink) {
 
 void send_to(EngineState& s, const FlowRecord& f, const FlowKey& key, Side out,
              const TcpReply& reply, FrameSink& sink) {
-  std::array<std::uint8_t, kMaxReplyFrame> frame;
-  const LinkHeader& link = s.links[f.link];
-  if (link.length == 0) return;
-  link.write(frame.data(), out);
-  const std::size_t size = write_tcp_packet(frame.data() + link.length, ends_of(key, out), reply);
-  sink.emit(out, {frame.data(), link.length + size});
+  emit_reply(s.links[f.link], key, out, reply, sink);
 }
 
 void run_timers(EngineState& s, FrameSink& sink) {
@@ -217,13 +231,19 @@ void run_timers(EngineState& s, FrameSink& sink) {
     for (unsigned n = 0; n < kMaxRetriesPerTick && s.syn_retries[level].pop_due(s.now32(), e);
          ++n) {
       if (!still(FlowState::kSynSent)) continue;
-      send_syn(s, e.flow, sink);
+      send_syn(s, e.flow, false, sink);
       s.counters.count(Reason::syn_to_server_retrans);
       const std::size_t next = std::min(level + 1, kRetryLevels - 1);
       e.deadline_ms = s.now32() + (kFirstRetryMs << next);
       s.syn_retries[next].push(e);
     }
   }
+  s.synack_repeats.run(s.now32(), kMaxRetriesPerTick, [&](const SynAckRepeats::Entry& waiting) {
+    if (!unanswered(s, waiting)) return false;
+    emit_reply(waiting.link, waiting.key, Side::kClient, waiting.syn_ack, sink);
+    s.counters.count(Reason::synack_repeated);
+    return true;
+  });
   for (unsigned n = 0; n < kMaxRetriesPerTick && s.ack_repeats.pop_due(s.now32(), e); ++n) {
     if (still(FlowState::kEstablished) && (s.table[e.flow].progress & kFlowSpoke) == 0) {
       send_ack(s, e.flow, e.tsecr, sink);

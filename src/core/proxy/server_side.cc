@@ -37,6 +37,9 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
   const FlowIndex i = make_room(s, sink) ? s.table.insert(c.key, c.hash) : kNoFlow;
   if (i == kNoFlow) return drop(s, c, Reason::table_full);
   ++s.structure;
+  const Segment& g = c.segment;
+  s.services.learn_host(c.key, s.now_ms, parse_tcp_options(g.options(), g.options_size()),
+                        (g.flags & (kEce | kCwr)) == (kEce | kCwr));
   FlowRecord& f = s.table[i];
   f.options = kFlowOutbound;
   f.client_isn = c.segment.seq.value();  // of the one that opened it: the server
@@ -88,6 +91,7 @@ void on_spliced(EngineState& s, Context& c) {
 
 void on_server_segment(EngineState& s, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
+  if (goes_past(s, c)) return forward(s, c, Reason::forwarded);
   if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(s, c, sink);
   const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
   if (c.flow == kNoFlow) {

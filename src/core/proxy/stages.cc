@@ -54,6 +54,7 @@ Kind classify(EngineState& s, Context& c, Side side) {
     case ParseResult::kTcp:
       return classify_tcp(s, c, side);
     case ParseResult::kFragment:
+      if (s.config.forward_fragments) break;
       return decide(s, c, side, Reason::fragment);
     case ParseResult::kBadIp:
       return decide(s, c, side, Reason::bad_ip_header);
@@ -68,6 +69,11 @@ Kind classify(EngineState& s, Context& c, Side side) {
   }
   forward(s, c, Reason::forwarded);
   return Kind::kDecided;
+}
+
+bool goes_past(const EngineState& s, const Context& c) {
+  if (!s.config.forward_tcp_auth || c.flow != kNoFlow) return false;
+  return parse_tcp_options(c.segment.options(), c.segment.options_size()).auth;
 }
 
 void find_flow(EngineState& s, Context& c) {
@@ -95,6 +101,7 @@ void compute_macs(EngineState& s, std::span<Context> burst) {
       c.keys = s.keys.current();
       if (c.keys == nullptr) continue;
       c.options = parse_tcp_options(g.options(), g.options_size());
+      c.service = s.services.offer(c.key);
       c.agreed = agree(s, c);
       add(i, c.agreed.timestamps ? c.keys->timestamps : c.keys->plain, g.seq.value());
     } else if (c.flow == kNoFlow && (g.flags & (kSyn | kAck | kRst)) == kAck) {

@@ -7,16 +7,25 @@
 namespace synproxy {
 namespace {
 
-// RFC 9293 section 3.7.1: what a missing MSS option means.
-std::uint16_t default_mss(bool ipv6) { return ipv6 ? 1220 : 536; }
-
 // RFC 3168 section 6.1.1 for an ECN-setup SYN. One that asks for AccECN (AE, CWR and ECE, RFC 9768
 // section 3.1.2) falls back to that when it is answered with ECE alone.
 bool asks_for_ecn(const Segment& g) { return (g.flags & (kEce | kCwr)) == (kEce | kCwr); }
 
-std::uint16_t mss_to_offer(const OfferConfig& offer, bool ipv6) {
+bool offers(Offer flag, bool server_can) {
+  return flag == Offer::kOn || (flag == Offer::kAuto && server_can);
+}
+
+std::uint16_t mss_to_offer(const OfferConfig& offer, std::uint16_t learned, bool ipv6) {
   if (offer.mss != 0) return offer.mss;
+  if (learned != 0) return learned;
   return ipv6 ? 1440 : 1460;
+}
+
+// No more than the server is known to take, but a segment of the smallest kind: a client must not
+// be kept waiting for a window update because a server was busy once.
+std::uint16_t window_to_offer(const EngineState& s, const ServiceOffer& service) {
+  const std::uint32_t server = std::max<std::uint32_t>(service.window, kSmallestSegment);
+  return static_cast<std::uint16_t>(std::min(s.config.early_window, server));
 }
 
 // A live flow remembers the ISN of a SYN that came on it, one SYN a second, whatever became of the
@@ -34,22 +43,36 @@ void mark(EngineState& s, FlowRecord& f, SeqNum isn, bool timestamps) {
   f.progress = static_cast<std::uint8_t>((f.progress | kFlowMarked) & ~kFlowAgeKnown);
 }
 
+void remember(EngineState& s, const Context& c, const TcpReply& syn_ack) {
+  SynAckRepeats::Entry* e = s.synack_repeats.admit(s.now32());
+  if (e == nullptr) return;
+  e->key = c.key;
+  e->syn_ack = syn_ack;
+  e->link.set({c.segment.frame, c.segment.l3_offset});
+}
+
 }  // namespace
 
 ClientOptions agree(const EngineState& s, const Context& c) {
   const OfferConfig& offer = s.config.offer;
   ClientOptions out;
-  out.timestamps = c.options.timestamps && offer.timestamps != Offer::kOff;
+  const Abilities& can = c.service.can;
+  out.timestamps = c.options.timestamps && offers(offer.timestamps, can.timestamps);
   out.mss = c.options.mss != 0 ? c.options.mss : default_mss(c.segment.ipv6);
   out.wscale = c.options.window_scale;
-  out.sack = c.options.sack_permitted && offer.sack != Offer::kOff;
-  out.ecn = out.timestamps && offer.ecn != Offer::kOff && asks_for_ecn(c.segment);
+  if (out.wscale != kNoScale) {
+    out.offered_scale =
+        offer.window_scale != kAutoScale ? offer.window_scale : c.service.window_scale;
+  }
+  out.sack = c.options.sack_permitted && offers(offer.sack, can.sack);
+  out.ecn = out.timestamps && offers(offer.ecn, can.ecn) && asks_for_ecn(c.segment);
   return out;
 }
 
 void on_client_syn(EngineState& s, Context& c) {
   const Segment& g = c.segment;
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  if (c.options.auth) return drop(s, c, Reason::tcp_auth);
   if (c.keys == nullptr || c.macs == 0) return drop(s, c, Reason::no_secret);
   if (mss_too_small(c.agreed)) return drop(s, c, Reason::syn_mss_small);
   s.counters.count(Reason::syn_received);
@@ -64,13 +87,14 @@ void on_client_syn(EngineState& s, Context& c) {
   r.seq = SeqNum(cookie.isn);
   r.ack = g.seq + 1;
   r.flags = static_cast<std::uint16_t>(kSyn | kAck | (c.agreed.ecn ? kEce : 0));
-  r.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(s.config.early_window, 0xffff));
-  r.mss = mss_to_offer(s.config.offer, g.ipv6);
-  if (c.agreed.wscale != kNoScale) r.window_scale = scale_to_offer(s.config.offer);
+  r.window = window_to_offer(s, c.service);
+  r.mss = mss_to_offer(s.config.offer, c.service.mss, g.ipv6);
+  r.window_scale = c.agreed.offered_scale;
   r.sack_permitted = c.agreed.sack;
   r.timestamps = c.agreed.timestamps;
   r.tsval = cookie.tsval;
   r.tsecr = c.options.tsval;
+  remember(s, c, r);
   if (!reply_in_place(*c.packet, g, r)) return drop(s, c, Reason::no_buffer_room);
   c.packet->verdict = Verdict::kReply;
   s.counters.count(Reason::synack_sent);

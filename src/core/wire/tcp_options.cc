@@ -27,6 +27,10 @@ TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size) {
               out.tsecr = load_be<std::uint32_t>(value + 4);
             }
             break;
+          case kOptionMd5:
+          case kOptionAo:
+            out.auth = true;
+            break;
           default:
             break;
         }

@@ -105,8 +105,17 @@ TEST(Options, EveryValueArrives) {
                              "86400",
                              "--log-level",
                              "debug",
+                             "--synack-repeats",
+                             "0",
+                             "--fragments",
+                             "forward",
+                             "--tcp-auth",
+                             "forward",
                              "--protect",
                              "[2001:db8::/64]:443-444"});
+  EXPECT_EQ(c.engine.synack_repeats, 0U);
+  EXPECT_TRUE(c.engine.forward_fragments);
+  EXPECT_TRUE(c.engine.forward_tcp_auth);
   EXPECT_EQ(c.engine.offer.window_scale, 0);
   EXPECT_EQ(c.engine.offer.mss, 88);
   EXPECT_EQ(c.engine.early_window, 0U);

@@ -114,6 +114,15 @@ TEST(Values, OfferIsOneOfThreeWords) {
   EXPECT_EQ(refusal([] { (void)parse_offer(""); }), "is empty");
 }
 
+TEST(Values, ForwardIsOneOfTwoWords) {
+  EXPECT_TRUE(parse_forward("forward"));
+  EXPECT_FALSE(parse_forward("drop"));
+  for (const char* text : {"Drop", "pass", "on", "drop "}) {
+    EXPECT_EQ(refusal([&] { (void)parse_forward(text); }), "is not a setting of this flag") << text;
+  }
+  EXPECT_EQ(refusal([] { (void)parse_forward(""); }), "is empty");
+}
+
 TEST(Values, LogLevelIsOneOfFourWords) {
   EXPECT_EQ(parse_log_level("error"), LogLevel::kError);
   EXPECT_EQ(parse_log_level("warning"), LogLevel::kWarning);

@@ -16,6 +16,7 @@ namespace {
 
 using testing::ipv4_key;
 using testing::kKey;
+using testing::kOffered;
 using testing::mac_of;
 using testing::usual;
 
@@ -27,17 +28,19 @@ TEST(TimestampsCookie, AnySingleBitFlipFails) {
   for (int round = 0; round < 20000; ++round) {
     const LayoutKey key{.k0 = 0, .k1 = 1, .multiplier = random() | 1};
     const std::uint64_t mac = random();
+    const auto scale = static_cast<std::uint8_t>(random() & 15);
     const ClientOptions options{.mss = static_cast<std::uint16_t>(random()),
-                                .wscale = static_cast<std::uint8_t>(random() & 15),
+                                .wscale = scale,
                                 .sack = (random() & 1) != 0,
                                 .ecn = (random() & 1) != 0,
-                                .timestamps = true};
+                                .timestamps = true,
+                                .offered_scale = testing::offered_for(scale)};
     const Cookie cookie = make_cookie(mac, key, 0, options);
     ClientOptions out;
     for (unsigned bit = 1; bit < 64; ++bit) {
       Cookie flipped = cookie;
       (bit < 32 ? flipped.isn : flipped.tsval) ^= 1U << (bit % 32);
-      ASSERT_FALSE(check_cookie(mac, key, flipped, true, out))
+      ASSERT_FALSE(check_cookie(mac, key, flipped, true, kOffered, out))
           << "round " << round << " bit " << bit;
     }
   }
@@ -49,18 +52,22 @@ TEST(PlainCookie, ASingleBitFlipOfTheTagFailsAndOneOfTheOptionsAlmostAlways) {
   for (int round = 0; round < 200000; ++round) {
     const LayoutKey key{.k0 = 0, .k1 = 1, .multiplier = random() | 1};
     const std::uint64_t mac = random();
+    const auto scale = static_cast<std::uint8_t>(random() & 15);
     const Cookie cookie = make_cookie(mac, key, 0,
                                       {.mss = 1460,
-                                       .wscale = static_cast<std::uint8_t>(random() & 15),
+                                       .wscale = scale,
                                        .sack = (random() & 1) != 0,
                                        .ecn = false,
-                                       .timestamps = false});
+                                       .timestamps = false,
+                                       .offered_scale = testing::offered_for(scale)});
     ClientOptions out;
     for (unsigned bit = 8; bit < 32; ++bit) {
-      ASSERT_FALSE(check_cookie(mac, key, {.isn = cookie.isn ^ 1U << bit, .tsval = 0}, false, out));
+      ASSERT_FALSE(check_cookie(mac, key, {.isn = cookie.isn ^ 1U << bit, .tsval = 0}, false,
+                                kOffered, out));
     }
     for (unsigned bit = 1; bit < 8; ++bit) {
-      unnoticed += check_cookie(mac, key, {.isn = cookie.isn ^ 1U << bit, .tsval = 0}, false, out);
+      unnoticed +=
+          check_cookie(mac, key, {.isn = cookie.isn ^ 1U << bit, .tsval = 0}, false, kOffered, out);
     }
   }
   // 1.4 million tries at 2^-24 or, for neighbouring sums, 2^-23: 0.17 expected.
@@ -75,7 +82,7 @@ TEST(PlainCookie, AGuessFitsWithTheChanceOfItsTwentyFourBitTag) {
     unsigned fits = 0;
     for (std::uint32_t tag = 0; tag < 1U << 24; ++tag) {
       fits += check_cookie(0x0123456789abcdefULL, kKey, {.isn = tag << 8 | masked << 1, .tsval = 0},
-                           false, out);
+                           false, kOffered, out);
     }
     EXPECT_EQ(fits, 1U) << masked;
   }
@@ -92,7 +99,8 @@ TEST(PlainCookie, ForgedAcksForRandomConnectionsPassAtTheStatedRate) {
     state += 0x9e3779b97f4a7c15ULL;
     const std::uint64_t z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ULL;
     const std::uint64_t mac = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-    passed += check_cookie(mac ^ mac >> 31, kKey, {.isn = i * 2654435761U, .tsval = 0}, false, out);
+    passed += check_cookie(mac ^ mac >> 31, kKey, {.isn = i * 2654435761U, .tsval = 0}, false,
+                           kOffered, out);
   }
   EXPECT_GE(passed, 1U);
   EXPECT_LE(passed, 21U);
@@ -106,7 +114,7 @@ TEST(TimestampsCookie, HundredMillionForgedAcksPassNone) {
   for (std::uint32_t i = 0; i < 100'000'000; ++i) {  // 5e-5 expected at 2^-41
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     const std::uint64_t mac = state ^ state >> 29;
-    passed += check_cookie(mac, kKey, {.isn = i * 2654435761U, .tsval = ~i}, true, out);
+    passed += check_cookie(mac, kKey, {.isn = i * 2654435761U, .tsval = ~i}, true, kOffered, out);
   }
   EXPECT_EQ(passed, 0U);
 }

@@ -33,8 +33,17 @@ inline std::uint64_t mac_of(const LayoutKey& key, const FlowKey& flow, std::uint
   return siphash24(key.k0, key.k1, in.words.data(), in.count);
 }
 
+inline constexpr ScaleSet kOffered = scale_set(7);
+// What a client of that scale gets.
+inline std::uint8_t offered_for(unsigned scale) { return scale == kNoScale ? kNoScale : 7; }
+
 inline ClientOptions usual(bool timestamps) {
-  return {.mss = 1460, .wscale = 7, .sack = true, .ecn = false, .timestamps = timestamps};
+  return {.mss = 1460,
+          .wscale = 7,
+          .sack = true,
+          .ecn = false,
+          .timestamps = timestamps,
+          .offered_scale = 7};
 }
 
 }  // namespace synproxy::testing

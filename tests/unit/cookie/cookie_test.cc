@@ -17,6 +17,7 @@ namespace {
 using testing::ipv4_key;
 using testing::ipv6_key;
 using testing::kKey;
+using testing::kOffered;
 using testing::mac_of;
 using testing::usual;
 
@@ -82,7 +83,8 @@ std::vector<ClientOptions> all_timestamp_options(std::uint16_t mss) {
                      .wscale = static_cast<std::uint8_t>(scale),
                      .sack = (flags & 1) != 0,
                      .ecn = (flags & 2) != 0,
-                     .timestamps = true});
+                     .timestamps = true,
+                     .offered_scale = testing::offered_for(scale)});
     }
   }
   return all;
@@ -97,7 +99,7 @@ TEST(TimestampsCookie, GivesBackEveryCombinationOfOptionsExactly) {
       const Cookie cookie = make_cookie(mac, kKey, parity, options);
       ASSERT_EQ(cookie_parity(cookie.isn), parity);
       ClientOptions out;
-      ASSERT_TRUE(check_cookie(mac, kKey, cookie, true, out));
+      ASSERT_TRUE(check_cookie(mac, kKey, cookie, true, kOffered, out));
       ASSERT_EQ(out, options) << "mss " << mss << " wscale " << unsigned{options.wscale};
     }
   }
@@ -114,20 +116,22 @@ TEST(PlainCookie, GivesBackScaleAndSackExactlyAndTheMssByItsClass) {
                                       .wscale = static_cast<std::uint8_t>(scale),
                                       .sack = sack,
                                       .ecn = ecn,
-                                      .timestamps = false};
+                                      .timestamps = false,
+                                      .offered_scale = testing::offered_for(scale)};
           const std::uint64_t mac = random();
           const unsigned parity = mac >> 17 & 1;
           const Cookie cookie = make_cookie(mac, kKey, parity, options);
           ASSERT_EQ(cookie_parity(cookie.isn), parity);
           ASSERT_EQ(cookie.tsval, 0U);
           ClientOptions out;
-          ASSERT_TRUE(check_cookie(mac, kKey, cookie, false, out));
+          ASSERT_TRUE(check_cookie(mac, kKey, cookie, false, kOffered, out));
           ASSERT_EQ(out.mss, want) << mss;
           ASSERT_LE(out.mss, options.mss);
           ASSERT_EQ(out.wscale, options.wscale);
           ASSERT_EQ(out.sack, sack);
           ASSERT_FALSE(out.ecn);
           ASSERT_FALSE(out.timestamps);
+          ASSERT_EQ(out.offered_scale, options.offered_scale);
         }
       }
     }
@@ -150,13 +154,44 @@ TEST(CheckCookie, LeavesTheOutputAloneWhenTheTagDoesNotFit) {
   const ClientOptions untouched{
       .mss = 1, .wscale = 2, .sack = true, .ecn = true, .timestamps = false};
   for (const bool timestamps : {false, true}) {
-    const ClientOptions options{
-        .mss = 1460, .wscale = 7, .sack = true, .ecn = false, .timestamps = timestamps};
+    const ClientOptions options{.mss = 1460,
+                                .wscale = 7,
+                                .sack = true,
+                                .ecn = false,
+                                .timestamps = timestamps,
+                                .offered_scale = 7};
     Cookie cookie = make_cookie(42, kKey, 0, options);
     cookie.isn ^= 0x80000000U;
     ClientOptions out = untouched;
-    EXPECT_FALSE(check_cookie(42, kKey, cookie, timestamps, out));
+    EXPECT_FALSE(check_cookie(42, kKey, cookie, timestamps, kOffered, out));
     EXPECT_EQ(out, untouched);
+  }
+}
+
+TEST(CheckCookie, FindsTheOfferedScaleAmongTheCandidatesAndRefusesAnyOther) {
+  for (const bool timestamps : {false, true}) {
+    for (unsigned offered = 0; offered <= 14; ++offered) {
+      ClientOptions options = usual(timestamps);
+      options.offered_scale = static_cast<std::uint8_t>(offered);
+      const Cookie cookie = make_cookie(4711, kKey, 0, options);
+      ClientOptions out;
+      ASSERT_TRUE(check_cookie(4711, kKey, cookie, timestamps, kEveryScale, out));
+      ASSERT_EQ(out.offered_scale, offered);
+      const auto others = static_cast<ScaleSet>(kEveryScale & ~scale_set(offered));
+      ASSERT_FALSE(check_cookie(4711, kKey, cookie, timestamps, others, out)) << offered;
+    }
+  }
+}
+
+TEST(CheckCookie, WithoutScalingTheCandidatesDoNotMatter) {
+  for (const bool timestamps : {false, true}) {
+    ClientOptions options = usual(timestamps);
+    options.wscale = kNoScale;
+    options.offered_scale = kNoScale;
+    const Cookie cookie = make_cookie(4711, kKey, 0, options);
+    ClientOptions out;
+    ASSERT_TRUE(check_cookie(4711, kKey, cookie, timestamps, scale_set(3), out));
+    ASSERT_EQ(out, options);
   }
 }
 
@@ -169,11 +204,11 @@ TEST(Cookie, OfOneLayoutIsNotValidInTheOther) {
   for (const ClientOptions& options : all_timestamp_options(1460)) {
     ClientOptions out;
     const Cookie ts = make_cookie(ts_mac, keys.timestamps, 0, options);
-    accepted += check_cookie(plain_mac, keys.plain, ts, false, out);
+    accepted += check_cookie(plain_mac, keys.plain, ts, false, kOffered, out);
     ClientOptions without = options;
     without.timestamps = false;
     const Cookie plain = make_cookie(plain_mac, keys.plain, 0, without);
-    accepted += check_cookie(ts_mac, keys.timestamps, plain, true, out);
+    accepted += check_cookie(ts_mac, keys.timestamps, plain, true, kOffered, out);
   }
   EXPECT_EQ(accepted, 0U);
 }
@@ -199,7 +234,7 @@ class Proxy {
     }
     const LayoutKey& key = timestamps ? keys->timestamps : keys->plain;
     ClientOptions out;
-    return check_cookie(mac_of(key, flow, isn), key, cookie, timestamps, out);
+    return check_cookie(mac_of(key, flow, isn), key, cookie, timestamps, kOffered, out);
   }
 
  private:

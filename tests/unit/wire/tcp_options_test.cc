@@ -108,6 +108,7 @@ void expect_equal(const TcpOptions& a, const TcpOptions& b) {
   EXPECT_EQ(a.sack_permitted, b.sack_permitted);
   EXPECT_EQ(a.timestamps, b.timestamps);
   EXPECT_EQ(a.malformed, b.malformed);
+  EXPECT_EQ(a.auth, b.auth);
   EXPECT_EQ(a.tsval, b.tsval);
   EXPECT_EQ(a.tsecr, b.tsecr);
 }
@@ -140,6 +141,8 @@ TEST(ParseTcpOptions, Rows) {
       {"unaligned timestamps at the very end",
        {8, 10, 1, 2, 3, 4, 5, 6, 7, 8},
        {.timestamps = true, .tsval = 0x01020304, .tsecr = 0x05060708}},
+      {"MD5 is seen, of whatever length", {19, 2, 1, 1}, {.auth = true}},
+      {"AO is seen among others", {2, 4, 5, 180, 29, 4, 1, 1}, {.mss = 1460, .auth = true}},
       {"timestamps cut by one byte", {8, 10, 1, 2, 3, 4, 5, 6, 7}, {.malformed = true}},
   };
   for (const ParseRow& row : rows) {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the protected servers can do, learned from the handshakes that pass.
+//
+// Theory of operation. A bump in the wire has no address of its own to ask from, so it asks in the
+// name of real clients: our SYN on a client's behalf also offers what the flags leave to `auto` and
+// this service has not shown yet (probe_due). When the SYN-ACK shows more than the client was
+// promised, the engine resets that handshake and repeats its SYN without the extras; the client
+// sees nothing but one more round trip between proxy and server. The server's own outbound SYNs
+// tell about its host.
+//
+// Until it is shown, an option that cannot be taken back is not offered: timestamps, without which
+// a client that was promised them drops every segment (RFC 7323 section 3.2), and ECN. SACK and
+// window scaling are assumed: blocks can be blanked and windows rescaled.
+//
+// Each worker learns alone. A service is one address and port; entries are made only for servers
+// that have answered, so that nobody can fill the table with connection attempts. When a bucket is
+// full, the entry that was confirmed longest ago gives way and is learned again.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "synproxy/cookie/cookie.h"
+#include "synproxy/flow/key.h"
+#include "synproxy/wire/tcp_options.h"
+
+namespace synproxy {
+
+inline constexpr std::uint8_t kAssumedScale = 7;  // of a current Linux server
+
+// The handshake options that a server may or may not have.
+struct Abilities {
+  bool timestamps = false;
+  bool sack = false;
+  bool ecn = false;
+
+  [[nodiscard]] constexpr bool covers(const Abilities& other) const {
+    return (timestamps || !other.timestamps) && (sack || !other.sack) && (ecn || !other.ecn);
+  }
+};
+
+// What a SYN-ACK may offer in the server's name.
+struct ServiceOffer {
+  Abilities can{.timestamps = false, .sack = true, .ecn = false};
+  std::uint8_t window_scale = kAssumedScale;  // 0 to 14
+  std::uint16_t mss = 0;                      // bytes; 0: not learned
+  std::uint16_t window = 0xffff;              // bytes, of the server's last SYN-ACK
+};
+
+class ServiceTable {
+ public:
+  static constexpr std::size_t kServices = 1024;
+  // A server that lacked something may have been mended since: it is asked again after this long.
+  static constexpr std::uint64_t kAskAgainMs = 600'000;
+
+  ServiceTable() : services_(kServices) {}
+
+  [[nodiscard]] ServiceOffer offer(const FlowKey& key) const;
+  // The scales that a cookie alive in `epoch` may have been made with; every one while the service
+  // is unknown, so that the cookies of a process before this one, or of a second one, count.
+  [[nodiscard]] ScaleSet scales(const FlowKey& key, std::uint64_t epoch) const;
+  // True when the next SYN to the server should ask for all that is `wanted`.
+  [[nodiscard]] bool probe_due(const FlowKey& key, const Abilities& wanted,
+                               std::uint64_t now_ms) const;
+
+  // A SYN-ACK of the server. `asked`: what our SYN had offered; `scale_asked` likewise; `ecn`: the
+  // answer is an ECN-setup SYN-ACK.
+  struct Answer {
+    Abilities asked;
+    bool scale_asked = false;
+    bool probe = false;  // the SYN had asked for all that was wanted
+    TcpOptions options;
+    bool ecn = false;
+    std::uint16_t window = 0;
+  };
+  void learn(const FlowKey& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
+  // A SYN that the server sent itself: shows what its host can do, on any port; proves no lack.
+  void learn_host(const FlowKey& key, std::uint64_t now_ms, const TcpOptions& syn, bool ecn);
+
+ private:
+  struct Service {
+    AddressBytes address{};
+    std::uint16_t port = 0;  // 0: the host, for its ports that have no entry yet
+    bool ipv6 = false;
+    bool used = false;
+    bool window_known = false;
+    ServiceOffer offer;
+    ScaleSet recent_scales = 0;       // offered before `offer.window_scale`, ...
+    std::uint64_t changed_epoch = 0;  // ... and until this epoch
+    std::uint64_t confirmed_ms = 0;
+    std::uint64_t probed_ms = 0;
+  };
+  static constexpr std::size_t kWays = 4;
+
+  [[nodiscard]] static std::size_t bucket_of(const FlowKey& key, std::uint16_t port);
+  [[nodiscard]] const Service* find(const FlowKey& key, std::uint16_t port) const;
+  [[nodiscard]] const Service* known(const FlowKey& key) const;
+  Service& at(const FlowKey& key, std::uint16_t port, std::uint64_t now_ms);
+  static void set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch);
+
+  std::vector<Service> services_;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The SYN-ACKs of the last seconds, so that an unanswered one can be sent again.
+//
+// A client whose handshake ACK is lost believes in a connection that the proxy knows nothing of.
+// One that speaks first mends that itself; behind a server that speaks first nobody would ever say
+// a word again. So a SYN-ACK without a flow a second later is sent once more, and the client
+// answers it (RFC 9293 section 3.10.7.4: an unacceptable segment is acknowledged).
+//
+// Once is not enough on a bad path: with 10 % loss each way 1.9 % of the connections lose the ACK
+// and then the repeat or its answer. While few SYN-ACKs wait, the repeat is repeated after 2 and 4
+// s more, as a server does (RFC 6298 section 5.5).
+//
+// The memory is a fixed one, and a flood switches it off: when it is full, the repeats would only
+// go to forged addresses. It comes back after a second with few SYNs.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "synproxy/flow/key.h"
+#include "synproxy/proxy/link_table.h"
+#include "synproxy/proxy/reply.h"
+
+namespace synproxy {
+
+class SynAckRepeats {
+ public:
+  static constexpr std::size_t kLevels = 3;
+  // How many may wait for the first, second and third repeat. Powers of two.
+  static constexpr std::array<std::uint32_t, kLevels> kRoom{4096, 256, 256};
+  static constexpr std::array<std::uint32_t, kLevels> kDelayMs{1000, 2000, 4000};
+
+  struct Entry {
+    FlowKey key;
+    TcpReply syn_ack;
+    LinkHeader link;                // as on the client's SYN
+    std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
+  };
+
+  // `repeats`: 0 to kLevels. Memory is touched as it is used.
+  explicit SynAckRepeats(std::size_t repeats) : repeats_(std::min(repeats, kLevels)) {
+    for (std::size_t i = 0; i < repeats_; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+  }
+
+  // To be asked for every SYN: the place for its SYN-ACK, or nullptr. All but `deadline_ms` is for
+  // the caller to fill in.
+  [[nodiscard]] Entry* admit(std::uint32_t now_ms) {
+    if (repeats_ == 0) return nullptr;
+    if (now_ms - second_began_ >= 1000) {
+      off_ = off_ && seen_ > kRoom[0] / 2;
+      seen_ = 0;
+      second_began_ = now_ms;
+    }
+    ++seen_;
+    if (off_) return nullptr;
+    if (rings_[0].size() == kRoom[0]) {
+      off_ = true;
+      for (Ring& r : rings_) r.head = r.tail;
+      return nullptr;
+    }
+    return push(0, now_ms);
+  }
+
+  // Calls unanswered(entry) for what is due, `limit` entries at most; where it returns true the
+  // entry waits for its next repeat.
+  template <typename Unanswered>
+  void run(std::uint32_t now_ms, unsigned limit, Unanswered&& unanswered) {
+    for (std::size_t level = 0; level < repeats_; ++level) {
+      Ring& r = rings_[level];
+      for (; limit != 0 && r.size() != 0; --limit) {
+        const Entry& e = r.entries[r.head % kRoom[level]];
+        if (static_cast<std::int32_t>(now_ms - e.deadline_ms) < 0) break;
+        ++r.head;  // nothing is pushed to this level before `e` was copied
+        if (!unanswered(e) || level + 1 == repeats_) continue;
+        if (rings_[level + 1].size() == kRoom[level + 1]) continue;
+        Entry* next = push(level + 1, now_ms);
+        const std::uint32_t deadline = next->deadline_ms;
+        *next = e;
+        next->deadline_ms = deadline;
+      }
+    }
+  }
+
+  [[nodiscard]] bool off() const { return off_; }
+  [[nodiscard]] std::size_t waiting() const {
+    std::size_t n = 0;
+    for (const Ring& r : rings_) n += r.size();
+    return n;
+  }
+
+ private:
+  struct Ring {
+    std::unique_ptr<Entry[]> entries;
+    std::uint32_t head = 0;
+    std::uint32_t tail = 0;
+    [[nodiscard]] std::uint32_t size() const { return tail - head; }
+  };
+
+  Entry* push(std::size_t level, std::uint32_t now_ms) {
+    Ring& r = rings_[level];
+    Entry& e = r.entries[r.tail++ % kRoom[level]];
+    e.deadline_ms = now_ms + kDelayMs[level];
+    return &e;
+  }
+
+  std::size_t repeats_;
+  std::array<Ring, kLevels> rings_;
+  std::uint32_t seen_ = 0;  // SYNs in the second that began at second_began_
+  std::uint32_t second_began_ = 0;
+  bool off_ = false;
+};
+
+}  // namespace synproxy

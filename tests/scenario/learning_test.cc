@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `auto`: what servers can do is learned from their SYN-ACKs, asked for at the first chance.
+#include <gtest/gtest.h>
+
+#include "support/proxy_harness.h"
+#include "synproxy/proxy/services.h"
+
+namespace synproxy {
+namespace {
+
+using namespace test;
+
+constexpr std::uint32_t kClientIsn = 0x11110000;
+constexpr std::uint32_t kServerIsn = 0x77770000;
+
+HarnessOptions all_auto() {
+  HarnessOptions h;
+  h.engine.offer = OfferConfig{};
+  h.protect = {"203.0.113.10"};
+  return h;
+}
+
+// A server as its SYN-ACKs show it; it answers only what it is asked.
+struct Server {
+  bool timestamps = true;
+  bool sack = true;
+  bool ecn = true;
+  std::optional<std::uint8_t> scale = 9;
+  std::uint16_t mss = 1400;
+  std::uint16_t window = 9'000;
+  std::uint16_t port = 80;
+
+  [[nodiscard]] Bytes answer(const DecodedFrame& syn) const {
+    const bool wants_ecn = (syn.flags & (kEce | kCwr)) == (kEce | kCwr);
+    PacketBuilder b;
+    b.macs(kServerMac, kClientMac).ipv4("203.0.113.10", "198.51.100.7");
+    b.ports(port, syn.source_port).seq(kServerIsn).ack(syn.seq + 1).window(window);
+    b.flags(static_cast<std::uint16_t>(kSyn | kAck | (ecn && wants_ecn ? kEce : 0))).mss(mss);
+    if (sack && syn.sack_permitted) b.sack_permitted();
+    if (timestamps && !syn.timestamps.empty()) b.timestamps(9'000'000, syn.tsval());
+    if (scale && syn.window_scale) b.window_scale(*scale);
+    return b.build();
+  }
+};
+
+// A client that asks for everything.
+DecodedFrame syn(ProxyHarness& p, std::uint16_t port, std::uint16_t server_port = 80) {
+  const Bytes frame = PacketBuilder()
+                          .ipv4("198.51.100.7", "203.0.113.10")
+                          .ports(port, server_port)
+                          .seq(kClientIsn)
+                          .flags(kSyn | kEce | kCwr)
+                          .mss(1460)
+                          .sack_permitted()
+                          .timestamps(5'000, 0)
+                          .window_scale(8)
+                          .build();
+  EXPECT_EQ(p.from_client(frame), Verdict::kReply);
+  return p.take_client();
+}
+
+// The client's ACK of that SYN-ACK, with the timestamps that it was given.
+DecodedFrame ack(ProxyHarness& p, const DecodedFrame& syn_ack) {
+  PacketBuilder b;
+  b.ipv4("198.51.100.7", "203.0.113.10").ports(syn_ack.destination_port, syn_ack.source_port);
+  b.seq(kClientIsn + 1).ack(syn_ack.seq + 1).window(500);
+  if (!syn_ack.timestamps.empty()) b.timestamps(5'001, syn_ack.tsval());
+  EXPECT_EQ(p.from_client(b.build()), Verdict::kDrop);
+  return p.take_server();
+}
+
+struct Outcome {
+  DecodedFrame syn_ack;                // to the client
+  std::vector<DecodedFrame> requests;  // our SYNs and RSTs to the server, in order
+  DecodedFrame last;                   // what followed the last SYN-ACK of the server
+};
+
+// SYN to splice. The server answers each of our SYNs.
+Outcome connect(ProxyHarness& p, std::uint16_t port, const Server& server) {
+  Outcome out;
+  out.syn_ack = syn(p, port, server.port);
+  DecodedFrame next = ack(p, out.syn_ack);
+  for (int i = 0; i < 4 && next.has(kSyn); ++i) {
+    out.requests.push_back(next);
+    p.from_server(server.answer(next));
+    if (p.to_server.empty()) break;
+    next = p.take_server();
+    if (!next.has(kRst)) continue;
+    out.requests.push_back(next);
+    if (!p.to_server.empty()) next = p.take_server();
+  }
+  out.last = next;
+  return out;
+}
+
+TEST(Learning, TimestampsAndEcnAreNotPromisedForAServerThatNobodyKnows) {
+  ProxyHarness p(all_auto());
+  const DecodedFrame first = syn(p, 1000);
+  EXPECT_TRUE(first.timestamps.empty());
+  EXPECT_FALSE(first.has(kEce));
+  EXPECT_TRUE(first.sack_permitted);
+  EXPECT_EQ(first.window_scale, kAssumedScale);
+  EXPECT_EQ(first.mss, 1460);
+}
+
+TEST(Learning, TheFirstConnectionAsksInItsSynAndIsOpenedWithoutTheExtras) {
+  ProxyHarness p(all_auto());
+  const Outcome c = connect(p, 1000, {});
+  ASSERT_EQ(c.requests.size(), 3U);
+  EXPECT_FALSE(c.requests[0].timestamps.empty());
+  EXPECT_TRUE(c.requests[0].has(kEce));
+  EXPECT_EQ(c.requests[1].flags, kRst) << "what the server believes in is reset";
+  EXPECT_EQ(c.requests[1].seq, kClientIsn + 1);
+  EXPECT_EQ(c.requests[2].flags, kSyn);
+  EXPECT_TRUE(c.requests[2].timestamps.empty());
+  EXPECT_EQ(c.last.flags, kAck);
+  EXPECT_EQ(c.last.ack, kServerIsn + 1);
+  EXPECT_TRUE(c.last.timestamps.empty());
+  EXPECT_EQ(p.count(Reason::server_shows_more), 1U);
+  EXPECT_EQ(p.count(Reason::conn_established), 1U);
+  p.expect_quiet();
+}
+
+TEST(Learning, TheNextSynAckOffersWhatTheServerHasShown) {
+  ProxyHarness p(all_auto());
+  (void)connect(p, 1000, {});
+  const Outcome c = connect(p, 1001, {});
+  EXPECT_FALSE(c.syn_ack.timestamps.empty());
+  EXPECT_TRUE(c.syn_ack.has(kEce));
+  EXPECT_TRUE(c.syn_ack.sack_permitted);
+  EXPECT_EQ(c.syn_ack.window_scale, 9);
+  EXPECT_EQ(c.syn_ack.mss, 1400);
+  EXPECT_EQ(c.syn_ack.window, 9'000) << "no more than the server takes at first";
+  ASSERT_EQ(c.requests.size(), 1U) << "nothing is left to ask for";
+  EXPECT_EQ(c.last.flags, kAck);
+  EXPECT_FALSE(c.last.timestamps.empty());
+}
+
+TEST(Learning, AServerThatLacksEverythingIsServedFromTheFirstConnectionOn) {
+  ProxyHarness p(all_auto());
+  const Server bare{.timestamps = false, .sack = false, .ecn = false, .scale = std::nullopt};
+  for (std::uint16_t port = 1000; port < 1010; ++port) {
+    const Outcome c = connect(p, port, bare);
+    EXPECT_TRUE(c.syn_ack.timestamps.empty());
+    EXPECT_EQ(c.syn_ack.sack_permitted, port == 1000);
+    EXPECT_EQ(c.syn_ack.window_scale, port == 1000 ? kAssumedScale : 0);
+    EXPECT_EQ(c.last.flags, kAck);
+    EXPECT_EQ(c.requests.size(), 1U);
+    EXPECT_EQ(c.requests[0].timestamps.empty(), port != 1000) << "asked once";
+  }
+  EXPECT_EQ(p.count(Reason::conn_established), 10U);
+  EXPECT_EQ(p.count(Reason::server_no_timestamps), 0U);
+  EXPECT_EQ(p.count(Reason::server_no_sack), 1U);
+}
+
+TEST(Learning, AServerThatLackedSomethingIsAskedAgainLater) {
+  ProxyHarness p(all_auto());
+  (void)connect(p, 1000, {.timestamps = false});
+  EXPECT_TRUE(connect(p, 1001, {}).requests[0].timestamps.empty());
+  p.advance(ServiceTable::kAskAgainMs);
+  p.to_server.clear();  // the ACKs of the splices once more
+  EXPECT_EQ(connect(p, 1002, {}).requests.size(), 3U);
+  EXPECT_FALSE(syn(p, 1003).timestamps.empty());
+}
+
+TEST(Learning, AServerThatLostItsTimestampsCostsOneConnection) {
+  ProxyHarness p(all_auto());
+  (void)connect(p, 1000, {});
+  const Outcome broken = connect(p, 1001, {.timestamps = false});
+  EXPECT_TRUE(broken.last.has(kRst));
+  EXPECT_TRUE(p.take_client().has(kRst));
+  EXPECT_EQ(p.count(Reason::server_no_timestamps), 1U);
+  const Outcome next = connect(p, 1002, {.timestamps = false});
+  EXPECT_TRUE(next.syn_ack.timestamps.empty());
+  EXPECT_EQ(next.last.flags, kAck);
+}
+
+TEST(Learning, HandshakesUnderWayWhenTheScaleChangesKeepTheOneTheyWereOffered) {
+  ProxyHarness p(all_auto());
+  const DecodedFrame before = syn(p, 1000);
+  ASSERT_EQ(before.window_scale, kAssumedScale);
+  (void)connect(p, 1001, {.scale = 9});
+  const DecodedFrame between = syn(p, 1002);
+  ASSERT_EQ(between.window_scale, 9);
+  (void)connect(p, 1003, {.scale = 3});
+  ASSERT_EQ(syn(p, 1004).window_scale, 3);
+  // The ACKs come now; each connection translates with its own.
+  const Server server{.scale = 3};
+  for (const DecodedFrame& offered : {before, between}) {
+    const DecodedFrame request = ack(p, offered);
+    ASSERT_EQ(request.flags & kSyn, kSyn);
+    p.from_server(server.answer(request));
+    ASSERT_EQ(p.take_server().flags, kAck);
+    PacketBuilder b;
+    b.macs(kServerMac, kClientMac).ipv4("203.0.113.10", "198.51.100.7");
+    b.ports(80, offered.destination_port).seq(kServerIsn + 1).ack(kClientIsn + 1).window(0x4000);
+    if (!offered.timestamps.empty()) b.timestamps(9'000'001, 5'001);
+    p.from_server(b.build());
+    EXPECT_EQ(p.take_client().window, (0x4000U << 3) >> *offered.window_scale);
+  }
+}
+
+TEST(Learning, AnOldScaleIsForgottenWithTheLastCookieThatOfferedIt) {
+  ProxyHarness p(all_auto());
+  (void)connect(p, 1000, {.scale = 9});
+  const DecodedFrame old = syn(p, 1001);
+  (void)connect(p, 1002, {.scale = 3});
+  const std::uint64_t valid = p.count(Reason::cookie_valid);
+  p.advance(64'000 + 31'000);  // within one and a half epochs
+  p.to_server.clear();         // the ACKs of the splices once more
+  EXPECT_TRUE(ack(p, old).has(kSyn));
+  EXPECT_EQ(p.count(Reason::cookie_valid), valid + 1);
+}
+
+TEST(Learning, ServicesAreKnownByAddressAndPort) {
+  ProxyHarness p(all_auto());
+  (void)connect(p, 1000, {.port = 80});
+  EXPECT_FALSE(syn(p, 1001, 80).timestamps.empty());
+  EXPECT_TRUE(syn(p, 1001, 443).timestamps.empty());
+}
+
+TEST(Learning, TheServersOwnSynTellsAboutItsHost) {
+  ProxyHarness p(all_auto());
+  const Bytes own = PacketBuilder()
+                        .macs(kServerMac, kClientMac)
+                        .ipv4("203.0.113.10", "198.51.100.9")
+                        .ports(50'000, 53)
+                        .seq(1)
+                        .flags(kSyn)
+                        .mss(1300)
+                        .timestamps(1, 0)
+                        .window_scale(5)
+                        .build();
+  EXPECT_EQ(p.from_server(own), Verdict::kForward);
+  p.to_client.clear();
+  const DecodedFrame offered = syn(p, 1000);
+  EXPECT_FALSE(offered.timestamps.empty());
+  EXPECT_EQ(offered.window_scale, 5);
+  EXPECT_EQ(offered.mss, 1300);
+}
+
+TEST(Learning, ASynAckWithMoreThanAskedThatComesTwiceIsNotSplicedWithTheWrongNumbers) {
+  ProxyHarness p(all_auto());
+  const DecodedFrame request = ack(p, syn(p, 1000));
+  const Bytes first = Server{}.answer(request);
+  p.from_server(first);
+  EXPECT_TRUE(p.take_server().has(kRst));
+  const DecodedFrame again = p.take_server();
+  ASSERT_EQ(again.flags, kSyn);
+  p.from_server(first);  // the network doubled it
+  EXPECT_TRUE(p.take_server().has(kRst));
+  p.expect_quiet();
+  EXPECT_EQ(p.count(Reason::conn_established), 0U);
+  // That RST may have hit the new half-open connection: our timer asks once more.
+  p.advance(200);
+  const DecodedFrame third = p.take_server();
+  ASSERT_EQ(third.flags, kSyn);
+  p.from_server(Server{}.answer(third));
+  EXPECT_EQ(p.take_server().flags, kAck);
+  EXPECT_EQ(p.count(Reason::conn_established), 1U);
+}
+
+TEST(Learning, FlagsThatSayOnOrOffAreNotLearned) {
+  HarnessOptions h = all_auto();
+  h.engine.offer = {.sack = Offer::kOff,
+                    .timestamps = Offer::kOn,
+                    .ecn = Offer::kOff,
+                    .window_scale = 4,
+                    .mss = 1200};
+  ProxyHarness p(h);
+  for (std::uint16_t port = 1000; port < 1002; ++port) {
+    const Outcome c = connect(p, port, {});
+    EXPECT_FALSE(c.syn_ack.timestamps.empty());
+    EXPECT_FALSE(c.syn_ack.sack_permitted);
+    EXPECT_FALSE(c.syn_ack.has(kEce));
+    EXPECT_EQ(c.syn_ack.window_scale, 4);
+    EXPECT_EQ(c.syn_ack.mss, 1200);
+    EXPECT_EQ(c.requests.size(), 1U);
+    EXPECT_EQ(c.last.flags, kAck);
+  }
+}
+
+}  // namespace
+}  // namespace synproxy

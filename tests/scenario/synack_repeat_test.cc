@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A lost handshake ACK in front of a server that speaks first: the SYN-ACK is sent again.
+#include <gtest/gtest.h>
+
+#include "support/session.h"
+
+namespace synproxy {
+namespace {
+
+using namespace test;
+
+HarnessOptions repeating(std::uint32_t n = 3) {
+  HarnessOptions h;
+  h.engine.synack_repeats = n;
+  return h;
+}
+
+SessionOptions numbered(std::uint32_t n) {
+  SessionOptions o;
+  o.client_port = static_cast<std::uint16_t>(1024 + n % 60'000);
+  o.client_isn = n * 65'537;
+  return o;
+}
+
+TEST(SynAckRepeat, AnUnansweredSynAckComesAgainAfterASecondAsItWas) {
+  for (const bool ipv6 : {false, true}) {
+    ProxyHarness p(repeating());
+    SessionOptions o;
+    o.ipv6 = ipv6;
+    o.tags = {{0x2064, 0x88a8}, {7, 0x8100}};
+    Session c(p, o);
+    const DecodedFrame first = c.syn();
+    p.advance(999);
+    p.expect_quiet();
+    p.advance(1);
+    const DecodedFrame again = p.take_client();
+    EXPECT_EQ(again.raw, first.raw);
+    EXPECT_EQ(p.count(Reason::synack_repeated), 1U);
+    // The client, which is established, answers with the number that it waits for.
+    c.ack();
+    c.syn_ack();
+    c.server_sends("220 ready\r\n");
+    p.advance(20'000);
+    EXPECT_EQ(p.count(Reason::synack_repeated), 1U);
+  }
+}
+
+TEST(SynAckRepeat, StopsAfterTheLastRepeat) {
+  ProxyHarness p(repeating());
+  Session c(p);
+  c.syn();
+  for (const std::uint64_t wait : {1000U, 2000U, 4000U}) {
+    p.advance(wait - 1);
+    p.expect_quiet();
+    p.advance(1);
+    EXPECT_EQ(p.take_client().flags & (kSyn | kAck), kSyn | kAck);
+  }
+  p.advance(60'000);
+  p.expect_quiet();
+  EXPECT_EQ(p.count(Reason::synack_repeated), 3U);
+}
+
+TEST(SynAckRepeat, AnAnsweredOneIsNotRepeated) {
+  ProxyHarness p(repeating());
+  Session c(p);
+  c.open();
+  p.advance(10'000);
+  p.to_server.clear();  // the handshake's ACK once more
+  EXPECT_TRUE(p.to_client.empty());
+  EXPECT_EQ(p.count(Reason::synack_repeated), 0U);
+}
+
+TEST(SynAckRepeat, OfASynOnALiveFlowComesOnlyWhileThatSynIsTheNews) {
+  ProxyHarness p(repeating());
+  Session old(p);
+  old.open();
+  p.advance(2000);
+  p.to_server.clear();
+  SessionOptions o;
+  o.client_isn = 77;
+  Session next(p, o);
+  next.syn();
+  p.advance(1000);
+  EXPECT_EQ(p.count(Reason::synack_repeated), 1U);
+  p.to_client.clear();
+  old.client_sends("the old connection lives");
+  p.advance(10'000);
+  EXPECT_EQ(p.count(Reason::synack_repeated), 1U);
+}
+
+TEST(SynAckRepeat, CanBeSwitchedOff) {
+  ProxyHarness p(repeating(0));
+  Session c(p);
+  c.syn();
+  p.advance(10'000);
+  p.expect_quiet();
+}
+
+TEST(SynAckRepeat, AFloodSwitchesItOffAndQuietBringsItBack) {
+  ProxyHarness p(repeating());
+  // More than fit, within a second.
+  for (std::uint32_t n = 0; n < 5'000; ++n) {
+    Session(p, numbered(n)).syn();
+    if (n % 10 == 0) p.advance(1);
+  }
+  p.advance(3'000);
+  EXPECT_EQ(p.count(Reason::synack_repeated), 0U);
+  p.to_client.clear();
+  Session first_after(p, numbered(60'000));
+  first_after.syn();  // the second of the flood is over: it counts as a quiet one
+  p.advance(1'000);
+  Session second_after(p, numbered(60'001));
+  second_after.syn();
+  p.advance(1'000);
+  EXPECT_GE(p.count(Reason::synack_repeated), 1U);
+}
+
+TEST(SynAckRepeat, TheStatedAmplificationHolds) {
+  ProxyHarness p(repeating());
+  // Below the rate at which it switches itself off, nobody ever answers.
+  constexpr std::uint32_t kSyns = 10'000;
+  for (std::uint32_t n = 0; n < kSyns; ++n) {
+    Session(p, numbered(n)).syn();
+    p.advance(1);
+    p.to_client.clear();
+  }
+  p.advance(20'000);
+  const std::uint64_t sent = p.count(Reason::synack_sent) + p.count(Reason::synack_repeated);
+  // Each once more; later repeats 256 at a time at most.
+  EXPECT_GE(sent, 2 * kSyns - 4096);
+  EXPECT_LE(sent, 2 * kSyns + kSyns / 1000 * (256 / 2 + 256 / 4) + 512);
+}
+
+}  // namespace
+}  // namespace synproxy

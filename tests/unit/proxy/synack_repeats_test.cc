@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/proxy/synack_repeats.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace synproxy {
+namespace {
+
+SynAckRepeats::Entry* admit(SynAckRepeats& r, std::uint32_t now, std::uint16_t port) {
+  SynAckRepeats::Entry* e = r.admit(now);
+  if (e != nullptr) e->key.client_port = port;
+  return e;
+}
+
+std::vector<unsigned> due(SynAckRepeats& r, std::uint32_t now, bool unanswered,
+                          unsigned limit = 10'000) {
+  std::vector<unsigned> ports;
+  r.run(now, limit, [&](const SynAckRepeats::Entry& e) {
+    ports.push_back(e.key.client_port);
+    return unanswered;
+  });
+  return ports;
+}
+
+TEST(SynAckRepeats, GivesBackInOrderAfterASecond) {
+  SynAckRepeats r(3);
+  admit(r, 100, 1);
+  admit(r, 100, 2);
+  admit(r, 150, 3);
+  EXPECT_TRUE(due(r, 1099, true).empty());
+  EXPECT_EQ(due(r, 1100, false), (std::vector<unsigned>{1, 2}));
+  EXPECT_EQ(due(r, 1150, true), (std::vector<unsigned>{3}));
+  EXPECT_TRUE(due(r, 3149, true).empty());
+  EXPECT_EQ(due(r, 3150, true), (std::vector<unsigned>{3}));
+  EXPECT_EQ(due(r, 7150, true), (std::vector<unsigned>{3}));
+  EXPECT_EQ(r.waiting(), 0U);
+}
+
+TEST(SynAckRepeats, WorksAcrossTheWrapOfTheClock) {
+  SynAckRepeats r(1);
+  admit(r, 0xffffff00U, 1);
+  EXPECT_TRUE(due(r, 0xffffffffU, true).empty());
+  EXPECT_EQ(due(r, 0xffffff00U + 1000U, true), (std::vector<unsigned>{1}));
+}
+
+TEST(SynAckRepeats, TakesNoMoreThanTheLimitAtOnce) {
+  SynAckRepeats r(1);
+  for (std::uint16_t i = 0; i < 10; ++i) admit(r, 0, i);
+  EXPECT_EQ(due(r, 1000, true, 4).size(), 4U);
+  EXPECT_EQ(due(r, 1000, true).size(), 6U);
+}
+
+TEST(SynAckRepeats, FullMeansOffUntilASecondWithFewSyns) {
+  SynAckRepeats r(3);
+  for (std::uint32_t i = 0; i < SynAckRepeats::kRoom[0]; ++i) ASSERT_NE(admit(r, 1000, 1), nullptr);
+  EXPECT_EQ(admit(r, 1000, 1), nullptr);
+  EXPECT_TRUE(r.off());
+  EXPECT_EQ(r.waiting(), 0U) << "what waited was part of the flood";
+  // A second as busy keeps it off, half of that does too.
+  for (std::uint32_t i = 0; i <= SynAckRepeats::kRoom[0] / 2; ++i) {
+    ASSERT_EQ(admit(r, 2000, 1), nullptr);
+  }
+  EXPECT_EQ(admit(r, 3000, 1), nullptr);
+  EXPECT_TRUE(r.off());
+  EXPECT_NE(admit(r, 4000, 1), nullptr);
+  EXPECT_FALSE(r.off());
+}
+
+TEST(SynAckRepeats, LaterLevelsTakeWhatFits) {
+  SynAckRepeats r(2);
+  for (std::uint32_t i = 0; i < 1000; ++i) admit(r, 0, 1);
+  EXPECT_EQ(due(r, 1000, true).size(), 1000U);
+  EXPECT_EQ(r.waiting(), SynAckRepeats::kRoom[1]);
+  EXPECT_EQ(due(r, 3000, true).size(), SynAckRepeats::kRoom[1]);
+}
+
+TEST(SynAckRepeats, NoneAreKeptWhenNoneAreAskedFor) {
+  SynAckRepeats r(0);
+  EXPECT_EQ(r.admit(0), nullptr);
+  EXPECT_EQ(r.waiting(), 0U);
+}
+
+}  // namespace
+}  // namespace synproxy
