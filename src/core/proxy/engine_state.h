@@ -146,8 +146,8 @@ void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
 // what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not TCP.
 [[nodiscard]] Kind classify(EngineState& s, Context& c, Side side);
 void find_flow(EngineState& s, Context& c);
-// A segment without a flow whose ends sign what they send, where the flags let those by: nobody between
-// them could change a number.
+// A segment without a flow whose ends sign what they send, where the flags let those by: nobody
+// between them could change a number.
 [[nodiscard]] bool goes_past(const EngineState& s, const Context& c);
 // One SipHash burst for the SYNs and for the ACKs without a flow.
 void compute_macs(EngineState& s, std::span<Context> burst);
