@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly STAGES=(checks unit sanitized tidy e2e demo)
+readonly STAGES=(checks unit sanitized fuzz tidy e2e demo)
 
 usage() {
   cat <<USAGE
@@ -14,6 +14,7 @@ usage: test.sh [STAGE...]     as root; without a stage: all of them
   checks     format, shell scripts, no DPDK in the core, every public header compiles alone
   unit       unit, scenario and dataplane tests, warnings are errors
   sanitized  unit and scenario tests under AddressSanitizer and UBSan
+  fuzz       every fuzz target replays its corpus, then a minute of fuzzing in all
   tidy       clang-tidy over include/ and src/
   e2e        real clients and servers in network namespaces
   demo       demo.sh runs to its end and leaves nothing behind
@@ -170,6 +171,16 @@ stage_sanitized() {
     -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false || return 0
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
     run_meson_tests "$ASAN_BUILD" "sanitized" 10
+}
+
+stage_fuzz() {
+  say "fuzzing for a minute"
+  local status=0
+  scripts/fuzz.sh 60 </dev/null >"$WORK/fuzz" 2>&1 || status=$?
+  grep -v '^PASS ' "$WORK/fuzz" || true
+  grep -E '^(PASS|FAIL) ' "$WORK/fuzz" >>"$TALLY" || true
+  # Without a verdict it ended early: did not build, was stopped.
+  ((status == 0)) || grep -q '^FAIL ' "$WORK/fuzz" || failed "fuzz.sh ended early, with exit code $status"
 }
 
 stage_tidy() {

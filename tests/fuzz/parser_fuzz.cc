@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Any bytes as a frame: every parser, and every function that works on what they made.
 #include <array>
-#include <cstdlib>
 #include <cstring>
 
+#include "fuzz/require.h"
 #include "support/exact_buffer.h"
 #include "synproxy/policy/junk.h"
 #include "synproxy/proxy/engine.h"
@@ -16,9 +16,7 @@
 namespace synproxy {
 namespace {
 
-void require(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::require;
 
 // The first byte chooses the flow's options, the next four its deltas: the rest is the frame.
 constexpr std::size_t kPrefix = 5;

@@ -66,7 +66,7 @@ ProxyHarness::~ProxyHarness() { check_accounts(); }
 
 void ProxyHarness::publish_keys() {
   const std::uint64_t epoch = (kUnixStart + now_ms_) / options_.engine.epoch_ms;
-  if (epoch == published_) return;
+  if (epoch == published_ || keys_stall) return;
   for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e)
     ring_.publish(test_keys(options_.secret, e));
   published_ = epoch;

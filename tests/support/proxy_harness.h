@@ -92,6 +92,7 @@ class ProxyHarness {
   std::deque<Bytes> to_server;
   bool checksums_must_be_good = true;
   std::uint32_t room = 2048;  // of the buffers
+  bool keys_stall = false;    // the control thread sleeps: no keys for the epochs that begin
 
  private:
   class Collector;
