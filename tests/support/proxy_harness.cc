@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "synproxy/proxy/reasons.h"
 
@@ -45,7 +46,9 @@ EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch) {
 class ProxyHarness::Collector final : public FrameSink {
  public:
   void emit(Side out, std::span<const std::uint8_t> frame) override {
+    const int inside = std::exchange(inside_engine, 0);
     frames.emplace_back(out, Bytes(frame.begin(), frame.end()));
+    inside_engine = inside;
   }
   std::vector<Verdict> verdicts;
   std::vector<std::pair<Side, Bytes>> frames;
@@ -103,7 +106,9 @@ std::vector<Verdict> ProxyHarness::feed_burst(Side side, const std::vector<Bytes
                          .room = static_cast<std::uint32_t>(size)});
     }
     Collector made;
+    ++inside_engine;
     engines_[e]->process(side, packets, now_ms_, made);
+    --inside_engine;
     for (const Packet& p : packets) {
       said[e].verdicts.push_back(p.verdict);
       if (p.verdict == Verdict::kDrop) continue;
@@ -122,7 +127,11 @@ std::vector<Verdict> ProxyHarness::feed_burst(Side side, const std::vector<Bytes
 void ProxyHarness::tick() {
   publish_keys();
   std::array<Collector, 2> said;
-  for (std::size_t e = 0; e < engines_.size(); ++e) engines_[e]->tick(now_ms_, said[e]);
+  for (std::size_t e = 0; e < engines_.size(); ++e) {
+    ++inside_engine;
+    engines_[e]->tick(now_ms_, said[e]);
+    --inside_engine;
+  }
   EXPECT_EQ(said[0].frames, said[1].frames);
   for (const auto& [out, frame] : said[0].frames) store(out, frame);
 }

@@ -92,6 +92,9 @@ class ProxyHarness {
   std::deque<Bytes> to_server;
   bool checksums_must_be_good = true;
   std::uint32_t room = 2048;  // of the buffers
+  // Above 0 while an engine works, and not while the harness takes its frames: for tests that watch
+  // what an engine asks of the system.
+  static inline thread_local int inside_engine = 0;
   bool keys_stall = false;    // the control thread sleeps: no keys for the epochs that begin
 
  private:

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What the objects of the datapath may ask of anybody else. Usage: check_core_symbols.sh DIRECTORY-OF-OBJECTS
+#
+# A packet takes no lock, writes no line, reads no clock and makes no system call: so none of that can
+# be in the objects, wherever it came from (a header inlines a mutex into its user). The list says what
+# is allowed; everything else is an error. With objdump also: no atomic read-modify-write, no rdtsc.
+set -euo pipefail
+
+# Everywhere: our own, memory, the compiler's, and exceptions of construction.
+readonly ANY='^(synproxy::|(vtable|typeinfo|guard variable|typeinfo name) for (synproxy|std)::|vtable for __cxxabiv1::|mem(cpy|set|move|cmp|chr)$|bcmp$|strlen$|_GLOBAL_OFFSET_TABLE_$|__gxx_personality_v0$|_Unwind_Resume$|__cxa_(throw|rethrow|begin_catch|end_catch|allocate_exception|free_exception|throw_bad_array_new_length)$|__cxa_pure_virtual$|__stack_chk_fail$|std::__throw_|std::(bad_alloc|runtime_error|invalid_argument|length_error|out_of_range)::|operator delete|std::terminate|__clang_call_terminate)'
+# By object. Constructors allocate; the MAC kernel is chosen once; keys are wiped.
+readonly CONSTRUCTS='^operator new'
+declare -rA ALSO=(
+  [core_proxy_engine]="$CONSTRUCTS"
+  [core_proxy_early_store]="$CONSTRUCTS"
+  [core_flow_table]="$CONSTRUCTS"
+  [core_flow_replay_filter]="$CONSTRUCTS"
+  [core_policy_protect]="$CONSTRUCTS"
+  [core_cookie_siphash]='^(__cxa_guard_(acquire|release|abort)|__cpu_model|__cpu_indicator_init)$'
+  [core_cookie_epoch]='^OPENSSL_cleanse$'
+)
+# Control's part of the core: it runs before the first packet, or on the control thread.
+readonly NOT_DATAPATH='^core_(cookie_(hkdf|master_secret|secret_file)|policy_parse_protect|flow_mapping)$'
+
+status=0
+checked=0
+while read -r object; do
+  name=$(basename "$object" .cc.o)
+  [[ $name == core_* ]] || { echo "not an object of the core: $object"; exit 1; }
+  ! [[ $name =~ $NOT_DATAPATH ]] || continue
+  checked=$((checked + 1))
+  allowed=$ANY
+  [[ -z ${ALSO[$name]-} ]] || allowed="$ANY|${ALSO[$name]}"
+  if bad=$(nm -u -C "$object" | sed -E 's/^ *[Uwv] //' | grep -vE "$allowed"); then
+    printf '%s refers to:\n%s\n' "$name" "$bad"
+    status=1
+  fi
+  if [[ $(uname -m) == x86_64 ]] && command -v objdump >/dev/null; then
+    # An xchg with memory locks the bus without saying so.
+    if bad=$(objdump -d --no-show-raw-insn "$object" |
+      grep -E $'\t(lock |rdtsc|syscall|sysenter|xchg .*\\()' | grep -vE 'xchg +%ax,%ax'); then
+      printf '%s contains:\n%s\n' "$name" "$bad"
+      status=1
+    fi
+  fi
+done < <(find "$1" -name '*.o' | sort)
+((checked >= 20)) || { echo "only $checked objects of the datapath: is the list complete?"; exit 1; }
+((status != 0)) || echo "$checked objects ask for nothing that a packet may not"
+exit "$status"
