@@ -6,8 +6,8 @@
 // each packet has one fate, checksums), after every burst:
 //   - there are never more flows than allowed, and the gauges add up;
 //   - every record that was opened is in use or was freed, every frame that left is counted;
-//   - no SYN goes to the server that a client with timestamps did not prove (their tag is too long
-//     to be hit by chance; the plain one of 24 bits is not);
+//   - no SYN with timestamps goes to the server that a client with timestamps did not prove, where
+//     they are always offered (their tag is too long to be hit by chance; the plain one is not);
 //   - the bystander, an honest connection that no command addresses, gets each of its segments
 //     through with the right numbers, whatever happens around it;
 // and at the end, after more time than any timeout, nothing is left.

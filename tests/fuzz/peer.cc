@@ -75,6 +75,7 @@ void read(Seen& seen, const DecodedFrame& f, std::size_t l2) {
     seen.isn = f.seq;
     seen.nxt = f.seq + f.seq_length();
     seen.timestamps = !f.timestamps.empty();
+    seen.sack = f.sack_permitted;
   }
   if (static_cast<std::int32_t>(f.seq + f.seq_length() - seen.nxt) > 0) {
     seen.nxt = f.seq + f.seq_length();

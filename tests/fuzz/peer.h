@@ -25,6 +25,7 @@ struct Seen {
   std::uint32_t tsval = 0;  // the last one
   std::uint16_t window = 0;
   bool timestamps = false;
+  bool sack = false;
   Bytes packet;  // the last frame without its Ethernet header, for ICMP errors to quote
 };
 
@@ -72,6 +73,11 @@ class Peer {
   std::vector<test::VlanTag> tags_;
 };
 
+// How an honest server answers the SYN that it saw: it grants nothing that it was not asked for.
+[[nodiscard]] inline std::uint8_t honest_answer(const Peer& p) {
+  return static_cast<std::uint8_t>((p.server.seen.sack ? 0 : 1) |
+                                   (p.server.seen.timestamps ? 0 : 2));
+}
 [[nodiscard]] std::size_t payload_of(const Command& c);
 // The input asks for bytes that no honest sender makes.
 [[nodiscard]] inline bool breaks_checksum(const Command& c) { return (c.shape & 0xf0) == 0x10; }

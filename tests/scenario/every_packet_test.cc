@@ -146,7 +146,7 @@ TEST(EveryPacket, DataOnASynIsNotTakenAndFastOpenFallsBack) {
   for (const Bytes& option :
        {Bytes{34, 2}, Bytes{34, 10, 1, 2, 3, 4, 5, 6, 7, 8}, Bytes{254, 4, 0xf9, 0x89}}) {
     ProxyHarness p;
-    Session c(p);
+    Session c(p, {.sack = false, .client_scale = {}});
     PacketBuilder syn;
     syn.seq(c.o.client_isn).flags(kSyn).mss(1460).timestamps(c.o.client_ts, 0).option(option);
     EXPECT_EQ(p.from_client(syn.payload("GET /").build()), Verdict::kReply);
@@ -170,7 +170,7 @@ TEST(EveryPacket, DataOnASynIsNotTakenAndFastOpenFallsBack) {
 // RFC 8684 section 3.1: without MP_CAPABLE in the SYN-ACK the connection is plain TCP.
 TEST(EveryPacket, MultipathOptionIsStripped) {
   ProxyHarness p;
-  Session c(p);
+  Session c(p, {.sack = false});
   PacketBuilder syn;
   syn.seq(c.o.client_isn).flags(kSyn).mss(1460).timestamps(c.o.client_ts, 0).window_scale(7);
   EXPECT_EQ(p.from_client(syn.option({30, 4, 1, 1}).build()), Verdict::kReply);

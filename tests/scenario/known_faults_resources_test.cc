@@ -48,9 +48,12 @@ TEST(KnownFault, RotationLeavesNoZeroKey) {
       const LayoutKey zero{0, 0, multiplier};
       const MacInput in = cookie_mac_input(key, c.o.client_isn);
       const std::uint64_t mac = siphash24(0, 0, in.words.data(), in.count);
-      const Cookie cookie =
-          make_cookie(mac, zero, parity,
-                      {.mss = 1460, .wscale = 7, .sack = true, .timestamps = c.o.timestamps});
+      const Cookie cookie = make_cookie(mac, zero, parity,
+                                        {.mss = 1460,
+                                         .wscale = 7,
+                                         .sack = true,
+                                         .timestamps = c.o.timestamps,
+                                         .offered_scale = 7});
       c.cookie = cookie.isn;
       c.our_tsval = cookie.tsval;
       EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);

@@ -95,7 +95,7 @@ class ProxyHarness {
   // Above 0 while an engine works, and not while the harness takes its frames: for tests that watch
   // what an engine asks of the system.
   static inline thread_local int inside_engine = 0;
-  bool keys_stall = false;    // the control thread sleeps: no keys for the epochs that begin
+  bool keys_stall = false;  // the control thread sleeps: no keys for the epochs that begin
 
  private:
   class Collector;
