@@ -57,6 +57,7 @@ TEST(KnownFault, OptionParsingWithOneByteLeft) {
     SCOPED_TRACE("kind " + std::to_string(row.kind) + ", " + std::to_string(row.payload.size()) +
                  " bytes after");
     ProxyHarness p;
+    p.room = 0;  // buffers that end with their frame: AddressSanitizer sees a byte too many
     PacketBuilder syn;
     syn.flags(kSyn).seq(77).option({2, 4, 4, 0xc4, 1, 1, 1, row.kind}).payload(row.payload);
     EXPECT_EQ(p.from_client(syn.build()), Verdict::kReply);
