@@ -5,11 +5,13 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly STAGES=(checks unit sanitized fuzz tidy e2e demo)
+readonly STAGES=(checks unit sanitized tidy e2e demo fuzz)
+# What runs when none is named. The replay of the fuzzers' corpora is part of unit and sanitized.
+readonly BY_DEFAULT=(checks unit sanitized tidy e2e demo)
 
 usage() {
   cat <<USAGE
-usage: test.sh [STAGE...]     as root; without a stage: all of them
+usage: test.sh [STAGE...]     as root; without a stage: all but fuzz
 
   checks     format, shell scripts, no DPDK in the core, every public header compiles alone
   unit       unit, scenario and dataplane tests, warnings are errors
@@ -237,7 +239,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-(($# > 0)) || set -- "${STAGES[@]}"
+(($# > 0)) || set -- "${BY_DEFAULT[@]}"
 install_missing "${PACKAGES_BUILD[@]}" "${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}" "${PACKAGES_TEST[@]}"
 for stage in "$@"; do
   "stage_$stage"
