@@ -25,9 +25,6 @@ std::array<RetryQueue, kRetryLevels> make_queues(std::size_t capacity, std::inde
 }
 
 constexpr std::size_t kLargestFrame = 0x10000;
-// Flows freed while their cookie lives: at 64 s an epoch, 65,000 short connections a second of one
-// worker. 8 MB an epoch, touched as they come.
-constexpr std::uint32_t kReplaysPerEpoch = 1U << 22;
 
 }  // namespace
 
@@ -39,7 +36,7 @@ EngineState::EngineState(const EngineConfig& c, const ProtectSet& p, const KeyRi
       index_key(k),
       counters(n),
       table(c.max_flows),
-      replay(std::max(c.max_flows, kReplaysPerEpoch)),
+      replay(std::max(c.max_flows, c.replays_per_epoch)),
       early(c.early_data_memory),
       syn_retries(
           // Each element owns its ring from the start; the analyzer loses it in the pack.
