@@ -340,6 +340,30 @@ TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotSentInTheOldNumbers) {
   next.client_sends("first");
 }
 
+// Found by the simulator: a RST that answers it would be exact for the client's new connection.
+TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotAnsweredByTheTombstoneOfTheOneBefore) {
+  ProxyHarness p;
+  Session first(p);
+  first.syn();
+  first.ack();
+  PacketBuilder refused = first.server(kRst | kAck);
+  refused.seq(0).ack(first.o.client_isn + 1);
+  EXPECT_EQ(p.from_server(refused.build()), Verdict::kDrop);
+  EXPECT_TRUE(p.take_client().has(kRst));
+  Session next(p, {.client_isn = 500'000'000, .server_isn = 0x30000000});
+  next.syn();
+  PacketBuilder early = next.client();
+  early.seq(next.o.client_isn + 101).payload("second segment");
+  EXPECT_EQ(p.from_client(early.build()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::ack_unfit), 1U);
+  p.expect_quiet();
+  // Whereas the refused client is told again.
+  EXPECT_EQ(p.from_client(first.client().payload("hello?").build()), Verdict::kReply);
+  EXPECT_TRUE(p.take_client().has(kRst));
+  next.ack();
+  next.syn_ack();
+}
+
 TEST(Reuse, SynOfTheNewConnectionIsRepeatedByItsOwnClock) {
   ProxyHarness p;
   Session old(p);

@@ -37,6 +37,12 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
 void on_tombstone(EngineState& s, Context& c, FrameSink& sink) {
   if (c.segment.has(kRst)) return drop(s, c, Reason::no_flow_client);
   if (const auto m = match_successor(s, c)) return reopen_flow(s, c, *m, sink);
+  // Data of the next connection that has overtaken its handshake ACK quotes another cookie: a RST
+  // would be exact for it.
+  const FlowRecord& f = s.table[c.flow];
+  if (!c.segment.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
+    return drop(s, c, Reason::ack_unfit);
+  }
   answer_with_rst(s, c, Side::kClient, Reason::cookie_retrans);
 }
 
