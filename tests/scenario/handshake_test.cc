@@ -484,6 +484,25 @@ TEST(Handshake, LostAckToTheServerIsSentAgainForEachSynAck) {
   c.client_sends("x");
 }
 
+// Found by the simulator: the answer would quote damaged numbers under a good checksum.
+TEST(Handshake, DamagedSegmentsAreNotAnswered) {
+  ProxyHarness p;
+  p.checksums_must_be_good = false;
+  Session c(p);
+  c.syn();
+  c.ack();
+  const auto damaged = [](Bytes frame) {
+    frame.back() ^= 1U;  // the last option's
+    return frame;
+  };
+  Session stranger(p, {.client_port = 41'000});
+  EXPECT_EQ(p.from_server(damaged(stranger.syn_ack_frame())), Verdict::kDrop) << "nobody asked";
+  c.syn_ack();
+  EXPECT_EQ(p.from_server(damaged(c.syn_ack_frame())), Verdict::kDrop) << "repeated";
+  p.expect_quiet();
+  EXPECT_EQ(p.count(Reason::bad_checksum), 2U);
+}
+
 TEST(Handshake, SynAckAgainAfterTheClientSpokeIsAcknowledgedToo) {
   ProxyHarness p;
   Session c(p);

@@ -136,7 +136,7 @@ inline void forward(EngineState& s, Context& c, Reason fate) {
 // Sends `reply` back in the packet's own buffer; the packet's fate is `fate`.
 void answer(EngineState& s, Context& c, const TcpReply& reply, Reason fate, Reason made);
 // Drops the packet for `why` and lets a RST that its sender accepts go back (RFC 9293
-// section 3.10.7.1).
+// section 3.10.7.1); a damaged one is dropped without an answer.
 void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
 // Verified at most once per packet, and only where state hangs on it.
 [[nodiscard]] bool checksum_ok(const Context& c);

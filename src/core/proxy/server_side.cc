@@ -77,6 +77,7 @@ void on_spliced(EngineState& s, Context& c) {
     if (g.seq != SeqNum(f.cookie + f.delta) || g.ack != SeqNum(f.client_isn + 1)) {
       return drop(s, c, Reason::no_flow_server);
     }
+    if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     return answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
   }

@@ -14,6 +14,7 @@ void answer(EngineState& s, Context& c, const TcpReply& reply, Reason fate, Reas
 
 void answer_with_rst(EngineState& s, Context& c, Side side, Reason why) {
   const Segment& g = c.segment;
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   TcpReply rst;
   rst.seq = g.ack;
   rst.flags = kRst;
