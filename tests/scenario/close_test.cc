@@ -9,6 +9,30 @@ namespace {
 
 using namespace test;
 
+// Found by the simulator: the numbers of the flow ran away from its ends until nothing fitted.
+TEST(Close, DamagedNumbersMoveNothing) {
+  ProxyHarness p;
+  p.checksums_must_be_good = false;
+  Session c(p);
+  c.open();
+  c.client_sends("hello");
+  for (std::uint32_t far = 30'000; far <= 240'000; far += 30'000) {
+    PacketBuilder damaged = c.client();
+    damaged.seq(c.client_nxt + far).payload("x").break_l4_checksum();
+    p.from_client(damaged.build());
+    PacketBuilder back = c.server();
+    back.seq(c.server_nxt + far).payload("x").break_l4_checksum();
+    p.from_server(back.build());
+    PacketBuilder acked = c.server();
+    acked.ack(c.client_nxt + far).break_l4_checksum();
+    p.from_server(acked.build());
+  }
+  p.to_server.clear();
+  p.to_client.clear();
+  c.close();
+  EXPECT_EQ(p.count(Reason::conn_finished), 1U);
+}
+
 TEST(Close, FinBothWaysFinishesTheFlowAndTheCloseTimeoutFreesIt) {
   for (const bool server_first : {false, true}) {
     ProxyHarness p;

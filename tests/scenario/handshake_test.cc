@@ -484,6 +484,18 @@ TEST(Handshake, LostAckToTheServerIsSentAgainForEachSynAck) {
   c.client_sends("x");
 }
 
+// Found by the simulator: the flow of that connection passed everything untranslated.
+TEST(Handshake, DamagedSynAckThatLooksLikeASynIsNoConnectionOfTheServer) {
+  ProxyHarness p;
+  p.checksums_must_be_good = false;
+  Session c(p);
+  Bytes frame = c.syn_ack_frame();
+  frame[14 + 20 + 13] ^= kAck;
+  EXPECT_EQ(p.from_server(frame), Verdict::kDrop);
+  EXPECT_EQ(p.flows(), 0U);
+  EXPECT_EQ(p.count(Reason::bad_checksum), 1U);
+}
+
 // Found by the simulator: the answer would quote damaged numbers under a good checksum.
 TEST(Handshake, DamagedSegmentsAreNotAnswered) {
   ProxyHarness p;
@@ -514,6 +526,33 @@ TEST(Handshake, SynAckAgainAfterTheClientSpokeIsAcknowledgedToo) {
   EXPECT_EQ(ack.ack, c.o.server_isn + 1);
   EXPECT_EQ(ack.tsecr(), c.server_first_ts);
   p.expect_quiet();
+}
+
+// Found by the simulator: of the client's first window nothing was left, and the ACK showed
+// garbage.
+TEST(Handshake, LateCopyOfTheSynAckIsNotAnsweredOnceTheServerHasSpoken) {
+  for (const bool data : {true, false}) {
+    ProxyHarness p;
+    Session c(p);
+    c.open();
+    if (data) {
+      c.server_sends("220 ready");
+    } else {
+      c.client_sends("GET /");
+      c.server_sends("", kAck);
+    }
+    EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kDrop);
+    p.expect_quiet();
+  }
+}
+
+TEST(Handshake, AckOfARepeatedSynAckKeepsTheClientsWindowAfterABareAckOfTheServer) {
+  ProxyHarness p;
+  Session c(p);
+  c.open();
+  c.server_sends("", kAck);
+  EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().window, c.o.client_window);
 }
 
 // A server in its own cookie mode never repeats its SYN-ACK.

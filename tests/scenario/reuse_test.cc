@@ -83,6 +83,36 @@ TEST(Reuse, PacketThatFitsClearsTheMark) {
   old.client_sends("still");
 }
 
+// Found by the simulator: the client would wait for ever, for it repeats no SYN.
+TEST(Reuse, OldAckThatTheSynHasOvertakenLeavesTheMark) {
+  ProxyHarness p;
+  Session old(p);
+  old.open();
+  Session next(p, next_options());
+  next.syn();
+  old.client_sends("", kAck);
+  EXPECT_EQ(p.from_client(next.ack_frame()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::conn_reopened), 1U);
+  p.to_server.clear();
+  next.syn_ack();
+  p.to_server.clear();
+  next.client_sends("hello");
+}
+
+// Found by the simulator: the server, which knows neither number, resets what it does not know.
+TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotSentInTheNumbersOfALiveFlow) {
+  ProxyHarness p;
+  Session old(p);
+  old.open();
+  Session next(p, next_options());
+  next.syn();
+  EXPECT_EQ(p.from_client(next.client().seq(next.o.client_isn + 1001).payload("2nd").build()),
+            Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::ack_unfit), 1U);
+  p.expect_quiet();
+  old.client_sends("goes on");
+}
+
 TEST(Reuse, DataInTheFirstAckOfTheNewConnectionIsHeld) {
   ProxyHarness p;
   Session old(p);

@@ -67,10 +67,17 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f) {
   if (!g.seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   // Exact for the server is what it has acknowledged; where nothing was lost, that is all there is.
-  const bool exact = g.seq == next ||
-                     (!g.seq.after(next) && static_cast<std::uint16_t>(g.seq.value()) == f.window);
+  const auto acked = server_acked_data(f) ? f.window : static_cast<std::uint16_t>(f.client_isn + 1);
+  const bool exact =
+      g.seq == next || (!g.seq.after(next) && static_cast<std::uint16_t>(g.seq.value()) == acked);
   if (exact) note_reset(s, f);
   pass_to_server(s, c, f);
+}
+
+// Whether the segment carries numbers of the connection that the mark announces.
+bool is_of_mark(const FlowRecord& f, const Segment& g) {
+  constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows more
+  return (f.progress & kFlowMarked) != 0 && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
 }
 
 void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
@@ -87,7 +94,7 @@ void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
     note_client(s, f, g);
   } else if (const auto m = match_marked(s, c, f)) {
     return reopen_flow(s, c, *m, sink);
-  } else if (is_over(f)) {
+  } else if (is_over(f) || is_of_mark(f, g)) {
     // Data of the next connection that has overtaken its handshake ACK. In the old numbers it would
     // make the server, which knows neither, send a RST that the client's new connection accepts.
     return drop(s, c, Reason::ack_unfit);

@@ -8,6 +8,9 @@
 namespace synproxy {
 namespace {
 
+// How long a SYN-ACK that was answered with a RST may still come as a copy.
+constexpr std::uint32_t kCopiesMs = 1000;
+
 std::uint16_t opening_window(const FlowRecord& f, bool scaled_for_server) {
   if ((f.options & kFlowClientScales) == 0 || scaled_for_server) return f.window;
   return window_unscaled(f.window, client_scale(f));
@@ -294,6 +297,11 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     if (!learn_service(s, c, f, o)) return splice(s, c, f, o, sink);
     s.counters.count(Reason::server_shows_more);
+    // A copy of what has been answered: by now the server may be in the handshake of our second
+    // SYN, and a RST with this number would end that. Later it is no copy: our RST was lost.
+    if ((f.progress & kFlowProbed) != 0 && s.now32() - f.last_seen < kCopiesMs) {
+      return drop(s, c, Reason::consumed);
+    }
     return ask_again(s, c, f, sink);
   }
   // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it to a late

@@ -34,6 +34,12 @@ void update_closing(EngineState& s, FlowRecord& f) {
   }
 }
 
+// Numbers go up segment by segment. A segment that leaves a gap has overtaken another or is
+// damaged; were a damaged one believed, the flow's numbers would run away from its ends.
+bool believable(const Segment& g, SeqNum first, SeqNum next) {
+  return !first.after(next) || checksums_good(g);
+}
+
 Reason fate(const FlowRecord& f) {
   return (f.options & kFlowOutbound) != 0 ? Reason::passed : Reason::translated;
 }
@@ -42,8 +48,11 @@ Reason fate(const FlowRecord& f) {
 
 void note_client(EngineState& s, FlowRecord& f, const Segment& g) {
   touch(s, f);
-  f.progress &= static_cast<std::uint8_t>(~kFlowMarked);
-  if (g.seq_end().after(SeqNum(f.client_nxt))) f.client_nxt = g.seq_end().value();
+  if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(g, g.seq, SeqNum(f.client_nxt))) {
+    f.client_nxt = g.seq_end().value();
+    // Alive. An old ACK that the SYN has overtaken proves nothing.
+    f.progress &= static_cast<std::uint8_t>(~kFlowMarked);
+  }
   widen_windows(f, std::uint32_t{g.window} << client_scale(f), 0);
   if (g.has(kFin)) f.progress |= kFlowClientFin;
   if ((f.progress & kFlowServerFin) != 0 && g.ack == SeqNum(f.server_nxt)) {
@@ -55,12 +64,17 @@ void note_client(EngineState& s, FlowRecord& f, const Segment& g) {
 void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq) {
   touch(s, f);
   const SeqNum end = seq + g.seq_length();
-  if (end.after(SeqNum(f.server_nxt))) f.server_nxt = end.value();
+  if (end.after(SeqNum(f.server_nxt)) && believable(g, seq, SeqNum(f.server_nxt))) {
+    f.server_nxt = end.value();
+  }
   if (g.has(kAck)) {
-    f.window = static_cast<std::uint16_t>(g.ack.value());
     // What the server acknowledges it has got, even where we saw it come in a shape that did not
     // fit.
-    if (g.ack.after(SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
+    const bool known = !g.ack.after(SeqNum(f.client_nxt));
+    if (!known && believable(g, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
+    // The client's window stays until there is something better to keep, for our ACK of a repeated
+    // SYN-ACK.
+    if (g.ack != SeqNum(f.client_isn + 1)) f.window = static_cast<std::uint16_t>(g.ack.value());
     if ((f.progress & kFlowClientFin) != 0 && g.ack == SeqNum(f.client_nxt)) {
       f.progress |= kFlowClientFinAcked;
     }

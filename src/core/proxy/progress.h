@@ -34,6 +34,15 @@ namespace synproxy {
          (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
 }
 
+// Whether the server has acknowledged more than our SYN, so that FlowRecord::window is the low half
+// of that. A window of the client that looks like it is taken for it: then the client has sent
+// data, and the server needs nobody else's ACK.
+[[nodiscard]] inline bool server_acked_data(const FlowRecord& f) {
+  const std::uint32_t sent = f.client_nxt - (f.client_isn + 1);
+  const auto beyond = static_cast<std::uint16_t>(f.window - (f.client_isn + 1));
+  return beyond != 0 && beyond <= sent;
+}
+
 // A fitting segment of one side (`seq` in the client's numbers), no RST.
 void note_client(EngineState& s, FlowRecord& f, const Segment& g);
 void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq);

@@ -21,6 +21,8 @@ std::uint16_t learn_link(EngineState& s, const Context& c) {
 
 // The server opens a connection of its own: remembered, so that the answers pass too.
 void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
+  // It may be a SYN-ACK that has lost its ACK.
+  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   if (c.flow != kNoFlow) {
     const FlowRecord& old = s.table[c.flow];
     const bool own = (old.options & kFlowOutbound) != 0;
@@ -77,6 +79,8 @@ void on_spliced(EngineState& s, Context& c) {
     if (g.seq != SeqNum(f.cookie + f.delta) || g.ack != SeqNum(f.client_isn + 1)) {
       return drop(s, c, Reason::no_flow_server);
     }
+    // A late copy: the server is past its handshake, and the client's first window is forgotten.
+    if (f.server_nxt != f.cookie + 1 || server_acked_data(f)) return drop(s, c, Reason::consumed);
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     return answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
