@@ -162,8 +162,13 @@ std::string DecodedFrame::to_string() const {
   o << source_port << " > " << destination_port << ' ';
   for (const auto& [flag, name] : kNames) o << (has(flag) ? name : "");
   o << "seq " << seq << " ack " << ack << " win " << window << " len " << payload.size();
+  if (mss) o << " mss " << *mss;
+  if (window_scale) o << " wscale " << unsigned{*window_scale};
+  if (sack_permitted) o << " sackOK";
   for (const auto& [tsval, tsecr] : timestamps) o << " ts " << tsval << '/' << tsecr;
   for (const auto& [left, right] : sack) o << " sack " << left << '-' << right;
+  if ((traffic_class & 3U) != 0) o << ((traffic_class & 3U) == 3 ? " CE" : " ECT");
+  for (const VlanTag& t : tags) o << " vlan " << t.tci;
   return o.str();
 }
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "inspector.h"
+
+#include <algorithm>
+
+#include "peer.h"
+
+namespace synproxy::test::sim {
+
+void Inspector::complain(const char* what, const DecodedFrame& f) {
+  if (!violation.empty()) return;
+  violation = std::string(is_client_ ? "to the client" : "to the server") + ", " + what + ": " +
+              f.to_string();
+}
+
+std::uint16_t Inspector::own_mss() const {
+  return announced_mss_.value_or(plan_.ipv6 ? 1220 : 536);  // RFC 9293 section 3.7.1
+}
+
+void Inspector::begin(std::uint32_t client_isn, const DecodedFrame& syn) {
+  const bool again = conversation_ == client_isn && isn_ == syn.seq;
+  conversation_ = client_isn;
+  isn_ = syn.seq;
+  peer_isn_.reset();
+  offered_timestamps_ = !syn.timestamps.empty();
+  offered_sack_ = syn.sack_permitted;
+  offered_ecn_ = is_client_ ? syn.has(kEce) && syn.has(kCwr) : syn.has(kEce) && !syn.has(kCwr);
+  offered_scale_ = syn.window_scale;
+  announced_mss_ = syn.mss;
+  timestamps_ = sack_ = ecn_ = agreed_ = right_known_ = false;
+  own_scale_.reset();
+  peer_scale_.reset();
+  if (offered_timestamps_ && !again) first_ts_ = syn.tsval();
+  if (offered_timestamps_) last_ts_ = syn.tsval();
+  snd_max_ = SeqNum(syn.seq + 1);
+}
+
+void Inspector::sent(const DecodedFrame& f) {
+  if (f.has(kRst)) return;
+  if (f.has(kSyn)) {
+    const std::uint32_t client_isn = is_client_ ? f.seq : f.ack - 1;
+    // A server that was asked again, for less, answers otherwise than the first time.
+    const bool same = conversation_ == client_isn && isn_ == f.seq &&
+                      offered_timestamps_ == !f.timestamps.empty() &&
+                      offered_sack_ == f.sack_permitted && offered_scale_ == f.window_scale;
+    if (!same) begin(client_isn, f);
+    if (!is_client_) {
+      // A SYN-ACK says what both want.
+      peer_isn_ = client_isn;
+      timestamps_ = offered_timestamps_;
+      sack_ = offered_sack_;
+      ecn_ = offered_ecn_;
+      own_scale_ = offered_scale_;
+      agreed_ = true;
+    }
+  } else if (is_client_ && f.has(kAck) && !peer_isn_) {
+    peer_isn_ = f.ack - 1;  // the first ACK takes the SYN-ACK and no more
+  }
+  if (!conversation_) return;
+  const SeqNum end = SeqNum(f.seq) + f.seq_length();
+  if (end.after(snd_max_)) snd_max_ = end;
+  if (!f.timestamps.empty() && SeqNum(f.timestamps.back().first).after(SeqNum(last_ts_))) {
+    last_ts_ = f.timestamps.back().first;
+  }
+  if (f.has(kAck)) {
+    const unsigned shift = f.has(kSyn) ? 0 : own_scale_.value_or(0);
+    const std::uint32_t window = std::uint32_t{f.window} << shift;
+    SeqNum right = SeqNum(f.ack) + window;
+    if (peer_is_lwip_) {
+      // RFC 9293 section 3.10.7.4, SND.WL1: the scripted end's ACKs carry falling numbers, so that
+      // the peer may leave out a window that closes.
+      largest_ = right_known_ ? std::max(largest_, window) : window;
+      if (!right_known_ || SeqNum(f.ack).after(acked_)) acked_ = SeqNum(f.ack);
+      right = acked_ + largest_;
+    }
+    if (!right_known_ || right.after(right_)) right_ = right;
+    right_known_ = true;
+  }
+}
+
+void Inspector::check_syn_ack(const DecodedFrame& f) {
+  if (f.ack != isn_ + 1) return complain("a SYN-ACK of another SYN", f);
+  if (!f.timestamps.empty() && !offered_timestamps_) complain("timestamps not offered", f);
+  if (f.sack_permitted && !offered_sack_) complain("SACK not offered", f);
+  if (f.window_scale && !offered_scale_) complain("window scaling not offered", f);
+  if (f.has(kEce) && !offered_ecn_) complain("ECN not offered", f);
+  if (!f.timestamps.empty() && !sent_tsval(f.tsecr())) complain("echo never sent", f);
+  if (f.timestamps.size() > 1) complain("timestamps twice", f);
+  if (peer_isn_) return;  // a repeated one: the host has chosen
+  timestamps_ = !f.timestamps.empty();
+  sack_ = f.sack_permitted;
+  ecn_ = f.has(kEce) && !f.has(kCwr) && offered_ecn_;
+  if (f.window_scale) {
+    own_scale_ = offered_scale_;
+    peer_scale_ = f.window_scale;
+  }
+  agreed_ = true;
+}
+
+void Inspector::check_segment(const DecodedFrame& f) {
+  if (!agreed_) return;
+  if (timestamps_ && f.timestamps.empty() && !asked_twice_ &&
+      !(peer_is_lwip_ && f.payload.size() <= 1)) {
+    complain("timestamps missing", f);
+  }
+  if (!timestamps_ && !f.timestamps.empty() && !asked_twice_)
+    complain("timestamps never agreed on", f);
+  for (const auto& [tsval, tsecr] : f.timestamps) {
+    if (timestamps_ && tsecr != 0 && !sent_tsval(tsecr))
+      complain("echo of a timestamp never sent", f);
+  }
+  for (const auto& [left, right] : f.sack) {
+    if (!sack_) complain("SACK never agreed on", f);
+    if (!SeqNum(left).within(SeqNum(isn_), snd_max_) ||
+        !SeqNum(right).within(SeqNum(left), snd_max_)) {
+      complain("SACK of bytes never sent", f);
+    }
+  }
+  if (!f.has(kAck)) complain("no ACK", f);
+  if (!SeqNum(f.ack).within(SeqNum(isn_), snd_max_)) {
+    complain("acknowledgement of what was never sent", f);
+  }
+  const SeqNum end = SeqNum(f.seq) + static_cast<std::uint32_t>(f.payload.size());
+  if (right_known_ && !f.payload.empty() && end.after(right_ + window_slack_ + 1)) {
+    complain("data beyond the window", f);
+  }
+  if (f.payload.size() + f.options.size() > own_mss()) complain("more than the MSS", f);
+  if (!ecn_ && (f.traffic_class & 3U) != 0) complain("ECT without ECN", f);
+}
+
+void Inspector::delivered(const Flight& flight) {
+  if (flight.corrupt) {
+    // What no checksum covers may have changed: the numbers are still good.
+    if (!flight.frame || !flight.frame->checksums_good) return;
+  } else if (!flight.frame) {
+    if (violation.empty()) violation = "a frame that is not whole TCP";
+    return;
+  }
+  const DecodedFrame& f = *flight.frame;
+  if (!f.checksums_good) complain("a wrong checksum", f);
+  if (f.destination_mac != plan_.mac || f.source_mac != plan_.peer_mac) {
+    complain("foreign MAC addresses", f);
+  }
+  if (!same_vlans(f.tags, plan_.tags)) {
+    // A SYN damaged in its tag is answered there, and again later.
+    if (!flight.corrupt && !(flight.made && f.has(kSyn))) complain("other tags", f);
+    return;
+  }
+  // A server's first SYN is judged by the referee: there is no conversation yet.
+  if (!conversation_ || flight.conversation != conversation_ || f.has(kRst)) return;
+  if (f.has(kSyn)) {
+    if (is_client_) check_syn_ack(f);
+    return;
+  }
+  check_segment(f);
+}
+
+}  // namespace synproxy::test::sim

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stands beside one host, sees every frame that it sends and gets, and says what no honest network
+// could have brought: acknowledgements and SACK edges of what was never sent, echoes of timestamps
+// that never left, data beyond the window or the MSS, options that were not agreed on. It looks at
+// frames only, so it does for lwIP what the scripted end's own code does.
+//
+// Only a frame of the conversation that the host is in is judged: late ones of the connection
+// before prove nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "links.h"
+#include "plan.h"
+#include "synproxy/wire/seq_num.h"
+
+namespace synproxy::test::sim {
+
+class Inspector {
+ public:
+  // `peer_is_lwip`: whose probes of a closed window lack the timestamps that were agreed on.
+  Inspector(const HostPlan& plan, bool is_client, bool peer_is_lwip)
+      : plan_(plan), is_client_(is_client), peer_is_lwip_(peer_is_lwip) {}
+
+  void sent(const DecodedFrame& f);
+  void delivered(const Flight& flight);
+  // What the peer may send beyond the window that the host has shown.
+  void set_window_slack(std::uint32_t bytes) { window_slack_ = bytes; }
+
+  // The server was asked a second time, for less: what it said before may still be under way.
+  void set_asked_twice(bool yes) { asked_twice_ = yes; }
+
+  // What the host and the proxy have agreed on in the current conversation.
+  [[nodiscard]] Conversation conversation() const { return conversation_; }
+  [[nodiscard]] std::optional<std::uint32_t> peer_isn() const { return peer_isn_; }
+  [[nodiscard]] std::uint32_t isn() const { return isn_; }
+  [[nodiscard]] bool timestamps() const { return timestamps_; }
+  [[nodiscard]] bool sack() const { return sack_; }
+  [[nodiscard]] bool ecn() const { return ecn_; }
+  [[nodiscard]] std::optional<std::uint8_t> own_scale() const { return own_scale_; }
+  [[nodiscard]] std::optional<std::uint8_t> peer_scale() const { return peer_scale_; }
+  [[nodiscard]] std::uint16_t own_mss() const;
+  [[nodiscard]] bool sent_tsval(std::uint32_t tsval) const {
+    return SeqNum(tsval).within(SeqNum(first_ts_), SeqNum(last_ts_));
+  }
+
+  std::string violation;  // the first one
+
+ private:
+  void complain(const char* what, const DecodedFrame& f);
+  void begin(std::uint32_t client_isn, const DecodedFrame& syn);
+  void check_syn_ack(const DecodedFrame& f);
+  void check_segment(const DecodedFrame& f);
+
+  const HostPlan& plan_;
+  bool is_client_;
+  bool peer_is_lwip_;
+  std::uint32_t window_slack_ = 0;
+  Conversation conversation_;
+  std::uint32_t isn_ = 0;
+  std::optional<std::uint32_t> peer_isn_;
+  bool offered_timestamps_ = false;
+  bool offered_sack_ = false;
+  bool offered_ecn_ = false;
+  std::optional<std::uint8_t> offered_scale_;
+  std::optional<std::uint16_t> announced_mss_;
+  bool timestamps_ = false;
+  bool sack_ = false;
+  bool ecn_ = false;
+  bool agreed_ = false;
+  bool asked_twice_ = false;
+  std::optional<std::uint8_t> own_scale_;   // agreed
+  std::optional<std::uint8_t> peer_scale_;  // agreed
+  std::uint32_t first_ts_ = 0;
+  std::uint32_t last_ts_ = 0;
+  SeqNum snd_max_;
+  bool right_known_ = false;
+  SeqNum right_;  // furthest edge ever shown; for lwIP as the peer: that the largest window allows
+  std::uint32_t largest_ = 0;
+  SeqNum acked_;
+};
+
+}  // namespace synproxy::test::sim

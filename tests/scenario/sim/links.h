@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The two links between the hosts and the proxy, and what is under way on them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "dice.h"
+#include "plan.h"
+#include "support/decoded_frame.h"
+#include "synproxy/proxy/packet.h"
+
+namespace synproxy::test::sim {
+
+// Which conversation (ISN of the client's SYN) a frame belongs to, told by who sent it.
+using Conversation = std::optional<std::uint32_t>;
+
+struct Flight {
+  Bytes bytes;
+  std::optional<DecodedFrame> frame;  // of `bytes`; empty when that is not whole TCP
+  Conversation conversation;
+  bool corrupt = false;
+  bool made = false;  // by the proxy itself
+};
+
+class Links {
+ public:
+  Links(const Plan& plan, std::uint64_t seed);
+
+  // On `side` of the proxy. Lost, doubled, delayed and damaged as the plan says.
+  void launch(Side side, bool to_proxy, Flight flight, std::uint64_t now);
+  [[nodiscard]] bool empty() const { return heap_.empty(); }
+  [[nodiscard]] std::uint64_t next_at() const { return heap_.empty() ? kNever : heap_[0].at; }
+
+  struct Arrival {
+    Side side;
+    bool to_proxy;
+    Flight flight;
+  };
+  // Where the next one arrives; the heap is not empty.
+  [[nodiscard]] Side next_side() const { return heap_[0].side; }
+  [[nodiscard]] bool next_to_proxy() const { return heap_[0].to_proxy; }
+  [[nodiscard]] Arrival take();
+  void clear();
+
+ private:
+  struct Entry {
+    std::uint64_t at;
+    std::uint64_t order;
+    std::uint32_t slot;
+    Side side;
+    bool to_proxy;
+    bool operator<(const Entry& b) const { return at != b.at ? at > b.at : order > b.order; }
+  };
+  void damage(Flight& flight);
+  void mark_ce(Flight& flight);
+  void push(Side side, bool to_proxy, Flight flight, std::uint64_t at);
+
+  const Plan& plan_;
+  Dice dice_;
+  std::vector<Entry> heap_;
+  std::vector<Flight> slots_;
+  std::vector<std::uint32_t> free_;
+  std::uint64_t order_ = 0;
+};
+
+}  // namespace synproxy::test::sim

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "proxy_node.h"
+
+#include <algorithm>
+
+#include "support/proxy_harness.h"
+
+namespace synproxy::test::sim {
+namespace {
+
+constexpr std::size_t kRoom = 2048;
+constexpr std::array<std::uint64_t, 4> kIndexKey{0x13198a2e03707344ULL, 0xa4093822299f31d0ULL,
+                                                 0x082efa98ec4e6c89ULL, 0x452821e638d01377ULL};
+
+const ProtectSet& protected_services() {
+  static const ProtectSet set(
+      {parse_protect_rule("203.0.113.10:80"), parse_protect_rule("[2001:db8::10]:80")});
+  return set;
+}
+
+class Collector final : public FrameSink {
+ public:
+  explicit Collector(std::vector<ProxyNode::Output>& out) : out_(out) {}
+  void emit(Side out, std::span<const std::uint8_t> frame) override {
+    out_.push_back({out, Bytes(frame.begin(), frame.end()), -1});
+  }
+
+ private:
+  std::vector<ProxyNode::Output>& out_;
+};
+
+}  // namespace
+
+ProxyNode::ProxyNode(const Plan& plan)
+    : config_(plan.engine), engines_in_use_(plan.poison ? 2 : 1) {
+  config_.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
+  publish_keys(0);
+  for (std::size_t i = 0; i < engines_in_use_; ++i) {
+    counters_[i] = std::make_unique<Counters>();
+    engines_[i] =
+        std::make_unique<Engine>(config_, protected_services(), ring_, kIndexKey, *counters_[i]);
+  }
+}
+
+void ProxyNode::publish_keys(std::uint64_t now) {
+  const std::uint64_t epoch = (config_.unix_ms_at_start + now) / config_.epoch_ms;
+  if (epoch == published_) return;
+  for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e) ring_.publish(test_keys(1, e));
+  published_ = epoch;
+}
+
+void ProxyNode::run(std::size_t engine, Side side, const std::vector<const Bytes*>& frames,
+                    std::uint64_t now, std::vector<Output>& said) {
+  std::array<Packet, kMaxBurst> packets;
+  while (buffers_.size() < frames.size()) buffers_.emplace_back(kRoom);
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Bytes& frame = *frames[i];
+    std::vector<std::uint8_t>& buffer = buffers_[i];
+    std::copy(frame.begin(), frame.end(), buffer.begin());
+    if (engines_in_use_ == 2) {
+      std::fill(buffer.begin() + static_cast<long>(frame.size()), buffer.end(),
+                engine == 0 ? 0xa5 : 0x5a);
+    }
+    packets[i] = {
+        .data = buffer.data(), .length = static_cast<std::uint32_t>(frame.size()), .room = kRoom};
+  }
+  std::vector<Output> made;
+  Collector sink(made);
+  engines_[engine]->process(side, std::span(packets).first(frames.size()), now, sink);
+  said.clear();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Packet& p = packets[i];
+    if (p.verdict == Verdict::kDrop) continue;
+    if (p.length > p.room && violation.empty()) violation = "a packet longer than its buffer";
+    said.push_back({p.verdict == Verdict::kForward ? other(side) : side,
+                    Bytes(p.data, p.data + p.length), static_cast<int>(i)});
+  }
+  std::move(made.begin(), made.end(), std::back_inserter(said));
+}
+
+void ProxyNode::feed(Side side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
+  packets_in_ += frames.size();
+  run(0, side, frames, now, out);
+  if (engines_in_use_ == 1) return;
+  run(1, side, frames, now, second_);
+  if (out != second_ && violation.empty()) violation = "a byte was left as it was in the buffer";
+}
+
+void ProxyNode::tick(std::uint64_t now) {
+  publish_keys(now);
+  out.clear();
+  Collector sink(out);
+  engines_[0]->tick(now, sink);
+  if (engines_in_use_ == 1) return;
+  second_.clear();
+  Collector second(second_);
+  engines_[1]->tick(now, second);
+  if (out != second_ && violation.empty()) violation = "the timers of two engines differ";
+}
+
+std::string ProxyNode::check_accounts() const {
+  std::uint64_t fates = 0;
+  for (std::size_t r = 0; r < kReasonCount; ++r) {
+    const auto reason = static_cast<Reason>(r);
+    const ReasonKind kind = info(reason).kind;
+    const std::uint64_t n = counters_[0]->get(reason);
+    if (kind == ReasonKind::FATE || kind == ReasonKind::DROP) fates += n;
+    if (engines_in_use_ == 2 && n != counters_[1]->get(reason)) {
+      return "two engines count differently: " + std::string(info(reason).name);
+    }
+  }
+  if (fates != packets_in_) {
+    return std::to_string(packets_in_) + " packets in, " + std::to_string(fates) + " fates";
+  }
+  const Counters& c = *counters_[0];
+  if (c.flows.get() != flows() ||
+      c.flows_embryonic.get() + c.flows_established.get() > c.flows.get()) {
+    return "the gauges of flows disagree";
+  }
+  return {};
+}
+
+std::string ProxyNode::check_empty() const {
+  const Counters& c = *counters_[0];
+  if (flows() != 0) return std::to_string(flows()) + " flows left";
+  if (c.early_buffers.get() != 0) {
+    return std::to_string(c.early_buffers.get()) + " early buffers left";
+  }
+  if (c.flows_embryonic.get() + c.flows_established.get() != 0) return "gauges left";
+  return {};
+}
+
+}  // namespace synproxy::test::sim

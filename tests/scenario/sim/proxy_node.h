@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The engine under the virtual clock. By seed a second one runs the same packets in buffers that
+// are poisoned differently: a byte that the engine forgot to write makes the outputs differ.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan.h"
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::test::sim {
+
+class ProxyNode {
+ public:
+  struct Output {
+    Side side;
+    Bytes bytes;
+    int cause;  // index of the packet that it is, changed in place; -1: made besides
+    bool operator==(const Output&) const = default;
+  };
+
+  explicit ProxyNode(const Plan& plan);
+
+  // At most kMaxBurst frames of one side; what comes out replaces `out`.
+  void feed(Side side, const std::vector<const Bytes*>& frames, std::uint64_t now);
+  void tick(std::uint64_t now);
+  std::vector<Output> out;
+
+  [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
+  [[nodiscard]] const Counters& counters() const { return *counters_[0]; }
+  // Empty, or what does not add up: each packet has exactly one fate, the gauges agree.
+  [[nodiscard]] std::string check_accounts() const;
+  // Empty, or what is left although everything is over.
+  [[nodiscard]] std::string check_empty() const;
+  std::string violation;  // the first one
+
+ private:
+  void publish_keys(std::uint64_t now);
+  void run(std::size_t engine, Side side, const std::vector<const Bytes*>& frames,
+           std::uint64_t now, std::vector<Output>& said);
+
+  EngineConfig config_;
+  KeyRing ring_;
+  std::size_t engines_in_use_;
+  std::array<std::unique_ptr<Counters>, 2> counters_;
+  std::array<std::unique_ptr<Engine>, 2> engines_;
+  std::vector<std::vector<std::uint8_t>> buffers_;
+  std::vector<Output> second_;
+  std::uint64_t published_ = 0;
+  std::uint64_t packets_in_ = 0;
+};
+
+}  // namespace synproxy::test::sim

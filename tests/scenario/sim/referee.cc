@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "referee.h"
+
+#include <algorithm>
+
+namespace synproxy::test::sim {
+
+void Referee::complain(const char* what, const DecodedFrame& in, const DecodedFrame& out) {
+  if (violation.empty()) {
+    violation =
+        std::string("translation, ") + what + ": " + in.to_string() + "  ->  " + out.to_string();
+  }
+}
+
+// Both hosts are in the conversation that the frame belongs to, and both have said their numbers.
+bool Referee::same_conversation(const Flight& in) {
+  if (!in.conversation || client_.conversation() != in.conversation ||
+      server_.conversation() != in.conversation || !client_.peer_isn()) {
+    return false;
+  }
+  if (of_ts_delta_ != in.conversation) {
+    of_ts_delta_ = in.conversation;
+    ts_delta_.reset();
+  }
+  return true;
+}
+
+void Referee::to_server(const DecodedFrame& in, const DecodedFrame& out) {
+  const std::uint32_t delta = server_.isn() - *client_.peer_isn();
+  if (out.seq != in.seq) complain("seq", in, out);
+  if (in.has(kAck) && out.ack != in.ack + delta) complain("ack", in, out);
+  for (std::size_t i = 0; i < in.timestamps.size(); ++i) {
+    const auto [tsval, tsecr] = in.timestamps[i];
+    if (out.timestamps[i].first != tsval) complain("TSval", in, out);
+    if (tsecr == 0 || in.has(kRst)) continue;
+    if (!ts_delta_) ts_delta_ = out.timestamps[i].second - tsecr;
+    if (out.timestamps[i].second != tsecr + *ts_delta_) complain("TSecr", in, out);
+  }
+  if (!server_.sack()) {
+    if (!out.sack.empty()) complain("SACK to a server without it", in, out);
+  } else if (in.sack.size() != out.sack.size()) {
+    complain("number of SACK blocks", in, out);
+  } else {
+    for (std::size_t i = 0; i < in.sack.size(); ++i) {
+      if (out.sack[i].first != in.sack[i].first + delta ||
+          out.sack[i].second != in.sack[i].second + delta) {
+        complain("SACK", in, out);
+      }
+    }
+  }
+  const bool unscale = client_.own_scale() && !server_.own_scale();
+  const std::uint32_t window =
+      unscale ? std::min<std::uint32_t>(0xffff, std::uint32_t{in.window} << *client_.own_scale())
+              : in.window;
+  if (!in.has(kRst) && out.window != window) complain("window", in, out);
+}
+
+void Referee::to_client(const DecodedFrame& in, const DecodedFrame& out) {
+  const std::uint32_t delta = server_.isn() - *client_.peer_isn();
+  if (out.seq != in.seq - delta) complain("seq", in, out);
+  if (in.has(kAck) && out.ack != in.ack) complain("ack", in, out);
+  for (std::size_t i = 0; i < in.timestamps.size(); ++i) {
+    const auto [tsval, tsecr] = in.timestamps[i];
+    if (out.timestamps[i].second != tsecr) complain("TSecr", in, out);
+    if (!ts_delta_) ts_delta_ = tsval - out.timestamps[i].first;
+    if (out.timestamps[i].first != tsval - *ts_delta_) complain("TSval", in, out);
+  }
+  if (out.sack != in.sack) complain("SACK", in, out);
+  const unsigned from = server_.own_scale().value_or(0);
+  const unsigned to = client_.peer_scale().value_or(0);
+  const std::uint32_t bytes = std::uint32_t{in.window} << (client_.peer_scale() ? from : 0);
+  const std::uint32_t window =
+      std::clamp<std::uint32_t>(bytes >> to, in.window != 0 ? 1 : 0, 0xffff);
+  if (!in.has(kRst) && out.window != window) complain("window", in, out);
+}
+
+void Referee::forwarded(Side from, const Flight& in, const Flight& out) {
+  if (!in.frame || !out.frame) {
+    if (!in.corrupt && violation.empty()) violation = "a whole segment became something else";
+    return;
+  }
+  const DecodedFrame& i = *in.frame;
+  const DecodedFrame& o = *out.frame;
+  if (o.checksums_good != i.checksums_good) complain("checksum repaired or broken", i, o);
+  if (in.corrupt) return;
+  if (o.payload != i.payload || o.ttl != i.ttl || o.tags != i.tags || o.flags != i.flags ||
+      o.source_mac != i.source_mac || o.destination_mac != i.destination_mac ||
+      o.urgent != i.urgent || o.raw.size() != i.raw.size() ||
+      o.timestamps.size() != i.timestamps.size()) {
+    complain("something that is nobody's business changed", i, o);
+    return;
+  }
+  if (!same_conversation(in)) return;
+  from == Side::kClient ? to_server(i, o) : to_client(i, o);
+}
+
+void Referee::replied(const Flight& in, const Flight& out) {
+  if (!out.frame) {
+    if (violation.empty()) violation = "an answer that is not whole TCP";
+    return;
+  }
+  if (!in.frame) return;
+  if (!in.frame->checksums_good) complain("answer to a damaged segment", *in.frame, *out.frame);
+}
+
+void Referee::made(Side to, const Flight& out) {
+  if (!out.frame) {
+    if (violation.empty()) violation = "made something that is not whole TCP";
+    return;
+  }
+  const DecodedFrame& f = *out.frame;
+  if (!f.checksums_good) complain("made with a wrong checksum", f, f);
+  if (to != Side::kServer || f.has(kRst) || !out.conversation ||
+      out.conversation != client_.conversation()) {
+    return;
+  }
+  // RFC 7323 section 5.3: never newer than what the client has sent, else its own data falls.
+  for (const auto& [tsval, tsecr] : f.timestamps) {
+    if (client_.timestamps() && !client_.sent_tsval(tsval))
+      complain("a TSval that the client never sent", f, f);
+  }
+  if (!f.has(kSyn)) return;
+  if (f.mss.value_or(536) > client_.own_mss()) complain("a larger MSS than the client's", f, f);
+  // What the client was promised, at least. More may be asked for to learn what the server can.
+  if (client_.timestamps() && f.timestamps.empty()) complain("timestamps of the SYN", f, f);
+  if (client_.sack() && !f.sack_permitted) complain("SACK of the SYN", f, f);
+  if (client_.own_scale() && f.window_scale != client_.own_scale()) complain("window scale", f, f);
+  if (client_.ecn() && !f.has(kEce)) complain("ECN of the SYN", f, f);
+  if (!f.payload.empty()) complain("data on the SYN", f, f);
+}
+
+}  // namespace synproxy::test::sim

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stands beside the proxy and compares what goes in with what comes out. It knows what both hosts
+// said in their handshakes, so it can do the translation of the design's section 3 itself, from the
+// text and not from the engine's code.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "inspector.h"
+#include "links.h"
+#include "synproxy/proxy/packet.h"
+
+namespace synproxy::test::sim {
+
+class Referee {
+ public:
+  Referee(const Inspector& client, const Inspector& server) : client_(client), server_(server) {}
+
+  // `in` came on side `from`; `out` is the same packet on its way.
+  void forwarded(Side from, const Flight& in, const Flight& out);
+  // Answered in its own buffer.
+  void replied(const Flight& in, const Flight& out);
+  // Made besides.
+  void made(Side to, const Flight& out);
+
+  std::string violation;  // the first one
+
+ private:
+  void complain(const char* what, const DecodedFrame& in, const DecodedFrame& out);
+  void to_server(const DecodedFrame& in, const DecodedFrame& out);
+  void to_client(const DecodedFrame& in, const DecodedFrame& out);
+  [[nodiscard]] bool same_conversation(const Flight& in);
+
+  const Inspector& client_;
+  const Inspector& server_;
+  Conversation of_ts_delta_;
+  std::optional<std::uint32_t> ts_delta_;
+};
+
+}  // namespace synproxy::test::sim

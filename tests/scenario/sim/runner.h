@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs seeds, for the tests and for scripts/soak.sh.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace synproxy::test::sim {
+
+struct Outcome {
+  std::string failure;  // empty: fine
+  std::uint64_t fingerprint = 0;
+  bool chance_hit = false;  // a cookie was hit by chance: the seed says nothing from there on
+};
+[[nodiscard]] Outcome run_seed(std::uint64_t seed, bool trace);
+
+// From now on a seed that brings the program down (a signal, an assertion of lwIP) says which it
+// is.
+void announce_crashes();
+
+// Number in the environment variable `name`, or `otherwise`.
+[[nodiscard]] std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
+
+}  // namespace synproxy::test::sim

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A share of the seeds (SYNPROXY_SHARD of SYNPROXY_SHARDS, 1 to that), so that they spread over the
+// cores. A failing seed prints itself: SYNPROXY_SEED=<n> runs it alone, SYNPROXY_TRACE=1 shows its
+// packets, SYNPROXY_SEEDS=<n> runs another number of them.
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "peer.h"
+#include "runner.h"
+
+namespace synproxy::test::sim {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t kSeeds = 3'000;  // ten times slower
+#else
+constexpr std::uint64_t kSeeds = 20'000;
+#endif
+
+TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
+  announce_crashes();
+  const bool trace = from_environment("SYNPROXY_TRACE", 0) != 0;
+  if (const std::uint64_t one = from_environment("SYNPROXY_SEED", 0); one != 0) {
+    EXPECT_EQ(run_seed(one, trace).failure, "");
+    return;
+  }
+  std::uint64_t chance_hits = 0;
+  const std::uint64_t shards = from_environment("SYNPROXY_SHARDS", 1);
+  const std::uint64_t seeds = from_environment("SYNPROXY_SEEDS", kSeeds);
+  for (std::uint64_t seed = from_environment("SYNPROXY_SHARD", 1); seed <= seeds; seed += shards) {
+    const Outcome outcome = run_seed(seed, trace);
+    ASSERT_EQ(outcome.failure, "") << "again with SYNPROXY_SEED=" << seed;
+    chance_hits += outcome.chance_hit ? 1 : 0;
+  }
+  EXPECT_LE(chance_hits, 1 + seeds / 10'000) << "cookies are hit far too often";
+}
+
+TEST(Simulator, ASeedReplaysAlone) {
+  std::array<std::uint64_t, 40> alone{};
+  for (std::size_t i = 0; i < alone.size(); ++i) alone[i] = run_seed(i + 1, false).fingerprint;
+  for (std::size_t i = alone.size(); i-- > 0;) {
+    EXPECT_EQ(run_seed(i + 1, false).fingerprint, alone[i]) << "seed " << i + 1;
+  }
+}
+
+// An end that is left out has to be seen to be.
+TEST(Simulator, OneEndIsARealStack) {
+  if (!lwip_is_there()) {
+    GTEST_SKIP() << "built without lwIP (-Dlwip=): both ends are scripted";
+  }
+  unsigned clients = 0;
+  unsigned servers = 0;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    const Plan plan = make_plan(seed, true);
+    clients += plan.client.lwip ? 1 : 0;
+    servers += plan.server.lwip ? 1 : 0;
+  }
+  EXPECT_GT(clients, 10U);
+  EXPECT_GT(servers, 10U);
+}
+
+}  // namespace
+}  // namespace synproxy::test::sim

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One seed: two hosts, the proxy, the links, one clock that jumps from event to event.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "inspector.h"
+#include "links.h"
+#include "peer.h"
+#include "proxy_node.h"
+#include "referee.h"
+
+namespace synproxy::test::sim {
+
+class World {
+ public:
+  World(const Plan& plan, bool trace);
+
+  // Empty, or what was wrong.
+  [[nodiscard]] std::string run();
+
+  // Over all frames that were delivered: a seed replays alone when this comes out the same.
+  [[nodiscard]] std::uint64_t fingerprint() const { return fingerprint_; }
+  // The seed ended early because a cookie was hit by chance.
+  [[nodiscard]] bool chance_hit() const { return chance_hit_; }
+
+ private:
+  struct Host {
+    Host(const HostPlan& p, Side s, std::uint64_t seed, bool peer_is_lwip);
+    const HostPlan& plan;
+    Side side;
+    std::unique_ptr<Peer> peer;
+    Inspector inspector;
+    Bytes data;  // to send in this connection
+    std::uint64_t speaks_at = kNever;
+    bool may_close = false;
+    bool closed = false;
+    std::size_t verified = 0;  // of what it has received
+    unsigned resets_made = 0;  // RSTs that the proxy sent to it after its handshake
+    unsigned resets_got = 0;   // of these, delivered whole
+  };
+
+  void begin();
+  void play();
+  void judge();
+  [[nodiscard]] bool is_over() const;
+  [[nodiscard]] static bool is_done(const Peer& p);
+  void pause(Gap gap);
+  void end();
+
+  void step(std::uint64_t limit);  // to the next event
+  void applications();
+  void application(Host& host, const Part& part);
+  void deliver();
+  void to_proxy(Side side);
+  void send_out(Host& host);
+  void proxy_said(Side from, std::vector<Flight>& in);
+  void check();
+  void fail(const std::string& what);
+  void note(const char* where, Side side, const Flight& flight);
+
+  [[nodiscard]] Host& host(Side side) { return side == Side::kClient ? client_ : server_; }
+  [[nodiscard]] bool is_chance_hit(Side to, const DecodedFrame& f) const;
+  [[nodiscard]] Conversation conversation_of(Side to, const DecodedFrame& f) const;
+  [[nodiscard]] bool must_succeed() const;
+
+  const Plan& plan_;
+  bool trace_;
+  bool lossless_;
+  Dice dice_;
+  std::uint64_t now_ = 0;
+  std::uint64_t began_ = 0;
+  std::uint64_t deaf_until_ = 0;
+  bool aborted_ = false;
+  std::uint64_t aborted_at_ = 0;
+  std::optional<unsigned> asked_;  // what the last SYN to the server offered
+  bool asked_twice_ = false;
+  bool chance_hit_ = false;
+  bool gone_ = false;  // both hosts have left the network
+  std::size_t index_ = 0;
+  Links links_;
+  ProxyNode proxy_;
+  Host client_;
+  Host server_;
+  Referee referee_;
+  const ConnectionPlan* connection_ = nullptr;
+  std::uint64_t fingerprint_ = 0;
+  std::string failure_;
+};
+
+}  // namespace synproxy::test::sim
