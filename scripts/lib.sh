@@ -12,7 +12,7 @@ PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost
   nlohmann-json3-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)
-PACKAGES_TEST=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck
+PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck
   wrk iperf3 socat dpdk python3-scapy tcpdump)
 
 die() {
@@ -82,7 +82,8 @@ meson_dir() {
   local dir=$1
   shift
   if [[ -f $dir/build.ninja ]]; then
-    meson configure "$dir" "$@"
+    # Not `meson configure`: it does not know an option that is newer than the directory.
+    meson setup --reconfigure "$dir" "$@"
   else
     meson setup "$dir" "$ROOT" "$@"
   fi

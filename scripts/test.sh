@@ -156,9 +156,21 @@ build() {
     logged "$name: built" ninja -k 0 -C "$dir" "$target"
 }
 
+# lwIP for the simulator: sets LWIP to its source, or leaves it empty and says so, once.
+find_lwip() {
+  [[ -z ${LWIP+set} ]] || return 0
+  if LWIP=$("$ROOT/scripts/lwip_source.sh" 2>"$WORK/lwip" | tail -n 1); then
+    say "lwIP: $LWIP"
+  else
+    LWIP=
+    echo "SKIP the simulator's lwIP end: $(tail -n 1 "$WORK/lwip")" | tee -a "$TALLY"
+  fi
+}
+
 # with_warnings_as_errors TARGET
 with_warnings_as_errors() {
-  build "$1, warnings are errors" "$BUILD" "$1" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
+  find_lwip
+  build "$1, warnings are errors" "$BUILD" "$1" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
 }
 
 stage_unit() {
@@ -167,10 +179,11 @@ stage_unit() {
 }
 
 stage_sanitized() {
+  find_lwip
   # b_lundef: the sanitizers' own symbols are resolved when the program starts. Debug information for the
   # stack traces, optimisation so that the long scenario tests end in time.
   build "sanitizer build" "$ASAN_BUILD" all -Db_sanitize=address,undefined -Db_lundef=false -Ddataplane=false \
-    -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false || return 0
+    "-Dlwip=$LWIP" -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false || return 0
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
     run_meson_tests "$ASAN_BUILD" "sanitized" 10
 }
