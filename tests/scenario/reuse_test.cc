@@ -338,6 +338,27 @@ TEST(Reuse, WhileTheServerIsSilentTheClientMayStartOver) {
   p.expect_quiet();
 }
 
+// Found by the simulator: SYN, the late SYN-ACK of a server for the connection before, ACK.
+TEST(Reuse, MarkOutlivesTheSplice) {
+  for (const bool timestamps : {true, false}) {
+    ProxyHarness p;
+    Session old(p);
+    old.syn();
+    old.ack();
+    SessionOptions o = next_options();
+    o.timestamps = timestamps;
+    Session next(p, o);
+    next.syn();
+    old.syn_ack();
+    EXPECT_EQ(p.count(Reason::conn_established), 1U);
+    EXPECT_EQ(p.from_client(next.ack_frame()), Verdict::kDrop);
+    EXPECT_EQ(p.count(Reason::conn_reopened), 1U);
+    p.to_server.clear();
+    next.syn_ack();
+    next.client_sends("hello");
+  }
+}
+
 TEST(Reuse, TimersOfTheOldConnectionDoNotFireForTheNewOne) {
   ProxyHarness p;
   Session old(p);

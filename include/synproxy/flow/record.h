@@ -78,8 +78,9 @@ struct alignas(64) FlowRecord {
   std::uint8_t scales = 0;  // low 4 bits the client's, high 4 bits the server's
   std::uint8_t tries = 0;   // low 4 bits: cookies tried against the mark; high 4 bits: the
                             // scale offered to the client
-  std::uint8_t windows =
-      0;  // log2 of the largest window seen: client low, server high 4 bits, less 15
+  // log2 of the largest window seen: client low, server high 4 bits, less 15; in syn_sent: whether
+  // the mark's SYN got timestamps
+  std::uint8_t windows = 0;
 };
 static_assert(sizeof(FlowRecord) == 64);
 

@@ -127,8 +127,13 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
   f.delta = g.seq.value() - f.cookie;
   f.ts_delta = (f.options & kFlowTimestamps) != 0 ? o.tsval - our_tsval : 0;
   f.last_seen = s.now32();
-  f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, false) - 2U);  // no mark this second
-  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowMarked | kFlowAskedMore));
+  // A mark stays: the client may have begun anew while the server was silent. Without one there was
+  // none this second.
+  const bool marked = (f.progress & kFlowMarked) != 0;
+  f.mss =
+      static_cast<std::uint16_t>(mark_second(s.now_ms, f.windows != 0) - (marked ? 0U : 2U));
+  f.windows = 0;
+  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowAskedMore));
   f.tries &= 0xf0U;
   set_state(s, f, FlowState::kEstablished);
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);

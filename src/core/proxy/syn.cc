@@ -34,7 +34,9 @@ std::uint16_t window_to_offer(const EngineState& s, const ServiceOffer& service)
 void mark(EngineState& s, FlowRecord& f, SeqNum isn, bool timestamps) {
   if (isn.value() == f.client_isn) return;
   const std::uint16_t second = mark_second(s.now_ms, timestamps);
-  if (f.state != FlowState::kSynSent) {  // there FlowRecord::mss is still needed
+  if (f.state == FlowState::kSynSent) {  // FlowRecord::mss is still needed
+    f.windows = timestamps ? 1 : 0;
+  } else {
     if (f.mss >> 1 == second >> 1) return;
     f.mss = second;
     f.tries &= 0xf0U;
