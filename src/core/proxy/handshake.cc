@@ -130,8 +130,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
   // A mark stays: the client may have begun anew while the server was silent. Without one there was
   // none this second.
   const bool marked = (f.progress & kFlowMarked) != 0;
-  f.mss =
-      static_cast<std::uint16_t>(mark_second(s.now_ms, f.windows != 0) - (marked ? 0U : 2U));
+  f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, f.windows != 0) - (marked ? 0U : 2U));
   f.windows = 0;
   f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowAskedMore));
   f.tries &= 0xf0U;
