@@ -77,14 +77,14 @@ TEST(KnownFault, SynAckCarriesNoOptionThatTheClientDidNotOffer) {
 }
 
 // The same between us and the server: a scale that it was not asked for it cannot use.
-TEST(KnownFault, ServersUnaskedScaleChangesNothing) {
+TEST(KnownFault, ServersUnaskedOptionsChangeNothing) {
   ProxyHarness p;
   Session c(p, {.timestamps = false, .sack = false, .client_scale = {}});
   c.syn();
   c.ack();
   PacketBuilder answer = c.server(kSyn | kAck);
   answer.seq(c.o.server_isn).ack(c.o.client_isn + 1).window(501);
-  answer.mss(1460).window_scale(7);
+  answer.mss(1460).window_scale(7).sack_permitted().timestamps(77, 0);
   EXPECT_EQ(p.from_server(answer.build()), Verdict::kReply);
   const DecodedFrame ack = p.take_server();
   EXPECT_TRUE(ack.options.empty());

@@ -40,9 +40,10 @@ inline constexpr std::uint8_t kFlowMarked = 16;  // a later SYN came on this flo
 inline constexpr std::uint8_t kFlowSpoke = 32;  // a side has spoken after the splice: no ACK repeat
 inline constexpr std::uint8_t kFlowProbed = 64;  // keepalives were sent and not answered; in
                                                  // syn_sent: our SYN was sent again at once
-inline constexpr std::uint8_t kFlowAskedMore = kFlowSpoke;  // in syn_sent: our SYN offered more
-                                                            // than the client was promised
-inline constexpr std::uint8_t kFlowAgeKnown = 128;          // mark_isn holds the time of opening
+inline constexpr std::uint8_t kFlowAskedMore = kFlowSpoke;      // in syn_sent: our SYN offered more
+                                                                // than the client was promised
+inline constexpr std::uint8_t kFlowHasProbed = kFlowServerFin;  // in syn_sent: one of our SYNs did
+inline constexpr std::uint8_t kFlowAgeKnown = 128;  // mark_isn holds the time of opening
 
 struct alignas(64) FlowRecord {
   // Identity; owned by FlowTable. For IPv6 the two words hold a digest and the addresses stand in a

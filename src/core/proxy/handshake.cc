@@ -132,7 +132,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
   const bool marked = (f.progress & kFlowMarked) != 0;
   f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, f.windows != 0) - (marked ? 0U : 2U));
   f.windows = 0;
-  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowAskedMore));
+  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowAskedMore | kFlowHasProbed));
   f.tries &= 0xf0U;
   set_state(s, f, FlowState::kEstablished);
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
@@ -299,7 +299,9 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    if (!learn_service(s, c, f, o)) return splice(s, c, f, o, sink);
+    const bool more = learn_service(s, c, f, o);
+    // A server that grants what nobody asked for would do so again: its extras are ignored.
+    if (!more || (f.progress & kFlowHasProbed) == 0) return splice(s, c, f, o, sink);
     s.counters.count(Reason::server_shows_more);
     // A copy of what has been answered: by now the server may be in the handshake of our second
     // SYN, and a RST with this number would end that. Later it is no copy: our RST was lost.
@@ -320,8 +322,8 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
 void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const Abilities extra = ask_more ? wanted(s.config.offer) : Abilities{};
-  f.progress =
-      static_cast<std::uint8_t>((f.progress & ~kFlowAskedMore) | (ask_more ? kFlowAskedMore : 0));
+  f.progress = static_cast<std::uint8_t>((f.progress & ~kFlowAskedMore) |
+                                         (ask_more ? kFlowAskedMore | kFlowHasProbed : 0));
   const bool ecn = (f.options & kFlowEcn) != 0 || extra.ecn;
   TcpReply r;
   r.seq = SeqNum(f.client_isn);
