@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <initializer_list>
 
 #include "scripted_peer.h"
 
@@ -16,26 +17,31 @@ void put32(Bytes& b, std::uint32_t v) {
   for (int shift = 24; shift >= 0; shift -= 8) b.push_back(static_cast<std::uint8_t>(v >> shift));
 }
 
+// Not insert(): GCC 12 sees overflows in it that are not there.
+void put(Bytes& b, std::initializer_list<std::uint8_t> bytes) {
+  for (const std::uint8_t byte : bytes) b.push_back(byte);
+}
+
 }  // namespace
 
 Bytes ScriptedPeer::make_options(bool syn, bool answer, std::uint64_t now) {
   Bytes o;
   const auto put_timestamps = [&] {
-    o.insert(o.end(), {8, 10});
+    put(o, {8, 10});
     put32(o, ts_now(now));
     put32(o, syn && !answer ? 0 : ts_recent_);
   };
   if (syn) {
     if (plan_.mss != 0) {
-      o.insert(o.end(), {2, 4, static_cast<std::uint8_t>(plan_.mss >> 8),
-                         static_cast<std::uint8_t>(plan_.mss)});
+      put(o,
+          {2, 4, static_cast<std::uint8_t>(plan_.mss >> 8), static_cast<std::uint8_t>(plan_.mss)});
     }
-    if (answer ? sack_ : plan_.sack) o.insert(o.end(), {1, 1, 4, 2});
+    if (answer ? sack_ : plan_.sack) put(o, {1, 1, 4, 2});
     if (answer ? timestamps_ : plan_.timestamps) {
-      o.insert(o.end(), {1, 1});
+      put(o, {1, 1});
       put_timestamps();
     }
-    if (answer ? scaling_ : plan_.scale.has_value()) o.insert(o.end(), {1, 3, 3, *plan_.scale});
+    if (answer ? scaling_ : plan_.scale.has_value()) put(o, {1, 3, 3, *plan_.scale});
     return o;
   }
   const bool odd = dice_.permille(plan_.mischief.odd_options);
@@ -59,8 +65,8 @@ Bytes ScriptedPeer::make_options(bool syn, bool answer, std::uint64_t now) {
     if (blocks.size() > room) blocks.resize(room);
   }
   if (!blocks.empty()) {
-    if (form == 0) o.insert(o.end(), {1, 1});
-    o.insert(o.end(), {5, static_cast<std::uint8_t>(2 + 8 * blocks.size())});
+    if (form == 0) put(o, {1, 1});
+    put(o, {5, static_cast<std::uint8_t>(2 + 8 * blocks.size())});
     for (const auto& [left, right] : blocks) {
       put32(o, left);
       put32(o, right);
