@@ -9,13 +9,16 @@ usage() {
   cat <<'USAGE'
 usage: lab.sh [--name NAME] COMMAND
 
-  up [--mtu N] [--vlan TAG[.TAG]] [--owner PID] [--no-nginx]
+  up [--mtu N] [--vlan TAG[.TAG] | --between client|server|both] [--owner PID] [--no-nginx]
         make the namespaces, the links and a web server.
+        --between client puts a namespace relay-a between client and proxy, --between server
+        relay-b between proxy and server: interface outer towards the end, inner towards the proxy,
+        and nothing between the two; start scripts/link_relay.py there, or make it a router.
         --vlan 5 tags everything on the proxy's links with 802.1Q, --vlan 7.5 with QinQ
         (0x88a8 VLAN 7 outside, 0x8100 VLAN 5 inside); client and server stay untagged.
         --owner PID takes the lab down when that process is gone, however it ended.
   down  end every process in the namespaces and remove them; does nothing when there is no lab
-  exec client|proxy|server COMMAND...
+  exec client|proxy|server|relay-a|relay-b COMMAND...
   bridge on|off
         a plain kernel bridge in the proxy's place
   kernel-synproxy on|off
@@ -32,6 +35,7 @@ LAB=${SYNPROXY_LAB:-synlab}
 CLIENT4=10.0.0.1 CLIENT6=fd00::1
 SERVER4=10.0.0.2 SERVER6=fd00::2
 TAGS=
+BETWEEN=
 
 set_names() {
   # Also a directory's name and a part of an interface's: keep it harmless.
@@ -92,12 +96,25 @@ bare_port() {
   in_ns "$1" ip link set "$2" up
 }
 
+# plain_side MTU END RELAY PORT: from that end to the proxy's port, through a namespace of its own if asked
+plain_side() {
+  if [[ $BETWEEN != "$2" && $BETWEEN != both ]]; then
+    link "$2" eth0 proxy "$4" "$1"
+    return
+  fi
+  make_ns "$3"
+  link "$2" eth0 "$3" outer "$1"
+  link "$3" inner proxy "$4" "$1"
+  bare_port "$3" outer
+  bare_port "$3" inner
+}
+
 wire_up() {
   local mtu=$1 role
   for role in client proxy server; do make_ns "$role"; done
   if [[ -z $TAGS ]]; then
-    link client eth0 proxy veth-a "$mtu"
-    link proxy veth-b server eth0 "$mtu"
+    plain_side "$mtu" client relay-a veth-a
+    plain_side "$mtu" server relay-b veth-b
   else
     # Two tags are 8 bytes, and a raw socket sends no more than the device's MTU.
     for role in relay-a relay-b; do make_ns "$role"; done
@@ -200,6 +217,7 @@ up() {
     case $1 in
       --mtu) mtu=${2:?--mtu needs a number}; shift ;;
       --vlan) TAGS=${2:?--vlan needs a tag}; shift ;;
+      --between) BETWEEN=${2:?--between needs a side}; shift ;;
       --owner) owner=${2:?--owner needs a pid}; shift ;;
       --no-nginx) nginx= ;;
       *) die "up: unknown option $1" 2 ;;
@@ -210,6 +228,8 @@ up() {
     die "--mtu $mtu: 1280 to 9216" 2
   fi
   [[ -z $TAGS || $TAGS =~ ^[0-9]{1,4}(\.[0-9]{1,4})?$ ]] || die "--vlan $TAGS: TAG or TAG.TAG" 2
+  [[ -z $BETWEEN || $BETWEEN =~ ^(client|server|both)$ ]] || die "--between $BETWEEN: client, server or both" 2
+  [[ -z $BETWEEN || -z $TAGS ]] || die "--between and --vlan exclude each other" 2
   [[ -z $(all_ns) ]] || die "lab $LAB is up already; take it down first: lab.sh --name $LAB down"
   # From here on a half-made lab is never left behind.
   trap 'down' EXIT
@@ -249,7 +269,7 @@ down() {
   end_processes
   # Links go first: a namespace lives on as long as something refers to it, its links with it.
   for role in $(all_ns); do
-    for dir in eth0 veth-a veth-b plain tagged; do
+    for dir in eth0 veth-a veth-b plain tagged outer inner; do
       in_ns "$role" ip link delete "$dir" 2>/dev/null || true
     done
   done

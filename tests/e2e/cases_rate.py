@@ -6,31 +6,12 @@ import tempfile
 import time
 
 from clients import few_source_ports, must_run_wrk, page, wrk
-from harness import Lab, Proxy, case, check, equal, own_stand, wait_for
+from harness import Lab, case, check, own_stand, wait_for
+from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
 ROUNDS, SECONDS = 3, 4
 WANTED = 0.8  # of testpmd's rate: what the project promises
 FLOOR = 0.5   # below it the case fails whatever the machine: no noise halves a median
-
-
-@contextlib.contextmanager
-def bridge(lab):
-    lab.command("bridge", "on")
-    try:
-        yield
-    finally:
-        lab.command("bridge", "off")
-
-
-@contextlib.contextmanager
-def kernel_synproxy(lab):
-    with bridge(lab):
-        equal(lab.command("kernel-synproxy", "on").code, 0, "kernel-synproxy on")
-        try:
-            yield
-        finally:
-            lab.command("kernel-synproxy", "off")
-            lab.must("server", "sysctl", "-q", "-w", "net.ipv4.tcp_syncookies=1")
 
 
 @contextlib.contextmanager
@@ -48,14 +29,8 @@ def testpmd(lab):
         yield
 
 
-@contextlib.contextmanager
-def synproxy(lab):
-    # The defaults of the lives: they are part of what is measured.
-    with Proxy(lab, lives=[]):
-        yield
-
-
-WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROXY": kernel_synproxy, "synproxy": synproxy}
+WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROXY": kernel_synproxy,
+        "synproxy": synproxy()}
 
 
 @case(240)
@@ -63,16 +38,15 @@ WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROX
 def connections_per_second_against_testpmd_in_its_place(_):
     ways = dict(WAYS)
     with Lab() as lab, few_source_ports(lab):
-        if lab.command("kernel-synproxy", "on").code == 3:  # this kernel has none
+        if not has_kernel_synproxy(lab):
             del ways["kernel SYNPROXY"]
-        lab.command("kernel-synproxy", "off")
         rates = {name: [] for name in ways}
         for _ in range(ROUNDS):
             for name, way in ways.items():
                 with way(lab):
                     time.sleep(0.2)
                     # Only the proxy has to be without fault here.
-                    got = (must_run_wrk if way is synproxy else wrk)(lab, 4, SECONDS)
+                    got = (must_run_wrk if name == "synproxy" else wrk)(lab, 4, SECONDS)
                     rates[name].append(got["rate"])
     median = {name: statistics.median(values) for name, values in rates.items()}
     ratio = median["synproxy"] / median["testpmd io"]

@@ -19,6 +19,8 @@ CLIENT4, CLIENT6 = "10.0.0.1", "fd00::1"
 SERVER4, SERVER6 = "10.0.0.2", "fd00::2"
 SERVERS = {4: SERVER4, 6: SERVER6}
 CLIENTS = {4: CLIENT4, 6: CLIENT6}
+# Long variants of measurements; run.py --thorough sets it.
+THOROUGH = "SYNPROXY_THOROUGH"
 # Port 80 is nginx's; the others are for servers that a case starts itself.
 OTHER_PORTS = "8000-8099"
 TUTORIAL_FLAGS = ["--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460"]
@@ -309,6 +311,11 @@ class Stand:
             self.proxy.__exit__()
         finally:
             self.lab.__exit__()
+
+
+def rounds(few, many):
+    """How often to measure: `many` with run.py --thorough."""
+    return many if os.environ.get(THOROUGH) else few
 
 
 CASES = {}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """End-to-end tests: real clients and a real web server in network namespaces, the proxy between them.
 
-usage: run.py [--list] [--report FILE] [NAME...]     NAME may hold * and ?
+usage: run.py [--list] [--thorough] [--report FILE] [NAME...]     NAME may hold * and ?
 
 Every case prints PASS or FAIL with its name; a failure shows the end of the proxy's log. Most cases
 share one lab and one running proxy, whose buffers and flows are compared with the start at the very end.
@@ -17,15 +17,17 @@ import time
 import traceback
 
 import cases_flood
+import cases_distance
 import cases_http
 import cases_operation
 import cases_packets
 import cases_rate
 import cases_tcp
 import cases_usage
-from harness import CASES, PROGRAM, Failed, Stand
+from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
-MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate)
+MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate,
+           cases_distance)
 
 
 class TimeLimit(BaseException):
@@ -126,10 +128,13 @@ def pick(patterns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true", help="print the names and end")
+    parser.add_argument("--thorough", action="store_true", help="more rounds of what is measured")
     parser.add_argument("--report", metavar="FILE", help="write the results there as JSON")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
     names = pick(options.names)
+    if options.thorough:
+        os.environ[THOROUGH] = "1"
     if options.list:
         print("\n".join(names))
         return 0

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import select
+import socket
 import sys
 import time
 
@@ -50,6 +51,45 @@ class RawPort:
     def drain(self):
         for _ in self.frames(0.05):
             pass
+
+
+class Trace:
+    """The TCP segments of one port that pass an interface, both ways, in the order of the wire."""
+
+    def __init__(self, lab, role, port, device="eth0"):
+        self.port = port
+        with lab.sockets_in(role):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        with lab.sockets_in(role):
+            self.socket.bind((device, vlan_relay.ETH_P_ALL))
+        self.socket.setblocking(False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def take(self, client_port=None):
+        """(outgoing, scapy packet) of all that has passed since the last call, or of one connection of it."""
+        segments = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, address = self.socket.recvfrom(vlan_relay.ROOM)
+                packet = Ether(frame)
+                ports = {packet[TCP].sport, packet[TCP].dport} if TCP in packet else ()
+                if self.port in ports and (client_port is None or client_port in ports):
+                    segments.append((address[2] == socket.PACKET_OUTGOING, packet))
+        return segments
+
+
+def payload_length(packet):
+    """Of a TCP segment, without what pads its frame to 60 bytes."""
+    headers = packet[TCP].dataofs * 4
+    if IP in packet:
+        return packet[IP].len - packet[IP].ihl * 4 - headers
+    return packet[IPv6].plen - headers
 
 
 class ScriptedClient:

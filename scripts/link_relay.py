@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""A long and bad wire between two interfaces; a kernel may lack netem.
+
+usage: link_relay.py A B READY-FILE [--delay MS] [--loss PERCENT] [--seed N] [--rate MBIT] [--queue MS]
+
+Each way every frame is late by --delay; with --rate it waits its turn first, and what would wait longer
+than --queue is dropped. --loss falls on TCP alone, so that neighbours are always found. Whether the n-th
+segment of a connection is lost hangs on the seed, the ports, the direction and n, not on what other
+connections do meanwhile. Order is kept. The counts go to standard output at the end.
+"""
+import argparse
+import collections
+import hashlib
+import select
+import signal
+import struct
+import time
+
+from vlan_relay import BURST, open_port, receive
+
+
+def tcp_ports(frame):
+    """The four bytes of both ports of an untagged TCP segment, else None."""
+    kind = frame[12:14]
+    if kind == b"\x08\x00" and frame[23] == 6:
+        at = 14 + (frame[14] & 15) * 4
+    elif kind == b"\x86\xdd" and frame[20] == 6:
+        at = 54
+    else:
+        return None
+    return frame[at:at + 4]
+
+
+class Way:
+    """One direction: what comes in at `source` leaves at `sink`."""
+
+    def __init__(self, name, source, sink, options):
+        self.name, self.source, self.sink = name, source, sink
+        self.delay = options.delay / 1e3
+        self.loss = options.loss / 100
+        self.seed = options.seed
+        self.bytes_per_second = options.rate * 1e6 / 8
+        self.longest_queue = options.queue / 1e3
+        self.free_at = 0.0  # when the wire has sent all that waits for it
+        self.waiting = collections.deque()
+        self.seen = collections.Counter()
+        self.counts = {"passed": 0, "lost": 0, "queue_full": 0, "not_sent": 0}
+
+    def is_lost(self, frame):
+        if not self.loss:
+            return False
+        ports = tcp_ports(frame)
+        if ports is None:
+            return False
+        number = self.seen[ports]
+        self.seen[ports] += 1
+        text = b"%d %s %d " % (self.seed, self.name.encode(), number) + ports
+        draw = struct.unpack("=I", hashlib.blake2b(text, digest_size=4).digest())[0]
+        return draw < self.loss * 2**32
+
+    def take(self):
+        for _ in range(BURST):
+            try:
+                frame = receive(self.source)
+            except BlockingIOError:
+                return
+            now = time.monotonic()
+            if self.is_lost(frame):
+                self.counts["lost"] += 1
+                continue
+            leaves = now
+            if self.bytes_per_second:
+                leaves = max(now, self.free_at) + len(frame) / self.bytes_per_second
+                if leaves - now > self.longest_queue:
+                    self.counts["queue_full"] += 1
+                    continue
+                self.free_at = leaves
+            self.waiting.append((leaves + self.delay, frame))
+
+    def give(self):
+        """Sends what is due; the time of the next frame, None when nothing waits."""
+        now = time.monotonic()
+        while self.waiting and self.waiting[0][0] <= now:
+            try:
+                self.sink.send(self.waiting.popleft()[1])
+                self.counts["passed"] += 1
+            except OSError:  # the interface is down or its queue full
+                self.counts["not_sent"] += 1
+        return self.waiting[0][0] if self.waiting else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("a")
+    parser.add_argument("b")
+    parser.add_argument("ready_file")
+    parser.add_argument("--delay", type=float, default=0, help="ms, each way")
+    parser.add_argument("--loss", type=float, default=0, help="percent of the TCP segments, each way")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0, help="Mbit/s, each way; 0: no limit")
+    parser.add_argument("--queue", type=float, default=100, help="ms that a frame may wait for its turn")
+    options = parser.parse_args()
+    ports = open_port(options.a), open_port(options.b)
+    ways = {source.fileno(): Way(name, source, sink, options)
+            for name, source, sink in (("a-to-b", *ports), ("b-to-a", *ports[::-1]))}
+
+    def stop(*_):
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with open(options.ready_file, "w", encoding="ascii"):
+        pass
+    try:
+        while True:
+            due = [at for at in (way.give() for way in ways.values()) if at is not None]
+            wait = max(0.0, min(due) - time.monotonic()) if due else None
+            for fd in select.select(list(ways), [], [], wait)[0]:
+                ways[fd].take()
+    finally:
+        for way in ways.values():
+            print(way.name, " ".join(f"{name}={count}" for name, count in way.counts.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
