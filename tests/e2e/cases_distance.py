@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clients that are far away: what a connection costs in round trips, and what a lossy way does to it."""
-import contextlib
+"""Clients that are far away: what a connection costs in round trips, and how a download gets on."""
+import hashlib
+import os
+import re
 import socket
 import statistics
+import threading
 import time
 
+from scapy.layers.inet import TCP
+
+from clients import MB, sha_of
 from harness import SERVERS, Lab, case, check, equal, own_stand, rounds
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, link, synproxy
 from wire import Trace, payload_length
@@ -33,9 +39,13 @@ def flights(segments):
     """How often the client had to send before the first byte of data came: a flight is all that it sends
     between two arrivals. Each costs a round trip. And whether the request left before anything but the
     SYN-ACK had come."""
-    count, sending, arrived, request_after = 0, False, 0, None
+    count, sending, arrived, request_after, seen = 0, False, 0, None, set()
     for outgoing, packet in segments:
         if outgoing:
+            name = packet[TCP].seq, str(packet[TCP].flags), payload_length(packet)
+            if name in seen and (name[2] or "S" in name[1]):
+                continue  # repeated by a timer: a slow machine
+            seen.add(name)
             count += not sending
             if payload_length(packet) and request_after is None:
                 request_after = arrived
@@ -74,3 +84,109 @@ def time_to_first_byte_at_100_ms_round_trip(_):
     for name, number in wanted.items():
         equal({count for count, _ in sent[name]}, {number}, f"client flights before the first byte, {name}")
     equal({after for _, after in sent["synproxy"]}, {1}, "segments that came before the request left")
+
+
+def tcp_counters(lab, role):
+    """Of that namespace's kernel: all of Tcp and TcpExt."""
+    found = {}
+    for path in ("/proc/net/snmp", "/proc/net/netstat"):
+        lines = lab.must(role, "cat", path).splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            if names.startswith(("Tcp:", "TcpExt:")):
+                found.update(zip(names.split()[1:], map(int, values.split()[1:])))
+    return found
+
+
+class SocketSample(threading.Thread):
+    """How the server's socket begins: what ss shows of it when its first data is on the way."""
+
+    def __init__(self, lab):
+        super().__init__(daemon=True)
+        self.lab, self.first, self.stop = lab, "", threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.join()
+
+    def run(self):
+        while not self.stop.is_set():
+            shown = self.lab.run("server", "ss", "-Htni", "state", "established", "sport = :80").out
+            if "bytes_sent:" in shown:
+                wanted = ("rto", "rtt", "minrtt", "cwnd", "pacing_rate")
+                found = {name: re.search(rf"\b{name}[: ](\S+)", shown) for name in wanted}
+                self.first = " ".join(f"{name} {match.group(1)}" for name, match in found.items() if match)
+                return
+            self.stop.wait(0.005)
+
+
+def fetch(lab, family, path):
+    """Seconds from the SYN to the last byte; the SHA-256 of what came."""
+    with lab.sockets_in("client"):
+        client = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET)
+    data = bytearray()
+    with client:
+        client.settimeout(60)
+        begin = time.monotonic()
+        client.connect((SERVERS[family], 80))
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        while block := client.recv(1 << 18):
+            data += block
+        took = time.monotonic() - begin
+    head, _, body = bytes(data).partition(b"\r\n\r\n")
+    check(b" 200 " in head[:20], f"answer {head[:60]}")
+    return took, hashlib.sha256(body).hexdigest()
+
+
+RESENT = ("RetransSegs", "TCPTimeouts", "TCPSpuriousRTOs", "TCPLossProbes", "TCPDSACKRecv")
+
+
+def measured_download(lab, name):
+    before = tcp_counters(lab, "server")
+    with SocketSample(lab) as sample:
+        took, digest = fetch(lab, 4, "/far.bin")
+    time.sleep(0.05)
+    after = tcp_counters(lab, "server")
+    equal(digest, sha_of(os.path.join(lab.nginx, "www", "far.bin")), f"SHA-256 of the download, {name}")
+    return {"s": took, "sample": sample.first, **{key: after[key] - before[key] for key in RESENT}}
+
+
+def downloads(congestion, rtt, ways, count, **wire):
+    """A table of downloads of 1 MB, interleaved."""
+    got = {name: [] for name in ways}
+    size = wire.pop("size", MB)
+    with Lab("--between", "client") as lab, link(lab, delay=rtt / 2, **wire), \
+            lab.sysctl("server", tcp_no_metrics_save=1):
+        # By route: the sysctl of a namespace takes only what the whole machine allows to everybody.
+        lab.must("server", "ip", "route", "change", "10.0.0.0/24", "dev", "eth0", "src", SERVERS[4], "scope", "link",
+                 "proto", "kernel", "congctl", congestion)
+        if not has_kernel_synproxy(lab):
+            got.pop("kernel SYNPROXY", None)
+        lab.page_file("far.bin", size)
+        for _ in range(count):
+            for name in got:
+                with ways[name](lab):
+                    first_byte(lab, 4)
+                    got[name].append(measured_download(lab, name))
+    rows = "".join(
+        f"\n     {congestion:5} {rtt:3} ms  {name:24} {statistics.median(run['s'] for run in runs):6.2f} s  " +
+        "  ".join(f"{key} {'/'.join(str(run[key]) for run in runs)}" for key in RESENT) +
+        f"  first: {runs[0]['sample']}" for name, runs in got.items())
+    print(f"     {size >> 20} MB, medians of {count}:{rows}", flush=True)
+    return got
+
+
+FAR_WAYS = {"direct (kernel bridge)": bridge, "kernel SYNPROXY": kernel_synproxy, "synproxy": synproxy()}
+
+
+@case(240)
+@own_stand
+def downloads_by_distant_clients(_):
+    with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as known:
+        congestions = [name for name in known.read().split() if name in ("cubic", "bbr")]
+    for congestion in congestions:
+        for rtt in (20, 100, 300):
+            downloads(congestion, rtt, FAR_WAYS, rounds(1, 5))
