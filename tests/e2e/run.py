@@ -21,13 +21,14 @@ import cases_distance
 import cases_http
 import cases_operation
 import cases_packets
+import cases_path
 import cases_rate
 import cases_tcp
 import cases_usage
 from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate,
-           cases_distance)
+           cases_distance, cases_path)
 
 
 class TimeLimit(BaseException):
