@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 
+import cases_features
 import cases_flood
 import cases_distance
 import cases_http
@@ -28,7 +29,7 @@ import cases_usage
 from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate,
-           cases_distance, cases_path)
+           cases_distance, cases_path, cases_features)
 
 
 class TimeLimit(BaseException):
