@@ -18,6 +18,7 @@ import traceback
 
 import cases_features
 import cases_flood
+import cases_banner
 import cases_distance
 import cases_http
 import cases_operation
@@ -29,7 +30,7 @@ import cases_usage
 from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate,
-           cases_distance, cases_path, cases_features)
+           cases_distance, cases_path, cases_features, cases_banner)
 
 
 class TimeLimit(BaseException):
