@@ -90,8 +90,13 @@ ECE, CWR = 0x40, 0x80
 
 
 @case(90)
-def ecn_is_negotiated_and_marks_are_echoed(stand):
-    lab = stand.lab
+@own_stand
+def ecn_is_negotiated_and_marks_are_echoed(_):
+    with Stand() as stand:
+        ecn_both_ways(stand.lab)
+
+
+def ecn_both_ways(lab):
     mark = "ip ecn ect0 tcp dport 80 numgen inc mod 20 == 5 ip ecn set ce; " \
            "ip ecn ect0 tcp sport 80 numgen inc mod 20 == 5 ip ecn set ce; " \
            "ip6 ecn ect0 tcp dport 80 numgen inc mod 20 == 5 ip6 ecn set ce; " \
@@ -99,6 +104,7 @@ def ecn_is_negotiated_and_marks_are_echoed(stand):
     rules = mark.replace("; ", "\n")
     with lab.sysctl("client", tcp_ecn=1), lab.sysctl("server", tcp_ecn=1):
         for family in (4, 6):
+            download(lab, family, MB)  # shows the proxy that this server does ECN
             with Trace(lab, "client", 80) as client, Trace(lab, "server", 80) as server, \
                     lab.filter("client", rules), lab.filter("server", rules):
                 download(lab, family, MB)

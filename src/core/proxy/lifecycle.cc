@@ -66,16 +66,13 @@ std::uint32_t probe_lead(const EngineState& s) {
 }
 
 // RFC 9293 section 3.8.4: the byte before the next one, which the receiver has acknowledged long
-// ago. Our TSval may be old: an unacceptable segment is answered all the same (RFC 7323
-// section 5.3, R1).
-void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
-  FlowRecord& f = s.table[i];
-  const FlowKey key = s.table.key_of(i);
-  f.progress |= kFlowProbed;
+// ago.
+void probe_ends(EngineState& s, const FlowRecord& f, const FlowKey& key, bool timestamps,
+                FrameSink& sink) {
   TcpReply r;
   r.flags = kAck;
   r.window = 0xffff;  // never looked at: the segment is not acceptable
-  r.timestamps = (f.options & kFlowTimestamps) != 0;
+  r.timestamps = timestamps;
   r.seq = SeqNum(f.client_nxt) - 1;
   r.ack = SeqNum(f.server_nxt + f.delta);
   r.tsval = f.opening_tsval;
@@ -84,6 +81,17 @@ void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
   r.ack = SeqNum(f.client_nxt);
   send_to(s, f, key, Side::kClient, r, sink);
   s.counters.count(Reason::keepalive_probe, 2);
+}
+
+// Nobody knows a TSval here that is new enough. RFC 7323 has an old one answered (section 5.3, R1)
+// and a segment without any dropped (section 3.2); Linux 6.18 does the opposite of both. So
+// each end gets one of each.
+void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = s.table[i];
+  const FlowKey key = s.table.key_of(i);
+  f.progress |= kFlowProbed;
+  probe_ends(s, f, key, false, sink);
+  if ((f.options & kFlowTimestamps) != 0) probe_ends(s, f, key, true, sink);
 }
 
 void expire_idle(EngineState& s, FlowIndex i, FrameSink& sink) {
