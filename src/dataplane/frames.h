@@ -23,6 +23,10 @@ namespace synproxy::dataplane {
   if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD && ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) {
     return ChecksumHint::kGood;
   }
+  // virtio knows no checksum of IP, and IPv6 has none.
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD && ip == RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN) {
+    return ChecksumHint::kTcpGood;
+  }
   return ChecksumHint::kUnknown;
 }
 

@@ -14,7 +14,7 @@ ChecksumHint hint(std::uint64_t flags) {
 
 TEST(ChecksumHint, GoodOnlyWhereTheDeviceVerifiedBoth) {
   EXPECT_EQ(hint(RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD), ChecksumHint::kGood);
-  EXPECT_EQ(hint(RTE_MBUF_F_RX_L4_CKSUM_GOOD), ChecksumHint::kUnknown);
+  EXPECT_EQ(hint(RTE_MBUF_F_RX_L4_CKSUM_GOOD), ChecksumHint::kTcpGood);
   EXPECT_EQ(hint(RTE_MBUF_F_RX_IP_CKSUM_GOOD), ChecksumHint::kUnknown);
   EXPECT_EQ(hint(0), ChecksumHint::kUnknown);
 }

@@ -100,6 +100,32 @@ std::vector<Row> client_rows() {
   };
 }
 
+// What hardware says is taken for what software would have found.
+TEST(Junk, ChecksumHintsStandForALookOfOurOwn) {
+  const Bytes bad_tcp = v4().flags(kSyn).break_l4_checksum().build();
+  const Bytes bad_ip = v4().flags(kSyn).break_ip_checksum().build();
+  const Bytes good = v4().flags(kSyn).build();
+  const Bytes bad_tcp6 = v6().flags(kSyn).break_l4_checksum().build();
+  struct Hinted {
+    const Bytes& frame;
+    ChecksumHint hint;
+    Verdict verdict;
+  };
+  for (const Hinted& row : {Hinted{bad_tcp, ChecksumHint::kUnknown, Verdict::kDrop},
+                            Hinted{bad_tcp, ChecksumHint::kGood, Verdict::kReply},
+                            Hinted{bad_tcp, ChecksumHint::kTcpGood, Verdict::kReply},
+                            Hinted{bad_ip, ChecksumHint::kGood, Verdict::kReply},
+                            Hinted{bad_ip, ChecksumHint::kTcpGood, Verdict::kDrop},
+                            Hinted{bad_tcp6, ChecksumHint::kTcpGood, Verdict::kReply},
+                            Hinted{good, ChecksumHint::kBad, Verdict::kDrop}}) {
+    ProxyHarness proxy;
+    proxy.checksum_hint = row.hint;
+    proxy.checksums_must_be_good = false;
+    EXPECT_EQ(proxy.from_client(row.frame), row.verdict);
+    EXPECT_EQ(proxy.count(Reason::bad_checksum), row.verdict == Verdict::kDrop ? 1U : 0U);
+  }
+}
+
 TEST(Junk, FromTheClientIsDroppedAndCountedAndLeavesNothing) {
   for (const Row& row : client_rows()) {
     for (const bool tagged : {false, true}) {

@@ -103,7 +103,8 @@ std::vector<Verdict> ProxyHarness::feed_burst(Side side, const std::vector<Bytes
       std::fill(data + frame.size(), data + size, kPoison[e]);
       packets.push_back({.data = data,
                          .length = static_cast<std::uint32_t>(frame.size()),
-                         .room = static_cast<std::uint32_t>(size)});
+                         .room = static_cast<std::uint32_t>(size),
+                         .checksum = checksum_hint});
     }
     Collector made;
     ++inside_engine;

@@ -91,7 +91,8 @@ class ProxyHarness {
   std::deque<Bytes> to_client;
   std::deque<Bytes> to_server;
   bool checksums_must_be_good = true;
-  std::uint32_t room = 2048;  // of the buffers
+  ChecksumHint checksum_hint = ChecksumHint::kUnknown;  // of what is fed
+  std::uint32_t room = 2048;                            // of the buffers
   // Above 0 while an engine works, and not while the harness takes its frames: for tests that watch
   // what an engine asks of the system.
   static inline thread_local int inside_engine = 0;

@@ -21,6 +21,7 @@ enum class Verdict : std::uint8_t {
 enum class ChecksumHint : std::uint8_t {
   kUnknown,  // nobody looked: software verifies where it matters
   kGood,     // hardware verified IP and TCP
+  kTcpGood,  // somebody verified TCP, nobody the IPv4 header
   kBad,      // hardware found a bad one, or the sender never filled it in
 };
 

@@ -82,7 +82,9 @@ struct Segment {
 // Reads at most `length` bytes from `frame`.
 void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out);
 
-// IPv4 header checksum (always true for IPv6) and TCP checksum. For kTcp only.
+// The IPv4 header's; always true for IPv6. For kTcp only, as the next.
+[[nodiscard]] bool ip_checksum_good(const Segment& segment);
+// That one and the TCP checksum.
 [[nodiscard]] bool checksums_good(const Segment& segment);
 
 }  // namespace synproxy

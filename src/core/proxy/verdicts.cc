@@ -30,6 +30,8 @@ bool checksum_ok(const Context& c) {
   switch (c.packet->checksum) {
     case ChecksumHint::kGood:
       return true;
+    case ChecksumHint::kTcpGood:
+      return ip_checksum_good(c.segment);
     case ChecksumHint::kBad:
       return false;
     case ChecksumHint::kUnknown:

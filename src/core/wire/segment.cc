@@ -143,11 +143,13 @@ void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
   }
 }
 
+bool ip_checksum_good(const Segment& s) {
+  return s.ipv6 || fold_sum(add_to_sum(
+                       0, s.l3(), static_cast<std::size_t>(s.l4_offset - s.l3_offset))) == 0xffff;
+}
+
 bool checksums_good(const Segment& s) {
-  if (!s.ipv6 && fold_sum(add_to_sum(
-                     0, s.l3(), static_cast<std::size_t>(s.l4_offset - s.l3_offset))) != 0xffff) {
-    return false;
-  }
+  if (!ip_checksum_good(s)) return false;
   const std::uint64_t pseudo = pseudo_header_sum(s.source(), s.ipv6, kProtocolTcp, s.l4_length);
   return fold_sum(add_to_sum(pseudo, s.l4(), s.l4_length)) == 0xffff;
 }
