@@ -47,6 +47,8 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
                         " was full."),
     SYNPROXY_BOTH_SIDES(rx_checksum_missing, "Packets received on the",
                         " whose checksum was left to an offload that never ran."),
+    SYNPROXY_BOTH_SIDES(rx_checksum_good, "Packets received on the",
+                        " whose TCP or UDP checksum the device has verified."),
 #undef SYNPROXY_BOTH_SIDES
     {"handed_over", "Packets given to the worker that owns their connection.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.handed_over; }},

@@ -138,6 +138,11 @@ std::string counters_markdown() {
          "them. |\n"
          "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU, dropped. |\n"
          "| `ports.*.link_changes` | How often the link went up or down. |\n"
+         "| `ports.*.driver` | DPDK's driver; `socket` for a raw socket. |\n"
+         "| `ports.*.rx_queues`, `ports.*.tx_queues` | Queues in use. |\n"
+         "| `ports.*.rss` | The device spreads packets over its receive queues. |\n"
+         "| `ports.*.rx_checksum` | The device was told to verify checksums. |\n"
+         "| `ports.*.mtu` | What the device says its MTU is; 0 where it says nothing. |\n"
          "| `mbufs.in_use` | Packet buffers in use, receive queues included. |\n"
          "| `mbufs.total` | Packet buffers there are. |\n";
   return out.str();

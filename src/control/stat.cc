@@ -38,8 +38,10 @@ Json compose(const Ask& ask) {
   }
   for (const char* side : {"client", "server"}) {
     document["ports"][side] = ask(std::string("/synproxy/port,") + side);
-    Json& link = document["ports"][side].at("link_up");
-    link = link.get<int>() != 0;  // the telemetry of DPDK has no booleans
+    for (const char* yes_or_no : {"link_up", "rss", "rx_checksum"}) {
+      Json& value = document["ports"][side].at(yes_or_no);
+      value = value.get<int>() != 0;  // the telemetry of DPDK has no booleans
+    }
   }
   document["mbufs"]["in_use"] = info.at("mbufs_in_use");
   document["mbufs"]["total"] = info.at("mbufs_total");

@@ -24,6 +24,7 @@ struct alignas(64) IoCounters {
   Counter tx_bytes[2];
   Counter tx_dropped[2];           // the port's transmit queue was full
   Counter rx_checksum_missing[2];  // sender left the checksum to an offload that never ran
+  Counter rx_checksum_good[2];     // the device has verified it
   Counter handed_over;             // packets given to the worker that owns their flow
   Counter hand_over_full;          // dropped: that worker's ring was full
   Counter no_buffer;               // dropped: no mbuf for a frame that the proxy made
@@ -35,6 +36,12 @@ struct PortStatus {
   std::uint64_t rx_missed = 0;    // dropped by the device or the kernel before we saw them
   std::uint64_t rx_oversize = 0;  // longer than a frame of the port's MTU
   std::uint64_t link_changes = 0;
+  std::string driver;           // DPDK's, or "socket"
+  std::uint32_t rx_queues = 1;  // in use
+  std::uint32_t tx_queues = 1;
+  bool rss = false;          // the device spreads packets over its queues
+  bool rx_checksum = false;  // the device was told to verify checksums
+  std::uint32_t mtu = 0;     // 0: it has none
 };
 
 class Dataplane {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "dataplane/complete_checksum.h"
 #include "dataplane/rss.h"
 
 namespace synproxy::dataplane {
@@ -44,11 +45,14 @@ void EthPort::start() {
     tx_queues_ = std::min(workers, info.max_tx_queues);
     rss = plan_rss(info);
     rx_queues_ = rss.usable ? std::min(workers, info.max_rx_queues) : std::uint16_t{1};
-    conf.rxmode.offloads =
+    offloads_ =
         info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
                                 RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+    conf.rxmode.offloads = offloads_;
   }
-  if (rx_queues_ > 1 && rss.usable) {
+  driver_ = info.driver_name;
+  rss_ = rx_queues_ > 1 && rss.usable;
+  if (rss_) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rx_adv_conf.rss_conf = {rss.key.data(), static_cast<std::uint8_t>(rss.key.size()),
                                  rss.hash_fields};
@@ -82,9 +86,12 @@ void EthPort::start() {
 }
 
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
-                               IoCounters& /*io*/) {
+                               IoCounters& io) {
   const std::uint16_t got = rte_eth_rx_burst(request_.port_id, queue, out, n);
+  const auto side = static_cast<std::size_t>(request_.side);
   std::uint16_t kept = 0;
+  unsigned good = 0;
+  unsigned missing = 0;
   for (std::uint16_t i = 0; i < got; ++i) {
     rte_mbuf* m = out[i];
     if (m->nb_segs > 1 && rte_pktmbuf_linearize(m) != 0) {
@@ -92,8 +99,16 @@ std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
       rte_pktmbuf_free(m);
       continue;
     }
+    const std::uint64_t l4 = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD) ++good;
+    if (l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
+      ++missing;
+      complete_checksum(*m);
+    }
     out[kept++] = m;
   }
+  if (good != 0) io.rx_checksum_good[side].add(good);
+  if (missing != 0) io.rx_checksum_missing[side].add(missing);
   return kept;
 }
 
@@ -131,6 +146,13 @@ PortStatus EthPort::status() const {
   }
   s.rx_oversize = oversize_.load(std::memory_order_relaxed) + stats.ierrors;
   s.link_changes = link_.changes();
+  s.driver = driver_;
+  s.rx_queues = rx_queues_;
+  s.tx_queues = tx_queues_;
+  s.rss = rss_;
+  s.rx_checksum = (offloads_ & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;
+  std::uint16_t mtu = 0;
+  if (rte_eth_dev_get_mtu(request_.port_id, &mtu) == 0) s.mtu = mtu;
   return s;
 }
 

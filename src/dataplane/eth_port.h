@@ -4,8 +4,8 @@
 
 #include <rte_spinlock.h>
 
-#include <array>
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "dataplane/link_watch.h"
@@ -50,6 +50,9 @@ class EthPort final : public Port {
   rte_mempool* const pool_;
   std::uint16_t rx_queues_ = 1;
   std::uint16_t tx_queues_ = 1;
+  bool rss_ = false;
+  std::uint64_t offloads_ = 0;  // RTE_ETH_RX_OFFLOAD_*
+  std::string driver_;
   std::vector<rte_spinlock_t> locks_;  // by transmit queue; empty: each worker has its own queue
   std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare
   LinkWatch link_;

@@ -2,7 +2,6 @@
 #include "dataplane/socket_port.h"
 
 #include <linux/if_packet.h>
-#include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "dataplane/complete_checksum.h"
 #include "synproxy/wire/bytes.h"
 
 namespace synproxy::dataplane {
@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::uint32_t kMacBytes = 12;  // both addresses; a tag stands behind them
 constexpr std::uint32_t kTagBytes = 4;
-constexpr std::uint16_t kUdpChecksumOffset = 6;
 constexpr int kSendBuffer =
     8 << 20;  // the default holds some 90 frames, less than a burst of held data
 
@@ -35,18 +34,6 @@ int open_sender() {
     static_cast<void>(::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer));
   }
   return fd;
-}
-
-// The field already holds the sum of the pseudo-header, so the sum runs over it as over any other.
-// False: the positions lie outside the frame.
-bool complete_checksum(std::uint8_t* frame, std::uint32_t length, std::uint32_t start,
-                       std::uint32_t offset) {
-  if (start + offset + 2 > length) return false;
-  auto sum = static_cast<std::uint16_t>(~rte_raw_cksum(frame + start, length - start));
-  // RFC 768: zero says that there is no checksum.
-  if (sum == 0 && offset == kUdpChecksumOffset) sum = 0xffff;
-  std::memcpy(frame + start + offset, &sum, sizeof sum);
-  return true;
 }
 
 }  // namespace
@@ -195,6 +182,9 @@ PortStatus SocketPort::status() const {
   s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news;
   s.rx_oversize = oversize_.get();
   s.link_changes = link_.changes();
+  s.driver = "socket";
+  s.tx_queues = static_cast<std::uint32_t>(senders_.size());
+  s.mtu = dev_.facts().value_or(NetdevFacts{}).mtu;
   return s;
 }
 

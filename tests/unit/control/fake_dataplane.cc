@@ -42,7 +42,13 @@ PortStatus Dataplane::port(Side side) const {
           .link_up = side == Side::kClient,
           .rx_missed = 11,
           .rx_oversize = 12,
-          .link_changes = 13};
+          .link_changes = 13,
+          .driver = "net_fake",
+          .rx_queues = 4,
+          .tx_queues = 2,
+          .rss = true,
+          .rx_checksum = true,
+          .mtu = 9000};
 }
 std::uint64_t Dataplane::mbufs_in_use() const { return 21; }
 std::uint64_t Dataplane::mbufs_total() const { return 1024; }

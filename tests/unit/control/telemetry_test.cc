@@ -65,7 +65,13 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
                                                      {"link_up", true},
                                                      {"rx_missed", 11},
                                                      {"rx_oversize", 12},
-                                                     {"link_changes", 13}}));
+                                                     {"link_changes", 13},
+                                                     {"driver", "net_fake"},
+                                                     {"rx_queues", 4},
+                                                     {"tx_queues", 2},
+                                                     {"rss", true},
+                                                     {"rx_checksum", true},
+                                                     {"mtu", 9000}}));
   EXPECT_EQ(document.at("ports").at("server").at("link_up"), false);
   ASSERT_EQ(document.at("workers").size(), 2U);
   const Json& worker = document.at("workers").at(1);
