@@ -67,6 +67,7 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
     if (plan->name.kind == control::PortName::Kind::kPci) {
       request.pci_devices.push_back(plan->name.device);
     }
+    if (plan->needs_hugepages) request.needs_hugepages = flag_and_value(plan->name, plan->side);
   }
   return request;
 }
@@ -144,7 +145,10 @@ std::uint64_t Dataplane::Impl::buffers_out() const {
 // carries.
 void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
   for (const std::size_t side : {0U, 1U}) {
-    if (warned_of_missing[side]) continue;
+    // A virtio device cuts large packets to size as well: there nothing is lost.
+    if (warned_of_missing[side] || plans[side].name.kind != control::PortName::Kind::kRawSocket) {
+      continue;
+    }
     std::uint64_t missing = 0;
     for (const auto& w : workers) missing += w->io().rx_checksum_missing[side].get();
     if (missing == 0) continue;

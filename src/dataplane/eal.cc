@@ -110,6 +110,12 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
   for (const std::string& w : request.extra) sized = sized || sizes_memory(w);
   if (!sized && free_hugepage_bytes() >= memory_for(request, kHugepage)) {
     words.emplace_back("--in-memory");  // needs no mounted hugetlbfs and leaves no files
+  } else if (!sized && !request.needs_hugepages.empty()) {
+    throw UsageError(request.needs_hugepages +
+                     ": packet buffers have to be in hugepages for this driver, which knows no "
+                     "IOMMU; 'sysctl vm.nr_hugepages=" +
+                     std::to_string(memory_for(request, kHugepage) / kHugepage + 1) +
+                     "', or bind it to vfio-pci");
   } else if (!sized) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     words.insert(words.end(), {"--no-huge", "-m", megabytes(memory_for(request, page))});

@@ -18,6 +18,8 @@ struct EalRequest {
   std::vector<PoolPlan> pools;           // that will be made: memory is sized for them
   std::vector<std::string> extra;        // the user's own arguments, last
   bool verbose = false;
+  // A device that reaches memory by physical addresses, as an error text names it; empty: none.
+  std::string needs_hugepages;
 };
 
 class Eal {

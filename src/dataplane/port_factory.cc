@@ -9,7 +9,6 @@
 #include <rte_mempool.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -87,14 +86,17 @@ std::string pci_driver(const std::string& address) {
   return error ? std::string() : link.filename().string();
 }
 
+bool is_uio(const std::string& driver) {
+  return driver == "uio_pci_generic" || driver == "igb_uio";
+}
+
 void check_pci(const std::string& address, const std::string& who) {
   if (!std::filesystem::exists("/sys/bus/pci/devices/" + address)) {
     throw UsageError(who + ": no such PCI device; 'dpdk-devbind.py --status-dev net' lists them");
   }
   const std::string driver = pci_driver(address);
   if (is_bifurcated(driver)) return;
-  constexpr std::array<const char*, 3> kUserspace = {"vfio-pci", "uio_pci_generic", "igb_uio"};
-  if (std::ranges::find(kUserspace, driver) != kUserspace.end()) return;
+  if (driver == "vfio-pci" || is_uio(driver)) return;
   throw UsageError(
       who + ": " +
       (driver.empty() ? "bound to no driver" : "bound to the kernel's driver " + driver) +
@@ -202,7 +204,7 @@ std::string flag_and_value(const PortName& name, Side side) {
 }
 
 PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
-  PortPlan plan{name, side, workers, {}, 0, 0};
+  PortPlan plan{name, side, workers, {}, 0, 0, false};
   const std::string who = flag_and_value(name, side);
   switch (name.kind) {
     case PortName::Kind::kRawSocket:
@@ -210,6 +212,7 @@ PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
       return plan_interface(std::move(plan), who);
     case PortName::Kind::kPci:
       check_pci(name.device, who);
+      plan.needs_hugepages = is_uio(pci_driver(name.device));
       break;
     case PortName::Kind::kVdev:
       break;

@@ -21,6 +21,7 @@ struct PortPlan {
   PoolPlan pool;
   std::uint32_t max_frame = 0;  // bytes, tags included
   std::uint16_t xdp_queues = 0;
+  bool needs_hugepages = false;  // a device without an IOMMU wants physical addresses
 };
 
 // "--client-port eth1": how an error text begins.
