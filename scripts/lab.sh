@@ -9,11 +9,12 @@ usage() {
   cat <<'USAGE'
 usage: lab.sh [--name NAME] COMMAND
 
-  up [--mtu N] [--vlan TAG[.TAG] | --between client|server|both] [--owner PID] [--no-nginx]
+  up [--mtu N] [--vlan TAG[.TAG] | --between client|server|both] [--owner PID] [--no-nginx] [--bare]
         make the namespaces, the links and a web server.
         --between client puts a namespace relay-a between client and proxy, --between server
         relay-b between proxy and server: interface outer towards the end, inner towards the proxy,
         and nothing between the two; start scripts/link_relay.py there, or make it a router.
+        --bare makes no links and gives no addresses: the caller brings devices of its own.
         --vlan 5 tags everything on the proxy's links with 802.1Q, --vlan 7.5 with QinQ
         (0x88a8 VLAN 7 outside, 0x8100 VLAN 5 inside); client and server stay untagged.
         --owner PID takes the lab down when that process is gone, however it ended.
@@ -212,7 +213,7 @@ watch_owner() {
 }
 
 up() {
-  local mtu=1500 owner='' nginx=1
+  local mtu=1500 owner='' nginx=1 bare=
   while (($# > 0)); do
     case $1 in
       --mtu) mtu=${2:?--mtu needs a number}; shift ;;
@@ -220,6 +221,7 @@ up() {
       --between) BETWEEN=${2:?--between needs a side}; shift ;;
       --owner) owner=${2:?--owner needs a pid}; shift ;;
       --no-nginx) nginx= ;;
+      --bare) bare=1 ;;
       *) die "up: unknown option $1" 2 ;;
     esac
     shift
@@ -237,9 +239,14 @@ up() {
   trap 'exit 143' TERM HUP
   mkdir -p "$STATE"
   # A bad feature of the machine must show here, by name, not as a strange failure later.
-  wire_up "$mtu"
-  count_synacks
-  [[ -z $TAGS ]] || start_relays
+  if [[ -n $bare ]]; then
+    make_ns client
+    make_ns server
+  else
+    wire_up "$mtu"
+    count_synacks
+    [[ -z $TAGS ]] || start_relays
+  fi
   [[ -z $nginx ]] || start_nginx
   [[ -z $owner ]] || watch_owner "$owner"
   trap - EXIT INT TERM HUP

@@ -5,9 +5,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly STAGES=(checks unit sanitized tidy e2e demo fuzz)
+readonly STAGES=(checks unit sanitized tidy e2e vm demo fuzz)
 # What runs when none is named. The replay of the fuzzers' corpora is part of unit and sanitized.
-readonly BY_DEFAULT=(checks unit sanitized tidy e2e demo)
+readonly BY_DEFAULT=(checks unit sanitized tidy e2e vm demo)
 
 usage() {
   cat <<USAGE
@@ -19,6 +19,8 @@ usage: test.sh [STAGE...]     as root; without a stage: all but fuzz
   fuzz       every fuzz target replays its corpus, then a minute of fuzzing in all
   tidy       clang-tidy over include/ and src/
   e2e        real clients and servers in network namespaces
+  vm         the proxy on emulated PCI devices, inside a virtual machine; skipped where QEMU or a
+             Debian kernel cannot be had
   demo       demo.sh runs to its end and leaves nothing behind
 USAGE
 }
@@ -205,19 +207,41 @@ stage_tidy() {
     --extra-arg=-Wno-unknown-warning-option
 }
 
+# tally_report NAME REPORT EXIT-CODE: the cases of a runner that writes its results as JSON.
+tally_report() {
+  if [[ ! -s $2 ]]; then
+    failed "$1: ended early, with exit code $3"
+    return
+  fi
+  /usr/bin/python3 -c '
+import json, sys
+for name, why in json.load(open(sys.argv[2])).items():
+    print("PASS" if why is None else "FAIL", f"{sys.argv[1]}: {name}")' "$1" "$2" >>"$TALLY"
+}
+
 stage_e2e() {
   with_warnings_as_errors synproxy || return 0
   say "end to end: real clients in network namespaces"
   local status=0
   SYNPROXY_BUILD=$BUILD /usr/bin/python3 tests/e2e/run.py --report "$WORK/e2e.json" </dev/null || status=$?
-  if [[ ! -s $WORK/e2e.json ]]; then
-    failed "e2e: ended early, with exit code $status"
+  tally_report e2e "$WORK/e2e.json" "$status"
+}
+
+stage_vm() {
+  if ! (install_missing "${PACKAGES_VM[@]}"); then
+    echo "SKIP vm: QEMU cannot be installed" >>"$TALLY"
     return
   fi
-  /usr/bin/python3 -c '
-import json, sys
-for name, why in json.load(open(sys.argv[1])).items():
-    print("PASS" if why is None else "FAIL", f"e2e: {name}")' "$WORK/e2e.json" >>"$TALLY"
+  with_warnings_as_errors synproxy || return 0
+  say "vm: emulated NICs in a virtual machine"
+  local status=0
+  SYNPROXY_BUILD=$BUILD /usr/bin/python3 tests/vm/run.py --report "$WORK/vm.json" </dev/null |
+    tee "$WORK/vm.log" || status=$?
+  if ((status == 3)); then
+    echo "SKIP vm: $(tail -n 1 "$WORK/vm.log")" >>"$TALLY"
+    return
+  fi
+  tally_report vm "$WORK/vm.json" "$status"
 }
 
 labs() { find /run/netns /run/synproxy-lab -mindepth 1 -maxdepth 1 -name 'syndemo-*' 2>/dev/null || true; }

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The guest: QEMU by software emulation, its NICs' other ends as TAPs in namespaces of a lab."""
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import time
+
+from harness import Failed, check, wait_for
+
+QEMU = "qemu-system-x86_64"
+MEMORY_MB = 1024
+CPUS = 3  # two for workers, which never sleep, one for all else
+TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
+IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
+ROLES = ("client", "server")
+
+
+def open_tap(lab, role, name, queues):
+    """Descriptors of a TAP device in that namespace; it is gone when the last of them is closed."""
+    flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if queues > 1 else 0)
+    descriptors = []
+    with lab.sockets_in(role):
+        for _ in range(queues):
+            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+            fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+            descriptors.append(fd)
+    return descriptors
+
+
+class Nic:
+    """A pair of emulated NICs of one model, one towards each namespace.
+
+    `driver` is the kernel's driver that hands the device to userspace; `vlan` and the like are what the
+    device can do, as its DPDK driver says.
+    """
+
+    def __init__(self, name, slot, device, driver, queues=1):
+        self.name, self.slot, self.device, self.driver, self.queues = name, slot, device, driver, queues
+
+    def address(self, role):
+        return f"0000:00:{self.slot + ROLES.index(role):02x}.0"
+
+    def tap(self, role):
+        return f"{self.name[:8]}-{role[0]}"
+
+    def ident(self, role):
+        return f"{self.name}-{role}"
+
+
+class Channel:
+    """A byte stream to QEMU."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)
+        self.pending = b""
+
+    def more(self, limit):
+        self.socket.settimeout(limit)
+        try:
+            got = self.socket.recv(65536)
+        except socket.timeout:
+            raise Failed(f"the guest was silent for {limit} s") from None
+        check(got, "the guest is gone")
+        self.pending += got
+
+    def line(self, limit):
+        while b"\n" not in self.pending:
+            self.more(limit)
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line.decode(errors="replace").strip()
+
+    def take(self, count, limit):
+        while len(self.pending) < count:
+            self.more(limit)
+        data, self.pending = self.pending[:count], self.pending[count:]
+        return data
+
+    def say(self, text):
+        self.socket.sendall(text.encode() + b"\n")
+
+
+class Guest:
+    def __init__(self, kernel_files, initramfs, lab, nics, place):
+        self.kernel, self.initramfs, self.lab, self.nics, self.place = kernel_files, initramfs, lab, nics, place
+        self.process = self.control = self.monitor = None
+
+    def command(self, taps):
+        words = [QEMU, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", str(CPUS), "-m", str(MEMORY_MB),
+                 "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                 "-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", self.initramfs,
+                 # Devices that nobody has bound to VFIO keep their own addresses for DMA, as uio needs it.
+                 "-append", "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt mitigations=off",
+                 "-device", "intel-iommu",
+                 "-serial", f"file:{self.place}/console",
+                 "-chardev", f"socket,id=control,path={self.place}/control,server=on,wait=off",
+                 "-serial", "chardev:control",
+                 "-qmp", f"unix:{self.place}/monitor,server=on,wait=off"]
+        for nic in self.nics:
+            for role in ROLES:
+                fds = ":".join(map(str, taps[nic.ident(role)]))
+                words += ["-netdev", f"tap,id={nic.ident(role)},vhost=off,fd{'s' if nic.queues > 1 else ''}={fds}",
+                          "-device", f"{nic.device},netdev={nic.ident(role)},id=nic-{nic.ident(role)},bus=pcie.0,"
+                                     f"addr={nic.slot + ROLES.index(role):x}.0,"
+                                     f"mac=52:54:00:00:{nic.slot:02x}:{ROLES.index(role):02x}"]
+        return words
+
+    def __enter__(self):
+        taps = {nic.ident(role): open_tap(self.lab, role, nic.tap(role), nic.queues)
+                for nic in self.nics for role in ROLES}
+        descriptors = [fd for fds in taps.values() for fd in fds]
+        try:
+            with open(f"{self.place}/qemu", "wb") as log:
+                self.process = subprocess.Popen(self.command(taps), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                pass_fds=descriptors, start_new_session=True)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+        try:
+            self.connect()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def connect(self):
+        def there(name):
+            check(self.process.poll() is None, f"QEMU ended: {self.read('qemu').strip()[-300:]}")
+            return os.path.exists(f"{self.place}/{name}")
+
+        for name in ("control", "monitor"):
+            wait_for(f"QEMU makes its socket {name}", lambda name=name: there(name), 30)
+        self.control = Channel(f"{self.place}/control")
+        self.monitor = Channel(f"{self.place}/monitor")
+        self.monitor.line(10)
+        self.tell("qmp_capabilities")
+        try:
+            equal_up = self.control.line(120)
+        except Failed as why:
+            raise Failed(f"{why}; its console: {self.read('console')[-600:]}") from None
+        check(equal_up == "up", f"the guest's first word is {equal_up!r}")
+
+    def __exit__(self, *_):
+        for channel in (self.control, self.monitor):
+            if channel:
+                channel.socket.close()
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+            self.process.kill()
+            self.process.wait()
+
+    def read(self, name):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f"{self.place}/{name}", encoding="utf-8", errors="replace") as text:
+            return text.read()
+        return ""
+
+    def run(self, line, limit=60):
+        """Runs a line of shell in the guest; its exit code and what it printed."""
+        self.control.say(line)
+        code, size = self.control.line(limit).split()
+        return int(code), self.control.take(int(size), limit).decode(errors="replace")
+
+    def must(self, line, limit=60):
+        code, out = self.run(line, limit)
+        check(code == 0, f"in the guest, {line}: exit {code}: {out.strip()[-300:]}")
+        return out
+
+    def tell(self, command, **arguments):
+        """A command to QEMU's monitor."""
+        self.monitor.say(json.dumps({"execute": command, "arguments": arguments}))
+        while True:
+            answer = json.loads(self.monitor.line(20))
+            check("error" not in answer, f"QEMU refuses {command}: {answer.get('error')}")
+            if "return" in answer:
+                return answer["return"]
+
+    def set_link(self, nic, role, up):
+        self.tell("set_link", name=f"nic-{nic.ident(role)}", up=up)
+
+    def bind(self, nic, driver=None):
+        """Gives both devices of the pair to that driver of the guest's kernel."""
+        for role in ROLES:
+            device = f"/sys/bus/pci/devices/{nic.address(role)}"
+            self.must(f"[ ! -e {device}/driver ] || echo {nic.address(role)} >{device}/driver/unbind; "
+                      f"echo {driver or nic.driver} >{device}/driver_override && "
+                      f"echo {nic.address(role)} >/sys/bus/pci/drivers_probe && [ -e {device}/driver ]")
+
+    def hugepages(self, count):
+        self.must(f"echo {count} >/proc/sys/vm/nr_hugepages; "
+                  f"[ $(cat /proc/sys/vm/nr_hugepages) = {count} ]")
+
+

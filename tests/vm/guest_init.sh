@@ -1,0 +1,26 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=dash
+# The guest's first process. Brings the machine up, then obeys: a command line comes in on the second
+# serial port, "EXIT-CODE BYTES" and so many bytes of output go back.
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/
+# DPDK loads no driver from below a directory that everybody may write to.
+chmod 755 /
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mkdir -p /tmp /run /var/run /dev/hugepages
+mount -t tmpfs tmp /tmp
+mount -t tmpfs run /run
+# In the order of their dependencies.
+while read -r module; do insmod "$module" || echo "insmod $module failed"; done </modules
+exec <>/dev/ttyS1 3>&0
+stty -F /dev/ttyS1 raw -echo
+echo up >&3
+while read -r line <&3; do
+  eval "$line" >/tmp/.out 2>&1 </dev/null
+  code=$?
+  echo "$code $(wc -c </tmp/.out)" >&3
+  cat /tmp/.out >&3
+done

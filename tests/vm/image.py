@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the guest boots: Debian's kernel, unpacked and not installed, and an initramfs of a few files."""
+import glob
+import os
+import re
+import shutil
+import tempfile
+
+from harness import BUILD, PROGRAM, check, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+STORE = os.path.join(BUILD, "vm")
+# Each after what it needs. The kernel's own NIC drivers stay out: a device that nobody drives can be bound.
+MODULES = ("drivers/uio/uio", "drivers/uio/uio_pci_generic", "virt/lib/irqbypass", "drivers/vfio/vfio_virqfd",
+           "drivers/vfio/vfio", "drivers/vfio/vfio_iommu_type1", "drivers/vfio/pci/vfio-pci-core",
+           "drivers/vfio/pci/vfio-pci", "drivers/net/ethernet/intel/e1000e/e1000e")
+BOUND_BY_US = "e1000e"  # loaded only by the case that needs a device in the kernel's hands
+DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_virtio", "net_e1000", "net_vmxnet3")
+BUSYBOX = "/bin/busybox"
+
+
+class Unavailable(Exception):
+    """This machine cannot run a guest; the text says why."""
+
+
+def kernel():
+    """The directory with vmlinuz and the modules, fetched once."""
+    for attempt in ("with the lists as they are", "with new ones"):
+        listed = run(["apt-cache", "depends", "linux-image-amd64"])
+        found = re.search(r"Depends: (linux-image-\S+)", listed.out)
+        if found:
+            place = os.path.join(STORE, found.group(1))
+            if os.path.isdir(place) or unpack(found.group(1), place):
+                return place
+        if attempt == "with the lists as they are":
+            run(["apt-get", "-qq", "update"], limit=120)
+    raise Unavailable("apt cannot download the package that linux-image-amd64 names")
+
+
+def unpack(package, place):
+    """False: apt does not get it."""
+    os.makedirs(STORE, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STORE) as work:
+        # With the sandbox's user apt could not write here.
+        fetch = f"cd '{work}' && exec apt-get -qq -o APT::Sandbox::User=root download {package}"
+        fetched = run(["sh", "-c", fetch], limit=300)
+        archives = glob.glob(os.path.join(work, "*.deb"))
+        if fetched.code != 0 or not archives:
+            return False
+        unpacked, keep = os.path.join(work, "all"), os.path.join(work, "keep")
+        check(run(["dpkg-deb", "-x", archives[0], unpacked], limit=300).code == 0, f"dpkg-deb cannot unpack {package}")
+        os.mkdir(keep)
+        shutil.copy(glob.glob(f"{unpacked}/boot/vmlinuz-*")[0], os.path.join(keep, "vmlinuz"))
+        for module in MODULES:
+            for found in glob.glob(f"{unpacked}/lib/modules/*/kernel/{module}.ko"):
+                shutil.copy(found, keep)
+        os.rename(keep, place)
+    return True
+
+
+def libraries(files):
+    """The shared libraries that the files need, loader included."""
+    needed = set()
+    for line in run(["ldd", *files]).out.splitlines():
+        path = re.search(r"(/\S+) \(0x", line)
+        if path:
+            needed.add(path.group(1))
+    return needed
+
+
+def plugins():
+    """DPDK's drivers for the guest's devices, at the path where EAL looks for them."""
+    folders = sorted(glob.glob("/usr/lib/*/dpdk/pmds-*"))
+    if not folders:
+        raise Unavailable("DPDK's drivers are not installed")
+    found = [path for name in DRIVERS for path in glob.glob(f"{folders[-1]}/librte_{name}.so.*")
+             if not os.path.islink(path)]
+    if len(found) != len(DRIVERS):
+        raise Unavailable(f"of DPDK's drivers {' '.join(DRIVERS)} some are not installed")
+    return found
+
+
+class Archive:
+    """A cpio archive of the kind that the kernel unpacks (newc)."""
+
+    def __init__(self, out):
+        self.out, self.made, self.inode = out, set(), 0
+
+    def entry(self, name, mode, data=b""):
+        self.inode += 1
+        fields = (self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        self.out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+    def folders(self, name):
+        parts = name.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            if folder not in self.made:
+                self.made.add(folder)
+                self.entry(folder, 0o040755)
+
+    def file(self, name, data, mode=0o100755):
+        if name not in self.made:
+            self.made.add(name)
+            self.folders(name)
+            self.entry(name, mode, data)
+
+    def copy(self, source, name):
+        with open(source, "rb") as data:
+            self.file(name, data.read())
+
+    def library(self, path):
+        """Under its own path and under its real one: loaded twice, a driver would register twice."""
+        real = os.path.realpath(path)
+        self.copy(real, real.lstrip("/"))
+        if path != real:
+            self.file(path.lstrip("/"), real.encode(), 0o120777)
+
+
+def initramfs(kernel_files, path):
+    drivers = plugins()
+    modules = [os.path.basename(module) + ".ko" for module in MODULES]
+    # Kernels differ in what is a module; the drivers that bind devices must be there.
+    modules = [name for name in modules if os.path.exists(os.path.join(kernel_files, name))]
+    check({"uio_pci_generic.ko", "vfio-pci.ko"} <= set(modules), "the kernel package lacks modules")
+    with open(path, "wb") as out:
+        archive = Archive(out)
+        for folder in ("proc/", "sys/", "dev/", "tmp/", "run/", "var/"):
+            archive.folders(folder)
+        archive.copy(BUSYBOX, "bin/busybox")
+        archive.copy(os.path.join(HERE, "guest_init.sh"), "init")
+        archive.copy(PROGRAM, "bin/synproxy")
+        for one in sorted({*drivers, *libraries([PROGRAM, *drivers])}):
+            archive.library(one)
+        for name in modules:
+            archive.copy(os.path.join(kernel_files, name), f"lib/modules/{name}")
+        loaded = [f"/lib/modules/{name}\n" for name in modules if name != BOUND_BY_US + ".ko"]
+        archive.file("modules", "".join(loaded).encode(), 0o100644)
+        archive.entry("TRAILER!!!", 0)
+    return path

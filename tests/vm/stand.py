@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One guest for all cases: a lab of two namespaces, one model of NIC between them at a time, the proxy inside."""
+import contextlib
+import json
+import os
+import re
+import tempfile
+
+from guest import ROLES, Guest, Nic
+from harness import CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Lab, check, wait_for
+from image import initramfs, kernel
+
+ADDRESSES = {"client": (CLIENT4, CLIENT6), "server": (SERVER4, SERVER6)}
+MODELS = {nic.name: nic for nic in (
+    # Every offload, two queues, RSS whose key can be set; behind the guest's IOMMU.
+    Nic("virtio", 4, "virtio-net-pci,mq=on,vectors=8,rss=on,iommu_platform=on,disable-legacy=on", "vfio-pci", queues=2),
+    Nic("e1000e", 6, "e1000e", "vfio-pci"),
+    Nic("vmxnet3", 8, "vmxnet3", "vfio-pci"),
+    Nic("e1000", 10, "e1000", "uio_pci_generic"),
+    # What a device can lack: queues, RSS, checksums, the modern interface, the IOMMU.
+    Nic("plain", 12, "virtio-net-pci,disable-modern=on,csum=off,guest_csum=off,gso=off,guest_tso4=off,guest_tso6=off,"
+                     "guest_ecn=off,guest_ufo=off", "uio_pci_generic"),
+)}
+HUGEPAGES = 170  # of 2 MB: two workers' buffers
+
+
+class GuestProxy:
+    """The program inside the guest; the counterpart of the end-to-end tests' Proxy."""
+
+    def __init__(self, guest, nics, flags):
+        self.guest, self.nics, self.pid = guest, nics, None
+        self.flags = ["--client-port", nics[0].address("client"), "--server-port", nics[1].address("server"),
+                      *TUTORIAL_FLAGS, *SHORT_LIVES, "--max-flows", "65536", *flags]
+        for address in (SERVER4, f"[{SERVER6}]"):
+            self.flags += ["--protect", f"{address}:80", "--protect", f"{address}:{OTHER_PORTS}"]
+
+    def start(self):
+        self.pid = self.guest.must(f"synproxy {' '.join(self.flags)} >/tmp/log 2>&1 & echo $!").strip()
+        wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 60)
+        check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
+        # Cards negotiate with the other end of their cable first.
+        wait_for("both links are up", lambda: all(port["link_up"] for port in self.ports().values()), 60)
+
+    def stop(self):
+        """Its exit code; None when it was stopped before."""
+        pid, self.pid = self.pid, None
+        return self.guest.run(f"kill {pid}; wait {pid}")[0] if pid else None
+
+    def running(self):
+        return self.pid is not None and self.guest.run(f"kill -0 {self.pid}")[0] == 0
+
+    def log(self):
+        return self.guest.run("cat /tmp/log")[1]
+
+    def said(self, pattern):
+        return re.search(pattern, self.log()) is not None
+
+    def stat(self):
+        return json.loads(self.guest.must("synproxy stat --json"))
+
+    def ports(self):
+        return self.stat()["ports"]
+
+    def counters(self):
+        total = self.stat()["total"]
+        return {**total["counters"], **total["io"]}
+
+    @contextlib.contextmanager
+    def counting(self):
+        """Yields a dict that holds, after the block, how much every counter has grown in it."""
+        grown = {}
+        before = self.counters()
+        yield grown
+        after = self.counters()
+        grown.update({name: after[name] - before[name] for name in after})
+
+
+class VmStand:
+    def __init__(self):
+        self.lab = Lab("--bare")
+        self.place = tempfile.TemporaryDirectory(prefix="synproxy-vm.")
+        self.guest = self.proxy = self.wanted = None
+        self.bound = {}
+        self.cleanup = contextlib.ExitStack()
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            files = kernel()
+            image = initramfs(files, os.path.join(stack.enter_context(self.place), "initramfs"))
+            stack.enter_context(self.lab)
+            self.guest = stack.enter_context(Guest(files, image, self.lab, list(MODELS.values()), self.place.name))
+            self.guest.hugepages(HUGEPAGES)
+            self.cleanup = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.cleanup.close()
+
+    def wire(self, nics, mtu):
+        """The namespaces' ends of these NICs become eth0 and get the lab's addresses."""
+        for role, nic in zip(ROLES, nics):
+            for command in (f"ip link set {nic.tap(role)} name eth0", f"ip link set eth0 mtu {mtu} up",
+                            f"ip address add {ADDRESSES[role][0]}/24 dev eth0",
+                            f"ip address add {ADDRESSES[role][1]}/64 dev eth0 nodad"):
+                self.lab.must(role, *command.split())
+        # The way back to spoofed addresses: without it the server drops their SYNs and shows no SYN_RECV.
+        self.lab.must("server", "ip", "route", "add", "default", "via", CLIENT4)
+
+    def unwire(self, nics):
+        for role, nic in zip(ROLES, nics):
+            for command in ("ip address flush dev eth0", "ip link set eth0 down",
+                            f"ip link set eth0 name {nic.tap(role)}"):
+                self.lab.run(role, *command.split())
+
+    def bind(self, nic, driver=None):
+        driver = driver or nic.driver
+        if self.bound.get(nic.name) != driver:
+            self.guest.bind(nic, driver)
+            self.bound[nic.name] = driver
+
+    def proxy_on(self, client, *flags, server=None, mtu=1500):
+        """The proxy on these models, links up; one that runs already with the same flags goes on."""
+        wanted = (client, server, mtu, flags)
+        if self.wanted == wanted and self.proxy.running():
+            return self.proxy
+        self.end_proxy()
+        nics = MODELS[client], MODELS[server or client]
+        for nic in nics:
+            self.bind(nic)
+        self.wire(nics, mtu)
+        self.wanted, self.proxy = wanted, GuestProxy(self.guest, nics, flags)
+        self.proxy.start()
+        return self.proxy
+
+    def end_proxy(self):
+        """Nothing, where none runs. A stop has to be a clean one."""
+        proxy, self.proxy, self.wanted = self.proxy, None, None
+        if proxy is None:
+            return
+        code = proxy.stop()
+        self.unwire(proxy.nics)
+        check(code == 0, f"the proxy's exit code is {code}: {proxy.log().strip()[-300:]}")
