@@ -28,6 +28,12 @@ std::uint16_t transmit_queues(const rte_eth_dev_info& info) {
                                                               : info.max_tx_queues;
 }
 
+// A virtio device has queues in pairs and fills every receive queue of a pair that is in use, RSS
+// or not. With more transmit than receive queues, some would be filled that nobody reads.
+bool spreads_by_itself(const rte_eth_dev_info& info) {
+  return std::string_view(info.driver_name) == "net_virtio";
+}
+
 }  // namespace
 
 EthPort::EthPort(EthPortRequest request, rte_mempool* pool)
@@ -52,7 +58,8 @@ void EthPort::start() {
   } else if (request_.physical) {
     tx_queues_ = std::min(workers, transmit_queues(info));
     rss = plan_rss(info);
-    rx_queues_ = rss.usable ? std::min(workers, info.max_rx_queues) : std::uint16_t{1};
+    rx_queues_ = rss.usable || spreads_by_itself(info) ? std::min(workers, info.max_rx_queues)
+                                                       : std::uint16_t{1};
     offloads_ =
         info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
                                 RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
