@@ -17,10 +17,11 @@ from wire import FULL_OPTIONS, RawPort, ScriptedClient, checksums_hold, option
 
 CASES = {}
 TWO_WORKERS = ("--workers", "0-1")
-FLOOD_FRAMES = 20000
+FLOOD_FRAMES = 12000
 # As DPDK's drivers and these devices are: who verifies checksums and who leaves them undone shows in counters.
 EXPECTED = {
     "virtio": {"driver": "net_virtio", "rx_queues": 2, "tx_queues": 2, "rss": True, "rx_checksum": True},
+    "virtio-mq": {"driver": "net_virtio", "rx_queues": 2, "tx_queues": 2, "rss": False, "rx_checksum": True},
     "e1000e": {"driver": "net_e1000_em", "rx_queues": 1, "tx_queues": 1, "rss": False, "rx_checksum": True},
     "vmxnet3": {"driver": "net_vmxnet3", "rx_queues": 1, "tx_queues": 2, "rss": False, "rx_checksum": True},
     "e1000": {"driver": "net_e1000_em", "rx_queues": 1, "tx_queues": 1, "rss": False, "rx_checksum": True},
@@ -79,7 +80,7 @@ def serves_pages_and_whole_files(stand, proxy, model):
     # vmxnet3 says of each packet that its checksum is good. virtio passes on what the kernel at the other end of
     # its TAP has left undone. em reports bad ones only.
     equal(min(verified) > 1000, model == "vmxnet3", f"checksums verified by the device ({verified})")
-    equal(min(missing) > 1000, model == "virtio", f"checksums completed ({missing})")
+    equal(min(missing) > 1000, model.startswith("virtio"), f"checksums completed ({missing})")
     for worker in proxy.stat()["workers"]:
         check(worker["counters"]["conn_established"] > 0, f"worker {worker['worker']} had no connection")
     return f"{took:.1f} s; verified {verified}, completed {missing}, handed over {grown['handed_over']}"
@@ -87,7 +88,7 @@ def serves_pages_and_whole_files(stand, proxy, model):
 
 @for_each_model()
 def receives_on_the_queues_that_it_has(stand, proxy, model):
-    # Pages from many source ports; a device with RSS brings some of them to each worker.
+    # Pages from many source ports; a device with two queues brings some of them to each worker.
     before = proxy.stat()["workers"]
     with proxy.counting() as grown:
         for _ in range(12):
@@ -95,8 +96,8 @@ def receives_on_the_queues_that_it_has(stand, proxy, model):
     after = proxy.stat()["workers"]
     for side, first in (("client", 0), ("server", 1)):
         got = [now["io"][f"rx_packets_{side}"] - then["io"][f"rx_packets_{side}"] for now, then in zip(after, before)]
-        if EXPECTED[model]["rss"]:
-            check(min(got) > 10, f"packets of the {side} by worker, with RSS: {got}")
+        if EXPECTED[model]["rx_queues"] > 1:
+            check(min(got) > 10, f"packets of the {side} by worker, two queues: {got}")
         else:
             check(got[first] > 30 and got[1 - first] == 0, f"packets of the {side} by worker, one queue: {got}")
     equal(grown["hand_over_full"], 0, "hand_over_full")
@@ -191,14 +192,15 @@ def forwards_everything_else_untouched(stand, proxy, model):
 
 @for_each_model(90)
 def serves_pages_under_a_flood(stand, proxy, model):
+    # No faster than an emulated machine takes: what happens above that depends on the host's load.
     lab = stand.lab
     must_get_page(lab, 4)  # the neighbours are known before the noise begins
     with proxy.counting() as grown, SynRecv(lab) as half_open:
-        with lab.start("client", "hping3", "-i", "u50", "-c", str(FLOOD_FRAMES), "-q", "-S", "--rand-source", "-p", "80",
+        with lab.start("client", "hping3", "-i", "u150", "-c", str(FLOOD_FRAMES), "-q", "-S", "--rand-source", "-p", "80",
                        SERVERS[4]) as sender:
             pages, fetched = 0, []
             while sender.running():
-                fetched.append(must_get_page(lab, 4)["total_ms"])
+                fetched.append(must_get_page(lab, 4, limit=20)["total_ms"])
                 pages += 1
     check(pages >= 3, f"only {pages} pages were fetched during the flood")
     check(grown["synack_sent"] > FLOOD_FRAMES / 2, f"{grown['synack_sent']} of {FLOOD_FRAMES} SYNs were answered")
@@ -236,7 +238,7 @@ def on_model(function, model):
 for one in MODELS:
     for each, each_limit in EACH:
         # The first of a model binds its devices and starts the proxy.
-        register(f"{one}_{each.__name__}", on_model(each, one), each_limit + 60)
+        register(f"{one.replace('-', '_')}_{each.__name__}", on_model(each, one), each_limit + 60)
 
 
 @case(120)

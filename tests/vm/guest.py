@@ -45,7 +45,7 @@ class Nic:
         return f"0000:00:{self.slot + ROLES.index(role):02x}.0"
 
     def tap(self, role):
-        return f"{self.name[:8]}-{role[0]}"
+        return f"{self.name}-{role[0]}"
 
     def ident(self, role):
         return f"{self.name}-{role}"
