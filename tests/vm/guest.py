@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The guest: QEMU by software emulation, its NICs' other ends as TAPs in namespaces of a lab."""
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -17,6 +19,12 @@ CPUS = 3  # two for workers, which never sleep, one for all else
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
 ROLES = ("client", "server")
+
+
+def end_with_parent():
+    """In the child: however the runner ends, a guest whose workers never sleep must not outlive it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def open_tap(lab, role, name, queues):
@@ -116,7 +124,8 @@ class Guest:
         try:
             with open(f"{self.place}/qemu", "wb") as log:
                 self.process = subprocess.Popen(self.command(taps), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                pass_fds=descriptors, start_new_session=True)
+                                                pass_fds=descriptors, start_new_session=True,
+                                                preexec_fn=end_with_parent)
         finally:
             for fd in descriptors:
                 os.close(fd)
