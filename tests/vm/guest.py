@@ -59,6 +59,10 @@ class Nic:
         return f"{self.name}-{role}"
 
 
+class Gone(Exception):
+    """QEMU has closed the connection."""
+
+
 class Channel:
     """A byte stream to QEMU."""
 
@@ -73,7 +77,8 @@ class Channel:
             got = self.socket.recv(65536)
         except socket.timeout:
             raise Failed(f"the guest was silent for {limit} s") from None
-        check(got, "the guest is gone")
+        if not got:
+            raise Gone
         self.pending += got
 
     def line(self, limit):
@@ -118,6 +123,9 @@ class Guest:
         return words
 
     def __enter__(self):
+        for name in ("control", "monitor", "console"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.place}/{name}")
         taps = {nic.ident(role): open_tap(self.lab, role, nic.tap(role), nic.queues)
                 for nic in self.nics for role in ROLES}
         descriptors = [fd for fds in taps.values() for fd in fds]
@@ -148,10 +156,12 @@ class Guest:
         self.monitor.line(10)
         self.tell("qmp_capabilities")
         try:
-            equal_up = self.control.line(120)
+            first = self.control.line(120)
+        except Gone:
+            raise Failed(self.obituary()) from None
         except Failed as why:
             raise Failed(f"{why}; its console: {self.read('console')[-600:]}") from None
-        check(equal_up == "up", f"the guest's first word is {equal_up!r}")
+        check(first == "up", f"the guest's first word is {first!r}")
 
     def __exit__(self, *_):
         for channel in (self.control, self.monitor):
@@ -170,11 +180,21 @@ class Guest:
             return text.read()
         return ""
 
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def obituary(self):
+        return (f"QEMU ended with {self.process.wait(10)}; it said: {self.read('qemu').strip()[-300:] or 'nothing'}; "
+                f"the guest's console: {self.read('console').strip()[-300:] or 'empty'}")
+
     def run(self, line, limit=60):
         """Runs a line of shell in the guest; its exit code and what it printed."""
-        self.control.say(line)
-        code, size = self.control.line(limit).split()
-        return int(code), self.control.take(int(size), limit).decode(errors="replace")
+        try:
+            self.control.say(line)
+            code, size = self.control.line(limit).split()
+            return int(code), self.control.take(int(size), limit).decode(errors="replace")
+        except (Gone, OSError):
+            raise Failed(self.obituary()) from None
 
     def must(self, line, limit=60):
         code, out = self.run(line, limit)

@@ -52,7 +52,7 @@ def show_log(stand):
     """A guest that has died has nothing to show but its console."""
     try:
         lines = stand.proxy.log() if stand.proxy else ""
-    except (Failed, OSError):
+    except (Failed, OSError, ValueError):
         lines = stand.guest.read("console")
     for line in lines.splitlines()[-15:]:
         print(f"     | {line}")
@@ -73,6 +73,9 @@ def run_cases(names):
             else:
                 print(f"FAIL {name} ({took:.1f} s): {results[name]}", flush=True)
                 show_log(stand)
+                # One guest that died is one failure.
+                if not stand.guest.running():
+                    stand.new_guest()
         last = "last_proxy_stops_cleanly"
         results[last], _ = outcome(VmStand.end_proxy, 60, stand)
         print(f"{'PASS' if results[last] is None else 'FAIL'} {last}: {results[last] or 'exit code 0'}", flush=True)
@@ -106,7 +109,7 @@ def main():
         return 2
     signal.signal(signal.SIGALRM, on_alarm)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, lambda got, _: sys.exit(f"run.py: ended by signal {got}"))
     try:
         results = run_cases(names)
     except Unavailable as why:

@@ -83,22 +83,35 @@ class VmStand:
     def __init__(self):
         self.lab = Lab("--bare")
         self.place = tempfile.TemporaryDirectory(prefix="synproxy-vm.")
-        self.guest = self.proxy = self.wanted = None
+        self.guest = self.proxy = self.wanted = self.kernel = self.image = None
         self.bound = {}
         self.cleanup = contextlib.ExitStack()
 
     def __enter__(self):
+        self.kernel = kernel()
         with contextlib.ExitStack() as stack:
-            files = kernel()
-            image = initramfs(files, os.path.join(stack.enter_context(self.place), "initramfs"))
+            self.image = initramfs(self.kernel, os.path.join(stack.enter_context(self.place), "initramfs"))
             stack.enter_context(self.lab)
-            self.guest = stack.enter_context(Guest(files, image, self.lab, list(MODELS.values()), self.place.name))
-            self.guest.hugepages(HUGEPAGES)
+            stack.callback(self.end_guest)
+            self.new_guest()
             self.cleanup = stack.pop_all()
         return self
 
     def __exit__(self, *_):
         self.cleanup.close()
+
+    def new_guest(self):
+        self.end_guest()
+        self.guest = Guest(self.kernel, self.image, self.lab, list(MODELS.values()), self.place.name).__enter__()
+        self.guest.hugepages(HUGEPAGES)
+
+    def end_guest(self):
+        """With it go its devices, their TAPs and the proxy."""
+        guest, self.guest = self.guest, None
+        self.proxy = self.wanted = None
+        self.bound = {}
+        if guest is not None:
+            guest.__exit__()
 
     def wire(self, nics, mtu):
         """The namespaces' ends of these NICs become eth0 and get the lab's addresses."""
