@@ -128,6 +128,7 @@ stage_checks() {
   find scripts .ci tests -type f \( -name '*.sh' -o -path .ci/run \) | sort |
     each "shellcheck" shellcheck -x
   logged "core and its headers include no DPDK" no_dpdk_in_core || true
+  logged "the tests that docs/conformance.md names exist" scripts/check_conformance.sh || true
   # shellcheck disable=SC2016 # expanded by that shell
   sources include | each "header compiles alone" bash -c 'header_alone "$1"' alone
 }
