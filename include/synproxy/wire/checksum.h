@@ -16,17 +16,42 @@ namespace synproxy {
 
 // Folds a sum of up to 2^64 - 1 into 16 bits.
 [[nodiscard]] constexpr std::uint16_t fold_sum(std::uint64_t sum) {
-  sum = (sum & 0xffffffffU) + (sum >> 32);
-  sum = (sum & 0xffffffffU) + (sum >> 32);
-  sum = (sum & 0xffffU) + (sum >> 16);
-  sum = (sum & 0xffffU) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  const auto high = static_cast<std::uint32_t>(sum >> 32);
+  std::uint32_t half = static_cast<std::uint32_t>(sum) + high;
+  half += half < high ? 1U : 0U;
+  // The carry of the low halves' sum goes into the high halves', which is the one that is kept.
+  return static_cast<std::uint16_t>(~((~half - (half << 16 | half >> 16)) >> 16));
+}
+
+// One more word, with the carry out of the top brought in at the bottom.
+[[nodiscard]] constexpr std::uint64_t add_word(std::uint64_t sum, std::uint64_t raw) {
+  sum += raw;
+  return sum + (sum < raw ? 1U : 0U);
+}
+
+namespace detail {
+[[nodiscard]] std::uint64_t add_long_to_sum(std::uint64_t sum, const std::uint8_t* data,
+                                            std::size_t length);
 }
 
 // Adds `length` bytes to `sum`. An odd last byte counts as if a zero followed. The total must stay
 // below 2^32 words, which any frame does.
-[[nodiscard]] std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data,
-                                       std::size_t length);
+[[nodiscard]] inline std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data,
+                                              std::size_t length) {
+  if (length > 128) return detail::add_long_to_sum(sum, data, length);
+  for (; length >= 8; length -= 8, data += 8) sum = add_word(sum, load_raw<std::uint64_t>(data));
+  if ((length & 4) != 0) {
+    sum = add_word(sum, load_raw<std::uint32_t>(data));
+    data += 4;
+  }
+  if ((length & 2) != 0) {
+    sum = add_word(sum, load_raw<std::uint16_t>(data));
+    data += 2;
+  }
+  if ((length & 1) != 0)
+    sum = add_word(sum, std::uint64_t{be16(static_cast<std::uint16_t>(*data << 8)).raw()});
+  return sum;
+}
 
 // The value that belongs into a checksum field whose packet sums to `sum` with that field as zero.
 [[nodiscard]] constexpr std::uint16_t finish_sum(std::uint64_t sum) {
@@ -37,10 +62,9 @@ namespace synproxy {
 // both headers), protocol and the length of the TCP or ICMPv6 part in bytes.
 [[nodiscard]] inline std::uint64_t pseudo_header_sum(const std::uint8_t* addresses, bool ipv6,
                                                      std::uint8_t protocol, std::uint32_t length) {
-  std::uint64_t sum = be32(length).raw();
-  sum += be16(protocol).raw();
-  for (std::size_t i = 0; i < (ipv6 ? 32U : 8U); i += 4)
-    sum += load_raw<std::uint32_t>(addresses + i);
+  std::uint64_t sum = std::uint64_t{be32(length).raw()} + be16(protocol).raw();
+  for (std::size_t i = 0; i < (ipv6 ? 32U : 8U); i += 8)
+    sum = add_word(sum, load_raw<std::uint64_t>(addresses + i));
   return sum;
 }
 

@@ -79,8 +79,41 @@ struct Segment {
   [[nodiscard]] SeqNum seq_end() const { return seq + seq_length(); }
 };
 
+namespace detail {
+void parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& out);
+}
+
 // Reads at most `length` bytes from `frame`.
-void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out);
+inline void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
+  // What nearly every frame is, matched whole: untagged, IPv4 without options, no fragment, TCP.
+  constexpr std::size_t kHeaders = kEthernetHeader + kIpv4Header + kTcpHeader;
+  if (length < kHeaders || length > 0xffff) return detail::parse_any_frame(frame, length, out);
+  const std::uint32_t type_and_version = load_be<std::uint32_t>(frame + 12) & 0xffffff00U;
+  const std::uint32_t fragment = load_be<std::uint16_t>(frame + 20) & 0x3fffU;
+  const std::uint32_t total = load_be<std::uint16_t>(frame + 16);
+  const auto offset_and_flags = load_be<std::uint16_t>(frame + 46);
+  const unsigned header_length = (offset_and_flags >> 12) * 4U;
+  if (type_and_version != (std::uint32_t{kEtherTypeIpv4} << 16 | 0x4500U) ||
+      frame[23] != kProtocolTcp || fragment != 0 || total > length - kEthernetHeader ||
+      header_length < kTcpHeader || total < kIpv4Header + header_length) {
+    return detail::parse_any_frame(frame, length, out);
+  }
+  out.frame = frame;
+  out.result = ParseResult::kTcp;
+  out.ipv6 = false;
+  out.l3_offset = kEthernetHeader;
+  out.l4_offset = kEthernetHeader + kIpv4Header;
+  out.l4_length = static_cast<std::uint16_t>(total - kIpv4Header);
+  out.payload_length = static_cast<std::uint16_t>(total - kIpv4Header - header_length);
+  out.source_port = load_be<std::uint16_t>(frame + 34);
+  out.destination_port = load_be<std::uint16_t>(frame + 36);
+  out.seq = SeqNum(load_be<std::uint32_t>(frame + 38));
+  out.ack = SeqNum(load_be<std::uint32_t>(frame + 42));
+  out.flags = offset_and_flags & 0x1ffU;
+  out.window = load_be<std::uint16_t>(frame + 48);
+  out.header_length = static_cast<std::uint8_t>(header_length);
+  out.vlan = VlanStack{};
+}
 
 // The IPv4 header's; always true for IPv6. For kTcp only, as the next.
 [[nodiscard]] bool ip_checksum_good(const Segment& segment);

@@ -60,7 +60,31 @@ struct TcpOptions {
   std::uint32_t tsecr = 0;
 };
 
-[[nodiscard]] TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size);
+namespace detail {
+[[nodiscard]] TcpOptions parse_any_tcp_options(const std::uint8_t* options, std::size_t size);
+}
+
+[[nodiscard]] inline TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size) {
+  // The SYN and the SYN-ACK of Linux, and our own, matched whole: MSS, SACK-permitted, timestamps,
+  // NOP, window scale.
+  if (size == 20) {
+    const auto mss = load_be<std::uint32_t>(options);
+    const auto scale = load_be<std::uint32_t>(options + 16);
+    if (mss >> 16 == 0x0204 && load_be<std::uint32_t>(options + 4) == 0x0402080aU &&
+        scale >> 8 == 0x010303) {
+      const auto shift = static_cast<std::uint8_t>(scale);
+      TcpOptions out;
+      out.mss = static_cast<std::uint16_t>(mss);
+      out.window_scale = shift < 14 ? shift : std::uint8_t{14};
+      out.sack_permitted = true;
+      out.timestamps = true;
+      out.tsval = load_be<std::uint32_t>(options + 8);
+      out.tsecr = load_be<std::uint32_t>(options + 12);
+      return out;
+    }
+  }
+  return detail::parse_any_tcp_options(options, size);
+}
 
 // The timestamps option alone, the common layout (NOP NOP TS) matched whole.
 struct Timestamps {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/wire/checksum.h"
 
-namespace synproxy {
+namespace synproxy::detail {
 
-std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data, std::size_t length) {
+std::uint64_t add_long_to_sum(std::uint64_t sum, const std::uint8_t* data, std::size_t length) {
   // 32-bit words into a 64-bit accumulator: no carry can be lost, and the compiler makes it SIMD.
   std::uint64_t even = 0;
   std::uint64_t odd = 0;
@@ -26,4 +26,4 @@ std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data, std::size_
   return (sum & 0xffffffffU) + (sum >> 32) + even + odd + tail;
 }
 
-}  // namespace synproxy
+}  // namespace synproxy::detail

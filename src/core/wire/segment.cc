@@ -111,7 +111,7 @@ void parse_ipv6(Segment& out, std::size_t available) {
 
 }  // namespace
 
-void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
+void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
   out = Segment{};
   out.frame = frame;
   if (length < kEthernetHeader) return;
@@ -144,8 +144,8 @@ void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
 }
 
 bool ip_checksum_good(const Segment& s) {
-  return s.ipv6 || fold_sum(add_to_sum(
-                       0, s.l3(), static_cast<std::size_t>(s.l4_offset - s.l3_offset))) == 0xffff;
+  const auto header = static_cast<std::size_t>(s.l4_offset - s.l3_offset);
+  return s.ipv6 || fold_sum(add_to_sum(0, s.l3(), header)) == 0xffff;
 }
 
 bool checksums_good(const Segment& s) {

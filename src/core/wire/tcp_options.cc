@@ -5,7 +5,7 @@
 
 namespace synproxy {
 
-TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size) {
+TcpOptions detail::parse_any_tcp_options(const std::uint8_t* options, std::size_t size) {
   TcpOptions out;
   const bool whole =
       walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {

@@ -152,6 +152,20 @@ TEST(ParseTcpOptions, Rows) {
   }
 }
 
+TEST(ParseTcpOptions, CommonLayoutMeansTheSameAsTheWholeWalk) {
+  const Bytes common{2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7};
+  for (std::size_t at = 0; at < common.size(); ++at) {
+    for (unsigned value = 0; value < 256; ++value) {
+      Bytes list = common;
+      list[at] = static_cast<std::uint8_t>(value);
+      const ExactBuffer buffer(list);
+      SCOPED_TRACE(::testing::Message() << "byte " << at << " is " << value);
+      expect_equal(parse_tcp_options(buffer.data(), buffer.size()),
+                   detail::parse_any_tcp_options(buffer.data(), buffer.size()));
+    }
+  }
+}
+
 TEST(ParseTcpOptions, TruncatedAtEveryLengthReadsNothingBeyond) {
   const Bytes whole{2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7};
   for (std::size_t n = 0; n <= whole.size(); ++n) {
