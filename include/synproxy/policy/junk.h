@@ -37,14 +37,25 @@ namespace synproxy {
   return std::nullopt;
 }
 
+namespace detail {
+// Bit f: the six classic flags f may stand together.
+inline constexpr std::uint64_t kSoundFlags = [] {
+  std::uint64_t sound = 0;
+  for (std::uint16_t f = 0; f < 64; ++f) sound |= std::uint64_t{!junk_flags(f)} << f;
+  return sound;
+}();
+
+[[nodiscard]] inline bool same_ends(const Segment& s) {
+  if (s.source_port != s.destination_port) return false;
+  return std::memcmp(s.source(), s.destination(), s.ipv6 ? 16 : 4) == 0;
+}
+}  // namespace detail
+
 // For kTcp from the client side.
 [[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
-  if (const auto reason = junk_flags(s.flags)) return reason;
+  if ((detail::kSoundFlags >> (s.flags & 63U) & 1U) == 0) return junk_flags(s.flags);
   if ((s.frame[0] & 1U) != 0) return Reason::bad_destination_mac;
-  if (std::memcmp(s.source(), s.destination(), s.ipv6 ? 16 : 4) == 0 &&
-      s.source_port == s.destination_port) {
-    return Reason::land;
-  }
+  if (detail::same_ends(s)) return Reason::land;
   if ((s.frame[6] & 1U) != 0 || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
   return std::nullopt;
 }

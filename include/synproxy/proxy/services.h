@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "synproxy/cookie/cookie.h"
+#include "synproxy/flow/identity.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/wire/tcp_options.h"
 
@@ -55,7 +56,10 @@ class ServiceTable {
 
   ServiceTable() : services_(kServices) {}
 
-  [[nodiscard]] ServiceOffer offer(const FlowKey& key) const;
+  [[nodiscard]] ServiceOffer offer(const FlowKey& key) const {
+    const Service* s = find(key, key.server_port);
+    return s != nullptr ? s->offer : offer_of_host(key);
+  }
   // The scales that a cookie alive in `epoch` may have been made with; every one while the service
   // is unknown, so that the cookies of a process before this one, or of a second one, count.
   [[nodiscard]] ScaleSet scales(const FlowKey& key, std::uint64_t epoch) const;
@@ -93,12 +97,20 @@ class ServiceTable {
   static constexpr std::size_t kWays = 4;
 
   [[nodiscard]] static std::size_t bucket_of(const FlowKey& key, std::uint16_t port);
-  [[nodiscard]] const Service* find(const FlowKey& key, std::uint16_t port) const;
-  [[nodiscard]] const Service* known(const FlowKey& key) const;
+  [[nodiscard]] static bool is(const Service& s, const FlowKey& key, std::uint16_t port) {
+    return s.used && s.port == port && s.ipv6 == key.ipv6 && same_address(s.address, key.server);
+  }
+  [[nodiscard]] const Service* find(const FlowKey& key, std::uint16_t port) const {
+    const Service& last = services_[last_];
+    return is(last, key, port) ? &last : search(key, port);
+  }
+  [[nodiscard]] const Service* search(const FlowKey& key, std::uint16_t port) const;
+  [[nodiscard]] ServiceOffer offer_of_host(const FlowKey& key) const;
   Service& at(const FlowKey& key, std::uint16_t port, std::uint64_t now_ms);
   static void set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch);
 
   std::vector<Service> services_;
+  mutable std::size_t last_ = 0;  // found last: most sites have one
 };
 
 }  // namespace synproxy

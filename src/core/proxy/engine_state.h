@@ -96,6 +96,9 @@ struct EngineState {
 
   EngineConfig config;
   const ProtectSet& protect;
+  // The protected IPv4 end that was seen last: most sites have one.
+  std::uint32_t last_address = 0;  // as in the packet
+  std::uint32_t last_port = 0x10000;
   const KeyRing& ring;
   IndexKey index_key;
   Counters& counters;

@@ -14,18 +14,19 @@ std::size_t ServiceTable::bucket_of(const FlowKey& key, std::uint16_t port) {
   return (h >> 40) % (kServices / kWays) * kWays;
 }
 
-const ServiceTable::Service* ServiceTable::find(const FlowKey& key, std::uint16_t port) const {
+const ServiceTable::Service* ServiceTable::search(const FlowKey& key, std::uint16_t port) const {
   const std::size_t bucket = bucket_of(key, port);
   for (std::size_t i = bucket; i < bucket + kWays; ++i) {
-    const Service& s = services_[i];
-    if (s.used && s.port == port && s.ipv6 == key.ipv6 && s.address == key.server) return &s;
+    if (!is(services_[i], key, port)) continue;
+    last_ = i;
+    return &services_[i];
   }
   return nullptr;
 }
 
-const ServiceTable::Service* ServiceTable::known(const FlowKey& key) const {
-  const Service* s = find(key, key.server_port);
-  return s != nullptr ? s : find(key, 0);
+ServiceOffer ServiceTable::offer_of_host(const FlowKey& key) const {
+  const Service* host = search(key, 0);
+  return host != nullptr ? host->offer : ServiceOffer{};
 }
 
 ServiceTable::Service& ServiceTable::at(const FlowKey& key, std::uint16_t port,
@@ -54,11 +55,6 @@ void ServiceTable::set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch
   s.recent_scales |= scale_set(s.offer.window_scale);
   s.changed_epoch = epoch;
   s.offer.window_scale = scale;
-}
-
-ServiceOffer ServiceTable::offer(const FlowKey& key) const {
-  const Service* s = known(key);
-  return s != nullptr ? s->offer : ServiceOffer{};
 }
 
 ScaleSet ServiceTable::scales(const FlowKey& key, std::uint64_t epoch) const {

@@ -25,10 +25,22 @@ Kind decide(EngineState& s, Context& c, Side side, Reason why) {
   return Kind::kDecided;
 }
 
+bool is_protected(EngineState& s, const std::uint8_t* address, bool ipv6, std::uint16_t port) {
+  if (ipv6) return s.protect.matches(address, true, port);
+  const auto word = load_raw<std::uint32_t>(address);
+  if (word == s.last_address && port == s.last_port) [[likely]] {
+    return true;
+  }
+  if (!s.protect.matches(address, false, port)) return false;
+  s.last_address = word;
+  s.last_port = port;
+  return true;
+}
+
 Kind classify_tcp(EngineState& s, Context& c, Side side) {
   const Segment& g = c.segment;
   const std::uint16_t port = side == Side::kClient ? g.destination_port : g.source_port;
-  if (!s.protect.matches(protected_end(g, side), g.ipv6, port)) {
+  if (!is_protected(s, protected_end(g, side), g.ipv6, port)) {
     forward(s, c, Reason::forwarded);
     return Kind::kDecided;
   }
