@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/proxy/reply.h"
 
+#include <array>
 #include <cstring>
 
 #include "synproxy/wire/checksum.h"
@@ -18,44 +19,106 @@ std::size_t options_size(const TcpReply& r) {
          (r.window_scale != 15 ? 4U : 0U);
 }
 
-void write_options(std::uint8_t* p, const TcpReply& r) {
-  if (r.mss != 0) {
-    store_be<std::uint32_t>(p, 0x02040000U | r.mss);
-    p += 4;
+// Stores words and sums them on the way: a sum over bytes that were just stored in other sizes
+// would have to wait for them to reach the cache.
+class SummedBytes {
+ public:
+  SummedBytes(std::uint8_t* at, std::uint64_t sum) : at_(at), sum_(sum) {}
+  void put(std::uint32_t host) { put_raw(be32(host).raw()); }
+  void put_raw(std::uint32_t raw) {
+    std::memcpy(at_, &raw, sizeof raw);
+    at_ += sizeof raw;
+    sum_ += raw;  // a header has few enough words for 64 bits
   }
+  [[nodiscard]] std::uint8_t* at() const { return at_; }
+  [[nodiscard]] std::uint16_t checksum() const { return finish_sum(sum_); }
+
+ private:
+  std::uint8_t* at_;
+  std::uint64_t sum_;
+};
+
+void write_options(SummedBytes& out, const TcpReply& r) {
+  if (r.mss != 0) out.put(0x02040000U | r.mss);
   if (r.timestamps) {
-    store_be<std::uint32_t>(p, r.sack_permitted ? 0x0402080aU : 0x0101080aU);
-    store_be<std::uint32_t>(p + 4, r.tsval);
-    store_be<std::uint32_t>(p + 8, r.tsecr);
-    p += 12;
+    out.put(r.sack_permitted ? 0x0402080aU : 0x0101080aU);
+    out.put(r.tsval);
+    out.put(r.tsecr);
   } else if (r.sack_permitted) {
-    store_be<std::uint32_t>(p, 0x01010402U);
-    p += 4;
+    out.put(0x01010402U);
   }
-  if (r.window_scale != 15) store_be<std::uint32_t>(p, 0x01030300U | r.window_scale);
+  if (r.window_scale != 15) out.put(0x01030300U | r.window_scale);
 }
 
-std::uint8_t* write_ipv4(std::uint8_t* ip, const IpEnds& ends, std::size_t total) {
-  store_be<std::uint16_t>(ip, 0x4500);
-  store_be<std::uint16_t>(ip + 2, static_cast<std::uint16_t>(total));
-  store_be<std::uint16_t>(ip + 4, 0);
-  store_be<std::uint16_t>(ip + 6, kDontFragment);
-  store_be<std::uint16_t>(ip + 8, kTtl << 8 | kProtocolTcp);
-  std::memset(ip + 10, 0, 2);
-  std::memcpy(ip + 12, ends.source.data(), 4);
-  std::memcpy(ip + 16, ends.destination.data(), 4);
-  const std::uint16_t sum = finish_sum(add_to_sum(0, ip, kIpv4Header));
-  std::memcpy(ip + 10, &sum, sizeof sum);
-  return ip + kIpv4Header;
+// An IPv4 or IPv6 address as it lies in a packet.
+template <bool kIpv6>
+struct RawAddress {
+  std::array<std::uint32_t, kIpv6 ? 4 : 1> words;
+
+  explicit RawAddress(const std::uint8_t* from) { std::memcpy(words.data(), from, sizeof words); }
+  void store(std::uint8_t* to) const { std::memcpy(to, words.data(), sizeof words); }
+  [[nodiscard]] std::uint64_t sum() const {
+    std::uint64_t total = 0;
+    for (const std::uint32_t w : words) total += w;
+    return total;
+  }
+};
+
+template <bool kIpv6>
+struct Ends {
+  RawAddress<kIpv6> source;
+  RawAddress<kIpv6> destination;
+  std::uint32_t ports;  // source high, destination low, host order
+};
+
+template <bool kIpv6>
+std::size_t write_packet(std::uint8_t* l3, const Ends<kIpv6>& ends, const TcpReply& reply) {
+  constexpr std::size_t kIpHeader = kIpv6 ? kIpv6Header : kIpv4Header;
+  const auto length = static_cast<std::uint32_t>(kTcpHeader + options_size(reply));
+  const auto total = static_cast<std::uint32_t>(kIpHeader + length);
+  const std::uint64_t addresses = ends.source.sum() + ends.destination.sum();
+  if constexpr (kIpv6) {
+    store_be<std::uint32_t>(l3, 6U << 28);
+    store_be<std::uint32_t>(l3 + 4, length << 16 | std::uint32_t{kProtocolTcp} << 8 | kTtl);
+    ends.source.store(l3 + 8);
+    ends.destination.store(l3 + 24);
+  } else {
+    SummedBytes ip(l3, addresses);
+    ip.put(0x45000000U | total);
+    ip.put(kDontFragment);
+    ip.put(std::uint32_t{kTtl} << 24 | std::uint32_t{kProtocolTcp} << 16);
+    const std::uint16_t sum = ip.checksum();
+    std::memcpy(l3 + 10, &sum, sizeof sum);
+    ends.source.store(l3 + 12);
+    ends.destination.store(l3 + 16);
+  }
+  std::uint8_t* tcp = l3 + kIpHeader;
+  SummedBytes out(tcp, addresses + be32(kProtocolTcp + length).raw());
+  out.put(ends.ports);
+  out.put(reply.seq.value());
+  out.put(reply.ack.value());
+  out.put((length / 4 << 12 | reply.flags) << 16 | reply.window);
+  out.put(0);  // checksum and urgent pointer
+  write_options(out, reply);
+  const std::uint16_t sum = out.checksum();
+  std::memcpy(tcp + 16, &sum, sizeof sum);
+  return total;
 }
 
-std::uint8_t* write_ipv6(std::uint8_t* ip, const IpEnds& ends, std::size_t total) {
-  store_be<std::uint32_t>(ip, 6U << 28);
-  store_be<std::uint16_t>(ip + 4, static_cast<std::uint16_t>(total - kIpv6Header));
-  store_be<std::uint16_t>(ip + 6, kProtocolTcp << 8 | kTtl);
-  std::memcpy(ip + 8, ends.source.data(), 16);
-  std::memcpy(ip + 24, ends.destination.data(), 16);
-  return ip + kIpv6Header;
+// The ends of `s` the other way round.
+template <bool kIpv6>
+std::size_t answer_in_place(std::uint8_t* l3, const Segment& s, const TcpReply& reply) {
+  const Ends<kIpv6> ends{RawAddress<kIpv6>(s.destination()), RawAddress<kIpv6>(s.source()),
+                         std::uint32_t{s.destination_port} << 16 | s.source_port};
+  return write_packet<kIpv6>(l3, ends, reply);
+}
+
+template <bool kIpv6>
+std::size_t write_from(std::uint8_t* l3, const IpEnds& e, const TcpReply& reply) {
+  const Ends<kIpv6> ends{RawAddress<kIpv6>(e.source.data()),
+                         RawAddress<kIpv6>(e.destination.data()),
+                         std::uint32_t{e.source_port} << 16 | e.destination_port};
+  return write_packet<kIpv6>(l3, ends, reply);
 }
 
 }  // namespace
@@ -72,39 +135,22 @@ std::size_t tcp_packet_size(bool ipv6, const TcpReply& reply) {
 }
 
 std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpReply& reply) {
-  const std::size_t total = tcp_packet_size(ends.ipv6, reply);
-  std::uint8_t* tcp = ends.ipv6 ? write_ipv6(l3, ends, total) : write_ipv4(l3, ends, total);
-  const auto length = static_cast<std::uint32_t>(l3 + total - tcp);
-  store_be<std::uint16_t>(tcp, ends.source_port);
-  store_be<std::uint16_t>(tcp + 2, ends.destination_port);
-  store_be<std::uint32_t>(tcp + 4, reply.seq.value());
-  store_be<std::uint32_t>(tcp + 8, reply.ack.value());
-  store_be<std::uint16_t>(tcp + 12, static_cast<std::uint16_t>(length / 4 << 12 | reply.flags));
-  store_be<std::uint16_t>(tcp + 14, reply.window);
-  std::memset(tcp + 16, 0, 4);  // checksum and urgent pointer
-  write_options(tcp + kTcpHeader, reply);
-  const std::uint64_t pseudo =
-      pseudo_header_sum(l3 + (ends.ipv6 ? 8 : 12), ends.ipv6, kProtocolTcp, length);
-  const std::uint16_t sum = finish_sum(add_to_sum(pseudo, tcp, length));
-  std::memcpy(tcp + 16, &sum, sizeof sum);
-  return total;
+  return ends.ipv6 ? write_from<true>(l3, ends, reply) : write_from<false>(l3, ends, reply);
 }
 
 bool reply_in_place(Packet& packet, const Segment& segment, const TcpReply& reply) {
   const std::size_t total = segment.l3_offset + tcp_packet_size(segment.ipv6, reply);
   if (total > packet.room) return false;
-  IpEnds ends;
-  const std::size_t address = segment.ipv6 ? 16 : 4;
-  std::memcpy(ends.source.data(), segment.destination(), address);
-  std::memcpy(ends.destination.data(), segment.source(), address);
-  ends.source_port = segment.destination_port;
-  ends.destination_port = segment.source_port;
-  ends.ipv6 = segment.ipv6;
-  std::uint8_t mac[6];
-  std::memcpy(mac, packet.data, 6);
-  std::memcpy(packet.data, packet.data + 6, 6);
-  std::memcpy(packet.data + 6, mac, 6);
-  write_tcp_packet(packet.data + segment.l3_offset, ends, reply);
+  std::array<std::uint8_t, 6> mac;
+  std::memcpy(mac.data(), packet.data, mac.size());
+  std::memcpy(packet.data, packet.data + 6, mac.size());
+  std::memcpy(packet.data + 6, mac.data(), mac.size());
+  std::uint8_t* l3 = packet.data + segment.l3_offset;
+  if (segment.ipv6) {
+    answer_in_place<true>(l3, segment, reply);
+  } else {
+    answer_in_place<false>(l3, segment, reply);
+  }
   packet.length = static_cast<std::uint32_t>(total);
   return true;
 }
