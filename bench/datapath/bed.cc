@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "datapath/bed.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include "common/tsc.h"
+#include "synproxy/wire/segment.h"
+#include "synproxy/wire/tcp_options.h"
+
+namespace synproxy::bench {
+namespace {
+
+std::size_t buffers_of_each_bed = 8192;
+constexpr std::size_t kMadeBuffers = 2048;
+
+// An epoch begins; a run takes less virtual time than it lasts.
+constexpr std::uint64_t kEpoch = 26'562'500;
+constexpr std::uint32_t kEpochMs = 64'000;
+
+std::vector<ProtectRule> rules(const BedConfig& config) {
+  std::vector<ProtectRule> all;
+  for (std::uint32_t s = 0; s < config.services; ++s) {
+    const std::string port = ":" + std::to_string(kFirstPort + s % 8);
+    const std::uint32_t host = 8 + s / 8;  // one hexadecimal digit
+    if (host > 15) throw std::logic_error("at most 64 services");
+    all.push_back(parse_protect_rule(config.ipv6 ? std::string("[2001:db8:1::") +
+                                                       "0123456789abcdef"[host] + "]" + port
+                                                 : "203.0.113." + std::to_string(host) + port));
+  }
+  return all;
+}
+
+// Of this process.
+MemoryUse memory_use() {
+  MemoryUse use;
+  std::ifstream rollup("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(rollup, line);) {
+    const auto bytes = [&] { return std::stoull(line.substr(line.find(':') + 1)) * 1024; };
+    if (line.rfind("Rss:", 0) == 0) use.resident = bytes();
+    if (line.rfind("AnonHugePages:", 0) == 0) use.huge = bytes();
+  }
+  return use;
+}
+
+long context_switches() {
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nivcsw + usage.ru_nvcsw;
+}
+
+std::map<BedConfig, std::unique_ptr<Bed>>& beds() {
+  static std::map<BedConfig, std::unique_ptr<Bed>> all;
+  return all;
+}
+
+// While it lives, memory that is touched comes in ordinary pages, whatever was advised.
+class NoHugePages {
+ public:
+  explicit NoHugePages(bool on) : on_(on) {
+    if (on_) ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  }
+  ~NoHugePages() {
+    if (on_) ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  }
+  NoHugePages(const NoHugePages&) = delete;
+  NoHugePages& operator=(const NoHugePages&) = delete;
+
+ private:
+  bool on_;
+};
+
+}  // namespace
+
+Bed::Bed(const BedConfig& config)
+    : config_(config),
+      templates_(config.ipv6),
+      protect_(rules(config)),
+      pool_(buffers_of_each_bed),
+      made_(kMadeBuffers),
+      cycles_per_ms_(static_cast<std::uint64_t>(tsc_hz() / 1000)),
+      connections_(config.flows) {
+  const MemoryUse before = memory_use();
+  std::mt19937_64 random(7);
+  const auto key = [&] { return LayoutKey{random(), random(), random() | 1}; };
+  for (std::uint64_t epoch = kEpoch - 1; epoch < kEpoch + 3; ++epoch) {
+    ring_.publish({epoch, key(), key()});
+  }
+  EngineConfig engine;  // the program's own defaults but for the size of the table
+  engine.max_flows = config.max_flows;
+  engine.epoch_ms = kEpochMs;
+  engine.unix_ms_at_start = kEpoch * kEpochMs;
+  const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
+  engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
+  learn_services();
+  const std::uint64_t learned = count(Reason::conn_established);
+  for (std::uint32_t n = 0; n < config.flows; n += kMaxBurst) {
+    splice(n, std::min<std::uint32_t>(kMaxBurst, config.flows - n));
+  }
+  if (count(Reason::conn_established) - learned != config.flows) {
+    throw std::logic_error("a connection could not be spliced");
+  }
+  const MemoryUse after = memory_use();
+  memory_ = {after.resident - before.resident, after.huge - before.huge};
+  // Until the sweeps have passed and nothing of the handshakes waits in a queue.
+  let_pass(config.flows > (1U << 20) ? 9000 : 3000);
+}
+
+void Bed::set_buffers(std::size_t buffers) { buffers_of_each_bed = buffers; }
+std::size_t Bed::buffers() { return buffers_of_each_bed; }
+
+std::uint64_t Bed::now_ms() const { return elapsed_ / cycles_per_ms_ + 1; }
+
+void Bed::clear() {
+  for (auto& q : queues_) q.clear();
+  used_ = 0;
+}
+
+void Bed::add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers) {
+  Packet p;
+  p.data = pool_[used_++];
+  p.length = static_cast<std::uint32_t>(frame.size());
+  p.room = FramePool::kRoom;
+  p.checksum = ChecksumHint::kUnknown;  // nobody has verified anything
+  frame.write(p.data, ends_of(n, config_.ipv6, config_.services), numbers);
+  queues_[static_cast<std::size_t>(frame.from())].push_back(p);
+}
+
+void Bed::add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c) {
+  const bool up = frame.from() == Side::kClient;
+  Numbers numbers;
+  numbers.seq = up ? client_isn(n) + 1 + c.up_sent : server_isn(n) + 1 + c.down_sent;
+  numbers.ack = up ? c.cookie + 1 + c.down_sent : client_isn(n) + 1 + c.up_sent;
+  numbers.tsval = up ? client_clock(n, now_ms()) : server_clock(n, now_ms());
+  numbers.tsecr = up ? c.tsval : client_clock(n, now_ms());
+  add(frame, n, numbers);
+  (up ? c.up_sent : c.down_sent) += frame.payload();
+}
+
+bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
+  const Packet& p = packet(Side::kClient, i);
+  if (p.verdict != Verdict::kReply) return false;
+  Segment s;
+  parse_frame(p.data, p.length, s);
+  if (s.result != ParseResult::kTcp || !s.has(kSyn) || !s.has(kAck)) return false;
+  out = {};
+  out.cookie = s.seq.value();
+  out.tsval = parse_tcp_options(s.options(), s.options_size()).tsval;
+  return true;
+}
+
+// As Worker::process: packets out of buffers, the engine, verdicts into buffers.
+void Bed::process(Side side, std::size_t begin, std::size_t end) {
+  std::vector<Packet>& q = queues_[static_cast<std::size_t>(side)];
+  std::array<Packet, kMaxBurst> burst;
+  const std::size_t n = end - begin;
+  std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(begin), n, burst.begin());
+  engine_->process(side, {burst.data(), n}, ticked_ms_, *this);
+  for (std::size_t i = 0; i < n; ++i) {
+    q[begin + i].length = burst[i].length;
+    q[begin + i].verdict = burst[i].verdict;
+    if (burst[i].verdict != Verdict::kDrop) sent_bytes_ += burst[i].length;
+  }
+}
+
+Cost Bed::run() {
+  Cost cost;
+  const std::size_t up = queued(Side::kClient);
+  const std::size_t down = queued(Side::kServer);
+  cost.packets = static_cast<std::uint32_t>(up + down);
+  const std::size_t rounds = (std::max(up, down) + kMaxBurst - 1) / kMaxBurst;
+  cost.per_burst.reserve(rounds);
+  const long switches = context_switches();
+  const std::uint64_t begin = read_tsc();
+  std::uint64_t last = begin;
+  for (std::size_t r = 0; r < rounds; ++r) {
+    if (now_ms() != ticked_ms_) {
+      ticked_ms_ = now_ms();
+      engine_->tick(ticked_ms_, *this);
+      const std::uint64_t ticked = read_tsc();
+      cost.in_ticks += ticked - last;
+      elapsed_ += std::min(ticked - last, cycles_per_ms_);
+      last = ticked;
+    }
+    // The shorter queue spreads over all rounds.
+    const std::size_t u = up * r / rounds, u_end = up * (r + 1) / rounds;
+    const std::size_t d = down * r / rounds, d_end = down * (r + 1) / rounds;
+    if (u != u_end) process(Side::kClient, u, u_end);
+    if (d != d_end) process(Side::kServer, d, d_end);
+    const std::uint64_t now = read_tsc();
+    const std::size_t packets = u_end - u + d_end - d;
+    cost.per_burst.push_back(static_cast<float>(now - last) / static_cast<float>(packets));
+    // Time that somebody else had the core must not become a jump of the clock.
+    elapsed_ += std::min(now - last, cycles_per_ms_);
+    last = now;
+  }
+  cost.cycles = last - begin;
+  cost.interrupted = context_switches() != switches;
+  return cost;
+}
+
+// As Outbox::make: a buffer of the pool, and a copy.
+void Bed::emit(Side out, std::span<const std::uint8_t> frame) {
+  std::uint8_t* const copy = made_[next_made_++ % kMadeBuffers];
+  std::memcpy(copy, frame.data(), frame.size());
+  sent_bytes_ += frame.size();
+  if (!keep_syn_ || out != Side::kServer) return;
+  Segment s;
+  parse_frame(copy, frame.size(), s);
+  if (s.result != ParseResult::kTcp || !s.has(kSyn)) return;
+  syn_seen_ = true;
+  syn_flags_ = s.flags;
+  syn_timestamps_ = parse_tcp_options(s.options(), s.options_size()).timestamps;
+}
+
+void Bed::let_pass(std::uint64_t ms) {
+  for (std::uint64_t i = 0; i < ms; ++i) {
+    elapsed_ += cycles_per_ms_;
+    ticked_ms_ = now_ms();
+    engine_->tick(ticked_ms_, *this);
+  }
+}
+
+// The server answers every SYN that comes, with what it was asked for, until none comes any more.
+// The first SYN asks for more than the client was promised (docs/architecture.md, "What the servers
+// can do").
+void Bed::learn_from(std::uint64_t n) {
+  Connection c;
+  clear();
+  add(templates_.syn_linux, n, {client_isn(n), 0, client_clock(n, now_ms()), 0});
+  run();
+  if (!read_syn_ack(0, c)) throw std::logic_error("the first SYN was not answered");
+  clear();
+  // What a service can do is not known yet, and its first client has to do without timestamps.
+  const bool stamped = c.tsval != 0;
+  add_segment(templates_.small_up[stamped ? 1 : 0], n, c);
+  keep_syn_ = true;
+  run();
+  for (unsigned tries = 0; syn_seen_; ++tries) {
+    if (tries == 4) throw std::logic_error("the handshake with the server does not end");
+    syn_seen_ = false;
+    clear();
+    const bool ecn = (syn_flags_ & kEce) != 0;
+    add(ecn ? templates_.syn_ack_ecn : templates_.syn_ack[syn_timestamps_ ? 1 : 0], n,
+        {server_isn(n), client_isn(n) + 1, server_clock(n, now_ms()), client_clock(n, now_ms())});
+    run();
+  }
+  keep_syn_ = false;
+}
+
+void Bed::learn_services() {
+  Random random(99);
+  for (std::uint32_t service = 0; service < config_.services; ++service) {
+    std::uint64_t n = random.connection();
+    while (service_of(n, config_.services) != service || n < config_.flows) n = random.connection();
+    learn_from(n);
+  }
+  if (count(Reason::conn_established) != config_.services) {
+    throw std::logic_error("a service could not be learned");
+  }
+}
+
+// SYN, ACK, SYN-ACK and a request, for `burst` connections at once.
+void Bed::splice(std::uint64_t first, std::uint32_t burst) {
+  const std::uint64_t end = first + burst;
+  clear();
+  for (std::uint64_t n = first; n < end; ++n) {
+    add(templates_.syn[has_timestamps(n) ? 1 : 0], n,
+        {client_isn(n), 0, client_clock(n, now_ms()), 0});
+  }
+  run();
+  for (std::uint32_t i = 0; i < burst; ++i) {
+    if (!read_syn_ack(i, connections_[first + i])) throw std::logic_error("a SYN was not answered");
+  }
+  clear();
+  for (std::uint64_t n = first; n < end; ++n) {
+    add_segment(templates_.small_up[has_timestamps(n) ? 1 : 0], n, connections_[n]);
+  }
+  run();
+  clear();
+  for (std::uint64_t n = first; n < end; ++n) {
+    add(templates_.syn_ack[has_timestamps(n) ? 1 : 0], n,
+        {server_isn(n), client_isn(n) + 1, server_clock(n, now_ms()), client_clock(n, now_ms())});
+  }
+  run();
+  clear();
+  for (std::uint64_t n = first; n < end; ++n) {
+    add_segment(templates_.request[has_timestamps(n) ? 1 : 0], n, connections_[n]);
+  }
+  run();
+}
+
+Bed& bed_for(const BedConfig& config) {
+  std::unique_ptr<Bed>& bed = beds()[config];
+  if (!bed) {
+    if (config.flows >= 1'000'000) {
+      static_cast<void>(std::fprintf(
+          stderr, "splicing %u connections, %s ...\n", config.flows,
+          config.huge_pages ? "hugepages where the kernel has some" : "pages of 4 KB"));
+    }
+    const NoHugePages pages(!config.huge_pages);
+    bed = std::make_unique<Bed>(config);
+  }
+  return *bed;
+}
+
+const Bed* bed_if_made(const BedConfig& config) {
+  const auto found = beds().find(config);
+  return found != beds().end() ? found->second.get() : nullptr;
+}
+
+}  // namespace synproxy::bench

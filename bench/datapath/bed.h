@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An engine as the program configures it, and what stands around it in a worker: buffers, time, the
+// two queues that it polls, a place for what it sends.
+//
+// Theory of operation. A pass: frames are written into buffers and queued, unmeasured; run() takes
+// them through the engine as Worker::run does, a burst of each side in turn, and is measured as a
+// whole. The worker's clock runs on what is measured alone: it shows the milliseconds that a core
+// under full load would see, and tick() is called as often as that core calls it.
+//
+// What is not here: the driver and the mbufs (bench/wire measures those).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "datapath/frame_pool.h"
+#include "datapath/frame_template.h"
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::bench {
+
+// Of one pass.
+struct Cost {
+  std::uint64_t cycles = 0;      // all of it
+  std::uint64_t in_ticks = 0;    // of these
+  std::uint32_t packets = 0;     // that came in
+  bool interrupted = false;      // the kernel gave the core to somebody else meanwhile
+  std::vector<float> per_burst;  // cycles per packet
+};
+
+// What the two ends of a spliced connection have to remember.
+struct Connection {
+  std::uint32_t cookie = 0;   // the proxy's ISN towards the client
+  std::uint32_t tsval = 0;    // ... and its TSval, which the client echoes
+  std::uint32_t up_sent = 0;  // bytes, FIN included
+  std::uint32_t down_sent = 0;
+};
+
+struct BedConfig {
+  std::uint32_t flows = 0;             // to be spliced at the start
+  std::uint32_t max_flows = 1U << 20;  // the program's default
+  bool ipv6 = false;
+  std::uint32_t services = 1;  // protected addresses and ports
+  bool huge_pages = true;      // false: this memory gets none, even where there are some
+
+  unsigned which = 0;  // beds that are alike but for this are apart
+
+  friend auto operator<=>(const BedConfig&, const BedConfig&) = default;
+};
+
+struct MemoryUse {
+  std::uint64_t resident = 0;  // bytes
+  std::uint64_t huge = 0;      // of these, in transparent hugepages
+};
+
+class Bed final : public FrameSink {
+ public:
+  explicit Bed(const BedConfig& config);
+
+  // How many received frames may be in memory at once; before the first bed.
+  static void set_buffers(std::size_t buffers);
+  [[nodiscard]] static std::size_t buffers();
+
+  [[nodiscard]] const BedConfig& config() const { return config_; }
+  [[nodiscard]] const Templates& templates() const { return templates_; }
+  [[nodiscard]] std::uint64_t now_ms() const;
+  [[nodiscard]] std::uint64_t count(Reason r) const { return counters_.get(r); }
+  // What the engine has taken for its connections, once they were spliced.
+  [[nodiscard]] const MemoryUse& memory() const { return memory_; }
+  // Spliced, n from 0 to flows - 1.
+  [[nodiscard]] Connection& connection(std::uint64_t n) { return connections_[n]; }
+
+  // The next pass begins: nothing is queued.
+  void clear();
+  [[nodiscard]] std::size_t room() const { return pool_.size() - used_; }
+  // Queues a frame of connection n on the side that its template comes from.
+  void add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
+  [[nodiscard]] std::size_t queued(Side side) const { return queue(side).size(); }
+  Cost run();
+  // After run(): what became of the i-th frame of a side.
+  [[nodiscard]] const Packet& packet(Side side, std::size_t i) const { return queue(side)[i]; }
+  // Out of the SYN-ACK that stands there; false when it is none.
+  [[nodiscard]] bool read_syn_ack(std::size_t i, Connection& out) const;
+
+  // A segment of a connection that goes on; counts its payload as sent.
+  void add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c);
+
+  void emit(Side out, std::span<const std::uint8_t> frame) override;
+
+ private:
+  [[nodiscard]] const std::vector<Packet>& queue(Side s) const {
+    return queues_[static_cast<std::size_t>(s)];
+  }
+  void process(Side side, std::size_t begin, std::size_t end);
+  void splice(std::uint64_t first, std::uint32_t burst);
+  void learn_services();
+  void learn_from(std::uint64_t n);
+  void let_pass(std::uint64_t ms);
+
+  BedConfig config_;
+  MemoryUse memory_;
+  Templates templates_;
+  ProtectSet protect_;
+  KeyRing ring_;
+  Counters counters_;
+  FramePool pool_;
+  FramePool made_;  // for the frames that the engine makes
+  std::unique_ptr<Engine> engine_;
+  std::array<std::vector<Packet>, 2> queues_;
+  std::size_t used_ = 0;
+  std::size_t next_made_ = 0;
+  std::uint64_t sent_bytes_ = 0;
+  std::uint64_t elapsed_ = 0;  // cycles
+  std::uint64_t cycles_per_ms_;
+  std::uint64_t ticked_ms_ = 0;
+  std::vector<Connection> connections_;
+  // The SYN to the server that was emitted last, for learn_from().
+  bool keep_syn_ = false;
+  std::uint16_t syn_flags_ = 0;
+  bool syn_seen_ = false;
+  bool syn_timestamps_ = false;
+};
+
+// Made when it is asked for first, and kept: filling millions of flows takes seconds.
+[[nodiscard]] Bed& bed_for(const BedConfig& config);
+// nullptr when nobody has asked for it.
+[[nodiscard]] const Bed* bed_if_made(const BedConfig& config);
+
+}  // namespace synproxy::bench

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is sent through a bed, pass by pass, and the list of all cases.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datapath/bed.h"
+
+namespace synproxy::bench {
+
+// One kind of traffic. It lives as long as its bed: connections that it has under way go on.
+class Traffic {
+ public:
+  virtual ~Traffic() = default;
+  virtual void prepare(Bed& bed) = 0;  // queues the frames of one pass
+  // Once a pass has been run. Throws std::runtime_error when a packet met another fate than it
+  // should: a bench that measures something else than it says is worth nothing.
+  virtual void check(Bed& bed) = 0;
+};
+
+struct Case {
+  std::string name;
+  BedConfig bed;
+  std::function<std::unique_ptr<Traffic>(Bed&)> traffic;
+  std::optional<double> budget = std::nullopt;
+  double packets_per_operation = 1;
+  std::string unit = "cycles/packet";
+  bool slow = false;  // left out of a quick run
+};
+
+void add_syn_cases(std::vector<Case>& cases);
+void add_ack_cases(std::vector<Case>& cases);
+void add_spliced_cases(std::vector<Case>& cases);
+void add_connection_cases(std::vector<Case>& cases);
+void add_mix_cases(std::vector<Case>& cases);
+
+inline constexpr BedConfig kIdle{};
+inline constexpr BedConfig kConnecting{.which = 1};
+inline constexpr BedConfig kManyServices{.services = 64};
+inline constexpr BedConfig kIpv6{.ipv6 = true};
+inline constexpr BedConfig kThousand{.flows = 1000};
+inline constexpr BedConfig kMillion{.flows = 1'000'000};
+inline constexpr BedConfig kMillionAndFlood{.flows = 1'000'000, .which = 1};
+inline constexpr BedConfig kMillionManyServices{.flows = 1'000'000, .services = 64};
+inline constexpr BedConfig kMillionIpv6{.flows = 1'000'000, .ipv6 = true};
+// Full: but for the connections that taught it the services, every record is in use.
+inline constexpr std::uint32_t kTenMillionRecords = 10'000'064;
+inline constexpr BedConfig kTenMillion{.flows = 10'000'000, .max_flows = kTenMillionRecords};
+inline constexpr BedConfig kTenMillionSmallPages{
+    .flows = 10'000'000, .max_flows = kTenMillionRecords, .huge_pages = false};
+
+// What became of the packets of a pass.
+class FateCheck {
+ public:
+  explicit FateCheck(Reason fate) : fate_(fate) {}
+  void begin(const Bed& bed) { before_ = bed.count(fate_); }
+  // Throws std::runtime_error unless `packets` met this fate; of these `tolerated` may be missing.
+  void expect(const Bed& bed, std::uint64_t packets, std::uint64_t tolerated = 0) const;
+  void expect_at_least(const Bed& bed, std::uint64_t packets) const;
+
+ private:
+  Reason fate_;
+  std::uint64_t before_ = 0;
+};
+
+}  // namespace synproxy::bench

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Frames of which only the ends and the numbers differ, with right checksums, made quickly.
+#pragma once
+
+#include <cstdint>
+
+#include "datapath/ends.h"
+#include "support/packet_builder.h"
+#include "synproxy/proxy/packet.h"
+
+namespace synproxy::bench {
+
+struct Numbers {
+  std::uint32_t seq = 0;
+  std::uint32_t ack = 0;
+  std::uint32_t tsval = 0;
+  std::uint32_t tsecr = 0;
+};
+
+class FrameTemplate {
+ public:
+  // `from`: the end that sends it. Throws std::logic_error when a frame written does not decode.
+  FrameTemplate(const test::PacketBuilder& builder, Side from);
+
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  [[nodiscard]] std::uint32_t payload() const { return payload_; }
+  [[nodiscard]] Side from() const { return from_; }
+  void write(std::uint8_t* out, const Ends& ends, const Numbers& numbers) const;
+
+ private:
+  test::Bytes bytes_;  // ends, numbers and checksums are zero
+  Side from_;
+  bool ipv6_ = false;
+  std::size_t tcp_ = 0;         // offset
+  std::size_t timestamps_ = 0;  // offset of TSval; 0: none
+  std::uint32_t payload_ = 0;
+  std::uint64_t ip_sum_ = 0;  // of the bytes as they stand here
+  std::uint64_t tcp_sum_ = 0;
+};
+
+// Every kind of frame that the benches send.
+struct Templates {
+  explicit Templates(bool ipv6);
+
+  // The option lists of SYNs as they are seen: Linux and Android, Windows, macOS and iOS, hping3.
+  FrameTemplate syn_linux, syn_windows, syn_macos, syn_bare;
+  // Of a Linux server, which does ECN when it is asked.
+  FrameTemplate syn_ack_ecn;
+  // With timestamps at [1], without at [0]. `small`: a bare ACK; `full`: 1,500 bytes of IP.
+  using Pair = std::array<FrameTemplate, 2>;
+  Pair syn, syn_ack, small_up, small_down, full_up, full_down, request, response, fin_up, fin_down;
+};
+
+inline constexpr std::uint32_t kRequest = 100;  // bytes
+inline constexpr std::uint32_t kResponse = 1000;
+
+}  // namespace synproxy::bench

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "datapath/reporter.h"
+
+#include <algorithm>
+#include <iostream>
+
+namespace synproxy::bench {
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+// Google Benchmark appends what it was told about iterations and clocks.
+std::string case_name(const benchmark::BenchmarkReporter::Run& run) {
+  return run.run_name.function_name;
+}
+
+}  // namespace
+
+Reporter::Reporter(const std::vector<Case>& cases) {
+  for (const Case& c : cases) cases_[c.name] = {&c, cases_.size()};
+}
+
+bool Reporter::ReportContext(const Context&) {
+  std::cout << machine_line() << '\n'
+            << "Mean over all packets, timers included; median of the repetitions.\n\n";
+  return true;
+}
+
+void Reporter::ReportRuns(const std::vector<Run>& runs) {
+  std::map<std::string, std::vector<double>> values;
+  std::string trouble;
+  if (runs.front().run_type == Run::RT_Aggregate) return;
+  for (const Run& run : runs) {
+    if (run.run_type == Run::RT_Aggregate) continue;
+    if (run.error_occurred) {
+      trouble = run.error_message;
+      continue;
+    }
+    for (const auto& [name, counter] : run.counters) values[name].push_back(counter.value);
+  }
+  const std::string name = case_name(runs.front());
+  const std::vector<double>& means = values[kMean];
+  if (means.empty()) {
+    std::cerr << "datapath/" << name << ": " << trouble << std::endl;
+    failed_ = true;
+    return;
+  }
+  const auto& [of, place] = cases_.at(name);
+  const Case& c = *of;
+  Result r{.name = "datapath/" + name, .value = median(means), .unit = c.unit, .budget = c.budget};
+  r.more[kWithoutTimers] = median(values[kWithoutTimers]);
+  r.more[kMedianBurst] = median(values[kMedianBurst]);
+  r.more["least"] = *std::min_element(means.begin(), means.end());
+  r.more["most"] = *std::max_element(means.begin(), means.end());
+  if (!trouble.empty()) r.note = "a repetition is missing: " + trouble;
+  done_[place] = r;
+  std::cerr << name << " is done, the " << done_.size() << ". case" << std::endl;
+}
+
+void Reporter::Finalize() {
+  for (const auto& [place, result] : done_) add(result);
+}
+
+void Reporter::add(const Result& result) {
+  std::cout << line_of(result) << std::endl;
+  results_.push_back(result);
+}
+
+}  // namespace synproxy::bench
