@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What comes back of a flood, counted and judged, and cookies put to the proof.
+//
+// Theory of operation. The proof that a cookie is well-formed is that the proxy takes it back. Of
+// one SYN in `prove` (its ISN decides which) the SYN-ACK is acknowledged: the proxy then has to
+// open a connection to the server with the client's own ISN, which the server refuses, and the
+// client has to get a RST. Of as many others the acknowledgement is wrong by one or two: nothing
+// may open.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "faults.h"
+#include "latency.h"
+#include "outbox.h"
+#include "stand.h"
+#include "step.h"
+
+namespace synproxy::generator {
+
+class Answers {
+ public:
+  Answers(const Step& step, const Stand& stand, bool timed);
+
+  // A burst of each link, and what it makes us send.
+  std::uint16_t receive();
+  void receive_server();
+
+  [[nodiscard]] std::uint64_t answered() const { return answered_; }
+  // Waits for what is still under way, no longer than that.
+  void settle(std::uint64_t expected, std::uint64_t ticks);
+  // The clock stood still for us until `at`: no latency that began earlier counts.
+  void paused(std::uint64_t at) { clean_since_ = at; }
+  // What no single frame shows. To be called once, after settle().
+  void conclude(std::uint64_t sent);
+
+  [[nodiscard]] const FaultCount& faults() const { return faults_; }
+  [[nodiscard]] nlohmann::json report() const;
+
+ private:
+  [[nodiscard]] Fault judge_client(std::span<const std::uint8_t> frame);
+  [[nodiscard]] Fault judge_echo(const Incoming& in);
+  [[nodiscard]] Fault judge_syn_ack(const Incoming& in);
+  [[nodiscard]] Fault judge_server(std::span<const std::uint8_t> frame);
+  [[nodiscard]] bool full_look() { return (++looked_ & check_mask_) == 0; }
+  [[nodiscard]] bool valid_one(std::uint32_t isn) const { return (isn & prove_mask_) == 0; }
+  [[nodiscard]] bool forged_one(std::uint32_t isn) const { return (isn & prove_mask_) == 1; }
+  void time(std::uint32_t planned);
+  void prove(const Incoming& in, const Options& options, const Numbers& client);
+
+  const Stand& stand_;
+  const Offer offer_;
+  const bool timed_;
+  const std::uint32_t check_mask_;
+  const std::uint32_t prove_mask_;
+  Outbox to_proxy_;
+  Outbox to_server_link_;
+  FaultCount faults_;
+  Latency latency_;
+  std::uint64_t clean_since_ = 0;
+  std::uint64_t at_ = 0;  // when the burst at hand was taken
+  std::uint32_t looked_ = 0;
+  std::uint64_t answered_ = 0;
+  std::uint64_t checked_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t forged_ = 0;
+  std::uint64_t opened_ = 0;
+  std::uint64_t refused_ = 0;
+};
+
+// Faults by name, those that were met.
+[[nodiscard]] nlohmann::json report_of(const FaultCount& faults);
+
+}  // namespace synproxy::generator

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Latencies of a step: percentiles of all of it, and their medians over short windows. On a machine
+// that takes a CPU away for milliseconds, the tail of the whole is the machine's; the median window
+// shows the contender's own.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "histogram.h"
+
+namespace synproxy::generator {
+
+class Latency {
+ public:
+  // `seconds`: how long the step will take.
+  explicit Latency(double seconds);
+
+  // `at`: now, `took`: both in ticks.
+  void add(std::uint64_t at, std::uint64_t took) {
+    if (at - since_ >= window_) close(at);
+    current_.add(took);
+  }
+  // An answer that says nothing: it waited while we did not run.
+  void set_aside() { ++set_aside_; }
+
+  [[nodiscard]] nlohmann::json report() const;
+
+ private:
+  static constexpr std::array<double, 3> kShares{0.5, 0.99, 0.999};
+  using Percentiles = std::array<double, kShares.size()>;
+
+  static Percentiles percentiles(const Histogram& of);
+  void close(std::uint64_t at);
+
+  const std::uint64_t window_;
+  std::uint64_t since_ = 0;
+  Histogram current_;
+  Histogram all_;
+  std::vector<Percentiles> windows_;
+  std::uint64_t set_aside_ = 0;
+};
+
+}  // namespace synproxy::generator

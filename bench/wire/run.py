@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The proxy over memif, against testpmd on the same link, the same CPUs and in the same run.
+
+usage: run.py [--quick] [--json FILE]     exit status: 0 done, 1 wrong answers or nothing measured, 2 bad usage
+
+Contenders take turns, round after round; ratios are taken within a round, and medians over the rounds.
+bench/README.md says what each line means.
+"""
+import argparse
+import json
+import shutil
+import signal
+import statistics
+import sys
+import time
+
+from machine import describe
+from stand import Failed, Stand
+
+BEGIN = time.monotonic()
+
+
+def say(text):
+    print(f"[{time.monotonic() - BEGIN:3.0f}s] {text}", flush=True)
+
+
+class Results:
+    """What is printed at the end and written as JSON; also the faults that were found."""
+
+    def __init__(self):
+        self.rows = []
+        self.faults = []
+        self.tsc_hz = None
+
+    def add(self, name, value, unit, better, budget=None, note=""):
+        self.rows.append({"name": f"wire/{name}", "value": value, "unit": unit, "better": better, "budget": budget,
+                          "note": note})
+
+    def add_rate(self, name, rate, note=""):
+        self.add(name, rate, "packets/s", "higher", note=note)
+        if rate > 0:
+            self.add(f"{name}/cycles", self.tsc_hz / rate, "cycles/packet", "lower",
+                     note="time-stamp counter, of the contender's core")
+
+    def judge(self, contender, results):
+        for result in results:
+            self.tsc_hz = result["tsc_hz"]
+            for fault, count in result["faults"].items():
+                self.faults.append(f"{contender}, {result['step']}: {count} x {fault}")
+        return results
+
+    def table(self):
+        lines = []
+        for row in self.rows:
+            text = f"{row['name']:44} {shown(row['value']):>12} {row['unit']}"
+            if row["budget"] is not None:
+                met = row["value"] >= row["budget"] if row["better"] == "higher" else row["value"] <= row["budget"]
+                text += f"   budget {'>=' if row['better'] == 'higher' else '<='} {row['budget']:g}: " + \
+                        ("met" if met else "MISSED")
+            lines.append(text + (f"   ({row['note']})" if row["note"] else ""))
+        return "\n".join(lines)
+
+
+def shown(value):
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+class Bench:
+    def __init__(self, stand, results, quick):
+        self.stand = stand
+        self.results = results
+        self.rounds = 3 if quick else 5
+        self.seconds = 0.3 if quick else 0.5
+        self.testpmd = shutil.which("dpdk-testpmd") is not None
+
+    def run(self, contender, steps, flags=()):
+        return self.results.judge(contender, self.stand.run(contender, steps, flags))
+
+    def contenders(self, other):
+        return ["proxy", other] if self.testpmd else ["proxy"]
+
+    def syn(self):
+        """SYNs as fast as the link takes them: the rate that latency and overload are measured against."""
+        kinds = {f"ipv{family}/{'timestamps' if on == 'on' else 'plain'}":
+                 f"flood,family={family},timestamps={on},seconds={self.seconds}"
+                 for family in (4, 6) for on in ("on", "off")}
+        rates = {(contender, kind): [] for contender in self.contenders("macswap") for kind in kinds}
+        losses = []
+        for number in range(self.rounds):
+            for contender in self.contenders("macswap"):
+                answers = self.run(contender, list(kinds.values()))
+                for kind, answer in zip(kinds, answers):
+                    rates[contender, kind].append(answer["answered_rate"])
+                    losses += [answer["loss"]] if contender == "proxy" else []
+                say(f"SYN flood, round {number + 1} of {self.rounds}, {contender}: " + ", ".join(
+                    f"{kind} {rates[contender, kind][-1] / 1e6:.2f} M/s" for kind in kinds))
+        for kind in kinds:
+            self.results.add_rate(f"syn/{kind}", statistics.median(rates["proxy", kind]))
+        if self.testpmd:
+            for kind in kinds:
+                self.results.add_rate(f"macswap/{kind}", statistics.median(rates["macswap", kind]))
+            ratios = {kind: statistics.median(mine / its for mine, its in zip(rates["proxy", kind],
+                                                                              rates["macswap", kind])) for kind in kinds}
+            self.results.add("syn/ratio_to_macswap", ratios["ipv4/timestamps"], "ratio", "higher", 0.85,
+                             ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()))
+        self.results.add("syn/loss", statistics.median(losses), "share", "lower",
+                         note="of what the link took; both links hold 1,024 frames")
+        return statistics.median(rates["proxy", "ipv4/timestamps"])
+
+    def latency(self, full):
+        """At shares of the rate found, the same frames at the same rate through both."""
+        shares = (10, 50, 90)
+        seen = {(contender, share, name): [] for contender in ("proxy", "macswap") for share in shares
+                for name in ("p50_us", "p99_us", "p999_us")}
+        steps = [f"latency,rate={full * share / 100:.0f},seconds={self.seconds}" for share in shares]
+        for number in range(self.rounds):
+            for contender in self.contenders("macswap"):
+                for share, answer in zip(shares, self.run(contender, steps)):
+                    for name in ("p50_us", "p99_us", "p999_us"):
+                        seen[contender, share, name].append(answer["latency"][name])
+                say(f"latency, round {number + 1} of {self.rounds}, {contender}: p50 / p99 " + ", ".join(
+                    f"{seen[contender, share, 'p50_us'][-1]:.2f} / {seen[contender, share, 'p99_us'][-1]:.1f} us "
+                    f"at {share} %" for share in shares))
+        budgets = {(50, "p50_us"): 3, (50, "p99_us"): 10}
+        for share in shares:
+            for name in ("p50_us", "p99_us", "p999_us"):
+                mine = seen["proxy", share, name]
+                label = f"latency/{share}_percent/{name.removesuffix('_us')}"
+                self.results.add(label, statistics.median(mine), "us", "lower")
+                if self.testpmd:
+                    added = [a - b for a, b in zip(mine, seen["macswap", share, name])]
+                    self.results.add(f"{label}_added", statistics.median(added), "us", "lower",
+                                     budgets.get((share, name)), "over macswap at the same rate")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--json", metavar="FILE", help="write the results there")
+    return parser.parse_args()
+
+
+def main():
+    flags = arguments()
+    # An orderly end, with every process and socket gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Stand() as stand:
+        machine = describe(stand)
+        results = Results()
+        say(", ".join(f"{name}: {value}" for name, value in machine.items()))
+        bench = Bench(stand, results, flags.quick)
+        if not bench.testpmd:
+            say("dpdk-testpmd is not here (package dpdk-dev): no ratio and no added latency can be given")
+        full = bench.syn()
+        bench.latency(full)
+        machine["tsc_hz"] = results.tsc_hz
+    print(results.table())
+    if flags.json:
+        with open(flags.json, "w", encoding="utf-8") as out:
+            json.dump({"bench": "wire", "command": " ".join(sys.argv), "machine": machine, "results": results.rows}, out,
+                      indent=1)
+    for fault in results.faults:
+        print(f"run.py: wrong answers: {fault}", file=sys.stderr)
+    return 1 if results.faults else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as why:
+        print(f"run.py: {why}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("run.py: interrupted", file=sys.stderr)
+        sys.exit(130)

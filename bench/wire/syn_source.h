@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An endless row of SYNs from random addresses, in bursts, at a rate or without one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "link.h"
+#include "stand.h"
+#include "step.h"
+#include "syn_stamp.h"
+
+namespace synproxy::generator {
+
+class SynSource {
+ public:
+  // `timed`: the TSval is the moment for which the SYN was planned, low 32 bits of the counter.
+  SynSource(const Step& step, bool timed);
+  ~SynSource();
+  SynSource(const SynSource&) = delete;
+  SynSource& operator=(const SynSource&) = delete;
+
+  // The plan begins now.
+  void begin(std::uint64_t at) { due_ = static_cast<double>(at); }
+
+  // Makes what is due at `at`, on top of what was not taken yet; the burst is then ready(). A few
+  // SYNs too late do no harm: the plan is kept.
+  void make(std::uint64_t at);
+  [[nodiscard]] rte_mbuf** burst() { return burst_.data(); }
+  [[nodiscard]] std::uint16_t ready() const { return ready_; }
+  // The first n are gone.
+  void taken(std::uint16_t n);
+
+ private:
+  [[nodiscard]] std::uint16_t room_by_plan(std::uint64_t at) const;
+
+  const bool ipv6_;
+  const bool timed_;
+  const double interval_;  // ticks from one SYN to the next; 0: no plan
+  double due_ = 0;
+  const SynStamp stamp_;
+  Pool pool_;
+  Random random_;
+  std::array<rte_mbuf*, kBurst> burst_{};
+  std::uint16_t ready_ = 0;
+};
+
+// What clients offer in this step.
+[[nodiscard]] inline Offer offer_of(const Step& step) { return {.timestamps = step.timestamps}; }
+
+}  // namespace synproxy::generator
