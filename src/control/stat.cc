@@ -38,7 +38,7 @@ Json compose(const Ask& ask) {
   }
   for (const char* side : {"client", "server"}) {
     document["ports"][side] = ask(std::string("/synproxy/port,") + side);
-    for (const char* yes_or_no : {"link_up", "rss", "rx_checksum"}) {
+    for (const char* yes_or_no : {"link_up", "rss", "rss_owner", "rx_checksum"}) {
       Json& value = document["ports"][side].at(yes_or_no);
       value = value.get<int>() != 0;  // the telemetry of DPDK has no booleans
     }

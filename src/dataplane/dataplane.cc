@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <new>
+#include <optional>
 #include <system_error>
 
 #include "dataplane/port_factory.h"
@@ -91,8 +92,10 @@ struct Dataplane::Impl {
   std::vector<unsigned> cpus;
   PortPlan plans[2];
   std::shared_ptr<Eal> eal;
+  const RssWord rss_word = draw_rss_word();
   Pool pools[2];
   std::unique_ptr<Port> ports[2];
+  std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
   std::vector<std::unique_ptr<Worker>> workers;
@@ -110,7 +113,10 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
             plan_port(config.server_port, Side::kServer, static_cast<unsigned>(cpus.size()))},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
       pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool)},
-      ports{open_port(plans[0], pools[0].get(), *eal), open_port(plans[1], pools[1].get(), *eal)},
+      ports{open_port(plans[0], rss_word, pools[0].get(), *eal),
+            open_port(plans[1], rss_word, pools[1].get(), *eal)},
+      rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
+                               static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.unix_ms_at_start),
       hand_over(static_cast<unsigned>(cpus.size())) {
   WorkerRequest request;
@@ -119,6 +125,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.ports[1] = ports[1].get();
   request.may_wait = ports[0]->wait_descriptor() >= 0 && ports[1]->wait_descriptor() >= 0;
   request.engine = share_of(config.engine, request.workers);
+  request.rss = rss_owner ? &*rss_owner : nullptr;
   if (::getrandom(request.index_key.data(), sizeof request.index_key, 0) !=
       sizeof request.index_key) {
     throw RuntimeFailure("the kernel gives no random bytes");
@@ -223,7 +230,9 @@ const Counters& Dataplane::counters(unsigned worker) const {
 const IoCounters& Dataplane::io(unsigned worker) const { return impl_->workers[worker]->io(); }
 
 PortStatus Dataplane::port(Side side) const {
-  return impl_->ports[static_cast<std::size_t>(side)]->status();
+  PortStatus status = impl_->ports[static_cast<std::size_t>(side)]->status();
+  status.rss_owner = impl_->rss_owner.has_value();
+  return status;
 }
 
 std::uint64_t Dataplane::mbufs_in_use() const {

@@ -25,6 +25,7 @@ struct alignas(64) IoCounters {
   Counter tx_dropped[2];           // the port's transmit queue was full
   Counter rx_checksum_missing[2];  // sender left the checksum to an offload that never ran
   Counter rx_checksum_good[2];     // the device has verified it
+  Counter rss_mismatch[2];         // the device's RSS hash is not what its key makes
   Counter handed_over;             // packets given to the worker that owns their flow
   Counter hand_over_full;          // dropped: that worker's ring was full
   Counter no_buffer;               // dropped: no mbuf for a frame that the proxy made
@@ -40,6 +41,7 @@ struct PortStatus {
   std::uint32_t rx_queues = 1;  // in use
   std::uint32_t tx_queues = 1;
   bool rss = false;          // the device spreads packets over its queues
+  bool rss_owner = false;    // and so decides which worker owns a connection
   bool rx_checksum = false;  // the device was told to verify checksums
   std::uint32_t mtu = 0;     // 0: it has none
 };

@@ -57,7 +57,7 @@ void EthPort::start() {
     rx_queues_ = tx_queues_ = request_.bound_queues;
   } else if (request_.physical) {
     tx_queues_ = std::min(workers, transmit_queues(info));
-    rss = plan_rss(info);
+    rss = plan_rss(info, request_.rss_word);
     rx_queues_ = rss.usable || spreads_by_itself(info) ? std::min(workers, info.max_rx_queues)
                                                        : std::uint16_t{1};
     offloads_ =
@@ -71,6 +71,8 @@ void EthPort::start() {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rx_adv_conf.rss_conf = {rss.key.data(), static_cast<std::uint8_t>(rss.key.size()),
                                  rss.hash_fields};
+    // Unasked, some devices leave it out of the mbuf.
+    conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
   }
   check(rte_eth_dev_configure(id, rx_queues_, tx_queues_, &conf), "configuring the device");
   // A wire carries what it carries: as much as the device takes. Most virtual devices have no limit
@@ -97,7 +99,31 @@ void EthPort::start() {
   // Virtual devices that pass everything do not know these two.
   static_cast<void>(rte_eth_promiscuous_enable(id));
   static_cast<void>(rte_eth_allmulticast_enable(id));
+  if (rss_) {
+    constexpr std::uint64_t kTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+    spread_ = {rx_queues_, fill_redirection_table(), (rss.hash_fields & kTcp) == kTcp};
+  }
   link_.begin(has_link());
+}
+
+// After the start, when no driver resets the table any more; its size may hang on the number of
+// queues. The period, or 0 where the device does not keep what it was told.
+std::uint16_t EthPort::fill_redirection_table() const {
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(request_.port_id, &info) != 0) return 0;
+  const std::uint16_t period = reta_period(info.reta_size, rx_queues_);
+  if (period == 0) return 0;
+  auto wanted = plan_reta(info.reta_size, rx_queues_);
+  if (rte_eth_dev_rss_reta_update(request_.port_id, wanted.data(), info.reta_size) != 0) return 0;
+  auto found = wanted;
+  for (auto& group : found) std::fill(std::begin(group.reta), std::end(group.reta), UINT16_MAX);
+  if (rte_eth_dev_rss_reta_query(request_.port_id, found.data(), info.reta_size) != 0) return 0;
+  for (unsigned i = 0; i < info.reta_size; ++i) {
+    const unsigned group = i / RTE_ETH_RETA_GROUP_SIZE;
+    const unsigned place = i % RTE_ETH_RETA_GROUP_SIZE;
+    if (found[group].reta[place] != wanted[group].reta[place]) return 0;
+  }
+  return period;
 }
 
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,

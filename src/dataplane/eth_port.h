@@ -21,6 +21,7 @@ struct EthPortRequest {
   unsigned workers = 1;
   std::uint16_t bound_queues = 0;  // AF_XDP: as many as were bound; 0: as the device allows
   bool physical = false;           // a NIC, whose checksum verification and queues are worth using
+  RssWord rss_word = 0;            // that its RSS key is to repeat
   std::uint16_t mtu = 0;           // to be set where the device lets us; 0: left alone
   std::string vdev;                // a virtual device that was made for this port and ends with it
   LogCapture* log = nullptr;       // where drivers' prints go as the port closes; outlives it
@@ -36,6 +37,7 @@ class EthPort final : public Port {
   void start();
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return rx_queues_; }
+  [[nodiscard]] RssSpread spread() const override { return spread_; }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override;
   Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
@@ -45,12 +47,14 @@ class EthPort final : public Port {
 
  private:
   [[nodiscard]] bool has_link() const;
+  [[nodiscard]] std::uint16_t fill_redirection_table() const;
 
   const EthPortRequest request_;
   rte_mempool* const pool_;
   std::uint16_t rx_queues_ = 1;
   std::uint16_t tx_queues_ = 1;
   bool rss_ = false;
+  RssSpread spread_;
   std::uint64_t offloads_ = 0;  // RTE_ETH_RX_OFFLOAD_*
   std::string driver_;
   std::vector<rte_spinlock_t> locks_;  // by transmit queue; empty: each worker has its own queue

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/rss.h"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -30,6 +31,8 @@ class Port {
   Port& operator=(const Port&) = delete;
 
   [[nodiscard]] virtual std::uint16_t receive_queues() const = 0;
+  // What is not RSS under the key of this process spreads in its own way.
+  [[nodiscard]] virtual RssSpread spread() const { return {}; }
 
   // Up to `n` frames, each in one segment. What is dropped or remarkable is counted, in the port or
   // in `io` at `side`.

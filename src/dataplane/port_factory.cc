@@ -226,13 +226,15 @@ PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
   return plan;
 }
 
-std::unique_ptr<Port> open_port(const PortPlan& plan, rte_mempool* pool, Eal& eal) {
+std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, rte_mempool* pool,
+                                Eal& eal) {
   const std::string who = flag_and_value(plan.name, plan.side);
   EthPortRequest request;
   request.typed = plan.name.text;
   request.side = plan.side;
   request.workers = plan.workers;
   request.bound_queues = plan.xdp_queues;
+  request.rss_word = rss_word;
   request.log = &eal.log();
   try {
     switch (plan.name.kind) {

@@ -30,6 +30,7 @@ struct PortPlan {
 [[nodiscard]] PortPlan plan_port(const control::PortName& name, Side side, unsigned workers);
 // Both throw UsageError where the name, the device's state or the rights are wrong, RuntimeFailure
 // where a proper device fails.
-[[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, rte_mempool* pool, Eal& eal);
+[[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,
+                                              rte_mempool* pool, Eal& eal);
 
 }  // namespace synproxy::dataplane

@@ -11,6 +11,17 @@
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
+namespace {
+
+// A flow director's match stands in the place of the hash. A device that finds a frame damaged may
+// not have looked for its ports.
+bool reports_hash(const rte_mbuf& m) {
+  constexpr std::uint64_t kNot =
+      RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+  return (m.ol_flags & (RTE_MBUF_F_RX_RSS_HASH | kNot)) == RTE_MBUF_F_RX_RSS_HASH;
+}
+
+}  // namespace
 
 HandOver::HandOver(unsigned workers) {
   for (unsigned w = 0; w < workers; ++w) {
@@ -68,16 +79,46 @@ void HandOver::drain() {
 }
 
 Steering::Steering(unsigned self, unsigned workers, const ProtectSet& protect, const IndexKey& key,
-                   HandOver& hand_over)
-    : self_(self), protect_(protect), key_(key), hand_over_(hand_over), batches_(workers) {}
+                   const RssOwner* rss, HandOver& hand_over)
+    : self_(self),
+      protect_(protect),
+      key_(key),
+      rss_(rss),
+      hand_over_(hand_over),
+      batches_(workers) {}
+
+std::uint32_t Steering::owner_by_rss(Side side, const rte_mbuf& m) const {
+  const auto* data = rte_pktmbuf_mtod(&m, const std::uint8_t*);
+  const PlainTcp family = plain_tcp(data, m.data_len);
+  if (family == PlainTcp::kNo) [[unlikely]] {
+    FlowKey flow;
+    return flow_of({data, m.data_len}, side, protect_, flow) ? rss_->of(fold_of(flow)) : self_;
+  }
+  if (reports_hash(m) && trust_[static_cast<std::size_t>(side)].trusted(family)) {
+    return rss_->of_hash(m.hash.rss);
+  }
+  return rss_->of(fold_of(data, family));
+}
+
+void Steering::look_at_reported_hash(Side side, const rte_mbuf& m, IoCounters& io) {
+  const auto* data = rte_pktmbuf_mtod(&m, const std::uint8_t*);
+  const PlainTcp family = plain_tcp(data, m.data_len);
+  if (!reports_hash(m) || family == PlainTcp::kNo) return;
+  const bool right = m.hash.rss == rss_->hash_of(fold_of(data, family));
+  trust_[static_cast<std::size_t>(side)].judge(family, right);
+  if (!right) io.rss_mismatch[static_cast<std::size_t>(side)].add(1);
+}
 
 std::uint16_t Steering::sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCounters& io) {
   const auto workers = static_cast<std::uint32_t>(batches_.size());
   std::uint16_t kept = 0;
+  if (rss_ != nullptr && n != 0) look_at_reported_hash(side, *frames[0], io);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
-    const std::uint32_t owner = owner_of({rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len}, side,
-                                         protect_, key_, workers, self_);
+    const std::uint32_t owner = rss_ != nullptr
+                                    ? owner_by_rss(side, *m)
+                                    : owner_of({rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len},
+                                               side, protect_, key_, workers, self_);
     if (owner == self_) {
       frames[kept++] = m;
     } else {

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gives each received frame to the worker that owns its flow.
 //
-// Theory of operation. Whichever queue a frame arrived on, the core's keyed hash (owner_of) decides
-// who owns it; a frame of another owner goes into that owner's ring for this side, in bursts, and
-// is then processed as if it had been received there. Frames of one flow and one side pass through
-// one queue and one ring, so they stay in order. With one worker nothing of this runs.
+// Theory of operation. Who owns a connection is decided by its addresses and ports alone, never by
+// the queue that a frame came by: by the core's keyed hash (owner_of), or, where RSS puts both
+// directions of a connection on the queue of one worker, by what RSS makes of them, computed here
+// (rss_owner.h). So it does not matter what a device makes of a tag, a fragment or a quoted
+// segment, or whether it does what it was told: a frame of another owner goes into that owner's
+// ring for this side, in bursts, and is then processed as if it had been received there. Frames of
+// one flow and one side pass through one queue and one ring, so they stay in order. With one worker
+// nothing of this runs.
+//
+// A hash that the device reports saves the computing, once it has proven right (hash_trust.h).
 #pragma once
 
 #include <array>
@@ -14,6 +20,8 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/doorbell.h"
+#include "dataplane/hash_trust.h"
+#include "dataplane/rss_owner.h"
 
 struct rte_mbuf;
 struct rte_ring;
@@ -47,23 +55,29 @@ class HandOver {
 // One worker's view.
 class Steering {
  public:
+  // `rss`: where RSS decides, else null. All references outlive it.
   Steering(unsigned self, unsigned workers, const ProtectSet& protect, const IndexKey& key,
-           HandOver& hand_over);
+           const RssOwner* rss, HandOver& hand_over);
 
   // Hands over what others own. What is left stands at the front of `frames`, in order; returns how
   // many.
   std::uint16_t sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCounters& io);
 
  private:
-  struct Batch {
+  struct alignas(64) Batch {
     std::uint16_t count = 0;
     std::array<rte_mbuf*, kMaxBurst> frames;
   };
 
+  [[nodiscard]] std::uint32_t owner_by_rss(Side side, const rte_mbuf& m) const;
+  void look_at_reported_hash(Side side, const rte_mbuf& m, IoCounters& io);
+
   const unsigned self_;
   const ProtectSet& protect_;
   const IndexKey key_;
+  const RssOwner* const rss_;
   HandOver& hand_over_;
+  HashTrust trust_[2];          // by side
   std::vector<Batch> batches_;  // by owner
 };
 

@@ -25,15 +25,19 @@ Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const Ke
     : request_(request),
       hand_over_(hand_over),
       clock_(clock),
-      steering_(request.number, request.workers, protect, request.index_key, hand_over),
+      steering_(request.number, request.workers, protect, request.index_key, request.rss,
+                hand_over),
       engine_(request.engine, protect, keys, request.index_key, counters_),
       outbox_{Outbox(*request.ports[0]), Outbox(*request.ports[1])},
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       spin_(rte_get_tsc_hz() / kSpinsPerSecond) {
-  // Ports with fewer queues than workers start with different workers.
+  // Ports with fewer queues than workers start with different workers; with as many, worker and
+  // queue have one number.
   for (const std::size_t side : kBoth) {
-    for (std::uint16_t q = 0; q < request.ports[side]->receive_queues(); ++q) {
-      if ((q + side) % request.workers == request.number) queues_[side].push_back(q);
+    const std::uint16_t queues = request.ports[side]->receive_queues();
+    const std::size_t first = queues < request.workers ? side : 0;
+    for (std::uint16_t q = 0; q < queues; ++q) {
+      if ((q + first) % request.workers == request.number) queues_[side].push_back(q);
     }
   }
 }

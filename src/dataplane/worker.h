@@ -22,6 +22,7 @@ struct WorkerRequest {
   bool may_wait = false;  // every port can be waited for with poll()
   EngineConfig engine;
   IndexKey index_key{};
+  const RssOwner* rss = nullptr;  // where RSS decides who owns a connection
 };
 
 class Worker final : private FrameSink {

@@ -45,7 +45,7 @@ class HandOverTest : public ::testing::Test {
 
 TEST_F(HandOverTest, EachFrameGoesToItsOwnerAndItsSide) {
   HandOver hand_over(3);
-  Steering steering(1, 3, protect_, {}, hand_over);
+  Steering steering(1, 3, protect_, {}, nullptr, hand_over);
   IoCounters io;
   std::array<rte_mbuf*, 6> burst{};
   for (unsigned i = 0; i < burst.size(); ++i) burst[i] = frame(i % 3);
@@ -66,7 +66,7 @@ TEST_F(HandOverTest, EachFrameGoesToItsOwnerAndItsSide) {
 
 TEST_F(HandOverTest, FullRingDropsTheRestAndCountsIt) {
   HandOver hand_over(2);
-  Steering steering(0, 2, protect_, {}, hand_over);
+  Steering steering(0, 2, protect_, {}, nullptr, hand_over);
   IoCounters io;
   unsigned sent = 0;
   for (; sent < kHandOverSlots + 3 * kMaxBurst; sent += kMaxBurst) {

@@ -20,14 +20,16 @@ TWO_WORKERS = ("--workers", "0-1")
 FLOOD_FRAMES = 12000
 # As DPDK's drivers and these devices are: who verifies checksums and who leaves them undone shows in counters.
 EXPECTED = {
-    "virtio": {"driver": "net_virtio", "rx_queues": 2, "tx_queues": 2, "rss": True, "rx_checksum": True},
-    "virtio-mq": {"driver": "net_virtio", "rx_queues": 2, "tx_queues": 2, "rss": False, "rx_checksum": True},
-    "e1000e": {"driver": "net_e1000_em", "rx_queues": 1, "tx_queues": 1, "rss": False, "rx_checksum": True},
-    "vmxnet3": {"driver": "net_vmxnet3", "rx_queues": 1, "tx_queues": 2, "rss": False, "rx_checksum": True},
-    "e1000": {"driver": "net_e1000_em", "rx_queues": 1, "tx_queues": 1, "rss": False, "rx_checksum": True},
-    "plain": {"driver": "net_virtio", "rx_queues": 1, "tx_queues": 1, "rss": False, "rx_checksum": False},
+    model: {"driver": driver, "rx_queues": rx, "tx_queues": tx, "rss": rss, "rss_owner": rss, "rx_checksum": checksum}
+    for model, driver, rx, tx, rss, checksum in (
+        ("virtio", "net_virtio", 2, 2, True, True),
+        ("virtio-mq", "net_virtio", 2, 2, False, True),
+        ("e1000e", "net_e1000_em", 1, 1, False, True),
+        ("vmxnet3", "net_vmxnet3", 1, 2, False, True),
+        ("e1000", "net_e1000_em", 1, 1, False, True),
+        ("plain", "net_virtio", 1, 1, False, False),
+    )
 }
-PADS_TO_60 = ("e1000e", "vmxnet3", "e1000")
 
 
 def register(name, function, limit=60):
@@ -242,6 +244,33 @@ for one in MODELS:
     for each, each_limit in EACH:
         # The first of a model binds its devices and starts the proxy.
         register(f"{one.replace('-', '_')}_{each.__name__}", on_model(each, one), each_limit + 60)
+
+
+@case(120)
+def rss_decides_and_nothing_is_handed_over(stand):
+    """Both directions of a connection come by the queue of one worker, over IPv4 and IPv6."""
+    proxy = stand.proxy_on("virtio", *TWO_WORKERS)
+    with proxy.counting() as grown:
+        before = [worker["counters"]["conn_established"] for worker in proxy.stat()["workers"]]
+        for _ in range(12):
+            must_get_page(stand.lab, 4)
+            must_get_page(stand.lab, 6)
+        download(stand.lab, 6, MB)
+        upload(stand.lab, 4, MB)
+        after = [worker["counters"]["conn_established"] for worker in proxy.stat()["workers"]]
+    shares = [now - then for now, then in zip(after, before)]
+    equal(sum(shares), 26, "connections")
+    check(min(shares) > 0, f"connections by worker: {shares}")
+    equal(grown["handed_over"], 0, "handed_over")
+    # Wherever the device puts a tagged frame, its owner gets it.
+    with proxy.counting() as tagged:
+        for tags in (b"\x81\x00\x60\x05", b"\x88\xa8\x00\x07\x81\x00\x00\x05"):
+            for family in (4, 6):
+                exchange(stand, family, tags)
+    equal(tagged["conn_established"], 4, "connections under tags")
+    frames = grown["rx_packets_client"] + grown["rx_packets_server"]
+    return (f"0 of {frames} frames handed over, {tagged['handed_over']} of those under tags; connections by worker "
+            f"{shares}")
 
 
 @case(120)

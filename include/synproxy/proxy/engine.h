@@ -9,6 +9,7 @@
 #include <span>
 
 #include "synproxy/cookie/key_ring.h"
+#include "synproxy/flow/key.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/proxy/config.h"
 #include "synproxy/proxy/counters.h"
@@ -40,9 +41,13 @@ class Engine {
   std::unique_ptr<State> state_;
 };
 
-// Which of `workers` owns the connection that a frame belongs to; both directions agree, and so
-// does an ICMP error that quotes it. Frames that are not protected TCP may go anywhere: `fallback`
-// is returned.
+// The connection that a frame belongs to, or that an ICMP error quotes; both directions agree.
+// False for everything that is not protected TCP.
+[[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Side side,
+                           const ProtectSet& protect, FlowKey& key);
+
+// Which of `workers` owns that connection, by the keyed hash. Frames that are not protected TCP may
+// go anywhere: `fallback` is returned.
 [[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side side,
                                      const ProtectSet& protect,
                                      const std::array<std::uint64_t, 4>& index_key,

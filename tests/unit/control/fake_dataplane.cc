@@ -47,6 +47,7 @@ PortStatus Dataplane::port(Side side) const {
           .rx_queues = 4,
           .tx_queues = 2,
           .rss = true,
+          .rss_owner = true,
           .rx_checksum = true,
           .mtu = 9000};
 }

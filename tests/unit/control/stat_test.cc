@@ -22,10 +22,10 @@ Json reply(const std::string& command) {
            "cpus": [0, 3], "mbufs_in_use": 5, "mbufs_total": 4096})"},
       {"/synproxy/port,client",
        R"({"name": "eth1", "link_up": 1, "rx_missed": 7, "rx_oversize": 0, "link_changes": 2,
-           "rss": 1, "rx_checksum": 0})"},
+           "rss": 1, "rss_owner": 1, "rx_checksum": 0})"},
       {"/synproxy/port,server",
        R"({"name": "xdp:eth2", "link_up": 0, "rx_missed": 0, "rx_oversize": 1, "link_changes": 0,
-           "rss": 0, "rx_checksum": 0})"},
+           "rss": 0, "rss_owner": 0, "rx_checksum": 0})"},
       {"/synproxy/counters,0",
        R"({"syn_received": 255, "cookie_invalid": 16, "cookie_valid": 1, "cookie_retrans": 2,
            "conn_reopened": 3, "land": 9})"},
@@ -56,6 +56,8 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("ports").at("client").at("link_up"), true);
   EXPECT_EQ(document.at("ports").at("server").at("link_up"), false);
   EXPECT_EQ(document.at("ports").at("client").at("rss"), true);
+  EXPECT_EQ(document.at("ports").at("client").at("rss_owner"), true);
+  EXPECT_EQ(document.at("ports").at("server").at("rss_owner"), false);
   EXPECT_EQ(document.at("ports").at("client").at("rx_checksum"), false);
   EXPECT_EQ(document.at("ports").at("server").at("rx_oversize"), 1);
   EXPECT_EQ(document.at("mbufs").at("in_use"), 5);

@@ -70,6 +70,7 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
                                                      {"rx_queues", 4},
                                                      {"tx_queues", 2},
                                                      {"rss", true},
+                                                     {"rss_owner", true},
                                                      {"rx_checksum", true},
                                                      {"mtu", 9000}}));
   EXPECT_EQ(document.at("ports").at("server").at("link_up"), false);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whether the RSS hashes that a device reports may stand in for our own.
+//
+// Both name the same owner, unless the device is wrong: so nothing moves when trust begins or ends.
+// A device has to be right kProofs times first, and is looked at once in a burst for ever; one that
+// was wrong is not trusted again.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/rss_hash.h"
+
+namespace synproxy::dataplane {
+
+class HashTrust {
+ public:
+  static constexpr std::uint32_t kProofs = 64;
+
+  void judge(PlainTcp family, bool right) {
+    std::uint32_t& missing = missing_[place(family)];
+    if (!right) {
+      missing = kNever;
+    } else if (missing != kNever && missing != 0) {
+      --missing;
+    }
+  }
+  [[nodiscard]] bool trusted(PlainTcp family) const { return missing_[place(family)] == 0; }
+
+ private:
+  static constexpr std::uint32_t kNever = UINT32_MAX;
+  static constexpr std::size_t place(PlainTcp family) { return family == PlainTcp::kIpv6 ? 1 : 0; }
+
+  std::uint32_t missing_[2] = {kProofs, kProofs};  // proofs, by family
+};
+
+}  // namespace synproxy::dataplane
