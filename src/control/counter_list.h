@@ -49,6 +49,8 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
                         " whose checksum was left to an offload that never ran."),
     SYNPROXY_BOTH_SIDES(rx_checksum_good, "Packets received on the",
                         " whose TCP or UDP checksum the device has verified."),
+    SYNPROXY_BOTH_SIDES(rx_tag_restored, "Packets received on the",
+                        " whose VLAN tag the device had cut out, and which got it back."),
     SYNPROXY_BOTH_SIDES(rss_mismatch, "Packets received on the",
                         " whose RSS hash, as the device reports it, is not that of its key; one in "
                         "a burst is looked at."),

@@ -25,6 +25,7 @@ struct alignas(64) IoCounters {
   Counter tx_dropped[2];           // the port's transmit queue was full
   Counter rx_checksum_missing[2];  // sender left the checksum to an offload that never ran
   Counter rx_checksum_good[2];     // the device has verified it
+  Counter rx_tag_restored[2];      // the device had cut out a VLAN tag
   Counter rss_mismatch[2];         // the device's RSS hash is not what its key makes
   Counter handed_over;             // packets given to the worker that owns their flow
   Counter hand_over_full;          // dropped: that worker's ring was full

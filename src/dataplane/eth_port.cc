@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "dataplane/complete_checksum.h"
+#include "dataplane/restore_tags.h"
 #include "dataplane/rss.h"
 
 namespace synproxy::dataplane {
@@ -133,12 +134,21 @@ std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
   std::uint16_t kept = 0;
   unsigned good = 0;
   unsigned missing = 0;
+  unsigned restored = 0;
   for (std::uint16_t i = 0; i < got; ++i) {
     rte_mbuf* m = out[i];
     if (m->nb_segs > 1 && rte_pktmbuf_linearize(m) != 0) {
       oversize_.fetch_add(1, std::memory_order_relaxed);
       rte_pktmbuf_free(m);
       continue;
+    }
+    if ((m->ol_flags & kTagsStripped) != 0) [[unlikely]] {
+      if (!restore_tags(*m)) {
+        oversize_.fetch_add(1, std::memory_order_relaxed);
+        rte_pktmbuf_free(m);
+        continue;
+      }
+      ++restored;
     }
     const std::uint64_t l4 = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
     if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD) ++good;
@@ -150,6 +160,7 @@ std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
   }
   if (good != 0) io.rx_checksum_good[side].add(good);
   if (missing != 0) io.rx_checksum_missing[side].add(missing);
+  if (restored != 0) io.rx_tag_restored[side].add(restored);
   return kept;
 }
 

@@ -127,6 +127,24 @@ TEST_F(VdevPort, FrameInSeveralSegmentsIsCountedWhenItCannotBeMadeOne) {
   EXPECT_EQ(server.waiting(), 0U);
 }
 
+TEST_F(VdevPort, TagThatADeviceHasCutOutIsBackAndCounted) {
+  RingPort client("c10");
+  RingPort server("s10");
+  ProxyUnderTest proxy(client.port(), server.port());
+  std::vector<std::uint8_t> f(60);
+  std::iota(f.begin(), f.end(), std::uint8_t{1});
+  rte_mbuf* m = buffer(f);
+  m->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+  m->vlan_tci = 0x6005;
+  ASSERT_TRUE(server.put(m));
+  const std::array<std::uint8_t, 4> tag{0x81, 0x00, 0x60, 0x05};
+  f.insert(f.begin() + 12, tag.begin(), tag.end());
+  EXPECT_EQ(take_bytes(client.get()), f);
+  EXPECT_TRUE(eventually([&] { return proxy->io(0).tx_bytes[0].get() == f.size(); }));
+  EXPECT_EQ(proxy->io(0).rx_tag_restored[1].get(), 1U);
+  EXPECT_EQ(proxy->io(0).rx_tag_restored[0].get(), 0U);
+}
+
 TEST_F(VdevPort, VerdictsAreCarriedOutInOrderAndEverythingIsCounted) {
   RingPort client("c3");
   RingPort server("s3");

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// VLAN tags that a device has cut out of a frame. Nobody asks for that, but a driver or whoever has
+// set the device up before may do it all the same; a tag is part of a connection's key and of what
+// the other end expects.
+#pragma once
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy::dataplane {
+
+inline constexpr std::uint64_t kTagsStripped =
+    RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_QINQ_STRIPPED;
+
+namespace detail {
+// Behind the addresses, in front of what is there. False: no room.
+[[nodiscard]] inline bool push_tag(rte_mbuf& m, std::uint16_t tpid, std::uint16_t tci) {
+  constexpr std::uint32_t kTag = 4;
+  auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&m, kTag));
+  if (frame == nullptr) return false;
+  std::memmove(frame, frame + kTag, 2 * RTE_ETHER_ADDR_LEN);
+  store_be<std::uint16_t>(frame + 2 * RTE_ETHER_ADDR_LEN, tpid);
+  store_be<std::uint16_t>(frame + 2 * RTE_ETHER_ADDR_LEN + 2, tci);
+  return true;
+}
+}  // namespace detail
+
+// Puts back what the flags of `m` say was stripped. The mbuf keeps the TCI alone, so the TPIDs are
+// those that a device strips unless it was told others: 802.1Q, and 802.1ad for an outer tag.
+// False: the frame has no room for them, or is none.
+[[nodiscard]] inline bool restore_tags(rte_mbuf& m) {
+  if (m.data_len < 2 * RTE_ETHER_ADDR_LEN) return false;
+  if ((m.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 &&
+      !detail::push_tag(m, RTE_ETHER_TYPE_VLAN, m.vlan_tci)) {
+    return false;
+  }
+  if ((m.ol_flags & RTE_MBUF_F_RX_QINQ_STRIPPED) != 0 &&
+      !detail::push_tag(m, RTE_ETHER_TYPE_QINQ, m.vlan_tci_outer)) {
+    return false;
+  }
+  m.ol_flags &= ~kTagsStripped;
+  return true;
+}
+
+}  // namespace synproxy::dataplane
