@@ -116,6 +116,9 @@ void ScriptedPeer::on_listen(const DecodedFrame& f, std::uint64_t now) {
   if (f.has(kRst)) return;
   if (f.has(kAck) || refuse_) return answer_without_connection(f, now);
   if (!f.has(kSyn)) return;
+  // A late copy of the SYN of a connection that has come and gone. Another one would begin with it,
+  // of the same numbers, since a plan has one ISN for each: it is as good as lost.
+  if (opened && f.seq == next_part_.peer_isn) return;
   new_connection(next_part_);
   // The proxy may still be asking for a client that has gone: nobody here waits for that one.
   current_ = f.seq == next_part_.peer_isn;
