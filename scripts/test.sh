@@ -6,12 +6,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly STAGES=(checks unit sanitized tidy e2e vm demo fuzz)
-# What runs when none is named. The replay of the fuzzers' corpora is part of unit and sanitized.
-readonly BY_DEFAULT=(checks unit sanitized tidy e2e vm demo)
 
 usage() {
   cat <<USAGE
-usage: test.sh [STAGE...]     as root; without a stage: all but fuzz
+usage: test.sh [STAGE...]     as root; without a stage: all of them
 
   checks     format, shell scripts, no DPDK in the core, every public header compiles alone
   unit       unit, scenario and dataplane tests, warnings are errors
@@ -277,7 +275,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-(($# > 0)) || set -- "${BY_DEFAULT[@]}"
+(($# > 0)) || set -- "${STAGES[@]}"
 install_missing "${PACKAGES_BUILD[@]}" "${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}" "${PACKAGES_TEST[@]}"
 for stage in "$@"; do
   "stage_$stage"
