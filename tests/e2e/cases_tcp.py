@@ -139,6 +139,18 @@ def refusing_server_is_a_refusal_for_the_client(stand):
 
 
 @case()
+def firewall_that_says_no_is_a_refusal_too(stand):
+    # What firewalld says by default. A direct client is told at once.
+    for family in (4, 6):
+        with stand.lab.filter("server", "tcp dport 80 reject with icmpx type admin-prohibited"):
+            with stand.proxy.counting() as grown:
+                got = page(stand.lab, family)
+        check(got["exit"] in RESET, f"curl ended with {got['exit']}, not with a reset")
+        equal((grown["conn_refused"], grown["conn_timed_out"]), (1, 0), "conn_refused and conn_timed_out")
+    return f"told after {got['total_ms']:.0f} ms"
+
+
+@case()
 def dead_server_resets_the_client_and_may_come_back(stand):
     for family in (4, 6):
         with stand.lab.filter("server", "tcp dport 80 drop"):

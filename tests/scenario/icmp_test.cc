@@ -14,7 +14,6 @@ struct Error {
   std::uint8_t type, code;
 };
 Error too_big(bool ipv6) { return ipv6 ? Error{2, 0} : Error{3, 4}; }
-Error port_unreachable(bool ipv6) { return ipv6 ? Error{1, 4} : Error{3, 3}; }
 
 // From a router on the client's side, about a segment of the server as the client's side saw it.
 Bytes error_to_server(const Session& c, Error e, const PacketBuilder& quoted, std::size_t limit) {
@@ -88,6 +87,37 @@ TEST(Icmp, PathMtuErrorReachesTheServerInItsOwnNumbers) {
       }
       EXPECT_EQ(p.count(Reason::icmp_translated), 1U);
     }
+  }
+}
+
+TEST(Icmp, QuotedExtensionHeadersAreWalked) {
+  for (const bool from_client : {true, false}) {
+    ProxyHarness p;
+    Session c(p, {.ipv6 = true});
+    c.open();
+    const std::string data(500, 'e');
+    const std::uint32_t seq = from_client ? c.server_nxt : c.client_nxt;
+    from_client ? c.server_sends(data) : c.client_sends(data);
+    PacketBuilder lost;
+    if (from_client) {
+      lost.ip(c.o.server, c.o.client).ports(80, c.o.client_port).seq(c.seen_by_client(seq));
+    } else {
+      lost.ip(c.o.client, c.o.server).ports(c.o.client_port, 80).seq(seq).ack(c.server_nxt);
+    }
+    lost.flags(kAck).extension(0).extension(60, Bytes(22)).payload(data);
+    const Bytes in = from_client ? error_to_server(c, too_big(true), lost, 600)
+                                 : error_to_client(c, too_big(true), lost, 600);
+    EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, in), Verdict::kForward);
+    const Bytes out = p.take_raw(from_client ? Side::kServer : Side::kClient);
+    const auto quoted = quoted_of(c, out);
+    ASSERT_TRUE(quoted.has_value());
+    EXPECT_EQ(quoted->seq, seq);
+    EXPECT_TRUE(quoted->checksums_good);
+    if (!from_client) {
+      EXPECT_EQ(quoted->ack, c.seen_by_client(c.server_nxt));
+    }
+    expect_good_checksum(c, out);
+    EXPECT_EQ(p.count(Reason::icmp_translated), 1U);
   }
 }
 
@@ -185,15 +215,23 @@ TEST(Icmp, AboutWhatIsNotProtectedPassesUntouched) {
   EXPECT_EQ(p.take_raw(Side::kServer), frame);
 }
 
-TEST(Icmp, PortUnreachableInHandshakeIsARefusal) {
-  for (const bool ipv6 : {false, true}) {
+TEST(Icmp, UnreachableForGoodInHandshakeIsARefusal) {
+  for (const auto& [ipv6, error] : std::vector<std::pair<bool, Error>>{{false, {3, 2}},
+                                                                       {false, {3, 3}},
+                                                                       {false, {3, 9}},
+                                                                       {false, {3, 10}},
+                                                                       {false, {3, 13}},
+                                                                       {true, {1, 1}},
+                                                                       {true, {1, 4}},
+                                                                       {true, {1, 5}},
+                                                                       {true, {1, 6}}}) {
+    SCOPED_TRACE(int{error.code});
     ProxyHarness p;
     Session c(p, {.ipv6 = ipv6});
     c.syn();
     const DecodedFrame syn = c.ack();
     PacketBuilder quoted;
     quoted.ip(c.o.client, c.o.server).ports(c.o.client_port, 80).seq(syn.seq).flags(kSyn);
-    const auto error = port_unreachable(ipv6);
     EXPECT_EQ(p.from_server(error_to_client(c, error, quoted, 60)), Verdict::kDrop);
     EXPECT_EQ(p.count(Reason::conn_refused), 1U);
     const DecodedFrame rst = p.take_client();

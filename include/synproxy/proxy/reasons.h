@@ -66,7 +66,7 @@
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
-  X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network with port unreachable.") \
+  X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network with an ICMP error that says no: port unreachable, prohibited.") \
   X(conn_timed_out, EVENT, "Server did not answer within --server-timeout.") \
   X(conn_aborted, EVENT, "Client reset before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \

@@ -11,9 +11,9 @@ namespace synproxy {
 // What an ICMP error quotes. All quoted bytes lie inside the ICMP part; `tcp_bytes` of the quoted
 // TCP header are there, at least the 8 that RFC 792 promises.
 struct QuotedSegment {
-  bool valid = false;             // an error that quotes unfragmented TCP of the same family
-  bool port_unreachable = false;  // ICMPv4 type 3 code 3, ICMPv6 type 1 code 4
-  std::uint16_t ip_offset = 0;    // of the quoted IP header, from the start of the frame
+  bool valid = false;           // an error that quotes TCP of the same family, no later fragment
+  bool refusal = false;         // unreachable for good: nobody there, or a filter that says no
+  std::uint16_t ip_offset = 0;  // of the quoted IP header, from the start of the frame
   std::uint16_t tcp_offset = 0;
   std::uint16_t tcp_bytes = 0;
   std::uint16_t source_port = 0;

@@ -25,6 +25,17 @@ inline constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
+// IPv6 extension headers that may stand before TCP, RFC 8200 section 4.
+inline constexpr std::uint8_t kHopByHop = 0;
+inline constexpr std::uint8_t kRouting = 43;
+inline constexpr std::uint8_t kFragmentHeader = 44;
+inline constexpr std::uint8_t kDestinationOptions = 60;
+// Section 4.1 lists six, one of them twice; more is an attack.
+inline constexpr int kMaxExtensionHeaders = 8;
+[[nodiscard]] constexpr bool is_extension(std::uint8_t next) {
+  return next == kHopByHop || next == kRouting || next == kFragmentHeader ||
+         next == kDestinationOptions;
+}
 
 // TCP flags, RFC 9293 section 3.1; AE is the former NS (RFC 9768).
 inline constexpr std::uint16_t kFin = 0x001;

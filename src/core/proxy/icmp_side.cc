@@ -86,7 +86,7 @@ void on_icmp(EngineState& s, Context& c, Side side, FrameSink& sink) {
     const bool ours = side == Side::kServer && q.seq == SeqNum(f.client_isn);
     if (!ours || !icmp_checksum_good(g)) return drop(s, c, Reason::icmp_invalid);
     drop(s, c, Reason::consumed);
-    if (!q.port_unreachable) return;
+    if (!q.refusal) return;
     s.counters.count(Reason::conn_refused);
     return give_up(s, c.flow, true, false, sink);
   }

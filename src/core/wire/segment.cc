@@ -6,18 +6,6 @@
 namespace synproxy {
 namespace {
 
-constexpr std::uint8_t kHopByHop = 0;
-constexpr std::uint8_t kRouting = 43;
-constexpr std::uint8_t kFragmentHeader = 44;
-constexpr std::uint8_t kDestinationOptions = 60;
-// RFC 8200 section 4.1 lists six extension headers, one of them twice; more is an attack.
-constexpr int kMaxExtensionHeaders = 8;
-
-bool may_precede_tcp(std::uint8_t next) {
-  return next == kHopByHop || next == kRouting || next == kFragmentHeader ||
-         next == kDestinationOptions;
-}
-
 void parse_tcp(Segment& out) {
   if (out.l4_length < kTcpHeader) {
     out.result = ParseResult::kBadTcp;
@@ -76,8 +64,7 @@ void parse_ipv6(Segment& out, std::size_t available) {
   }
   std::uint8_t next = ip[6];
   std::size_t at = kIpv6Header;
-  for (int headers = 0; next == kHopByHop || next == kRouting || next == kDestinationOptions;
-       ++headers) {
+  for (int headers = 0; is_extension(next) && next != kFragmentHeader; ++headers) {
     // RFC 8200 section 4.4: with segments left, the destination here is not the final one.
     const bool walkable = headers < kMaxExtensionHeaders && total - at >= 8 &&
                           total - at >= 8U + ip[at + 1] * 8U &&
@@ -92,7 +79,7 @@ void parse_ipv6(Segment& out, std::size_t available) {
   if (next == kFragmentHeader) {
     if (total - at < 8) {
       out.result = ParseResult::kBadIp;
-    } else if (ip[at] == kProtocolTcp || may_precede_tcp(ip[at])) {
+    } else if (ip[at] == kProtocolTcp || is_extension(ip[at])) {
       // What the fragment header hides may be TCP behind more headers; all other protocols are not
       // ours. RFC 8200 section 4.5: of all fragments the first one's next header counts.
       out.result = ParseResult::kFragment;

@@ -37,7 +37,7 @@ struct Row {
   const char* sentence;
   Bytes frame;
   bool valid;
-  bool port_unreachable = false;
+  bool refusal = false;
   std::size_t tcp_bytes = 0;
 };
 
@@ -50,12 +50,20 @@ std::vector<Row> rows() {
   short_header[0] = 0x44;
   Bytes long_header = lost(false).build_packet(28);
   long_header[0] = 0x4f;
+  PacketBuilder nine_extensions = lost(true);
+  for (int i = 0; i < 9; ++i) nine_extensions.extension(60);
   const Bytes q4 = lost(false).build_packet(28);
   const Bytes q6 = lost(true).build_packet(48);
   return {
       {"packet too big", from_router(false).icmp_error(3, 4, 1400, q4).build(), true, false, 8},
       {"port unreachable", from_router(false).icmp_error(3, 3, 0, q4).build(), true, true, 8},
       {"host unreachable", from_router(false).icmp_error(3, 1, 0, q4).build(), true, false, 8},
+      {"protocol unreachable", from_router(false).icmp_error(3, 2, 0, q4).build(), true, true, 8},
+      {"prohibited network", from_router(false).icmp_error(3, 9, 0, q4).build(), true, true, 8},
+      {"prohibited host", from_router(false).icmp_error(3, 10, 0, q4).build(), true, true, 8},
+      {"prohibited", from_router(false).icmp_error(3, 13, 0, q4).build(), true, true, 8},
+      {"host precedence violation", from_router(false).icmp_error(3, 14, 0, q4).build(), true,
+       false, 8},
       {"source quench", from_router(false).icmp_error(4, 0, 0, q4).build(), true, false, 8},
       {"time exceeded", from_router(false).icmp_error(11, 0, 0, q4).build(), true, false, 8},
       {"parameter problem", from_router(false).icmp_error(12, 0, 0, q4).build(), true, false, 8},
@@ -84,6 +92,29 @@ std::vector<Row> rows() {
        8},
       {"port unreachable, IPv6", from_router(true).icmp_error(1, 4, 0, q6).build(), true, true, 8},
       {"no route, IPv6", from_router(true).icmp_error(1, 0, 0, q6).build(), true, false, 8},
+      {"prohibited, IPv6", from_router(true).icmp_error(1, 1, 0, q6).build(), true, true, 8},
+      {"address unreachable, IPv6", from_router(true).icmp_error(1, 3, 0, q6).build(), true, false,
+       8},
+      {"failed policy, IPv6", from_router(true).icmp_error(1, 5, 0, q6).build(), true, true, 8},
+      {"reject route, IPv6", from_router(true).icmp_error(1, 6, 0, q6).build(), true, true, 8},
+      {"quoted extension headers",
+       from_router(true)
+           .icmp_error(2, 0, 0, lost(true).extension(0).extension(60, Bytes(14)).build_packet(72))
+           .build(),
+       true, false, 8},
+      {"quoted extension header that is cut",
+       from_router(true)
+           .icmp_error(2, 0, 0, lost(true).extension(60, Bytes(14)).build_packet(55))
+           .build(),
+       false},
+      {"quoted first fragment, IPv6",
+       from_router(true).icmp_error(2, 0, 0, lost(true).fragment(1).build_packet(56)).build(), true,
+       false, 8},
+      {"quoted later fragment, IPv6",
+       from_router(true).icmp_error(2, 0, 0, lost(true).fragment(8).build_packet(56)).build(),
+       false},
+      {"nine quoted extension headers",
+       from_router(true).icmp_error(2, 0, 0, nine_extensions.build_packet(120)).build(), false},
       {"type 3 code 3 is time exceeded in IPv6", from_router(true).icmp_error(3, 3, 0, q6).build(),
        true, false, 8},
       {"echo reply, IPv6", from_router(true).icmp_error(129, 0, 0, q6).build(), false},
@@ -108,7 +139,7 @@ TEST(ParseQuoted, Rows) {
     EXPECT_TRUE(icmp_checksum_good(s));
     const QuotedSegment q = parse_quoted(s);
     EXPECT_EQ(q.valid, row.valid);
-    EXPECT_EQ(q.port_unreachable, row.port_unreachable);
+    EXPECT_EQ(q.refusal, row.refusal);
     if (!row.valid) continue;
     EXPECT_EQ(q.source_port, 80);
     EXPECT_EQ(q.destination_port, 40000);
