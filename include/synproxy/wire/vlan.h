@@ -11,13 +11,16 @@ inline constexpr std::uint16_t kEtherTypeQinQ = 0x88a8;
 inline constexpr std::uint32_t kMaxVlanTags = 2;
 
 // Bits 0-11 the inner VID, 12-23 the outer one, 24-25 the number of tags, 26 and 27 set where the
-// inner and the outer tag have TPID 0x88a8. PCP and DEI are not part of a connection's identity.
+// inner and the outer tag have TPID 0x88a8. PCP and DEI are not part of a connection's identity,
+// and a tag whose VID is 0 names no VLAN (IEEE 802.1Q table 9-2): hosts answer such a frame without
+// a tag.
 struct VlanStack {
   std::uint32_t packed = 0;
 
   [[nodiscard]] constexpr std::uint32_t tags() const { return (packed >> 24) & 3; }
   [[nodiscard]] constexpr VlanStack pushed(std::uint16_t tpid, std::uint16_t tci) const {
     const std::uint32_t vid = tci & 0xfffU;
+    if (vid == 0) return *this;
     const std::uint32_t service = tpid == kEtherTypeQinQ ? 1U : 0U;
     // What was the inner tag becomes the outer one.
     const std::uint32_t outer = (packed & 0xfffU) << 12 | (packed & 1U << 26) << 1;

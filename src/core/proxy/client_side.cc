@@ -23,6 +23,9 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
     return give_up(s, c.flow, false, true, sink);
   }
   if (g.ack == SeqNum(f.cookie + 1)) {
+    if (g.seq_length() == 0 && g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
+      f.window = g.window;  // the server has to hear of the latest
+    }
     if (g.seq_length() == 0 || g.seq.before(first)) return drop(s, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
     return drop(s, c, hold(s, c, f) ? Reason::early_held : Reason::early_dropped);

@@ -106,12 +106,10 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
   if (length > 0xffff) length = 0xffff;
   std::size_t at = kEthernetHeader;
   auto ether_type = load_be<std::uint16_t>(frame + 12);
-  bool too_deep = false;
+  std::uint32_t tags = 0;
   while (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) {
     if (length - at < kVlanTag) return;
-    if (out.vlan.tags() == kMaxVlanTags) {
-      too_deep = true;
-    } else {
+    if (++tags <= kMaxVlanTags) {
       out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
     }
     ether_type = load_be<std::uint16_t>(frame + at + 2);
@@ -125,7 +123,7 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
     parse_ipv6(out, length - at);
   }
   // A host that strips priority tags one by one would see the TCP under them.
-  if (too_deep && out.result != ParseResult::kOther) {
+  if (tags > kMaxVlanTags && out.result != ParseResult::kOther) {
     out.result = out.result == ParseResult::kIcmp ? ParseResult::kOther : ParseResult::kTooDeep;
   }
 }

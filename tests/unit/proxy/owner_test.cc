@@ -12,7 +12,8 @@ namespace {
 
 using namespace test;
 
-constexpr std::array<std::uint64_t, 4> kKey{1, 0x9e3779b97f4a7c15ULL, 3, 0xdeadbeef12345678ULL};
+constexpr std::array<std::uint64_t, 4> kKey{0x243f6a8885a308d3ULL, 0x9e3779b97f4a7c15ULL,
+                                            0x13198a2e03707344ULL, 0xa4093822299f31d0ULL};
 constexpr std::uint32_t kFallback = 77;
 
 ProtectSet protect() {

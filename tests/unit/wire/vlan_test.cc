@@ -24,9 +24,16 @@ TEST(VlanStack, PacksAsTheHeaderSays) {
   EXPECT_EQ(both.packed, 0x0e002001U);
 }
 
+TEST(VlanStack, PriorityTagIsNoVlan) {
+  EXPECT_EQ(VlanStack{}.pushed(kEtherTypeVlan, 0xe000), VlanStack{});
+  const VlanStack five = VlanStack{}.pushed(kEtherTypeVlan, 5);
+  EXPECT_EQ(VlanStack{}.pushed(kEtherTypeQinQ, 0x2000).pushed(kEtherTypeVlan, 5), five);
+  EXPECT_EQ(five.pushed(kEtherTypeVlan, 0x2000), five);
+}
+
 // Two connections with the same addresses in different VLANs must never meet.
 TEST(VlanStack, DifferentStacksNeverPackAlike) {
-  const std::uint16_t vids[] = {0, 1, 2, 0x800, 0xffe, 0xfff};
+  const std::uint16_t vids[] = {1, 2, 0x800, 0xffe, 0xfff};
   const std::uint16_t tpids[] = {kEtherTypeVlan, kEtherTypeQinQ};
   std::set<std::uint32_t> seen{VlanStack{}.packed};
   std::size_t stacks = 1;
