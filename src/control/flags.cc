@@ -129,7 +129,8 @@ constexpr auto kFlags = std::to_array<Flag>({
     {"close-timeout", "SECONDS", "60", FlagGroup::kLimits, FlagKind::kValue, "1 to 3600 seconds",
      "translate late segments of a closed connection that long, seconds",
      "The TIME_WAIT of Linux: what an end may still send, or resend, after the close is translated "
-     "as long as the other end can take it."},
+     "as long as the other end can take it. A connection that both ends have closed, but not both "
+     "acknowledged, has four times that: RFC 5382, REQ-5, asks for 4 minutes."},
     {"epoch", "SECONDS", "64", FlagGroup::kLimits, FlagKind::kValue, "1 to 3600 seconds",
      "life of a cookie secret, seconds; a cookie is valid for 0.5 to 1.5 of it. Proxies that share "
      "a secret need the same value",

@@ -97,6 +97,36 @@ TEST(Close, FinsThatCrossFinishTheConnection) {
   EXPECT_EQ(p.count(Reason::conn_finished), 1U);
 }
 
+// RFC 5382 REQ-5: four minutes for a connection that is closing. A repeat that backs off over an
+// outage comes later than the close timeout.
+TEST(Close, ConnectionThatIsClosingOutlivesARepeatThatBacksOff) {
+  for (const bool reset : {false, true}) {
+    ProxyHarness p;
+    Session c(p);
+    c.open();
+    c.client_sends("", kAck | kFin);
+    const Bytes lost = c.server().payload("never arrives").build();
+    EXPECT_EQ(p.from_server(lost), Verdict::kForward);
+    c.server_nxt += 13;
+    EXPECT_EQ(p.from_server(c.server(kAck | kFin).build()), Verdict::kForward);
+    p.to_client.clear();
+    if (reset) {
+      p.from_client(c.client(kRst | kAck).build());
+      p.to_server.clear();
+      p.advance(61'000);
+      EXPECT_EQ(p.flows(), 0U) << "a RST has ended it";
+      continue;
+    }
+    p.advance(239'000);
+    EXPECT_EQ(p.from_server(lost), Verdict::kForward);
+    EXPECT_EQ(p.take_client().text(), "never arrives");
+    p.advance(239'000);
+    EXPECT_EQ(p.flows(), 1U);
+    p.advance(3'000);
+    EXPECT_EQ(p.flows(), 0U);
+  }
+}
+
 TEST(Close, FinWithABadChecksumChangesNothing) {
   ProxyHarness p;
   Session c(p);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "engine_state.h"
+#include "progress.h"
 #include "synproxy/proxy/translate.h"
 
 namespace synproxy {
@@ -103,6 +104,14 @@ void expire_idle(EngineState& s, FlowIndex i, FrameSink& sink) {
   s.table[i].last_seen = s.now32();
 }
 
+// RFC 5382 REQ-5 gives a connection that is closing four minutes where an established one has more
+// than two hours: what one end still has to say may be a repeat that backs off for longer than
+// `close_timeout_ms`. All others here are over.
+std::uint32_t life_after(const EngineState& s, const FlowRecord& f) {
+  const bool closing = f.state == FlowState::kClosing && closed_by_both(f);
+  return s.config.close_timeout_ms * (closing ? 4 : 1);
+}
+
 void age(EngineState& s, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const std::uint32_t idle = s.now32() - f.last_seen;
@@ -125,7 +134,7 @@ void age(EngineState& s, FlowIndex i, FrameSink& sink) {
       return;
     }
     default:
-      if (idle >= s.config.close_timeout_ms) free_flow(s, i);
+      if (idle >= life_after(s, f)) free_flow(s, i);
   }
 }
 

@@ -12,9 +12,7 @@ constexpr std::uint32_t kReviveMs = 1000;
 // Every segment of a live connection renews it; one that follows a RST only when it proves life.
 void touch(EngineState& s, FlowRecord& f) {
   const std::uint32_t now = s.now32();
-  const bool both_fins =
-      (f.progress & (kFlowClientFin | kFlowServerFin)) == (kFlowClientFin | kFlowServerFin);
-  if (f.state == FlowState::kClosing && !both_fins) {
+  if (f.state == FlowState::kClosing && !closed_by_both(f)) {
     if (now - f.last_seen < kReviveMs) return;
     set_state(s, f, FlowState::kEstablished);
   }
@@ -23,9 +21,8 @@ void touch(EngineState& s, FlowRecord& f) {
 }
 
 void update_closing(EngineState& s, FlowRecord& f) {
-  constexpr std::uint8_t kSeen = kFlowClientFin | kFlowServerFin;
   constexpr std::uint8_t kAcked = kFlowClientFinAcked | kFlowServerFinAcked;
-  if (f.state == FlowState::kFinished || (f.progress & kSeen) != kSeen) return;
+  if (f.state == FlowState::kFinished || !closed_by_both(f)) return;
   if ((f.progress & kAcked) == kAcked) {
     set_state(s, f, FlowState::kFinished);
     s.counters.count(Reason::conn_finished);
@@ -86,6 +83,11 @@ void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq) {
 
 void note_reset(EngineState& s, FlowRecord& f) {
   f.last_seen = s.now32();
+  if (f.state == FlowState::kClosing) {
+    // With both FINs there is nothing to come back to.
+    if (closed_by_both(f)) set_state(s, f, FlowState::kFinished);
+    return;
+  }
   if (f.state != FlowState::kEstablished) return;
   set_state(s, f, FlowState::kClosing);
   s.counters.count(Reason::conn_reset);

@@ -13,6 +13,12 @@ namespace synproxy {
   return f.state == FlowState::kClosing || f.state == FlowState::kFinished;
 }
 
+// Both FINs seen, acknowledged or not.
+[[nodiscard]] inline bool closed_by_both(const FlowRecord& f) {
+  constexpr std::uint8_t kFins = kFlowClientFin | kFlowServerFin;
+  return (f.progress & kFins) == kFins;
+}
+
 // Sequence number in the server's window, and SND.UNA - MAX.WND <= ack <= SND.NXT (RFC 5961
 // section 5.2).
 [[nodiscard]] inline bool client_fits(const FlowRecord& f, const Segment& g) {
