@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The flow table as a worker uses it: bursts of 32, three passes, keys at random. Beside it the
+// The parts of a flow look-up: the keyed hash, both families, the replay filter. Beside them the
 // standard library's map, one look-up after the other. The counter `cycles` is per operation, from
 // the time-stamp counter, around the burst alone; the column of times includes making the keys.
+// Churn, ten million flows and rte_hash: flow_table/.
 #include "synproxy/flow/table.h"
 
 #include <benchmark/benchmark.h>
@@ -81,66 +82,12 @@ void find(benchmark::State& state, MakeKey make, bool hit) {
   counter.report(state, "cycles", kBurst);
 }
 
-void find_hit(benchmark::State& state) { find(state, ipv4_key, true); }
-void find_miss(benchmark::State& state) { find(state, ipv4_key, false); }
+void find_hit_ipv4(benchmark::State& state) { find(state, ipv4_key, true); }
 void find_hit_ipv6(benchmark::State& state) { find(state, ipv6_key, true); }
 void find_miss_ipv6(benchmark::State& state) { find(state, ipv6_key, false); }
-BENCHMARK(find_hit)->Arg(1000)->Arg(1000000)->Arg(10000000);
-BENCHMARK(find_miss)->Arg(1000)->Arg(1000000)->Arg(10000000);
+BENCHMARK(find_hit_ipv4)->Arg(1000)->Arg(1000000);
 BENCHMARK(find_hit_ipv6)->Arg(1000)->Arg(1000000);
 BENCHMARK(find_miss_ipv6)->Arg(1000)->Arg(1000000);
-
-// A table kept at nine tenths: in each burst 32 connections come and 32 of any age go.
-void insert_and_erase(benchmark::State& state) {
-  const auto capacity = static_cast<std::uint32_t>(state.range(0));
-  const std::uint32_t flows = capacity / 10 * 9;
-  FlowTable table(capacity);
-  std::uint64_t born = 0;
-  for (; born < flows; ++born) {
-    const FlowIndex i = table.insert(ipv4_key(born), hash_of(ipv4_key(born)));
-    if (i == kNoFlow) std::abort();
-    table[i].state = FlowState::kEstablished;
-  }
-  MedianCycles erasing;
-  MedianCycles inserting;
-  std::array<std::uint64_t, kBurst> hashes;
-  Burst burst;
-  std::uint64_t drawn = 0;
-  for ([[maybe_unused]] auto _ : state) {
-    // Which connections end: any that is still there, found by its record.
-    std::array<FlowIndex, kBurst> ending;
-    std::size_t chosen = 0;
-    while (chosen < kBurst) {
-      const auto at = static_cast<FlowIndex>((scrambled(++drawn) >> 32) * table.high_water() >> 32);
-      if (table[at].state != FlowState::kEstablished) continue;
-      table[at].state = FlowState::kFinished;  // chosen
-      ending[chosen++] = at;
-    }
-    for (std::size_t i = 0; i < kBurst; ++i) burst[i] = table.key_of(ending[i]);
-    erasing.start();
-    for (std::size_t i = 0; i < kBurst; ++i) {
-      hashes[i] = hash_of(burst[i]);
-      table.prefetch_bucket(hashes[i]);
-    }
-    for (std::size_t i = 0; i < kBurst; ++i) table.erase(ending[i], hashes[i]);
-    erasing.stop();
-    for (std::size_t i = 0; i < kBurst; ++i) burst[i] = ipv4_key(born++);
-    inserting.start();
-    for (std::size_t i = 0; i < kBurst; ++i) {
-      hashes[i] = hash_of(burst[i]);
-      table.prefetch_bucket(hashes[i]);
-    }
-    for (std::size_t i = 0; i < kBurst; ++i) {
-      const FlowIndex at = table.insert(burst[i], hashes[i]);
-      if (at == kNoFlow) std::abort();
-      table[at].state = FlowState::kEstablished;
-    }
-    inserting.stop();
-  }
-  erasing.report(state, "erase_cycles", kBurst);
-  inserting.report(state, "insert_cycles", kBurst);
-}
-BENCHMARK(insert_and_erase)->Arg(1000)->Arg(1000000)->Arg(10000000);
 
 void hash_burst(benchmark::State& state, MakeKey make) {
   RandomKeys keys(make, 0, 1000000);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "datapath/bed.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -12,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/core_time.h"
+#include "common/huge_pages.h"
 #include "common/tsc.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
@@ -51,32 +50,10 @@ MemoryUse memory_use() {
   return use;
 }
 
-long context_switches() {
-  rusage usage{};
-  ::getrusage(RUSAGE_THREAD, &usage);
-  return usage.ru_nivcsw + usage.ru_nvcsw;
-}
-
 std::map<BedConfig, std::unique_ptr<Bed>>& beds() {
   static std::map<BedConfig, std::unique_ptr<Bed>> all;
   return all;
 }
-
-// While it lives, memory that is touched comes in ordinary pages, whatever was advised.
-class NoHugePages {
- public:
-  explicit NoHugePages(bool on) : on_(on) {
-    if (on_) ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-  }
-  ~NoHugePages() {
-    if (on_) ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  }
-  NoHugePages(const NoHugePages&) = delete;
-  NoHugePages& operator=(const NoHugePages&) = delete;
-
- private:
-  bool on_;
-};
 
 }  // namespace
 

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whether this thread had its core to itself.
+#pragma once
+
+#include <sys/resource.h>
+
+namespace synproxy::bench {
+
+// Grows when the kernel gives the core to somebody else. Interrupts do not count.
+[[nodiscard]] inline long context_switches() {
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nivcsw + usage.ru_nvcsw;
+}
+
+}  // namespace synproxy::bench
