@@ -10,8 +10,9 @@ Answers::Answers(const Step& step, const Stand& stand, bool timed)
       offer_{.timestamps = step.timestamps},
       timed_(timed),
       check_mask_(step.check - 1),
-      // An echo opens nothing, and below four the two kinds would be all there is.
-      prove_mask_(stand.contender == Contender::kProxy ? step.prove - 1 : 0xffffffffU),
+      // An echo opens nothing.
+      proving_(stand.contender == Contender::kProxy && step.prove != 0),
+      prove_mask_(step.prove - 1),
       to_proxy_(*stand.client, stand.pool),
       to_server_link_(stand.server != nullptr ? *stand.server : *stand.client, stand.pool),
       latency_(step.seconds) {}
@@ -42,6 +43,7 @@ Fault Answers::judge_client(std::span<const std::uint8_t> frame) {
   Fault f = read_segment(frame, echo ? Towards::kServer : Towards::kClient, in);
   if (f == Fault::none) f = check_macs(frame, Towards::kClient);
   if (f != Fault::none) return f;
+  if (is_played(in.client.address, in.ipv6)) return Fault::none;  // from the step before
   return echo ? judge_echo(in) : judge_syn_ack(in);
 }
 
@@ -65,7 +67,7 @@ Fault Answers::judge_syn_ack(const Incoming& in) {
   if (in.flags != (kSyn | kAck)) return Fault::flags;
   if (in.ack != client.isn + 1) return Fault::ack;
   ++answered_;
-  const bool proof = (client.isn & prove_mask_) <= 1;
+  const bool proof = proving_ && (client.isn & prove_mask_) <= 1;
   const bool full = full_look();
   if (!timed_ && !proof && !full) return Fault::none;
   const Options options = read_options(in.options);
@@ -116,6 +118,7 @@ Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   if (f == Fault::none) f = check_macs(frame, Towards::kServer);
   if (f == Fault::none) f = check_checksums(in);
   if (f != Fault::none) return f;
+  if (is_played(in.client.address, in.ipv6)) return Fault::none;  // from the step before
   Numbers client = numbers_of(in.client);
   if (!valid_one(client.isn)) return Fault::forged_opens;
   if (timed_) client.tsval = read_options(in.options).tsval;

@@ -26,6 +26,8 @@ class Answers {
   // A burst of each link, and what it makes us send.
   std::uint16_t receive();
   void receive_server();
+  // A segment that somebody else received: an answer of the proxy to the flood.
+  void take(const Incoming& in) { faults_.add(judge_syn_ack(in)); }
 
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
   // Waits for what is still under way, no longer than that.
@@ -44,8 +46,9 @@ class Answers {
   [[nodiscard]] Fault judge_syn_ack(const Incoming& in);
   [[nodiscard]] Fault judge_server(std::span<const std::uint8_t> frame);
   [[nodiscard]] bool full_look() { return (++looked_ & check_mask_) == 0; }
-  [[nodiscard]] bool valid_one(std::uint32_t isn) const { return (isn & prove_mask_) == 0; }
-  [[nodiscard]] bool forged_one(std::uint32_t isn) const { return (isn & prove_mask_) == 1; }
+  [[nodiscard]] bool valid_one(std::uint32_t isn) const {
+    return proving_ && (isn & prove_mask_) == 0;
+  }
   void time(std::uint32_t planned);
   void prove(const Incoming& in, const Options& options, const Numbers& client);
 
@@ -53,6 +56,7 @@ class Answers {
   const Offer offer_;
   const bool timed_;
   const std::uint32_t check_mask_;
+  const bool proving_;
   const std::uint32_t prove_mask_;
   Outbox to_proxy_;
   Outbox to_server_link_;

@@ -56,6 +56,9 @@ static_assert(kFaults.size() == static_cast<std::size_t>(Fault::count));
 class FaultCount {
  public:
   void add(Fault f, std::uint64_t n = 1) { counts_[static_cast<std::size_t>(f)] += n; }
+  void add(const FaultCount& others) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += others.counts_[i];
+  }
   [[nodiscard]] std::uint64_t operator[](Fault f) const {
     return counts_[static_cast<std::size_t>(f)];
   }

@@ -17,7 +17,10 @@
 #include <thread>
 #include <vector>
 
+#include "connections.h"
 #include "flood.h"
+#include "overload.h"
+#include "ready.h"
 
 namespace {
 
@@ -124,7 +127,18 @@ void start_eal(const Settings& s) {
   }
 }
 
-nlohmann::json run(const Step& step, const Stand& stand) { return run_flood(step, stand); }
+nlohmann::json run(const Step& step, const Stand& stand) {
+  switch (step.kind) {
+    case Step::Kind::kConnections:
+      return run_connections(step, stand);
+    case Step::Kind::kOverload:
+      return run_overload(step, stand);
+    case Step::Kind::kFlood:
+    case Step::Kind::kLatency:
+      break;
+  }
+  return run_flood(step, stand);
+}
 
 void wait_for(const Link& link, const char* which) {
   constexpr int kTurns = 2000;  // 20 s
@@ -145,6 +159,7 @@ std::uint64_t run_all(const Settings& s) {
   wait_for(client, "client");
   if (both) wait_for(server, "server");
   const Stand stand{s.contender, &client, both ? &server : nullptr, pool.get(), &stop};
+  wait_for_traffic(stand);
   std::uint64_t faults = 0;
   for (const Step& step : s.steps) {
     nlohmann::json result = run(step, stand);

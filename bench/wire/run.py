@@ -16,68 +16,30 @@ import sys
 import time
 
 from machine import describe
+from results import Results
 from stand import Failed, Stand
 
 BEGIN = time.monotonic()
+LEARN = "connections,concurrent=1,seconds=0.01"
 
 
 def say(text):
     print(f"[{time.monotonic() - BEGIN:3.0f}s] {text}", flush=True)
 
 
-class Results:
-    """What is printed at the end and written as JSON; also the faults that were found."""
-
-    def __init__(self):
-        self.rows = []
-        self.faults = []
-        self.tsc_hz = None
-
-    def add(self, name, value, unit, better, budget=None, note=""):
-        self.rows.append({"name": f"wire/{name}", "value": value, "unit": unit, "better": better, "budget": budget,
-                          "note": note})
-
-    def add_rate(self, name, rate, note=""):
-        self.add(name, rate, "packets/s", "higher", note=note)
-        if rate > 0:
-            self.add(f"{name}/cycles", self.tsc_hz / rate, "cycles/packet", "lower",
-                     note="time-stamp counter, of the contender's core")
-
-    def judge(self, contender, results):
-        for result in results:
-            self.tsc_hz = result["tsc_hz"]
-            for fault, count in result["faults"].items():
-                self.faults.append(f"{contender}, {result['step']}: {count} x {fault}")
-        return results
-
-    def table(self):
-        lines = []
-        for row in self.rows:
-            text = f"{row['name']:44} {shown(row['value']):>12} {row['unit']}"
-            if row["budget"] is not None:
-                met = row["value"] >= row["budget"] if row["better"] == "higher" else row["value"] <= row["budget"]
-                text += f"   budget {'>=' if row['better'] == 'higher' else '<='} {row['budget']:g}: " + \
-                        ("met" if met else "MISSED")
-            lines.append(text + (f"   ({row['note']})" if row["note"] else ""))
-        return "\n".join(lines)
-
-
-def shown(value):
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
 class Bench:
     def __init__(self, stand, results, quick):
         self.stand = stand
         self.results = results
+        self.quick = quick
         self.rounds = 3 if quick else 5
         self.seconds = 0.3 if quick else 0.5
         self.testpmd = shutil.which("dpdk-testpmd") is not None
 
-    def run(self, contender, steps, flags=()):
-        return self.results.judge(contender, self.stand.run(contender, steps, flags))
+    def run(self, contender, steps, known=False):
+        """`known`: some connections first, from which a proxy learns what its server can do."""
+        first = [LEARN] if known else []
+        return self.results.judge(contender, self.stand.run(contender, first + steps))[len(first):]
 
     def contenders(self, other):
         return ["proxy", other] if self.testpmd else ["proxy"]
@@ -91,7 +53,7 @@ class Bench:
         losses = []
         for number in range(self.rounds):
             for contender in self.contenders("macswap"):
-                answers = self.run(contender, list(kinds.values()))
+                answers = self.run(contender, list(kinds.values()), known=contender == "proxy")
                 for kind, answer in zip(kinds, answers):
                     rates[contender, kind].append(answer["answered_rate"])
                     losses += [answer["loss"]] if contender == "proxy" else []
@@ -118,7 +80,7 @@ class Bench:
         steps = [f"latency,rate={full * share / 100:.0f},seconds={self.seconds}" for share in shares]
         for number in range(self.rounds):
             for contender in self.contenders("macswap"):
-                for share, answer in zip(shares, self.run(contender, steps)):
+                for share, answer in zip(shares, self.run(contender, steps, known=contender == "proxy")):
                     for name in ("p50_us", "p99_us", "p999_us"):
                         seen[contender, share, name].append(answer["latency"][name])
                 say(f"latency, round {number + 1} of {self.rounds}, {contender}: p50 / p99 " + ", ".join(
@@ -134,6 +96,44 @@ class Bench:
                     added = [a - b for a, b in zip(mine, seen["macswap", share, name])]
                     self.results.add(f"{label}_added", statistics.median(added), "us", "lower",
                                      budgets.get((share, name)), "over macswap at the same rate")
+
+
+    def connections(self):
+        """Whole short connections: SYN, handshake, request, 1,000 bytes of response, both FINs."""
+        step = f"connections,seconds={2 * self.seconds}"
+        rates = {contender: [] for contender in self.contenders("io")}
+        for number in range(self.rounds):
+            for contender, seen in rates.items():
+                answer, = self.run(contender, [step])
+                seen.append(answer["connections_rate"])
+                if answer["resets"] or answer["resent"]:
+                    say(f"{contender}: {answer['resets']} connections reset, {answer['resent']} segments sent again")
+            say(f"connections, round {number + 1} of {self.rounds}: " + ", ".join(
+                f"{contender} {seen[-1] / 1e3:.0f} k/s" for contender, seen in rates.items()))
+        rate = statistics.median(rates["proxy"])
+        self.results.add("connections", rate, "connections/s", "higher")
+        if rate > 0:
+            self.results.add("connections/cycles", self.results.tsc_hz / rate, "cycles/connection", "lower",
+                             note="time-stamp counter, of the contender's core; 8 frames in, 8 out")
+        if self.testpmd:
+            self.results.add("io/connections", statistics.median(rates["io"]), "connections/s", "higher")
+            self.results.add("connections/ratio_to_io", statistics.median(
+                mine / its for mine, its in zip(rates["proxy"], rates["io"])), "ratio", "higher", 0.9)
+
+    def overload(self, full):
+        """A flood of twice the rate that can be answered, among it clients who talk and clients who come."""
+        seconds = 10 if self.quick else 14
+        answer, = self.run("proxy", [f"overload,rate={2 * full:.0f},seconds={seconds}"])
+        say(f"overload: offered {answer['offered_rate'] / 1e6:.2f} M/s, the link took {answer['taken_rate'] / 1e6:.2f}, "
+            f"answered {answer['answered_rate'] / 1e6:.2f}; of {answer['real_sent']} frames of clients "
+            f"{answer['real_lost']} met a full ring")
+        self.results.add("overload/offered", answer["offered_rate"], "packets/s", "higher",
+                         note=f"{answer['offered_rate'] / full:.2f} of the rate that can be answered")
+        self.results.add("overload/goodput_share", answer["goodput_share"], "share", "higher", 0.95,
+                         f"{answer['steady']['opened']} established flows, {answer['undisturbed']:.0f} responses/s before")
+        self.results.add("overload/pages_share", answer["pages_share"], "share", "higher", 0.99,
+                         f"{answer['pages_fetched']} of {answer['pages_asked']} new clients, SYN again after 1, 2, 4 s; "
+                         f"page after {answer['page_ms']['p50']:.0f} ms (p99 {answer['page_ms']['p99']:.0f})")
 
 
 def arguments():
@@ -156,6 +156,8 @@ def main():
             say("dpdk-testpmd is not here (package dpdk-dev): no ratio and no added latency can be given")
         full = bench.syn()
         bench.latency(full)
+        bench.connections()
+        bench.overload(full)
         machine["tsc_hz"] = results.tsc_hz
     print(results.table())
     if flags.json:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The generator and the proxy at the two ends of memif links, at a small rate: answers right, cookies taken back,
-wrong ones refused. And the generator does notice: it is told that the other end is an echo, which a proxy is not.
+wrong ones refused, connections complete. And the generator does notice: it is told that the other end is an echo, which a proxy is not.
 """
 import os
 import sys
@@ -28,6 +28,19 @@ def proxy_answers_right(stand):
         check(proofs["forged"] > 0, f"{step}: nothing was forged")
 
 
+def connections_complete(stand):
+    """Whole ones, with and without timestamps, also while a flood passes. What is lost on a slow machine is sent
+    again; what is wrong never."""
+    for result in stand.run("proxy", [f"connections,concurrent=8,seconds=0.2,check=1,family={family},timestamps={on}"
+                                      for family in (4, 6) for on in ("on", "off")], FLAGS):
+        check(not result["faults"], f"{result['step']}: {result['faults']}")
+        check(result["done"] > 0 and result["resets"] == 0, f"{result['step']}: {result}")
+    result, = stand.run("proxy", ["overload,rate=5000,seconds=2,flows=50,newcomers=20,check=1"], FLAGS)
+    check(not result["faults"], f"overload: {result['faults']}")
+    check(result["steady"]["opened"] >= 50 and result["pages_fetched"] > 0 and result["answered_rate"] > 0,
+          f"overload: {result}")
+
+
 def wrong_answers_are_found(stand):
     result, = stand.run("proxy", ["flood,rate=2000,seconds=0.1"], FLAGS, seen_as="echo")
     check(result["answered"] == 0 and result["faults"]["address"] > 0, f"a SYN-ACK passed for an echo: {result}")
@@ -36,6 +49,7 @@ def wrong_answers_are_found(stand):
 def main():
     with Stand() as stand:
         proxy_answers_right(stand)
+        connections_complete(stand)
         wrong_answers_are_found(stand)
 
 

@@ -120,6 +120,10 @@ Step parse_step(std::string_view text) {
     throw BadStep(step.text +
                   ": latency needs a rate, rate=R, and timestamps, which carry the time");
   }
+  if (step.kind == Step::Kind::kOverload) {
+    if (step.rate == 0) throw BadStep(step.text + ": overload needs the rate of the flood, rate=R");
+    step.prove = 0;  // nothing is to be opened but by its clients
+  }
   return step;
 }
 

@@ -14,12 +14,13 @@ struct Step {
 
   std::string text;  // as typed
   Kind kind = Kind::kFlood;
-  bool ipv6 = false;               // family=4|6
-  bool timestamps = true;          // timestamps=on|off, as clients offer them
-  double seconds = 1;              // seconds=S
-  double rate = 0;                 // rate=R, SYNs offered per second; 0: all that the link takes
-  std::uint32_t check = 8;         // check=N: of every Nth answer checksums and options as well
-  std::uint32_t prove = 65536;     // prove=N: of one SYN-ACK in N the cookie is put to the proof
+  bool ipv6 = false;        // family=4|6
+  bool timestamps = true;   // timestamps=on|off, as clients offer them
+  double seconds = 1;       // seconds=S
+  double rate = 0;          // rate=R, SYNs offered per second; 0: all that the link takes
+  std::uint32_t check = 8;  // check=N: of every Nth answer checksums and options as well
+  // prove=N: of one SYN-ACK in N the cookie is put to the proof; 0: of none.
+  std::uint32_t prove = 65536;
   std::uint32_t concurrent = 128;  // concurrent=N connections at a time
   std::uint32_t response = 1000;   // response=BYTES
   std::uint32_t flows = 2000;      // flows=N established ones that keep talking
