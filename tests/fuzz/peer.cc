@@ -29,8 +29,15 @@ void add_handshake_options(PacketBuilder& b, std::uint8_t which, std::uint8_t mo
   constexpr std::array<std::uint16_t, 8> kMss{1460, 0, 1, 535, 536, 1220, 8960, 65535};
   constexpr std::array<std::uint8_t, 4> kScale{7, 0, 14, 255};
   b.mss(kMss[more & 7U]);
-  if ((which & 1) == 0) b.sack_permitted();
-  if ((which & 2) == 0) b.timestamps(tsval, tsecr);
+  if ((which & 3) == 0) {  // the two of them in one word, as most clients write them
+    b.option({4, 2, 8, 10});
+    for (const std::uint32_t v : {tsval, tsecr}) {
+      b.option({static_cast<std::uint8_t>(v >> 24), static_cast<std::uint8_t>(v >> 16),
+                static_cast<std::uint8_t>(v >> 8), static_cast<std::uint8_t>(v)});
+    }
+  }
+  if ((which & 3) == 2) b.sack_permitted();
+  if ((which & 3) == 1) b.timestamps(tsval, tsecr);
   if ((which & 4) == 0) b.window_scale(kScale[(more >> 3) & 3U]);
   if ((which & 8) != 0) b.option({34, 10, 1, 2, 3, 4, 5, 6, 7, 8}).nop(2);  // TFO cookie
   if ((which & 16) != 0) {

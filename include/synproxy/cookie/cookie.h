@@ -19,40 +19,36 @@
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/layout.h"
 #include "synproxy/cookie/siphash.h"
+#include "synproxy/flow/identity.h"
 #include "synproxy/flow/key.h"
+#include "synproxy/wire/bytes.h"
 
 namespace synproxy {
 
-namespace detail {
-// Two proxies that share a secret must hash the same words, whatever their byte order.
-template <typename T>
-[[nodiscard]] inline T load_le(const std::uint8_t* p) {
-  T v = 0;
-  for (unsigned i = 0; i < sizeof(T); ++i) {  // compilers make one load of it
-    v |= static_cast<T>(T{p[i]} << (8 * i));
-  }
-  return v;
-}
-}  // namespace detail
-
 // Addresses, ports and the client's ISN. The VLAN stack is covered by cover_vlan(), where there is
-// one.
-[[nodiscard]] inline MacInput cookie_mac_input(const FlowKey& key, std::uint32_t client_isn) {
-  const std::uint64_t rest = std::uint64_t{key.client_port} | std::uint64_t{key.server_port} << 16 |
-                             std::uint64_t{client_isn} << 32;
-  const std::uint8_t* c = key.client.data();
-  const std::uint8_t* s = key.server.data();
-  MacInput in;
-  if (key.ipv6) {
-    in.words = {detail::load_le<std::uint64_t>(c), detail::load_le<std::uint64_t>(c + 8),
-                detail::load_le<std::uint64_t>(s), detail::load_le<std::uint64_t>(s + 8), rest};
-    in.count = 5;
+// one. Words of `out` beyond its count stay as they were.
+inline void cookie_mac_input(const FlowIdentity& ipv4, std::uint32_t client_isn, MacInput& out) {
+  static_assert(std::endian::native == std::endian::little,
+                "two proxies that share a secret must hash the same words");
+  out.words[0] = ipv4.addresses;
+  out.words[1] = static_cast<std::uint32_t>(ipv4.ports_and_vlan) | std::uint64_t{client_isn} << 32;
+  out.count = 2;
+}
+inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacInput& out) {
+  if (key.ipv6()) {
+    const std::uint64_t rest =
+        static_cast<std::uint32_t>(key.identity.ports_and_vlan) | std::uint64_t{client_isn} << 32;
+    out.words = {load_raw<std::uint64_t>(key.client), load_raw<std::uint64_t>(key.client + 8),
+                 load_raw<std::uint64_t>(key.server), load_raw<std::uint64_t>(key.server + 8),
+                 rest};
+    out.count = 5;
   } else {
-    in.words = {
-        detail::load_le<std::uint32_t>(c) | std::uint64_t{detail::load_le<std::uint32_t>(s)} << 32,
-        rest, 0, 0, 0};
-    in.count = 2;
+    cookie_mac_input(key.identity, client_isn, out);
   }
+}
+[[nodiscard]] inline MacInput cookie_mac_input(const KeyView& key, std::uint32_t client_isn) {
+  MacInput in{};
+  cookie_mac_input(key, client_isn, in);
   return in;
 }
 
@@ -73,6 +69,18 @@ template <typename T>
   return !options.timestamps && options.mss < kLowestMssClass;
 }
 
+// The cookie of the timestamps layout, its option bits already packed (pack_timestamps).
+[[nodiscard]] constexpr Cookie make_timestamps_cookie(std::uint64_t mac, const LayoutKey& key,
+                                                      unsigned parity, std::uint64_t packed,
+                                                      unsigned offered_scale) {
+  using namespace layout;
+  const std::uint64_t sum = key.multiplier * covered(packed, kTsOptionBits, offered_scale);
+  const std::uint64_t tag = (mac + sum) >> (64 - kTsTagBits);
+  const std::uint64_t masked = packed ^ (mac & kTsOptionMask);
+  return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << 1 | (parity & 1U)),
+          .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
+}
+
 // `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the layout's part of an
 // EpochKeys (timestamps or plain, as options.timestamps says) and `parity` the lowest bit of its
 // epoch. Requires !mss_too_small(options). ECN is lost in the plain layout: do not offer it there.
@@ -80,12 +88,8 @@ template <typename T>
                                            const ClientOptions& options) {
   using namespace layout;
   if (options.timestamps) {
-    const std::uint64_t x = pack_timestamps(options);
-    const std::uint64_t sum = key.multiplier * covered(x, kTsOptionBits, options.offered_scale);
-    const std::uint64_t tag = (mac + sum) >> (64 - kTsTagBits);
-    const std::uint64_t masked = x ^ (mac & kTsOptionMask);
-    return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << 1 | (parity & 1U)),
-            .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
+    return make_timestamps_cookie(mac, key, parity, pack_timestamps(options),
+                                  options.offered_scale);
   }
   const std::uint64_t x = pack_plain(options);
   const std::uint64_t sum = key.multiplier * covered(x, kPlainOptionBits, options.offered_scale);

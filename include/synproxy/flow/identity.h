@@ -34,23 +34,26 @@ static_assert(sizeof(FlowIdentity) == 16);
 
 // Only a filter in front of the comparison of whole addresses, so it need not resist collisions:
 // who makes them still has to meet in one bucket with one tag, and those come from a keyed hash.
-[[nodiscard]] inline std::uint32_t address_digest(const AddressBytes& address) {
+[[nodiscard]] inline std::uint32_t address_digest(const std::uint8_t* address) {
   const std::uint64_t both =
-      load_raw<std::uint64_t>(address.data()) ^ load_raw<std::uint64_t>(address.data() + 8);
+      load_raw<std::uint64_t>(address) ^ load_raw<std::uint64_t>(address + 8);
   return static_cast<std::uint32_t>(both ^ both >> 32);
 }
 
 // Without a branch and without the call that a comparison of byte arrays compiles to.
+[[nodiscard]] inline bool same_address(const AddressBytes& a, const std::uint8_t* b) {
+  return ((load_raw<std::uint64_t>(a.data()) ^ load_raw<std::uint64_t>(b)) |
+          (load_raw<std::uint64_t>(a.data() + 8) ^ load_raw<std::uint64_t>(b + 8))) == 0;
+}
 [[nodiscard]] inline bool same_address(const AddressBytes& a, const AddressBytes& b) {
-  return ((load_raw<std::uint64_t>(a.data()) ^ load_raw<std::uint64_t>(b.data())) |
-          (load_raw<std::uint64_t>(a.data() + 8) ^ load_raw<std::uint64_t>(b.data() + 8))) == 0;
+  return same_address(a, b.data());
 }
 
 [[nodiscard]] inline FlowIdentity identity_of(const FlowKey& key) {
   const std::uint32_t client =
-      key.ipv6 ? address_digest(key.client) : load_raw<std::uint32_t>(key.client.data());
+      key.ipv6 ? address_digest(key.client.data()) : load_raw<std::uint32_t>(key.client.data());
   const std::uint32_t server =
-      key.ipv6 ? address_digest(key.server) : load_raw<std::uint32_t>(key.server.data());
+      key.ipv6 ? address_digest(key.server.data()) : load_raw<std::uint32_t>(key.server.data());
   const std::uint32_t tail = key.vlan.packed | (key.ipv6 ? kFamilyIpv6 : 0U);
   return {client | std::uint64_t{server} << 32,
           key.client_port | std::uint64_t{key.server_port} << 16 | std::uint64_t{tail} << 32};
@@ -61,5 +64,20 @@ static_assert(sizeof(FlowIdentity) == 16);
   std::memcpy(words.data(), &record, sizeof words);
   return {words[0], words[1]};
 }
+
+// A key where it lies, in a packet or in a FlowKey: what the index hashes and compares, without a
+// FlowKey being put together first. Valid while what it points to is.
+struct KeyView {
+  FlowIdentity identity;
+  const std::uint8_t* client = nullptr;  // 16 bytes; IPv6 only, as the next
+  const std::uint8_t* server = nullptr;
+
+  KeyView() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): one is as good as the other
+  KeyView(const FlowKey& key)
+      : identity(identity_of(key)), client(key.client.data()), server(key.server.data()) {}
+  [[nodiscard]] bool ipv6() const { return identity.ports_and_vlan >> 63 != 0; }
+};
+static_assert(kFamilyIpv6 == 1U << 31, "the top bit of ports_and_vlan");
 
 }  // namespace synproxy

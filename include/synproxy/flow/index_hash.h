@@ -36,26 +36,25 @@ __extension__ using Uint128 = unsigned __int128;
 }
 }  // namespace detail
 
-[[nodiscard]] inline std::uint64_t index_hash(const IndexKey& secret, const FlowKey& key) {
-  const FlowIdentity identity = identity_of(key);
+[[nodiscard]] inline std::uint64_t index_hash(const IndexKey& secret, const KeyView& key) {
+  const FlowIdentity& identity = key.identity;
   detail::Uint128 first;
-  if (!key.ipv6) [[likely]] {
+  if (!key.ipv6()) [[likely]] {
     first =
         detail::wide_product(identity.addresses + secret[0], identity.ports_and_vlan + secret[1]);
   } else {
-    const auto word = [](const AddressBytes& a, std::size_t at) {
-      return load_raw<std::uint64_t>(a.data() + at);
-    };
     // NH bounds the chance of every difference, not only of none, so a fifth word may be added on
     // top.
-    first = detail::wide_product(word(key.client, 0) + secret[0], word(key.client, 8) + secret[1]) +
-            detail::wide_product(word(key.server, 0) + secret[2], word(key.server, 8) + secret[3]) +
+    first = detail::wide_product(load_raw<std::uint64_t>(key.client) + secret[0],
+                                 load_raw<std::uint64_t>(key.client + 8) + secret[1]) +
+            detail::wide_product(load_raw<std::uint64_t>(key.server) + secret[2],
+                                 load_raw<std::uint64_t>(key.server + 8) + secret[3]) +
             (static_cast<detail::Uint128>(identity.ports_and_vlan) << 64);
   }
   const detail::Uint128 second = detail::wide_product(detail::low_half(first) + secret[2],
                                                       detail::high_half(first) + secret[3]);
   const std::uint64_t hash = detail::low_half(second) ^ detail::high_half(second);
-  return (hash & ~kHashFamilyIpv6) | (key.ipv6 ? kHashFamilyIpv6 : 0U);
+  return (hash & ~kHashFamilyIpv6) | (key.ipv6() ? kHashFamilyIpv6 : 0U);
 }
 
 // 0 <= result < workers; workers from 1 to 65,535, even to workers / 65,536.

@@ -47,11 +47,11 @@ class FlowTable {
   void prefetch_bucket(std::uint64_t hash) const { __builtin_prefetch(buckets_ + home_of(hash)); }
 
   // Once the bucket has arrived: fetches the records whose tag fits (nearly always one or none), or
-  // the other bucket where the key may stand there.
-  void prefetch_record(std::uint64_t hash) const;
+  // the other bucket where the key may stand there. False: the key is not there, for certain.
+  bool prefetch_record(std::uint64_t hash) const;
 
   // kNoFlow if the key is not there.
-  [[nodiscard]] FlowIndex find(const FlowKey& key, std::uint64_t hash) const;
+  [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const;
 
   // The key must not be there. The record comes back value-initialised but for its identity: its
   // state is kFree until the caller sets it. kNoFlow when all records are in use, or when the index
@@ -96,8 +96,8 @@ class FlowTable {
   }
   [[nodiscard]] std::uint32_t other_of(std::uint32_t bucket, std::uint16_t tag) const;
   [[nodiscard]] FlowIndex find_in(const FlowBucket& bucket, std::uint16_t tag,
-                                  const FlowIdentity& identity, const FlowKey& key) const;
-  [[nodiscard]] bool same_addresses(FlowIndex index, const FlowKey& key) const;
+                                  const KeyView& key) const;
+  [[nodiscard]] bool same_addresses(FlowIndex index, const KeyView& key) const;
 
   [[nodiscard]] bool place(std::uint64_t hash, FlowIndex index);
   [[nodiscard]] bool make_room(std::uint32_t home, std::uint32_t other);
@@ -130,16 +130,16 @@ inline std::uint32_t FlowTable::other_of(std::uint32_t bucket, std::uint16_t tag
   return sum >= bucket ? sum - bucket : sum + bucket_count_ - bucket;
 }
 
-inline bool FlowTable::same_addresses(FlowIndex index, const FlowKey& key) const {
+inline bool FlowTable::same_addresses(FlowIndex index, const KeyView& key) const {
   const Ipv6Addresses& addresses = ipv6_[index];
   return same_address(addresses.client, key.client) && same_address(addresses.server, key.server);
 }
 
 inline FlowIndex FlowTable::find_in(const FlowBucket& bucket, std::uint16_t tag,
-                                    const FlowIdentity& identity, const FlowKey& key) const {
+                                    const KeyView& key) const {
   for (std::uint32_t mask = match_tags(bucket, tag); mask != 0; mask &= mask - 1) {
     const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
-    if (identity_of(records_[index]) == identity && (!key.ipv6 || same_addresses(index, key)))
+    if (identity_of(records_[index]) == key.identity && (!key.ipv6() || same_addresses(index, key)))
         [[likely]] {
       return index;
     }
@@ -147,26 +147,26 @@ inline FlowIndex FlowTable::find_in(const FlowBucket& bucket, std::uint16_t tag,
   return kNoFlow;
 }
 
-inline FlowIndex FlowTable::find(const FlowKey& key, std::uint64_t hash) const {
+inline FlowIndex FlowTable::find(const KeyView& key, std::uint64_t hash) const {
   const std::uint32_t home = home_of(hash);
   const std::uint16_t tag = tag_of(hash);
-  const FlowIdentity identity = identity_of(key);
   const FlowBucket& bucket = buckets_[home];
-  const FlowIndex found = find_in(bucket, tag, identity, key);
+  const FlowIndex found = find_in(bucket, tag, key);
   if (found != kNoFlow || bucket.displaced == 0) [[likely]]
     return found;
-  return find_in(buckets_[other_of(home, tag)], tag, identity, key);
+  return find_in(buckets_[other_of(home, tag)], tag, key);
 }
 
-inline void FlowTable::prefetch_record(std::uint64_t hash) const {
+inline bool FlowTable::prefetch_record(std::uint64_t hash) const {
   const std::uint32_t home = home_of(hash);
   const std::uint16_t tag = tag_of(hash);
   const FlowBucket& bucket = buckets_[home];
   std::uint32_t mask = match_tags(bucket, tag);
   if (mask == 0) {
-    if (bucket.displaced != 0) [[unlikely]]
-      __builtin_prefetch(buckets_ + other_of(home, tag));
-    return;
+    if (bucket.displaced == 0) [[likely]]
+      return false;
+    __builtin_prefetch(buckets_ + other_of(home, tag));
+    return true;
   }
   do {
     const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
@@ -174,6 +174,7 @@ inline void FlowTable::prefetch_record(std::uint64_t hash) const {
     if ((hash & kHashFamilyIpv6) != 0) __builtin_prefetch(ipv6_ + index);
     mask &= mask - 1;
   } while (mask != 0);
+  return true;
 }
 
 }  // namespace synproxy

@@ -2,6 +2,8 @@
 // Segments to a protected port that no TCP sends: dropped before anything is looked up.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -45,15 +47,31 @@ inline constexpr std::uint64_t kSoundFlags = [] {
   return sound;
 }();
 
+// First bytes of IPv4 addresses that impossible_source() never objects to.
+inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
+  std::array<bool, 256> sound{};
+  for (unsigned b = 0; b < 255; ++b) sound[b] = b != 0 && b != 127 && !(b >= 224 && b < 240);
+  return sound;
+}();
+
 [[nodiscard]] inline bool same_ends(const Segment& s) {
-  if (s.source_port != s.destination_port) return false;
+  if (s.source_port() != s.destination_port()) return false;
   return std::memcmp(s.source(), s.destination(), s.ipv6 ? 16 : 4) == 0;
 }
 }  // namespace detail
 
+// Nothing of what junk() looks for: what nearly every segment is, without naming a reason. May be
+// false for a segment that is no junk.
+[[nodiscard]] inline bool surely_sound(const Segment& s) {
+  const bool flags = (detail::kSoundFlags >> (s.flags & 63U) & 1U) != 0;
+  const bool unicast = ((s.frame[0] | s.frame[6]) & 1U) == 0;
+  const bool ports = s.ports.raw() != std::rotl(s.ports.raw(), 16);  // so the ends differ
+  return flags && unicast && ports && !s.ipv6 && detail::kSoundFirstByte[s.source()[0]];
+}
+
 // For kTcp from the client side.
 [[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
-  if ((detail::kSoundFlags >> (s.flags & 63U) & 1U) == 0) return junk_flags(s.flags);
+  if (const auto reason = junk_flags(s.flags)) return reason;
   if ((s.frame[0] & 1U) != 0) return Reason::bad_destination_mac;
   if (detail::same_ends(s)) return Reason::land;
   if ((s.frame[6] & 1U) != 0 || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;

@@ -38,6 +38,7 @@ struct Abilities {
   [[nodiscard]] constexpr bool covers(const Abilities& other) const {
     return (timestamps || !other.timestamps) && (sack || !other.sack) && (ecn || !other.ecn);
   }
+  friend bool operator==(const Abilities&, const Abilities&) = default;
 };
 
 // What a SYN-ACK may offer in the server's name.
@@ -46,6 +47,8 @@ struct ServiceOffer {
   std::uint8_t window_scale = kAssumedScale;  // 0 to 14
   std::uint16_t mss = 0;                      // bytes; 0: not learned
   std::uint16_t window = 0xffff;              // bytes, of the server's last SYN-ACK
+
+  friend bool operator==(const ServiceOffer&, const ServiceOffer&) = default;
 };
 
 class ServiceTable {
@@ -56,15 +59,16 @@ class ServiceTable {
 
   ServiceTable() : services_(kServices) {}
 
-  [[nodiscard]] ServiceOffer offer(const FlowKey& key) const {
-    const Service* s = find(key, key.server_port);
-    return s != nullptr ? s->offer : offer_of_host(key);
-  }
+  // What is known of the service, else of its host, else what is assumed. Good until the next
+  // learn() or learn_host().
+  [[nodiscard]] const ServiceOffer& offer(const KeyView& key) const;
   // The scales that a cookie alive in `epoch` may have been made with; every one while the service
   // is unknown, so that the cookies of a process before this one, or of a second one, count.
-  [[nodiscard]] ScaleSet scales(const FlowKey& key, std::uint64_t epoch) const;
+  [[nodiscard]] ScaleSet scales(const KeyView& key, std::uint64_t epoch) const;
+  // Changes whenever one of the two above may have changed for whatever service.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
   // True when the next SYN to the server should ask for all that is `wanted`.
-  [[nodiscard]] bool probe_due(const FlowKey& key, const Abilities& wanted,
+  [[nodiscard]] bool probe_due(const KeyView& key, const Abilities& wanted,
                                std::uint64_t now_ms) const;
 
   // A SYN-ACK of the server. `asked`: what our SYN had offered; `scale_asked` likewise; `ecn`: the
@@ -77,9 +81,9 @@ class ServiceTable {
     bool ecn = false;
     std::uint16_t window = 0;
   };
-  void learn(const FlowKey& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
+  void learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
   // A SYN that the server sent itself: shows what its host can do, on any port; proves no lack.
-  void learn_host(const FlowKey& key, std::uint64_t now_ms, const TcpOptions& syn, bool ecn);
+  void learn_host(const KeyView& key, std::uint64_t now_ms, const TcpOptions& syn, bool ecn);
 
  private:
   struct Service {
@@ -96,21 +100,17 @@ class ServiceTable {
   };
   static constexpr std::size_t kWays = 4;
 
-  [[nodiscard]] static std::size_t bucket_of(const FlowKey& key, std::uint16_t port);
-  [[nodiscard]] static bool is(const Service& s, const FlowKey& key, std::uint16_t port) {
-    return s.used && s.port == port && s.ipv6 == key.ipv6 && same_address(s.address, key.server);
+  [[nodiscard]] static std::uint16_t port_of(const KeyView& key) {
+    return static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
   }
-  [[nodiscard]] const Service* find(const FlowKey& key, std::uint16_t port) const {
-    const Service& last = services_[last_];
-    return is(last, key, port) ? &last : search(key, port);
-  }
-  [[nodiscard]] const Service* search(const FlowKey& key, std::uint16_t port) const;
-  [[nodiscard]] ServiceOffer offer_of_host(const FlowKey& key) const;
-  Service& at(const FlowKey& key, std::uint16_t port, std::uint64_t now_ms);
+  [[nodiscard]] static AddressBytes server_of(const KeyView& key);
+  [[nodiscard]] static std::size_t bucket_of(const AddressBytes& server, std::uint16_t port);
+  [[nodiscard]] const Service* find(const KeyView& key, std::uint16_t port) const;
+  Service& at(const KeyView& key, std::uint16_t port, std::uint64_t now_ms);
   static void set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch);
 
   std::vector<Service> services_;
-  mutable std::size_t last_ = 0;  // found last: most sites have one
+  std::uint64_t version_ = 1;
 };
 
 }  // namespace synproxy

@@ -48,14 +48,9 @@ class SynAckRepeats {
   // To be asked for every SYN: the place for its SYN-ACK, or nullptr. All but `deadline_ms` is for
   // the caller to fill in.
   [[nodiscard]] Entry* admit(std::uint32_t now_ms) {
-    if (repeats_ == 0) return nullptr;
-    if (now_ms - second_began_ >= 1000) {
-      off_ = off_ && seen_ > kRoom[0] / 2;
-      seen_ = 0;
-      second_began_ = now_ms;
-    }
-    ++seen_;
-    if (off_) return nullptr;
+    const bool may = open(now_ms);
+    pass_over(1);
+    if (!may) return nullptr;
     if (rings_[0].size() == kRoom[0]) {
       off_ = true;
       for (Ring& r : rings_) r.head = r.tail;
@@ -63,6 +58,18 @@ class SynAckRepeats {
     }
     return push(0, now_ms);
   }
+
+  // Whether there may be a place now. Where not, pass_over() is enough for `n` SYNs.
+  [[nodiscard]] bool open(std::uint32_t now_ms) {
+    if (repeats_ == 0) return false;
+    if (now_ms - second_began_ >= 1000) {
+      off_ = off_ && seen_ > kRoom[0] / 2;
+      seen_ = 0;
+      second_began_ = now_ms;
+    }
+    return !off_;
+  }
+  void pass_over(std::uint32_t n) { seen_ += n; }
 
   // Calls unanswered(entry) for what is due, `limit` entries at most; where it returns true the
   // entry waits for its next repeat.

@@ -23,11 +23,28 @@ namespace synproxy {
   return static_cast<std::uint16_t>(~((~half - (half << 16 | half >> 16)) >> 16));
 }
 
-// One more word, with the carry out of the top brought in at the bottom.
+// One more word, with the carry out of the top brought in at the bottom. For many, WordSum.
 [[nodiscard]] constexpr std::uint64_t add_word(std::uint64_t sum, std::uint64_t raw) {
   sum += raw;
   return sum + (sum < raw ? 1U : 0U);
 }
+
+// A sum over whole words in the making. Halves are added up, so that no carry can be lost and none
+// has to be looked for.
+class WordSum {
+ public:
+  constexpr explicit WordSum(std::uint64_t start) : sum_(start & 0xffffffffU), high_(start >> 32) {}
+  constexpr void add(std::uint64_t raw) {
+    sum_ += raw & 0xffffffffU;
+    high_ += raw >> 32;
+  }
+  // As a sum of 64 bits, as add_to_sum() takes and gives.
+  [[nodiscard]] constexpr std::uint64_t value() const { return sum_ + high_; }
+
+ private:
+  std::uint64_t sum_;
+  std::uint64_t high_;
+};
 
 namespace detail {
 [[nodiscard]] std::uint64_t add_long_to_sum(std::uint64_t sum, const std::uint8_t* data,
@@ -39,18 +56,18 @@ namespace detail {
 [[nodiscard]] inline std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data,
                                               std::size_t length) {
   if (length > 128) return detail::add_long_to_sum(sum, data, length);
-  for (; length >= 8; length -= 8, data += 8) sum = add_word(sum, load_raw<std::uint64_t>(data));
+  WordSum words(sum);
+  for (; length >= 8; length -= 8, data += 8) words.add(load_raw<std::uint64_t>(data));
   if ((length & 4) != 0) {
-    sum = add_word(sum, load_raw<std::uint32_t>(data));
+    words.add(load_raw<std::uint32_t>(data));
     data += 4;
   }
   if ((length & 2) != 0) {
-    sum = add_word(sum, load_raw<std::uint16_t>(data));
+    words.add(load_raw<std::uint16_t>(data));
     data += 2;
   }
-  if ((length & 1) != 0)
-    sum = add_word(sum, std::uint64_t{be16(static_cast<std::uint16_t>(*data << 8)).raw()});
-  return sum;
+  if ((length & 1) != 0) words.add(be16(static_cast<std::uint16_t>(*data << 8)).raw());
+  return words.value();
 }
 
 // The value that belongs into a checksum field whose packet sums to `sum` with that field as zero.
@@ -62,10 +79,11 @@ namespace detail {
 // both headers), protocol and the length of the TCP or ICMPv6 part in bytes.
 [[nodiscard]] inline std::uint64_t pseudo_header_sum(const std::uint8_t* addresses, bool ipv6,
                                                      std::uint8_t protocol, std::uint32_t length) {
-  std::uint64_t sum = std::uint64_t{be32(length).raw()} + be16(protocol).raw();
-  for (std::size_t i = 0; i < (ipv6 ? 32U : 8U); i += 8)
-    sum = add_word(sum, load_raw<std::uint64_t>(addresses + i));
-  return sum;
+  WordSum sum(std::uint64_t{be32(length).raw()} + be16(protocol).raw());
+  for (std::size_t i = 0; i < (ipv6 ? 32U : 8U); i += 8) {
+    sum.add(load_raw<std::uint64_t>(addresses + i));
+  }
+  return sum.value();
 }
 
 // Collects the changes made to a packet and applies them to a checksum field by RFC 1624 equation

@@ -66,15 +66,22 @@ struct Segment {
   std::uint16_t l4_offset = 0;
   std::uint16_t l4_length = 0;  // TCP header and payload, from the IP length: padding is not in it
   std::uint16_t payload_length = 0;
-  std::uint16_t source_port = 0;
-  std::uint16_t destination_port = 0;
   std::uint16_t flags = 0;         // kFin .. kAe
   std::uint16_t window = 0;        // as on the wire, unscaled
   std::uint8_t header_length = 0;  // of TCP, bytes, 20 to 60
   VlanStack vlan;
   SeqNum seq;
   SeqNum ack;
+  // Both ports as one word, source first: whoever needs both must not wait for two stores to be
+  // joined.
+  be32 ports;
 
+  [[nodiscard]] std::uint16_t source_port() const {
+    return static_cast<std::uint16_t>(ports.host() >> 16);
+  }
+  [[nodiscard]] std::uint16_t destination_port() const {
+    return static_cast<std::uint16_t>(ports.host());
+  }
   [[nodiscard]] std::uint8_t* l3() const { return frame + l3_offset; }
   [[nodiscard]] std::uint8_t* l4() const { return frame + l4_offset; }
   [[nodiscard]] std::uint8_t* source() const { return l3() + (ipv6 ? 8 : 12); }
@@ -116,8 +123,7 @@ inline void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
   out.l4_offset = kEthernetHeader + kIpv4Header;
   out.l4_length = static_cast<std::uint16_t>(total - kIpv4Header);
   out.payload_length = static_cast<std::uint16_t>(total - kIpv4Header - header_length);
-  out.source_port = load_be<std::uint16_t>(frame + 34);
-  out.destination_port = load_be<std::uint16_t>(frame + 36);
+  out.ports = be32::from_raw(load_raw<std::uint32_t>(frame + 34));
   out.seq = SeqNum(load_be<std::uint32_t>(frame + 38));
   out.ack = SeqNum(load_be<std::uint32_t>(frame + 42));
   out.flags = offset_and_flags & 0x1ffU;

@@ -109,8 +109,8 @@ void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
 
 void on_client_segment(EngineState& s, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
-  if (goes_past(s, c)) return forward(s, c, Reason::forwarded);
   if (g.has(kSyn) && !g.has(kAck)) return on_client_syn(s, c);
+  if (goes_past(s, c)) return forward(s, c, Reason::forwarded);
   if (c.flow == kNoFlow) {
     if (g.has(kSyn)) return drop(s, c, Reason::syn_ack_client);
     if (g.has(kRst)) return drop(s, c, Reason::no_flow_client);

@@ -26,6 +26,17 @@ std::array<RetryQueue, kRetryLevels> make_queues(std::size_t capacity, std::inde
 
 constexpr std::size_t kLargestFrame = 0x10000;
 
+// In order of arrival: what one packet changes, the next one finds.
+void act(EngineState& s, Context& c, FrameSink& sink) {
+  if (c.kind == Kind::kDecided) return;
+  if (c.kind == Kind::kIcmp) return on_icmp(s, c, c.side, sink);
+  if (c.structure != s.structure) find_flow(s, c);
+  if (c.ack.refuted && c.flow == kNoFlow && !s.config.forward_tcp_auth) {
+    return drop(s, c, Reason::cookie_invalid);
+  }
+  c.side == Side::kClient ? on_client_segment(s, c, sink) : on_server_segment(s, c, sink);
+}
+
 }  // namespace
 
 EngineState::EngineState(const EngineConfig& c, const ProtectSet& p, const KeyRing& r,
@@ -67,23 +78,12 @@ void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, F
   const std::span<Context> contexts(s.burst.data(), n);
   for (std::size_t i = 0; i < n; ++i) {
     contexts[i].packet = &burst[i];
-    contexts[i].kind = classify(s, contexts[i], side);
+    contexts[i].side = side;
   }
-  for (Context& c : contexts) {
-    if (c.kind == Kind::kTcp) s.table.prefetch_record(c.hash);
-  }
-  for (Context& c : contexts) {
-    if (c.kind == Kind::kTcp) find_flow(s, c);
-  }
-  if (side == Side::kClient) compute_macs(s, contexts);
-  for (Context& c : contexts) {
-    if (c.kind == Kind::kTcp && c.structure != s.structure) find_flow(s, c);
-    if (c.kind == Kind::kTcp) {
-      side == Side::kClient ? on_client_segment(s, c, sink) : on_server_segment(s, c, sink);
-    } else if (c.kind == Kind::kIcmp) {
-      on_icmp(s, c, side, sink);
-    }
-  }
+  classify(s, contexts);
+  look_up(s, contexts);
+  if (side == Side::kClient) make_and_check_cookies(s, contexts);
+  for (Context& c : contexts) act(s, c, sink);
   publish_gauges(s);
 }
 

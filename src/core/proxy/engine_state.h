@@ -5,8 +5,9 @@
 // classify, look up with prefetch, MAC over the burst, act in order. The acts live in files of
 // their own:
 //
-//   stages.cc        classification, lookup, MACs
-//   syn.cc           SYN of a client: the stateless SYN-ACK, the mark on a live flow
+//   stages.cc        classification and lookup
+//   cookies.cc       the MACs of a burst: SYNs are answered, ACKs without a flow are judged
+//   syn.h, syn.cc    the stateless SYN-ACK; a SYN on a live flow
 //   handshake.cc     a valid cookie, our SYN to the server, its answers, the splice
 //   client_side.cc   client segments on a flow
 //   server_side.cc   server segments on a flow, and the server's own connections
@@ -30,6 +31,7 @@
 #include "synproxy/proxy/counters.h"
 #include "synproxy/proxy/early_store.h"
 #include "synproxy/proxy/link_table.h"
+#include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/packet.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/proxy/retry_queue.h"
@@ -43,34 +45,57 @@ namespace synproxy {
 // Our SYN is repeated after 0.2, 0.4, 0.8 ... s; longer waits repeat at the last step.
 inline constexpr std::uint32_t kFirstRetryMs = 200;
 inline constexpr std::size_t kRetryLevels = 10;
-// A client that was shown less window than this waits for a window update.
-inline constexpr std::uint32_t kSmallestSegment = 536;
 // What a blind attacker gets against one mark; it fits FlowRecord::tries.
 inline constexpr unsigned kMaxMarkTries = 15;
 
 enum class Kind : std::uint8_t {
-  kDecided,  // classification was the end of it: the verdict stands
-  kTcp,      // protected TCP
-  kIcmp,     // an ICMP error that may quote protected TCP
+  kDecided,     // classification was the end of it: the verdict stands
+  kTcp,         // protected TCP
+  kSynPlanned,  // a SYN of a client without a flow, to be answered once its MAC is there
+  kCommonSyn,   // the same, of the common shape (syn_common.h)
+  kIcmp,        // an ICMP error that may quote protected TCP
+};
+
+// What a SYN-ACK will say, decided before its MAC is known: the layout chooses the key.
+struct SynPlan {
+  ClientOptions agreed;      // what the SYN-ACK offers and the cookie carries
+  std::uint32_t packed = 0;  // the same as the cookie has it; of a common SYN only
+  std::uint32_t tsval = 0;
+  const EpochKeys* keys = nullptr;
+  SynAckOffer offer;  // of the service
+};
+
+// What an ACK without a flow quotes, and the MACs that it can have been made with.
+struct AckPlan {
+  Timestamps timestamps;
+  const EpochKeys* keys = nullptr;
+  std::array<std::uint64_t, 2> mac{};  // [0] of ISN = seq - 1; [1] of ISN = seq (probe)
+  std::uint8_t macs = 0;               // how many of them there are
+  bool refuted = false;                // they are there, and none fits
 };
 
 // One packet on its way through the stages.
 struct Context {
   Packet* packet = nullptr;
-  Kind kind = Kind::kDecided;
   Segment segment;
-  FlowKey key;  // protected TCP only, from here on
+  FlowIdentity identity;  // protected TCP only, from here on
+  ServiceName service = 0;
   std::uint64_t hash = 0;
+  std::uint64_t structure = 0;  // EngineState::structure when `flow` was looked up
   FlowIndex flow = kNoFlow;
-  std::uint64_t structure = 0;      // EngineState::structure when `flow` was looked up
-  TcpOptions options;               // SYN only
-  Timestamps timestamps;            // ACK without a flow only
-  ClientOptions agreed;             // SYN only: what the SYN-ACK offers and the cookie carries
-  ServiceOffer service;             // SYN only: what is known of the server
-  const EpochKeys* keys = nullptr;  // of the cookie to make or to check; nullptr: none valid
-  std::array<std::uint64_t, 2>
-      mac{};              // [0] of ISN = seq (SYN) or seq - 1 (ACK); [1] of ISN = seq (probe)
-  std::uint8_t macs = 0;  // how many of them there are
+  Kind kind = Kind::kDecided;
+  Side side = Side::kClient;  // where it came from
+  SynPlan syn;                // SYN of a client only
+  AckPlan ack;                // segment of a client without a flow only
+
+  // Before the packet is rewritten.
+  [[nodiscard]] KeyView key() const {
+    KeyView v;
+    v.identity = identity;
+    v.client = side == Side::kClient ? segment.source() : segment.destination();
+    v.server = side == Side::kClient ? segment.destination() : segment.source();
+    return v;
+  }
 };
 
 // Lanes of the SipHash burst; `owner` is the packet's place in the burst.
@@ -80,7 +105,7 @@ struct MacBatch {
   std::array<std::uint64_t, kLanes> k0;
   std::array<std::uint64_t, kLanes> k1;
   std::array<std::uint64_t, kLanes> out;
-  std::array<std::uint8_t, kLanes> owner;
+  std::array<std::uint16_t, kLanes> owner;
 };
 
 struct CookieMatch {
@@ -96,9 +121,6 @@ struct EngineState {
 
   EngineConfig config;
   const ProtectSet& protect;
-  // The protected IPv4 end that was seen last: most sites have one.
-  std::uint32_t last_address = 0;  // as in the packet
-  std::uint32_t last_port = 0x10000;
   const KeyRing& ring;
   IndexKey index_key;
   Counters& counters;
@@ -107,6 +129,7 @@ struct EngineState {
   EarlyStore early;
   LinkTable links;
   ServiceTable services;
+  OfferCache offers;
   std::array<RetryQueue, kRetryLevels> syn_retries;
   RetryQueue ack_repeats;
   SynAckRepeats synack_repeats;
@@ -144,27 +167,27 @@ void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
 // Verified at most once per packet, and only where state hangs on it.
 [[nodiscard]] bool checksum_ok(const Context& c);
 
-// --- stages.cc
-// -------------------------------------------------------------------------------------- Parse,
-// what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not TCP.
-[[nodiscard]] Kind classify(EngineState& s, Context& c, Side side);
+// --- stages.cc -----------------------------------------------------------------------------
+// Parse, what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not
+// TCP.
+void classify(EngineState& s, std::span<Context> burst);
+// The flow of each packet, all fetched before the first is looked at.
+void look_up(EngineState& s, std::span<Context> burst);
 void find_flow(EngineState& s, Context& c);
+// A record for the packet's key; kNoFlow: there is no room.
+[[nodiscard]] FlowIndex insert_flow(EngineState& s, const Context& c);
 // A segment without a flow whose ends sign what they send, where the flags let those by: nobody
 // between them could change a number.
 [[nodiscard]] bool goes_past(const EngineState& s, const Context& c);
-// One SipHash burst for the SYNs and for the ACKs without a flow.
-void compute_macs(EngineState& s, std::span<Context> burst);
 void publish_gauges(EngineState& s);
 
-// --- syn.cc
-// ----------------------------------------------------------------------------------------- What a
-// SYN-ACK to this SYN offers; decides before the MAC, because the layout chooses the key.
-[[nodiscard]] ClientOptions agree(const EngineState& s, const Context& c);
-// The scales that the SYN-ACK of a client's cookie may have offered.
-[[nodiscard]] inline ScaleSet scales_offered(const EngineState& s, const FlowKey& key) {
-  const std::uint8_t fixed = s.config.offer.window_scale;
-  return fixed != kAutoScale ? scale_set(fixed) : s.services.scales(key, s.epoch.epoch);
-}
+// --- cookies.cc ----------------------------------------------------------------------------
+// One SipHash burst for the SYNs and for the ACKs of clients without a flow. The SYNs are answered
+// here and now; the ACKs learn whether they quote a cookie.
+void make_and_check_cookies(EngineState& s, std::span<Context> burst);
+
+// --- syn.cc --------------------------------------------------------------------------------
+// A SYN on a flow.
 void on_client_syn(EngineState& s, Context& c);
 
 // --- handshake.cc

@@ -2,9 +2,10 @@
 // The key of a flow from a packet of either side, or from what an ICMP error quotes.
 #pragma once
 
-#include <array>
+#include <bit>
 #include <cstring>
 
+#include "synproxy/flow/identity.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/proxy/packet.h"
 #include "synproxy/wire/icmp.h"
@@ -12,22 +13,13 @@
 
 namespace synproxy {
 
-// One store of sixteen bytes, so that whoever reads the key next does not wait for pieces to be
-// joined.
-inline void set_address(AddressBytes& out, const std::uint8_t* address, bool ipv6) {
-  if (ipv6) {
-    std::memcpy(out.data(), address, out.size());
-  } else {
-    const std::array<std::uint32_t, 4> words{load_raw<std::uint32_t>(address), 0, 0, 0};
-    std::memcpy(out.data(), words.data(), out.size());
-  }
-}
-
 inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_t* server,
                      std::uint16_t client_port, std::uint16_t server_port, bool ipv6,
                      VlanStack vlan) {
-  set_address(key.client, client, ipv6);
-  set_address(key.server, server, ipv6);
+  key = FlowKey{};
+  const std::size_t size = ipv6 ? 16 : 4;
+  std::memcpy(key.client.data(), client, size);
+  std::memcpy(key.server.data(), server, size);
   key.client_port = client_port;
   key.server_port = server_port;
   key.vlan = vlan;
@@ -37,10 +29,31 @@ inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_
 // `side`: where the packet came from.
 inline void key_of(const Segment& s, Side side, FlowKey& out) {
   if (side == Side::kClient) {
-    make_key(out, s.source(), s.destination(), s.source_port, s.destination_port, s.ipv6, s.vlan);
+    make_key(out, s.source(), s.destination(), s.source_port(), s.destination_port(), s.ipv6,
+             s.vlan);
   } else {
-    make_key(out, s.destination(), s.source(), s.destination_port, s.source_port, s.ipv6, s.vlan);
+    make_key(out, s.destination(), s.source(), s.destination_port(), s.source_port(), s.ipv6,
+             s.vlan);
   }
+}
+
+// The same key where it lies in the packet: identity_of(key) without the key.
+[[nodiscard]] inline KeyView key_view(const Segment& s, Side side) {
+  KeyView v;
+  const bool from_client = side == Side::kClient;
+  if (s.ipv6) {
+    v.client = from_client ? s.source() : s.destination();
+    v.server = from_client ? s.destination() : s.source();
+    v.identity.addresses = address_digest(v.client) | std::uint64_t{address_digest(v.server)} << 32;
+  } else {
+    const auto both = load_raw<std::uint64_t>(s.source());
+    v.identity.addresses = from_client ? both : std::rotl(both, 32);
+  }
+  const std::uint32_t ports = s.ports.host();  // source above destination
+  const std::uint32_t tail = s.vlan.packed | (s.ipv6 ? kFamilyIpv6 : 0U);
+  v.identity.ports_and_vlan = (from_client ? std::rotl(ports, 16) : ports) | std::uint64_t{tail}
+                                                                                 << 32;
+  return v;
 }
 
 // An error travels against the packet that it quotes: what comes from the client side quotes a

@@ -2,6 +2,7 @@
 // From a valid cookie to the splice: our SYN to the server and its answers.
 #include <algorithm>
 
+#include "cookies.h"
 #include "engine_state.h"
 #include "synproxy/proxy/translate.h"
 
@@ -50,7 +51,7 @@ bool learn_service(EngineState& s, const Context& c, const FlowRecord& f, const 
   a.options = o;
   a.ecn = is_ecn_setup(c.segment);
   a.window = c.segment.window;
-  s.services.learn(c.key, s.epoch.epoch, s.now_ms, a);
+  s.services.learn(c.key(), s.epoch.epoch, s.now_ms, a);
   return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
 }
 
@@ -154,7 +155,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
     update.timestamps = (f.options & kFlowTimestamps) != 0;
     update.tsval = our_tsval;
     update.tsecr = f.opening_tsval;
-    send_to(s, f, c.key, Side::kClient, update, sink);
+    send_to(s, f, s.table.key_of(c.flow), Side::kClient, update, sink);
     s.counters.count(Reason::window_update);
   }
 }
@@ -167,33 +168,25 @@ CookieMatch match_cookie_of(EngineState& s, const Context& c, std::uint32_t clie
   const EpochKeys* keys = s.keys.for_parity(cookie_parity(quoted.isn));
   if (keys == nullptr) return {};
   const Timestamps ts = find_timestamps(g.options(), g.options_size());
-  const LayoutKey& key = ts.present ? keys->timestamps : keys->plain;
-  const MacInput in = cookie_mac_input(c.key, client_isn);
+  const LayoutKey& key = key_of_layout(*keys, ts.present);
+  const MacInput in = cookie_mac_input(c.key(), client_isn);
   CookieMatch m;
-  m.mac = cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.key.vlan);
+  m.mac = cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, g.vlan);
   m.client_isn = client_isn;
-  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, scales_offered(s, c.key),
+  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, scales_offered(s, c.key()),
                          m.options);
   return m;
 }
 
 CookieMatch match_cookie(EngineState& s, Context& c) {
   const Segment& g = c.segment;
-  if (c.macs == 0) {
-    CookieMatch m = match_cookie_of(s, c, (g.seq - 1).value());
+  CookieMatch m;
+  if (c.ack.macs == 0) {
+    m = match_cookie_of(s, c, (g.seq - 1).value());
     if (!m.valid && g.payload_length <= 1) m = match_cookie_of(s, c, g.seq.value());
     return m;
   }
-  const bool ts = c.timestamps.present;
-  const LayoutKey& key = ts ? c.keys->timestamps : c.keys->plain;
-  const Cookie quoted{(g.ack - 1).value(), c.timestamps.tsecr};
-  const ScaleSet scales = scales_offered(s, c.key);
-  CookieMatch m;
-  for (unsigned i = 0; i < c.macs && !m.valid; ++i) {
-    m.mac = c.mac[i];
-    m.client_isn = i == 0 ? (g.seq - 1).value() : g.seq.value();
-    m.valid = check_cookie(m.mac, key, quoted, ts, scales, m.options);
-  }
+  for (unsigned i = 0; i < c.ack.macs && !m.valid; ++i) m = match_mac(s, c, i);
   return m;
 }
 
@@ -212,7 +205,7 @@ void on_client_ack_without_flow(EngineState& s, Context& c, FrameSink& sink) {
 
 void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink) {
   const Segment& g = c.segment;
-  const FlowIndex i = make_room(s, sink) ? s.table.insert(c.key, c.hash) : kNoFlow;
+  const FlowIndex i = make_room(s, sink) ? insert_flow(s, c) : kNoFlow;
   if (i == kNoFlow) return answer_with_rst(s, c, Side::kClient, Reason::table_full);
   ++s.structure;
   const bool has_ts = m.options.timestamps;
@@ -249,7 +242,7 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(s, c, Reason::consumed);
   }
-  send_syn(s, i, s.services.probe_due(c.key, wanted(s.config.offer), s.now_ms), sink);
+  send_syn(s, i, s.services.probe_due(c.key(), wanted(s.config.offer), s.now_ms), sink);
   s.syn_retries[0].push({i, f.cookie, 0, s.now32() + kFirstRetryMs});
 }
 

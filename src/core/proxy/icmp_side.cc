@@ -73,12 +73,12 @@ void on_icmp(EngineState& s, Context& c, Side side, FrameSink& sink) {
   const Segment& g = c.segment;
   const QuotedSegment q = parse_quoted(g);
   if (!q.valid) return forward(s, c, Reason::forwarded);
-  key_of(g, q, side, c.key);
-  if (!s.protect.matches(c.key.server.data(), c.key.ipv6, c.key.server_port)) {
+  FlowKey key;
+  key_of(g, q, side, key);
+  if (!s.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
     return forward(s, c, Reason::forwarded);
   }
-  c.hash = index_hash(s.index_key, c.key);
-  find_flow(s, c);
+  c.flow = s.table.find(key, index_hash(s.index_key, key));
   if (c.flow == kNoFlow) return drop(s, c, Reason::icmp_invalid);
   FlowRecord& f = s.table[c.flow];
   if (f.state == FlowState::kSynSent) {

@@ -36,11 +36,11 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
     }
     free_flow(s, c.flow);
   }
-  const FlowIndex i = make_room(s, sink) ? s.table.insert(c.key, c.hash) : kNoFlow;
+  const FlowIndex i = make_room(s, sink) ? insert_flow(s, c) : kNoFlow;
   if (i == kNoFlow) return drop(s, c, Reason::table_full);
   ++s.structure;
   const Segment& g = c.segment;
-  s.services.learn_host(c.key, s.now_ms, parse_tcp_options(g.options(), g.options_size()),
+  s.services.learn_host(c.key(), s.now_ms, parse_tcp_options(g.options(), g.options_size()),
                         (g.flags & (kEce | kCwr)) == (kEce | kCwr));
   FlowRecord& f = s.table[i];
   f.options = kFlowOutbound;

@@ -18,8 +18,7 @@ void parse_tcp(Segment& out) {
     out.result = ParseResult::kBadTcp;
     return;
   }
-  out.source_port = load_be<std::uint16_t>(tcp);
-  out.destination_port = load_be<std::uint16_t>(tcp + 2);
+  out.ports = be32::from_raw(load_raw<std::uint32_t>(tcp));
   out.seq = SeqNum(load_be<std::uint32_t>(tcp + 4));
   out.ack = SeqNum(load_be<std::uint32_t>(tcp + 8));
   out.flags = offset_and_flags & 0x1ffU;

@@ -36,11 +36,12 @@ Bytes ScriptedPeer::make_options(bool syn, bool answer, std::uint64_t now) {
       put(o,
           {2, 4, static_cast<std::uint8_t>(plan_.mss >> 8), static_cast<std::uint8_t>(plan_.mss)});
     }
-    if (answer ? sack_ : plan_.sack) put(o, {1, 1, 4, 2});
-    if (answer ? timestamps_ : plan_.timestamps) {
-      put(o, {1, 1});
-      put_timestamps();
-    }
+    // Side by side they share a word, as Linux writes them; alone each is padded.
+    const bool sack = answer ? sack_ : plan_.sack;
+    const bool timestamps = answer ? timestamps_ : plan_.timestamps;
+    if (sack != timestamps) put(o, {1, 1});
+    if (sack) put(o, {4, 2});
+    if (timestamps) put_timestamps();
     if (answer ? scaling_ : plan_.scale.has_value()) put(o, {1, 3, 3, *plan_.scale});
     return o;
   }

@@ -227,8 +227,7 @@ TEST(ParseFrame, CommonShapeMeansTheSameAsTheWholeWalk) {
     ASSERT_EQ(a.l4_offset, b.l4_offset);
     ASSERT_EQ(a.l4_length, b.l4_length);
     ASSERT_EQ(a.payload_length, b.payload_length);
-    ASSERT_EQ(a.source_port, b.source_port);
-    ASSERT_EQ(a.destination_port, b.destination_port);
+    ASSERT_EQ(a.ports, b.ports);
     ASSERT_EQ(a.flags, b.flags);
     ASSERT_EQ(a.window, b.window);
     ASSERT_EQ(a.header_length, b.header_length);
@@ -256,8 +255,8 @@ TEST(ParseFrame, FieldsAreThoseOfTheHeader) {
   ASSERT_EQ(s.result, ParseResult::kTcp);
   EXPECT_EQ(s.frame, buffer.data());
   EXPECT_FALSE(s.ipv6);
-  EXPECT_EQ(s.source_port, 50000);
-  EXPECT_EQ(s.destination_port, 443);
+  EXPECT_EQ(s.source_port(), 50000);
+  EXPECT_EQ(s.destination_port(), 443);
   EXPECT_EQ(s.seq.value(), 0x01020304U);
   EXPECT_EQ(s.ack.value(), 0xa1b2c3d4U);
   EXPECT_EQ(s.flags, kAck | kPsh | kEce | kAe);

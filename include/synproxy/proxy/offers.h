@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the SYN-ACKs of a service offer: the flags and what was learned, put together once and not
+// for every SYN.
+//
+// A site has a handful of services, so a few entries, found by the address and port themselves,
+// serve nearly every SYN. An entry counts while nothing was learned since it was made.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "synproxy/proxy/config.h"
+#include "synproxy/proxy/services.h"
+
+namespace synproxy {
+
+// A client that was shown less window than this waits for a window update.
+inline constexpr std::uint32_t kSmallestSegment = 536;
+
+// SynAckOffer::can: where the client asks for it.
+inline constexpr std::uint8_t kOffersTimestamps = 1;
+inline constexpr std::uint8_t kOffersSack = 2;
+inline constexpr std::uint8_t kOffersEcn = 4;
+
+struct SynAckOffer {
+  std::uint16_t mss = 0;     // bytes
+  std::uint16_t window = 0;  // as on the wire: a SYN-ACK's is never scaled
+  std::uint8_t window_scale = 0;
+  std::uint8_t can = 0;
+  ScaleSet scales = 0;  // that a cookie of this service may have been made with
+
+  [[nodiscard]] bool has(std::uint8_t abilities) const { return (can & abilities) == abilities; }
+};
+static_assert(sizeof(SynAckOffer) == 8, "copied as one word");
+
+[[nodiscard]] SynAckOffer make_offer(const EngineConfig& config, const ServiceTable& services,
+                                     const KeyView& key, std::uint64_t epoch);
+
+// Address and port of a service in one word; of an IPv6 address a digest. Never 0.
+using ServiceName = std::uint64_t;
+inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
+[[nodiscard]] inline ServiceName service_name(const FlowIdentity& identity) {
+  return identity.addresses >> 32 | (identity.ports_and_vlan & 0xffff0000U) << 16 |
+         ((identity.ports_and_vlan >> 63) != 0 ? kNameIpv6 : 0U) | 1ULL << 48;
+}
+
+class OfferCache {
+ public:
+  // Good until the next call.
+  [[nodiscard]] const SynAckOffer& find(const EngineConfig& config, const ServiceTable& services,
+                                        const KeyView& key, std::uint64_t epoch) {
+    const ServiceName name = service_name(key.identity);
+    const SynAckOffer* known = find_known(services, name, key.server, epoch);
+    return known != nullptr ? *known : fill(config, services, key, epoch);
+  }
+  // The same where it is at hand, else nullptr. `server`: 16 bytes, IPv6 only.
+  [[nodiscard]] const SynAckOffer* find_known(const ServiceTable& services, ServiceName name,
+                                              const std::uint8_t* server,
+                                              std::uint64_t epoch) const {
+    const Entry* e = entry_of(name, server);
+    const bool fresh = version_ == services.version() && epoch_ == epoch;
+    return e != nullptr && fresh ? &e->offer : nullptr;
+  }
+  // Whether the service was asked for lately, however much was learned since.
+  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server) const {
+    return entry_of(name, server) != nullptr;
+  }
+
+ private:
+  static constexpr std::size_t kEntries = 512;
+  struct Entry {
+    ServiceName name = 0;  // 0: empty
+    SynAckOffer offer;
+    AddressBytes server{};  // IPv6 only
+  };
+  // Last byte of the address, and the port.
+  [[nodiscard]] static std::size_t place_of(ServiceName name) {
+    return (name >> 24 ^ name >> 32 ^ name >> 8) % kEntries;
+  }
+  [[nodiscard]] const Entry* entry_of(ServiceName name, const std::uint8_t* server) const {
+    const Entry& e = entries_[place_of(name)];
+    if (e.name != name) return nullptr;
+    // An IPv6 name is a digest that others may share.
+    return (name & kNameIpv6) == 0 || same_address(e.server, server) ? &e : nullptr;
+  }
+  const SynAckOffer& fill(const EngineConfig& config, const ServiceTable& services,
+                          const KeyView& key, std::uint64_t epoch);
+
+  std::array<Entry, kEntries> entries_;
+  std::uint64_t version_ = 0;  // of the services when the entries were made, as the next
+  std::uint64_t epoch_ = 0;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/proxy/offers.h"
+
+#include <gtest/gtest.h>
+
+namespace synproxy {
+namespace {
+
+constexpr std::uint64_t kEpoch = 100;
+
+FlowKey service(std::uint32_t host, std::uint16_t port = 80, bool ipv6 = false) {
+  FlowKey key;
+  key.ipv6 = ipv6;
+  key.server = {203, 0, static_cast<std::uint8_t>(host >> 8), static_cast<std::uint8_t>(host)};
+  key.server_port = port;
+  return key;
+}
+
+ServiceTable::Answer answer(std::uint8_t scale, std::uint16_t window) {
+  ServiceTable::Answer a;
+  a.asked = {.timestamps = true, .sack = true, .ecn = true};
+  a.scale_asked = true;
+  a.options.timestamps = true;
+  a.options.sack_permitted = true;
+  a.options.window_scale = scale;
+  a.options.mss = 1400;
+  a.window = window;
+  return a;
+}
+
+TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
+  ServiceTable services;
+  EngineConfig config;
+  config.early_window = 8000;
+  const FlowKey key = service(1);
+  SynAckOffer o = make_offer(config, services, key, kEpoch);
+  EXPECT_EQ(o.mss, 1460);
+  EXPECT_EQ(make_offer(config, services, service(1, 80, true), kEpoch).mss, 1440);
+  EXPECT_EQ(o.can, kOffersSack) << "nothing that cannot be taken back";
+  EXPECT_EQ(o.scales, kEveryScale);
+  services.learn(key, kEpoch, 0, answer(9, 300));
+  o = make_offer(config, services, key, kEpoch);
+  EXPECT_EQ(o.mss, 1400);
+  EXPECT_EQ(o.window_scale, 9);
+  EXPECT_EQ(o.window, kSmallestSegment) << "no less than a segment";
+  EXPECT_TRUE(o.has(kOffersTimestamps | kOffersSack));
+  EXPECT_FALSE(o.has(kOffersEcn));
+  services.learn(key, kEpoch, 0, answer(9, 60'000));
+  EXPECT_EQ(make_offer(config, services, key, kEpoch).window, 8000);
+  config.offer = {.sack = Offer::kOff,
+                  .timestamps = Offer::kOff,
+                  .ecn = Offer::kOn,
+                  .window_scale = 3,
+                  .mss = 700};
+  o = make_offer(config, services, key, kEpoch);
+  EXPECT_EQ(o.can, kOffersEcn);
+  EXPECT_EQ(o.window_scale, 3);
+  EXPECT_EQ(o.mss, 700);
+  EXPECT_EQ(o.scales, scale_set(3));
+}
+
+TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
+  ServiceTable services;
+  const EngineConfig config;
+  OfferCache cache;
+  for (std::uint32_t step = 0; step < 5000; ++step) {
+    // More services than there are entries, among them some that share one.
+    const FlowKey key =
+        service(step * 7 % 1500, static_cast<std::uint16_t>(80 + step % 3), step % 4 == 0);
+    const std::uint64_t epoch = kEpoch + step / 1000;
+    if (step % 5 == 0) {
+      services.learn(key, epoch, step, answer(static_cast<std::uint8_t>(step % 15), 5000));
+    }
+    const SynAckOffer want = make_offer(config, services, key, epoch);
+    for (int again = 0; again < 2; ++again) {
+      const SynAckOffer& got = cache.find(config, services, key, epoch);
+      ASSERT_EQ(got.mss, want.mss) << step;
+      ASSERT_EQ(got.window, want.window) << step;
+      ASSERT_EQ(got.window_scale, want.window_scale) << step;
+      ASSERT_EQ(got.can, want.can) << step;
+      ASSERT_EQ(got.scales, want.scales) << step;
+    }
+  }
+}
+
+TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
+  ServiceTable services;
+  const EngineConfig config;
+  OfferCache cache;
+  const FlowKey key = service(1);
+  const KeyView view(key);
+  const ServiceName name = service_name(view.identity);
+  EXPECT_FALSE(cache.knows(name, view.server));
+  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch), nullptr);
+  static_cast<void>(cache.find(config, services, key, kEpoch));
+  EXPECT_TRUE(cache.knows(name, view.server));
+  EXPECT_NE(cache.find_known(services, name, view.server, kEpoch), nullptr);
+  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch + 1), nullptr) << "cookies expire";
+  services.learn(service(2), kEpoch, 0, answer(9, 5000));
+  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch), nullptr);
+  EXPECT_TRUE(cache.knows(name, view.server)) << "protected all the same";
+  EXPECT_FALSE(cache.knows(service_name(KeyView(service(1, 81)).identity), view.server));
+}
+
+// Two IPv6 addresses with one digest: each gets its own offer.
+TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
+  ServiceTable services;
+  const EngineConfig config;
+  OfferCache cache;
+  FlowKey a = service(1, 443, true);
+  FlowKey b = a;
+  for (const std::size_t at : {4U, 12U})
+    b.server[at] = static_cast<std::uint8_t>(b.server[at] ^ 0x55U);
+  ASSERT_EQ(identity_of(a), identity_of(b));
+  services.learn(a, kEpoch, 0, answer(3, 5000));
+  services.learn(b, kEpoch, 0, answer(4, 5000));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(cache.find(config, services, a, kEpoch).window_scale, 3);
+    EXPECT_FALSE(cache.knows(service_name(identity_of(b)), b.server.data()));
+    EXPECT_EQ(cache.find(config, services, b, kEpoch).window_scale, 4);
+  }
+}
+
+}  // namespace
+}  // namespace synproxy
