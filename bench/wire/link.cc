@@ -38,8 +38,7 @@ Pool::Pool(const std::string& name, unsigned buffers, std::uint16_t room,
 
 Link::Link(const LinkRequest& request)
     : device_("net_memif_" + request.name), pool_("rx_" + request.name, kReceiveBuffers, kRoom) {
-  const std::string arguments = std::string("role=") + (request.server ? "server" : "client") +
-                                ",socket-abstract=no,socket=" + request.socket;
+  const std::string arguments = "role=server,socket-abstract=no,socket=" + request.socket;
   check(rte_vdev_init(device_.c_str(), arguments.c_str()), request.socket);
   check(rte_eth_dev_get_port_by_name(device_.c_str(), &port_), device_);
   const rte_eth_conf conf{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The generator's end of a memif link: a shared-memory wire to another process.
+// The generator's end of a memif link: a shared-memory wire to another process. Ours is the end
+// that listens (role server), so the other process may come when it likes.
 #pragma once
 
 #include <rte_ethdev.h>
@@ -33,7 +34,6 @@ class Pool {
 struct LinkRequest {
   std::string name;    // of the device, after net_memif_
   std::string socket;  // path of the socket on which both ends meet
-  bool server = true;  // listens; the client owns the memory of the link
 };
 
 class Link {

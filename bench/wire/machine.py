@@ -8,18 +8,24 @@ import subprocess
 
 def cpu_model():
     with open("/proc/cpuinfo", encoding="utf-8") as text:
-        found = re.search(r"^model name\s*:\s*(.*)$", text.read(), re.M)
-    return found.group(1) if found else platform.machine()
+        found = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text.read(), re.M))
+    if "model name" not in found:
+        return platform.machine()
+    return f"{found['model name']} (family {found.get('cpu family', '')}, model {found.get('model', '')})"
 
 
 def dpdk_version():
-    found = subprocess.run(["pkg-config", "--modversion", "libdpdk"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    try:
+        found = subprocess.run(["pkg-config", "--modversion", "libdpdk"], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def describe(stand):
+    """The common keys are those of bench/common/results.cc; "tsc_mhz" is known when the generator has run."""
     return {
-        "cpu": cpu_model(), "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "dpdk": dpdk_version(),
+        "cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release(), "dpdk": dpdk_version(),
         "generator_cpu": stand.generator_cpu, "contender_cpu": stand.contender_cpu,
-        "memory": "hugepages" if stand.huge else "ordinary pages", "load_at_start": os.getloadavg()[0],
+        "memory": "hugepages" if stand.huge else "ordinary pages", "load_before": round(os.getloadavg()[0], 2),
     }

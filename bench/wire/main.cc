@@ -37,7 +37,6 @@ struct Settings {
   std::string sockets;
   std::string name = "wire";
   unsigned cpu = 0;
-  bool server = true;
   Contender contender = Contender::kProxy;
   std::vector<Step> steps;
   std::vector<std::string> eal;
@@ -58,14 +57,12 @@ std::unique_ptr<Settings> read_settings(std::vector<std::string> words) {
   words.erase(dashes, words.end());
 
   std::string contender = "proxy";
-  std::string role = "server";
   std::vector<std::string> steps;
   po::options_description options("Options");
   options.add_options()("help,h", "print this text")("sockets", po::value(&s->sockets),
                                                      "directory for client.sock and server.sock")(
       "name", po::value(&s->name), "DPDK's file prefix")("cpu", po::value(&s->cpu),
                                                          "the CPU to run on")(
-      "role", po::value(&role), "end of the links that is ours: server or client")(
       "contender", po::value(&contender),
       "what is at the other end: proxy, echo (sends frames of the client link back, MAC addresses "
       "swapped), wire (passes frames from link to link)");
@@ -88,9 +85,6 @@ std::unique_ptr<Settings> read_settings(std::vector<std::string> words) {
     return nullptr;
   }
   if (s->sockets.empty()) throw Usage("--sockets is missing: a directory for the links' sockets");
-  if (role != "server" && role != "client")
-    throw Usage("--role " + role + ": takes server or client");
-  s->server = role == "server";
   s->contender = contender_of(contender);
   if (steps.empty()) throw Usage("nothing to do: name a step, as in flood,seconds=1");
   for (const std::string& text : steps) {
@@ -152,9 +146,9 @@ void wait_for(const Link& link, const char* which) {
 // How many faults were found.
 std::uint64_t run_all(const Settings& s) {
   const Pool pool("frames", 16383, 2048 + RTE_PKTMBUF_HEADROOM);
-  Link client({"client", s.sockets + "/client.sock", s.server});
+  Link client({"client", s.sockets + "/client.sock"});
   // An echo has no use for it, a proxy that is taken for one needs it to start.
-  Link server({"server", s.sockets + "/server.sock", s.server});
+  Link server({"server", s.sockets + "/server.sock"});
   const bool both = s.contender != Contender::kEcho;
   wait_for(client, "client");
   if (both) wait_for(server, "server");

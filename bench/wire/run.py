@@ -158,7 +158,7 @@ def main():
         bench.latency(full)
         bench.connections()
         bench.overload(full)
-        machine["tsc_hz"] = results.tsc_hz
+        machine["tsc_mhz"] = round(results.tsc_hz / 1e6)
     print(results.table())
     if flags.json:
         with open(flags.json, "w", encoding="utf-8") as out:

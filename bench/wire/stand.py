@@ -45,13 +45,14 @@ def first():
 
 
 class Process:
-    """In a session of its own, so that Ctrl-C reaches the runner alone; ended with its block."""
+    """In a session of its own, so that Ctrl-C reaches the runner alone; ended with its block. What it leaves behind,
+    DPDK's runtime directory too, lies beside its log."""
 
     def __init__(self, command, log, **streams):
         self.log_path = log
-        self.command = command
         with open(log, "wb") as out:
             self.process = subprocess.Popen(command, start_new_session=True, preexec_fn=first, stderr=out,
+                                            env=os.environ | {"RUNTIME_DIRECTORY": os.path.dirname(log)},
                                             **({"stdout": out} | streams))
 
     def __enter__(self):
