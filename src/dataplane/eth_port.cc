@@ -95,7 +95,7 @@ void EthPort::start() {
     check(rte_eth_tx_queue_setup(id, q, tx_descriptors, node, &info.default_txconf),
           "transmit queue");
   }
-  if (tx_queues_ < workers) locks_.assign(tx_queues_, rte_spinlock_t{});
+  if (tx_queues_ < workers) locks_.resize(tx_queues_);
   check(rte_eth_dev_start(id), "starting the device");
   // Virtual devices that pass everything do not know these two.
   static_cast<void>(rte_eth_promiscuous_enable(id));
@@ -168,7 +168,7 @@ Sent EthPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
   Sent sent;
   for (std::uint16_t i = 0; i < n; ++i) sent.bytes += frames[i]->pkt_len;
   const auto queue = static_cast<std::uint16_t>(worker % tx_queues_);
-  rte_spinlock_t* lock = locks_.empty() ? nullptr : &locks_[queue];
+  rte_spinlock_t* lock = locks_.empty() ? nullptr : &locks_[queue].spin;
   if (lock != nullptr) rte_spinlock_lock(lock);
   const std::uint16_t accepted = rte_eth_tx_burst(request_.port_id, queue, frames, n);
   if (lock != nullptr) rte_spinlock_unlock(lock);

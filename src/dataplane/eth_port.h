@@ -57,9 +57,14 @@ class EthPort final : public Port {
   RssSpread spread_;
   std::uint64_t offloads_ = 0;  // RTE_ETH_RX_OFFLOAD_*
   std::string driver_;
-  std::vector<rte_spinlock_t> locks_;  // by transmit queue; empty: each worker has its own queue
-  std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare
-  LinkWatch link_;
+  struct alignas(64) Lock {
+    rte_spinlock_t spin = RTE_SPINLOCK_INITIALIZER;
+  };
+  std::vector<Lock> locks_;  // by transmit queue; empty: each worker has its own queue
+
+  // Written while workers read what stands above.
+  alignas(64) std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare
+  alignas(64) LinkWatch link_;                          // by control's thread
 };
 
 }  // namespace synproxy::dataplane

@@ -57,10 +57,11 @@ class SocketPort final : public Port {
   // Read by anybody.
   LinkWatch link_;
   mutable std::atomic<std::uint64_t> missed_{0};
-  Counter oversize_;  // written by the receiving worker
-
-  PacketRing ring_;
   std::vector<int> senders_;  // by worker
+
+  // Written by the receiving worker alone.
+  alignas(64) Counter oversize_;
+  PacketRing ring_;
 };
 
 }  // namespace synproxy::dataplane

@@ -70,4 +70,7 @@ class Worker final : private FrameSink {
   std::thread thread_;
 };
 
+// So two of them share no cache line (tests/dataplane/shared_lines_test.cc).
+static_assert(alignof(Worker) >= 64 && sizeof(Worker) % 64 == 0);
+
 }  // namespace synproxy::dataplane

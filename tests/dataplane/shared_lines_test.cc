@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Workers share nothing: two of them carry connections, and no cache line is written by both. The
+// core and the loop are compiled so that every store is seen (store_trace.h).
+#include <gtest/gtest.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "dataplane/eal.h"
+#include "dataplane/port.h"
+#include "dataplane/store_trace.h"
+#include "dataplane/worker.h"
+#include "support/decoded_frame.h"
+#include "support/packet_builder.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using test::Bytes;
+using test::DecodedFrame;
+using test::PacketBuilder;
+using tests::StoreTrace;
+
+constexpr unsigned kWorkers = 2;
+constexpr RssWord kWord = 0x6d5a;
+constexpr std::uint64_t kUnixStart = 64'000ULL * 26'562'500;
+constexpr unsigned kConnections = 128;
+
+// How often a pool went past the workers' own caches, to the ring that all of them share. The
+// counting functions take the place of the pools' own.
+std::atomic<unsigned> pool_trips{0};
+rte_mempool_enqueue_t real_enqueue = nullptr;
+rte_mempool_dequeue_t real_dequeue = nullptr;
+
+void count_pool_trips(const rte_mempool& pool) {
+  rte_mempool_ops& ops = rte_mempool_ops_table.ops[pool.ops_index];
+  if (real_enqueue != nullptr) return;
+  real_enqueue = ops.enqueue;
+  real_dequeue = ops.dequeue;
+  ops.enqueue = [](rte_mempool* p, void* const* objects, unsigned n) {
+    pool_trips.fetch_add(1, std::memory_order_relaxed);
+    return real_enqueue(p, objects, n);
+  };
+  ops.dequeue = [](rte_mempool* p, void** objects, unsigned n) {
+    pool_trips.fetch_add(1, std::memory_order_relaxed);
+    return real_dequeue(p, objects, n);
+  };
+}
+
+using Wanted = std::function<bool(const DecodedFrame&)>;
+
+// A device with a queue pair per worker. As a driver does, it takes buffers from the pool when it
+// receives and gives them back when it has sent, in the worker's thread.
+class TestPort final : public Port {
+ public:
+  explicit TestPort(rte_mempool* pool) : pool_(pool) {}
+
+  void put(unsigned queue, Bytes frame) {
+    const std::lock_guard lock(mutex_);
+    in_[queue].push_back(std::move(frame));
+  }
+  // Waits for such a frame; who sent it is in `sender`. What is not wanted is what a timer has
+  // repeated on a slow machine.
+  DecodedFrame take(const Wanted& wanted, unsigned& sender) {
+    for (int i = 0; i < 100'000; ++i) {
+      {
+        const std::lock_guard lock(mutex_);
+        for (; !out_.empty(); out_.pop_front()) {
+          const auto decoded = test::decode(out_.front().second);
+          EXPECT_TRUE(decoded && decoded->checksums_good);
+          if (!decoded || !wanted(*decoded)) continue;
+          sender = out_.front().first;
+          out_.pop_front();
+          return *decoded;
+        }
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    ADD_FAILURE() << "no such frame came";
+    return {};
+  }
+
+  [[nodiscard]] std::uint16_t receive_queues() const override { return kWorkers; }
+  std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
+                        IoCounters&) override {
+    StoreTrace::i_am(queue);
+    const StoreTrace::Pause pause;
+    const std::lock_guard lock(mutex_);
+    std::uint16_t got = 0;
+    for (; got < n && !in_[queue].empty(); ++got, in_[queue].pop_front()) {
+      const Bytes& frame = in_[queue].front();
+      rte_mbuf* m = rte_pktmbuf_alloc(pool_);
+      std::copy(frame.begin(), frame.end(), rte_pktmbuf_mtod(m, std::uint8_t*));
+      m->data_len = static_cast<std::uint16_t>(frame.size());
+      m->pkt_len = m->data_len;
+      out[got] = m;
+    }
+    return got;
+  }
+  Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override {
+    const StoreTrace::Pause pause;
+    const std::lock_guard lock(mutex_);
+    for (std::uint16_t i = 0; i < n; ++i) {
+      const auto* data = rte_pktmbuf_mtod(frames[i], const std::uint8_t*);
+      out_.emplace_back(worker, Bytes(data, data + frames[i]->data_len));
+    }
+    rte_pktmbuf_free_bulk(frames, n);
+    return {n, 0};
+  }
+  void supervise(std::vector<std::string>&) override {}
+  [[nodiscard]] PortStatus status() const override { return {}; }
+  [[nodiscard]] rte_mempool* pool() const override { return pool_; }
+
+ private:
+  rte_mempool* const pool_;
+  std::mutex mutex_;
+  std::deque<Bytes> in_[kWorkers];
+  std::deque<std::pair<unsigned, Bytes>> out_;
+};
+
+class SharedLines : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    EalRequest request;
+    request.name = "synproxy-test-" + std::to_string(::getpid());
+    request.pools = {{.buffers = 8192, .data_room = 2176}};
+    static const auto eal = Eal::acquire(request);
+  }
+  void SetUp() override {
+    for (rte_mempool*& pool : pools_) {
+      pool = rte_pktmbuf_pool_create(&pool == &pools_[0] ? "client" : "server", 4095, 256, 0, 2176,
+                                     SOCKET_ID_ANY);
+      ASSERT_NE(pool, nullptr);
+      count_pool_trips(*pool);
+    }
+    for (std::uint64_t epoch : {0U, 1U, 2U}) {
+      EpochKeys keys;
+      keys.epoch = kUnixStart / 64'000 + epoch - 1;
+      keys.timestamps = {1 + epoch, 2, 3};
+      keys.plain = {4 + epoch, 5, 7};
+      keys_.publish(keys);
+    }
+    WorkerRequest request;
+    request.workers = kWorkers;
+    for (unsigned side = 0; side < 2; ++side) {
+      ports_[side] = std::make_unique<TestPort>(pools_[side]);
+      request.ports[side] = ports_[side].get();
+    }
+    request.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+    request.engine.max_flows = 4096;
+    request.engine.synack_repeats = 0;
+    request.engine.early_data_memory = 1U << 20;
+    request.engine.unix_ms_at_start = kUnixStart;
+    request.index_key = {1, 2, 3, 4};
+    request.rss = &rss_;
+    for (unsigned w = 0; w < kWorkers; ++w) {
+      request.number = w;
+      request.cpu = w;
+      workers_.push_back(std::make_unique<Worker>(request, protect_, keys_, hand_over_, clock_));
+    }
+    for (const auto& w : workers_) w->start();
+  }
+  void TearDown() override {
+    for (const auto& w : workers_) w->stop();
+    workers_.clear();
+    hand_over_.drain();
+    for (rte_mempool* pool : pools_) {
+      EXPECT_EQ(rte_mempool_in_use_count(pool), 0U) << "buffers lost";
+      rte_mempool_free(pool);
+    }
+  }
+
+  // A frame comes by the queue of its owner, or by the other one; what comes out is its owner's.
+  DecodedFrame exchange(Side from, const PacketBuilder& frame, Side to, const Wanted& wanted) {
+    const Bytes bytes = frame.build();
+    FlowKey key;
+    EXPECT_TRUE(flow_of(bytes, from, protect_, key));
+    const std::uint32_t owner = rss_.of(fold_of(key));
+    ports_[static_cast<std::size_t>(from)]->put(wrong_queues_ ? 1 - owner : owner, bytes);
+    unsigned sender = kWorkers;
+    const DecodedFrame out = ports_[static_cast<std::size_t>(to)]->take(wanted, sender);
+    EXPECT_EQ(sender, owner);
+    return out;
+  }
+
+  // From the client's SYN to both FINs, with a request and an answer of several segments.
+  void carry_connection(std::uint16_t port, bool ipv6) {
+    const auto up = [&](std::uint32_t seq) {
+      return PacketBuilder()
+          .ip(ipv6 ? "2001:db8:1::7" : "198.51.100.7", ipv6 ? "2001:db8::10" : "203.0.113.10")
+          .ports(port, 80)
+          .seq(seq);
+    };
+    const auto down = [&](std::uint32_t seq, std::uint32_t ack) {
+      return PacketBuilder()
+          .ip(ipv6 ? "2001:db8::10" : "203.0.113.10", ipv6 ? "2001:db8:1::7" : "198.51.100.7")
+          .ports(80, port)
+          .seq(seq)
+          .ack(ack);
+    };
+    const auto has = [&](std::uint16_t flags, std::uint32_t ack, std::size_t payload) {
+      return [=](const DecodedFrame& f) {
+        return (f.source_port == port || f.destination_port == port) &&
+               (f.flags & (kSyn | kAck | kFin | kRst)) == flags && (ack == 0 || f.ack == ack) &&
+               f.payload.size() == payload;
+      };
+    };
+    constexpr Side kC = Side::kClient;
+    constexpr Side kS = Side::kServer;
+    const DecodedFrame syn_ack =
+        exchange(kC, up(1000).flags(kSyn).mss(1460).sack_permitted().timestamps(100, 0), kC,
+                 has(kSyn | kAck, 1001, 0));
+    const std::uint32_t k = syn_ack.seq + 1;
+    const DecodedFrame syn = exchange(
+        kC, up(1001).ack(k).timestamps(101, syn_ack.tsval()).payload("GET"), kS, has(kSyn, 0, 0));
+    static_cast<void>(exchange(
+        kS,
+        down(5000, 1001).flags(kSyn | kAck).mss(1460).sack_permitted().timestamps(900, syn.tsval()),
+        kS, has(kAck, 5001, 0)));
+    unsigned sender = 0;
+    EXPECT_EQ(ports_[1]->take(has(kAck, 5001, 3), sender).text(), "GET");
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      const std::uint32_t at = i * 100;
+      const DecodedFrame data =
+          exchange(kS, down(5001 + at, 1004).timestamps(901, 101).payload(Bytes(100, 'x')), kC,
+                   has(kAck, 1004, 100));
+      EXPECT_EQ(data.seq, k + at);
+      static_cast<void>(exchange(kC, up(1004).ack(k + at + 100).timestamps(102, data.tsval()), kS,
+                                 has(kAck, 5101 + at, 0)));
+    }
+    const DecodedFrame fin = exchange(kS, down(5401, 1004).timestamps(902, 102).flags(kFin | kAck),
+                                      kC, has(kFin | kAck, 1004, 0));
+    static_cast<void>(
+        exchange(kC, up(1004).ack(k + 401).timestamps(103, fin.tsval()).flags(kFin | kAck), kS,
+                 has(kFin | kAck, 5402, 0)));
+  }
+  void carry_connections(std::uint16_t first) {
+    for (std::uint16_t i = 0; i < kConnections; ++i) {
+      carry_connection(static_cast<std::uint16_t>(first + i), i % 4 == 3);
+      if (HasFailure()) return;
+    }
+  }
+  // Carries connections, then as many again under the eyes of the trace.
+  void trace_connections() {
+    carry_connections(20'000);  // the pools' caches and everything else is warm
+    pool_trips = 0;
+    StoreTrace::begin();
+    carry_connections(30'000);
+    StoreTrace::end();
+    for (const auto& w : workers_) w->stop();
+    for (unsigned w = 0; w < kWorkers; ++w) {
+      // A record and a bucket of each of its connections at least.
+      EXPECT_GT(StoreTrace::written_by(w).size(), kConnections) << "the trace sees too little";
+    }
+  }
+  static std::vector<std::string> common(const StoreTrace::Found& first,
+                                         const StoreTrace::Found& second) {
+    std::vector<std::string> both;
+    for (const auto& [line, from] : first) {
+      const auto also = second.find(line);
+      if (also == second.end()) continue;
+      char text[120];
+      static_cast<void>(std::snprintf(text, sizeof text, "line %#zx, from %p and %p", line * 64,
+                                      from, also->second));
+      both.emplace_back(text);
+    }
+    return both;
+  }
+  static void expect_none(const std::vector<std::string>& lines, const char* what) {
+    EXPECT_TRUE(lines.empty()) << lines.size() << " lines are " << what;
+    for (std::size_t i = 0; i < std::min<std::size_t>(lines.size(), 20); ++i) {
+      std::printf("%s\n", lines[i].c_str());
+    }
+  }
+  std::uint64_t handed_over() const {
+    return workers_[0]->io().handed_over.get() + workers_[1]->io().handed_over.get();
+  }
+
+  bool wrong_queues_ = false;
+  rte_mempool* pools_[2] = {};
+  const ProtectSet protect_{
+      {parse_protect_rule("203.0.113.10:80"), parse_protect_rule("[2001:db8::10]:80")}};
+  const RssOwner rss_{kWord, 128, kWorkers};
+  KeyRing keys_;
+  Clock clock_{kUnixStart};
+  HandOver hand_over_{kWorkers};
+  std::unique_ptr<TestPort> ports_[2];
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+TEST_F(SharedLines, WhatOneWorkerWritesNoOtherTouches) {
+  trace_connections();
+  const auto first = StoreTrace::written_by(0);
+  const auto second = StoreTrace::written_by(1);
+  expect_none(common(first, second), "written by both");
+  expect_none(common(first, StoreTrace::read_by(1)), "read by the second");
+  expect_none(common(StoreTrace::read_by(0), second), "read by the first");
+  EXPECT_EQ(handed_over(), 0U);
+  EXPECT_EQ(pool_trips, 0U) << "the pools' shared rings were used";
+}
+
+// The same connections by the wrong queues: what the trace shows when there is something.
+TEST_F(SharedLines, BuffersThatAreHandedOverAreWrittenByBoth) {
+  wrong_queues_ = true;
+  trace_connections();
+  EXPECT_GT(common(StoreTrace::written_by(0), StoreTrace::written_by(1)).size(), 10U);
+  EXPECT_GT(handed_over(), kConnections * 10U);
+}
+
+}  // namespace
+}  // namespace synproxy::dataplane
