@@ -67,15 +67,14 @@ class OfferCache {
   }
 
  private:
-  static constexpr std::size_t kEntries = 512;
+  static constexpr unsigned kEntryBits = 9;
   struct Entry {
     ServiceName name = 0;  // 0: empty
     SynAckOffer offer;
     AddressBytes server{};  // IPv6 only
   };
-  // Last byte of the address, and the port.
   [[nodiscard]] static std::size_t place_of(ServiceName name) {
-    return (name >> 24 ^ name >> 32 ^ name >> 8) % kEntries;
+    return name * 0x9e3779b97f4a7c15ULL >> (64 - kEntryBits);
   }
   [[nodiscard]] const Entry* entry_of(ServiceName name, const std::uint8_t* server) const {
     const Entry& e = entries_[place_of(name)];
@@ -86,7 +85,7 @@ class OfferCache {
   const SynAckOffer& fill(const EngineConfig& config, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
-  std::array<Entry, kEntries> entries_;
+  std::array<Entry, 1U << kEntryBits> entries_;
   std::uint64_t version_ = 0;  // of the services when the entries were made, as the next
   std::uint64_t epoch_ = 0;
 };

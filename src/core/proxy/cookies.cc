@@ -22,6 +22,10 @@ class CookieStage {
 
   void plan(std::size_t place) {
     Context& c = burst_[place];
+    if (c.kind == Kind::kCommonSyn) [[likely]] {
+      return add(place, c, current_->timestamps, c.segment.seq.value());
+    }
+    if (c.kind != Kind::kTcp || c.flow != kNoFlow) return;
     const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
     if (flags == kSyn) {
       plan_syn_of(c, place);
@@ -46,7 +50,7 @@ class CookieStage {
     } else {
       const unsigned i = c.ack.macs++;
       c.ack.mac[i] = mac;
-      c.ack.refuted = (i == 0 || c.ack.refuted) && !match_mac(s_, c, i).valid;
+      c.ack.refuted = (i == 0 || c.ack.refuted) && !match_mac(c, i).valid;
     }
   }
 
@@ -71,18 +75,6 @@ class CookieStage {
   }
 
   void plan_syn_of(Context& c, std::size_t place) {
-    if (current_ != nullptr) [[likely]] {
-      const CommonSyn common =
-          c.segment.ipv6 ? plan_common_syn<true>(s_, c) : plan_common_syn<false>(s_, c);
-      if (common == CommonSyn::kYes) {
-        c.kind = Kind::kCommonSyn;
-        return add(place, c, current_->timestamps, c.segment.seq.value());
-      }
-      if (common == CommonSyn::kBad) {
-        c.kind = Kind::kDecided;
-        return;
-      }
-    }
     if (!plan_syn(s_, c)) {
       c.kind = Kind::kDecided;
       return;
@@ -96,6 +88,7 @@ class CookieStage {
     c.ack.keys = s_.keys.for_parity(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
     c.ack.timestamps = find_timestamps(g.options(), g.options_size());
+    c.ack.scales = scales_offered(s_, c);
     const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);
     add(place, c, key, (g.seq - 1).value());
     // A keepalive or a zero-window probe repeats the byte before the first: seq is the ISN itself.
@@ -114,9 +107,7 @@ class CookieStage {
 
 void make_and_check_cookies(EngineState& s, std::span<Context> burst) {
   CookieStage stage(s, burst);
-  for (std::size_t i = 0; i < burst.size(); ++i) {
-    if (burst[i].kind == Kind::kTcp && burst[i].flow == kNoFlow) stage.plan(i);
-  }
+  for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
   if (stage.lanes() == 0) return;
   MacBatch& m = s.macs;
   siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());

@@ -71,6 +71,7 @@ struct AckPlan {
   const EpochKeys* keys = nullptr;
   std::array<std::uint64_t, 2> mac{};  // [0] of ISN = seq - 1; [1] of ISN = seq (probe)
   std::uint8_t macs = 0;               // how many of them there are
+  ScaleSet scales = 0;                 // that the cookie may have been made with
   bool refuted = false;                // they are there, and none fits
 };
 

@@ -173,8 +173,8 @@ CookieMatch match_cookie_of(EngineState& s, const Context& c, std::uint32_t clie
   CookieMatch m;
   m.mac = cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, g.vlan);
   m.client_isn = client_isn;
-  m.valid = check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, scales_offered(s, c.key()),
-                         m.options);
+  m.valid =
+      check_cookie(m.mac, key, {quoted.isn, ts.tsecr}, ts.present, scales_offered(s, c), m.options);
   return m;
 }
 
@@ -186,7 +186,7 @@ CookieMatch match_cookie(EngineState& s, Context& c) {
     if (!m.valid && g.payload_length <= 1) m = match_cookie_of(s, c, g.seq.value());
     return m;
   }
-  for (unsigned i = 0; i < c.ack.macs && !m.valid; ++i) m = match_mac(s, c, i);
+  for (unsigned i = 0; i < c.ack.macs && !m.valid; ++i) m = match_mac(c, i);
   return m;
 }
 

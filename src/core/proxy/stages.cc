@@ -4,6 +4,7 @@
 
 #include "engine_state.h"
 #include "flow_key.h"
+#include "syn_common.h"
 #include "synproxy/policy/junk.h"
 #include "synproxy/wire/icmp.h"
 
@@ -73,14 +74,36 @@ Kind classify_other(EngineState& s, Context& c) {
   return Kind::kDecided;
 }
 
+bool is_client_syn(const Context& c) {
+  return (c.segment.flags & (kSyn | kAck | kRst)) == kSyn && c.side == Side::kClient;
+}
+
+// Before its flow is looked up: here the frame is at hand, and the bucket is still on its way.
+void plan_if_common(EngineState& s, Context& c) {
+  const CommonSyn common =
+      c.segment.ipv6 ? plan_common_syn<true>(s, c) : plan_common_syn<false>(s, c);
+  if (common == CommonSyn::kYes) c.kind = Kind::kCommonSyn;
+  if (common == CommonSyn::kBad) c.kind = Kind::kDecided;
+}
+
 }  // namespace
 
 void classify(EngineState& s, std::span<Context> burst) {
+  // The headers are in two lines, wherever the device has put them.
+  for (const Context& c : burst) {
+    __builtin_prefetch(c.packet->data, 1);
+    __builtin_prefetch(c.packet->data + 64, 1);
+  }
   for (Context& c : burst) {
     parse_frame(c.packet->data, c.packet->length, c.segment);
     c.ack.macs = 0;
     c.ack.refuted = false;
-    c.kind = c.segment.result == ParseResult::kTcp ? classify_tcp(s, c) : classify_other(s, c);
+    if (c.segment.result == ParseResult::kTcp) [[likely]] {
+      c.kind = classify_tcp(s, c);
+      if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_common(s, c);
+    } else {
+      c.kind = classify_other(s, c);
+    }
   }
 }
 
@@ -88,14 +111,18 @@ void look_up(EngineState& s, std::span<Context> burst) {
   std::array<Context*, kMaxBurst> maybe;
   std::size_t n = 0;
   for (Context& c : burst) {
-    if (c.kind != Kind::kTcp) continue;
+    if (c.kind != Kind::kTcp && c.kind != Kind::kCommonSyn) continue;
     c.flow = kNoFlow;
     c.structure = s.structure;
     maybe[n] = &c;
     n += s.table.prefetch_record(c.hash) ? 1U : 0U;
   }
-  for (std::size_t i = 0; i < n; ++i)
-    maybe[i]->flow = s.table.find(maybe[i]->key(), maybe[i]->hash);
+  for (std::size_t i = 0; i < n; ++i) {
+    Context& c = *maybe[i];
+    c.flow = s.table.find(c.key(), c.hash);
+    // On a flow a SYN has to wait for its turn.
+    if (c.flow != kNoFlow && c.kind == Kind::kCommonSyn) c.kind = Kind::kTcp;
+  }
 }
 
 void find_flow(EngineState& s, Context& c) {

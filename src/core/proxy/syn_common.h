@@ -53,6 +53,7 @@ template <bool kIpv6>
   if (mss - 1 >= 0xffff || scale > 14 || load_be<std::uint32_t>(o + 4) != kSackAndTimestamps) {
     return CommonSyn::kNo;
   }
+  if (s.keys.current() == nullptr) return CommonSyn::kNo;
   const SynAckOffer* offer = s.offers.find_known(s.services, c.service, l3 + 24, s.epoch.epoch);
   if (offer == nullptr || !offer->has(kOffersTimestamps | kOffersSack)) return CommonSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown ? common_checksums_good<kIpv6>(l3)
