@@ -26,7 +26,8 @@ struct Config {
   PortName client_port;
   PortName server_port;
   std::vector<ProtectRule> protect;
-  EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
+  EngineConfig engine;    // max_flows and early_data_memory are totals; each worker gets its share
+  bool shed_syns = true;  // when more arrives than can be answered
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   std::string secret_file;        // empty: a random secret at start

@@ -61,6 +61,11 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
      [](const dataplane::IoCounters& c) -> const Counter& { return c.hand_over_full; }},
     {"no_buffer", "Frames made by the proxy and dropped because no packet buffer was free.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.no_buffer; }},
+    {"syn_shed_share",
+     "Gauge: of a thousand SYNs that come for the first time, how many are shed (`syn_shed`) at "
+     "the "
+     "moment; 0 while all are answered. The sum over the workers says nothing.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.syn_shed_share; }},
 });
 
 }  // namespace synproxy::control

@@ -98,6 +98,16 @@ constexpr auto kFlags = std::to_array<Flag>({
      "more SYNs come, there are no repeats for as long. A forged SYN is answered by 1 + N SYN-ACKs "
      "at "
      "most."},
+    {"syn-shed", "auto|off", "auto", FlagGroup::kLimits, FlagKind::kValue, "auto or off",
+     "when more SYNs arrive than can be answered, drop some of them early, so that connections "
+     "that "
+     "stand lose nothing",
+     "On `auto`, a worker whose receive queue stays full reads it as fast as it can, answers SYNs "
+     "after everything else and drops those that it has no time for (`syn_shed`). A hash of the "
+     "source address decides, and changes over time; a SYN that comes again after a second is "
+     "answered first. So a new client waits a second or a few, where it would else be lost among "
+     "the forged ones, as would every other packet. `off` leaves the choice to the device or the "
+     "kernel, which drop whatever comes when their queue is full."},
     {"max-flows", "N", "1048576", FlagGroup::kLimits, FlagKind::kValue, "1 to 268435456 flows",
      "connections in the table, all workers together",
      "Connection rate times life of a finished connection has to fit. It keeps its record for "

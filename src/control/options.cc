@@ -52,6 +52,7 @@ const std::map<std::string_view, Apply, std::less<>>& appliers() {
       {"fragments",
        [](Config& c, const auto& v) { c.engine.forward_fragments = parse_forward(v); }},
       {"tcp-auth", [](Config& c, const auto& v) { c.engine.forward_tcp_auth = parse_forward(v); }},
+      {"syn-shed", [](Config& c, const auto& v) { c.shed_syns = parse_auto(v); }},
       {"max-flows",
        [](Config& c, const auto& v) {
          c.engine.max_flows = static_cast<std::uint32_t>(parse_integer(v, 1, kMaxFlows));

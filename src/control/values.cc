@@ -128,6 +128,16 @@ bool parse_forward(std::string_view text) {
   wrong(text.empty() ? "is empty" : "is not a setting of this flag");
 }
 
+bool parse_auto(std::string_view text) {
+  if (text == "auto") {
+    return true;
+  }
+  if (text == "off") {
+    return false;
+  }
+  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
+}
+
 LogLevel parse_log_level(std::string_view text) {
   if (text == "error") {
     return LogLevel::kError;

@@ -23,6 +23,8 @@ namespace synproxy::control {
 [[nodiscard]] Offer parse_offer(std::string_view text);
 // "forward" is true, "drop" is false.
 [[nodiscard]] bool parse_forward(std::string_view text);
+// "auto" is true, "off" is false.
+[[nodiscard]] bool parse_auto(std::string_view text);
 [[nodiscard]] LogLevel parse_log_level(std::string_view text);
 // "0-1,3": CPUs in the order given, none twice.
 [[nodiscard]] std::vector<unsigned> parse_cpus(std::string_view text);

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "dataplane/port_factory.h"
+#include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
 
 namespace synproxy::dataplane {
@@ -79,6 +80,12 @@ EngineConfig share_of(EngineConfig engine, std::uint32_t workers) {
   return engine;
 }
 
+void fill_randomly(std::array<std::uint64_t, 4>& key) {
+  if (::getrandom(key.data(), sizeof key, 0) != sizeof key) {
+    throw RuntimeFailure("the kernel gives no random bytes");
+  }
+}
+
 }  // namespace
 
 // Members end in the reverse order: workers before rings, ports before their pools, EAL last.
@@ -88,6 +95,7 @@ struct Dataplane::Impl {
   [[nodiscard]] std::uint64_t buffers_out() const;
   void warn_of_missing_checksums(std::vector<std::string>& lines);
   void warn_of_bad_checksums(std::vector<std::string>& lines);
+  void tell_of_shedding(std::vector<std::string>& lines);
 
   std::vector<unsigned> cpus;
   PortPlan plans[2];
@@ -105,6 +113,7 @@ struct Dataplane::Impl {
   bool warned_of_bad = false;
   std::uint64_t bad_before = 0;  // at the last look
   std::uint64_t received_before = 0;
+  ShedNotice shed_notice;
 };
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
@@ -124,12 +133,11 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.ports[0] = ports[0].get();
   request.ports[1] = ports[1].get();
   request.may_wait = ports[0]->wait_descriptor() >= 0 && ports[1]->wait_descriptor() >= 0;
+  request.shed_syns = config.shed_syns;
   request.engine = share_of(config.engine, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
-  if (::getrandom(request.index_key.data(), sizeof request.index_key, 0) !=
-      sizeof request.index_key) {
-    throw RuntimeFailure("the kernel gives no random bytes");
-  }
+  fill_randomly(request.index_key);
+  fill_randomly(request.shed_key);
   try {
     for (unsigned w = 0; w < request.workers; ++w) {
       request.number = w;
@@ -189,6 +197,12 @@ void Dataplane::Impl::warn_of_bad_checksums(std::vector<std::string>& lines) {
       "leaves them to a network card that is not there; run 'ethtool -K DEV tx off' on it");
 }
 
+void Dataplane::Impl::tell_of_shedding(std::vector<std::string>& lines) {
+  std::uint64_t shed = 0;
+  for (const auto& w : workers) shed += w->counters().get(Reason::syn_shed);
+  if (auto line = shed_notice.look(shed)) lines.push_back(std::move(*line));
+}
+
 Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys)
     : impl_(std::make_unique<Impl>(config, protect, keys)) {}
 
@@ -219,6 +233,7 @@ std::vector<std::string> Dataplane::supervise() {
   }
   impl_->warn_of_missing_checksums(lines);
   impl_->warn_of_bad_checksums(lines);
+  impl_->tell_of_shedding(lines);
   return lines;
 }
 

@@ -30,6 +30,7 @@ struct alignas(64) IoCounters {
   Counter handed_over;             // packets given to the worker that owns their flow
   Counter hand_over_full;          // dropped: that worker's ring was full
   Counter no_buffer;               // dropped: no mbuf for a frame that the proxy made
+  Counter syn_shed_share;          // gauge: of a thousand new SYNs, those that are shed
 };
 
 struct PortStatus {

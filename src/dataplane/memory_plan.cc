@@ -13,8 +13,8 @@ namespace synproxy::dataplane {
 namespace {
 
 // A worker at work: a burst of each side, what the engine makes out of it (frames.h), the cache of
-// the pool.
-constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256;
+// the pool, SYNs that wait (syn_lane.h) and two bursts that were sorted out.
+constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 512 + 2 * 32;
 
 }  // namespace
 

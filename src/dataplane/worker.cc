@@ -8,17 +8,47 @@
 #include <rte_pause.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <string>
 
 namespace synproxy::dataplane {
 namespace {
 
 constexpr std::size_t kBoth[] = {0, 1};
+// The turns of a pressed worker: bursts from a queue that may hold anything, from one of SYNs
+// alone, then SYNs that are answered. Half of the usual ring of 1,024 frames is read in a turn, so
+// that the other half takes what arrives meanwhile. Where even that much was not all, next to none
+// is answered: reading comes first.
+constexpr unsigned kDrainBursts = 16;
+constexpr unsigned kSynBursts = 4;
+constexpr unsigned kSyns = 64;
+constexpr unsigned kSynsUnread = 8;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
 constexpr std::uint64_t kSpinsPerSecond =
     20'000;  // the reciprocal of how long an idle worker spins
 
 }  // namespace
+
+std::vector<Source> sources_of(unsigned worker, unsigned workers, const Port* const ports[2]) {
+  std::vector<Source> sources;
+  const auto add_queues = [&](Side side, bool syns_only) {
+    const Port& port = *ports[static_cast<std::size_t>(side)];
+    std::vector<std::uint16_t> queues;
+    for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
+      if (port.is_syn_queue(q) == syns_only) queues.push_back(q);
+    }
+    const std::size_t first = queues.size() < workers ? static_cast<std::size_t>(side) : 0;
+    for (std::size_t i = 0; i < queues.size(); ++i) {
+      if ((i + first) % workers == worker) sources.push_back({side, false, syns_only, queues[i]});
+    }
+  };
+  for (const Side side : {Side::kServer, Side::kClient}) {
+    add_queues(side, false);
+    if (workers > 1) sources.push_back({side, true, false, 0});
+  }
+  add_queues(Side::kClient, true);
+  return sources;
+}
 
 Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
                HandOver& hand_over, const Clock& clock)
@@ -29,18 +59,10 @@ Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const Ke
                 hand_over),
       engine_(request.engine, protect, keys, request.index_key, counters_),
       outbox_{Outbox(*request.ports[0]), Outbox(*request.ports[1])},
+      sources_(sources_of(request.number, request.workers, request_.ports)),
+      lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
-      spin_(rte_get_tsc_hz() / kSpinsPerSecond) {
-  // Ports with fewer queues than workers start with different workers; with as many, worker and
-  // queue have one number.
-  for (const std::size_t side : kBoth) {
-    const std::uint16_t queues = request.ports[side]->receive_queues();
-    const std::size_t first = queues < request.workers ? side : 0;
-    for (std::uint16_t q = 0; q < queues; ++q) {
-      if ((q + first) % request.workers == request.number) queues_[side].push_back(q);
-    }
-  }
-}
+      spin_(rte_get_tsc_hz() / kSpinsPerSecond) {}
 
 void Worker::start() {
   stopping_ = false;
@@ -64,44 +86,102 @@ void Worker::run() {
 
   while (!stopping_.load(std::memory_order_relaxed)) {
     tick();
-    unsigned busy = 0;
-    for (const Side side : {Side::kClient, Side::kServer}) {
-      busy += receive(side);
-      if (request_.workers > 1) busy += take_over(side);
-    }
-    if (busy != 0) {
+    if (serve_all() != 0) {
       busy_at_ = rte_rdtsc();
     } else {
       rest();
     }
   }
+  while (answer_syns(SynLane::kSlots) != 0) {
+  }
 
   if (registered) rte_thread_unregister();
 }
 
-unsigned Worker::receive(Side side) {
-  const auto s = static_cast<std::size_t>(side);
-  unsigned received = 0;
-  for (const std::uint16_t queue : queues_[s]) {
-    std::array<rte_mbuf*, kMaxBurst> frames;
-    std::uint16_t n = request_.ports[s]->receive(queue, frames.data(), kMaxBurst, io_);
-    if (n == 0) continue;
-    received += n;
-    std::uint64_t bytes = 0;
-    for (std::uint16_t i = 0; i < n; ++i) bytes += frames[i]->pkt_len;
-    io_.rx_packets[s].add(n);
-    io_.rx_bytes[s].add(bytes);
-    if (request_.workers > 1) n = steering_.sort(side, frames.data(), n, io_);
-    process(side, frames.data(), n);
+// Each source its turn; then, SYNs that had to wait.
+unsigned Worker::serve_all() {
+  const bool pressed = lane_.pressed();
+  unread_ = false;
+  unsigned busy = 0;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    busy += serve(i, !pressed ? 1 : sources_[i].syns_only ? kSynBursts : kDrainBursts);
   }
-  return received;
+  if (pressed && unread_) lane_.fell_behind();
+  if (lane_.waiting() != 0) busy += answer_syns(unread_ ? kSynsUnread : kSyns);
+  return busy;
 }
 
-unsigned Worker::take_over(Side side) {
-  std::array<rte_mbuf*, kMaxBurst> frames;
-  const std::uint16_t n = hand_over_.take(request_.number, side, frames.data(), kMaxBurst);
-  process(side, frames.data(), n);
+unsigned Worker::serve(std::size_t source, unsigned bursts) {
+  const Source& from = sources_[source];
+  unsigned served = 0;
+  std::uint16_t n = 0;
+  for (unsigned burst = 0; burst < bursts; ++burst) {
+    std::array<rte_mbuf*, kMaxBurst> frames;
+    n = fetch(from, frames.data());
+    served += n;
+    if (from.side == Side::kClient) lane_.polled(source, n);
+    if (from.side == Side::kClient && lane_.pressed()) {
+      sort_out(from, frames.data(), n);
+    } else {
+      std::uint16_t mine = n;
+      if (request_.workers > 1 && !from.ring) {
+        mine = steering_.sort(from.side, frames.data(), n, io_);
+      }
+      process(from.side, frames.data(), mine);
+    }
+    if (n < SynLane::kFewFrames) break;
+  }
+  process_gathered(1);
+  if (n >= SynLane::kFewFrames && !from.syns_only) unread_ = true;
+  return served;
+}
+
+std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
+  if (source.ring) return hand_over_.take(request_.number, source.side, frames, kMaxBurst);
+  const auto s = static_cast<std::size_t>(source.side);
+  const std::uint16_t n = request_.ports[s]->receive(source.queue, frames, kMaxBurst, io_);
+  if (n == 0) return 0;
+  std::uint64_t bytes = 0;
+  for (std::uint16_t i = 0; i < n; ++i) bytes += frames[i]->pkt_len;
+  io_.rx_packets[s].add(n);
+  io_.rx_bytes[s].add(bytes);
   return n;
+}
+
+// SYNs into their lane, or away. The others are few in a flood: they are gathered to whole bursts.
+void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) {
+  std::array<rte_mbuf*, kMaxBurst> syns;
+  auto [others, kept] = lane_.sort(frames, n, syns.data());
+  if (request_.workers > 1 && !source.ring) {
+    others = steering_.sort(Side::kClient, frames, others, io_);
+    kept = steering_.sort(Side::kClient, syns.data(), kept, io_);
+  }
+  lane_.keep(syns.data(), kept);
+  std::copy_n(frames, others, gathered_.begin() + gathered_count_);
+  gathered_count_ = static_cast<std::uint16_t>(gathered_count_ + others);
+  process_gathered(kMaxBurst);
+}
+
+void Worker::process_gathered(std::uint16_t at_least) {
+  if (gathered_count_ < at_least) return;
+  const auto first = std::min<std::uint16_t>(gathered_count_, kMaxBurst);
+  process(Side::kClient, gathered_.data(), first);
+  gathered_count_ = static_cast<std::uint16_t>(gathered_count_ - first);
+  std::copy_n(gathered_.begin() + first, gathered_count_, gathered_.begin());
+}
+
+unsigned Worker::answer_syns(unsigned budget) {
+  unsigned answered = 0;
+  while (answered < budget) {
+    std::array<rte_mbuf*, kMaxBurst> syns;
+    const auto most =
+        static_cast<std::uint16_t>(std::min<std::size_t>(budget - answered, kMaxBurst));
+    const std::uint16_t n = lane_.take(syns.data(), most);
+    if (n == 0) break;
+    process(Side::kClient, syns.data(), n);
+    answered += n;
+  }
+  return answered;
 }
 
 void Worker::process(Side side, rte_mbuf** frames, std::uint16_t n) {
@@ -135,6 +215,7 @@ void Worker::tick() {
   const std::uint64_t now = clock_.now_ms();
   if (now == now_ms_) return;
   now_ms_ = now;
+  lane_.tick(now);
   in_tick_ = true;
   engine_.tick(now, *this);
   in_tick_ = false;
@@ -180,7 +261,10 @@ void Worker::wait() {
   std::array<Port*, 3> waiting{};
   nfds_t count = 0;
   for (const std::size_t side : kBoth) {
-    if (queues_[side].empty()) continue;
+    const auto polls = [&](const Source& s) {
+      return !s.ring && static_cast<std::size_t>(s.side) == side;
+    };
+    if (std::none_of(sources_.begin(), sources_.end(), polls)) continue;
     waiting[count] = request_.ports[side];
     events[count++] = {request_.ports[side]->wait_descriptor(), POLLIN, 0};
   }

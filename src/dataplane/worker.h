@@ -10,9 +10,24 @@
 #include "dataplane/clock.h"
 #include "dataplane/frames.h"
 #include "dataplane/steering.h"
+#include "dataplane/syn_lane.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
+
+// Where frames of one side come from: a queue of its port, or the ring of the other workers.
+struct Source {
+  Side side = Side::kClient;
+  bool ring = false;
+  bool syns_only = false;
+  std::uint16_t queue = 0;
+};
+
+// In the order in which they are served: what a server says and what belongs to connections first,
+// queues that hold nothing but SYNs last. Ports with fewer queues than workers start with different
+// workers; with as many, worker and queue have one number.
+[[nodiscard]] std::vector<Source> sources_of(unsigned worker, unsigned workers,
+                                             const Port* const ports[2]);
 
 struct WorkerRequest {
   unsigned number = 0;
@@ -20,9 +35,11 @@ struct WorkerRequest {
   unsigned cpu = 0;
   Port* ports[2] = {};    // by Side
   bool may_wait = false;  // every port can be waited for with poll()
+  bool shed_syns = true;
   EngineConfig engine;
   IndexKey index_key{};
   const RssOwner* rss = nullptr;  // where RSS decides who owns a connection
+  SynShedder::Key shed_key{};
 };
 
 class Worker final : private FrameSink {
@@ -40,8 +57,12 @@ class Worker final : private FrameSink {
 
  private:
   void run();
-  unsigned receive(Side side);
-  unsigned take_over(Side side);
+  unsigned serve_all();
+  unsigned serve(std::size_t source, unsigned bursts);
+  std::uint16_t fetch(const Source& source, rte_mbuf** frames);
+  void sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n);
+  void process_gathered(std::uint16_t at_least);
+  unsigned answer_syns(unsigned budget);
   void process(Side side, rte_mbuf** frames, std::uint16_t n);
   void tick();
   void send();
@@ -56,8 +77,14 @@ class Worker final : private FrameSink {
   IoCounters io_;
   Steering steering_;
   Engine engine_;
-  Outbox outbox_[2];                      // by Side
-  std::vector<std::uint16_t> queues_[2];  // that this worker polls, by Side
+  Outbox outbox_[2];  // by Side
+  const std::vector<Source> sources_;
+  SynLane lane_;
+
+  // Of the client's side, sorted out of several bursts while pressed.
+  std::array<rte_mbuf*, 2 * kMaxBurst> gathered_;
+  std::uint16_t gathered_count_ = 0;
+  bool unread_ = false;  // a queue still held more when its turn ended
 
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;

@@ -35,6 +35,7 @@
   X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped as the congested hop would have.") \
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, which is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
+  X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered: a client that sends it again gets through.") \
   X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -62,7 +63,7 @@
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
   X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
-  X(syn_received, EVENT, "SYN to a protected port, junk excluded.") \
+  X(syn_received, EVENT, "SYN to a protected port, junk and shed ones excluded.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \

@@ -109,6 +109,8 @@ TEST(Options, EveryValueArrives) {
                              "0",
                              "--fragments",
                              "forward",
+                             "--syn-shed",
+                             "off",
                              "--tcp-auth",
                              "forward",
                              "--protect",
@@ -116,6 +118,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_EQ(c.engine.synack_repeats, 0U);
   EXPECT_TRUE(c.engine.forward_fragments);
   EXPECT_TRUE(c.engine.forward_tcp_auth);
+  EXPECT_FALSE(c.shed_syns);
   EXPECT_EQ(c.engine.offer.window_scale, 0);
   EXPECT_EQ(c.engine.offer.mss, 88);
   EXPECT_EQ(c.engine.early_window, 0U);

@@ -121,6 +121,12 @@ TEST(Values, ForwardIsOneOfTwoWords) {
     EXPECT_EQ(refusal([&] { (void)parse_forward(text); }), "is not a setting of this flag") << text;
   }
   EXPECT_EQ(refusal([] { (void)parse_forward(""); }), "is empty");
+  EXPECT_TRUE(parse_auto("auto"));
+  EXPECT_FALSE(parse_auto("off"));
+  for (const char* text : {"on", "Auto", "0", "off "}) {
+    EXPECT_EQ(refusal([&] { (void)parse_auto(text); }), "is not a setting of this flag") << text;
+  }
+  EXPECT_EQ(refusal([] { (void)parse_auto(""); }), "is empty");
 }
 
 TEST(Values, LogLevelIsOneOfFourWords) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/syn_lane.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+
+namespace synproxy::dataplane {
+namespace {
+
+// So long after a queue stood: a lull is no end.
+constexpr std::uint64_t kPressedMs = 10;
+
+}  // namespace
+
+SynLane::SynLane(bool enabled, std::size_t sources, const ProtectSet& protect,
+                 const SynShedder::Key& key, Counters& counters, IoCounters& io)
+    : enabled_(enabled),
+      look_(protect),
+      shedder_(key),
+      counters_(counters),
+      io_(io),
+      standing_(sources) {}
+
+SynLane::~SynLane() {
+  std::array<rte_mbuf*, kMaxBurst> frames;
+  while (const std::uint16_t n = take(frames.data(), kMaxBurst)) {
+    rte_pktmbuf_free_bulk(frames.data(), n);
+  }
+}
+
+void SynLane::polled(std::size_t source, std::uint16_t frames) {
+  if (frames < kFewFrames) {
+    standing_[source] = 0;
+    return;
+  }
+  if (++standing_[source] < kStandingPolls) return;
+  stood_ = true;
+  pressed_ = enabled_;
+}
+
+SynLane::Sorted SynLane::sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syns) {
+  std::array<SynIdentity, kMaxBurst> identities;
+  std::array<rte_mbuf*, kMaxBurst> dropped;
+  for (std::uint16_t i = 0; i < n; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
+  Sorted sorted;
+  std::uint16_t found = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    rte_mbuf* m = frames[i];
+    if (look_.is_syn(rte_pktmbuf_mtod(m, const std::uint8_t*), m->data_len, identities[found])) {
+      syns[found++] = m;
+    } else {
+      frames[sorted.others++] = m;
+    }
+  }
+  if (!shedder_.shedding()) {
+    sorted.syns = found;
+    return sorted;
+  }
+  const std::uint32_t through = shedder_.let_through({identities.data(), found});
+  std::uint16_t lost = 0;
+  for (std::uint16_t i = 0; i < found; ++i) {
+    rte_mbuf* m = syns[i];
+    const bool passes = (through >> i & 1U) != 0;
+    // Both stores, and no branch that a flood's hash would mispredict.
+    syns[sorted.syns] = m;
+    dropped[lost] = m;
+    sorted.syns = static_cast<std::uint16_t>(sorted.syns + (passes ? 1 : 0));
+    lost = static_cast<std::uint16_t>(lost + (passes ? 0 : 1));
+  }
+  shed(dropped.data(), lost);
+  return sorted;
+}
+
+void SynLane::shed(rte_mbuf** syns, std::uint16_t n) {
+  if (n == 0) return;
+  counters_.count(Reason::syn_shed, n);
+  rte_pktmbuf_free_bulk(syns, n);
+}
+
+void SynLane::keep(rte_mbuf** syns, std::uint16_t n) {
+  const auto fits = static_cast<std::uint16_t>(std::min<std::uint32_t>(n, kSlots - waiting()));
+  for (std::uint16_t i = 0; i < fits; ++i) slots_[tail_++ % kSlots] = syns[i];
+  if (fits == n) return;
+  news_.refused = true;
+  shed(syns + fits, static_cast<std::uint16_t>(n - fits));
+}
+
+std::uint16_t SynLane::take(rte_mbuf** out, std::uint16_t n) {
+  const auto taken = static_cast<std::uint16_t>(std::min<std::uint32_t>(n, waiting()));
+  for (std::uint16_t i = 0; i < taken; ++i) out[i] = slots_[head_++ % kSlots];
+  if (waiting() == 0) news_.ran_empty = true;
+  return taken;
+}
+
+void SynLane::tick(std::uint64_t now_ms) {
+  if (!enabled_) return;
+  if (stood_) pressed_until_ms_ = now_ms + kPressedMs;
+  news_.ran_empty = news_.ran_empty || waiting() == 0;
+  shedder_.tick(now_ms, news_);
+  stood_ = false;
+  news_ = {};
+  pressed_ = shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_;
+  io_.syn_shed_share.set(shedder_.shed_per_mille());
+}
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A worker between two ports of the test's own, while more SYNs arrive than it answers. The stub
+// engine forwards everything, so that what the server port sends says what was processed, and when.
+#include <gtest/gtest.h>
+#include <rte_mbuf.h>
+
+#include <functional>
+#include <map>
+
+#include "dataplane/proxy_fixture.h"
+#include "dataplane/shed_notice.h"
+#include "dataplane/worker.h"
+#include "support/packet_builder.h"
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using test::Bytes;
+using test::PacketBuilder;
+using tests::eventually;
+
+constexpr std::size_t kSeqAt = 38;  // of TCP over IPv4
+constexpr std::size_t kFlagsAt = 47;
+
+// What a poll of a queue brings is up to the test; what is sent is remembered.
+class FakePort final : public Port {
+ public:
+  // Fills `out`; how many. Runs on the worker's thread.
+  using Script = std::function<std::uint16_t(std::uint16_t queue, rte_mbuf** out)>;
+
+  explicit FakePort(rte_mempool* pool) : pool_(pool) {}
+
+  Script script = [](std::uint16_t, rte_mbuf**) { return std::uint16_t{0}; };
+  std::uint16_t queues = 1;
+  int syn_queue = -1;
+
+  struct Left {
+    bool syn;
+    std::uint32_t seq;
+  };
+  std::vector<Left> sent;
+
+  [[nodiscard]] std::uint16_t receive_queues() const override { return queues; }
+  [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override { return queue == syn_queue; }
+  std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t, IoCounters&) override {
+    return script(queue, out);
+  }
+  Sent transmit(unsigned, rte_mbuf** frames, std::uint16_t n) override {
+    for (std::uint16_t i = 0; i < n; ++i) {
+      const auto* p = rte_pktmbuf_mtod(frames[i], const std::uint8_t*);
+      sent.push_back({(p[kFlagsAt] & kAck) == 0, load_be<std::uint32_t>(p + kSeqAt)});
+    }
+    rte_pktmbuf_free_bulk(frames, n);
+    return {n, 0};
+  }
+  void supervise(std::vector<std::string>&) override {}
+  [[nodiscard]] PortStatus status() const override { return {}; }
+  [[nodiscard]] rte_mempool* pool() const override { return pool_; }
+
+ private:
+  rte_mempool* pool_;
+};
+
+class SynLaneTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    static_cast<void>(tests::shared_eal());
+    pool_ = rte_pktmbuf_pool_create("lane", 8192, 0, 0, 256 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+    ASSERT_NE(pool_, nullptr);
+    hand_over_ = std::make_unique<HandOver>(2);
+    client_ = std::make_unique<FakePort>(pool_);
+    server_ = std::make_unique<FakePort>(pool_);
+  }
+  void TearDown() override {
+    hand_over_.reset();
+    EXPECT_EQ(rte_mempool_in_use_count(pool_), 0U) << "buffers lost";
+    rte_mempool_free(pool_);
+  }
+
+  rte_mbuf* frame(bool syn, std::uint32_t number, std::uint16_t port = 80) {
+    Bytes bytes = PacketBuilder().ports(40000, port).seq(number).flags(syn ? kSyn : kAck).build();
+    store_be<std::uint32_t>(bytes.data() + 26, 0x0a000000U + number);  // a source each
+    rte_mbuf* m = rte_pktmbuf_alloc(pool_);
+    std::copy(bytes.begin(), bytes.end(), rte_pktmbuf_mtod(m, std::uint8_t*));
+    m->data_len = static_cast<std::uint16_t>(bytes.size());
+    m->pkt_len = m->data_len;
+    return m;
+  }
+
+  // `bursts` of 31 SYNs and one segment of a connection, in the middle; then nothing.
+  FakePort::Script flood(unsigned bursts) {
+    return [this, bursts](std::uint16_t, rte_mbuf** out) {
+      if (polls_ == bursts) return std::uint16_t{0};
+      for (unsigned i = 0; i < kMaxBurst; ++i) {
+        out[i] = i == 16 ? frame(false, polls_) : frame(true, syns_++);
+      }
+      ++polls_;
+      return static_cast<std::uint16_t>(kMaxBurst);
+    };
+  }
+
+  std::unique_ptr<Worker> worker(bool shed = true, unsigned number = 0, unsigned workers = 1) {
+    WorkerRequest request;
+    request.number = number;
+    request.workers = workers;
+    request.ports[0] = client_.get();
+    request.ports[1] = server_.get();
+    request.shed_syns = shed;
+    request.shed_key = {1, 2, 3, 4};
+    return std::make_unique<Worker>(request, protect_, keys_, *hand_over_, clock_);
+  }
+
+  // Runs it until it has received so many and nothing waits any more.
+  void run(Worker& w, std::uint64_t frames) {
+    w.start();
+    EXPECT_TRUE(eventually([&] { return w.io().rx_packets[0].get() >= frames; }));
+    w.stop();
+  }
+
+  std::pair<std::uint64_t, std::uint64_t> left() const {  // SYNs, others
+    std::uint64_t syns = 0;
+    for (const auto& f : server_->sent) syns += f.syn ? 1 : 0;
+    return {syns, server_->sent.size() - syns};
+  }
+
+  rte_mempool* pool_ = nullptr;
+  std::unique_ptr<FakePort> client_;
+  std::unique_ptr<FakePort> server_;
+  const ProtectSet protect_{{parse_protect_rule("203.0.113.10:80")}};
+  const KeyRing keys_;
+  const Clock clock_{0};
+  std::unique_ptr<HandOver> hand_over_;
+  std::uint32_t polls_ = 0;
+  std::uint32_t syns_ = 0;
+};
+
+TEST_F(SynLaneTest, AtAFullQueueSegmentsAreAllProcessedSynsAreShedAndEachHasOneFate) {
+  constexpr unsigned kBursts = 2000;
+  client_->script = flood(kBursts);
+  const auto w = worker();
+  run(*w, kBursts * kMaxBurst);
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, kBursts);
+  const std::uint64_t shed = w->counters().get(Reason::syn_shed);
+  EXPECT_GT(shed, kBursts * 31U / 2) << "of " << syns_;
+  EXPECT_GT(syns, SynLane::kSlots) << "some are always answered";
+  EXPECT_EQ(syns + shed, syns_);
+  EXPECT_EQ(w->counters().get(Reason::forwarded) + shed, w->io().rx_packets[0].get());
+  std::uint32_t last = 0;
+  for (const auto& f : server_->sent) {
+    if (f.syn) continue;
+    ASSERT_EQ(f.seq, last++) << "segments keep their order";
+  }
+}
+
+TEST_F(SynLaneTest, SegmentsDoNotWaitForTheSynsBeforeThem) {
+  client_->script = flood(200);
+  const auto w = worker();
+  run(*w, 200 * kMaxBurst);
+  // From the moment when the queue was seen to stand, the segments of a turn leave together.
+  unsigned together = 0;
+  for (std::size_t i = 1; i < server_->sent.size(); ++i) {
+    together += !server_->sent[i].syn && !server_->sent[i - 1].syn ? 1 : 0;
+  }
+  EXPECT_GT(together, 150U);
+}
+
+TEST_F(SynLaneTest, SwitchedOffItShedsNothing) {
+  client_->script = flood(500);
+  const auto w = worker(false);
+  run(*w, 500 * kMaxBurst);
+  EXPECT_EQ(w->counters().get(Reason::syn_shed), 0U);
+  EXPECT_EQ(server_->sent.size(), 500 * kMaxBurst);
+}
+
+TEST_F(SynLaneTest, SynsToWhatIsNotProtectedPassWhateverHappens) {
+  unsigned turn = 0;
+  client_->script = [&](std::uint16_t, rte_mbuf** out) {
+    if (turn == 500) return std::uint16_t{0};
+    ++turn;
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++, 81);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  run(*w, 500 * kMaxBurst);
+  EXPECT_EQ(w->counters().get(Reason::syn_shed), 0U);
+  EXPECT_EQ(server_->sent.size(), 500 * kMaxBurst);
+}
+
+// Below what a worker can take, its queue runs empty now and then: nothing is shed, nothing waits.
+TEST_F(SynLaneTest, BurstsThatTheQueueOutlivesAreAllAnswered) {
+  constexpr unsigned kRounds = 200;
+  unsigned turn = 0;
+  client_->script = [&](std::uint16_t, rte_mbuf** out) {
+    if (turn >= kRounds * 8) return std::uint16_t{0};
+    if (turn++ % 8 == 7) return std::uint16_t{0};
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  run(*w, kRounds * 7 * kMaxBurst);
+  EXPECT_EQ(w->counters().get(Reason::syn_shed), 0U);
+  EXPECT_EQ(server_->sent.size(), kRounds * 7 * kMaxBurst);
+  for (std::uint32_t i = 0; i < server_->sent.size(); ++i) ASSERT_EQ(server_->sent[i].seq, i);
+}
+
+TEST_F(SynLaneTest, SharesAreWholeAgainAfterTheFlood) {
+  client_->script = flood(2000);
+  const auto w = worker();
+  w->start();
+  EXPECT_TRUE(eventually([&] { return w->counters().get(Reason::syn_shed) > 0; }));
+  EXPECT_TRUE(eventually([&] {
+    return w->io().rx_packets[0].get() == 2000 * kMaxBurst && w->io().syn_shed_share.get() == 0;
+  }));
+  w->stop();
+}
+
+// The server's frames are taken as fast as the client's while the worker is pressed.
+TEST_F(SynLaneTest, ServersQueueIsDrainedToo) {
+  client_->script = flood(1000);
+  std::uint32_t from_server = 0;
+  server_->script = [&](std::uint16_t, rte_mbuf** out) {
+    if (from_server == 20'000) return std::uint16_t{0};
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(false, from_server++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  w->start();
+  // More of the server's than of the client's are left at the end only if one of them starved.
+  EXPECT_TRUE(eventually([&] { return w->io().rx_packets[1].get() == 20'000; }));
+  EXPECT_TRUE(eventually([&] { return w->io().rx_packets[0].get() == 1000 * kMaxBurst; }));
+  w->stop();
+  EXPECT_EQ(client_->sent.size(), 20'000U);
+}
+
+TEST_F(SynLaneTest, QueueOfSynsIsPolledAfterTheOthersWithinABudget) {
+  client_->queues = 2;
+  client_->syn_queue = 0;
+  struct Poll {
+    std::uint16_t queue;
+    std::size_t sent_before;
+  };
+  std::vector<Poll> polls;
+  unsigned segments = 0;
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) {
+    if (polls.size() < 20'000) polls.push_back({queue, server_->sent.size()});
+    if (queue == 1) {  // one segment for each look
+      if (segments == 2000) return std::uint16_t{0};
+      out[0] = frame(false, segments++);
+      return std::uint16_t{1};
+    }
+    if (syns_ >= 60'000) return std::uint16_t{0};
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  w->start();
+  EXPECT_TRUE(eventually([&] { return w->io().rx_packets[0].get() >= 62'000; }));
+  w->stop();
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, 2000U);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
+  EXPECT_GT(w->counters().get(Reason::syn_shed), 0U);
+  ASSERT_EQ(polls[0].queue, 1) << "the others first";
+  std::map<unsigned, unsigned> runs;  // length of a run of polls of the SYN queue -> how often
+  unsigned length = 0;
+  for (const Poll& p : polls) {
+    if (p.queue == 0) {
+      ++length;
+    } else if (length != 0) {
+      ++runs[length];
+      length = 0;
+    }
+  }
+  EXPECT_LE(runs.rbegin()->first, 4U) << "bursts of SYNs between two looks at the others";
+}
+
+TEST_F(SynLaneTest, SourcesAreServedInOrderAndSharedAmongWorkers) {
+  client_->queues = 3;
+  client_->syn_queue = 2;
+  const Port* const ports[2] = {client_.get(), server_.get()};
+  const auto alone = sources_of(0, 1, ports);
+  ASSERT_EQ(alone.size(), 4U);
+  EXPECT_EQ(alone[0].side, Side::kServer);
+  EXPECT_EQ(alone[1].queue, 0);
+  EXPECT_EQ(alone[2].queue, 1);
+  EXPECT_TRUE(alone[3].syns_only);
+  std::map<std::pair<Side, std::uint16_t>, unsigned> polled;
+  for (unsigned w = 0; w < 2; ++w) {
+    unsigned rings = 0;
+    for (const Source& s : sources_of(w, 2, ports)) {
+      if (s.ring) ++rings;
+      if (!s.ring) ++polled[{s.side, s.queue}];
+    }
+    EXPECT_EQ(rings, 2U);
+  }
+  EXPECT_EQ(polled.size(), 4U);
+  for (const auto& [queue, times] : polled) EXPECT_EQ(times, 1U);
+}
+
+// A worker whose ring of handed-over frames stands sorts those too.
+TEST_F(SynLaneTest, RingOfTheOtherWorkersIsSortedToo) {
+  const auto w = worker(true, 1, 2);
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    rte_mbuf* m = frame(i % 32 != 0, i);
+    ASSERT_EQ(hand_over_->give(1, Side::kClient, &m, 1), 1);
+  }
+  w->start();
+  EXPECT_TRUE(eventually([&] { return !hand_over_->anything_for(1); }));
+  w->stop();
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, 32U);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), 968U);
+  // Some segment overtook a SYN: the lane was in use.
+  std::uint32_t last = 0;
+  bool overtaken = false;
+  for (const auto& f : server_->sent) {
+    overtaken = overtaken || f.seq < last;
+    last = f.seq;
+  }
+  EXPECT_TRUE(overtaken);
+}
+
+TEST(ShedNotice, SaysWhenSheddingBeginsAndWhenItIsOver) {
+  ShedNotice notice;
+  EXPECT_FALSE(notice.look(0));
+  const auto begins = notice.look(10);
+  ASSERT_TRUE(begins);
+  EXPECT_NE(begins->find("syn_shed"), std::string::npos);
+  EXPECT_FALSE(notice.look(20)) << "said once";
+  for (int i = 0; i < 9; ++i) EXPECT_FALSE(notice.look(20)) << i;
+  EXPECT_FALSE(notice.look(21)) << "a flood that comes in waves is one flood";
+  for (int i = 0; i < 9; ++i) EXPECT_FALSE(notice.look(21)) << i;
+  const auto over = notice.look(21);
+  ASSERT_TRUE(over);
+  EXPECT_NE(over->find(" 21 "), std::string::npos) << *over;
+  EXPECT_FALSE(notice.look(21));
+  EXPECT_TRUE(notice.look(25));
+  for (int i = 0; i < 9; ++i) EXPECT_FALSE(notice.look(25));
+  EXPECT_NE(notice.look(25)->find(" 4 "), std::string::npos) << "of this flood";
+}
+
+}  // namespace
+}  // namespace synproxy::dataplane
