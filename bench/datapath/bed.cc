@@ -136,16 +136,10 @@ bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
 
 // As Worker::process: packets out of buffers, the engine, verdicts into buffers.
 void Bed::process(Side side, std::size_t begin, std::size_t end) {
-  std::vector<Packet>& q = queues_[static_cast<std::size_t>(side)];
-  std::array<Packet, kMaxBurst> burst;
-  const std::size_t n = end - begin;
-  std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(begin), n, burst.begin());
-  engine_->process(side, {burst.data(), n}, ticked_ms_, *this);
-  for (std::size_t i = 0; i < n; ++i) {
-    q[begin + i].length = burst[i].length;
-    q[begin + i].verdict = burst[i].verdict;
-    if (burst[i].verdict != Verdict::kDrop) sent_bytes_ += burst[i].length;
-  }
+  // As the worker does, which makes its packets of mbufs: the engine writes into them.
+  const std::span<Packet> burst(&queues_[static_cast<std::size_t>(side)][begin], end - begin);
+  engine_->process(side, burst, ticked_ms_, *this);
+  for (const Packet& p : burst) sent_bytes_ += p.verdict != Verdict::kDrop ? p.length : 0U;
 }
 
 Cost Bed::run() {
