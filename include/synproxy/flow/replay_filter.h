@@ -39,7 +39,12 @@ class ReplayFilter {
   [[nodiscard]] bool contains(std::uint64_t epoch, std::uint64_t fingerprint) const {
     const Slot& slot = slots_[epoch % kSlots];
     return slot.used && slot.epoch == epoch && slot.entries <= limit_ &&
-           contains_in(epoch, fingerprint);
+           (is_waiting(epoch, fingerprint) || contains_in(epoch, fingerprint));
+  }
+  // Fetches what contains() will read.
+  void prefetch(std::uint64_t epoch, std::uint64_t fingerprint) const {
+    const Slot& slot = slots_[epoch % kSlots];
+    if (slot.used && slot.epoch == epoch) __builtin_prefetch(line_of(epoch, fingerprint));
   }
 
   [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
@@ -57,13 +62,29 @@ class ReplayFilter {
   };
   static_assert(sizeof(Line) == 64);
 
-  [[nodiscard]] Line* line_of(std::uint64_t epoch, std::uint64_t fingerprint) const;
+  // Inserted, and its line is on its way: it is written when the ring comes round, so that nobody
+  // waits for memory. An epoch that has passed meanwhile is nobody's loss.
+  struct Waiting {
+    std::uint64_t epoch = 0;
+    std::uint64_t fingerprint = 0;
+    bool used = false;
+  };
+  static constexpr std::size_t kWaiting = 8;
+
+  [[nodiscard]] Line* line_of(std::uint64_t epoch, std::uint64_t fingerprint) const {
+    const std::uint64_t in_slot = (fingerprint >> 32) * lines_per_slot_ >> 32;
+    return static_cast<Line*>(memory_.data()) + epoch % kSlots * lines_per_slot_ + in_slot;
+  }
+  [[nodiscard]] bool is_waiting(std::uint64_t epoch, std::uint64_t fingerprint) const;
+  void write(const Waiting& entry);
   [[nodiscard]] bool contains_in(std::uint64_t epoch, std::uint64_t fingerprint) const;
 
   std::uint32_t lines_per_slot_;
   std::uint64_t limit_;
   Mapping memory_;
   std::array<Slot, kSlots> slots_;
+  std::array<Waiting, kWaiting> waiting_;
+  std::size_t next_waiting_ = 0;
 };
 
 }  // namespace synproxy

@@ -47,20 +47,29 @@ ReplayFilter::ReplayFilter(std::uint32_t expected_per_epoch)
       limit_(std::uint64_t{expected_per_epoch} + expected_per_epoch / 2),
       memory_(std::size_t{lines_per_slot_} * kSlots * sizeof(Line), Mapping::Kind::kReserved) {}
 
-ReplayFilter::Line* ReplayFilter::line_of(std::uint64_t epoch, std::uint64_t fingerprint) const {
-  const std::uint64_t in_slot = (fingerprint >> 32) * lines_per_slot_ >> 32;
-  return static_cast<Line*>(memory_.data()) + epoch % kSlots * lines_per_slot_ + in_slot;
-}
-
 void ReplayFilter::insert(std::uint64_t epoch, std::uint64_t fingerprint) {
   Slot& slot = slots_[epoch % kSlots];
   if (slot.used && epoch < slot.epoch) return;
   if (!slot.used || slot.epoch != epoch) slot = {epoch, true, 0};
   ++slot.entries;
-  Line& line = *line_of(epoch, fingerprint);
-  if (line.epoch != static_cast<std::uint32_t>(epoch))
-    line = {static_cast<std::uint32_t>(epoch), {}};
-  const Places places(fingerprint);
+  Waiting& place = waiting_[next_waiting_++ % kWaiting];
+  write(place);
+  place = {epoch, fingerprint, true};
+  __builtin_prefetch(line_of(epoch, fingerprint), 1);
+}
+
+bool ReplayFilter::is_waiting(std::uint64_t epoch, std::uint64_t fingerprint) const {
+  return std::any_of(waiting_.begin(), waiting_.end(), [&](const Waiting& w) {
+    return w.used && w.epoch == epoch && w.fingerprint == fingerprint;
+  });
+}
+
+void ReplayFilter::write(const Waiting& entry) {
+  if (!entry.used || slots_[entry.epoch % kSlots].epoch != entry.epoch) return;
+  Line& line = *line_of(entry.epoch, entry.fingerprint);
+  const auto epoch = static_cast<std::uint32_t>(entry.epoch);
+  if (line.epoch != epoch) line = {epoch, {}};
+  const Places places(entry.fingerprint);
   for (int i = 0; i < kProbes; ++i) line.bits[places[i] / 32] |= 1U << places[i] % 32;
 }
 

@@ -50,7 +50,9 @@ class CookieStage {
     } else {
       const unsigned i = c.ack.macs++;
       c.ack.mac[i] = mac;
-      c.ack.refuted = (i == 0 || c.ack.refuted) && !match_mac(c, i).valid;
+      const bool valid = match_mac(c, i).valid;
+      c.ack.refuted = (i == 0 || c.ack.refuted) && !valid;
+      if (valid) s_.replay.prefetch(c.ack.keys->epoch, mac);
     }
   }
 

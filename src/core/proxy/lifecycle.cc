@@ -157,6 +157,16 @@ bool unanswered(const EngineState& s, const SynAckRepeats::Entry& e) {
   return (f.progress & kFlowMarked) != 0 && f.mark_isn == isn && f.client_isn != isn;
 }
 
+// Where one had to go, more will: what is looked at next is fetched, and the bucket of the one that
+// is looked at first.
+void fetch_candidates(const EngineState& s, FlowIndex end) {
+  constexpr FlowIndex kAhead = 8;
+  if (s.evict_at + kAhead >= end) return;
+  s.table.prefetch_at(s.evict_at + kAhead);
+  if (s.table[s.evict_at].state == FlowState::kFree) return;
+  s.table.prefetch_bucket(index_hash(s.index_key, s.table.key_of(s.evict_at)));
+}
+
 }  // namespace
 
 void set_state(EngineState& s, FlowRecord& f, FlowState state) {
@@ -189,6 +199,7 @@ bool make_room(EngineState& s, FrameSink& sink) {
   }
   s.counters.count(Reason::flow_evicted);
   free_flow(s, victim);
+  fetch_candidates(s, end);
   return true;
 }
 
