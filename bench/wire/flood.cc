@@ -25,6 +25,8 @@ nlohmann::json run_flood(const Step& step, const Stand& stand) {
   RateWindows rate(step.seconds);
   std::uint64_t sent = 0;
   std::uint64_t pauses = 0;
+  std::uint64_t bursts = 0;
+  std::uint64_t refused = 0;  // in part at least
   unsigned turn = 0;
 
   const std::uint64_t begin = now();
@@ -50,6 +52,8 @@ nlohmann::json run_flood(const Step& step, const Stand& stand) {
     source.make(at);
     if (source.ready() != 0) {
       const std::uint16_t n = stand.client->send(source.burst(), source.ready());
+      ++bursts;
+      if (n < source.ready()) ++refused;
       source.taken(n);
       sent += n;
     }
@@ -70,6 +74,8 @@ nlohmann::json run_flood(const Step& step, const Stand& stand) {
   j["loss"] = sent > answers.answered()
                   ? 1.0 - static_cast<double>(answers.answered()) / static_cast<double>(sent)
                   : 0.0;
+  // Near 1 the contender is the limit, near 0 the generator.
+  j["link_full"] = bursts != 0 ? static_cast<double>(refused) / static_cast<double>(bursts) : 0.0;
   if (timed) j["pauses"] = pauses;
   return j;
 }

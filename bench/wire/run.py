@@ -50,13 +50,14 @@ class Bench:
                  f"flood,family={family},timestamps={on},seconds={self.seconds}"
                  for family in (4, 6) for on in ("on", "off")}
         rates = {(contender, kind): [] for contender in self.contenders("macswap") for kind in kinds}
-        losses = []
+        losses, full_links = [], []
         for number in range(self.rounds):
             for contender in self.contenders("macswap"):
                 answers = self.run(contender, list(kinds.values()), known=contender == "proxy")
                 for kind, answer in zip(kinds, answers):
                     rates[contender, kind].append(answer["answered_rate"])
                     losses += [answer["loss"]] if contender == "proxy" else []
+                    full_links += [answer["link_full"]] if contender == "macswap" else []
                 say(f"SYN flood, round {number + 1} of {self.rounds}, {contender}: " + ", ".join(
                     f"{kind} {rates[contender, kind][-1] / 1e6:.2f} M/s" for kind in kinds))
         for kind in kinds:
@@ -67,7 +68,8 @@ class Bench:
             ratios = {kind: statistics.median(mine / its for mine, its in zip(rates["proxy", kind],
                                                                               rates["macswap", kind])) for kind in kinds}
             self.results.add("syn/ratio_to_macswap", ratios["ipv4/timestamps"], "ratio", "higher", 0.85,
-                             ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()))
+                             ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()) +
+                             f"; macswap's link was full at {100 * statistics.median(full_links):.0f} % of our bursts")
         self.results.add("syn/loss", statistics.median(losses), "share", "lower",
                          note="of what the link took; both links hold 1,024 frames")
         return statistics.median(rates["proxy", "ipv4/timestamps"])
