@@ -8,10 +8,11 @@ import sys
 
 from stand import Failed, Stand
 
-# No SYN-ACK is sent twice on a machine that is slow today; nor is a server asked twice.
-FLAGS = ["--synack-repeats", "0"]
-STEPS = [f"flood,rate=20000,seconds=0.5,check=1,prove=64,family={family},timestamps={on}"
-         for family in (4, 6) for on in ("on", "off")] + ["latency,rate=20000,seconds=0.3,check=1,prove=64"]
+# On a machine that is slow today no SYN-ACK is sent twice, and no SYN is shed.
+FLAGS = ["--synack-repeats", "0", "--syn-shed", "off"]
+# So slow that either process may be away for half a second before a frame is lost.
+STEPS = [f"flood,rate=2000,seconds=0.5,check=1,prove=16,family={family},timestamps={on}"
+         for family in (4, 6) for on in ("on", "off")] + ["latency,rate=2000,seconds=0.5,check=1,prove=16"]
 
 
 def check(condition, text):
@@ -35,7 +36,7 @@ def connections_complete(stand):
                                       for family in (4, 6) for on in ("on", "off")], FLAGS):
         check(not result["faults"], f"{result['step']}: {result['faults']}")
         check(result["done"] > 0 and result["resets"] == 0, f"{result['step']}: {result}")
-    result, = stand.run("proxy", ["overload,rate=5000,seconds=2,flows=50,newcomers=20,check=1"], FLAGS)
+    result, = stand.run("proxy", ["overload,rate=2000,seconds=2,flows=50,newcomers=20,check=1"])
     check(not result["faults"], f"overload: {result['faults']}")
     check(result["steady"]["opened"] >= 50 and result["pages_fetched"] > 0 and result["answered_rate"] > 0,
           f"overload: {result}")

@@ -78,6 +78,17 @@ class Process:
             return " | ".join(text.read().strip().splitlines()[-4:])
 
 
+def kept_waiting(pid):
+    """Of the time in which its busiest thread wanted to run, the share in which it had no CPU."""
+    busiest = (0, 0)
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as numbers:
+                ran, waited, _ = map(int, numbers.read().split())
+            busiest = max(busiest, (ran, waited))
+    return busiest[1] / sum(busiest) if sum(busiest) else 0.0
+
+
 class Stand:
     """Where everything happens: two CPUs, hugepages or not, a directory for the sockets."""
 
@@ -87,6 +98,7 @@ class Stand:
             raise Failed("needs two CPUs, one for each end of the link, and this process may use one")
         self.generator_cpu, self.contender_cpu = cpus[0], cpus[1]
         self.huge = free_hugepages() >= HUGEPAGES_WANTED
+        self.waited = []  # by run: the larger share of its two processes
         self.count = 0
         self.directory = None  # of the runs so far
         self.sockets = None  # of this run
@@ -142,13 +154,16 @@ class Stand:
         with Process(command, log + "generator", stdout=subprocess.PIPE) as generator:
             self.wait_for_sockets(generator)
             with self.start(contender, log + contender, flags) as other:
+                waited = 0.0
                 while not generator.ended():
+                    waited = kept_waiting(generator.process.pid) or waited
                     if other.ended():
                         raise Failed(f"{contender} ended early: {other.log()}")
                     if time.monotonic() > limit:
                         raise Failed(f"no end of {' '.join(steps)} against {contender}")
                     with contextlib.suppress(subprocess.TimeoutExpired):
-                        generator.process.wait(0.05)
+                        generator.process.wait(0.1)
+                self.waited.append(max(waited, kept_waiting(other.process.pid)))
         results = [json.loads(line) for line in generator.process.stdout.read().splitlines()]
         if generator.process.returncode != 0 and not any(result["faults"] for result in results):
             raise Failed(f"the generator failed: {generator.log()}")
