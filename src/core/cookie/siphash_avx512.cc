@@ -1,50 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Eight messages at a time, one in each lane of a register. Rotation is one instruction here.
-#include "siphash_kernels.h"
+// Eight messages at a time, one in each lane of a register.
+#include "siphash_avx512.h"
 
 #if defined(__x86_64__)
-// g++ 12 takes the deliberately undefined operand inside its own intrinsics for a mistake of ours.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-
-#define SYNPROXY_AVX512 __attribute__((target("avx512f"), always_inline)) inline
-
 namespace synproxy::detail {
 
 namespace {
-
-struct State {
-  __m512i v0, v1, v2, v3;
-};
-
-SYNPROXY_AVX512 __m512i all(std::uint64_t value) {
-  return _mm512_set1_epi64(static_cast<long long>(value));
-}
-
-SYNPROXY_AVX512 void round(State& s) {
-  s.v0 = _mm512_add_epi64(s.v0, s.v1);
-  s.v2 = _mm512_add_epi64(s.v2, s.v3);
-  s.v1 = _mm512_xor_si512(_mm512_rol_epi64(s.v1, 13), s.v0);
-  s.v3 = _mm512_xor_si512(_mm512_rol_epi64(s.v3, 16), s.v2);
-  s.v0 = _mm512_rol_epi64(s.v0, 32);
-  s.v2 = _mm512_add_epi64(s.v2, s.v1);
-  s.v0 = _mm512_add_epi64(s.v0, s.v3);
-  s.v1 = _mm512_xor_si512(_mm512_rol_epi64(s.v1, 17), s.v2);
-  s.v3 = _mm512_xor_si512(_mm512_rol_epi64(s.v3, 21), s.v0);
-  s.v2 = _mm512_rol_epi64(s.v2, 32);
-}
-
-SYNPROXY_AVX512 void compress(State& s, __m512i word) {
-  s.v3 = _mm512_xor_si512(s.v3, word);
-  round(s);
-  round(s);
-  s.v0 = _mm512_xor_si512(s.v0, word);
-}
 
 // Words `w` and `w + 1` of eight neighbouring messages, in order. Not a gather: where microcode
 // guards gathers against data sampling they cost more than the hash.
@@ -72,8 +33,7 @@ __attribute__((target("avx512f"))) void hash_group(const std::uint64_t* k0s,
                                                    std::uint64_t* out) {
   const __m512i k0 = _mm512_loadu_si512(k0s);
   const __m512i k1 = _mm512_loadu_si512(k1s);
-  State s{_mm512_xor_si512(k0, all(kSipInit0)), _mm512_xor_si512(k1, all(kSipInit1)),
-          _mm512_xor_si512(k0, all(kSipInit2)), _mm512_xor_si512(k1, all(kSipInit3))};
+  SipState8 s = sip_begin(k0, k1);
 
   const WordPair first = load_pair(in, 0);
   const WordPair second = load_pair(in, 2);
@@ -83,18 +43,18 @@ __attribute__((target("avx512f"))) void hash_group(const std::uint64_t* k0s,
   const std::uint32_t count = in[0].count;
   if (_mm512_cmpeq_epi64_mask(counts, all(count)) == 0xff) {
     for (std::size_t w = 0; w < count; ++w) {
-      compress(s, words[w]);
+      sip_compress(s, words[w]);
     }
-    compress(s, all(length_word(count)));
+    sip_compress(s, all(length_word(count)));
   } else {
     // A lane whose message is over keeps its state while the longer ones go on.
     const __m512i length = _mm512_slli_epi64(counts, 59);
     for (std::size_t w = 0; w <= 5; ++w) {
-      const State old = s;
+      const SipState8 old = s;
       const __m512i word =
           w < 5 ? _mm512_mask_mov_epi64(length, _mm512_cmpgt_epu64_mask(counts, all(w)), words[w])
                 : length;
-      compress(s, word);
+      sip_compress(s, word);
       const __mmask8 over = _mm512_cmplt_epu64_mask(counts, all(w));
       s.v0 = _mm512_mask_mov_epi64(s.v0, over, old.v0);
       s.v1 = _mm512_mask_mov_epi64(s.v1, over, old.v1);
@@ -103,13 +63,7 @@ __attribute__((target("avx512f"))) void hash_group(const std::uint64_t* k0s,
     }
   }
 
-  s.v2 = _mm512_xor_si512(s.v2, all(kSipFinish));
-  round(s);
-  round(s);
-  round(s);
-  round(s);
-  _mm512_storeu_si512(out,
-                      _mm512_xor_si512(_mm512_xor_si512(s.v0, s.v1), _mm512_xor_si512(s.v2, s.v3)));
+  _mm512_storeu_si512(out, sip_finish(s));
 }
 
 }  // namespace

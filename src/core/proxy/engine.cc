@@ -74,12 +74,16 @@ std::uint32_t Engine::flows() const { return state_->table.size(); }
 void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink) {
   State& s = *state_;
   s.set_time(now_ms);
-  const std::size_t n = std::min(burst.size(), kMaxBurst);
-  const std::span<Context> contexts(s.burst.data(), n);
-  for (std::size_t i = 0; i < n; ++i) {
-    contexts[i].packet = &burst[i];
-    contexts[i].side = side;
+  const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
+  prefetch_headers(packets);
+  const std::uint32_t decided = side == Side::kClient ? answer_syn_burst(s, packets) : 0;
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if ((decided >> i & 1U) != 0) continue;
+    s.burst[n].packet = &packets[i];
+    s.burst[n++].side = side;
   }
+  const std::span<Context> contexts(s.burst.data(), n);
   classify(s, contexts);
   look_up(s, contexts);
   if (side == Side::kClient) make_and_check_cookies(s, contexts);

@@ -5,6 +5,7 @@
 // classify, look up with prefetch, MAC over the burst, act in order. The acts live in files of
 // their own:
 //
+//   syn_burst.cc     the SYNs of a flood, eight at a time, before all others
 //   stages.cc        classification and lookup
 //   cookies.cc       the MACs of a burst: SYNs are answered, ACKs without a flow are judged
 //   syn.h, syn.cc    the stateless SYN-ACK; a SYN on a live flow
@@ -20,6 +21,7 @@
 #include <span>
 #include <vector>
 
+#include "syn_burst.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/cookie/epoch.h"
 #include "synproxy/cookie/key_ring.h"
@@ -144,6 +146,7 @@ struct EngineState {
   std::uint32_t embryonic = 0;
   std::uint32_t established = 0;  // flows that are never evicted: established and passed
   MacBatch macs;
+  const SynKernels* syn_kernels = synproxy::syn_kernels();
   std::vector<std::uint8_t> scratch;  // one frame put together from the early store
 
   [[nodiscard]] std::uint32_t now32() const { return static_cast<std::uint32_t>(now_ms); }
@@ -169,6 +172,13 @@ void answer_with_rst(EngineState& s, Context& c, Side side, Reason why);
 [[nodiscard]] bool checksum_ok(const Context& c);
 
 // --- stages.cc -----------------------------------------------------------------------------
+// The headers are in two lines, wherever the device has put them.
+inline void prefetch_headers(std::span<const Packet> burst) {
+  for (const Packet& p : burst) {
+    __builtin_prefetch(p.data, 1);
+    __builtin_prefetch(p.data + 64, 1);
+  }
+}
 // Parse, what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not
 // TCP.
 void classify(EngineState& s, std::span<Context> burst);

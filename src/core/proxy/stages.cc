@@ -89,11 +89,6 @@ void plan_if_common(EngineState& s, Context& c) {
 }  // namespace
 
 void classify(EngineState& s, std::span<Context> burst) {
-  // The headers are in two lines, wherever the device has put them.
-  for (const Context& c : burst) {
-    __builtin_prefetch(c.packet->data, 1);
-    __builtin_prefetch(c.packet->data + 64, 1);
-  }
   for (Context& c : burst) {
     parse_frame(c.packet->data, c.packet->length, c.segment);
     c.ack.macs = 0;

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// SYNs in bursts are answered eight at a time where the CPU can. It must mean what it means for one
+// at a time: the same frames, fed in bursts to one proxy and one by one to another, come back alike
+// byte by byte, and are counted alike.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "../../src/core/proxy/syn_burst.h"
+#include "support/proxy_harness.h"
+
+namespace synproxy {
+namespace {
+
+using namespace test;
+
+template <typename T, std::size_t N>
+T pick(std::mt19937& random, const std::array<T, N>& from) {
+  return from[random() % N];
+}
+
+// One in `n`.
+bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
+
+PacketBuilder& add_options(PacketBuilder& b, std::mt19937& random) {
+  constexpr std::array<std::uint16_t, 12> kMss{1460, 1460, 1459, 1440, 1439, 1220,
+                                               1219, 536,  535,  0,    8960, 65535};
+  const std::uint16_t mss = pick(random, kMss);
+  const auto scale =
+      static_cast<std::uint8_t>(seldom(random, 8) ? 14 + random() % 4 : random() % 15);
+  const auto tsval = static_cast<std::uint32_t>(random());
+  const auto byte = [&](unsigned shift) { return static_cast<std::uint8_t>(tsval >> shift); };
+  const Bytes stamp{8, 10, byte(24), byte(16), byte(8), byte(0), 0, 0, 0, 0};
+  switch (random() % 8) {
+    case 0:
+    case 1:
+    case 2:
+      return b.mss(mss).option({4, 2}).option(stamp).nop().option({3, 3, scale});
+    case 3:
+    case 4:
+      return b.mss(mss).nop().option({3, 3, scale}).nop(2).option({4, 2});
+    case 5:
+      return b.mss(mss).nop(2).option({4, 2}).nop().option({3, 3, scale});
+    default:
+      return b;
+  }
+}
+
+Bytes random_frame(std::mt19937& random) {
+  constexpr std::array<const char*, 7> kSources{"198.51.100.7",   "10.1.2.3",  "0.1.2.3",
+                                                "127.0.0.1",      "224.0.0.9", "240.0.0.1",
+                                                "255.255.255.255"};
+  constexpr std::array<const char*, 3> kServers{"203.0.113.10", "203.0.113.11", "203.0.113.12"};
+  constexpr std::array<std::uint16_t, 3> kPorts{80, 443, 8080};
+  constexpr std::array<std::uint16_t, 9> kFlags{kSyn | kEce | kCwr, kSyn | kEce, kSyn | kAe,
+                                                kSyn | kPsh,        kSyn | kUrg, kSyn | kFin,
+                                                kSyn | kRst,        kSyn | kAck, kAck};
+  PacketBuilder b;
+  if (seldom(random, 30)) b.vlan(5);
+  if (seldom(random, 20)) {
+    b.ip("2001:db8:1::7", "2001:db8::10");
+  } else {
+    b.ip(seldom(random, 4) ? pick(random, kSources) : kSources[0],
+         seldom(random, 3) ? pick(random, kServers) : kServers[0]);
+  }
+  const auto port = static_cast<std::uint16_t>(random());
+  b.ports(seldom(random, 40) ? 80 : port, seldom(random, 4) ? pick(random, kPorts) : 80)
+      .seq(static_cast<std::uint32_t>(random()))
+      .flags(seldom(random, 8) ? pick(random, kFlags) : kSyn)
+      .window(static_cast<std::uint16_t>(random()))
+      .ttl(static_cast<std::uint8_t>(random()))
+      .ip_id(static_cast<std::uint16_t>(random()))
+      .traffic_class(static_cast<std::uint8_t>(random()));
+  add_options(b, random);
+  if (seldom(random, 20))
+    b.fragment(pick(random, std::array<std::uint16_t, 4>{0x2000, 1, 0x1000, 0x4000}));
+  if (seldom(random, 20)) b.payload("GET /");
+  if (seldom(random, 20)) b.break_ip_checksum();
+  if (seldom(random, 20)) b.break_l4_checksum();
+  if (seldom(random, 3)) b.pad_to(60 + random() % 40);
+  Bytes frame = b.build();
+  if (seldom(random, 8)) {
+    frame[random() % frame.size()] ^= static_cast<std::uint8_t>(1U << random() % 8);
+  }
+  if (seldom(random, 20)) frame.resize(random() % (frame.size() + 1));
+  return frame;
+}
+
+HarnessOptions several_services(Offer sack, Offer timestamps) {
+  HarnessOptions h;
+  h.protect = {"203.0.113.10:80", "203.0.113.10:443", "203.0.113.11:80", "[2001:db8::10]:80"};
+  h.engine.offer.sack = sack;
+  h.engine.offer.timestamps = timestamps;
+  return h;
+}
+
+void expect_alike(ProxyHarness& bursts, ProxyHarness& singles, const std::vector<Bytes>& frames) {
+  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, frames);
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
+  }
+  ASSERT_EQ(bursts.to_client, singles.to_client);
+  ASSERT_EQ(bursts.to_server, singles.to_server);
+  for (std::size_t r = 0; r < kReasonCount; ++r) {
+    const auto reason = static_cast<Reason>(r);
+    ASSERT_EQ(bursts.count(reason), singles.count(reason)) << "reason " << r;
+  }
+  for (ProxyHarness* p : {&bursts, &singles}) {
+    p->to_client.clear();
+    p->to_server.clear();
+  }
+}
+
+TEST(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
+  for (const Offer sack : {Offer::kOn, Offer::kOff}) {
+    for (const Offer timestamps : {Offer::kOn, Offer::kOff}) {
+      std::mt19937 random(11);
+      ProxyHarness bursts(several_services(sack, timestamps));
+      ProxyHarness singles(several_services(sack, timestamps));
+      bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
+      for (int round = 0; round < 600; ++round) {
+        std::vector<Bytes> frames(1 + random() % kMaxBurst);
+        for (Bytes& f : frames) f = random_frame(random);
+        ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
+        if (round % 100 == 99) {  // other keys, other parity
+          bursts.advance(64'000);
+          singles.advance(64'000);
+        }
+      }
+    }
+  }
+}
+
+TEST(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
+  HarnessOptions h;
+  ProxyHarness bursts(h);
+  ProxyHarness singles(h);
+  const auto syn = [](std::uint16_t port, std::uint32_t isn) {
+    PacketBuilder b;
+    b.ports(port, 80).seq(isn).flags(kSyn);
+    return b.mss(1460)
+        .option({4, 2})
+        .option({8, 10, 0, 0, 0, 9, 0, 0, 0, 0})
+        .nop()
+        .option({3, 3, 7});
+  };
+  for (ProxyHarness* p : {&bursts, &singles}) {
+    for (std::uint16_t port = 1000; port < 1016; ++port) {
+      ASSERT_EQ(p->from_client(syn(port, port).build()), Verdict::kReply);
+      const DecodedFrame syn_ack = p->take_client();
+      PacketBuilder ack;
+      ack.ports(port, 80).seq(port + 1U).ack(syn_ack.seq + 1);
+      p->from_client(ack.timestamps(10, syn_ack.tsval()).build());
+    }
+    EXPECT_EQ(p->flows(), 16U);
+    p->to_server.clear();
+  }
+  std::vector<Bytes> burst;  // every other one has a flow
+  for (std::uint16_t port = 1000; port < 1032; ++port) {
+    burst.push_back(syn(static_cast<std::uint16_t>(port % 2 == 0 ? port : port + 500), 77).build());
+  }
+  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, burst);
+  EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kReply));
+  for (const Bytes& frame : burst) singles.from_client(frame);
+  ASSERT_EQ(bursts.to_client, singles.to_client);
+  // What only shows later: the SYN has left its mark on the flow, and its cookie replaces it.
+  for (ProxyHarness* p : {&bursts, &singles}) {
+    const DecodedFrame syn_ack = p->take_client();
+    ASSERT_EQ(syn_ack.destination_port, 1000);
+    PacketBuilder ack;
+    ack.ports(1000, 80).seq(78).ack(syn_ack.seq + 1);
+    p->from_client(ack.timestamps(10, syn_ack.tsval()).build());
+    EXPECT_EQ(p->count(Reason::conn_reopened), 1U);
+    p->to_client.clear();
+    p->to_server.clear();
+  }
+}
+
+TEST(SynBurst, NeedsRoomForWhatItTouches) {
+  HarnessOptions h;
+  ProxyHarness bursts(h);
+  ProxyHarness singles(h);
+  const Bytes bare = PacketBuilder().seq(1).flags(kSyn).build();
+  ASSERT_LT(bare.size(), SynGroup::kTouched);
+  for (std::uint32_t room = 54; room <= SynGroup::kTouched; ++room) {
+    bursts.room = singles.room = room;  // the buffers are allocated to the byte
+    expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, bare));
+  }
+}
+
+TEST(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
+  for (const ChecksumHint hint :
+       {ChecksumHint::kUnknown, ChecksumHint::kGood, ChecksumHint::kTcpGood, ChecksumHint::kBad}) {
+    for (const bool damaged : {false, true}) {
+      HarnessOptions h;
+      ProxyHarness bursts(h);
+      ProxyHarness singles(h);
+      PacketBuilder b;
+      b.seq(5).flags(kSyn);
+      expect_alike(bursts, singles, {b.build()});  // the service is known from here on
+      if (damaged) b.break_l4_checksum();
+      bursts.checksum_hint = singles.checksum_hint = hint;
+      expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, b.build()));
+    }
+  }
+}
+
+// The columns of one shape hold what its frames say.
+TEST(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
+  const SynKernels* kernels = syn_kernels();
+  if (kernels == nullptr) GTEST_SKIP() << "this CPU has no kernel";
+  std::array<std::array<std::uint8_t, SynGroup::kTouched>, SynGroup::kLanes> buffers{};
+  for (std::uint32_t bad = 0; bad < 256; ++bad) {
+    SynGroup g;
+    for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
+      PacketBuilder b;
+      b.ports(static_cast<std::uint16_t>(2000 + lane), 80).seq(static_cast<std::uint32_t>(lane));
+      b.flags(kSyn).mss(1460).nop().option({3, 3, 8}).nop(2).option({4, 2});
+      if ((bad >> lane & 1U) != 0) b.break_l4_checksum();
+      const Bytes windows = b.build();
+      std::copy(windows.begin(), windows.end(), buffers[lane].begin());
+      g.frames[lane] = buffers[lane].data();
+    }
+    const SynKernel& kernel = (*kernels)[static_cast<std::size_t>(SynShape::kWindows)];
+    ASSERT_EQ(kernel.verify(g, 0xff), ~bad & 0xffU);
+    ASSERT_EQ(kernel.verify(g, 0x0f), ~bad & 0x0fU);
+    for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
+      ASSERT_EQ(g.isn[lane], lane);
+      ASSERT_EQ(g.ports[lane], (2000 + lane) | 80U << 16);
+    }
+    const SynKernel& other = (*kernels)[static_cast<std::size_t>(SynShape::kLinux)];
+    ASSERT_EQ(other.verify(g, 0xff), 0U);
+  }
+}
+
+}  // namespace
+}  // namespace synproxy
