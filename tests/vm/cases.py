@@ -18,6 +18,7 @@ from wire import FULL_OPTIONS, RawPort, ScriptedClient, checksums_hold, option
 CASES = {}
 TWO_WORKERS = ("--workers", "0-1")
 FLOOD_FRAMES = 12000
+PADS_TO_60 = ("e1000e", "vmxnet3", "e1000")
 # As DPDK's drivers and these devices are: who verifies checksums and who leaves them undone shows in counters.
 EXPECTED = {
     model: {"driver": driver, "rx_queues": rx, "tx_queues": tx, "rss": rss, "rss_owner": rss, "rx_checksum": checksum}
