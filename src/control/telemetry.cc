@@ -73,6 +73,7 @@ int fill_port(const Source& from, std::string_view which, rte_tel_data* out) {
   bad |= add(out, "link_changes", status.link_changes);
   bad |= add(out, "driver", status.driver);
   bad |= add(out, "rx_queues", std::uint64_t{status.rx_queues});
+  bad |= add(out, "syn_queues", std::uint64_t{status.syn_queues});
   bad |= add(out, "tx_queues", std::uint64_t{status.tx_queues});
   bad |= add(out, "rss", std::uint64_t{status.rss ? 1U : 0U});
   bad |= add(out, "rss_owner", std::uint64_t{status.rss_owner ? 1U : 0U});

@@ -39,8 +39,9 @@ struct PortStatus {
   std::uint64_t rx_missed = 0;    // dropped by the device or the kernel before we saw them
   std::uint64_t rx_oversize = 0;  // longer than a frame of the port's MTU
   std::uint64_t link_changes = 0;
-  std::string driver;           // DPDK's, or "socket"
-  std::uint32_t rx_queues = 1;  // in use
+  std::string driver;            // DPDK's, or "socket"
+  std::uint32_t rx_queues = 1;   // in use
+  std::uint32_t syn_queues = 0;  // of those, the ones that the device fills with SYNs alone
   std::uint32_t tx_queues = 1;
   bool rss = false;          // the device spreads packets over its queues
   bool rss_owner = false;    // and so decides which worker owns a connection

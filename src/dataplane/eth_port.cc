@@ -17,6 +17,7 @@ namespace synproxy::dataplane {
 namespace {
 
 constexpr std::uint16_t kDescriptors = 1024;  // a burst of 100 us at 10 M packets a second
+constexpr std::uint64_t kRssTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 
 void check(int result, const char* step) {
   if (result < 0) throw std::system_error(-result, std::generic_category(), step);
@@ -42,40 +43,90 @@ EthPort::EthPort(EthPortRequest request, rte_mempool* pool)
 
 EthPort::~EthPort() {
   const QuietScope quiet(*request_.log);
+  syn_rules_.reset();
   static_cast<void>(rte_eth_dev_stop(request_.port_id));
   static_cast<void>(rte_eth_dev_close(request_.port_id));
   if (!request_.vdev.empty()) static_cast<void>(rte_vdev_uninit(request_.vdev.c_str()));
 }
 
 void EthPort::start() {
-  const std::uint16_t id = request_.port_id;
   rte_eth_dev_info info{};
-  check(rte_eth_dev_info_get(id, &info), "device information");
+  check(rte_eth_dev_info_get(request_.port_id, &info), "device information");
+  driver_ = info.driver_name;
+  max_rx_queues_ = info.max_rx_queues;
   const auto workers = static_cast<std::uint16_t>(request_.workers);
-  rte_eth_conf conf{};
-  RssPlan rss;
   if (request_.bound_queues != 0) {
     rx_queues_ = tx_queues_ = request_.bound_queues;
   } else if (request_.physical) {
     tx_queues_ = std::min(workers, transmit_queues(info));
-    rss = plan_rss(info, request_.rss_word);
-    rx_queues_ = rss.usable || spreads_by_itself(info) ? std::min(workers, info.max_rx_queues)
-                                                       : std::uint16_t{1};
+    rss_plan_ = plan_rss(info, request_.rss_word);
+    rx_queues_ = rss_plan_.usable || spreads_by_itself(info) ? std::min(workers, info.max_rx_queues)
+                                                             : std::uint16_t{1};
     offloads_ =
         info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
                                 RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-    conf.rxmode.offloads = offloads_;
   }
-  driver_ = info.driver_name;
-  rss_ = rx_queues_ > 1 && rss.usable;
+  rss_ = rx_queues_ > 1 && rss_plan_.usable;
+  if (tx_queues_ < workers) locks_.resize(tx_queues_);
+  own_flows_ = rte_flow_device(request_.port_id, driver_);
+  flows_ = request_.flows != nullptr ? request_.flows : own_flows_.get();
+  if (!may_have_syn_queues() || !start_with_syn_queues()) {
+    set_up();
+    bring_up();
+  }
+  link_.begin(has_link());
+}
+
+// Where a queue per worker is all that there is to give, RSS comes before SYNs.
+bool EthPort::may_have_syn_queues() const {
+  return request_.physical && request_.side == Side::kClient &&
+         flows_->matching() != SynMatching::kNone && rx_queues_ == request_.workers &&
+         2U * rx_queues_ <= max_rx_queues_ &&
+         (!rss_ || (rss_plan_.hash_fields & kRssTcp) == kRssTcp);
+}
+
+// False: the device is as it was, or has to be set up anew. What it refuses is nobody's business:
+// without these queues it works as devices do that know no rules. It is asked before it is started,
+// since a start may take the link down for seconds.
+bool EthPort::start_with_syn_queues() {
+  syn_queues_ = rx_queues_;
+  syn_rules_ = std::make_unique<SynRules>(
+      *flows_, plan_syn_rules(flows_->matching(),
+                              {rx_queues_, syn_queues_, rss_plan_.hash_fields, rss_plan_.key},
+                              request_.protect));
+  try {
+    set_up();
+    if (syn_rules_->acceptable()) {
+      bring_up();
+      // A table that still names all queues would bring anything into those of the SYNs.
+      if ((!rss_ || spread_.period != 0) && syn_rules_->install()) return true;
+    }
+  } catch (const std::system_error&) {
+    // Whatever it was, it is said if it stands in the way without SYN queues too.
+  }
+  static_cast<void>(rte_eth_dev_stop(request_.port_id));
+  syn_rules_.reset();
+  syn_queues_ = 0;
+  spread_ = {};
+  return false;
+}
+
+// All that comes before the start.
+void EthPort::set_up() {
+  const std::uint16_t id = request_.port_id;
+  rte_eth_dev_info info{};
+  check(rte_eth_dev_info_get(id, &info), "device information");
+  rte_eth_conf conf{};
+  conf.rxmode.offloads = offloads_;
   if (rss_) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf = {rss.key.data(), static_cast<std::uint8_t>(rss.key.size()),
-                                 rss.hash_fields};
+    conf.rx_adv_conf.rss_conf = {rss_plan_.key.data(),
+                                 static_cast<std::uint8_t>(rss_plan_.key.size()),
+                                 rss_plan_.hash_fields};
     // Unasked, some devices leave it out of the mbuf.
     conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
   }
-  check(rte_eth_dev_configure(id, rx_queues_, tx_queues_, &conf), "configuring the device");
+  check(rte_eth_dev_configure(id, receive_queues(), tx_queues_, &conf), "configuring the device");
   // A wire carries what it carries: as much as the device takes. Most virtual devices have no limit
   // and no such setting.
   if (request_.mtu != 0) {
@@ -88,23 +139,30 @@ void EthPort::start() {
   const auto node = static_cast<unsigned>(socket);  // SOCKET_ID_ANY is -1 and wanted as it is
   rte_eth_rxconf rx = info.default_rxconf;
   rx.offloads = conf.rxmode.offloads;
-  for (std::uint16_t q = 0; q < rx_queues_; ++q) {
+  for (std::uint16_t q = 0; q < receive_queues(); ++q) {
+    // Where a full queue holds up the device's buffer (Intel's), the others would wait behind it.
+    if (is_syn_queue(q)) rx.rx_drop_en = 1;
     check(rte_eth_rx_queue_setup(id, q, rx_descriptors, node, &rx, pool_), "receive queue");
   }
   for (std::uint16_t q = 0; q < tx_queues_; ++q) {
     check(rte_eth_tx_queue_setup(id, q, tx_descriptors, node, &info.default_txconf),
           "transmit queue");
   }
-  if (tx_queues_ < workers) locks_.resize(tx_queues_);
+}
+
+void EthPort::bring_up() {
+  const std::uint16_t id = request_.port_id;
   check(rte_eth_dev_start(id), "starting the device");
   // Virtual devices that pass everything do not know these two.
   static_cast<void>(rte_eth_promiscuous_enable(id));
   static_cast<void>(rte_eth_allmulticast_enable(id));
   if (rss_) {
-    constexpr std::uint64_t kTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
-    spread_ = {rx_queues_, fill_redirection_table(), (rss.hash_fields & kTcp) == kTcp};
+    spread_ = {rx_queues_, fill_redirection_table(), (rss_plan_.hash_fields & kRssTcp) == kRssTcp};
   }
-  link_.begin(has_link());
+  // igc counts what a queue drops only where it was told in which counter.
+  for (std::uint16_t q = rx_queues_; q < receive_queues() && q < RTE_ETHDEV_QUEUE_STAT_CNTRS; ++q) {
+    static_cast<void>(rte_eth_dev_set_rx_queue_stats_mapping(id, q, static_cast<std::uint8_t>(q)));
+  }
 }
 
 // After the start, when no driver resets the table any more; its size may hang on the number of
@@ -195,11 +253,16 @@ PortStatus EthPort::status() const {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(request_.port_id, &stats) == 0) {
     s.rx_missed = stats.imissed + stats.rx_nombuf;
+    // Devices with a SYN filter count what a queue drops that may drop (rx_drop_en) apart.
+    if (syn_queues_ != 0 && flows_->matching() == SynMatching::kFilter) {
+      for (const std::uint64_t dropped : stats.q_errors) s.rx_missed += dropped;
+    }
   }
   s.rx_oversize = oversize_.load(std::memory_order_relaxed) + stats.ierrors;
   s.link_changes = link_.changes();
   s.driver = driver_;
-  s.rx_queues = rx_queues_;
+  s.rx_queues = receive_queues();
+  s.syn_queues = syn_queues_;
   s.tx_queues = tx_queues_;
   s.rss = rss_;
   s.rx_checksum = (offloads_ & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;

@@ -5,12 +5,14 @@
 #include <rte_spinlock.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "dataplane/link_watch.h"
 #include "dataplane/log_capture.h"
 #include "dataplane/port.h"
+#include "dataplane/syn_rules.h"
 
 namespace synproxy::dataplane {
 
@@ -24,7 +26,9 @@ struct EthPortRequest {
   RssWord rss_word = 0;            // that its RSS key is to repeat
   std::uint16_t mtu = 0;           // to be set where the device lets us; 0: left alone
   std::string vdev;                // a virtual device that was made for this port and ends with it
-  LogCapture* log = nullptr;       // where drivers' prints go as the port closes; outlives it
+  std::vector<ProtectRule> protect;  // whose SYNs may get queues of their own
+  FlowDevice* flows = nullptr;       // where a test has its own
+  LogCapture* log = nullptr;         // where drivers' prints go as the port closes; outlives it
 };
 
 class EthPort final : public Port {
@@ -36,7 +40,10 @@ class EthPort final : public Port {
   // failed.
   void start();
 
-  [[nodiscard]] std::uint16_t receive_queues() const override { return rx_queues_; }
+  [[nodiscard]] std::uint16_t receive_queues() const override { return rx_queues_ + syn_queues_; }
+  [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override {
+    return queue >= rx_queues_;
+  }
   [[nodiscard]] RssSpread spread() const override { return spread_; }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override;
@@ -46,14 +53,21 @@ class EthPort final : public Port {
   [[nodiscard]] rte_mempool* pool() const override { return pool_; }
 
  private:
+  [[nodiscard]] bool may_have_syn_queues() const;
+  [[nodiscard]] bool start_with_syn_queues();
+  void set_up();
+  void bring_up();
   [[nodiscard]] bool has_link() const;
   [[nodiscard]] std::uint16_t fill_redirection_table() const;
 
   const EthPortRequest request_;
   rte_mempool* const pool_;
-  std::uint16_t rx_queues_ = 1;
+  std::uint16_t max_rx_queues_ = 1;
+  std::uint16_t rx_queues_ = 1;   // ordinary ones, filled by RSS
+  std::uint16_t syn_queues_ = 0;  // behind them; 0, or as many
   std::uint16_t tx_queues_ = 1;
   bool rss_ = false;
+  RssPlan rss_plan_;
   RssSpread spread_;
   std::uint64_t offloads_ = 0;  // RTE_ETH_RX_OFFLOAD_*
   std::string driver_;
@@ -61,6 +75,9 @@ class EthPort final : public Port {
     rte_spinlock_t spin = RTE_SPINLOCK_INITIALIZER;
   };
   std::vector<Lock> locks_;  // by transmit queue; empty: each worker has its own queue
+  std::unique_ptr<FlowDevice> own_flows_;
+  FlowDevice* flows_ = nullptr;
+  std::unique_ptr<SynRules> syn_rules_;
 
   // Written while workers read what stands above.
   alignas(64) std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare

@@ -33,7 +33,8 @@ class Port {
   [[nodiscard]] virtual std::uint16_t receive_queues() const = 0;
   // What is not RSS under the key of this process spreads in its own way.
   [[nodiscard]] virtual RssSpread spread() const { return {}; }
-  // The device puts SYNs, and nothing that matters more, into this queue.
+  // The device puts SYNs into this queue, and nothing that matters more. Others may come by it too:
+  // it says when a frame is served, not what becomes of it.
   [[nodiscard]] virtual bool is_syn_queue(std::uint16_t /*queue*/) const { return false; }
 
   // Up to `n` frames, each in one segment. What is dropped or remarkable is counted, in the port or

@@ -219,15 +219,18 @@ PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
   }
   plan.max_frame = kJumboMtu + RTE_ETHER_HDR_LEN + kTags;
   // A receive ring of our own queues; the transmit rings of both ports may hold our buffers.
-  plan.pool = {buffers_for(workers, 3 * kDeviceRing * workers), room_for(plan.max_frame)};
+  // Queues for SYNs are as many again.
+  const bool may_sort_syns = name.kind == PortName::Kind::kPci && side == Side::kClient;
+  plan.pool = {buffers_for(workers, (may_sort_syns ? 4 : 3) * kDeviceRing * workers),
+               room_for(plan.max_frame)};
   if (name.kind == PortName::Kind::kVdev && name.device.starts_with("net_af_xdp")) {
     plan.pool = {buffers_for(workers, kXdpFrames), room_for(kXdpSmallMtu)};
   }
   return plan;
 }
 
-std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, rte_mempool* pool,
-                                Eal& eal) {
+std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
+                                rte_mempool* pool, Eal& eal) {
   const std::string who = flag_and_value(plan.name, plan.side);
   EthPortRequest request;
   request.typed = plan.name.text;
@@ -235,6 +238,7 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, rte_memp
   request.workers = plan.workers;
   request.bound_queues = plan.xdp_queues;
   request.rss_word = rss_word;
+  request.protect.assign(protect.rules().begin(), protect.rules().end());
   request.log = &eal.log();
   try {
     switch (plan.name.kind) {

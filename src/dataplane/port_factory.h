@@ -11,6 +11,7 @@
 #include "dataplane/eal.h"
 #include "dataplane/memory_plan.h"
 #include "dataplane/port.h"
+#include "synproxy/policy/protect.h"
 
 namespace synproxy::dataplane {
 
@@ -31,6 +32,7 @@ struct PortPlan {
 // Both throw UsageError where the name, the device's state or the rights are wrong, RuntimeFailure
 // where a proper device fails.
 [[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,
-                                              rte_mempool* pool, Eal& eal);
+                                              const ProtectSet& protect, rte_mempool* pool,
+                                              Eal& eal);
 
 }  // namespace synproxy::dataplane

@@ -70,6 +70,7 @@ RssPlan plan_rss(const rte_eth_dev_info& info, RssWord word) {
 
 std::uint16_t reta_period(std::uint16_t size, std::uint16_t queues) {
   if (!std::has_single_bit(size) || size < queues) return 0;
+  if (std::has_single_bit(queues)) return queues;
   const std::uint16_t period = std::min(size, kMaxPeriod);
   return period < queues ? std::uint16_t{0} : period;
 }

@@ -50,8 +50,9 @@ struct RssSpread {
 };
 
 // What a redirection table of `size` entries can be filled with: a power of two, 0 for a table that
-// is none or too small for so many queues. Not above 128, which most devices have, so that tables
-// of different sizes come to agree.
+// is none or too small for so many queues. Not above 128, which most devices have, and the number
+// of queues itself where that is a power of two, so that tables of different sizes come to agree
+// (mlx5's grows with the number of queues, those for SYNs included).
 [[nodiscard]] std::uint16_t reta_period(std::uint16_t size, std::uint16_t queues);
 [[nodiscard]] std::vector<rte_eth_rss_reta_entry64> plan_reta(std::uint16_t size,
                                                               std::uint16_t queues);

@@ -15,6 +15,10 @@
 // packets it makes no difference by which of the two a queue was known to be long. Half a burst and
 // not a full one: several drivers hand out a little less than was asked for although more is there.
 //
+// A queue that holds nothing but SYNs counts like any other: the SYNs that it overflows by are
+// dropped by the device at random, those that are read here are shed so that a client that tries
+// again gets through. That queue is never a reason to answer fewer of them (fell_behind), though.
+//
 // Of one worker's thread.
 #pragma once
 

@@ -67,8 +67,9 @@ TEST(Rss, PeriodIsAPowerOfTwoThatHoldsEveryQueue) {
   struct Row {
     std::uint16_t size, queues, period;
   };
-  for (const Row& row : {Row{128, 2, 128}, Row{512, 2, 128}, Row{64, 2, 64}, Row{2, 2, 2},
-                         Row{4, 8, 0}, Row{0, 2, 0}, Row{12, 3, 0}, Row{512, 129, 0}}) {
+  for (const Row& row :
+       {Row{128, 3, 128}, Row{512, 3, 128}, Row{64, 3, 64}, Row{2, 2, 2}, Row{512, 2, 2},
+        Row{8, 4, 4}, Row{4, 8, 0}, Row{0, 2, 0}, Row{12, 3, 0}, Row{512, 129, 0}}) {
     EXPECT_EQ(reta_period(row.size, row.queues), row.period) << row.size << " " << row.queues;
   }
 }

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
 #include "dataplane/proxy_fixture.h"
 #include "dataplane/shed_notice.h"
@@ -33,7 +34,7 @@ class FakePort final : public Port {
 
   Script script = [](std::uint16_t, rte_mbuf**) { return std::uint16_t{0}; };
   std::uint16_t queues = 1;
-  int syn_queue = -1;
+  std::set<std::uint16_t> syn_queues;
 
   struct Left {
     bool syn;
@@ -42,7 +43,9 @@ class FakePort final : public Port {
   std::vector<Left> sent;
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return queues; }
-  [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override { return queue == syn_queue; }
+  [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override {
+    return syn_queues.contains(queue);
+  }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t, IoCounters&) override {
     return script(queue, out);
   }
@@ -79,7 +82,10 @@ class SynLaneTest : public ::testing::Test {
   }
 
   rte_mbuf* frame(bool syn, std::uint32_t number, std::uint16_t port = 80) {
-    Bytes bytes = PacketBuilder().ports(40000, port).seq(number).flags(syn ? kSyn : kAck).build();
+    return frame_with(syn ? kSyn : kAck, number, port);
+  }
+  rte_mbuf* frame_with(std::uint8_t flags, std::uint32_t number, std::uint16_t port = 80) {
+    Bytes bytes = PacketBuilder().ports(40000, port).seq(number).flags(flags).build();
     store_be<std::uint32_t>(bytes.data() + 26, 0x0a000000U + number);  // a source each
     rte_mbuf* m = rte_pktmbuf_alloc(pool_);
     std::copy(bytes.begin(), bytes.end(), rte_pktmbuf_mtod(m, std::uint8_t*));
@@ -107,6 +113,7 @@ class SynLaneTest : public ::testing::Test {
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
     request.shed_syns = shed;
+    request.rss = rss_;
     request.shed_key = {1, 2, 3, 4};
     return std::make_unique<Worker>(request, protect_, keys_, *hand_over_, clock_);
   }
@@ -131,6 +138,7 @@ class SynLaneTest : public ::testing::Test {
   const KeyRing keys_;
   const Clock clock_{0};
   std::unique_ptr<HandOver> hand_over_;
+  const RssOwner* rss_ = nullptr;
   std::uint32_t polls_ = 0;
   std::uint32_t syns_ = 0;
 };
@@ -236,7 +244,7 @@ TEST_F(SynLaneTest, ServersQueueIsDrainedToo) {
 
 TEST_F(SynLaneTest, QueueOfSynsIsPolledAfterTheOthersWithinABudget) {
   client_->queues = 2;
-  client_->syn_queue = 0;
+  client_->syn_queues = {0};
   struct Poll {
     std::uint16_t queue;
     std::size_t sent_before;
@@ -276,9 +284,101 @@ TEST_F(SynLaneTest, QueueOfSynsIsPolledAfterTheOthersWithinABudget) {
   EXPECT_LE(runs.rbegin()->first, 4U) << "bursts of SYNs between two looks at the others";
 }
 
+// Both queues are full for as long as the flood lasts.
+TEST_F(SynLaneTest, UnderLoadOfBothQueuesSegmentsAreServedFirstAndEveryOne) {
+  constexpr unsigned kBursts = 1600;
+  client_->queues = 2;
+  client_->syn_queues = {1};
+  unsigned bursts = 0;
+  std::uint32_t segments = 0;
+  unsigned syn_polls = 0;  // since the last look at the other queue
+  unsigned most_syn_polls = 0;
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) {
+    if (queue == 1) {
+      if (bursts == kBursts) return std::uint16_t{0};
+      most_syn_polls = std::max(most_syn_polls, ++syn_polls);
+      for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+      return static_cast<std::uint16_t>(kMaxBurst);
+    }
+    syn_polls = 0;
+    if (bursts == kBursts) return std::uint16_t{0};
+    ++bursts;
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(false, segments++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  w->start();
+  EXPECT_TRUE(eventually([&] { return w->counters().get(Reason::syn_shed) > 0; }));
+  EXPECT_TRUE(eventually([&] {
+    return w->io().rx_packets[0].get() >= kBursts * kMaxBurst && w->io().syn_shed_share.get() == 0;
+  }));
+  w->stop();
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, kBursts * kMaxBurst);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
+  EXPECT_LE(most_syn_polls, 4U) << "bursts of SYNs between two looks at the others";
+  std::uint32_t next = 0;
+  unsigned before_the_last = 0;  // SYNs that left while segments waited
+  for (const auto& f : server_->sent) {
+    if (next == segments) break;
+    if (!f.syn) {
+      ASSERT_EQ(f.seq, next++) << "segments keep their order";
+    }
+    before_the_last += f.syn ? 1 : 0;
+  }
+  // A burst of each while nobody knew, then 8 SYNs after 16 bursts of segments.
+  EXPECT_LE(before_the_last, (SynLane::kStandingPolls + 1) * kMaxBurst + 8 * (kBursts / 16 + 1));
+}
+
+// A SYN filter (dataplane/syn_rules.h) brings every segment with SYN, answers to a server's own
+// connections too: no flood of SYNs costs one of them, once they are in memory.
+TEST_F(SynLaneTest, SynAcksInAQueueOfSynsAreNotShed) {
+  client_->queues = 2;
+  client_->syn_queues = {1};
+  std::uint32_t syn_acks = 0;
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) {
+    if (queue == 0 || syns_ >= 60'000) return std::uint16_t{0};
+    for (unsigned i = 0; i < kMaxBurst; ++i) {
+      out[i] = i == 7 ? frame_with(kSyn | kAck, syn_acks++) : frame(true, syns_++);
+    }
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  run(*w, 60'000 / 31 * 32);
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, syn_acks);
+  EXPECT_GT(w->counters().get(Reason::syn_shed), 0U);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
+}
+
+// Where a device puts a SYN is its own business: the tuple decides who answers.
+TEST_F(SynLaneTest, SynsInTheQueueOfAnotherWorkerAreHandedOver) {
+  const RssOwner by_rss(0x1b5b, 2, 2);
+  rss_ = &by_rss;
+  client_->queues = 4;
+  client_->syn_queues = {2, 3};
+  unsigned polls = 0;
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) {
+    if (queue != 2 || syns_ == 640 || ++polls % 2 == 0) return std::uint16_t{0};
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto first = worker(true, 0, 2);
+  run(*first, 640);
+  const std::uint64_t handed_over = first->io().handed_over.get();
+  EXPECT_GT(handed_over, 200U);
+  EXPECT_EQ(server_->sent.size() + handed_over, 640U);
+  const auto second = worker(true, 1, 2);
+  second->start();
+  EXPECT_TRUE(eventually([&] { return !hand_over_->anything_for(1); }));
+  second->stop();
+  EXPECT_EQ(second->io().handed_over.get(), 0U);
+  EXPECT_EQ(left().first, 640U);
+}
+
 TEST_F(SynLaneTest, SourcesAreServedInOrderAndSharedAmongWorkers) {
   client_->queues = 3;
-  client_->syn_queue = 2;
+  client_->syn_queues = {2};
   const Port* const ports[2] = {client_.get(), server_.get()};
   const auto alone = sources_of(0, 1, ports);
   ASSERT_EQ(alone.size(), 4U);

@@ -45,6 +45,7 @@ PortStatus Dataplane::port(Side side) const {
           .link_changes = 13,
           .driver = "net_fake",
           .rx_queues = 4,
+          .syn_queues = 3,
           .tx_queues = 2,
           .rss = true,
           .rss_owner = true,
