@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pages under a flood, and what the server sees of it."""
-import contextlib
-import json
 import os
 import statistics
 import threading
 import time
 
-from clients import MB, must_get_page, page, sha_of, url
-from harness import CLIENT4, CLIENT6, SERVERS, Lab, case, check, equal, own_stand, wait_for
-from wire import mac
+from clients import MB, must_get_page, sha_of, url
+from floods import flood
+from harness import CLIENT4, CLIENT6, Lab, case, check, equal, own_stand
 
 PAGES = 40
 
@@ -40,34 +38,6 @@ class SynRecv:
             self.spoofed = max(self.spoofed, len(peers) - own)
             self.samples += 1
             time.sleep(0.1)
-
-
-def sent_frames(lab):
-    return json.loads(lab.must("client", "ip", "-s", "-j", "link", "show", "eth0"))[0]["stats64"]["tx"]["packets"]
-
-
-@contextlib.contextmanager
-def flood(lab, kind, family):
-    """kind: hping3, syn or ack"""
-    if kind == "hping3":
-        command = ["hping3", "--flood", "-q", "-S", "--rand-source", "-p", "80", SERVERS[4]]
-    else:
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "flood.py")
-        command = ["/usr/bin/python3", script, "eth0", mac(lab, "client"), mac(lab, "server"),
-                   f"{kind}{family}", SERVERS[family]]
-    must_get_page_of_any(lab, family)  # the neighbours are known before the noise begins
-    before, begin = sent_frames(lab), time.monotonic()
-    with lab.start("client", *command) as sender:
-        wait_for("the flood runs", lambda: sent_frames(lab) > before + 20000 or not sender.running(), 20)
-        check(sender.running(), "the flood ended at once")
-        report = {}
-        yield report
-        check(sender.running(), "the flood ended before the pages were fetched")
-    report["rate"] = (sent_frames(lab) - before) / (time.monotonic() - begin)
-
-
-def must_get_page_of_any(lab, family):
-    equal(page(lab, family)["code"], "200", "page before the flood")
 
 
 def pages_arrive(stand, kind, family):

@@ -287,6 +287,10 @@ class Proxy:
             time.sleep(0.5)
 
 
+def mac(lab, role, device="eth0"):
+    return json.loads(lab.must(role, "ip", "-j", "link", "show", device))[0]["address"]
+
+
 def in_words(gauges):
     return ", ".join(f"{count} {name}" for name, count in gauges.items())
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Single frames: raw ports inside a lab and a client whose TCP is written out in the case."""
 import contextlib
-import json
 import os
 import random
 import select
@@ -13,17 +12,13 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from harness import ROOT, SERVERS, check
+from harness import ROOT, SERVERS, check, mac
 
 sys.path.append(os.path.join(ROOT, "scripts"))
 import vlan_relay  # noqa: E402  pylint: disable=wrong-import-position,import-error
 
 # An address that nobody owns: the client's kernel never answers for it and resets nothing.
 SCRIPTED = {4: "10.0.0.77", 6: "fd00::77"}
-
-
-def mac(lab, role, device="eth0"):
-    return json.loads(lab.must(role, "ip", "-j", "link", "show", device))[0]["address"]
 
 
 class RawPort:
