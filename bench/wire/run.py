@@ -8,16 +8,18 @@ Contenders take turns, round after round; ratios are taken within a round, and m
 bench/README.md says what each line means.
 """
 import argparse
-import json
+import os
 import shutil
 import signal
 import statistics
 import sys
 import time
 
-from machine import describe
-from results import Results
-from stand import Failed, Stand
+from stand import ROOT, Failed, Stand
+
+sys.path.insert(0, os.path.join(ROOT, "bench", "common"))
+from machine import describe  # pylint: disable=wrong-import-position
+from results import Results  # pylint: disable=wrong-import-position
 
 QUIET = 0.02
 BEGIN = time.monotonic()
@@ -157,8 +159,9 @@ def main():
     # An orderly end, with every process and socket gone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Stand() as stand:
-        machine = describe(stand)
-        results = Results()
+        machine = describe(generator_cpu=stand.generator_cpu, contender_cpu=stand.contender_cpu,
+                           memory="hugepages" if stand.huge else "ordinary pages")
+        results = Results("wire")
         say(", ".join(f"{name}: {value}" for name, value in machine.items()))
         bench = Bench(stand, results, flags.quick)
         if not bench.testpmd:
@@ -176,9 +179,7 @@ def main():
         print(f"This machine was busy: for {100 * waited:.0f} % of the time a process had no CPU. "
               "Do not quote these figures.")
     if flags.json:
-        with open(flags.json, "w", encoding="utf-8") as out:
-            json.dump({"bench": "wire", "command": " ".join(sys.argv), "machine": machine, "results": results.rows}, out,
-                      indent=1)
+        results.write(flags.json, machine)
     for fault in results.faults:
         print(f"run.py: wrong answers: {fault}", file=sys.stderr)
     return 1 if results.faults else 0

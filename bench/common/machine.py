@@ -22,10 +22,7 @@ def dpdk_version():
         return "unknown"
 
 
-def describe(stand):
-    """The common keys are those of bench/common/results.cc; "tsc_mhz" is known when the generator has run."""
-    return {
-        "cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release(), "dpdk": dpdk_version(),
-        "generator_cpu": stand.generator_cpu, "contender_cpu": stand.contender_cpu,
-        "memory": "hugepages" if stand.huge else "ordinary pages", "load_before": round(os.getloadavg()[0], 2),
-    }
+def describe(**more):
+    """The common keys are those of bench/common/results.cc; `more` is the bench's own."""
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release(), "dpdk": dpdk_version(), **more,
+            "load_before": round(os.getloadavg()[0], 2)}
