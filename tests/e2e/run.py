@@ -22,6 +22,7 @@ import cases_banner
 import cases_distance
 import cases_http
 import cases_operation
+import cases_overload
 import cases_packets
 import cases_path
 import cases_rate
@@ -29,7 +30,7 @@ import cases_tcp
 import cases_usage
 from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
-MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_rate,
+MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_distance, cases_path, cases_features, cases_banner)
 
 
