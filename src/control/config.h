@@ -28,7 +28,8 @@ struct Config {
   std::vector<ProtectRule> protect;
   EngineConfig engine;    // max_flows and early_data_memory are totals; each worker gets its share
   bool shed_syns = true;  // when more arrives than can be answered
-  std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
+  std::uint32_t idle_sleep_us = 50;  // of a worker while nothing arrives, at most; 0: none
+  std::vector<unsigned> workers;     // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   std::string secret_file;        // empty: a random secret at start
   unsigned stats_interval = 0;    // seconds; 0: no line

@@ -66,6 +66,12 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
      "the "
      "moment; 0 while all are answered. The sum over the workers says nothing.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.syn_shed_share; }},
+    {"idle_sleeps", "Times that a worker slept because nothing had arrived (`--idle-sleep`).",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_sleeps; }},
+    {"idle_us",
+     "Microseconds that workers have slept in all. Per worker, its growth over a second, less than "
+     "a million, is the share of the CPU that it left to others.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_us; }},
 });
 
 }  // namespace synproxy::control

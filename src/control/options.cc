@@ -82,6 +82,10 @@ const std::map<std::string_view, Apply, std::less<>>& appliers() {
          }
          c.secret_file = v;
        }},
+      {"idle-sleep",
+       [](Config& c, const auto& v) {
+         c.idle_sleep_us = static_cast<std::uint32_t>(parse_integer(v, 0, 1000));
+       }},
       {"workers", [](Config& c, const auto& v) { c.workers = parse_cpus(v); }},
       {"name", [](Config& c, const auto& v) { c.name = parse_name(v); }},
       {"stats-interval",

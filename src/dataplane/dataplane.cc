@@ -132,7 +132,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.workers = static_cast<unsigned>(cpus.size());
   request.ports[0] = ports[0].get();
   request.ports[1] = ports[1].get();
-  request.may_wait = ports[0]->wait_descriptor() >= 0 && ports[1]->wait_descriptor() >= 0;
+  request.idle_sleep_us = config.idle_sleep_us;
   request.shed_syns = config.shed_syns;
   request.engine = share_of(config.engine, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;

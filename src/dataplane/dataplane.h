@@ -31,6 +31,8 @@ struct alignas(64) IoCounters {
   Counter hand_over_full;          // dropped: that worker's ring was full
   Counter no_buffer;               // dropped: no mbuf for a frame that the proxy made
   Counter syn_shed_share;          // gauge: of a thousand new SYNs, those that are shed
+  Counter idle_sleeps;             // because nothing had arrived
+  Counter idle_us;                 // slept in all, microseconds
 };
 
 struct PortStatus {

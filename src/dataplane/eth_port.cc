@@ -132,9 +132,9 @@ void EthPort::set_up() {
   if (request_.mtu != 0) {
     static_cast<void>(rte_eth_dev_set_mtu(id, std::min(request_.mtu, info.max_mtu)));
   }
-  std::uint16_t rx_descriptors = kDescriptors;
+  rx_descriptors_ = kDescriptors;
   std::uint16_t tx_descriptors = kDescriptors;
-  check(rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors), "ring sizes");
+  check(rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors_, &tx_descriptors), "ring sizes");
   const int socket = rte_eth_dev_socket_id(id);
   const auto node = static_cast<unsigned>(socket);  // SOCKET_ID_ANY is -1 and wanted as it is
   rte_eth_rxconf rx = info.default_rxconf;
@@ -142,7 +142,7 @@ void EthPort::set_up() {
   for (std::uint16_t q = 0; q < receive_queues(); ++q) {
     // Where a full queue holds up the device's buffer (Intel's), the others would wait behind it.
     if (is_syn_queue(q)) rx.rx_drop_en = 1;
-    check(rte_eth_rx_queue_setup(id, q, rx_descriptors, node, &rx, pool_), "receive queue");
+    check(rte_eth_rx_queue_setup(id, q, rx_descriptors_, node, &rx, pool_), "receive queue");
   }
   for (std::uint16_t q = 0; q < tx_queues_; ++q) {
     check(rte_eth_tx_queue_setup(id, q, tx_descriptors, node, &info.default_txconf),
@@ -183,6 +183,15 @@ std::uint16_t EthPort::fill_redirection_table() const {
     if (found[group].reta[place] != wanted[group].reta[place]) return 0;
   }
   return period;
+}
+
+// Some devices have a size of their own; not all of them say so.
+std::uint32_t EthPort::receive_ring(std::uint16_t queue) const {
+  rte_eth_rxq_info info{};
+  if (rte_eth_rx_queue_info_get(request_.port_id, queue, &info) == 0 && info.nb_desc != 0) {
+    return info.nb_desc;
+  }
+  return rx_descriptors_;
 }
 
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,

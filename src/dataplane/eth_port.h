@@ -45,6 +45,7 @@ class EthPort final : public Port {
     return queue >= rx_queues_;
   }
   [[nodiscard]] RssSpread spread() const override { return spread_; }
+  [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override;
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override;
   Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
@@ -66,6 +67,7 @@ class EthPort final : public Port {
   std::uint16_t rx_queues_ = 1;   // ordinary ones, filled by RSS
   std::uint16_t syn_queues_ = 0;  // behind them; 0, or as many
   std::uint16_t tx_queues_ = 1;
+  std::uint16_t rx_descriptors_ = 0;  // of each queue, as it was asked for
   bool rss_ = false;
   RssPlan rss_plan_;
   RssSpread spread_;

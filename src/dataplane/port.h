@@ -45,6 +45,9 @@ class Port {
   // Takes all `n` frames and never waits: what is not accepted is freed, and missing in the result.
   virtual Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) = 0;
 
+  // Frames that a queue holds while nobody looks at it; 0: it must be looked at all the time.
+  [[nodiscard]] virtual std::uint32_t receive_ring(std::uint16_t /*queue*/) const { return 0; }
+
   // A descriptor that poll() reports readable when frames wait; -1: this port must be polled.
   [[nodiscard]] virtual int wait_descriptor() const { return -1; }
   virtual void clear_wait_error() {}

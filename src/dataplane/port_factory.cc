@@ -175,6 +175,9 @@ class XdpPort final : public Port {
       : dev_(interface), prep_(dev_), port_(open()) {}
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
+  [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override {
+    return port_->receive_ring(queue);
+  }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override {
     return port_->receive(queue, out, n, io);

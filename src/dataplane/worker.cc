@@ -7,6 +7,7 @@
 #include <rte_lcore.h>
 #include <rte_pause.h>
 #include <sched.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <string>
@@ -24,8 +25,6 @@ constexpr unsigned kSynBursts = 4;
 constexpr unsigned kSyns = 64;
 constexpr unsigned kSynsUnread = 8;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
-constexpr std::uint64_t kSpinsPerSecond =
-    20'000;  // the reciprocal of how long an idle worker spins
 
 }  // namespace
 
@@ -50,6 +49,20 @@ std::vector<Source> sources_of(unsigned worker, unsigned workers, const Port* co
   return sources;
 }
 
+IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
+                     const Port* const ports[2]) {
+  if (asked_us == 0) return {};
+  IdleLimit limit{kTickUs, true};  // rings of other workers have their doorbell
+  for (const Source& source : sources) {
+    const Port& port = *ports[static_cast<std::size_t>(source.side)];
+    if (source.ring || port.wait_descriptor() >= 0) continue;
+    limit.woken = false;
+    limit.longest_us =
+        std::min(limit.longest_us, sleep_for_ring(asked_us, port.receive_ring(source.queue)));
+  }
+  return limit;
+}
+
 Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
                HandOver& hand_over, const Clock& clock)
     : request_(request),
@@ -62,7 +75,7 @@ Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const Ke
       sources_(sources_of(request.number, request.workers, request_.ports)),
       lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
-      spin_(rte_get_tsc_hz() / kSpinsPerSecond) {}
+      back_off_(rte_get_tsc_hz(), idle_limit(request.idle_sleep_us, sources_, request_.ports)) {}
 
 void Worker::start() {
   stopping_ = false;
@@ -81,13 +94,15 @@ void Worker::run() {
   static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof cpu, &cpu));
   static_cast<void>(::pthread_setname_np(::pthread_self(),
                                          ("synproxy-w" + std::to_string(request_.number)).c_str()));
+  // Of this thread: a sleep ends when it is over, and not up to 50 us later.
+  static_cast<void>(::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL));
   // Gives the thread its own buffer cache; without one it would only be slower.
   const bool registered = rte_thread_register() == 0;
 
   while (!stopping_.load(std::memory_order_relaxed)) {
     tick();
-    if (serve_all() != 0) {
-      busy_at_ = rte_rdtsc();
+    if (const unsigned frames = serve_all(); frames != 0) {
+      back_off_.busy(rte_rdtsc(), frames);
     } else {
       rest();
     }
@@ -234,29 +249,35 @@ void Worker::emit(Side out, std::span<const std::uint8_t> frame) {
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
 }
 
-// Nothing arrived. Just after traffic more of it is near; later, whoever shares this CPU may have
-// it: the one who would send us something, perhaps.
+// Nothing arrived.
 void Worker::rest() {
-  if (rte_rdtsc() - busy_at_ < spin_) {
-    rte_pause();
-    return;
-  }
-  if (!request_.may_wait) {
-    ::sched_yield();  // returns at once on a CPU of our own
-    return;
+  const std::uint64_t now = rte_rdtsc();
+  const IdleBackOff::Step step = back_off_.next(now);
+  switch (step.what) {
+    case IdleBackOff::Step::What::kLookAgain:
+      rte_pause();
+      return;
+    case IdleBackOff::Step::What::kYield:
+      ::sched_yield();  // returns at once on a CPU of our own
+      return;
+    case IdleBackOff::Step::What::kSleep:
+      break;
   }
   if (request_.workers > 1) {
     Doorbell& bell = hand_over_.doorbell(request_.number);
     bell.will_sleep();
-    if (!hand_over_.anything_for(request_.number)) wait();
+    if (!hand_over_.anything_for(request_.number)) wait(step.ticks);
     bell.awake();
   } else {
-    wait();
+    wait(step.ticks);
   }
+  io_.idle_sleeps.add(1);
+  idle_ticks_ += rte_rdtsc() - now;
+  io_.idle_us.set(idle_ticks_ * 1'000'000 / rte_get_tsc_hz());
 }
 
-// Until a frame arrives, another worker rings, or the next tick is due.
-void Worker::wait() {
+// So long, or until another worker rings, or a frame arrives where that can be waited for.
+void Worker::wait(std::uint64_t ticks) {
   std::array<pollfd, 3> events{};
   std::array<Port*, 3> waiting{};
   nfds_t count = 0;
@@ -264,14 +285,16 @@ void Worker::wait() {
     const auto polls = [&](const Source& s) {
       return !s.ring && static_cast<std::size_t>(s.side) == side;
     };
-    if (std::none_of(sources_.begin(), sources_.end(), polls)) continue;
+    const int descriptor = request_.ports[side]->wait_descriptor();
+    if (descriptor < 0 || std::none_of(sources_.begin(), sources_.end(), polls)) continue;
     waiting[count] = request_.ports[side];
-    events[count++] = {request_.ports[side]->wait_descriptor(), POLLIN, 0};
+    events[count++] = {descriptor, POLLIN, 0};
   }
   if (request_.workers > 1) {
     events[count++] = {hand_over_.doorbell(request_.number).descriptor(), POLLIN, 0};
   }
-  const std::timespec limit{0, 1'000'000};
+  const auto ns = static_cast<long>(ticks * 1'000'000'000 / rte_get_tsc_hz());
+  const std::timespec limit{0, ns};
   clock_read_ = 0;  // what comes now comes later than we have thought
   if (::ppoll(events.data(), count, &limit, nullptr) <= 0) return;
   for (nfds_t i = 0; i < count; ++i) {

@@ -9,6 +9,7 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/frames.h"
+#include "dataplane/idle.h"
 #include "dataplane/steering.h"
 #include "dataplane/syn_lane.h"
 #include "synproxy/proxy/engine.h"
@@ -29,12 +30,16 @@ struct Source {
 [[nodiscard]] std::vector<Source> sources_of(unsigned worker, unsigned workers,
                                              const Port* const ports[2]);
 
+// How long a worker of these sources may sleep, when `asked_us` were asked for.
+[[nodiscard]] IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
+                                   const Port* const ports[2]);
+
 struct WorkerRequest {
   unsigned number = 0;
   unsigned workers = 1;
   unsigned cpu = 0;
-  Port* ports[2] = {};    // by Side
-  bool may_wait = false;  // every port can be waited for with poll()
+  Port* ports[2] = {};              // by Side
+  std::uint32_t idle_sleep_us = 0;  // while nothing arrives, at most; 0: never
   bool shed_syns = true;
   EngineConfig engine;
   IndexKey index_key{};
@@ -67,7 +72,7 @@ class Worker final : private FrameSink {
   void tick();
   void send();
   void rest();
-  void wait();
+  void wait(std::uint64_t ticks);
   void emit(Side out, std::span<const std::uint8_t> frame) override;
 
   const WorkerRequest request_;
@@ -89,9 +94,9 @@ class Worker final : private FrameSink {
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;
   std::uint64_t clock_read_ = 0;  // time-stamp counter of the last look at the clock
-  std::uint64_t busy_at_ = 0;     // time-stamp counter when something last arrived
   const std::uint64_t clock_interval_;
-  const std::uint64_t spin_;
+  IdleBackOff back_off_;
+  std::uint64_t idle_ticks_ = 0;  // slept, in all
 
   std::atomic<bool> stopping_{false};
   std::thread thread_;

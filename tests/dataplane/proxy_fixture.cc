@@ -44,13 +44,15 @@ control::PortName vdev(const std::string& text) {
   return {control::PortName::Kind::kVdev, text, text};
 }
 
-ProxyUnderTest::ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers)
+ProxyUnderTest::ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers,
+                               std::uint32_t idle_sleep_us)
     : protect_({}) {
   static_cast<void>(shared_eal());
   control::Config config;
   config.client_port = std::move(client);
   config.server_port = std::move(server);
   config.workers = cpus(workers);
+  config.idle_sleep_us = idle_sleep_us;
   dataplane_ = std::make_unique<dataplane::Dataplane>(config, protect_, keys_);
   dataplane_->start();
 }

@@ -21,7 +21,8 @@ namespace synproxy::tests {
 class ProxyUnderTest {
  public:
   // Started. `workers` threads, all on the CPUs that this process may use.
-  ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers = 1);
+  ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers = 1,
+                 std::uint32_t idle_sleep_us = control::Config().idle_sleep_us);
 
   dataplane::Dataplane* operator->() { return dataplane_.get(); }
 

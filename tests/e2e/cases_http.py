@@ -324,6 +324,43 @@ def ports_named_as_dpdk_devices(_):
     return other_ports("net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_af_packet0,iface=veth-b,qdisc_bypass=1")
 
 
+def cpu_share(pid, seconds):
+    """Of one CPU, by all threads of the process, over that time."""
+
+    def used():
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before, begin = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / (time.monotonic() - begin)
+
+
+def idle_on_pcap(*flags):
+    """What a proxy on devices that cannot wake it takes while nothing comes; it answers all the same."""
+    ports = "net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_pcap1,rx_iface_in=veth-b,tx_iface=veth-b"
+    with Stand(*flags, ports=ports) as stand:
+        must_get_page(stand.lab, 4)
+        with stand.proxy.counting() as grown:
+            share = cpu_share(stand.proxy.process.process.pid, 3)
+        for family in (4, 6):
+            must_get_page(stand.lab, family)
+        return share, grown
+
+
+@case()
+@own_stand
+def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
+    share, grown = idle_on_pcap()
+    check(grown["idle_sleeps"] > 100 and grown["idle_us"] > 10 * grown["idle_sleeps"], f"it does not sleep: {grown}")
+    longer, _ = idle_on_pcap("--idle-sleep", "1000")
+    check(longer < 0.5, f"sleeping for a millisecond at a time it takes {longer:.2f} of a CPU")
+    _, polling = idle_on_pcap("--idle-sleep", "0")
+    check(polling["idle_sleeps"] == 0 and polling["idle_us"] == 0, f"told to poll, it sleeps: {polling}")
+    return f"takes {share:.2f} of a CPU, with --idle-sleep 1000 {longer:.2f}"
+
+
 @case()
 @own_stand
 def two_ports_of_different_kinds(_):

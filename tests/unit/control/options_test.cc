@@ -103,6 +103,8 @@ TEST(Options, EveryValueArrives) {
                              "web",
                              "--stats-interval",
                              "86400",
+                             "--idle-sleep",
+                             "0",
                              "--log-level",
                              "debug",
                              "--synack-repeats",
@@ -132,6 +134,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_EQ(c.workers, (std::vector<unsigned>{1, 0}));
   EXPECT_EQ(c.name, "web");
   EXPECT_EQ(c.stats_interval, 86'400U);
+  EXPECT_EQ(c.idle_sleep_us, 0U);
   EXPECT_EQ(c.log_level, LogLevel::kDebug);
   ASSERT_EQ(c.protect.size(), 2U);
   EXPECT_TRUE(c.protect[1].ipv6);
@@ -248,6 +251,10 @@ TEST(Options, EveryMistakeIsNamedWithItsRemedy) {
        "--workers 0,0: names CPU 0 twice; give CPUs such as 0-1,3, each once"},
       {with({"--stats-interval", "0.5"}),
        "--stats-interval 0.5: has '.5' after the number; give 0 to 86400 seconds"},
+      {with({"--idle-sleep", "1001"}),
+       "--idle-sleep 1001: is too large; give 0 to 1000 microseconds"},
+      {with({"--idle-sleep", "50us"}),
+       "--idle-sleep 50us: has 'us' after the number; give 0 to 1000 microseconds"},
       {with({"--log-level", "trace"}),
        "--log-level trace: is not a log level; give error, warning, info or debug"},
       {with({"--config", "/"}), "--config /: is a directory; name a file of lines key = value"},
