@@ -7,20 +7,13 @@
 #include <random>
 
 #include "../../src/core/proxy/syn_burst.h"
+#include "bursts_and_singles.h"
 #include "support/proxy_harness.h"
 
 namespace synproxy {
 namespace {
 
 using namespace test;
-
-template <typename T, std::size_t N>
-T pick(std::mt19937& random, const std::array<T, N>& from) {
-  return from[random() % N];
-}
-
-// One in `n`.
-bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
 
 PacketBuilder& add_options(PacketBuilder& b, std::mt19937& random) {
   constexpr std::array<std::uint16_t, 12> kMss{1460, 1460, 1459, 1440, 1439, 1220,
@@ -92,23 +85,6 @@ HarnessOptions several_services(Offer sack, Offer timestamps) {
   h.engine.offer.sack = sack;
   h.engine.offer.timestamps = timestamps;
   return h;
-}
-
-void expect_alike(ProxyHarness& bursts, ProxyHarness& singles, const std::vector<Bytes>& frames) {
-  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, frames);
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
-  }
-  ASSERT_EQ(bursts.to_client, singles.to_client);
-  ASSERT_EQ(bursts.to_server, singles.to_server);
-  for (std::size_t r = 0; r < kReasonCount; ++r) {
-    const auto reason = static_cast<Reason>(r);
-    ASSERT_EQ(bursts.count(reason), singles.count(reason)) << "reason " << r;
-  }
-  for (ProxyHarness* p : {&bursts, &singles}) {
-    p->to_client.clear();
-    p->to_server.clear();
-  }
 }
 
 TEST(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {

@@ -10,7 +10,6 @@ namespace synproxy {
 
 struct Engine::State : EngineState {
   using EngineState::EngineState;
-  std::array<Context, kMaxBurst> burst;
 };
 
 namespace {
@@ -26,15 +25,36 @@ std::array<RetryQueue, kRetryLevels> make_queues(std::size_t capacity, std::inde
 
 constexpr std::size_t kLargestFrame = 0x10000;
 
+void run_stages(EngineState& s, Side side, std::span<Context> burst, FrameSink& sink);
+
 // In order of arrival: what one packet changes, the next one finds.
 void act(EngineState& s, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(s, c, c.side, sink);
+  if (c.kind == Kind::kRefuted && c.structure != s.structure) {
+    // A packet before it may have opened its flow.
+    c.kind = Kind::kTcp;
+    return run_stages(s, c.side, {&c, 1}, sink);
+  }
   if (c.structure != s.structure) find_flow(s, c);
   if (c.ack.refuted && c.flow == kNoFlow && !s.config.forward_tcp_auth) {
+    ++s.acks_refuted;
     return drop(s, c, Reason::cookie_invalid);
   }
   c.side == Side::kClient ? on_client_segment(s, c, sink) : on_server_segment(s, c, sink);
+}
+
+void run_stages(EngineState& s, Side side, std::span<Context> burst, FrameSink& sink) {
+  classify(s, burst);
+  look_up(s, burst);
+  if (side == Side::kClient) make_and_check_cookies(s, burst);
+  for (Context& c : burst) act(s, c, sink);
+}
+
+void drop_all(EngineState& s, std::span<Packet> burst) {
+  for (Packet& p : burst) p.verdict = Verdict::kDrop;
+  s.acks_refuted = static_cast<std::uint32_t>(burst.size());
+  s.counters.count(Reason::cookie_invalid, burst.size());
 }
 
 }  // namespace
@@ -76,18 +96,31 @@ void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, F
   s.set_time(now_ms);
   const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
   prefetch_headers(packets);
-  const std::uint32_t decided = side == Side::kClient ? answer_syn_burst(s, packets) : 0;
+  std::uint32_t answered = 0;
+  std::uint32_t refuted = 0;
+  if (side == Side::kClient) {
+    answered = answer_syn_burst(s, packets);
+    refuted = refute_ack_burst(s, packets, answered);
+    if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size()))) {
+      return drop_all(s, packets);
+    }
+    s.acks_refuted = 0;
+  }
   std::size_t n = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    if ((decided >> i & 1U) != 0) continue;
-    s.burst[n].packet = &packets[i];
-    s.burst[n++].side = side;
+    if ((answered >> i & 1U) != 0) continue;
+    Context& c = s.contexts[n++];
+    c.packet = &packets[i];
+    c.side = side;
+    c.kind = Kind::kTcp;
+    if ((refuted >> i & 1U) != 0) {
+      c.kind = Kind::kRefuted;
+      c.flow = kNoFlow;
+      c.structure = s.structure;
+      c.ack.refuted = true;
+    }
   }
-  const std::span<Context> contexts(s.burst.data(), n);
-  classify(s, contexts);
-  look_up(s, contexts);
-  if (side == Side::kClient) make_and_check_cookies(s, contexts);
-  for (Context& c : contexts) act(s, c, sink);
+  run_stages(s, side, {s.contexts.data(), n}, sink);
   publish_gauges(s);
 }
 

@@ -6,6 +6,7 @@
 // their own:
 //
 //   syn_burst.cc     the SYNs of a flood, eight at a time, before all others
+//   ack_burst.cc     the forged ACKs of a flood, eight at a time
 //   stages.cc        classification and lookup
 //   cookies.cc       the MACs of a burst: SYNs are answered, ACKs without a flow are judged
 //   syn.h, syn.cc    the stateless SYN-ACK; a SYN on a live flow
@@ -21,6 +22,7 @@
 #include <span>
 #include <vector>
 
+#include "ack_burst.h"
 #include "syn_burst.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/cookie/epoch.h"
@@ -55,6 +57,7 @@ enum class Kind : std::uint8_t {
   kTcp,         // protected TCP
   kSynPlanned,  // a SYN of a client without a flow, to be answered once its MAC is there
   kCommonSyn,   // the same, of the common shape (syn_common.h)
+  kRefuted,     // an ACK of a client that quotes no cookie, and has no flow yet (ack_burst.h)
   kIcmp,        // an ICMP error that may quote protected TCP
 };
 
@@ -146,7 +149,10 @@ struct EngineState {
   std::uint32_t embryonic = 0;
   std::uint32_t established = 0;  // flows that are never evicted: established and passed
   MacBatch macs;
+  std::array<Context, kMaxBurst> contexts;
   const SynKernels* syn_kernels = synproxy::syn_kernels();
+  const AckKernels* ack_kernels = synproxy::ack_kernels();
+  std::uint32_t acks_refuted = 0;     // of the client's last burst
   std::vector<std::uint8_t> scratch;  // one frame put together from the early store
 
   [[nodiscard]] std::uint32_t now32() const { return static_cast<std::uint32_t>(now_ms); }

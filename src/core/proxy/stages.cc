@@ -90,6 +90,7 @@ void plan_if_common(EngineState& s, Context& c) {
 
 void classify(EngineState& s, std::span<Context> burst) {
   for (Context& c : burst) {
+    if (c.kind == Kind::kRefuted) continue;
     parse_frame(c.packet->data, c.packet->length, c.segment);
     c.ack.macs = 0;
     c.ack.refuted = false;

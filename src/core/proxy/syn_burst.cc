@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "syn_burst.h"
 
-#include <bit>
-
 #include "cookies.h"
 #include "engine_state.h"
+#include "lane_look_up.h"
 
 namespace synproxy {
 namespace {
 
-// Columns for fewer take longer than one by one.
-constexpr unsigned kFewestLanes = 4;
-[[nodiscard]] bool has_fewest_lanes(std::uint32_t places) {
-  for (unsigned i = 1; i < kFewestLanes; ++i) places &= places - 1;  // not every CPU counts bits
-  return places != 0;
-}
 // Full ones, and one of each shape that is not.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kSynShapes - 1;
 
@@ -57,23 +50,22 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
 
 struct Group {
   SynGroup columns;
-  std::array<std::uint8_t, SynGroup::kLanes> places;  // in the burst
-  std::array<std::uint64_t, SynGroup::kLanes> hashes;
+  LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;  // that will be answered
   SynShape shape = SynShape::kLinux;
 };
 
 class SynBurst {
  public:
-  SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst) {}
+  SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
 
   std::uint32_t run() {
     const Candidates c = sort_by_shape(burst_);
     for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare}) {
       gather(shape, c.of_shape[static_cast<std::size_t>(shape)]);
     }
-    for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (count_ == 0) return 0;
+    for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     s_.synack_repeats.pass_over(syns_);
     s_.counters.count(Reason::syn_received, syns_);
     s_.counters.count(Reason::synack_sent, syns_);
@@ -81,76 +73,44 @@ class SynBurst {
   }
 
  private:
+  [[nodiscard]] const SynKernel& kernel(SynShape shape) const {
+    return (*s_.syn_kernels)[static_cast<std::size_t>(shape)];
+  }
+
   void gather(SynShape shape, std::uint32_t places) {
     while (has_fewest_lanes(places)) {
       Group& g = groups_[count_++];
       g.shape = shape;
-      std::uint32_t used = 0;
-      for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
-        if (places != 0) {
-          g.places[lane] = static_cast<std::uint8_t>(std::countr_zero(places));
-          places &= places - 1;
-          used |= 1U << lane;
-        } else {
-          g.places[lane] = g.places[0];
-        }
-        g.columns.frames[lane] = burst_[g.places[lane]].data;
-      }
-      const SynKernel& kernel = (*s_.syn_kernels)[static_cast<std::size_t>(shape)];
-      g.lanes = offers_for(g, kernel.verify(g.columns, used));
+      const std::uint32_t used = take_lanes(g.columns, burst_, places);
+      const std::uint32_t sound = kernel(shape).verify(g.columns, used);
+      g.lanes = look_up_.begin(g.columns, sound, g.hashes,
+                               [&](std::size_t lane, const SynAckOffer& offer) {
+                                 g.columns.offers[lane] = offer;
+                                 return offer.has(offer_needed(shape));
+                               });
     }
-  }
-
-  // Of `lanes` those whose service is known, and offers what the shape needs.
-  std::uint32_t offers_for(Group& g, std::uint32_t lanes) {
-    SynGroup& c = g.columns;
-    for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
-      const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-      if (c.service[lane] != service_ || offer_ == nullptr) {
-        service_ = c.service[lane];
-        offer_ = s_.offers.find_known(s_.services, service_, nullptr, s_.epoch.epoch);
-      }
-      if (offer_ == nullptr || !offer_->has(offer_needed(g.shape))) {
-        lanes &= ~(1U << lane);
-        continue;
-      }
-      c.offers[lane] = *offer_;
-      KeyView key;
-      key.identity.addresses = c.addresses[lane];
-      key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
-      g.hashes[lane] = index_hash(s_.index_key, key);
-      s_.table.prefetch_bucket(g.hashes[lane]);
-    }
-    return lanes;
   }
 
   // A SYN that may have a flow goes the way of the others.
-  void answer(Group& g) {
-    std::uint32_t lanes = g.lanes;
-    for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
-      const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-      if (s_.table.prefetch_record(g.hashes[lane])) lanes &= ~(1U << lane);
-    }
+  void answer(const Group& g) {
+    const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
     const EpochKeys& keys = *s_.keys.current();
     const LayoutKey& key = key_of_layout(keys, g.shape == SynShape::kLinux);
-    (*s_.syn_kernels)[static_cast<std::size_t>(g.shape)].answer(g.columns, lanes, key,
-                                                                keys.epoch & 1U);
-    const auto length = static_cast<std::uint32_t>(kEthernetHeader + kIpv4Header + kTcpHeader +
-                                                   options_out(g.shape));
-    for (std::uint32_t left = lanes; left != 0; left &= left - 1) {
-      const std::size_t place = g.places[static_cast<std::size_t>(std::countr_zero(left))];
-      burst_[place].length = length;
-      burst_[place].verdict = Verdict::kReply;
-      answered_ |= 1U << place;
+    kernel(g.shape).answer(g.columns, lanes, key, keys.epoch & 1U);
+    for_each_lane(lanes, [&](std::size_t lane) {
+      Packet& p = burst_[g.columns.places[lane]];
+      p.length = static_cast<std::uint32_t>(kEthernetHeader + kIpv4Header + kTcpHeader +
+                                            options_out(g.shape));
+      p.verdict = Verdict::kReply;
+      answered_ |= 1U << g.columns.places[lane];
       ++syns_;
-    }
+    });
   }
 
   EngineState& s_;
   const std::span<Packet> burst_;
-  ServiceName service_ = 0;  // of the last frame looked at
-  const SynAckOffer* offer_ = nullptr;
+  LaneLookUp look_up_;
   std::size_t count_ = 0;
   std::uint32_t answered_ = 0;  // bit by place
   std::uint32_t syns_ = 0;      // how many of them

@@ -22,8 +22,8 @@
 #include <cstdint>
 #include <span>
 
+#include "columns.h"
 #include "synproxy/cookie/key_ring.h"
-#include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/packet.h"
 
 namespace synproxy {
@@ -45,25 +45,13 @@ inline constexpr std::size_t kSynShapes = 3;
   return s == SynShape::kBare ? 4 : options_in(s);
 }
 
-// Up to eight SYNs of one shape. The arrays are columns: the i-th element is of the i-th frame.
-struct SynGroup {
-  static constexpr std::size_t kLanes = 8;
-  // Both halves of a frame are read and written in whole, whatever the shape.
-  static constexpr std::uint32_t kTouched = 74;
-
-  template <typename T>
-  using Column = std::array<T, kLanes>;
-
-  Column<std::uint8_t*> frames;  // in unused lanes one of the others
+struct SynGroup : Columns {
   // From verify(). Raw are words as they lie in the frame.
   alignas(64) Column<std::uint64_t> source;       // raw, in the upper half
   alignas(64) Column<std::uint64_t> destination;  // raw; above it both ports, raw, source first
-  alignas(64) Column<std::uint64_t> addresses;    // FlowIdentity::addresses
-  alignas(64) Column<std::uint64_t> ports;        // FlowIdentity::ports_and_vlan
-  alignas(64) Column<ServiceName> service;
-  alignas(64) Column<std::uint64_t> isn;      // of the client, host order
-  alignas(64) Column<std::uint64_t> options;  // as the cookie packs them
-  alignas(64) Column<std::uint64_t> tsval;    // raw, in the upper half; kLinux only
+  alignas(64) Column<std::uint64_t> isn;          // of the client, host order
+  alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
+  alignas(64) Column<std::uint64_t> tsval;        // raw, in the upper half; kLinux only
   // Before answer(); of lanes that are not answered, anything.
   alignas(64) Column<SynAckOffer> offers;
 };

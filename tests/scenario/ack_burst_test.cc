@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ACKs in bursts are refuted eight at a time where the CPU can and many are forged. It must mean
+// what it means for one at a time.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "../../src/core/proxy/ack_burst.h"
+#include "bursts_and_singles.h"
+
+namespace synproxy {
+namespace {
+
+using namespace test;
+
+class AckBurst : public ::testing::Test {
+ protected:
+  AckBurst() {
+    HarnessOptions h;
+    h.protect = {"203.0.113.10:80", "203.0.113.11:80", "[2001:db8::10]:80"};
+    bursts = std::make_unique<ProxyHarness>(h);
+    singles = std::make_unique<ProxyHarness>(h);
+    bursts->checksums_must_be_good = singles->checksums_must_be_good = false;
+  }
+
+  // What a client got for its SYN, from both alike.
+  struct Cookie {
+    std::uint32_t isn = 0;
+    std::uint32_t tsval = 0;
+  };
+  Cookie cookie_for(std::uint16_t port, std::uint32_t isn, bool stamped) {
+    PacketBuilder b;
+    b.ports(port, 80).seq(isn).flags(kSyn).mss(1460);
+    if (seldom(random_, 2)) b.window_scale(7);
+    if (stamped) b.timestamps(99, 0);
+    Cookie c;
+    for (ProxyHarness* p : {bursts.get(), singles.get()}) {
+      EXPECT_EQ(p->from_client(b.build()), Verdict::kReply);
+      const DecodedFrame f = p->take_client();
+      c = {f.seq, stamped ? f.tsval() : 0};
+    }
+    return c;
+  }
+
+  // From here on a burst of ACKs is taken for a flood.
+  void flood() {
+    std::vector<Bytes> forged(kMaxBurst);
+    for (Bytes& f : forged) f = ack(random_(), random_(), random_(), random_() % 2 != 0).build();
+    expect_alike(*bursts, *singles, forged);
+    EXPECT_GE(bursts->count(Reason::cookie_invalid), kMaxBurst);
+  }
+
+  static PacketBuilder ack(std::uint64_t port, std::uint64_t seq, std::uint64_t number,
+                           bool stamped, std::uint32_t tsecr = 0x12345678) {
+    PacketBuilder b;
+    b.ports(static_cast<std::uint16_t>(port), 80)
+        .seq(static_cast<std::uint32_t>(seq))
+        .ack(static_cast<std::uint32_t>(number));
+    if (stamped) b.timestamps(100, tsecr);
+    return b;
+  }
+
+  PacketBuilder genuine(std::uint16_t port) {
+    const bool stamped = seldom(random_, 2);
+    const auto isn = static_cast<std::uint32_t>(random_());
+    const Cookie c = cookie_for(port, isn, stamped);
+    const unsigned probe = seldom(random_, 4) ? 1 : 0;  // a keepalive repeats the byte before
+    return ack(port, isn + 1 - probe, c.isn + 1, stamped, c.tsval);
+  }
+
+  Bytes random_frame() {
+    constexpr std::array<const char*, 5> kSources{"198.51.100.7", "0.1.2.3", "127.0.0.1",
+                                                  "224.0.0.9", "250.0.0.1"};
+    constexpr std::array<std::uint16_t, 7> kFlags{
+        kAck | kPsh, kAck | kFin, kAck | kUrg, kAck | kRst, kAck | kEce | kCwr, kAck | kAe, kPsh};
+    const auto port = static_cast<std::uint16_t>(1024 + random_() % 60000);
+    PacketBuilder b = seldom(random_, 6) ? genuine(port)
+                                         : ack(seldom(random_, 30) ? 80 : port, random_(),
+                                               random_(), random_() % 2 != 0);
+    if (seldom(random_, 20)) {
+      b.ip("2001:db8:1::7", "2001:db8::10");
+    } else if (seldom(random_, 3)) {
+      b.ip(pick(random_, kSources), seldom(random_, 2) ? "203.0.113.11" : "203.0.113.12");
+    }
+    if (seldom(random_, 6)) b.flags(pick(random_, kFlags));
+    if (seldom(random_, 30)) b.vlan(5);
+    if (seldom(random_, 8)) b.sack({{1, 2}});
+    if (seldom(random_, 4)) b.payload(Bytes(random_() % 40, 'x'));
+    if (seldom(random_, 20)) b.fragment(0x2000);
+    if (seldom(random_, 20)) b.break_l4_checksum();
+    if (seldom(random_, 2)) b.pad_to(60 + random_() % 40);
+    Bytes frame = b.build();
+    if (seldom(random_, 10)) {
+      frame[random_() % frame.size()] ^= static_cast<std::uint8_t>(1U << random_() % 8);
+    }
+    if (seldom(random_, 20)) frame[17] = static_cast<std::uint8_t>(random_() % 60);  // IP's length
+    if (seldom(random_, 20)) frame.resize(random_() % (frame.size() + 1));
+    return frame;
+  }
+
+  std::mt19937 random_{21};
+  std::unique_ptr<ProxyHarness> bursts;
+  std::unique_ptr<ProxyHarness> singles;
+};
+
+TEST_F(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
+  for (int round = 0; round < 1500; ++round) {
+    std::vector<Bytes> frames(1 + random_() % kMaxBurst);
+    for (Bytes& f : frames) f = random_frame();
+    if (!seldom(random_, 3)) flood();
+    ASSERT_NO_FATAL_FAILURE(expect_alike(*bursts, *singles, frames)) << "round " << round;
+    // Older epochs, and now and then none at all, are behind the cookies that come.
+    const std::uint64_t ms = seldom(random_, 10) ? 20'000 : 1;
+    bursts->advance(ms);
+    singles->advance(ms);
+    for (ProxyHarness* p : {bursts.get(), singles.get()}) {
+      p->to_client.clear();
+      p->to_server.clear();
+    }
+  }
+  EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
+}
+
+// The ACK that opens a connection and what follows it come in one burst, in the middle of a flood.
+TEST_F(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
+  constexpr std::size_t kDataSegments = 6;
+  const std::uint32_t isn = 5000;
+  const Cookie c = cookie_for(4000, isn, true);
+  flood();
+  std::vector<Bytes> burst;
+  for (int i = 0; i < 12; ++i) burst.push_back(ack(random_(), random_(), random_(), true).build());
+  burst.push_back(ack(4000, isn + 1, c.isn + 1, true, c.tsval).build());
+  for (std::uint32_t i = 0; i < kDataSegments; ++i) {
+    burst.push_back(
+        ack(4000, isn + 1 + i * 100, c.isn + 1, true, c.tsval).payload(Bytes(100, 'd')).build());
+  }
+  const std::uint64_t invalid = bursts->count(Reason::cookie_invalid);
+  const auto verdicts = bursts->feed_burst(Side::kClient, burst);
+  EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kDrop));
+  EXPECT_EQ(bursts->count(Reason::cookie_invalid) - invalid, 12U);
+  EXPECT_EQ(bursts->count(Reason::early_held), kDataSegments);
+  EXPECT_EQ(bursts->flows(), 1U);
+}
+
+TEST_F(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
+  const std::uint32_t isn = 7000;
+  const Cookie c = cookie_for(4001, isn, true);
+  bursts->from_client(ack(4001, isn + 1, c.isn + 1, true, c.tsval).build());
+  const DecodedFrame syn = bursts->take_server();
+  PacketBuilder syn_ack;
+  syn_ack.ip("203.0.113.10", "198.51.100.7").ports(80, 4001).seq(900).flags(kSyn | kAck);
+  syn_ack.ack(syn.seq + 1).mss(1460).sack_permitted().timestamps(1, syn.tsval()).window_scale(7);
+  bursts->from_server(syn_ack.build());
+  bursts->to_client.clear();
+  bursts->to_server.clear();
+  std::vector<Bytes> forged(kMaxBurst);
+  for (Bytes& f : forged) f = ack(random_(), random_(), random_(), true).build();
+  bursts->feed_burst(Side::kClient, forged);
+  std::vector<Bytes> burst;
+  for (std::uint32_t i = 0; i < kMaxBurst; ++i) {
+    burst.push_back(
+        i % 2 == 0 ? ack(random_(), random_(), random_(), true).build()
+                   : ack(4001, isn + 1 + i / 2, c.isn + 1, true, c.tsval).payload("x").build());
+  }
+  const auto verdicts = bursts->feed_burst(Side::kClient, burst);
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    EXPECT_EQ(verdicts[i], i % 2 == 0 ? Verdict::kDrop : Verdict::kForward) << i;
+  }
+}
+
+TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
+  const AckKernels* kernels = ack_kernels();
+  if (kernels == nullptr) GTEST_SKIP() << "this CPU has no kernel";
+  AckGroup g;
+  std::array<Bytes, Columns::kLanes> frames;
+  for (std::uint32_t lane = 0; lane < Columns::kLanes; ++lane) {
+    PacketBuilder b;
+    b.ports(4000, 80).seq(7).ack(lane + 1);  // so that ack - 1 is even in the first lane
+    frames[lane] = b.pad_to(Columns::kTouched).build();
+    g.frames[lane] = frames[lane].data();
+  }
+  const AckKernel& kernel = (*kernels)[static_cast<std::size_t>(AckShape::kPlain)];
+  ASSERT_EQ(kernel.verify(g, 0xff), 0xffU);
+  const EpochKeys keys = test_keys(1, 1);
+  EXPECT_EQ(kernel.refute(g, 0xff, {&keys.plain, &keys.plain}, scale_set(7)), 0xffU);
+  EXPECT_EQ(kernel.refute(g, 0xff, {&keys.plain, nullptr}, scale_set(7)), 0x55U);
+  EXPECT_EQ(kernel.refute(g, 0xff, {nullptr, &keys.plain}, scale_set(7)), 0xaaU);
+  EXPECT_EQ(kernel.refute(g, 0xff, {nullptr, nullptr}, scale_set(7)), 0U);
+}
+
+}  // namespace
+}  // namespace synproxy

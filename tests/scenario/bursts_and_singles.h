@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Two proxies that are alike: one gets frames in bursts, the other one by one.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <vector>
+
+#include "support/proxy_harness.h"
+
+namespace synproxy::test {
+
+template <typename T, std::size_t N>
+[[nodiscard]] T pick(std::mt19937& random, const std::array<T, N>& from) {
+  return from[random() % N];
+}
+
+// One in `n`.
+[[nodiscard]] inline bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
+
+// The same frames come back, and are counted the same.
+inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
+                         const std::vector<Bytes>& frames) {
+  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, frames);
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
+  }
+  // What the engine makes leaves after what it has rewritten, burst by burst.
+  for (ProxyHarness* p : {&bursts, &singles}) {
+    std::sort(p->to_client.begin(), p->to_client.end());
+    std::sort(p->to_server.begin(), p->to_server.end());
+  }
+  ASSERT_EQ(bursts.to_client, singles.to_client);
+  ASSERT_EQ(bursts.to_server, singles.to_server);
+  for (std::size_t r = 0; r < kReasonCount; ++r) {
+    const auto reason = static_cast<Reason>(r);
+    ASSERT_EQ(bursts.count(reason), singles.count(reason)) << "reason " << r;
+  }
+  for (ProxyHarness* p : {&bursts, &singles}) {
+    p->to_client.clear();
+    p->to_server.clear();
+  }
+}
+
+}  // namespace synproxy::test
