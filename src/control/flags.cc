@@ -98,6 +98,16 @@ constexpr auto kFlags = std::to_array<Flag>({
      "more SYNs come, there are no repeats for as long. A forged SYN is answered by 1 + N SYN-ACKs "
      "at "
      "most."},
+    {"hide-rtt", "on|off", "off", FlagGroup::kOffer, FlagKind::kSwitch, "on or off",
+     "keep the server from taking the round trip to the proxy for the client's: say it where the "
+     "server uses BBR",
+     "The handshake with the server takes microseconds, and the server measures it. BBR sizes its "
+     "window by the shortest round trip of the last ten seconds, and crawls until it has forgotten "
+     "that one (docs/conformance.md has figures). `on` sends the SYN to the server twice, so that "
+     "it takes no sample from its SYN-ACK (RFC 6298, section 3), and echoes no timestamp in the "
+     "ACK. It costs one more SYN and SYN-ACK per connection, and a server without a sample waits "
+     "longer for a first flight that is lost whole: Linux probes after 1 s. Cubic, the default of "
+     "Linux, does not need it."},
     {"syn-shed", "auto|off", "auto", FlagGroup::kLimits, FlagKind::kValue, "auto or off",
      "when more SYNs arrive than can be answered, drop some of them early, so that connections "
      "that "

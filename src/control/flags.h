@@ -14,7 +14,7 @@ enum class FlagGroup : std::uint8_t { kPorts, kProtection, kOffer, kLimits, kRun
 enum class FlagKind : std::uint8_t {
   kValue,   // takes a value, once
   kRepeat,  // takes a value, any number of times
-  kSwitch,  // on, off or auto; alone it means on
+  kSwitch,  // on, off, or auto as well; alone it means on
   kBare,    // takes no value
 };
 

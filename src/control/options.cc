@@ -49,6 +49,7 @@ const std::map<std::string_view, Apply, std::less<>>& appliers() {
        [](Config& c, const auto& v) {
          c.engine.synack_repeats = static_cast<std::uint32_t>(parse_integer(v, 0, 3));
        }},
+      {"hide-rtt", [](Config& c, const auto& v) { c.engine.hide_rtt = parse_on(v); }},
       {"fragments",
        [](Config& c, const auto& v) { c.engine.forward_fragments = parse_forward(v); }},
       {"tcp-auth", [](Config& c, const auto& v) { c.engine.forward_tcp_auth = parse_forward(v); }},

@@ -118,6 +118,16 @@ Offer parse_offer(std::string_view text) {
   wrong(text.empty() ? "is empty" : "is not a setting of this flag");
 }
 
+bool parse_on(std::string_view text) {
+  if (text == "on") {
+    return true;
+  }
+  if (text == "off") {
+    return false;
+  }
+  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
+}
+
 bool parse_forward(std::string_view text) {
   if (text == "forward") {
     return true;

@@ -21,6 +21,8 @@ namespace synproxy::control {
 [[nodiscard]] std::uint32_t parse_seconds(std::string_view text, std::uint32_t min_ms,
                                           std::uint32_t max_ms);
 [[nodiscard]] Offer parse_offer(std::string_view text);
+// "on" is true, "off" is false.
+[[nodiscard]] bool parse_on(std::string_view text);
 // "forward" is true, "drop" is false.
 [[nodiscard]] bool parse_forward(std::string_view text);
 // "auto" is true, "off" is false.

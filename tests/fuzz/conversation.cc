@@ -33,6 +33,7 @@ test::HarnessOptions options_of(const Command& c) {
   e.offer.timestamps = (c.who & 2) != 0 ? Offer::kOff : offer;
   e.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
   e.synack_repeats = c.flags >> 4 & 3U;
+  e.hide_rtt = (c.who & 128) != 0;
   e.forward_fragments = (c.flags & 64) != 0;
   e.forward_tcp_auth = (c.flags & 128) != 0;
   e.offer.window_scale = kScale[c.who >> 3 & 3U];

@@ -187,6 +187,9 @@ TEST(EarlyData, IsFreedWhenTheServerIsDeadOrTheClientResets) {
   dead.send(0, "GET /");
   dead.p.advance(12'000);
   EXPECT_EQ(dead.p.early_buffers(), 0U);
+  const DecodedFrame rst = dead.p.take_client();
+  EXPECT_TRUE(rst.has(kRst));
+  EXPECT_EQ(rst.seq, dead.c.cookie + 1) << "what the client waits for: nothing was acknowledged";
   Waiting reset;
   reset.send(0, "GET /");
   // The client's own number has moved on by what it sent.

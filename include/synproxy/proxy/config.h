@@ -26,8 +26,9 @@ struct EngineConfig {
   std::uint32_t early_window = 14600;  // bytes; 0: the client waits for the server's window
   std::uint64_t early_data_memory = 64ULL << 20;  // bytes, of this worker
   std::uint32_t synack_repeats = 3;               // of an unanswered SYN-ACK, 0 to 3
-  bool forward_fragments = false;                 // to and from protected addresses; else dropped
-  bool forward_tcp_auth = false;  // TCP MD5 and TCP-AO segments past the proxy; else dropped
+  bool hide_rtt = false;  // the server takes no sample of its round trip from the handshake
+  bool forward_fragments = false;  // to and from protected addresses; else dropped
+  bool forward_tcp_auth = false;   // TCP MD5 and TCP-AO segments past the proxy; else dropped
   std::uint32_t server_timeout_ms = 10'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;

@@ -224,7 +224,8 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink);
 void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink);
 // Our ACK of the server's SYN-ACK, the first time and every time after; `tsecr`: that SYN-ACK's
 // TSval. For a spliced flow on which the server has said no more than that.
-[[nodiscard]] TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr);
+[[nodiscard]] TcpReply handshake_ack(const EngineState& s, const FlowRecord& f,
+                                     std::uint32_t tsecr);
 void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink);
 // Client data of a flow in syn_sent. Returns false when it cannot be kept.
 [[nodiscard]] bool hold(EngineState& s, Context& c, FlowRecord& f);

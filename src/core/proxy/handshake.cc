@@ -102,6 +102,14 @@ unsigned release_early(EngineState& s, FlowRecord& f, EarlyStore::Handle head, s
   return sent;
 }
 
+// Our SYN for the first time. With `hide_rtt` twice, back to back: a server that has sent its
+// SYN-ACK again cannot say which one our ACK answers, and takes no sample (Karn's algorithm, RFC
+// 6298 section 3). The first one would be the round trip between proxy and server.
+void ask_server(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
+  send_syn(s, i, ask_more, sink);
+  if (s.config.hide_rtt && !ask_more) send_syn(s, i, false, sink);
+}
+
 // Resets the connection that the server believes in, in answer to the packet at hand, and asks
 // again: at once the first time and by the timer then. Late segments may look the same, and a
 // server that ignores our RST would be asked at the speed of the wire.
@@ -112,7 +120,7 @@ void ask_again(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
   if ((f.progress & kFlowProbed) != 0) return;
   f.progress |= kFlowProbed;
-  send_syn(s, c.flow, false, sink);
+  ask_server(s, c.flow, false, sink);
   s.counters.count(Reason::syn_to_server_retrans);
 }
 
@@ -139,7 +147,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
   widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
   s.counters.count(Reason::conn_established);
 
-  answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
+  answer(s, c, handshake_ack(s, f, o.tsval), Reason::consumed, Reason::ack_to_server);
 
   if (release_early(s, f, early, g.window, sink) != 0) {
     f.progress |= kFlowSpoke;
@@ -242,7 +250,7 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(s, c, Reason::consumed);
   }
-  send_syn(s, i, s.services.probe_due(c.key(), wanted(s.config.offer), s.now_ms), sink);
+  ask_server(s, i, s.services.probe_due(c.key(), wanted(s.config.offer), s.now_ms), sink);
   s.syn_retries[0].push({i, f.cookie, 0, s.now32() + kFirstRetryMs});
 }
 
@@ -334,7 +342,7 @@ void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
   s.counters.count(Reason::syn_to_server);
 }
 
-TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr) {
+TcpReply handshake_ack(const EngineState& s, const FlowRecord& f, std::uint32_t tsecr) {
   TcpReply r;
   r.seq = SeqNum(f.client_isn + 1);
   r.ack = SeqNum(f.cookie + f.delta + 1);
@@ -342,13 +350,14 @@ TcpReply handshake_ack(const FlowRecord& f, std::uint32_t tsecr) {
   r.window = opening_window(f, (f.options & kFlowServerScales) != 0);
   r.timestamps = (f.options & kFlowTimestamps) != 0;
   r.tsval = f.opening_tsval;
-  r.tsecr = tsecr;
+  // An echo would be a sample again (RFC 7323 section 4.1). 0 is the echo of one who has none.
+  r.tsecr = s.config.hide_rtt ? 0 : tsecr;
   return r;
 }
 
 void send_ack(EngineState& s, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
   const FlowRecord& f = s.table[i];
-  send_to(s, f, s.table.key_of(i), Side::kServer, handshake_ack(f, tsecr), sink);
+  send_to(s, f, s.table.key_of(i), Side::kServer, handshake_ack(s, f, tsecr), sink);
   s.counters.count(Reason::ack_to_server);
 }
 

@@ -82,8 +82,12 @@ void on_spliced(EngineState& s, Context& c) {
     // A late copy: the server is past its handshake, and the client's first window is forgotten.
     if (f.server_nxt != f.cookie + 1 || server_acked_data(f)) return drop(s, c, Reason::consumed);
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+    // The answer to our second SYN. Was the ACK lost, it comes again by its own timer.
+    if (s.config.hide_rtt && s.now32() - f.last_seen < kFirstRetryMs) {
+      return drop(s, c, Reason::consumed);
+    }
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    return answer(s, c, handshake_ack(f, o.tsval), Reason::consumed, Reason::ack_to_server);
+    return answer(s, c, handshake_ack(s, f, o.tsval), Reason::consumed, Reason::ack_to_server);
   }
   const SeqNum seq = g.seq - f.delta;
   if (g.has(kRst)) return on_rst(s, c, f, seq);

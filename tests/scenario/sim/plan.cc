@@ -117,6 +117,7 @@ void make_engine(Dice& d, Plan& p) {
     e.offer.window_scale = p.server.scale.value_or(0);
   }
   if (p.client.lwip) e.early_window = std::max(e.early_window, 1460U);
+  e.hide_rtt = d.chance(20);
 }
 
 std::size_t make_size(Dice& d) {

@@ -113,6 +113,8 @@ TEST(Options, EveryValueArrives) {
                              "forward",
                              "--syn-shed",
                              "off",
+                             "--hide-rtt",
+                             "on",
                              "--tcp-auth",
                              "forward",
                              "--protect",
@@ -121,6 +123,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_TRUE(c.engine.forward_fragments);
   EXPECT_TRUE(c.engine.forward_tcp_auth);
   EXPECT_FALSE(c.shed_syns);
+  EXPECT_TRUE(c.engine.hide_rtt);
   EXPECT_EQ(c.engine.offer.window_scale, 0);
   EXPECT_EQ(c.engine.offer.mss, 88);
   EXPECT_EQ(c.engine.early_window, 0U);

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// --hide-rtt: the server takes no sample of the round trip from a handshake that is the proxy's.
+#include <gtest/gtest.h>
+
+#include "support/session.h"
+
+namespace synproxy {
+namespace {
+
+using namespace test;
+
+HarnessOptions hiding() {
+  HarnessOptions h;
+  h.engine.hide_rtt = true;
+  return h;
+}
+
+TEST(HideRtt, TheSynIsSentTwiceAndTheAckEchoesNothing) {
+  for (const bool ipv6 : {false, true}) {
+    for (const bool timestamps : {false, true}) {
+      ProxyHarness p(hiding());
+      Session c(p, {.ipv6 = ipv6, .tags = {{9, 0x8100}}, .timestamps = timestamps});
+      c.syn();
+      const DecodedFrame first = c.ack();
+      const DecodedFrame second = p.take_server();
+      EXPECT_EQ(second.seq, first.seq);
+      EXPECT_EQ(second.flags, first.flags);
+      EXPECT_EQ(second.options, first.options);
+      EXPECT_EQ(second.window, first.window);
+      const DecodedFrame ack = c.syn_ack();
+      ASSERT_EQ(ack.timestamps.size(), timestamps ? 1U : 0U) << "RFC 7323 section 3.2";
+      if (timestamps) {
+        EXPECT_EQ(ack.tsval(), c.o.client_ts);
+        EXPECT_EQ(ack.tsecr(), 0U);
+      }
+      p.expect_quiet();
+      // What the client sends and echoes is translated as ever.
+      const DecodedFrame request = c.client_sends("GET /");
+      if (timestamps) {
+        EXPECT_EQ(request.tsecr(), c.server_ts);
+      }
+      c.server_sends("200");
+      c.close();
+      EXPECT_EQ(p.count(Reason::conn_finished), 1U);
+    }
+  }
+}
+
+TEST(HideRtt, TheAnswerToTheSecondSynIsNoCallForAnotherAck) {
+  ProxyHarness p(hiding());
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.to_server.clear();
+  c.syn_ack();
+  EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kDrop);
+  p.expect_quiet();
+  // Nobody has spoken: the ACK may have been lost.
+  p.advance(200);
+  EXPECT_EQ(p.take_server().tsecr(), 0U);
+  // A server that has got neither repeats its SYN-ACK.
+  EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kAck);
+}
+
+TEST(HideRtt, HeldDataFollowsTheOneAck) {
+  ProxyHarness p(hiding());
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.to_server.clear();
+  p.from_client(c.client(kAck | kPsh).payload("GET /").build());
+  EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kAck);
+  EXPECT_EQ(p.take_server().text(), "GET /");
+  EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kDrop);
+  p.expect_quiet();
+}
+
+// While a service is asked what it can do, it is asked once; what follows is the connection.
+TEST(HideRtt, AServerThatShowsMoreIsAskedTwiceForWhatWasPromised) {
+  HarnessOptions h = hiding();
+  h.engine.offer = {};
+  ProxyHarness p(h);
+  Session c(p, {.timestamps = false});
+  SessionOptions asked;  // what the server answers to: timestamps that the client has not
+  EXPECT_EQ(p.from_client(c.syn_frame()), Verdict::kReply);
+  c.cookie = p.take_client().seq;
+  EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);
+  const DecodedFrame probe = p.take_server();
+  EXPECT_EQ(probe.timestamps.size(), 1U);
+  p.expect_quiet();
+  Session more(p, asked);
+  EXPECT_EQ(p.from_server(more.syn_ack_frame()), Verdict::kReply);
+  EXPECT_TRUE(p.take_server().has(kRst));
+  for (unsigned i = 0; i < 2; ++i) {
+    const DecodedFrame syn = p.take_server();
+    EXPECT_TRUE(syn.has(kSyn));
+    EXPECT_TRUE(syn.timestamps.empty());
+  }
+  p.expect_quiet();
+  c.syn_ack();
+  c.client_sends("GET /");
+}
+
+TEST(HideRtt, DeadServerIsAskedAgainAsEver) {
+  ProxyHarness p(hiding());
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.to_server.clear();
+  for (const std::uint64_t wait : {200U, 400U, 800U}) {
+    p.advance(wait - 1);
+    p.expect_quiet();
+    p.advance(1);
+    EXPECT_TRUE(p.take_server().has(kSyn));
+    p.expect_quiet();
+  }
+}
+
+TEST(HideRtt, OffTheSynIsSentOnceAndTheAckEchoes) {
+  ProxyHarness p;
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.expect_quiet();
+  EXPECT_EQ(c.syn_ack().tsecr(), c.server_first_ts);
+}
+
+}  // namespace
+}  // namespace synproxy
