@@ -51,7 +51,7 @@ def commands():
             f"connections: wrk -t 1 -c 50 -d 1s -H 'Connection: close' http://{SERVER4}/",
             f"throughput: iperf3 -c {SERVER4} -t 1 -P 1, then -P {STREAMS}",
             "direct: a kernel bridge, and the server's own SYN cookies",
-            f"kernel: the same bridge, and on the server iptables-legacy -A INPUT {rule} (scripts/lab.sh has all three)",
+            f"kernel: the same bridge, and on the server iptables-legacy -A INPUT {rule} (all three: scripts/lab.sh)",
             f"synproxy: synproxy --client-port veth-a --server-port veth-b {protect} {' '.join(TUTORIAL_FLAGS)}")
 
 
@@ -84,6 +84,10 @@ class Bench:
 
     def turn(self, number, name, costs):
         with standing(self.lab, name):
+            # Before the floods: after one, a proxy may go on shedding for a second.
+            self.note("connections", name, wrk(self.lab, 4, 1)["rate"])
+            for line, streams in (("throughput/1_stream", 1), (f"throughput/{STREAMS}_streams", STREAMS)):
+                self.note(line, name, iperf(self.lab, 4, "-t", "1", "-P", str(streams))["mbit"])
             for kind in FLOODS:
                 found = self.flood(kind, connects=kind == "hping3")
                 self.note(f"flood/{kind}/answered", name, found["answered"])
@@ -92,9 +96,6 @@ class Bench:
                 if kind == "hping3":
                     self.note("flood/hping3/connect", name, found["connect_ms"])
                     self.note("flood/hping3/connect_worst", name, found["connect_worst_ms"])
-            self.note("connections", name, wrk(self.lab, 4, 1)["rate"])
-            for line, streams in (("throughput/1_stream", 1), (f"throughput/{STREAMS}_streams", STREAMS)):
-                self.note(line, name, iperf(self.lab, 4, "-t", "1", "-P", str(streams))["mbit"])
         say(f"round {number} of {self.rounds}, {name}: " + ", ".join(
             f"{line.removeprefix('flood/')} {self.seen[line, name][-1]:.4g} {unit}" for line, unit, _ in LINES))
 
@@ -112,7 +113,8 @@ class Bench:
             for name in names:
                 results.add(f"{line}/{name}", median[name], unit, better)
             if "kernel" in names:
-                ratios = [mine / its for mine, its in zip(self.seen[line, "synproxy"], self.seen[line, "kernel"]) if its]
+                pairs = zip(self.seen[line, "synproxy"], self.seen[line, "kernel"])
+                ratios = [mine / its for mine, its in pairs if its > 0]
                 if ratios:
                     results.add(f"{line}/ratio_to_kernel", statistics.median(ratios), "ratio", better,
                                 note=f"{min(ratios):.3g} to {max(ratios):.3g}")
