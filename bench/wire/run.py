@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 
+import idle
 from stand import ROOT, Failed, Stand
 
 sys.path.insert(0, os.path.join(ROOT, "bench", "common"))
@@ -40,10 +41,10 @@ class Bench:
         self.seconds = 0.2 if quick else 0.4
         self.testpmd = shutil.which("dpdk-testpmd") is not None
 
-    def run(self, contender, steps, flags=()):
+    def run(self, contender, steps, flags=(), watch=None):
         """A proxy sees a connection first, from which it learns what its server can do."""
         first = [LEARN] if contender == "proxy" else []
-        return self.results.judge(contender, self.stand.run(contender, first + steps, flags))[len(first):]
+        return self.results.judge(contender, self.stand.run(contender, first + steps, flags, watch=watch))[len(first):]
 
     def contenders(self, other):
         return ["proxy", other] if self.testpmd else ["proxy"]
@@ -168,6 +169,7 @@ def main():
             say("dpdk-testpmd is not here (package dpdk-dev): no ratio and no added latency can be given")
         full = bench.syn()
         bench.latency(full)
+        idle.measure(bench, full, say)
         bench.connections()
         bench.overload(full)
         machine["tsc_mhz"] = round(results.tsc_hz / 1e6)

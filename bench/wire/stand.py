@@ -140,9 +140,10 @@ class Stand:
             return self.start_testpmd(log, "macswap", ["client"])
         return self.start_testpmd(log, "io", ["client", "server"])
 
-    def run(self, contender, steps, flags=(), seen_as=None):
+    def run(self, contender, steps, flags=(), seen_as=None, watch=None):
         """Both processes anew, the steps one after another; the generator's results. `contender`: proxy, macswap
-        (sends every frame back) or io (passes it on); `seen_as`: what the generator is told instead."""
+        (sends every frame back) or io (passes it on); `seen_as`: what the generator is told instead; `watch` gets the
+        contender's process id again and again."""
         self.count += 1
         seen_as = seen_as or {"proxy": "proxy", "macswap": "echo", "io": "wire"}[contender]
         self.sockets = os.path.join(self.directory, str(self.count))
@@ -157,6 +158,8 @@ class Stand:
                 waited = 0.0
                 while not generator.ended():
                     waited = kept_waiting(generator.process.pid) or waited
+                    if watch:
+                        watch(other.process.pid)
                     if other.ended():
                         raise Failed(f"{contender} ended early: {other.log()}")
                     if time.monotonic() > limit:
