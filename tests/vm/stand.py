@@ -21,11 +21,11 @@ MODELS = {nic.name: nic for nic in (
     Nic("e1000e", 6, "e1000e", "vfio-pci"),
     Nic("vmxnet3", 8, "vmxnet3", "vfio-pci"),
     Nic("e1000", 10, "e1000", "uio_pci_generic"),
-    # What a device can lack: queues, RSS, checksums, the modern interface, the IOMMU.
+    # What a device can lack: queues, RSS, checksums, VLAN filters, a link state, the modern interface, the IOMMU.
     Nic("plain", 12, "virtio-net-pci,disable-modern=on,csum=off,guest_csum=off,gso=off,guest_tso4=off,guest_tso6=off,"
-                     "guest_ecn=off,guest_ufo=off", "uio_pci_generic"),
+                     "guest_ecn=off,guest_ufo=off,ctrl_vlan=off,status=off", "uio_pci_generic"),
 )}
-HUGEPAGES = 170  # of 2 MB: two workers' buffers
+HUGEPAGES = 180  # of 2 MB: two workers' buffers
 
 
 class GuestProxy:
