@@ -21,11 +21,12 @@ namespace detail {
 // Behind the addresses, in front of what is there. False: no room.
 [[nodiscard]] inline bool push_tag(rte_mbuf& m, std::uint16_t tpid, std::uint16_t tci) {
   constexpr std::uint32_t kTag = 4;
+  constexpr std::size_t kAddresses = std::size_t{2} * RTE_ETHER_ADDR_LEN;
   auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(&m, kTag));
   if (frame == nullptr) return false;
-  std::memmove(frame, frame + kTag, 2 * RTE_ETHER_ADDR_LEN);
-  store_be<std::uint16_t>(frame + 2 * RTE_ETHER_ADDR_LEN, tpid);
-  store_be<std::uint16_t>(frame + 2 * RTE_ETHER_ADDR_LEN + 2, tci);
+  std::memmove(frame, frame + kTag, kAddresses);
+  store_be<std::uint16_t>(frame + kAddresses, tpid);
+  store_be<std::uint16_t>(frame + kAddresses + 2, tci);
   return true;
 }
 }  // namespace detail

@@ -135,7 +135,7 @@ class SynLaneTest : public ::testing::Test {
   std::unique_ptr<FakePort> client_;
   std::unique_ptr<FakePort> server_;
   const ProtectSet protect_{{parse_protect_rule("203.0.113.10:80")}};
-  const KeyRing keys_;
+  const KeyRing keys_{};
   const Clock clock_{0};
   std::unique_ptr<HandOver> hand_over_;
   const RssOwner* rss_ = nullptr;

@@ -291,6 +291,15 @@ class SynQueuePort : public ::testing::Test {
     return *port_;
   }
 
+  // net_null's link is up from its start to its stop.
+  static bool started(const std::string& name) {
+    std::uint16_t id = 0;
+    EXPECT_EQ(rte_eth_dev_get_port_by_name(name.c_str(), &id), 0);
+    rte_eth_link link{};
+    EXPECT_EQ(rte_eth_link_get_nowait(id, &link), 0);
+    return link.link_status == RTE_ETH_LINK_UP;
+  }
+
   // The device receives on every queue that the port has.
   void expect_queues(const EthPort& port, std::uint16_t ordinary, std::uint16_t syns) {
     ASSERT_EQ(port.receive_queues(), ordinary + syns);
@@ -322,11 +331,15 @@ TEST_F(SynQueuePort, GetsTheSecondOfTwoQueues) {
   EXPECT_EQ(queues_at_add_, 2U);
 }
 
-TEST_F(SynQueuePort, RefusedRulesLeaveTheDeviceAsWithoutThem) {
+TEST_F(SynQueuePort, RefusedRulesLeaveTheDeviceAsWithoutThemAndStartItOnce) {
   make("net_null_syn", "");
-  device_.accept = [](const SynRule&) { return false; };
+  device_.accept = [](const SynRule&) {
+    EXPECT_FALSE(started("net_null_syn"));
+    return false;
+  };
   expect_queues(open("net_null_syn"), 1, 0);
   EXPECT_GT(device_.asked, 0U);
+  EXPECT_TRUE(started("net_null_syn"));
 }
 
 TEST_F(SynQueuePort, RulesThatFailAfterTheStartLeaveTheDeviceAsWithoutThem) {
