@@ -17,7 +17,8 @@ struct Result {
   bool lower_is_better = true;
   std::optional<double> budget = std::nullopt;
   std::string note = {};
-  std::map<std::string, double> more = {};  // beside the value: "median_burst", "least", "most"
+  // Beside the value. "least" and "most" of the repetitions say when a later run is slower.
+  std::map<std::string, double> more = {};
 };
 
 // CPU, kernel, compiler, pages: what a figure means nothing without.

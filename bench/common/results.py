@@ -2,7 +2,11 @@
 """What a bench of several processes has found: rows for the table and the JSON (as bench/common/results.cc writes
 it), and the faults."""
 import json
+import statistics
 import sys
+
+from budgets import limit_of, verdict
+from figures import shown
 
 
 class Results:
@@ -14,15 +18,18 @@ class Results:
         self.faults = []
         self.tsc_hz = None
 
-    def add(self, name, value, unit, better, budget=None, note=""):
-        self.rows.append({"name": f"{self.bench}/{name}", "value": value, "unit": unit, "better": better,
-                          "budget": budget, "note": note})
+    def add(self, name, value, unit, better, note="", samples=()):
+        """`samples`: what each round found, if the value is their median."""
+        name = f"{self.bench}/{name}"
+        row = {"name": name, "value": value, "unit": unit, "better": better, "budget": limit_of(name), "note": note}
+        self.rows.append(row | ({"least": min(samples), "most": max(samples)} if samples else {}))
 
-    def add_rate(self, name, rate, note=""):
-        self.add(name, rate, "packets/s", "higher", note=note)
-        if rate > 0:
+    def add_rate(self, name, rates):
+        rate = statistics.median(rates)
+        self.add(name, rate, "packets/s", "higher", samples=rates)
+        if min(rates) > 0:
             self.add(f"{name}/cycles", self.tsc_hz / rate, "cycles/packet", "lower",
-                     note="time-stamp counter, of the contender's core")
+                     "time-stamp counter, of the contender's core", [self.tsc_hz / each for each in rates])
 
     def judge(self, contender, results):
         for result in results:
@@ -41,14 +48,6 @@ class Results:
         for row in self.rows:
             text = f"{row['name']:46} {shown(row['value']):>12} {row['unit']}"
             if row["budget"] is not None:
-                met = row["value"] >= row["budget"] if row["better"] == "higher" else row["value"] <= row["budget"]
-                text += f"   budget {'>=' if row['better'] == 'higher' else '<='} {row['budget']:g}: " + \
-                        ("met" if met else "MISSED")
+                text += f"   budget {'>=' if row['better'] == 'higher' else '<='} {row['budget']:g}: {verdict(row)}"
             lines.append(text + (f"   ({row['note']})" if row["note"] else ""))
         return "\n".join(lines)
-
-
-def shown(value):
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"

@@ -35,9 +35,7 @@ Case ack_case(const std::string& name, const BedConfig& bed, bool timestamps) {
 
 void add_ack_cases(std::vector<Case>& cases) {
   cases.push_back(ack_case("ipv4/timestamps/1m_flows", kMillion, true));
-  cases.back().budget = 70;
   cases.push_back(ack_case("ipv4/plain/1m_flows", kMillion, false));
-  cases.back().budget = 70;
   cases.push_back(ack_case("ipv4/timestamps/1m_flows/64_services", kMillionManyServices, true));
   cases.push_back(ack_case("ipv6/timestamps/1m_flows", kMillionIpv6, true));
   cases.push_back(ack_case("ipv4/timestamps/10m_flows", kTenMillion, true));

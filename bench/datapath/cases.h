@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +25,6 @@ struct Case {
   std::string name;
   BedConfig bed;
   std::function<std::unique_ptr<Traffic>(Bed&)> traffic;
-  std::optional<double> budget = std::nullopt;
   double packets_per_operation = 1;
   std::string unit = "cycles/packet";
   bool slow = false;  // left out of a quick run

@@ -44,7 +44,6 @@ Case connection_case(const std::string& name, bool early, std::uint64_t first) {
           .bed = kConnecting,
           .traffic = [early, first](
                          Bed& b) { return std::make_unique<ShortConnections>(b, early, first); },
-          .budget = 2000,
           .packets_per_operation = Conversations::kPackets,
           .unit = "cycles/connection"};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "datapath/memory.h"
 
+#include "common/budgets.h"
 #include "datapath/cases.h"
 #include "synproxy/flow/table.h"
 
@@ -29,7 +30,7 @@ std::vector<Result> memory_results() {
   results.push_back({.name = "datapath/memory/record_and_index",
                      .value = static_cast<double>(table.bytes()) / kFlows,
                      .unit = "bytes/flow",
-                     .budget = 80,
+                     .budget = budget_of("datapath/memory/record_and_index"),
                      .note = "10 million IPv4 flows"});
   add_resident(results, kTenMillion, "resident/10m");
   add_resident(results, kTenMillionSmallPages, "resident/10m_4k_pages");

@@ -30,7 +30,6 @@ Case syn_case(const std::string& name, const BedConfig& bed, Flood::Mix mix) {
 void add_syn_cases(std::vector<Case>& cases) {
   using enum Flood::Mix;
   cases.push_back(syn_case("ipv4/timestamps", kIdle, kLinux));
-  cases.back().budget = 60;
   cases.push_back(syn_case("ipv4/plain", kIdle, kWindows));
   cases.push_back(syn_case("ipv4/macos", kIdle, kMacos));
   cases.push_back(syn_case("ipv4/no_options", kIdle, kBare));

@@ -43,7 +43,7 @@ class Account {
     bursts_.insert(bursts_.end(), bursts.begin(), bursts.end());
   }
   [[nodiscard]] double mean() const {
-    if (keys_ == 0) throw std::runtime_error("every pass was interrupted");
+    if (keys_ == 0) throw Interrupted("every pass was interrupted: other programs need this core");
     return static_cast<double>(cycles_) / static_cast<double>(keys_);
   }
   // The longest burst but for that share of them.

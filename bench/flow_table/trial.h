@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 #include "flow_table/contender.h"
 
@@ -23,8 +24,13 @@ struct Trial {
   double bytes_per_flow = 0;
 };
 
+// Other programs kept the core busy; another time it may go.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // `flows` connections, that is as many as it was made for; keys at random. Throws
-// std::runtime_error when the contender loses or invents one.
+// Interrupted, and std::runtime_error when the contender loses or invents one.
 [[nodiscard]] Trial try_out(Contender& contender, std::uint32_t flows);
 
 }  // namespace synproxy::bench

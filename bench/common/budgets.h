@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The limits that figures are held against: bench/budgets.json, the one list that the benches, the
+// report and the README share. It is compiled in.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace synproxy::bench {
+
+// Of the row of this name, if it has one.
+[[nodiscard]] std::optional<double> budget_of(const std::string& row);
+
+}  // namespace synproxy::bench
