@@ -177,6 +177,16 @@ with_warnings_as_errors() {
 stage_unit() {
   with_warnings_as_errors all || return 0
   run_meson_tests "$BUILD" "unit" 3
+  bench_smoke
+}
+
+# The steps that need least, then compared with itself: nothing got slower. Nothing is measured for its own sake.
+bench_smoke() {
+  local figures=$WORK/bench.json
+  say "bench.sh, its shortest step"
+  SYNPROXY_BUILD=$BUILD logged "bench.sh measures" scripts/bench.sh --quick --only micro --json "$figures" || return 0
+  logged "bench.sh compares" scripts/bench.sh --compare "$figures" "$figures" || true
+  logged "bench.sh draws its report" grep -q '<svg' "$BUILD/bench/report.html" || true
 }
 
 stage_sanitized() {

@@ -111,13 +111,13 @@ class Bench:
         for line, unit, better in LINES:
             median = {name: statistics.median(self.seen[line, name]) for name in names}
             for name in names:
-                results.add(f"{line}/{name}", median[name], unit, better)
+                results.add(f"{line}/{name}", median[name], unit, better, samples=self.seen[line, name])
             if "kernel" in names:
                 pairs = zip(self.seen[line, "synproxy"], self.seen[line, "kernel"])
                 ratios = [mine / its for mine, its in pairs if its > 0]
                 if ratios:
                     results.add(f"{line}/ratio_to_kernel", statistics.median(ratios), "ratio", better,
-                                note=f"{min(ratios):.3g} to {max(ratios):.3g}")
+                                note=f"{min(ratios):.3g} to {max(ratios):.3g}", samples=ratios)
         results.add("others", statistics.median(self.others), "share", "lower",
                     note="of the CPU time, to programs outside the lab, while a flood was measured")
 

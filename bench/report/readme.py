@@ -1,0 +1,100 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Writes the table of README.md, between its two marks, from a run of scripts/bench.sh.
+
+usage: readme.py RESULTS.json README.md     exit status: 0 done, 2 a file is bad
+"""
+import sys
+
+import paths  # pylint: disable=unused-import
+from budgets import reached
+from document import BadFile, load
+from figures import shown, unit_text
+
+BEGIN = "<!-- performance: written by scripts/bench.sh --readme -->"
+END = "<!-- /performance -->"
+# Beside the budgets: what a row is to be called. Rows that a run does not have are left out.
+FURTHER = (
+    ("wire/syn/ipv4/timestamps", "SYN-ACKs over memif, IPv4, Linux's options"),
+    ("wire/macswap/ipv4/timestamps", "testpmd macswap on the same link"),
+    ("wire/connections", "whole connections over memif"),
+    ("wire/io/connections", "testpmd io in the proxy's place"),
+    ("wire/latency/10_percent/p50", "latency of a SYN-ACK at 10 % load, p50"),
+    ("wire/latency/50_percent/p50", "at 50 %, p50"),
+    ("wire/latency/50_percent/p99", "at 50 %, p99"),
+    ("wire/latency/50_percent/p999", "at 50 %, p99.9"),
+    ("wire/latency/90_percent/p50", "at 90 %, p50"),
+    ("flow_table/hit/10m/own", "flow table, 10 M flows, hit"),
+    ("flow_table/hit/10m/rte_hash", "rte_hash on the same work"),
+)
+
+
+def escaped(text):
+    return text.replace("|", "\\|")
+
+
+def budget_rows(rows):
+    for found in reached(rows):
+        verdict = {"MISSED": "**missed**"}.get(found.verdict(), found.verdict())
+        yield f"| {escaped(found.path)} | {found.limit_text()} | {found.text()} | {verdict} |"
+
+
+def further_rows(rows):
+    by_name = {row["name"]: row for row in rows}
+    named = [(by_name[name], label) for name, label in FURTHER if name in by_name]
+    named += [(row, row["name"].removeprefix("versus/").replace("_", " ").replace("/ratio to kernel", "") +
+               ", by that of the kernel's SYNPROXY" + (" (less is better)" if row["better"] == "lower" else ""))
+              for row in rows if row["name"].startswith("versus/") and row["name"].endswith("/ratio_to_kernel")]
+    for row, label in named:
+        yield f"| {escaped(label)} | {shown(row['value'])} {unit_text(row['unit'])}".rstrip() + " |"
+
+
+def machine_line(document):
+    machine = document["machine"]
+    parts = [machine["cpu"], f"{machine['cores']} cores"]
+    parts += [f"time-stamp counter {machine['tsc_mhz']} MHz"] if "tsc_mhz" in machine else []
+    parts += [f"Linux {machine['kernel']}", f"DPDK {machine['dpdk']}"]
+    parts += [f"g++ {machine['compiler']}"] if "compiler" in machine else []
+    quick = ", a quick run" if document["mode"] == "quick" else ""
+    return f"{', '.join(parts)}; {document['date'].split()[0]}, commit {document['commit']}{quick}."
+
+
+def section(document):
+    rows = document["rows"]
+    lines = [machine_line(document), "", "| path, one core | budget | reached | |", "|---|---|---|---|",
+             *budget_rows(rows)]
+    further = list(further_rows(rows))
+    if further:
+        lines += ["", "| beside it | |", "|---|---|", *further]
+    return "\n".join(lines)
+
+
+def replaced(text, document, path):
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise BadFile(f"{path}: has no marks {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{section(document)}\n{END}{tail}"
+
+
+def main():
+    if len(sys.argv) != 3:
+        print("usage: readme.py RESULTS.json README.md", file=sys.stderr)
+        return 2
+    try:
+        with open(sys.argv[2], encoding="utf-8") as page:
+            text = page.read()
+        text = replaced(text, load(sys.argv[1]), sys.argv[2])
+        with open(sys.argv[2], "w", encoding="utf-8") as page:
+            page.write(text)
+    except BadFile as why:
+        print(f"readme.py: {why}", file=sys.stderr)
+        return 2
+    except OSError as why:
+        print(f"readme.py: {why.filename}: {why.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
