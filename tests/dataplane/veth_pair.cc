@@ -7,6 +7,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "dataplane/proxy_fixture.h"
+
 namespace synproxy::tests {
 
 bool own_network_namespace() {
@@ -21,6 +23,15 @@ bool own_network_namespace() {
 
 bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c_str()) == 0; }
 
+namespace {
+
+// The files of /sys show the network namespace that they were mounted in: asked by name instead.
+bool is_operational(const std::string& interface) {
+  return ip("-o link show dev " + interface + " | grep -q 'state UP'");
+}
+
+}  // namespace
+
 VethPair::VethPair(std::string near, std::string far, unsigned mtu)
     : near_(std::move(near)), far_(std::move(far)), mtu_(mtu) {
   make();
@@ -33,6 +44,11 @@ void VethPair::make() const {
   if (!ip("link add " + near_ + mtu + " type veth peer name " + far_ + mtu) ||
       !ip("link set " + near_ + " up") || !ip("link set " + far_ + " up")) {
     throw std::runtime_error("no veth pair");
+  }
+  // On a busy machine the kernel's link watch comes late, and until then an end that is up drops
+  // whatever it is to send.
+  if (!eventually([&] { return is_operational(near_) && is_operational(far_); })) {
+    throw std::runtime_error("a veth pair whose ends do not come up");
   }
 }
 
