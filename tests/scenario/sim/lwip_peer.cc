@@ -392,6 +392,9 @@ void LwipPeer::emit(const pbuf* p) {
 void LwipPeer::receive(const DecodedFrame& f, std::uint64_t now) {
   set_time(now);
   if (!same_vlans(f.tags, plan_.tags) || f.ipv6 != plan_.ipv6) return;
+  // A late copy of the SYN of a connection that has come and gone: as good as lost, for the one
+  // that it would begin had the same numbers. A plan has one ISN for each.
+  if (opened && pcb_ == nullptr && f.has(kSyn) && !f.has(kAck) && f.seq == peer_isn_) return;
   // lwIP takes ACK and window of a segment before it looks whether it lies in the window (against
   // RFC 9293 section 3.10.7.4): a late one of another connection can stop it for good. The host has
   // a filter in front of it.
