@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What real stacks do besides plain TCP: ECN, Fast Open, Multipath TCP, keepalives, long half-closes."""
+"""What real stacks do besides plain TCP: ECN, Fast Open, Multipath TCP, signatures, keepalives, long half-closes."""
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 
 from scapy.layers.inet import TCP
 
 from clients import MB, download, upload
-from harness import SERVERS, Stand, case, check, equal, own_stand
+from harness import CLIENTS, SERVERS, Stand, case, check, equal, own_stand
 from wire import Trace, payload_length
 
 IPPROTO_MPTCP = 262
 OPTION_MPTCP, OPTION_FAST_OPEN = 30, 34
 TCP_FASTOPEN = 23
+TCP_MD5SIG = 14
 MSG_FASTOPEN = 0x20000000
 
 
@@ -23,7 +25,7 @@ def kind(family):
 
 
 @contextlib.contextmanager
-def answering(lab, family, port, answer, protocol=0, **options):
+def answering(lab, family, port, answer, protocol=0, signed=False, **options):
     """A server for one connection at a time: answer(connection) in a thread."""
     with lab.sockets_in("server"):
         server = socket.socket(kind(family), socket.SOCK_STREAM, protocol)
@@ -31,6 +33,8 @@ def answering(lab, family, port, answer, protocol=0, **options):
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for option, value in options.items():
             server.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        if signed:
+            sign(server, family, CLIENTS[family])
         server.bind((SERVERS[family], port))
         server.listen(16)
         server.settimeout(60)
@@ -167,6 +171,56 @@ def multipath_client_falls_back(stand):
         equal(OPTION_MPTCP in option_kinds(first(near, False, SYN_ACK, "the SYN-ACK")), False, "MPTCP in the SYN-ACK")
         equal([packet.summary() for _, packet in far if OPTION_MPTCP in option_kinds(packet)], [],
               "segments with an MPTCP option on the server's side")
+    return None
+
+
+def sign(endpoint, family, peer):
+    """RFC 2385: every segment to and from that address carries an MD5 digest of its addresses and numbers."""
+    address = socket.inet_pton(kind(family), peer)
+    name = struct.pack("=HH4s", socket.AF_INET, 0, address) if family == 4 else \
+        struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, address, 0)
+    key = b"a secret of both ends"
+    endpoint.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG,
+                        name.ljust(128, b"\0") + struct.pack("=BBHI", 0, 0, len(key), 0) + key.ljust(80, b"\0"))
+
+
+def signed_client(lab, family, limit):
+    client = client_socket(lab, family)
+    client.settimeout(limit)
+    sign(client, family, SERVERS[family])
+    return client
+
+
+@case(90)
+@own_stand
+def signed_connections_are_refused_or_let_by(_):
+    with Stand() as stand:
+        for family in (4, 6):
+            try:
+                client = signed_client(stand.lab, family, 3)
+            except OSError as why:
+                return f"not shown: this kernel has no TCP MD5 ({why})"
+            with client, answering(stand.lab, family, 8014, echo_until_closed, signed=True), \
+                    Trace(stand.lab, "server", 8014) as at_server, stand.proxy.counting() as grown:
+                with contextlib.suppress(TimeoutError):
+                    client.connect((SERVERS[family], 8014))
+                    check(False, f"a signed connection over IPv{family} that nobody can translate")
+                passed = at_server.take()
+            check(grown["tcp_auth"] >= 2, f"SYN and repeat over IPv{family}: {grown['tcp_auth']} counted")
+            equal([packet.summary() for _, packet in passed], [], "segments on the server's side")
+    question = os.urandom(100000)
+    with Stand("--tcp-auth", "forward") as stand:
+        for family in (4, 6):
+            with signed_client(stand.lab, family, 30) as client, \
+                    answering(stand.lab, family, 8014, echo_until_closed, signed=True), \
+                    stand.proxy.counting() as grown:
+                client.connect((SERVERS[family], 8014))
+                client.sendall(question)
+                client.shutdown(socket.SHUT_WR)
+                equal(read_all(client), question, f"what came back over IPv{family}")
+            equal(grown["tcp_auth"], 0, "segments refused")
+            check(grown["forwarded"] >= 20, f"{grown['forwarded']} segments forwarded")
+            download(stand.lab, family, MB)  # the others are protected as ever
     return None
 
 
