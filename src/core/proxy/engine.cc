@@ -36,7 +36,7 @@ void act(EngineState& s, Context& c, FrameSink& sink) {
     c.kind = Kind::kTcp;
     return run_stages(s, c.side, {&c, 1}, sink);
   }
-  if (c.structure != s.structure) find_flow(s, c);
+  if (c.structure != s.structure && s.changes.touch(c.hash)) find_flow(s, c);
   if (c.ack.refuted && c.flow == kNoFlow && !s.config.forward_tcp_auth) {
     ++s.acks_refuted;
     return drop(s, c, Reason::cookie_invalid);
@@ -96,6 +96,7 @@ void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, F
   s.set_time(now_ms);
   const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
   prefetch_headers(packets);
+  s.changes.clear();
   std::uint32_t answered = 0;
   std::uint32_t refuted = 0;
   if (side == Side::kClient) {

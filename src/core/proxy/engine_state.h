@@ -121,6 +121,24 @@ struct CookieMatch {
   std::uint64_t mac = 0;
 };
 
+// Keys that were inserted or erased since the burst began, by classes of their hashes: what was
+// looked up for another key still holds.
+class TableChanges {
+ public:
+  void clear() { classes_ = {}; }
+  void note(std::uint64_t hash) { word(hash) |= bit(hash); }
+  [[nodiscard]] bool touch(std::uint64_t hash) const {
+    return (classes_[hash >> 14 & 3U] & bit(hash)) != 0;
+  }
+
+ private:
+  // The upper byte of the tag: all that a flood can choose by is a keyed hash.
+  [[nodiscard]] static std::uint64_t bit(std::uint64_t hash) { return 1ULL << (hash >> 8 & 63U); }
+  [[nodiscard]] std::uint64_t& word(std::uint64_t hash) { return classes_[hash >> 14 & 3U]; }
+
+  std::array<std::uint64_t, 4> classes_{};
+};
+
 struct EngineState {
   EngineState(const EngineConfig& config, const ProtectSet& protect, const KeyRing& ring,
               const IndexKey& index_key, Counters& counters);
@@ -143,6 +161,11 @@ struct EngineState {
   EpochClock epoch;
   std::uint64_t now_ms = 0;
   std::uint64_t structure = 0;  // grows with every insert and erase
+  TableChanges changes;
+  void table_changed(std::uint64_t hash) {
+    ++structure;
+    changes.note(hash);
+  }
   std::uint64_t swept_ms = 0;
   FlowIndex sweep_at = 0;
   FlowIndex evict_at = 0;

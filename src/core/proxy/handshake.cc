@@ -215,7 +215,6 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   const Segment& g = c.segment;
   const FlowIndex i = make_room(s, sink) ? insert_flow(s, c) : kNoFlow;
   if (i == kNoFlow) return answer_with_rst(s, c, Side::kClient, Reason::table_full);
-  ++s.structure;
   const bool has_ts = m.options.timestamps;
   const Timestamps ts = has_ts ? find_timestamps(g.options(), g.options_size()) : Timestamps{};
   FlowRecord& f = s.table[i];

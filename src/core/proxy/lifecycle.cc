@@ -209,8 +209,9 @@ void free_flow(EngineState& s, FlowIndex i) {
   free_early(s, f);
   remember_cookie(s, key, f);
   set_state(s, f, FlowState::kFree);
-  s.table.erase(i, index_hash(s.index_key, key));
-  ++s.structure;
+  const std::uint64_t hash = index_hash(s.index_key, key);
+  s.table.erase(i, hash);
+  s.table_changed(hash);
   s.counters.count(Reason::flow_freed);
 }
 

@@ -38,7 +38,6 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
   }
   const FlowIndex i = make_room(s, sink) ? insert_flow(s, c) : kNoFlow;
   if (i == kNoFlow) return drop(s, c, Reason::table_full);
-  ++s.structure;
   const Segment& g = c.segment;
   s.services.learn_host(c.key(), s.now_ms, parse_tcp_options(g.options(), g.options_size()),
                         (g.flags & (kEce | kCwr)) == (kEce | kCwr));

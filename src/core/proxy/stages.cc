@@ -129,7 +129,9 @@ void find_flow(EngineState& s, Context& c) {
 FlowIndex insert_flow(EngineState& s, const Context& c) {
   FlowKey key;
   key_of(c.segment, c.side, key);
-  return s.table.insert(key, c.hash);
+  const FlowIndex i = s.table.insert(key, c.hash);
+  if (i != kNoFlow) s.table_changed(c.hash);
+  return i;
 }
 
 bool goes_past(const EngineState& s, const Context& c) {

@@ -35,10 +35,11 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
         p.checksum == ChecksumHint::kBad) {
       continue;
     }
+    const auto offset_and_flags = load_be<std::uint16_t>(p.data + 46);
+    if ((offset_and_flags & 0xfffU) != kSyn) continue;
     const auto type = load_be<std::uint16_t>(p.data + 12);
     const auto macs = load_raw<std::uint64_t>(p.data) & 0x0001000000000001U;  // multicast bits
     if (type != kEtherTypeIpv4 || macs != 0) continue;
-    const auto offset_and_flags = load_be<std::uint16_t>(p.data + 46);
     for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare}) {
       const std::size_t size = kEthernetHeader + kIpv4Header + kTcpHeader + options_in(shape);
       const bool fits = offset_and_flags == offset_and_syn(shape) && p.length >= size;
