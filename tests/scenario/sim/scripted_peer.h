@@ -70,6 +70,7 @@ class ScriptedPeer final : public Peer {
   void on_payload(const DecodedFrame& f, std::uint64_t now);
   void put_together();
   [[nodiscard]] std::uint32_t free_window(std::uint64_t now) const;
+  [[nodiscard]] std::uint32_t window_field(unsigned shift, std::uint64_t now) const;
 
   [[nodiscard]] std::uint32_t ts_now(std::uint64_t now) const {
     return plan_.ts_base + static_cast<std::uint32_t>(now);

@@ -11,6 +11,14 @@ std::uint32_t ScriptedPeer::free_window(std::uint64_t now) const {
   return now < shrunk_until_ ? std::min(room, shrunk_to_) : room;
 }
 
+// Rounding down by the scale would take the window back for good (RFC 7323 section 2.4): like
+// Linux, up to what was shown before.
+std::uint32_t ScriptedPeer::window_field(unsigned shift, std::uint64_t now) const {
+  const std::uint32_t down = free_window(now) >> shift;
+  if (now < shrunk_until_ || !rcv_right_.after(rcv_nxt_)) return down;
+  return std::max(down, (rcv_right_ - rcv_nxt_ + (1U << shift) - 1) >> shift);
+}
+
 // Everything from rcv_nxt_ on that is there.
 void ScriptedPeer::put_together() {
   for (auto it = ahead_.begin(); it != ahead_.end();) {

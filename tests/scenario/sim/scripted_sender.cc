@@ -88,7 +88,7 @@ void ScriptedPeer::send(std::uint16_t flags, SeqNum seq, Bytes payload, std::uin
     shrunk_until_ = now + 1 + dice_(400);
   }
   const unsigned shift = !syn && scaling_ ? *plan_.scale : 0U;
-  const auto window = static_cast<std::uint16_t>(std::min(0xffffU, free_window(now) >> shift));
+  const auto window = static_cast<std::uint16_t>(std::min(0xffffU, window_field(shift, now)));
   PacketBuilder b;
   b.macs(plan_.mac, plan_.peer_mac).vlans(plan_.tags).ip_raw(plan_.address, plan_.peer);
   b.ports(plan_.port, plan_.peer_port).seq(seq.value()).window(window);
