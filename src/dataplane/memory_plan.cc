@@ -14,7 +14,7 @@ namespace {
 
 // A worker at work: a burst of each side, what the engine makes out of it (frames.h), the cache of
 // the pool, SYNs that wait (syn_lane.h) and two bursts that were sorted out.
-constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 512 + 2 * 32;
+constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 1024 + 2 * 32;
 
 }  // namespace
 

@@ -97,9 +97,11 @@ void SynLane::tick(std::uint64_t now_ms) {
   if (!enabled_) return;
   if (stood_) pressed_until_ms_ = now_ms + kPressedMs;
   news_.ran_empty = news_.ran_empty || waiting() == 0;
+  news_.behind = behind();
   shedder_.tick(now_ms, news_);
   stood_ = false;
   news_ = {};
+  turns_ = unread_turns_ = 0;
   pressed_ = shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_;
   io_.syn_shed_share.set(shedder_.shed_per_mille());
 }

@@ -17,7 +17,7 @@
 //
 // A queue that holds nothing but SYNs counts like any other: the SYNs that it overflows by are
 // dropped by the device at random, those that are read here are shed so that a client that tries
-// again gets through. That queue is never a reason to answer fewer of them (fell_behind), though.
+// again gets through. That queue is never a reason to answer fewer of them (unread), though.
 //
 // Of one worker's thread.
 #pragma once
@@ -36,9 +36,9 @@ namespace synproxy::dataplane {
 
 class SynLane {
  public:
-  // Long enough for what arrives while a worker loses its CPU for a moment, short enough for the
-  // cache: 0.1 ms of SYNs at 5 million answers a second.
-  static constexpr std::uint32_t kSlots = 512;
+  // What the usual receive ring holds after a moment without a CPU, and still short enough for the
+  // cache: 0.2 ms of SYNs at 5 million answers a second.
+  static constexpr std::uint32_t kSlots = 1024;
   static constexpr unsigned kStandingPolls = 8;
   static constexpr std::uint16_t kFewFrames = kMaxBurst / 2;  // fewer: the queue has run empty
 
@@ -53,8 +53,13 @@ class SynLane {
   // What a poll of that source brought.
   void polled(std::size_t source, std::uint16_t frames);
   [[nodiscard]] bool pressed() const { return pressed_; }
-  // The worker's turn is over, and there was still something to read.
-  void fell_behind() { news_.behind = true; }
+  // A turn of a pressed worker is over. `unread`: a queue still held more.
+  void turn_ended(bool unread) {
+    ++turns_;
+    unread_turns_ += unread ? 1 : 0;
+  }
+  // Since the last tick, most turns left something unread. A single one is a moment without a CPU.
+  [[nodiscard]] bool behind() const { return 2 * unread_turns_ > turns_; }
 
   struct Sorted {
     std::uint16_t others = 0;
@@ -81,8 +86,10 @@ class SynLane {
   IoCounters& io_;
   std::vector<unsigned> standing_;  // by source: polls in a row that found it far from empty
   bool pressed_ = false;
-  bool stood_ = false;     // since the last tick
-  SynShedder::News news_;  // since the last tick
+  bool stood_ = false;         // since the last tick
+  SynShedder::News news_;      // since the last tick
+  unsigned turns_ = 0;         // since the last tick
+  unsigned unread_turns_ = 0;  // of these
   std::uint64_t pressed_until_ms_ = 0;
   std::uint32_t head_ = 0;  // of all that ever waited, modulo 2^32
   std::uint32_t tail_ = 0;

@@ -121,7 +121,7 @@ unsigned Worker::serve_all() {
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     busy += serve(i, !pressed ? 1 : sources_[i].syns_only ? kSynBursts : kDrainBursts);
   }
-  if (pressed && unread_) lane_.fell_behind();
+  if (pressed) lane_.turn_ended(unread_);
   if (lane_.waiting() != 0) busy += answer_syns(unread_ ? kSynsUnread : kSyns);
   return busy;
 }

@@ -330,6 +330,19 @@ TEST_F(SynLaneTest, UnderLoadOfBothQueuesSegmentsAreServedFirstAndEveryOne) {
   EXPECT_LE(before_the_last, (SynLane::kStandingPolls + 1) * kMaxBurst + 8 * (kBursts / 16 + 1));
 }
 
+TEST_F(SynLaneTest, BehindIsWhoLeavesSomethingUnreadInMostTurns) {
+  Counters counters;
+  IoCounters io;
+  SynLane lane(true, 1, protect_, {1, 2, 3, 4}, counters, io);
+  EXPECT_FALSE(lane.behind());
+  for (const bool unread : {true, false, true, false}) lane.turn_ended(unread);
+  EXPECT_FALSE(lane.behind());
+  lane.turn_ended(true);
+  EXPECT_TRUE(lane.behind());
+  lane.tick(1);
+  EXPECT_FALSE(lane.behind()) << "of each millisecond anew";
+}
+
 // A SYN filter (dataplane/syn_rules.h) brings every segment with SYN, answers to a server's own
 // connections too: no flood of SYNs costs one of them, once they are in memory.
 TEST_F(SynLaneTest, SynAcksInAQueueOfSynsAreNotShed) {

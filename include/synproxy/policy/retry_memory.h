@@ -32,8 +32,9 @@ class RetryMemory {
   // 64 bytes a line, taken when first touched. Throws std::bad_alloc.
   explicit RetryMemory(std::size_t lines);
 
-  // Before the first of them, and about every millisecond. `behind`: there is no time for the cache
-  // misses of this; half as many are noted from here on.
+  // Before the first of them, and about every millisecond. `behind`: there was no time for the
+  // cache misses of this. Where that was so in most milliseconds of the last ten, half as many are
+  // noted from here on.
   void set_time(std::uint64_t now_ms, bool behind = false);
 
   // Whether this source is remembered at all at the moment; `place` is its hash.
@@ -71,7 +72,7 @@ class RetryMemory {
   [[nodiscard]] Line* line_of(std::uint64_t mark) const {
     return static_cast<Line*>(memory_.data()) + ((mark >> 32) * lines_ >> 32);
   }
-  void pace(bool behind);
+  void pace(bool behind_now);
 
   std::uint64_t lines_;
   Mapping memory_;
@@ -80,6 +81,8 @@ class RetryMemory {
   std::uint64_t paced_ms_ = 0;  // the last look at the pace
   std::uint64_t generation_ = 0;
   std::uint64_t fresh_ = 0;  // noted since then
+  unsigned ticks_ = 0;       // since then
+  unsigned behind_ = 0;      // of these
 };
 
 }  // namespace synproxy

@@ -51,7 +51,7 @@ class SynShedder {
   struct News {
     bool refused = false;    // the queue of those that were let through had no room for one
     bool ran_empty = false;  // that queue
-    bool behind = false;     // not even reading and dropping keeps up
+    bool behind = false;     // mostly, not even reading and dropping kept up
   };
   // About every millisecond.
   void tick(std::uint64_t now_ms, const News& news);

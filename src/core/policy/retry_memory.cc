@@ -32,11 +32,14 @@ void RetryMemory::set_time(std::uint64_t now_ms, bool behind) {
 
 // The window follows what was noted in the last hundredth of a second: at once to a smaller width,
 // slowly to a larger one.
-void RetryMemory::pace(bool behind) {
+void RetryMemory::pace(bool behind_now) {
+  ++ticks_;
+  behind_ += behind_now ? 1 : 0;
   const std::uint64_t elapsed = std::min(now_ms_ - paced_ms_, kGenerationMs);
   const std::uint64_t a_generation = lines_ * kEntriesPerLine;
   if (elapsed < kPaceMs && fresh_ * kGenerationMs <= a_generation * kPaceMs) return;
   const std::uint64_t budget = 1 + a_generation * elapsed / kGenerationMs;
+  const bool behind = 2 * behind_ > ticks_;
   std::uint32_t& width = noted_[0].width;
   if (behind) width = std::max(kNarrowest, width / 2);
   if (fresh_ > budget) {
@@ -45,6 +48,7 @@ void RetryMemory::pace(bool behind) {
     width += std::min(width / 16 + 1, kAllSources - width);
   }
   fresh_ = 0;
+  ticks_ = behind_ = 0;
   paced_ms_ = now_ms_;
 }
 

@@ -134,6 +134,13 @@ TEST(RetryMemory, NotesLessWhileItsOwnerIsBehind) {
   EXPECT_EQ(memory.width(), 0xffffffffU);
 }
 
+// A worker that lost its CPU for a moment, or is at its limit, needs its memory.
+TEST(RetryMemory, NotesAsManyWhileItsOwnerIsBehindNowAndThen) {
+  RetryMemory memory(kLines);
+  for (std::uint64_t ms = 1; ms <= 1000; ++ms) memory.set_time(ms, ms % 10 < 4);
+  EXPECT_EQ(memory.width(), 0xffffffffU);
+}
+
 TEST(RetryMemory, WindowIsWholeAgainAfterAFlood) {
   RetryMemory memory(kLines);
   static_cast<void>(tell(memory, marks(20 * kPace, 5), kGeneration * 10));

@@ -10,36 +10,56 @@ namespace {
 
 double of_whole(std::uint32_t share) { return share / 4294967296.0; }
 
-TEST(ShareControl, EverythingIsAnsweredUntilTheQueueRefuses) {
+// So many steps in which the queue does not run empty.
+std::uint64_t stand(ShareControl& control, std::uint64_t ms, unsigned steps) {
+  for (unsigned i = 0; i < steps; ++i) control.step(++ms, true, false);
+  return ms;
+}
+
+TEST(ShareControl, EverythingIsAnsweredUntilTheQueueStands) {
   ShareControl control;
-  for (std::uint64_t ms = 1; ms < 100; ++ms) control.step(ms, false, ms % 2 == 0);
+  for (std::uint64_t ms = 1; ms <= 100; ++ms) control.step(ms, false, ms % 2 == 0);
   EXPECT_TRUE(control.whole());
-  control.step(100, true, false);
+  std::uint64_t ms = stand(control, 100, ShareControl::kStandingSteps - 1);
+  EXPECT_TRUE(control.whole());
+  stand(control, ms, 1);
   EXPECT_FALSE(control.whole());
 }
 
-TEST(ShareControl, FallsWhileTheQueueRefuses) {
+TEST(ShareControl, FallsWhileTheQueueStands) {
   ShareControl control;
   std::uint32_t last = control.share();
-  for (std::uint64_t ms = 1; ms <= 10; ++ms) {
-    control.step(ms, true, true);  // it ran empty and was full within one step: too much came
+  std::uint64_t ms = stand(control, 0, ShareControl::kStandingSteps - 1);
+  for (; ms < 30;) {
+    ms = stand(control, ms, 1);
     EXPECT_LT(control.share(), last);
     last = control.share();
   }
-  EXPECT_LT(of_whole(last), 0.06) << "a flood of twenty times is met within ten steps";
+  EXPECT_LT(of_whole(last), 0.05) << "a flood of twenty times is met within thirty steps";
 }
 
-TEST(ShareControl, SomeAreAlwaysAnswered) {
+// A worker that loses its CPU now and then finds a full ring each time, and has time again at once.
+TEST(ShareControl, RefusalsOfAQueueThatRunsEmptyAreNoOverload) {
   ShareControl control;
-  for (std::uint64_t ms = 1; ms <= 1000; ++ms) control.step(ms, true, false);
-  EXPECT_EQ(control.share(), ShareControl::kSmallestShare);
+  std::uint64_t ms = stand(control, 0, 20);
+  const std::uint32_t share = control.share();
+  for (int i = 0; i < 100; ++i) control.step(++ms, true, true);
+  EXPECT_EQ(control.share(), share);
+  // A stall of 5 ms every 50 ms: two steps that refuse and do not run empty.
+  for (int i = 0; i < 40; ++i) {
+    control.step(ms += 5, true, false);
+    control.step(++ms, true, false);
+    for (int j = 0; j < 44; ++j) control.step(++ms, false, true);
+  }
+  EXPECT_TRUE(control.whole());
 }
 
 TEST(ShareControl, StaysWhileTheQueueIsNeitherFullNorEmpty) {
   ShareControl control;
-  control.step(1, true, false);
+  std::uint64_t ms = stand(control, 0, 10);
+  control.step(++ms, true, true);
   const std::uint32_t share = control.share();
-  for (std::uint64_t ms = 2; ms <= 50; ++ms) control.step(ms, false, false);
+  for (unsigned i = 1; i < ShareControl::kStandingSteps; ++i) control.step(++ms, false, false);
   EXPECT_EQ(control.share(), share);
 }
 
@@ -56,10 +76,10 @@ TEST(ShareControl, WholeAgainWithinASecondOfTheEnd) {
 // A worker that sleeps sees few milliseconds.
 TEST(ShareControl, RiseCountsTheTimeThatPassed) {
   ShareControl slept;
-  slept.step(1, true, false);
+  const std::uint64_t begin = stand(slept, 0, 10);
   ShareControl awake = slept;
-  slept.step(101, false, true);
-  for (std::uint64_t ms = 2; ms <= 101; ++ms) awake.step(ms, false, true);
+  slept.step(begin + 100, false, true);
+  for (std::uint64_t ms = begin + 1; ms <= begin + 100; ++ms) awake.step(ms, false, true);
   EXPECT_EQ(slept.share(), awake.share());
   slept.step(1'000'000, false, true);
   EXPECT_TRUE(slept.whole());
@@ -67,14 +87,14 @@ TEST(ShareControl, RiseCountsTheTimeThatPassed) {
 
 TEST(ShareControl, OneStepAMillisecond) {
   ShareControl control;
-  control.step(5, true, false);
+  const std::uint64_t ms = stand(control, 0, 10);
   const std::uint32_t share = control.share();
-  control.step(5, true, false);
+  control.step(ms, true, false);
   EXPECT_EQ(control.share(), share);
 }
 
-// Arrivals of so many SYNs a millisecond at a worker that answers so many, through a queue of 512.
-// What it settles at is what can be answered, whatever the flood.
+// Arrivals of so many SYNs a millisecond at a worker that answers so many, through a queue of
+// 1,024. What it settles at is what can be answered, whatever the flood.
 TEST(ShareControl, SettlesAtWhatCanBeAnswered) {
   for (const double flood : {1.2, 2.0, 5.0, 20.0}) {
     constexpr double kAnswered = 4000;
@@ -92,9 +112,9 @@ TEST(ShareControl, SettlesAtWhatCanBeAnswered) {
         queue += kAnswered / 10 * flood * of_whole(control.share());
         const double done = std::min(queue, kAnswered / 10);
         queue -= done;
-        if (queue > 512) {
+        if (queue > 1024) {
           refused = true;
-          queue = 512;
+          queue = 1024;
         }
         empty = empty || queue == 0;
         if (ms > kSettled) served += done;

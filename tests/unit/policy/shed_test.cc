@@ -19,7 +19,10 @@ SynIdentity ipv4(std::uint32_t source, std::uint32_t isn = 0) {
   return {{source, 0}, 0x50009c40ULL | std::uint64_t{isn} << 32};
 }
 
-// Down to a share, and then held there: the queue is neither full nor empty.
+// The share stays as it is: the queue is full at times, and empty at times.
+constexpr SynShedder::News kHeld{.refused = true, .ran_empty = true};
+
+// Down to a share.
 void press(SynShedder& shedder, std::uint64_t& ms, double share) {
   while (shedder.shed_per_mille() < 1000 - 1000 * share) shedder.tick(++ms, {.refused = true});
 }
@@ -79,8 +82,8 @@ TEST(SynShedder, BurstIsDecidedAsItsSynsAlone) {
     for (std::size_t i = 0; i < syns.size(); ++i) {
       EXPECT_EQ((mask >> i & 1U) != 0, through(single, syns[i])) << i;
     }
-    burst.tick(ms + 1000, {});
-    single.tick(ms + 1000, {});
+    burst.tick(ms + 1000, kHeld);
+    single.tick(ms + 1000, kHeld);
   }
 }
 
@@ -108,7 +111,7 @@ TEST(SynShedder, ShedSynThatComesAgainASecondLaterGetsThrough) {
     if (!through(shedder, syn)) shed.push_back(syn);
   }
   EXPECT_GT(shed.size(), 900U);
-  shedder.tick(ms + 1010, {});
+  shedder.tick(ms + 1010, kHeld);
   for (const SynIdentity& syn : shed) ASSERT_TRUE(through(shedder, syn)) << syn.source[0];
 }
 
@@ -131,7 +134,7 @@ TEST(SynShedder, OtherKeysAndLaterTimesDrawOtherLots) {
   const auto lots = [](const SynShedder::Key& key, std::uint64_t start) {
     SynShedder shedder(key, kSmallMemory);
     std::uint64_t ms = start;
-    shedder.tick(ms, {});
+    shedder.tick(ms, kHeld);
     press(shedder, ms, 0.5);
     std::vector<bool> result;
     for (std::uint32_t i = 0; i < kSources; ++i) result.push_back(through(shedder, ipv4(i, i)));
@@ -188,7 +191,7 @@ Outcome clients_in(const Flood& flood) {
   Outcome outcome;
   std::vector<std::vector<SynIdentity>> sent(1024);
   for (; !due.empty(); ++ms) {
-    shedder.tick(ms, {});
+    shedder.tick(ms, kHeld);
     std::vector<SynIdentity>& burst = sent[ms % 1024];
     if (!flood.repeats || ms % 2048 < 1024) {
       burst.clear();
