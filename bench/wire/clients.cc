@@ -13,7 +13,6 @@ constexpr std::size_t kRequestBytes = 100;
 constexpr double kRound = 0.005;
 constexpr double kSynTimeout = 1;     // RFC 6298 section 2.1
 constexpr double kDataTimeout = 0.2;  // Linux's least
-constexpr std::uint8_t kMostTries = 7;
 
 }  // namespace
 
@@ -185,6 +184,7 @@ Fault Clients::on_syn_ack(Client& c, const Incoming& in, const Options& options,
     return Fault::none;
   }
   ++tally(c).opened;
+  if (c.habit == Habit::kOnce) ++syns_needed_[c.tries - 1U];
   c.timestamps = options.timestamps;
   c.tsval = options.tsval;
   c.seq = c.numbers.isn + 1;

@@ -8,6 +8,7 @@
 // kRound and looks at the deadlines. Every number that comes back is checked.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -59,7 +60,11 @@ class Clients {
   // From the first SYN to the whole page, of those that came once.
   [[nodiscard]] const Histogram& page_times() const { return page_times_; }
 
+  // How many of them were answered at their first SYN, their second and so on.
+  [[nodiscard]] const auto& syns_needed() const { return syns_needed_; }
+
   static constexpr double kPeriod = 0.1;
+  static constexpr std::uint8_t kMostTries = 7;
 
  private:
   enum class State : std::uint8_t { kIdle, kSynSent, kOpen, kWaiting, kClosing, kGone };
@@ -111,6 +116,7 @@ class Clients {
   Tally tallies_[3];
   FaultCount faults_;
   Histogram page_times_;
+  std::array<std::uint64_t, kMostTries> syns_needed_{};
 };
 
 }  // namespace synproxy::generator

@@ -20,7 +20,7 @@ using Habit = Clients::Habit;
 
 constexpr double kConnect = 1;      // for the steady clients to connect
 constexpr double kUndisturbed = 2;  // to be compared with
-constexpr double kLeft = 8;         // for the last newcomer, who tries after 0, 1, 3 and 7 s
+constexpr double kLeft = 15.5;      // for the last newcomer, who tries after 0, 1, 3, 7 and 15 s
 constexpr double kPause = 1e-3;     // longer, and somebody else had the CPU: the plan starts anew
 constexpr std::uint16_t kRealOnes = 16;  // of a burst
 
@@ -162,6 +162,7 @@ nlohmann::json Overload::report(double undisturbed, double loaded) {
           {"pages_asked", step_.newcomers},
           {"pages_fetched", once.responses},
           {"pages_share", static_cast<double>(once.responses) / step_.newcomers},
+          {"syns_needed", players_.clients.syns_needed()},
           {"page_ms", {{"p50", ms(0.5)}, {"p99", ms(0.99)}}},
           {"real_sent", real_sent_},
           {"real_lost", real_lost_},
