@@ -23,6 +23,10 @@ namespace synproxy::detail {
   return _mm512_set1_epi64(static_cast<long long>(value));
 }
 
+[[nodiscard]] SYNPROXY_AVX512 __m512i add(__m512i a, __m512i b) {
+  return reinterpret_cast<__m512i>(reinterpret_cast<__v8du>(a) + reinterpret_cast<__v8du>(b));
+}
+
 struct SipState8 {
   __m512i v0, v1, v2, v3;
 };
@@ -33,13 +37,13 @@ struct SipState8 {
 }
 
 SYNPROXY_AVX512 void sip_round(SipState8& s) {
-  s.v0 = _mm512_add_epi64(s.v0, s.v1);
-  s.v2 = _mm512_add_epi64(s.v2, s.v3);
+  s.v0 = add(s.v0, s.v1);
+  s.v2 = add(s.v2, s.v3);
   s.v1 = _mm512_xor_si512(_mm512_rol_epi64(s.v1, 13), s.v0);
   s.v3 = _mm512_xor_si512(_mm512_rol_epi64(s.v3, 16), s.v2);
   s.v0 = _mm512_rol_epi64(s.v0, 32);
-  s.v2 = _mm512_add_epi64(s.v2, s.v1);
-  s.v0 = _mm512_add_epi64(s.v0, s.v3);
+  s.v2 = add(s.v2, s.v1);
+  s.v0 = add(s.v0, s.v3);
   s.v1 = _mm512_xor_si512(_mm512_rol_epi64(s.v1, 17), s.v2);
   s.v3 = _mm512_xor_si512(_mm512_rol_epi64(s.v3, 21), s.v0);
   s.v2 = _mm512_rol_epi64(s.v2, 32);

@@ -33,8 +33,9 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   const __mmask8 good = sound_ends(matches(kPatterns, f), f);
   put_ends(g, f);
   const __m512i numbers = swap_words(f.w[3]);
-  put(g.isn, low(_mm512_sub_epi64(numbers, all(1))));
-  put(g.quoted, low(_mm512_sub_epi64(high(numbers), all(1))));
+  const __m512i minus_one = all(~0ULL);
+  put(g.isn, low(add(numbers, minus_one)));
+  put(g.quoted, low(add(high(numbers), minus_one)));
   if constexpr (kShape == AckShape::kTimestamps) put(g.tsecr, high(swap_words(f.w[6])));
   return good & used;
 }

@@ -33,6 +33,7 @@ namespace synproxy::columns {
          __builtin_cpu_supports("avx512vl") != 0;
 }
 
+using detail::add;
 using detail::all;
 
 constexpr std::size_t kFirstHalf = kEthernetHeader;
@@ -97,7 +98,6 @@ SYNPROXY_COLUMNS void store_columns(const Columns& g, std::uint32_t lanes, std::
 SYNPROXY_COLUMNS __m512i low(__m512i v) { return _mm512_and_si512(v, all(0xffffffffU)); }
 SYNPROXY_COLUMNS __m512i high(__m512i v) { return _mm512_srli_epi64(v, 32); }
 SYNPROXY_COLUMNS __m512i up(__m512i v) { return _mm512_slli_epi64(v, 32); }
-SYNPROXY_COLUMNS __m512i add(__m512i a, __m512i b) { return _mm512_add_epi64(a, b); }
 SYNPROXY_COLUMNS __m512i either(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 SYNPROXY_COLUMNS __m512i halves(__m512i v) { return add(low(v), high(v)); }
 

@@ -41,9 +41,9 @@ inline void key_of(const Segment& s, Side side, FlowKey& out) {
 [[nodiscard]] inline KeyView key_view(const Segment& s, Side side) {
   KeyView v;
   const bool from_client = side == Side::kClient;
+  v.client = from_client ? s.source() : s.destination();
+  v.server = from_client ? s.destination() : s.source();
   if (s.ipv6) {
-    v.client = from_client ? s.source() : s.destination();
-    v.server = from_client ? s.destination() : s.source();
     v.identity.addresses = address_digest(v.client) | std::uint64_t{address_digest(v.server)} << 32;
   } else {
     const auto both = load_raw<std::uint64_t>(s.source());
