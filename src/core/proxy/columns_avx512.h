@@ -72,6 +72,7 @@ SYNPROXY_COLUMNS void store_half(std::uint8_t* at, __m256i half) {
 }
 
 // Lane by lane: a lane that is not answered keeps its frame.
+template <bool kAll>
 SYNPROXY_COLUMNS void store_columns(const Columns& g, std::uint32_t lanes, std::size_t offset,
                                     const __m512i* w) {
   const __m512i even_low = _mm512_unpacklo_epi64(w[0], w[1]);
@@ -86,10 +87,10 @@ SYNPROXY_COLUMNS void store_columns(const Columns& g, std::uint32_t lanes, std::
                            _mm512_permutex2var_epi64(odd_low, second, odd_high)};   // 5, 7
   for (std::size_t i = 0; i < 4; ++i) {
     const std::size_t lane = i / 2 * 4 + i % 2;
-    if ((lanes >> lane & 1U) != 0) {
+    if (kAll || (lanes >> lane & 1U) != 0) {
       store_half(g.frames[lane] + offset, _mm512_castsi512_si256(rows[i]));
     }
-    if ((lanes >> (lane + 2) & 1U) != 0) {
+    if (kAll || (lanes >> (lane + 2) & 1U) != 0) {
       store_half(g.frames[lane + 2] + offset, _mm512_extracti64x4_epi64(rows[i], 1));
     }
   }

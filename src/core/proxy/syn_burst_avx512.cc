@@ -136,6 +136,15 @@ SYNPROXY_COLUMNS void swap_mac_addresses_of(std::uint8_t* frame) {
   _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), swap));
 }
 
+template <bool kAll>
+SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words& reply) {
+  for (std::size_t i = 0; i < SynGroup::kLanes; ++i) {
+    if (kAll || (lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
+  }
+  store_columns<kAll>(g, lanes, kFirstHalf, reply.w);
+  store_columns<kAll>(g, lanes, kSecondHalf, reply.w + 4);
+}
+
 template <SynShape kShape>
 SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
                             unsigned parity) {
@@ -183,11 +192,7 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   if constexpr (kShape == SynShape::kLinux) sum = add(sum, halves(r.w[7]));
   r.w[5] = either(r.w[5], _mm512_andnot_si512(fold(sum), all(0xffff)));
 
-  for (std::size_t i = 0; i < SynGroup::kLanes; ++i) {
-    if ((lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
-  }
-  store_columns(g, lanes, kFirstHalf, r.w);
-  store_columns(g, lanes, kSecondHalf, r.w + 4);
+  lanes == 0xff ? store<true>(g, lanes, r) : store<false>(g, lanes, r);
 }
 
 template <SynShape kShape>
