@@ -142,6 +142,8 @@ class Bench:
             f"{answer['syns_needed']}")
         self.results.add("overload/offered", answer["offered_rate"], "packets/s", "higher",
                          note=f"{answer['offered_rate'] / full:.2f} of the rate that can be answered")
+        self.results.add("overload/offered_ratio", answer["offered_rate"] / full, "ratio", "higher",
+                         "by the rate that can be answered; twice is planned, the rest is what the link does not take")
         self.results.add("overload/goodput_share", answer["goodput_share"], "share", "higher",
                          f"{answer['steady']['opened']} established flows, {answer['undisturbed']:.0f} responses/s before")
         self.results.add("overload/pages_share", answer["pages_share"], "share", "higher",
