@@ -11,7 +11,7 @@ usage() {
   cat <<USAGE
 usage: test.sh [STAGE...]     as root; without a stage: all of them
 
-  checks     format, shell scripts, no DPDK in the core, every public header compiles alone
+  checks     format, shell and Python scripts, no DPDK in the core, every public header compiles alone
   unit       unit, scenario and dataplane tests, warnings are errors
   sanitized  unit and scenario tests under AddressSanitizer and UBSan
   fuzz       every fuzz target replays its corpus, then a minute of fuzzing in all
@@ -113,6 +113,15 @@ header_alone() {
 }
 export -f header_alone
 
+# What is only imported for its effect, is.
+python_sound() {
+  local found
+  found=$(pyflakes3 "$1" | grep -v " 'paths' imported but unused$") || return 0
+  echo "error: $found"
+  return 1
+}
+export -f python_sound
+
 no_dpdk_in_core() {
   local found
   found=$(grep -rnE '#[[:space:]]*include[[:space:]]*[<"](rte_|cmdline)' include src/core) || return 0
@@ -125,6 +134,8 @@ stage_checks() {
   sources include src tests bench | each "format" clang-format --dry-run -Werror
   find scripts .ci tests -type f \( -name '*.sh' -o -path .ci/run \) | sort |
     each "shellcheck" shellcheck -x
+  # shellcheck disable=SC2016 # expanded by that shell
+  find bench scripts tests -type f -name '*.py' | sort | each "python" bash -c 'python_sound "$1"' sound
   logged "core and its headers include no DPDK" no_dpdk_in_core || true
   logged "the tests that docs/conformance.md names exist" scripts/check_conformance.sh || true
   # shellcheck disable=SC2016 # expanded by that shell

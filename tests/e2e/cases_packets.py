@@ -13,7 +13,7 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Raw
 
 from harness import CLIENT4, CLIENT6, SERVER4, SERVER6, SERVERS, Stand, case, check, equal, own_stand
-from wire import FULL_OPTIONS, SCRIPTED, RawPort, ScriptedClient, option
+from wire import FULL_OPTIONS, SCRIPTED, RawPort, ScriptedClient, mac, option
 
 
 def forged_ack(client):
