@@ -9,7 +9,7 @@ from clients import few_source_ports, must_run_wrk, page, wrk
 from harness import Lab, case, check, own_stand, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
-ROUNDS, SECONDS = 3, 4
+ROUNDS, SECONDS = 3, 2
 WANTED = 0.8  # of testpmd's rate: what the project promises
 FLOOR = 0.5   # below it the case fails whatever the machine: no noise halves a median
 
