@@ -13,7 +13,7 @@ import subprocess
 from harness import Failed, check, wait_for
 
 QEMU = "qemu-system-x86_64"
-MEMORY_MB = 1024
+MEMORY_MB = 1088
 CPUS = 3  # two for workers, which never sleep, one for all else
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000

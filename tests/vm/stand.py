@@ -25,7 +25,7 @@ MODELS = {nic.name: nic for nic in (
     Nic("plain", 12, "virtio-net-pci,disable-modern=on,csum=off,guest_csum=off,gso=off,guest_tso4=off,guest_tso6=off,"
                      "guest_ecn=off,guest_ufo=off,ctrl_vlan=off,status=off", "uio_pci_generic"),
 )}
-HUGEPAGES = 180  # of 2 MB: two workers' buffers
+HUGEPAGES = 200  # of 2 MB: two workers' buffers, and some to spare
 
 
 class GuestProxy:
