@@ -22,6 +22,7 @@ import flood_step
 import overload_step
 from clients import iperf, wrk
 from contenders import CONTENDERS, PROTECT, SINK_OF, SINKS, FirstLab, standing
+from entry import run
 from harness import PROGRAM, SERVER4, TUTORIAL_FLAGS, Failed
 from machine import describe
 from results import Results
@@ -172,11 +173,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as why:
-        print(f"run.py: {why}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("run.py: interrupted", file=sys.stderr)
-        sys.exit(130)
+    run(main, Failed)

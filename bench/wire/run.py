@@ -19,6 +19,7 @@ import idle
 from stand import ROOT, Failed, Stand
 
 sys.path.insert(0, os.path.join(ROOT, "bench", "common"))
+from entry import run  # pylint: disable=wrong-import-position
 from machine import describe  # pylint: disable=wrong-import-position
 from results import Results  # pylint: disable=wrong-import-position
 
@@ -191,11 +192,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as why:
-        print(f"run.py: {why}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("run.py: interrupted", file=sys.stderr)
-        sys.exit(130)
+    run(main, Failed)

@@ -46,6 +46,13 @@ void check_range(std::uint64_t value, std::uint64_t min, std::uint64_t max) {
   }
 }
 
+bool parse_either(std::string_view text, std::string_view yes, std::string_view no) {
+  if (text != yes && text != no) {
+    wrong(text.empty() ? "is empty" : "is not a setting of this flag");
+  }
+  return text == yes;
+}
+
 }  // namespace
 
 std::uint64_t parse_integer(std::string_view text, std::uint64_t min, std::uint64_t max) {
@@ -118,35 +125,9 @@ Offer parse_offer(std::string_view text) {
   wrong(text.empty() ? "is empty" : "is not a setting of this flag");
 }
 
-bool parse_on(std::string_view text) {
-  if (text == "on") {
-    return true;
-  }
-  if (text == "off") {
-    return false;
-  }
-  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
-}
-
-bool parse_forward(std::string_view text) {
-  if (text == "forward") {
-    return true;
-  }
-  if (text == "drop") {
-    return false;
-  }
-  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
-}
-
-bool parse_auto(std::string_view text) {
-  if (text == "auto") {
-    return true;
-  }
-  if (text == "off") {
-    return false;
-  }
-  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
-}
+bool parse_on(std::string_view text) { return parse_either(text, "on", "off"); }
+bool parse_forward(std::string_view text) { return parse_either(text, "forward", "drop"); }
+bool parse_auto(std::string_view text) { return parse_either(text, "auto", "off"); }
 
 LogLevel parse_log_level(std::string_view text) {
   if (text == "error") {

@@ -9,28 +9,21 @@ namespace synproxy {
 namespace {
 
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + kAckShapes - 1;
-constexpr std::size_t kHeaders = kEthernetHeader + kIpv4Header;
 
-// Which packets may be of a shape, as far as a few bytes tell. Their IP length fits the frame and
-// holds the TCP header.
-std::array<std::uint32_t, kAckShapes> sort_by_shape(std::span<const Packet> burst,
-                                                    std::uint32_t decided) {
-  std::array<std::uint32_t, kAckShapes> found{};
+// By shape, which packets may be of it, as far as a few bytes tell. Their IP length fits the frame
+// and holds the TCP header.
+using Candidates = std::array<std::uint32_t, kAckShapes>;
+Candidates sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
+  Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    if ((decided >> i & 1U) != 0 || p.length < kHeaders + kTcpHeader || p.length > 0xffff ||
-        p.room < Columns::kTouched) {
-      continue;
-    }
-    const auto type = load_be<std::uint16_t>(p.data + 12);
-    const auto macs = load_raw<std::uint64_t>(p.data) & 0x0001000000000001U;  // multicast bits
+    if ((decided >> i & 1U) != 0 || !fits_columns(p)) continue;
     const std::uint32_t total = load_be<std::uint16_t>(p.data + 16);
-    if (type != kEtherTypeIpv4 || macs != 0 || total > p.length - kEthernetHeader) continue;
     const std::uint32_t header = (p.data[46] >> 4) * 4U;
     const bool ack = (p.data[47] & (kSyn | kRst | kAck)) == kAck;
+    if (!ack || total > p.length - kEthernetHeader) continue;
     for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain}) {
-      const bool fits = ack && header == kTcpHeader + options_of(shape) &&
-                        total >= kIpv4Header + kTcpHeader + options_of(shape);
+      const bool fits = header == kTcpHeader + options_of(shape) && total >= kIpv4Header + header;
       found[static_cast<std::size_t>(shape)] |= std::uint32_t{fits} << i;
     }
   }
@@ -49,11 +42,9 @@ class AckBurst {
  public:
   AckBurst(EngineState& s, std::span<const Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
 
-  std::uint32_t run(std::uint32_t decided) {
-    const auto found = sort_by_shape(burst_, decided);
-    for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain}) {
+  std::uint32_t run(const Candidates& found) {
+    for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain})
       gather(shape, found[static_cast<std::size_t>(shape)]);
-    }
     for (std::size_t i = 0; i < count_; ++i) refute(groups_[i]);
     return refuted_;
   }
@@ -106,7 +97,8 @@ std::uint32_t refute_ack_burst(EngineState& s, std::span<const Packet> burst,
   if (s.ack_kernels == nullptr || s.acks_refuted < kFewestLanes || s.config.forward_tcp_auth) {
     return 0;
   }
-  return AckBurst(s, burst).run(decided);
+  const Candidates found = sort_by_shape(burst, decided);
+  return has_fewest_lanes_of_any(found) ? AckBurst(s, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

@@ -47,7 +47,6 @@ struct AckGroup : Columns {
 using KeysByParity = std::array<const LayoutKey*, 2>;
 
 struct AckKernel {
-  const char* name;
   // Bit i: lane i of the `used` ones holds an untagged IPv4 segment of the shape with ACK and none
   // of SYN, RST and URG, that is no junk, and its columns are filled. That the lengths in it fit
   // the frame is for the caller to know. kTouched bytes of each frame must be there.

@@ -111,7 +111,7 @@ SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
 
 template <AckShape kShape>
 constexpr AckKernel kernel() {
-  return {"avx512", &verify<kShape>, &refute<kShape>};
+  return {&verify<kShape>, &refute<kShape>};
 }
 
 constexpr AckKernels kAvx512{kernel<AckShape::kTimestamps>(), kernel<AckShape::kPlain>()};

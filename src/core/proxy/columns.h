@@ -10,6 +10,8 @@
 
 #include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/packet.h"
+#include "synproxy/wire/bytes.h"
+#include "synproxy/wire/segment.h"
 
 namespace synproxy {
 
@@ -30,11 +32,27 @@ struct Columns {
   alignas(64) Column<ServiceName> service;
 };
 
+// Whether columns can hold it at all: an untagged IPv4 frame from one station to another that is
+// long enough for a TCP header, with room for what is touched.
+[[nodiscard]] inline bool fits_columns(const Packet& p) {
+  constexpr std::uint64_t kMulticast = 0x0001000000000001U;  // first bit of both MAC addresses
+  return p.length >= kEthernetHeader + kIpv4Header + kTcpHeader && p.length <= 0xffff &&
+         p.room >= Columns::kTouched && load_be<std::uint16_t>(p.data + 12) == kEtherTypeIpv4 &&
+         (load_raw<std::uint64_t>(p.data) & kMulticast) == 0;
+}
+
 // Columns for fewer take longer than one by one.
 inline constexpr unsigned kFewestLanes = 4;
 [[nodiscard]] inline bool has_fewest_lanes(std::uint32_t places) {
   for (unsigned i = 1; i < kFewestLanes; ++i) places &= places - 1;  // not every CPU counts bits
   return places != 0;
+}
+
+template <std::size_t kShapes>
+[[nodiscard]] bool has_fewest_lanes_of_any(const std::array<std::uint32_t, kShapes>& by_shape) {
+  bool any = false;
+  for (const std::uint32_t places : by_shape) any = any || has_fewest_lanes(places);
+  return any;
 }
 
 // Takes the first of `places`, as many as there are lanes. Bit i of the result: lane i is used.

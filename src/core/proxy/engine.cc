@@ -31,12 +31,12 @@ void run_stages(EngineState& s, Side side, std::span<Context> burst, FrameSink& 
 void act(EngineState& s, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(s, c, c.side, sink);
-  if (c.kind == Kind::kRefuted && c.structure != s.structure) {
+  if (c.kind == Kind::kRefuted && s.changes.any()) {
     // A packet before it may have opened its flow.
     c.kind = Kind::kTcp;
     return run_stages(s, c.side, {&c, 1}, sink);
   }
-  if (c.structure != s.structure && s.changes.touch(c.hash)) find_flow(s, c);
+  if (s.changes.touch(c.hash)) find_flow(s, c);
   if (c.ack.refuted && c.flow == kNoFlow && !s.config.forward_tcp_auth) {
     ++s.acks_refuted;
     return drop(s, c, Reason::cookie_invalid);
@@ -117,7 +117,6 @@ void Engine::process(Side side, std::span<Packet> burst, std::uint64_t now_ms, F
     if ((refuted >> i & 1U) != 0) {
       c.kind = Kind::kRefuted;
       c.flow = kNoFlow;
-      c.structure = s.structure;
       c.ack.refuted = true;
     }
   }

@@ -87,7 +87,6 @@ struct Context {
   FlowIdentity identity;  // protected TCP only, from here on
   ServiceName service = 0;
   std::uint64_t hash = 0;
-  std::uint64_t structure = 0;  // EngineState::structure when `flow` was looked up
   FlowIndex flow = kNoFlow;
   Kind kind = Kind::kDecided;
   Side side = Side::kClient;  // where it came from
@@ -127,6 +126,9 @@ class TableChanges {
  public:
   void clear() { classes_ = {}; }
   void note(std::uint64_t hash) { word(hash) |= bit(hash); }
+  [[nodiscard]] bool any() const {
+    return (classes_[0] | classes_[1] | classes_[2] | classes_[3]) != 0;
+  }
   [[nodiscard]] bool touch(std::uint64_t hash) const {
     return (classes_[hash >> 14 & 3U] & bit(hash)) != 0;
   }
@@ -160,12 +162,7 @@ struct EngineState {
   WorkerKeys keys;
   EpochClock epoch;
   std::uint64_t now_ms = 0;
-  std::uint64_t structure = 0;  // grows with every insert and erase
   TableChanges changes;
-  void table_changed(std::uint64_t hash) {
-    ++structure;
-    changes.note(hash);
-  }
   std::uint64_t swept_ms = 0;
   FlowIndex sweep_at = 0;
   FlowIndex evict_at = 0;

@@ -241,7 +241,6 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   }
   set_state(s, f, FlowState::kSynSent);
   c.flow = i;
-  c.structure = s.structure;
   // A probe's byte lies before the first one; anything else may be the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
   if (early) {

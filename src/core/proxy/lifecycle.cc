@@ -211,7 +211,7 @@ void free_flow(EngineState& s, FlowIndex i) {
   set_state(s, f, FlowState::kFree);
   const std::uint64_t hash = index_hash(s.index_key, key);
   s.table.erase(i, hash);
-  s.table_changed(hash);
+  s.changes.note(hash);
   s.counters.count(Reason::flow_freed);
 }
 

@@ -109,7 +109,6 @@ void look_up(EngineState& s, std::span<Context> burst) {
   for (Context& c : burst) {
     if (c.kind != Kind::kTcp && c.kind != Kind::kCommonSyn) continue;
     c.flow = kNoFlow;
-    c.structure = s.structure;
     maybe[n] = &c;
     n += s.table.prefetch_record(c.hash) ? 1U : 0U;
   }
@@ -121,16 +120,13 @@ void look_up(EngineState& s, std::span<Context> burst) {
   }
 }
 
-void find_flow(EngineState& s, Context& c) {
-  c.flow = s.table.find(c.key(), c.hash);
-  c.structure = s.structure;
-}
+void find_flow(EngineState& s, Context& c) { c.flow = s.table.find(c.key(), c.hash); }
 
 FlowIndex insert_flow(EngineState& s, const Context& c) {
   FlowKey key;
   key_of(c.segment, c.side, key);
   const FlowIndex i = s.table.insert(key, c.hash);
-  if (i != kNoFlow) s.table_changed(c.hash);
+  if (i != kNoFlow) s.changes.note(c.hash);
   return i;
 }
 

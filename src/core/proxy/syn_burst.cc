@@ -8,6 +8,7 @@
 namespace synproxy {
 namespace {
 
+constexpr std::uint32_t kHeaders = kEthernetHeader + kIpv4Header + kTcpHeader;
 // Full ones, and one of each shape that is not.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kSynShapes - 1;
 
@@ -22,31 +23,26 @@ constexpr std::uint8_t offer_needed(SynShape s) {
                                    : 0;
 }
 
-// Which packets may be of a shape, as far as a few bytes tell.
-struct Candidates {
-  std::array<std::uint32_t, kSynShapes> of_shape{};
-};
+// By shape, which packets may be of it, as far as a few bytes tell.
+using Candidates = std::array<std::uint32_t, kSynShapes>;
 Candidates sort_by_shape(std::span<const Packet> burst) {
-  Candidates c;
+  Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    // The shortest has 54 bytes.
-    if (p.length < kEthernetHeader + kIpv4Header + kTcpHeader || p.room < SynGroup::kTouched ||
+    // The flags first: most packets are no SYNs, and pay for this look.
+    if (p.length < kHeaders) continue;
+    const auto offset_and_flags = load_be<std::uint16_t>(p.data + 46);
+    if ((offset_and_flags & 0xfffU) != kSyn || !fits_columns(p) ||
         p.checksum == ChecksumHint::kBad) {
       continue;
     }
-    const auto offset_and_flags = load_be<std::uint16_t>(p.data + 46);
-    if ((offset_and_flags & 0xfffU) != kSyn) continue;
-    const auto type = load_be<std::uint16_t>(p.data + 12);
-    const auto macs = load_raw<std::uint64_t>(p.data) & 0x0001000000000001U;  // multicast bits
-    if (type != kEtherTypeIpv4 || macs != 0) continue;
     for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare}) {
-      const std::size_t size = kEthernetHeader + kIpv4Header + kTcpHeader + options_in(shape);
-      const bool fits = offset_and_flags == offset_and_syn(shape) && p.length >= size;
-      c.of_shape[static_cast<std::size_t>(shape)] |= std::uint32_t{fits} << i;
+      const bool fits =
+          offset_and_flags == offset_and_syn(shape) && p.length >= kHeaders + options_in(shape);
+      found[static_cast<std::size_t>(shape)] |= std::uint32_t{fits} << i;
     }
   }
-  return c;
+  return found;
 }
 
 struct Group {
@@ -60,12 +56,9 @@ class SynBurst {
  public:
   SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
 
-  std::uint32_t run() {
-    const Candidates c = sort_by_shape(burst_);
-    for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare}) {
-      gather(shape, c.of_shape[static_cast<std::size_t>(shape)]);
-    }
-    if (count_ == 0) return 0;
+  std::uint32_t run(const Candidates& found) {
+    for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare})
+      gather(shape, found[static_cast<std::size_t>(shape)]);
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     s_.synack_repeats.pass_over(syns_);
     s_.counters.count(Reason::syn_received, syns_);
@@ -101,8 +94,7 @@ class SynBurst {
     kernel(g.shape).answer(g.columns, lanes, key, keys.epoch & 1U);
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
-      p.length = static_cast<std::uint32_t>(kEthernetHeader + kIpv4Header + kTcpHeader +
-                                            options_out(g.shape));
+      p.length = kHeaders + options_out(g.shape);
       p.verdict = Verdict::kReply;
       answered_ |= 1U << g.columns.places[lane];
       ++syns_;
@@ -124,7 +116,8 @@ std::uint32_t answer_syn_burst(EngineState& s, std::span<Packet> burst) {
   if (s.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
   // While SYN-ACKs are remembered there are few.
   if (s.keys.current() == nullptr || s.synack_repeats.open(s.now32())) return 0;
-  return SynBurst(s, burst).run();
+  const Candidates found = sort_by_shape(burst);
+  return has_fewest_lanes_of_any(found) ? SynBurst(s, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

@@ -57,7 +57,6 @@ struct SynGroup : Columns {
 };
 
 struct SynKernel {
-  const char* name;
   // Bit i: lane i of the `used` ones holds an untagged IPv4 SYN of the shape, sound in all that
   // the engine asks of a SYN but for its service, and its columns are filled. Frames that are not
   // such a SYN are read as if they were: kTouched bytes from each must be there.

@@ -197,7 +197,7 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
 
 template <SynShape kShape>
 constexpr SynKernel kernel() {
-  return {"avx512", &verify<kShape>, &answer<kShape>};
+  return {&verify<kShape>, &answer<kShape>};
 }
 
 constexpr SynKernels kAvx512{kernel<SynShape::kLinux>(), kernel<SynShape::kWindows>(),
