@@ -44,10 +44,10 @@ const RssOwner& rss_owner() {
 
 unsigned owner_of_frame(const Bytes& frame, By by) {
   if (by == By::kKeyedHash) {
-    return owner_of({frame.data(), frame.size()}, Side::kClient, protect(), kKey, kWorkers, 0);
+    return owner_of({frame.data(), frame.size()}, Role::kClient, protect(), kKey, kWorkers, 0);
   }
   FlowKey key;
-  return flow_of({frame.data(), frame.size()}, Side::kClient, protect(), key)
+  return flow_of({frame.data(), frame.size()}, Role::kClient, protect(), key)
              ? rss_owner().of(fold_of(key))
              : kWorkers;
 }
@@ -107,8 +107,8 @@ void steer(benchmark::State& state, By by, bool all_ours) {
       cycles.start();
       for (std::size_t at = 0; at < kFrames; at += kMaxBurst) {
         std::copy_n(&all[at], kMaxBurst, burst.begin());
-        seen += steering.sort(Side::kClient, burst.data(), kMaxBurst, io);
-        if (!all_ours) seen += hand_over.take(1, Side::kClient, burst.data(), kMaxBurst);
+        seen += steering.sort(PortId::kClient, Role::kClient, burst.data(), kMaxBurst, io);
+        if (!all_ours) seen += hand_over.take(1, Role::kClient, burst.data(), kMaxBurst);
       }
       cycles.stop();
       if (seen != kFrames) state.SkipWithError("frames were lost");

@@ -12,13 +12,13 @@ readonly ANY='^(synproxy::|(vtable|typeinfo|guard variable|typeinfo name) for (s
 # By object. Constructors allocate; the MAC kernel is chosen once; keys are wiped.
 readonly CONSTRUCTS='^operator new'
 declare -rA ALSO=(
-  [core_proxy_engine]="$CONSTRUCTS"
-  [core_proxy_early_store]="$CONSTRUCTS"
+  [core_proxy_burst_engine]="$CONSTRUCTS"
+  [core_proxy_handshake_early_store]="$CONSTRUCTS"
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
   [core_policy_protect]="$CONSTRUCTS"
-  [core_proxy_ack_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
-  [core_proxy_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
+  [core_proxy_ack_ack_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
+  [core_proxy_syn_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_cookie_siphash]='^(__cxa_guard_(acquire|release|abort)|__cpu_model|__cpu_indicator_init)$'
   [core_cookie_epoch]='^OPENSSL_cleanse$'
 )

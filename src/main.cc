@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/errors.h"
 #include "control/clock.h"
 #include "control/help.h"
 #include "control/host.h"
@@ -23,7 +24,7 @@ using namespace synproxy;
 using namespace synproxy::control;
 
 void run(Config config, const ProgramClock& clock) {
-  config.engine.unix_ms_at_start = clock.unix_ms_at_start();
+  config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
   MasterSecret secret = load_secret(config);
 

@@ -72,9 +72,9 @@ Bed::Bed(const BedConfig& config)
     ring_.publish({epoch, key(), key()});
   }
   EngineConfig engine;  // the program's own defaults but for the size of the table
-  engine.max_flows = config.max_flows;
-  engine.epoch_ms = kEpochMs;
-  engine.unix_ms_at_start = kEpoch * kEpochMs;
+  engine.shape.max_flows = config.max_flows;
+  engine.shape.epoch_ms = kEpochMs;
+  engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
   const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
   engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
   learn_services();
@@ -112,7 +112,7 @@ void Bed::add(const FrameTemplate& frame, std::uint64_t n, const Numbers& number
 }
 
 void Bed::add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c) {
-  const bool up = frame.from() == Side::kClient;
+  const bool up = frame.from() == Role::kClient;
   Numbers numbers;
   numbers.seq = up ? client_isn(n) + 1 + c.up_sent : server_isn(n) + 1 + c.down_sent;
   numbers.ack = up ? c.cookie + 1 + c.down_sent : client_isn(n) + 1 + c.up_sent;
@@ -123,7 +123,7 @@ void Bed::add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c
 }
 
 bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
-  const Packet& p = packet(Side::kClient, i);
+  const Packet& p = packet(Role::kClient, i);
   if (p.verdict != Verdict::kReply) return false;
   Segment s;
   parse_frame(p.data, p.length, s);
@@ -135,7 +135,7 @@ bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
 }
 
 // As Worker::process: packets out of buffers, the engine, verdicts into buffers.
-void Bed::process(Side side, std::size_t begin, std::size_t end) {
+void Bed::process(Role side, std::size_t begin, std::size_t end) {
   // As the worker does, which makes its packets of mbufs: the engine writes into them.
   const std::span<Packet> burst(&queues_[static_cast<std::size_t>(side)][begin], end - begin);
   engine_->process(side, burst, ticked_ms_, *this);
@@ -144,8 +144,8 @@ void Bed::process(Side side, std::size_t begin, std::size_t end) {
 
 Cost Bed::run() {
   Cost cost;
-  const std::size_t up = queued(Side::kClient);
-  const std::size_t down = queued(Side::kServer);
+  const std::size_t up = queued(Role::kClient);
+  const std::size_t down = queued(Role::kServer);
   cost.packets = static_cast<std::uint32_t>(up + down);
   const std::size_t rounds = (std::max(up, down) + kMaxBurst - 1) / kMaxBurst;
   cost.per_burst.reserve(rounds);
@@ -164,8 +164,8 @@ Cost Bed::run() {
     // The shorter queue spreads over all rounds.
     const std::size_t u = up * r / rounds, u_end = up * (r + 1) / rounds;
     const std::size_t d = down * r / rounds, d_end = down * (r + 1) / rounds;
-    if (u != u_end) process(Side::kClient, u, u_end);
-    if (d != d_end) process(Side::kServer, d, d_end);
+    if (u != u_end) process(Role::kClient, u, u_end);
+    if (d != d_end) process(Role::kServer, d, d_end);
     const std::uint64_t now = read_tsc();
     const std::size_t packets = u_end - u + d_end - d;
     cost.per_burst.push_back(static_cast<float>(now - last) / static_cast<float>(packets));
@@ -179,11 +179,11 @@ Cost Bed::run() {
 }
 
 // As Outbox::make: a buffer of the pool, and a copy.
-void Bed::emit(Side out, std::span<const std::uint8_t> frame) {
+void Bed::emit(Role out, std::span<const std::uint8_t> frame) {
   std::uint8_t* const copy = made_[next_made_++ % kMadeBuffers];
   std::memcpy(copy, frame.data(), frame.size());
   sent_bytes_ += frame.size();
-  if (!keep_syn_ || out != Side::kServer) return;
+  if (!keep_syn_ || out != Role::kServer) return;
   Segment s;
   parse_frame(copy, frame.size(), s);
   if (s.result != ParseResult::kTcp || !s.has(kSyn)) return;

@@ -78,23 +78,23 @@ class Bed final : public FrameSink {
   [[nodiscard]] std::size_t room() const { return pool_.size() - used_; }
   // Queues a frame of connection n on the side that its template comes from.
   void add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
-  [[nodiscard]] std::size_t queued(Side side) const { return queue(side).size(); }
+  [[nodiscard]] std::size_t queued(Role side) const { return queue(side).size(); }
   Cost run();
   // After run(): what became of the i-th frame of a side.
-  [[nodiscard]] const Packet& packet(Side side, std::size_t i) const { return queue(side)[i]; }
+  [[nodiscard]] const Packet& packet(Role side, std::size_t i) const { return queue(side)[i]; }
   // Out of the SYN-ACK that stands there; false when it is none.
   [[nodiscard]] bool read_syn_ack(std::size_t i, Connection& out) const;
 
   // A segment of a connection that goes on; counts its payload as sent.
   void add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c);
 
-  void emit(Side out, std::span<const std::uint8_t> frame) override;
+  void emit(Role out, std::span<const std::uint8_t> frame) override;
 
  private:
-  [[nodiscard]] const std::vector<Packet>& queue(Side s) const {
+  [[nodiscard]] const std::vector<Packet>& queue(Role s) const {
     return queues_[static_cast<std::size_t>(s)];
   }
-  void process(Side side, std::size_t begin, std::size_t end);
+  void process(Role side, std::size_t begin, std::size_t end);
   void splice(std::uint64_t first, std::uint32_t burst);
   void learn_services();
   void learn_from(std::uint64_t n);

@@ -71,7 +71,7 @@ void Conversations::add_next(Bed& bed, std::size_t which) {
   const unsigned stamped = has_timestamps(c.n) ? 1 : 0;
   const Say say = (early_ ? kEarly : kLate)[c.step++];
   if (say == Say::kSyn) {
-    asked_.push_back({bed.queued(Side::kClient), which});
+    asked_.push_back({bed.queued(Role::kClient), which});
     bed.add(t.syn[stamped], c.n, {client_isn(c.n), 0, client_clock(c.n, bed.now_ms()), 0});
     return;
   }

@@ -29,21 +29,21 @@ Bytes stamp() {
   return {8, 10, kMark >> 24, kMark >> 16 & 0xff, kMark >> 8 & 0xff, kMark & 0xff, 0, 0, 0, 0};
 }
 
-PacketBuilder base(bool ipv6, Side from) {
+PacketBuilder base(bool ipv6, Role from) {
   PacketBuilder b;
-  const bool up = from == Side::kClient;
+  const bool up = from == Role::kClient;
   const char* client = ipv6 ? "2001:db8::7" : "198.51.100.7";
   const char* server = ipv6 ? "2001:db8:1::8" : "203.0.113.8";
   b.ip(up ? client : server, up ? server : client).window(501);
   return b;
 }
 
-PacketBuilder with_flags(bool ipv6, Side from, std::uint16_t flags) {
+PacketBuilder with_flags(bool ipv6, Role from, std::uint16_t flags) {
   return base(ipv6, from).flags(flags);
 }
 
 // As current stacks lay them out: two NOPs and the timestamps.
-PacketBuilder segment(bool ipv6, Side from, bool timestamps, std::uint16_t flags,
+PacketBuilder segment(bool ipv6, Role from, bool timestamps, std::uint16_t flags,
                       std::size_t payload) {
   PacketBuilder b = with_flags(ipv6, from, flags);
   if (timestamps) b.nop(2).option(stamp());
@@ -65,15 +65,15 @@ PacketBuilder macos_options(PacketBuilder b) {
   return b.mss(1460).nop().option({3, 3, 6}).nop(2).option(stamp()).option({4, 2}).option({0, 0});
 }
 
-constexpr Side kUp = Side::kClient;
-constexpr Side kDown = Side::kServer;
+constexpr Role kUp = Role::kClient;
+constexpr Role kDown = Role::kServer;
 
-Templates::Pair pair(bool ipv6, Side from, std::uint16_t flags, std::size_t payload) {
+Templates::Pair pair(bool ipv6, Role from, std::uint16_t flags, std::size_t payload) {
   return {FrameTemplate(segment(ipv6, from, false, flags, payload), from),
           FrameTemplate(segment(ipv6, from, true, flags, payload), from)};
 }
 
-Templates::Pair full(bool ipv6, Side from) {
+Templates::Pair full(bool ipv6, Role from) {
   const std::size_t most = 1500 - (ipv6 ? 60U : 40U);
   return {FrameTemplate(segment(ipv6, from, false, kAck, most), from),
           FrameTemplate(segment(ipv6, from, true, kAck, most - 12), from)};
@@ -81,7 +81,7 @@ Templates::Pair full(bool ipv6, Side from) {
 
 }  // namespace
 
-FrameTemplate::FrameTemplate(const PacketBuilder& builder, Side from)
+FrameTemplate::FrameTemplate(const PacketBuilder& builder, Role from)
     : bytes_(builder.build()), from_(from) {
   const auto before = test::decode(bytes_);
   if (!before) throw std::logic_error("a template is no TCP frame");
@@ -115,7 +115,7 @@ FrameTemplate::FrameTemplate(const PacketBuilder& builder, Side from)
 void FrameTemplate::write(std::uint8_t* out, const Ends& ends, const Numbers& numbers) const {
   std::memcpy(out, bytes_.data(), bytes_.size());
   const std::size_t size = ipv6_ ? 16 : 4;
-  const bool up = from_ == Side::kClient;
+  const bool up = from_ == Role::kClient;
   std::uint8_t* const addresses = out + tcp_ - 2 * size;
   std::memcpy(addresses, up ? ends.client.data() : ends.server.data(), size);
   std::memcpy(addresses + size, up ? ends.server.data() : ends.client.data(), size);

@@ -6,7 +6,7 @@
 
 #include "datapath/ends.h"
 #include "support/packet_builder.h"
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 
 namespace synproxy::bench {
 
@@ -20,16 +20,16 @@ struct Numbers {
 class FrameTemplate {
  public:
   // `from`: the end that sends it. Throws std::logic_error when a frame written does not decode.
-  FrameTemplate(const test::PacketBuilder& builder, Side from);
+  FrameTemplate(const test::PacketBuilder& builder, Role from);
 
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   [[nodiscard]] std::uint32_t payload() const { return payload_; }
-  [[nodiscard]] Side from() const { return from_; }
+  [[nodiscard]] Role from() const { return from_; }
   void write(std::uint8_t* out, const Ends& ends, const Numbers& numbers) const;
 
  private:
   test::Bytes bytes_;  // ends, numbers and checksums are zero
-  Side from_;
+  Role from_;
   bool ipv6_ = false;
   std::size_t tcp_ = 0;         // offset
   std::size_t timestamps_ = 0;  // offset of TSval; 0: none

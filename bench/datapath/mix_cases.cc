@@ -28,7 +28,7 @@ class FloodWithTraffic final : public Traffic {
       } else {
         // Downloads: ACKs up, data down.
         const bool up = random_.below(2) == 0;
-        spliced_.add_to(bed, up ? Side::kClient : Side::kServer, !up);
+        spliced_.add_to(bed, up ? Role::kClient : Role::kServer, !up);
         ++segments_;
       }
     }

@@ -13,9 +13,9 @@ class Spliced {
   explicit Spliced(Clients clients) : clients_(clients) {}
 
   // `full`: 1,500 bytes of new data, else an ACK without any.
-  void add_to(Bed& bed, Side from, bool full) {
+  void add_to(Bed& bed, Role from, bool full) {
     const Templates& t = bed.templates();
-    const bool up = from == Side::kClient;
+    const bool up = from == Role::kClient;
     const Templates::Pair& pair =
         full ? (up ? t.full_up : t.full_down) : (up ? t.small_up : t.small_down);
     const std::uint32_t n = draw(bed.config().flows);

@@ -16,10 +16,10 @@ class SplicedTraffic final : public Traffic {
     // Full frames: what the rings of one direction hold. More would not fit a third level cache.
     frames_ = full_ || (up_ && down_) ? Bed::buffers() / 4 : Bed::buffers();
     const std::size_t each = up_ && down_ ? frames_ / 2 : frames_;
-    for (std::size_t i = 0; up_ && i < each; ++i) spliced_.add_to(bed, Side::kClient, full_);
+    for (std::size_t i = 0; up_ && i < each; ++i) spliced_.add_to(bed, Role::kClient, full_);
     // Acknowledgements go one way, data the other.
     const bool full_down = full_ || (up_ && down_);
-    for (std::size_t i = 0; down_ && i < each; ++i) spliced_.add_to(bed, Side::kServer, full_down);
+    for (std::size_t i = 0; down_ && i < each; ++i) spliced_.add_to(bed, Role::kServer, full_down);
   }
   void check(Bed& bed) override { fate_.expect(bed, frames_); }
 

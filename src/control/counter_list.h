@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "dataplane/dataplane.h"
-#include "synproxy/proxy/counters.h"
+#include "synproxy/base/counters.h"
 
 namespace synproxy::control {
 

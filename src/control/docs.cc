@@ -6,7 +6,7 @@
 
 #include "control/counter_list.h"
 #include "control/flags.h"
-#include "synproxy/proxy/reasons.h"
+#include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
 namespace {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/host.h"
+#include "base/errors.h"
 
 #include <algorithm>
 #include <array>

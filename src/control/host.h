@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "control/config.h"
+#include "base/config.h"
 
 namespace synproxy::control {
 

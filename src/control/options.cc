@@ -7,6 +7,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "base/errors.h"
 #include "control/port_name.h"
 #include "control/values.h"
 
@@ -26,56 +27,58 @@ const std::map<std::string_view, Apply, std::less<>>& appliers() {
       {"client-port", [](Config& c, const auto& v) { c.client_port = parse_port_name(v); }},
       {"server-port", [](Config& c, const auto& v) { c.server_port = parse_port_name(v); }},
       {"protect", [](Config& c, const auto& v) { c.protect.push_back(parse_protect_rule(v)); }},
-      {"sack-perm", [](Config& c, const auto& v) { c.engine.offer.sack = parse_offer(v); }},
-      {"timestamp", [](Config& c, const auto& v) { c.engine.offer.timestamps = parse_offer(v); }},
-      {"ecn", [](Config& c, const auto& v) { c.engine.offer.ecn = parse_offer(v); }},
+      {"sack-perm", [](Config& c, const auto& v) { c.engine.tuning.offer.sack = parse_offer(v); }},
+      {"timestamp",
+       [](Config& c, const auto& v) { c.engine.tuning.offer.timestamps = parse_offer(v); }},
+      {"ecn", [](Config& c, const auto& v) { c.engine.tuning.offer.ecn = parse_offer(v); }},
       {"wscale",
        [](Config& c, const auto& v) {
-         c.engine.offer.window_scale =
+         c.engine.tuning.offer.window_scale =
              v == "auto" ? kAutoScale
                          : static_cast<std::uint8_t>(parse_integer(v, 0, kMaxWindowScale));
        }},
       {"mss",
        [](Config& c, const auto& v) {
          constexpr std::uint64_t kMax = std::numeric_limits<std::uint16_t>::max();
-         c.engine.offer.mss =
+         c.engine.tuning.offer.mss =
              v == "auto" ? 0 : static_cast<std::uint16_t>(parse_integer(v, kMinMss, kMax));
        }},
       {"early-window",
        [](Config& c, const auto& v) {
-         c.engine.early_window = static_cast<std::uint32_t>(parse_size(v, kMaxWindow));
+         c.engine.tuning.early_window = static_cast<std::uint32_t>(parse_size(v, kMaxWindow));
        }},
       {"synack-repeats",
        [](Config& c, const auto& v) {
-         c.engine.synack_repeats = static_cast<std::uint32_t>(parse_integer(v, 0, 3));
+         c.engine.tuning.synack_repeats = static_cast<std::uint32_t>(parse_integer(v, 0, 3));
        }},
-      {"hide-rtt", [](Config& c, const auto& v) { c.engine.hide_rtt = parse_on(v); }},
+      {"hide-rtt", [](Config& c, const auto& v) { c.engine.tuning.hide_rtt = parse_on(v); }},
       {"fragments",
-       [](Config& c, const auto& v) { c.engine.forward_fragments = parse_forward(v); }},
-      {"tcp-auth", [](Config& c, const auto& v) { c.engine.forward_tcp_auth = parse_forward(v); }},
+       [](Config& c, const auto& v) { c.engine.tuning.forward_fragments = parse_forward(v); }},
+      {"tcp-auth",
+       [](Config& c, const auto& v) { c.engine.tuning.forward_tcp_auth = parse_forward(v); }},
       {"syn-shed", [](Config& c, const auto& v) { c.shed_syns = parse_auto(v); }},
       {"max-flows",
        [](Config& c, const auto& v) {
-         c.engine.max_flows = static_cast<std::uint32_t>(parse_integer(v, 1, kMaxFlows));
+         c.engine.shape.max_flows = static_cast<std::uint32_t>(parse_integer(v, 1, kMaxFlows));
        }},
       {"early-data-memory",
        [](Config& c, const auto& v) {
-         c.engine.early_data_memory = parse_size(v, kMaxEarlyMemory);
+         c.engine.shape.early_data_memory = parse_size(v, kMaxEarlyMemory);
        }},
       {"server-timeout",
        [](Config& c, const auto& v) {
-         c.engine.server_timeout_ms = parse_seconds(v, 200, 600'000);
+         c.engine.tuning.server_timeout_ms = parse_seconds(v, 200, 600'000);
        }},
       {"idle-timeout",
        [](Config& c, const auto& v) {
-         c.engine.idle_timeout_ms = parse_seconds(v, 1000, 604'800'000);
+         c.engine.tuning.idle_timeout_ms = parse_seconds(v, 1000, 604'800'000);
        }},
       {"close-timeout",
        [](Config& c, const auto& v) {
-         c.engine.close_timeout_ms = parse_seconds(v, 1000, 3'600'000);
+         c.engine.tuning.close_timeout_ms = parse_seconds(v, 1000, 3'600'000);
        }},
-      {"epoch",
-       [](Config& c, const auto& v) { c.engine.epoch_ms = parse_seconds(v, 1000, 3'600'000); }},
+      {"epoch", [](Config& c,
+                   const auto& v) { c.engine.shape.epoch_ms = parse_seconds(v, 1000, 3'600'000); }},
       {"secret-file",
        [](Config& c, const auto& v) {
          if (v.empty()) {
@@ -124,8 +127,8 @@ void check_whole(const Config& config) {
                      ": is the device of --client-port " + config.client_port.text +
                      "; name two different ones");
   }
-  if (config.engine.max_flows < config.workers.size()) {
-    throw UsageError("--max-flows " + std::to_string(config.engine.max_flows) +
+  if (config.engine.shape.max_flows < config.workers.size()) {
+    throw UsageError("--max-flows " + std::to_string(config.engine.shape.max_flows) +
                      ": is less than one for each of the " + std::to_string(config.workers.size()) +
                      " workers; give more flows or fewer workers");
   }

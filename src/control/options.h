@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "control/config.h"
+#include "base/config.h"
 #include "control/settings.h"
 
 namespace synproxy::control {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "control/config.h"
+#include "base/config.h"
 
 namespace synproxy::control {
 

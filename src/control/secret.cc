@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/errors.h"
 #include "synproxy/cookie/epoch.h"
 
 namespace synproxy::control {
@@ -22,8 +23,8 @@ MasterSecret load_secret(const Config& config) {
 EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config)
     : secret_(std::move(secret)),
       ring_(ring),
-      unix_ms_at_start_(config.unix_ms_at_start),
-      epoch_ms_(config.epoch_ms) {
+      unix_ms_at_start_(config.shape.unix_ms_at_start),
+      epoch_ms_(config.shape.epoch_ms) {
   keep(0);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include "control/config.h"
+#include "base/config.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/master_secret.h"
 

@@ -9,7 +9,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 
 namespace synproxy::control {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "control/config.h"
+#include "base/config.h"
 #include "control/secret.h"
 #include "control/totals.h"
 #include "dataplane/dataplane.h"

@@ -9,7 +9,8 @@
 #include <optional>
 #include <string_view>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 #include "control/counter_list.h"
 #include "control/help.h"
 
@@ -64,7 +65,7 @@ int fill_port(const Source& from, std::string_view which, rte_tel_data* out) {
   if (which != "client" && which != "server") {
     return -1;
   }
-  const auto status = from.dataplane->port(which == "client" ? Side::kClient : Side::kServer);
+  const auto status = from.dataplane->port(which == "client" ? PortId::kClient : PortId::kServer);
   int bad = rte_tel_data_start_dict(out);
   bad |= add(out, "name", status.name);
   bad |= add(out, "link_up", std::uint64_t{status.link_up ? 1U : 0U});

@@ -11,7 +11,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 
 namespace synproxy::control {
 namespace {

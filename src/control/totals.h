@@ -7,7 +7,7 @@
 #include <string>
 
 #include "dataplane/dataplane.h"
-#include "synproxy/proxy/counters.h"
+#include "synproxy/base/counters.h"
 
 namespace synproxy::control {
 

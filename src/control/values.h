@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "control/config.h"
+#include "base/config.h"
 
 namespace synproxy::control {
 

@@ -11,16 +11,13 @@
 #include <optional>
 #include <system_error>
 
+#include "base/errors.h"
 #include "dataplane/port_factory.h"
 #include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
 
 namespace synproxy::dataplane {
 namespace {
-
-using control::Config;
-using control::RuntimeFailure;
-using control::UsageError;
 
 constexpr unsigned kPoolCache = 256;  // eight bursts, as a worker with a full hand of frames has
 
@@ -64,19 +61,19 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
   request.name = config.name;
   request.pools = {client.pool, server.pool};
   request.extra = config.eal_arguments;
-  request.verbose = config.log_level == control::LogLevel::kDebug;
+  request.verbose = config.log_level == LogLevel::kDebug;
   for (const PortPlan* plan : {&client, &server}) {
-    if (plan->name.kind == control::PortName::Kind::kPci) {
+    if (plan->name.kind == PortName::Kind::kPci) {
       request.pci_devices.push_back(plan->name.device);
     }
-    if (plan->needs_hugepages) request.needs_hugepages = flag_and_value(plan->name, plan->side);
+    if (plan->needs_hugepages) request.needs_hugepages = flag_and_value(plan->name, plan->id);
   }
   return request;
 }
 
 EngineConfig share_of(EngineConfig engine, std::uint32_t workers) {
-  engine.max_flows = std::max(1U, engine.max_flows / workers);
-  engine.early_data_memory /= workers;
+  engine.shape.max_flows = std::max(1U, engine.shape.max_flows / workers);
+  engine.shape.early_data_memory /= workers;
   return engine;
 }
 
@@ -98,18 +95,18 @@ struct Dataplane::Impl {
   void tell_of_shedding(std::vector<std::string>& lines);
 
   std::vector<unsigned> cpus;
-  PortPlan plans[2];
+  PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
   const RssWord rss_word = draw_rss_word();
   Pool pools[2];
-  std::unique_ptr<Port> ports[2];
+  PerPort<std::unique_ptr<Port>> ports;
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
-  bool warned_of_missing[2] = {};  // by Side
+  PerPort<bool> warned_of_missing{};
   bool warned_of_bad = false;
   std::uint64_t bad_before = 0;  // at the last look
   std::uint64_t received_before = 0;
@@ -118,20 +115,19 @@ struct Dataplane::Impl {
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
     : cpus(worker_cpus(config)),
-      plans{plan_port(config.client_port, Side::kClient, static_cast<unsigned>(cpus.size())),
-            plan_port(config.server_port, Side::kServer, static_cast<unsigned>(cpus.size()))},
+      plans{{plan_port(config.client_port, PortId::kClient, static_cast<unsigned>(cpus.size())),
+             plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
       pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool)},
-      ports{open_port(plans[0], rss_word, protect, pools[0].get(), *eal),
-            open_port(plans[1], rss_word, protect, pools[1].get(), *eal)},
+      ports{{open_port(plans[0], rss_word, protect, pools[0].get(), *eal),
+             open_port(plans[1], rss_word, protect, pools[1].get(), *eal)}},
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
-      clock(config.engine.unix_ms_at_start),
+      clock(config.engine.shape.unix_ms_at_start),
       hand_over(static_cast<unsigned>(cpus.size())) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
-  request.ports[0] = ports[0].get();
-  request.ports[1] = ports[1].get();
+  for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
   request.idle_sleep_us = config.idle_sleep_us;
   request.shed_syns = config.shed_syns;
   request.engine = share_of(config.engine, request.workers);
@@ -145,7 +141,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       workers.push_back(std::make_unique<Worker>(request, protect, keys, hand_over, clock));
     }
   } catch (const std::bad_alloc&) {
-    throw RuntimeFailure("--max-flows " + std::to_string(config.engine.max_flows) +
+    throw RuntimeFailure("--max-flows " + std::to_string(config.engine.shape.max_flows) +
                          ": not enough memory for the table of connections; ask for fewer");
   }
   resting_buffers = buffers_out();
@@ -159,17 +155,17 @@ std::uint64_t Dataplane::Impl::buffers_out() const {
 // Said once per port: a sender whose checksums are left to its card also sends frames that no wire
 // carries.
 void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
-  for (const std::size_t side : {0U, 1U}) {
+  for (const PortId id : kAllPorts) {
     // A virtio device cuts large packets to size as well: there nothing is lost.
-    if (warned_of_missing[side] || plans[side].name.kind != control::PortName::Kind::kRawSocket) {
+    if (warned_of_missing[id] || plans[id].name.kind != PortName::Kind::kRawSocket) {
       continue;
     }
     std::uint64_t missing = 0;
-    for (const auto& w : workers) missing += w->io().rx_checksum_missing[side].get();
+    for (const auto& w : workers) missing += w->io().rx_checksum_missing[id].get();
     if (missing == 0) continue;
-    warned_of_missing[side] = true;
+    warned_of_missing[id] = true;
     lines.push_back(
-        flag_and_value(plans[side].name, plans[side].side) +
+        flag_and_value(plans[id].name, plans[id].id) +
         ": the other end leaves checksums to its network card, which this link does not "
         "have, and its large packets are lost; there, run 'ethtool -K DEV tx off'");
   }
@@ -223,12 +219,12 @@ void Dataplane::stop() {
 
 std::vector<std::string> Dataplane::supervise() {
   std::vector<std::string> lines;
-  for (const std::size_t side : {0U, 1U}) {
+  for (const PortId id : kAllPorts) {
     std::vector<std::string> news;
-    impl_->ports[side]->supervise(news);
-    const PortPlan& plan = impl_->plans[side];
+    impl_->ports[id]->supervise(news);
+    const PortPlan& plan = impl_->plans[id];
     for (const std::string& line : news) {
-      lines.push_back(flag_and_value(plan.name, plan.side) + ": " + line);
+      lines.push_back(flag_and_value(plan.name, plan.id) + ": " + line);
     }
   }
   impl_->warn_of_missing_checksums(lines);
@@ -244,8 +240,8 @@ const Counters& Dataplane::counters(unsigned worker) const {
 }
 const IoCounters& Dataplane::io(unsigned worker) const { return impl_->workers[worker]->io(); }
 
-PortStatus Dataplane::port(Side side) const {
-  PortStatus status = impl_->ports[static_cast<std::size_t>(side)]->status();
+PortStatus Dataplane::port(PortId id) const {
+  PortStatus status = impl_->ports[id]->status();
   status.rss_owner = impl_->rss_owner.has_value();
   return status;
 }

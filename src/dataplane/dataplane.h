@@ -8,31 +8,32 @@
 #include <string>
 #include <vector>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/port_id.h"
+#include "synproxy/base/counters.h"
+#include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
-#include "synproxy/proxy/counters.h"
-#include "synproxy/proxy/packet.h"
 
 namespace synproxy::dataplane {
 
 // What the dataplane itself counts, beside the engine's Counters. Same single-writer rule.
 struct alignas(64) IoCounters {
-  Counter rx_packets[2];  // by Side
-  Counter rx_bytes[2];
-  Counter tx_packets[2];
-  Counter tx_bytes[2];
-  Counter tx_dropped[2];           // the port's transmit queue was full
-  Counter rx_checksum_missing[2];  // sender left the checksum to an offload that never ran
-  Counter rx_checksum_good[2];     // the device has verified it
-  Counter rx_tag_restored[2];      // the device had cut out a VLAN tag
-  Counter rss_mismatch[2];         // the device's RSS hash is not what its key makes
-  Counter handed_over;             // packets given to the worker that owns their flow
-  Counter hand_over_full;          // dropped: that worker's ring was full
-  Counter no_buffer;               // dropped: no mbuf for a frame that the proxy made
-  Counter syn_shed_share;          // gauge: of a thousand new SYNs, those that are shed
-  Counter idle_sleeps;             // because nothing had arrived
-  Counter idle_us;                 // slept in all, microseconds
+  PerPort<Counter> rx_packets;
+  PerPort<Counter> rx_bytes;
+  PerPort<Counter> tx_packets;
+  PerPort<Counter> tx_bytes;
+  PerPort<Counter> tx_dropped;           // the port's transmit queue was full
+  PerPort<Counter> rx_checksum_missing;  // sender left the checksum to an offload that never ran
+  PerPort<Counter> rx_checksum_good;     // the device has verified it
+  PerPort<Counter> rx_tag_restored;      // the device had cut out a VLAN tag
+  PerPort<Counter> rss_mismatch;         // the device's RSS hash is not what its key makes
+  Counter handed_over;                   // packets given to the worker that owns their flow
+  Counter hand_over_full;                // dropped: that worker's ring was full
+  Counter no_buffer;                     // dropped: no mbuf for a frame that the proxy made
+  Counter syn_shed_share;                // gauge: of a thousand new SYNs, those that are shed
+  Counter idle_sleeps;                   // because nothing had arrived
+  Counter idle_us;                       // slept in all, microseconds
 };
 
 struct PortStatus {
@@ -54,8 +55,8 @@ struct PortStatus {
 class Dataplane {
  public:
   // EAL up, both ports open and started, engines built; no worker runs yet. Throws UsageError or
-  // RuntimeFailure (control/config.h), whose text names the flag and the value.
-  Dataplane(const control::Config& config, const ProtectSet& protect, const KeyRing& keys);
+  // RuntimeFailure (base/errors.h), whose text names the flag and the value.
+  Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys);
   ~Dataplane();
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
@@ -70,7 +71,7 @@ class Dataplane {
   [[nodiscard]] unsigned cpu_of(unsigned worker) const;
   [[nodiscard]] const Counters& counters(unsigned worker) const;
   [[nodiscard]] const IoCounters& io(unsigned worker) const;
-  [[nodiscard]] PortStatus port(Side side) const;
+  [[nodiscard]] PortStatus port(PortId id) const;
   [[nodiscard]] std::uint64_t mbufs_in_use() const;
   [[nodiscard]] std::uint64_t mbufs_total() const;
   [[nodiscard]] const std::string& memory_note()

@@ -7,13 +7,11 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 
 namespace synproxy::dataplane {
 namespace {
-
-using control::RuntimeFailure;
-using control::UsageError;
 
 // EAL's own tables, the drivers' queues, the rings between workers, the pools' own rings.
 constexpr std::size_t kEalOverhead = 64ULL << 20;

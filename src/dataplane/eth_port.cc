@@ -79,7 +79,7 @@ void EthPort::start() {
 
 // Where a queue per worker is all that there is to give, RSS comes before SYNs.
 bool EthPort::may_have_syn_queues() const {
-  return request_.physical && request_.side == Side::kClient &&
+  return request_.physical && request_.id == PortId::kClient &&
          flows_->matching() != SynMatching::kNone && rx_queues_ == request_.workers &&
          2U * rx_queues_ <= max_rx_queues_ &&
          (!rss_ || (rss_plan_.hash_fields & kRssTcp) == kRssTcp);
@@ -197,7 +197,6 @@ std::uint32_t EthPort::receive_ring(std::uint16_t queue) const {
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                                IoCounters& io) {
   const std::uint16_t got = rte_eth_rx_burst(request_.port_id, queue, out, n);
-  const auto side = static_cast<std::size_t>(request_.side);
   std::uint16_t kept = 0;
   unsigned good = 0;
   unsigned missing = 0;
@@ -225,9 +224,9 @@ std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
     }
     out[kept++] = m;
   }
-  if (good != 0) io.rx_checksum_good[side].add(good);
-  if (missing != 0) io.rx_checksum_missing[side].add(missing);
-  if (restored != 0) io.rx_tag_restored[side].add(restored);
+  if (good != 0) io.rx_checksum_good[request_.id].add(good);
+  if (missing != 0) io.rx_checksum_missing[request_.id].add(missing);
+  if (restored != 0) io.rx_tag_restored[request_.id].add(restored);
   return kept;
 }
 

@@ -18,7 +18,7 @@ namespace synproxy::dataplane {
 
 struct EthPortRequest {
   std::string typed;
-  Side side = Side::kClient;
+  PortId id = PortId::kClient;
   std::uint16_t port_id = 0;
   unsigned workers = 1;
   std::uint16_t bound_queues = 0;  // AF_XDP: as many as were bound; 0: as the device allows

@@ -10,7 +10,7 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/port.h"
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 
 namespace synproxy::dataplane {
 
@@ -49,23 +49,24 @@ class Outbox {
   // At most kMaxBurst between two calls of send().
   void add(rte_mbuf* m) { burst_[burst_count_++] = m; }
 
-  [[nodiscard]] bool make(std::span<const std::uint8_t> frame) {
-    if (made_count_ == kMade) return false;
+  // nullptr: there is no buffer for it.
+  [[nodiscard]] rte_mbuf* make(std::span<const std::uint8_t> frame) {
+    if (made_count_ == kMade) return nullptr;
     rte_mbuf* m = rte_pktmbuf_alloc(port_.pool());
-    if (m == nullptr) return false;
+    if (m == nullptr) return nullptr;
     if (frame.size() > rte_pktmbuf_tailroom(m)) {
       rte_pktmbuf_free(m);
-      return false;
+      return nullptr;
     }
     std::memcpy(rte_pktmbuf_mtod(m, void*), frame.data(), frame.size());
     m->data_len = static_cast<std::uint16_t>(frame.size());
     m->pkt_len = m->data_len;
     frames_[kMaxBurst + made_count_++] = m;
-    return true;
+    return m;
   }
   [[nodiscard]] std::size_t made() const { return made_count_; }
 
-  void send(unsigned worker, IoCounters& io, Side side) {
+  void send(unsigned worker, IoCounters& io, PortId id) {
     const std::size_t count = burst_count_ + made_count_;
     if (count == 0) return;
     // The burst goes right before what was made, so that one call sends both.
@@ -73,10 +74,9 @@ class Outbox {
     std::copy_n(burst_.begin(), burst_count_, first);
     burst_count_ = made_count_ = 0;
     const Sent sent = port_.transmit(worker, first, static_cast<std::uint16_t>(count));
-    const auto s = static_cast<std::size_t>(side);
-    io.tx_packets[s].add(sent.packets);
-    io.tx_bytes[s].add(sent.bytes);
-    if (sent.packets < count) io.tx_dropped[s].add(count - sent.packets);
+    io.tx_packets[id].add(sent.packets);
+    io.tx_bytes[id].add(sent.bytes);
+    if (sent.packets < count) io.tx_dropped[id].add(count - sent.packets);
   }
 
  private:

@@ -18,7 +18,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 
 namespace synproxy::dataplane {
 

@@ -10,7 +10,8 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -38,14 +39,14 @@ NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)
     if (fd_ >= 0) ::close(fd_);
     fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
     if (fd_ < 0) {
-      throw control::UsageError("--name " + name + ": cannot write in " + directory_.string() +
-                                " (" + std::generic_category().message(errno) + "); run as root");
+      throw UsageError("--name " + name + ": cannot write in " + directory_.string() + " (" +
+                       std::generic_category().message(errno) + "); run as root");
     }
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd_);
-      throw control::UsageError("--name " + name +
-                                ": a proxy of this name is running; stop it, or "
-                                "give this one another --name");
+      throw UsageError("--name " + name +
+                       ": a proxy of this name is running; stop it, or "
+                       "give this one another --name");
     }
     // Its last owner may have removed the file between our two calls: such a lock binds nobody.
   } while (::fstat(fd_, &locked) == 0 && locked.st_nlink == 0);

@@ -13,16 +13,13 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/errors.h"
 #include "dataplane/eth_port.h"
 #include "dataplane/netdev.h"
 #include "dataplane/socket_port.h"
 
 namespace synproxy::dataplane {
 namespace {
-
-using control::PortName;
-using control::RuntimeFailure;
-using control::UsageError;
 
 constexpr std::uint32_t kTags = 8;  // two of them
 constexpr std::uint16_t kJumboMtu = 9000;
@@ -125,7 +122,7 @@ std::unique_ptr<Port> start_eth(EthPortRequest request, rte_mempool* pool, Eal& 
 
 std::unique_ptr<Port> open_vdev(const PortPlan& plan, const std::string& text,
                                 EthPortRequest request, rte_mempool* pool, Eal& eal) {
-  const std::string who = flag_and_value(plan.name, plan.side);
+  const std::string who = flag_and_value(plan.name, plan.id);
   const std::string device = text.substr(0, text.find(','));
   const std::string arguments = text.size() > device.size() ? text.substr(device.size() + 1) : "";
   // There already: the user made it with an EAL argument.
@@ -148,7 +145,7 @@ std::unique_ptr<Port> open_vdev(const PortPlan& plan, const std::string& text,
 
 std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte_mempool* pool,
                                Eal& eal) {
-  const std::string who = flag_and_value(plan.name, plan.side);
+  const std::string who = flag_and_value(plan.name, plan.id);
   const std::string& address = plan.name.device;
   if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
     // EAL has tried as it came up; trying again says why it failed.
@@ -202,13 +199,13 @@ class XdpPort final : public Port {
 
 }  // namespace
 
-std::string flag_and_value(const PortName& name, Side side) {
-  return (side == Side::kClient ? "--client-port " : "--server-port ") + name.text;
+std::string flag_and_value(const PortName& name, PortId id) {
+  return (id == PortId::kClient ? "--client-port " : "--server-port ") + name.text;
 }
 
-PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
-  PortPlan plan{name, side, workers, {}, 0, 0, false};
-  const std::string who = flag_and_value(name, side);
+PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
+  PortPlan plan{name, id, workers, {}, 0, 0, false};
+  const std::string who = flag_and_value(name, id);
   switch (name.kind) {
     case PortName::Kind::kRawSocket:
     case PortName::Kind::kXdp:
@@ -223,7 +220,7 @@ PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
   plan.max_frame = kJumboMtu + RTE_ETHER_HDR_LEN + kTags;
   // A receive ring of our own queues; the transmit rings of both ports may hold our buffers.
   // Queues for SYNs are as many again.
-  const bool may_sort_syns = name.kind == PortName::Kind::kPci && side == Side::kClient;
+  const bool may_sort_syns = name.kind == PortName::Kind::kPci && id == PortId::kClient;
   plan.pool = {buffers_for(workers, (may_sort_syns ? 4 : 3) * kDeviceRing * workers),
                room_for(plan.max_frame)};
   if (name.kind == PortName::Kind::kVdev && name.device.starts_with("net_af_xdp")) {
@@ -234,10 +231,10 @@ PortPlan plan_port(const PortName& name, Side side, unsigned workers) {
 
 std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
                                 rte_mempool* pool, Eal& eal) {
-  const std::string who = flag_and_value(plan.name, plan.side);
+  const std::string who = flag_and_value(plan.name, plan.id);
   EthPortRequest request;
   request.typed = plan.name.text;
-  request.side = plan.side;
+  request.id = plan.id;
   request.workers = plan.workers;
   request.bound_queues = plan.xdp_queues;
   request.rss_word = rss_word;
@@ -246,13 +243,13 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const Pr
   try {
     switch (plan.name.kind) {
       case PortName::Kind::kRawSocket:
-        return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.side,
-                                            plan.workers, pool, plan.max_frame);
+        return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
+                                            pool, plan.max_frame);
       case PortName::Kind::kXdp:
         return std::make_unique<XdpPort>(plan.name.device, [&] {
-          const char* side = plan.side == Side::kClient ? "client" : "server";
+          const char* port = plan.id == PortId::kClient ? "client" : "server";
           return open_vdev(plan,
-                           std::string("net_af_xdp_") + side + ",iface=" + plan.name.device +
+                           std::string("net_af_xdp_") + port + ",iface=" + plan.name.device +
                                ",start_queue=0,queue_count=" + std::to_string(plan.xdp_queues),
                            request, pool, eal);
         });

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "control/config.h"
+#include "base/config.h"
 #include "dataplane/eal.h"
 #include "dataplane/memory_plan.h"
 #include "dataplane/port.h"
@@ -16,8 +16,8 @@
 namespace synproxy::dataplane {
 
 struct PortPlan {
-  control::PortName name;
-  Side side = Side::kClient;
+  PortName name;
+  PortId id = PortId::kClient;
   unsigned workers = 1;
   PoolPlan pool;
   std::uint32_t max_frame = 0;  // bytes, tags included
@@ -26,9 +26,9 @@ struct PortPlan {
 };
 
 // "--client-port eth1": how an error text begins.
-[[nodiscard]] std::string flag_and_value(const control::PortName& name, Side side);
+[[nodiscard]] std::string flag_and_value(const PortName& name, PortId id);
 
-[[nodiscard]] PortPlan plan_port(const control::PortName& name, Side side, unsigned workers);
+[[nodiscard]] PortPlan plan_port(const PortName& name, PortId id, unsigned workers);
 // Both throw UsageError where the name, the device's state or the rights are wrong, RuntimeFailure
 // where a proper device fails.
 [[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,

@@ -38,10 +38,10 @@ int open_sender() {
 
 }  // namespace
 
-SocketPort::SocketPort(std::string typed, const std::string& interface, Side side, unsigned workers,
+SocketPort::SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
                        rte_mempool* pool, std::uint32_t max_frame)
     : typed_(std::move(typed)),
-      side_(static_cast<std::size_t>(side)),
+      id_(id),
       pool_(pool),
       max_frame_(max_frame),
       dev_(interface),
@@ -92,7 +92,7 @@ std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::
     } else {
       out[got++] = m;
     }
-    if (frame.checksum_missing) io.rx_checksum_missing[side_].add(1);
+    if (frame.checksum_missing) io.rx_checksum_missing[id_].add(1);
     ring_.release();
   }
   return got;

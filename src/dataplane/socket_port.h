@@ -25,7 +25,7 @@ class SocketPort final : public Port {
  public:
   // `pool` has room for frames of `max_frame` bytes and outlives the port. Throws
   // std::system_error.
-  SocketPort(std::string typed, const std::string& interface, Side side, unsigned workers,
+  SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
              rte_mempool* pool, std::uint32_t max_frame);
   ~SocketPort() override;
 
@@ -44,7 +44,7 @@ class SocketPort final : public Port {
   [[nodiscard]] rte_mbuf* copy(const RingFrame& frame);
 
   const std::string typed_;
-  const std::size_t side_;
+  const PortId id_;
   rte_mempool* const pool_;
   const std::uint32_t max_frame_;
 

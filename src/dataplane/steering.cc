@@ -27,9 +27,9 @@ HandOver::HandOver(unsigned workers) {
   for (unsigned w = 0; w < workers; ++w) {
     doorbells_.push_back(std::make_unique<Doorbell>());
     std::array<rte_ring*, 2> pair{};
-    for (unsigned side = 0; side < pair.size(); ++side) {
-      const std::string name = "synproxy_" + std::to_string(w) + "_" + std::to_string(side);
-      pair[side] = rte_ring_create(name.c_str(), kHandOverSlots, SOCKET_ID_ANY,
+    for (unsigned role = 0; role < pair.size(); ++role) {
+      const std::string name = "synproxy_" + std::to_string(w) + "_" + std::to_string(role);
+      pair[role] = rte_ring_create(name.c_str(), kHandOverSlots, SOCKET_ID_ANY,
                                    RING_F_SC_DEQ | RING_F_EXACT_SZ);
     }
     rings_.push_back(pair);
@@ -49,16 +49,16 @@ HandOver::~HandOver() {
   }
 }
 
-std::uint16_t HandOver::give(unsigned to, Side side, rte_mbuf** frames, std::uint16_t n) {
-  rte_ring* ring = rings_[to][static_cast<std::size_t>(side)];
+std::uint16_t HandOver::give(unsigned to, Role sender, rte_mbuf** frames, std::uint16_t n) {
+  rte_ring* ring = rings_[to][static_cast<std::size_t>(sender)];
   const auto taken = static_cast<std::uint16_t>(
       rte_ring_enqueue_burst(ring, reinterpret_cast<void**>(frames), n, nullptr));
   if (taken != 0) doorbells_[to]->ring();
   return taken;
 }
 
-std::uint16_t HandOver::take(unsigned self, Side side, rte_mbuf** out, std::uint16_t n) {
-  rte_ring* ring = rings_[self][static_cast<std::size_t>(side)];
+std::uint16_t HandOver::take(unsigned self, Role sender, rte_mbuf** out, std::uint16_t n) {
+  rte_ring* ring = rings_[self][static_cast<std::size_t>(sender)];
   return static_cast<std::uint16_t>(
       rte_ring_dequeue_burst(ring, reinterpret_cast<void**>(out), n, nullptr));
 }
@@ -70,8 +70,8 @@ bool HandOver::anything_for(unsigned self) const {
 void HandOver::drain() {
   std::array<rte_mbuf*, kMaxBurst> frames{};
   for (unsigned w = 0; w < rings_.size(); ++w) {
-    for (const Side side : {Side::kClient, Side::kServer}) {
-      while (const std::uint16_t n = take(w, side, frames.data(), kMaxBurst)) {
+    for (const Role sender : {Role::kClient, Role::kServer}) {
+      while (const std::uint16_t n = take(w, sender, frames.data(), kMaxBurst)) {
         rte_pktmbuf_free_bulk(frames.data(), n);
       }
     }
@@ -87,38 +87,39 @@ Steering::Steering(unsigned self, unsigned workers, const ProtectSet& protect, c
       hand_over_(hand_over),
       batches_(workers) {}
 
-std::uint32_t Steering::owner_by_rss(Side side, const rte_mbuf& m) const {
+std::uint32_t Steering::owner_by_rss(PortId in, Role sender, const rte_mbuf& m) const {
   const auto* data = rte_pktmbuf_mtod(&m, const std::uint8_t*);
   const PlainTcp family = plain_tcp(data, m.data_len);
   if (family == PlainTcp::kNo) [[unlikely]] {
     FlowKey flow;
-    return flow_of({data, m.data_len}, side, protect_, flow) ? rss_->of(fold_of(flow)) : self_;
+    return flow_of({data, m.data_len}, sender, protect_, flow) ? rss_->of(fold_of(flow)) : self_;
   }
-  if (reports_hash(m) && trust_[static_cast<std::size_t>(side)].trusted(family)) {
+  if (reports_hash(m) && trust_[in].trusted(family)) {
     return rss_->of_hash(m.hash.rss);
   }
   return rss_->of(fold_of(data, family));
 }
 
-void Steering::look_at_reported_hash(Side side, const rte_mbuf& m, IoCounters& io) {
+void Steering::look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io) {
   const auto* data = rte_pktmbuf_mtod(&m, const std::uint8_t*);
   const PlainTcp family = plain_tcp(data, m.data_len);
   if (!reports_hash(m) || family == PlainTcp::kNo) return;
   const bool right = m.hash.rss == rss_->hash_of(fold_of(data, family));
-  trust_[static_cast<std::size_t>(side)].judge(family, right);
-  if (!right) io.rss_mismatch[static_cast<std::size_t>(side)].add(1);
+  trust_[in].judge(family, right);
+  if (!right) io.rss_mismatch[in].add(1);
 }
 
-std::uint16_t Steering::sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCounters& io) {
+std::uint16_t Steering::sort(PortId in, Role sender, rte_mbuf** frames, std::uint16_t n,
+                             IoCounters& io) {
   const auto workers = static_cast<std::uint32_t>(batches_.size());
   std::uint16_t kept = 0;
-  if (rss_ != nullptr && n != 0) look_at_reported_hash(side, *frames[0], io);
+  if (rss_ != nullptr && n != 0) look_at_reported_hash(in, *frames[0], io);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
     const std::uint32_t owner = rss_ != nullptr
-                                    ? owner_by_rss(side, *m)
+                                    ? owner_by_rss(in, sender, *m)
                                     : owner_of({rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len},
-                                               side, protect_, key_, workers, self_);
+                                               sender, protect_, key_, workers, self_);
     if (owner == self_) {
       frames[kept++] = m;
     } else {
@@ -130,7 +131,7 @@ std::uint16_t Steering::sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCo
   for (unsigned w = 0; w < workers; ++w) {
     Batch& batch = batches_[w];
     if (batch.count == 0) continue;
-    const std::uint16_t given = hand_over_.give(w, side, batch.frames.data(), batch.count);
+    const std::uint16_t given = hand_over_.give(w, sender, batch.frames.data(), batch.count);
     io.handed_over.add(given);
     if (given < batch.count) {
       const auto left = static_cast<unsigned>(batch.count - given);

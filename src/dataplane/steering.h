@@ -6,9 +6,9 @@
 // directions of a connection on the queue of one worker, by what RSS makes of them, computed here
 // (rss_owner.h). So it does not matter what a device makes of a tag, a fragment or a quoted
 // segment, or whether it does what it was told: a frame of another owner goes into that owner's
-// ring for this side, in bursts, and is then processed as if it had been received there. Frames of
-// one flow and one side pass through one queue and one ring, so they stay in order. With one worker
-// nothing of this runs.
+// ring for its sender's role, in bursts, and is then processed as if it had been received there.
+// Frames of one flow and one sender pass through one queue and one ring, so they stay in order.
+// With one worker nothing of this runs.
 //
 // A hash that the device reports saves the computing, once it has proven right (hash_trust.h).
 #pragma once
@@ -40,15 +40,15 @@ class HandOver {
   HandOver& operator=(const HandOver&) = delete;
 
   // By any worker. Returns how many, from the first, found room; the rest stays with the caller.
-  std::uint16_t give(unsigned to, Side side, rte_mbuf** frames, std::uint16_t n);
+  std::uint16_t give(unsigned to, Role sender, rte_mbuf** frames, std::uint16_t n);
   // By worker `self` alone.
-  std::uint16_t take(unsigned self, Side side, rte_mbuf** out, std::uint16_t n);
+  std::uint16_t take(unsigned self, Role sender, rte_mbuf** out, std::uint16_t n);
   [[nodiscard]] bool anything_for(unsigned self) const;
   [[nodiscard]] Doorbell& doorbell(unsigned worker) { return *doorbells_[worker]; }
   void drain();  // when no worker runs
 
  private:
-  std::vector<std::array<rte_ring*, 2>> rings_;  // by worker and side
+  std::vector<std::array<rte_ring*, 2>> rings_;  // by worker and sender
   std::vector<std::unique_ptr<Doorbell>> doorbells_;
 };
 
@@ -59,9 +59,9 @@ class Steering {
   Steering(unsigned self, unsigned workers, const ProtectSet& protect, const IndexKey& key,
            const RssOwner* rss, HandOver& hand_over);
 
-  // Hands over what others own. What is left stands at the front of `frames`, in order; returns how
-  // many.
-  std::uint16_t sort(Side side, rte_mbuf** frames, std::uint16_t n, IoCounters& io);
+  // Frames of one sender, received by one port: hands over what others own. What is left stands at
+  // the front of `frames`, in order; returns how many.
+  std::uint16_t sort(PortId in, Role sender, rte_mbuf** frames, std::uint16_t n, IoCounters& io);
 
  private:
   struct alignas(64) Batch {
@@ -69,15 +69,15 @@ class Steering {
     std::array<rte_mbuf*, kMaxBurst> frames;
   };
 
-  [[nodiscard]] std::uint32_t owner_by_rss(Side side, const rte_mbuf& m) const;
-  void look_at_reported_hash(Side side, const rte_mbuf& m, IoCounters& io);
+  [[nodiscard]] std::uint32_t owner_by_rss(PortId in, Role sender, const rte_mbuf& m) const;
+  void look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io);
 
   const unsigned self_;
   const ProtectSet& protect_;
   const IndexKey key_;
   const RssOwner* const rss_;
   HandOver& hand_over_;
-  HashTrust trust_[2];          // by side
+  PerPort<HashTrust> trust_;
   std::vector<Batch> batches_;  // by owner
 };
 

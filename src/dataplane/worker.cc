@@ -15,7 +15,8 @@
 namespace synproxy::dataplane {
 namespace {
 
-constexpr std::size_t kBoth[] = {0, 1};
+PerPort<const Port*> readable(const PerPort<Port*>& ports) { return {{ports[0], ports[1]}}; }
+
 // The turns of a pressed worker: bursts from a queue that may hold anything, from one of SYNs
 // alone, then SYNs that are answered. Half of the usual ring of 1,024 frames is read in a turn, so
 // that the other half takes what arrives meanwhile. Where even that much was not all, next to none
@@ -28,34 +29,38 @@ constexpr std::uint64_t kClockReadsPerSecond = 8000;
 
 }  // namespace
 
-std::vector<Source> sources_of(unsigned worker, unsigned workers, const Port* const ports[2]) {
+std::vector<Source> sources_of(unsigned worker, unsigned workers,
+                               const PerPort<const Port*>& ports) {
   std::vector<Source> sources;
-  const auto add_queues = [&](Side side, bool syns_only) {
-    const Port& port = *ports[static_cast<std::size_t>(side)];
+  const auto add_queues = [&](PortId id, Source::Kind kind) {
+    const Port& port = *ports[id];
     std::vector<std::uint16_t> queues;
     for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
-      if (port.is_syn_queue(q) == syns_only) queues.push_back(q);
+      if (port.is_syn_queue(q) == (kind == Source::Kind::kSynQueue)) queues.push_back(q);
     }
-    const std::size_t first = queues.size() < workers ? static_cast<std::size_t>(side) : 0;
+    const std::size_t first = queues.size() < workers ? static_cast<std::size_t>(id) : 0;
     for (std::size_t i = 0; i < queues.size(); ++i) {
-      if ((i + first) % workers == worker) sources.push_back({side, false, syns_only, queues[i]});
+      if ((i + first) % workers == worker) sources.push_back({kind, id, queues[i]});
     }
   };
-  for (const Side side : {Side::kServer, Side::kClient}) {
-    add_queues(side, false);
-    if (workers > 1) sources.push_back({side, true, false, 0});
+  for (const Role sender : {Role::kServer, Role::kClient}) {
+    for (const PortId id : kAllPorts) {
+      if (Topology::may_send_by(sender, id)) add_queues(id, Source::Kind::kQueue);
+    }
+    if (workers > 1) sources.push_back({Source::Kind::kRing, {}, 0, sender});
   }
-  add_queues(Side::kClient, true);
+  for (const PortId id : kAllPorts) add_queues(id, Source::Kind::kSynQueue);
   return sources;
 }
 
 IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
-                     const Port* const ports[2]) {
+                     const PerPort<const Port*>& ports) {
   if (asked_us == 0) return {};
   IdleLimit limit{kTickUs, true};  // rings of other workers have their doorbell
   for (const Source& source : sources) {
-    const Port& port = *ports[static_cast<std::size_t>(source.side)];
-    if (source.ring || port.wait_descriptor() >= 0) continue;
+    if (source.kind == Source::Kind::kRing) continue;
+    const Port& port = *ports[source.port];
+    if (port.wait_descriptor() >= 0) continue;
     limit.woken = false;
     limit.longest_us =
         std::min(limit.longest_us, sleep_for_ring(asked_us, port.receive_ring(source.queue)));
@@ -71,11 +76,12 @@ Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const Ke
       steering_(request.number, request.workers, protect, request.index_key, request.rss,
                 hand_over),
       engine_(request.engine, protect, keys, request.index_key, counters_),
-      outbox_{Outbox(*request.ports[0]), Outbox(*request.ports[1])},
-      sources_(sources_of(request.number, request.workers, request_.ports)),
+      outbox_{{Outbox(*request.ports[0]), Outbox(*request.ports[1])}},
+      sources_(sources_of(request.number, request.workers, readable(request_.ports))),
       lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
-      back_off_(rte_get_tsc_hz(), idle_limit(request.idle_sleep_us, sources_, request_.ports)) {}
+      back_off_(rte_get_tsc_hz(),
+                idle_limit(request.idle_sleep_us, sources_, readable(request_.ports))) {}
 
 void Worker::start() {
   stopping_ = false;
@@ -119,7 +125,9 @@ unsigned Worker::serve_all() {
   unread_ = false;
   unsigned busy = 0;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
-    busy += serve(i, !pressed ? 1 : sources_[i].syns_only ? kSynBursts : kDrainBursts);
+    busy += serve(i, !pressed                                      ? 1
+                     : sources_[i].kind == Source::Kind::kSynQueue ? kSynBursts
+                                                                   : kDrainBursts);
   }
   if (pressed) lane_.turn_ended(unread_);
   if (lane_.waiting() != 0) busy += answer_syns(unread_ ? kSynsUnread : kSyns);
@@ -134,32 +142,42 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
     std::array<rte_mbuf*, kMaxBurst> frames;
     n = fetch(from, frames.data());
     served += n;
-    if (from.side == Side::kClient) lane_.polled(source, n);
-    if (from.side == Side::kClient && lane_.pressed()) {
-      sort_out(from, frames.data(), n);
+    if (from.from_clients()) lane_.polled(source, n);
+    if (from.kind == Source::Kind::kRing) {
+      decide(from, from.sender, frames.data(), n);
     } else {
-      std::uint16_t mine = n;
-      if (request_.workers > 1 && !from.ring) {
-        mine = steering_.sort(from.side, frames.data(), n, io_);
-      }
-      process(from.side, frames.data(), mine);
+      const auto [clients, servers] = Topology::by_sender(from.port, frames.data(), n);
+      decide(from, Role::kClient, frames.data(), clients);
+      decide(from, Role::kServer, frames.data() + clients, servers);
     }
     if (n < SynLane::kFewFrames) break;
   }
   process_gathered(1);
-  if (n >= SynLane::kFewFrames && !from.syns_only) unread_ = true;
+  if (n >= SynLane::kFewFrames && from.kind != Source::Kind::kSynQueue) unread_ = true;
   return served;
 }
 
+// Of one sender.
+void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uint16_t n) {
+  if (n == 0) return;
+  if (sender == Role::kClient && lane_.pressed()) return sort_out(from, frames, n);
+  if (request_.workers > 1 && from.kind != Source::Kind::kRing) {
+    n = steering_.sort(from.port, sender, frames, n, io_);
+  }
+  process(sender, frames, n);
+}
+
 std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
-  if (source.ring) return hand_over_.take(request_.number, source.side, frames, kMaxBurst);
-  const auto s = static_cast<std::size_t>(source.side);
-  const std::uint16_t n = request_.ports[s]->receive(source.queue, frames, kMaxBurst, io_);
+  if (source.kind == Source::Kind::kRing) {
+    return hand_over_.take(request_.number, source.sender, frames, kMaxBurst);
+  }
+  const std::uint16_t n =
+      request_.ports[source.port]->receive(source.queue, frames, kMaxBurst, io_);
   if (n == 0) return 0;
   std::uint64_t bytes = 0;
   for (std::uint16_t i = 0; i < n; ++i) bytes += frames[i]->pkt_len;
-  io_.rx_packets[s].add(n);
-  io_.rx_bytes[s].add(bytes);
+  io_.rx_packets[source.port].add(n);
+  io_.rx_bytes[source.port].add(bytes);
   return n;
 }
 
@@ -167,9 +185,9 @@ std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
 void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) {
   std::array<rte_mbuf*, kMaxBurst> syns;
   auto [others, kept] = lane_.sort(frames, n, syns.data());
-  if (request_.workers > 1 && !source.ring) {
-    others = steering_.sort(Side::kClient, frames, others, io_);
-    kept = steering_.sort(Side::kClient, syns.data(), kept, io_);
+  if (request_.workers > 1 && source.kind != Source::Kind::kRing) {
+    others = steering_.sort(source.port, Role::kClient, frames, others, io_);
+    kept = steering_.sort(source.port, Role::kClient, syns.data(), kept, io_);
   }
   lane_.keep(syns.data(), kept);
   std::copy_n(frames, others, gathered_.begin() + gathered_count_);
@@ -180,7 +198,7 @@ void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) 
 void Worker::process_gathered(std::uint16_t at_least) {
   if (gathered_count_ < at_least) return;
   const auto first = std::min<std::uint16_t>(gathered_count_, kMaxBurst);
-  process(Side::kClient, gathered_.data(), first);
+  process(Role::kClient, gathered_.data(), first);
   gathered_count_ = static_cast<std::uint16_t>(gathered_count_ - first);
   std::copy_n(gathered_.begin() + first, gathered_count_, gathered_.begin());
 }
@@ -193,32 +211,28 @@ unsigned Worker::answer_syns(unsigned budget) {
         static_cast<std::uint16_t>(std::min<std::size_t>(budget - answered, kMaxBurst));
     const std::uint16_t n = lane_.take(syns.data(), most);
     if (n == 0) break;
-    process(Side::kClient, syns.data(), n);
+    process(Role::kClient, syns.data(), n);
     answered += n;
   }
   return answered;
 }
 
-void Worker::process(Side side, rte_mbuf** frames, std::uint16_t n) {
+void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
   std::array<Packet, kMaxBurst> packets;
   for (std::uint16_t i = 0; i < n; ++i) packets[i] = packet_of(*frames[i]);
-  engine_.process(side, {packets.data(), n}, now_ms_, *this);
+  engine_.process(sender, {packets.data(), n}, now_ms_, *this);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
     m->data_len = static_cast<std::uint16_t>(packets[i].length);
     m->pkt_len = packets[i].length;
-    switch (packets[i].verdict) {
-      case Verdict::kDrop:
-        rte_pktmbuf_free(m);
-        break;
-      case Verdict::kForward:
-        outbox_[static_cast<std::size_t>(other(side))].add(m);
-        break;
-      case Verdict::kReply:
-        outbox_[static_cast<std::size_t>(side)].add(m);
-        break;
+    if (packets[i].verdict == Verdict::kDrop) {
+      rte_pktmbuf_free(m);
+      continue;
     }
+    const Role to = packets[i].verdict == Verdict::kForward ? other(sender) : sender;
+    Topology::to_wire(to, *m);
+    outbox_[Topology::out_port(to)].add(m);
   }
   send();
 }
@@ -238,13 +252,17 @@ void Worker::tick() {
 }
 
 void Worker::send() {
-  outbox_[0].send(request_.number, io_, Side::kClient);
-  outbox_[1].send(request_.number, io_, Side::kServer);
+  for (const PortId id : kAllPorts) outbox_[id].send(request_.number, io_, id);
 }
 
-void Worker::emit(Side out, std::span<const std::uint8_t> frame) {
-  Outbox& box = outbox_[static_cast<std::size_t>(out)];
-  if (!box.make(frame)) io_.no_buffer.add(1);
+void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
+  const PortId out = Topology::out_port(to);
+  Outbox& box = outbox_[out];
+  if (rte_mbuf* m = box.make(frame)) {
+    Topology::to_wire(to, *m);
+  } else {
+    io_.no_buffer.add(1);
+  }
   // No burst waits before the frames of a timer.
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
 }
@@ -281,13 +299,13 @@ void Worker::wait(std::uint64_t ticks) {
   std::array<pollfd, 3> events{};
   std::array<Port*, 3> waiting{};
   nfds_t count = 0;
-  for (const std::size_t side : kBoth) {
+  for (const PortId id : kAllPorts) {
     const auto polls = [&](const Source& s) {
-      return !s.ring && static_cast<std::size_t>(s.side) == side;
+      return s.kind != Source::Kind::kRing && s.port == id;
     };
-    const int descriptor = request_.ports[side]->wait_descriptor();
+    const int descriptor = request_.ports[id]->wait_descriptor();
     if (descriptor < 0 || std::none_of(sources_.begin(), sources_.end(), polls)) continue;
-    waiting[count] = request_.ports[side];
+    waiting[count] = request_.ports[id];
     events[count++] = {descriptor, POLLIN, 0};
   }
   if (request_.workers > 1) {

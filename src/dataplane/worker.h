@@ -12,33 +12,39 @@
 #include "dataplane/idle.h"
 #include "dataplane/steering.h"
 #include "dataplane/syn_lane.h"
+#include "dataplane/topology.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
 
-// Where frames of one side come from: a queue of its port, or the ring of the other workers.
+// Where frames come from: a queue of a port, or what the other workers hand over of one sender.
 struct Source {
-  Side side = Side::kClient;
-  bool ring = false;
-  bool syns_only = false;
+  enum class Kind : std::uint8_t { kQueue, kSynQueue, kRing };
+  Kind kind = Kind::kQueue;
+  PortId port = PortId::kClient;  // of a queue
   std::uint16_t queue = 0;
+  Role sender = Role::kClient;  // of a ring
+  [[nodiscard]] bool from_clients() const {
+    return kind == Kind::kRing ? sender == Role::kClient
+                               : Topology::may_send_by(Role::kClient, port);
+  }
 };
 
 // In the order in which they are served: what a server says and what belongs to connections first,
 // queues that hold nothing but SYNs last. Ports with fewer queues than workers start with different
 // workers; with as many, worker and queue have one number.
 [[nodiscard]] std::vector<Source> sources_of(unsigned worker, unsigned workers,
-                                             const Port* const ports[2]);
+                                             const PerPort<const Port*>& ports);
 
 // How long a worker of these sources may sleep, when `asked_us` were asked for.
 [[nodiscard]] IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
-                                   const Port* const ports[2]);
+                                   const PerPort<const Port*>& ports);
 
 struct WorkerRequest {
   unsigned number = 0;
   unsigned workers = 1;
   unsigned cpu = 0;
-  Port* ports[2] = {};              // by Side
+  PerPort<Port*> ports{};
   std::uint32_t idle_sleep_us = 0;  // while nothing arrives, at most; 0: never
   bool shed_syns = true;
   EngineConfig engine;
@@ -65,15 +71,16 @@ class Worker final : private FrameSink {
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);
+  void decide(const Source& from, Role sender, rte_mbuf** frames, std::uint16_t n);
   void sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n);
   void process_gathered(std::uint16_t at_least);
   unsigned answer_syns(unsigned budget);
-  void process(Side side, rte_mbuf** frames, std::uint16_t n);
+  void process(Role sender, rte_mbuf** frames, std::uint16_t n);
   void tick();
   void send();
   void rest();
   void wait(std::uint64_t ticks);
-  void emit(Side out, std::span<const std::uint8_t> frame) override;
+  void emit(Role to, std::span<const std::uint8_t> frame) override;
 
   const WorkerRequest request_;
   HandOver& hand_over_;
@@ -82,11 +89,11 @@ class Worker final : private FrameSink {
   IoCounters io_;
   Steering steering_;
   Engine engine_;
-  Outbox outbox_[2];  // by Side
+  PerPort<Outbox> outbox_;
   const std::vector<Source> sources_;
   SynLane lane_;
 
-  // Of the client's side, sorted out of several bursts while pressed.
+  // Sent by clients, sorted out of several bursts while pressed.
   std::array<rte_mbuf*, 2 * kMaxBurst> gathered_;
   std::uint16_t gathered_count_ = 0;
   bool unread_ = false;  // a queue still held more when its turn ended

@@ -21,7 +21,7 @@ Engine::Engine(const EngineConfig&, const ProtectSet&, const KeyRing&, std::arra
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
 
-void Engine::process(Side side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
+void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
   for (Packet& p : burst) {
     p.verdict = Verdict::kForward;
     state_->counters.count(Reason::forwarded);
@@ -59,7 +59,7 @@ void Engine::process(Side side, std::span<Packet> burst, std::uint64_t, FrameSin
 
 void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::keepalive_probe); }
 
-std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side, const ProtectSet&,
+std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role, const ProtectSet&,
                        const std::array<std::uint64_t, 4>&, std::uint32_t workers,
                        std::uint32_t fallback) {
   return stub::is_command(frame) ? frame[stub::kOwnerAt] % workers : fallback;

@@ -50,13 +50,13 @@ TEST_F(HandOverTest, EachFrameGoesToItsOwnerAndItsSide) {
   std::array<rte_mbuf*, 6> burst{};
   for (unsigned i = 0; i < burst.size(); ++i) burst[i] = frame(i % 3);
   const auto all = burst;
-  ASSERT_EQ(steering.sort(Side::kServer, burst.data(), 6, io), 2);
+  ASSERT_EQ(steering.sort(PortId::kServer, Role::kServer, burst.data(), 6, io), 2);
   EXPECT_EQ(burst[0], all[1]);
   EXPECT_EQ(burst[1], all[4]);
   EXPECT_EQ(io.handed_over.get(), 4U);
   std::array<rte_mbuf*, 8> got{};
-  EXPECT_EQ(hand_over.take(0, Side::kClient, got.data(), 8), 0);
-  ASSERT_EQ(hand_over.take(0, Side::kServer, got.data(), 8), 2);
+  EXPECT_EQ(hand_over.take(0, Role::kClient, got.data(), 8), 0);
+  ASSERT_EQ(hand_over.take(0, Role::kServer, got.data(), 8), 2);
   EXPECT_EQ(got[0], all[0]);
   EXPECT_EQ(got[1], all[3]);
   EXPECT_TRUE(hand_over.anything_for(2));
@@ -72,7 +72,7 @@ TEST_F(HandOverTest, FullRingDropsTheRestAndCountsIt) {
   for (; sent < kHandOverSlots + 3 * kMaxBurst; sent += kMaxBurst) {
     std::array<rte_mbuf*, kMaxBurst> burst{};
     for (auto& m : burst) m = frame(1);
-    EXPECT_EQ(steering.sort(Side::kClient, burst.data(), kMaxBurst, io), 0);
+    EXPECT_EQ(steering.sort(PortId::kClient, Role::kClient, burst.data(), kMaxBurst, io), 0);
   }
   EXPECT_EQ(io.handed_over.get(), kHandOverSlots);
   EXPECT_EQ(io.hand_over_full.get(), sent - kHandOverSlots);
@@ -85,7 +85,7 @@ TEST_F(HandOverTest, SleeperIsWokenByWhatIsHandedToIt) {
   ASSERT_FALSE(hand_over.anything_for(1));
   std::thread giver([&] {
     rte_mbuf* m = frame(1);
-    EXPECT_EQ(hand_over.give(1, Side::kClient, &m, 1), 1);
+    EXPECT_EQ(hand_over.give(1, Role::kClient, &m, 1), 1);
   });
   pollfd event{bell.descriptor(), POLLIN, 0};
   EXPECT_EQ(::poll(&event, 1, 10'000), 1);
@@ -95,7 +95,7 @@ TEST_F(HandOverTest, SleeperIsWokenByWhatIsHandedToIt) {
   // Answered: it does not ring again, and nobody who is awake is rung for.
   EXPECT_EQ(::poll(&event, 1, 0), 0);
   rte_mbuf* m = frame(1);
-  EXPECT_EQ(hand_over.give(1, Side::kClient, &m, 1), 1);
+  EXPECT_EQ(hand_over.give(1, Role::kClient, &m, 1), 1);
   EXPECT_EQ(::poll(&event, 1, 0), 0);
 }
 

@@ -148,7 +148,7 @@ TEST_F(IdleWorker, FrameHandedToASleeperIsServed) {
     std::fill_n(rte_pktmbuf_mtod(m, std::uint8_t*), stub::kMinBytes, std::uint8_t{0});
     const std::uint64_t sleeps = w->io().idle_sleeps.get();
     EXPECT_TRUE(eventually([&] { return w->io().idle_sleeps.get() > sleeps; }));
-    ASSERT_EQ(hand_over_->give(1, Side::kClient, &m, 1), 1);
+    ASSERT_EQ(hand_over_->give(1, Role::kClient, &m, 1), 1);
     EXPECT_TRUE(eventually([&] { return server_->sent.load() == i; }));
   }
   w->stop();
@@ -182,7 +182,7 @@ TEST_F(IdleWorker, LimitIsThatOfThePortsItLooksAt) {
   for (const Row& row : rows) {
     QuietPort client(pool_, row.client_ring, row.client_descriptor);
     QuietPort server(pool_, row.server_ring, row.server_descriptor);
-    const Port* const ports[2] = {&client, &server};
+    const PerPort<const Port*> ports{{&client, &server}};
     const IdleLimit got = idle_limit(row.asked, sources_of(row.number, row.workers, ports), ports);
     EXPECT_EQ(got.longest_us, row.longest) << row.sentence;
     EXPECT_EQ(got.woken, row.woken) << row.sentence;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/errors.h"
 #include "dataplane/name_lock.h"
 #include "dataplane/proxy_fixture.h"
 #include "dataplane/veth_pair.h"
@@ -11,9 +12,6 @@
 namespace synproxy::tests {
 namespace {
 
-using control::PortName;
-using control::RuntimeFailure;
-using control::UsageError;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -82,7 +80,7 @@ TEST(PortErrors, FailedPortLeavesNothingBehind) {
 
 TEST(PortErrors, CpuThatIsNotOurs) {
   static_cast<void>(shared_eal());
-  control::Config config;
+  Config config;
   config.client_port = kNull;
   config.server_port = vdev("net_null_other");
   config.workers = {1023};

@@ -36,19 +36,17 @@ dataplane::Eal& shared_eal() {
   return *eal;
 }
 
-control::PortName raw(const std::string& interface) {
-  return {control::PortName::Kind::kRawSocket, interface, interface};
+PortName raw(const std::string& interface) {
+  return {PortName::Kind::kRawSocket, interface, interface};
 }
 
-control::PortName vdev(const std::string& text) {
-  return {control::PortName::Kind::kVdev, text, text};
-}
+PortName vdev(const std::string& text) { return {PortName::Kind::kVdev, text, text}; }
 
-ProxyUnderTest::ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers,
+ProxyUnderTest::ProxyUnderTest(PortName client, PortName server, unsigned workers,
                                std::uint32_t idle_sleep_us)
     : protect_({}) {
   static_cast<void>(shared_eal());
-  control::Config config;
+  Config config;
   config.client_port = std::move(client);
   config.server_port = std::move(server);
   config.workers = cpus(workers);

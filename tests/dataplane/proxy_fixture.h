@@ -15,14 +15,14 @@ namespace synproxy::tests {
 // EAL cannot be started twice in a process: the first call starts it, the program's end ends it.
 [[nodiscard]] dataplane::Eal& shared_eal();
 
-[[nodiscard]] control::PortName raw(const std::string& interface);
-[[nodiscard]] control::PortName vdev(const std::string& text);
+[[nodiscard]] PortName raw(const std::string& interface);
+[[nodiscard]] PortName vdev(const std::string& text);
 
 class ProxyUnderTest {
  public:
   // Started. `workers` threads, all on the CPUs that this process may use.
-  ProxyUnderTest(control::PortName client, control::PortName server, unsigned workers = 1,
-                 std::uint32_t idle_sleep_us = control::Config().idle_sleep_us);
+  ProxyUnderTest(PortName client, PortName server, unsigned workers = 1,
+                 std::uint32_t idle_sleep_us = Config().idle_sleep_us);
 
   dataplane::Dataplane* operator->() { return dataplane_.get(); }
 

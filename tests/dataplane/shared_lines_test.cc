@@ -152,11 +152,11 @@ class SharedLines : public ::testing::Test {
       ports_[side] = std::make_unique<TestPort>(pools_[side]);
       request.ports[side] = ports_[side].get();
     }
-    request.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
-    request.engine.max_flows = 4096;
-    request.engine.synack_repeats = 0;
-    request.engine.early_data_memory = 1U << 20;
-    request.engine.unix_ms_at_start = kUnixStart;
+    request.engine.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+    request.engine.shape.max_flows = 4096;
+    request.engine.tuning.synack_repeats = 0;
+    request.engine.shape.early_data_memory = 1U << 20;
+    request.engine.shape.unix_ms_at_start = kUnixStart;
     request.index_key = {1, 2, 3, 4};
     request.rss = &rss_;
     for (unsigned w = 0; w < kWorkers; ++w) {
@@ -177,7 +177,7 @@ class SharedLines : public ::testing::Test {
   }
 
   // A frame comes by the queue of its owner, or by the other one; what comes out is its owner's.
-  DecodedFrame exchange(Side from, const PacketBuilder& frame, Side to, const Wanted& wanted) {
+  DecodedFrame exchange(Role from, const PacketBuilder& frame, Role to, const Wanted& wanted) {
     const Bytes bytes = frame.build();
     FlowKey key;
     EXPECT_TRUE(flow_of(bytes, from, protect_, key));
@@ -211,8 +211,8 @@ class SharedLines : public ::testing::Test {
                f.payload.size() == payload;
       };
     };
-    constexpr Side kC = Side::kClient;
-    constexpr Side kS = Side::kServer;
+    constexpr Role kC = Role::kClient;
+    constexpr Role kS = Role::kServer;
     const DecodedFrame syn_ack =
         exchange(kC, up(1000).flags(kSyn).mss(1460).sack_permitted().timestamps(100, 0), kC,
                  has(kSyn | kAck, 1001, 0));

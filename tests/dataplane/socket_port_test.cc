@@ -231,7 +231,7 @@ TEST_F(SocketPort, FrameLongerThanTheWireAllowsIsCountedOnArrival) {
   ASSERT_TRUE(ip("link set spc-far mtu 9000"));
   ASSERT_TRUE(ip("link set spc-near mtu 9000"));
   ASSERT_TRUE(lab.client.send(frame_of(5000, {0x08, 0x06})));
-  EXPECT_TRUE(eventually([&] { return lab.proxy->port(Side::kClient).rx_oversize == 1; }));
+  EXPECT_TRUE(eventually([&] { return lab.proxy->port(PortId::kClient).rx_oversize == 1; }));
   EXPECT_TRUE(lab.server.stays_silent());
   EXPECT_TRUE(returns_all(lab.proxy));
 }
@@ -249,17 +249,17 @@ TEST_F(SocketPort, SendingIntoADeadWireNeverBlocksTheOtherDirection) {
 TEST_F(SocketPort, LinkThatGoesAndReturnsIsReportedOnceEach) {
   Lab lab;
   EXPECT_TRUE(lab.proxy->supervise().empty());
-  EXPECT_TRUE(lab.proxy->port(Side::kServer).link_up);
+  EXPECT_TRUE(lab.proxy->port(PortId::kServer).link_up);
   ASSERT_TRUE(ip("link set sps-far down"));
   std::vector<std::string> lines;
   ASSERT_TRUE(eventually([&] { return !(lines = lab.proxy->supervise()).empty(); }));
   EXPECT_EQ(lines, std::vector<std::string>{"--server-port sps-near: link is down"});
-  EXPECT_FALSE(lab.proxy->port(Side::kServer).link_up);
+  EXPECT_FALSE(lab.proxy->port(PortId::kServer).link_up);
   EXPECT_TRUE(lab.proxy->supervise().empty());
   ASSERT_TRUE(ip("link set sps-far up"));
   ASSERT_TRUE(eventually([&] { return !(lines = lab.proxy->supervise()).empty(); }));
   EXPECT_EQ(lines, std::vector<std::string>{"--server-port sps-near: link is up"});
-  EXPECT_EQ(lab.proxy->port(Side::kServer).link_changes, 2U);
+  EXPECT_EQ(lab.proxy->port(PortId::kServer).link_changes, 2U);
   const Frame f = frame_of(200, {0x08, 0x06});
   ASSERT_TRUE(lab.client.send(f));
   EXPECT_EQ(lab.server.receive(), f);
@@ -272,7 +272,7 @@ TEST_F(SocketPort, DeletedInterfaceIsTakenUpAgainWhenItIsMadeAnew) {
   ASSERT_TRUE(eventually([&] { return !(lines = lab.proxy->supervise()).empty(); }));
   EXPECT_NE(lines[0].find("--server-port sps-near: the interface is gone"), std::string::npos)
       << lines[0];
-  EXPECT_FALSE(lab.proxy->port(Side::kServer).link_up);
+  EXPECT_FALSE(lab.proxy->port(PortId::kServer).link_up);
   // The other port goes on.
   const Frame ask = command(Command::kReply);
   ASSERT_TRUE(lab.client.send(ask));
@@ -282,7 +282,7 @@ TEST_F(SocketPort, DeletedInterfaceIsTakenUpAgainWhenItIsMadeAnew) {
   std::vector<std::string> all;
   ASSERT_TRUE(eventually([&] {
     for (auto& line : lab.proxy->supervise()) all.push_back(line);
-    return lab.proxy->port(Side::kServer).link_up;
+    return lab.proxy->port(PortId::kServer).link_up;
   }));
   EXPECT_EQ(all.front(), "--server-port sps-near: the interface is back");
   WireEnd server(lab.server_wire.far());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Ownership by RSS: whatever a device says or does with a frame, all frames of a connection meet.
 #include "dataplane/steering.h"
+#include "dataplane/topology.h"
 
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
@@ -47,11 +48,12 @@ class SteeringTest : public ::testing::Test {
     return m;
   }
   // Who gets the last frame of a burst that `receiver` has received; all are freed.
-  unsigned owner_of_last(std::span<rte_mbuf*> burst, Side side, unsigned receiver) {
+  unsigned owner_of_last(std::span<rte_mbuf*> burst, Role side, unsigned receiver) {
     rte_mbuf* last = burst.back();
     std::vector<rte_mbuf*> all(burst.begin(), burst.end());
-    const std::uint16_t kept = steering_[receiver]->sort(
-        side, burst.data(), static_cast<std::uint16_t>(burst.size()), io_);
+    const std::uint16_t kept =
+        steering_[receiver]->sort(Topology::out_port(side), side, burst.data(),
+                                  static_cast<std::uint16_t>(burst.size()), io_);
     unsigned found = kWorkers;
     for (std::uint16_t i = 0; i < kept; ++i) {
       if (burst[i] == last) found = receiver;
@@ -66,12 +68,12 @@ class SteeringTest : public ::testing::Test {
     return found;
   }
   // Who gets the frame when it comes with these flags and this hash.
-  unsigned owner(const Bytes& frame, Side side = Side::kClient, std::uint64_t flags = 0,
+  unsigned owner(const Bytes& frame, Role side = Role::kClient, std::uint64_t flags = 0,
                  std::uint32_t hash = 0, unsigned receiver = 0) {
     rte_mbuf* m = buffer(frame, flags, hash);
     return owner_of_last({&m, 1}, side, receiver);
   }
-  unsigned owner_of_second(const Bytes& frame, Side side, std::uint32_t hash) {
+  unsigned owner_of_second(const Bytes& frame, Role side, std::uint32_t hash) {
     std::array<rte_mbuf*, 2> burst{buffer(frame, 0, 0),
                                    buffer(frame, RTE_MBUF_F_RX_RSS_HASH, hash)};
     return owner_of_last(burst, side, 0);
@@ -101,9 +103,9 @@ TEST_F(SteeringTest, EveryFrameOfAConnectionMeetsOneOwner) {
   std::array<unsigned, kWorkers> share{};
   for (std::uint16_t port = 5000; port < 5064; ++port) {
     const unsigned w = owner(to_server(port).build());
-    EXPECT_EQ(owner(to_client(port).build(), Side::kServer), w);
+    EXPECT_EQ(owner(to_client(port).build(), Role::kServer), w);
     EXPECT_EQ(owner(to_server(port).vlan(9).build()), w) << "tagged";
-    EXPECT_EQ(owner(to_client(port).vlan(9, kEtherTypeQinQ).vlan(2).build(), Side::kServer), w);
+    EXPECT_EQ(owner(to_client(port).vlan(9, kEtherTypeQinQ).vlan(2).build(), Role::kServer), w);
     EXPECT_EQ(owner(to_server(port).ip_options(Bytes(4, 1)).build()), w) << "IP options";
     const Bytes quoted = to_client(port).build_packet(28);
     const Bytes error =
@@ -122,7 +124,7 @@ TEST_F(SteeringTest, FramesOfIpv6MeetOneOwnerToo) {
     const unsigned w = owner(there().build());
     EXPECT_EQ(owner(there().extension(60).build()), w) << "extension header";
     const auto back = PacketBuilder().ipv6("2001:db8::10", "2001:db8::1").ports(80, port);
-    EXPECT_EQ(owner(back.build(), Side::kServer), w);
+    EXPECT_EQ(owner(back.build(), Role::kServer), w);
   }
 }
 
@@ -132,7 +134,7 @@ TEST_F(SteeringTest, WhatIsNotProtectedTcpStaysWhereItCame) {
          {to_server(5000).protocol(17).build(), to_server(5000).ether_type(0x0806).build(),
           to_server(5000).fragment(0x0010).build(),
           PacketBuilder().ipv4("192.0.2.1", "203.0.113.10").ports(5000, 81).vlan(3).build()}) {
-      EXPECT_EQ(owner(frame, Side::kClient, 0, 0, receiver), receiver);
+      EXPECT_EQ(owner(frame, Role::kClient, 0, 0, receiver), receiver);
     }
   }
 }
@@ -141,33 +143,33 @@ TEST_F(SteeringTest, WhatIsNotProtectedTcpStaysWhereItCame) {
 TEST_F(SteeringTest, HashOfADeviceThatHasProvenRightIsTaken) {
   const Bytes four = to_server(6000).build();
   const Bytes six = PacketBuilder().ipv6("2001:db8::1", "2001:db8::10").ports(6000, 80).build();
-  const auto taken = [&](const Bytes& f, Side side) {
+  const auto taken = [&](const Bytes& f, Role side) {
     // Second in its burst, where nobody looks at it.
     const unsigned w = owner(f, side);
     return owner_of_second(f, side, hash_of(f) + 1) == (w + 1) % kWorkers;
   };
   for (unsigned i = 0; i < HashTrust::kProofs; ++i) {
-    EXPECT_FALSE(taken(four, Side::kClient)) << "after " << i << " proofs";
-    ASSERT_EQ(owner(four, Side::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four)), owner(four));
+    EXPECT_FALSE(taken(four, Role::kClient)) << "after " << i << " proofs";
+    ASSERT_EQ(owner(four, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four)), owner(four));
   }
-  EXPECT_TRUE(taken(four, Side::kClient));
-  EXPECT_FALSE(taken(six, Side::kClient)) << "proven for IPv4 alone";
-  EXPECT_FALSE(taken(four, Side::kServer)) << "the other port has proven nothing";
+  EXPECT_TRUE(taken(four, Role::kClient));
+  EXPECT_FALSE(taken(six, Role::kClient)) << "proven for IPv4 alone";
+  EXPECT_FALSE(taken(four, Role::kServer)) << "the other port has proven nothing";
   EXPECT_EQ(io_.rss_mismatch[0].get(), 0U);
   // Wrong once, wrong for ever.
-  EXPECT_EQ(owner(four, Side::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four) + 1), owner(four));
+  EXPECT_EQ(owner(four, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four) + 1), owner(four));
   EXPECT_EQ(io_.rss_mismatch[0].get(), 1U);
   for (unsigned i = 0; i < 2 * HashTrust::kProofs; ++i) {
-    static_cast<void>(owner(four, Side::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four)));
-    ASSERT_FALSE(taken(four, Side::kClient));
+    static_cast<void>(owner(four, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four)));
+    ASSERT_FALSE(taken(four, Role::kClient));
   }
 }
 
 TEST_F(SteeringTest, DeviceThatReportsAnotherHashIsCountedAndMovesNothing) {
   for (std::uint16_t port = 6000; port < 6064; ++port) {
     const Bytes f = to_client(port).build();
-    const unsigned w = owner(f, Side::kServer);
-    EXPECT_EQ(owner(f, Side::kServer, RTE_MBUF_F_RX_RSS_HASH, hash_of(f) ^ 1U), w);
+    const unsigned w = owner(f, Role::kServer);
+    EXPECT_EQ(owner(f, Role::kServer, RTE_MBUF_F_RX_RSS_HASH, hash_of(f) ^ 1U), w);
   }
   EXPECT_EQ(io_.rss_mismatch[1].get(), 64U);
   EXPECT_EQ(io_.rss_mismatch[0].get(), 0U);
@@ -178,14 +180,14 @@ TEST_F(SteeringTest, HashOfOtherFieldsIsNeitherTakenNorAMismatch) {
   const Bytes tagged = to_server(7000).vlan(4).build();
   const unsigned w = owner(f);
   for (unsigned i = 0; i < HashTrust::kProofs; ++i) {
-    static_cast<void>(owner(f, Side::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(f)));
+    static_cast<void>(owner(f, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(f)));
   }
   for (std::uint32_t hash = 0; hash < kWorkers; ++hash) {
     for (const std::uint64_t also :
          {RTE_MBUF_F_RX_FDIR, RTE_MBUF_F_RX_IP_CKSUM_BAD, RTE_MBUF_F_RX_L4_CKSUM_BAD}) {
-      EXPECT_EQ(owner(f, Side::kClient, RTE_MBUF_F_RX_RSS_HASH | also, hash), w);
+      EXPECT_EQ(owner(f, Role::kClient, RTE_MBUF_F_RX_RSS_HASH | also, hash), w);
     }
-    EXPECT_EQ(owner(tagged, Side::kClient, RTE_MBUF_F_RX_RSS_HASH, hash), w);
+    EXPECT_EQ(owner(tagged, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash), w);
   }
   EXPECT_EQ(io_.rss_mismatch[0].get(), 0U);
 }

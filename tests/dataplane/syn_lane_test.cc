@@ -392,19 +392,22 @@ TEST_F(SynLaneTest, SynsInTheQueueOfAnotherWorkerAreHandedOver) {
 TEST_F(SynLaneTest, SourcesAreServedInOrderAndSharedAmongWorkers) {
   client_->queues = 3;
   client_->syn_queues = {2};
-  const Port* const ports[2] = {client_.get(), server_.get()};
+  const PerPort<const Port*> ports{{client_.get(), server_.get()}};
   const auto alone = sources_of(0, 1, ports);
   ASSERT_EQ(alone.size(), 4U);
-  EXPECT_EQ(alone[0].side, Side::kServer);
+  EXPECT_EQ(alone[0].port, PortId::kServer);
   EXPECT_EQ(alone[1].queue, 0);
   EXPECT_EQ(alone[2].queue, 1);
-  EXPECT_TRUE(alone[3].syns_only);
-  std::map<std::pair<Side, std::uint16_t>, unsigned> polled;
+  EXPECT_EQ(alone[3].kind, Source::Kind::kSynQueue);
+  std::map<std::pair<PortId, std::uint16_t>, unsigned> polled;
   for (unsigned w = 0; w < 2; ++w) {
     unsigned rings = 0;
     for (const Source& s : sources_of(w, 2, ports)) {
-      if (s.ring) ++rings;
-      if (!s.ring) ++polled[{s.side, s.queue}];
+      if (s.kind == Source::Kind::kRing) {
+        ++rings;
+      } else {
+        ++polled[{s.port, s.queue}];
+      }
     }
     EXPECT_EQ(rings, 2U);
   }
@@ -417,7 +420,7 @@ TEST_F(SynLaneTest, RingOfTheOtherWorkersIsSortedToo) {
   const auto w = worker(true, 1, 2);
   for (std::uint32_t i = 0; i < 1000; ++i) {
     rte_mbuf* m = frame(i % 32 != 0, i);
-    ASSERT_EQ(hand_over_->give(1, Side::kClient, &m, 1), 1);
+    ASSERT_EQ(hand_over_->give(1, Role::kClient, &m, 1), 1);
   }
   w->start();
   EXPECT_TRUE(eventually([&] { return !hand_over_->anything_for(1); }));

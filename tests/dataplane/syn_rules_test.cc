@@ -269,11 +269,11 @@ class SynQueuePort : public ::testing::Test {
     return id;
   }
 
-  EthPort& open(const std::string& name, unsigned workers = 1, Side side = Side::kClient,
+  EthPort& open(const std::string& name, unsigned workers = 1, PortId id = PortId::kClient,
                 bool physical = true) {
     EthPortRequest request;
     request.typed = name;
-    request.side = side;
+    request.id = id;
     request.workers = workers;
     request.physical = physical;
     request.rss_word = 0x6d5a;
@@ -351,10 +351,10 @@ TEST_F(SynQueuePort, RulesThatFailAfterTheStartLeaveTheDeviceAsWithoutThem) {
 
 TEST_F(SynQueuePort, NobodyElseIsAsked) {
   make("net_null_syn", "");
-  expect_queues(open("net_null_syn", 1, Side::kServer), 1, 0);
+  expect_queues(open("net_null_syn", 1, PortId::kServer), 1, 0);
   port_.reset();
   make("net_null_syn", "");
-  expect_queues(open("net_null_syn", 1, Side::kClient, false), 1, 0);
+  expect_queues(open("net_null_syn", 1, PortId::kClient, false), 1, 0);
   port_.reset();
   make("net_null_syn", "");
   expect_queues(open("net_null_syn", 2), 1, 0);  // no RSS: one queue for two workers

@@ -36,7 +36,7 @@ class RingPort {
   RingPort(const RingPort&) = delete;
   RingPort& operator=(const RingPort&) = delete;
 
-  [[nodiscard]] control::PortName port() const { return vdev(name_); }
+  [[nodiscard]] PortName port() const { return vdev(name_); }
   [[nodiscard]] bool put(rte_mbuf* m) const { return rte_ring_enqueue(in_, m) == 0; }
   [[nodiscard]] rte_mbuf* get() const {
     void* m = nullptr;
@@ -123,7 +123,7 @@ TEST_F(VdevPort, FrameInSeveralSegmentsIsCountedWhenItCannotBeMadeOne) {
   RingPort server("s2");
   ProxyUnderTest proxy(client.port(), server.port());
   ASSERT_TRUE(client.put(buffer(std::vector<std::uint8_t>(9018, 7))));
-  EXPECT_TRUE(eventually([&] { return proxy->port(Side::kClient).rx_oversize == 1; }));
+  EXPECT_TRUE(eventually([&] { return proxy->port(PortId::kClient).rx_oversize == 1; }));
   EXPECT_EQ(server.waiting(), 0U);
 }
 
@@ -272,10 +272,10 @@ TEST_F(VdevPort, StopEmptiesTheRingsBetweenWorkers) {
 
 TEST_F(VdevPort, DeviceOfAVdevStringIsMadeAndEndsWithItsPort) {
   for (int i = 0; i < 2; ++i) {
-    const control::PortName again = vdev("net_null_again,size=64");
+    const PortName again = vdev("net_null_again,size=64");
     ProxyUnderTest proxy(again, vdev("net_null_sink"));
     EXPECT_TRUE(eventually([&] { return proxy->io(0).tx_packets[1].get() > 1000; }));
-    EXPECT_EQ(proxy->port(Side::kClient).name, again.text);
+    EXPECT_EQ(proxy->port(PortId::kClient).name, again.text);
   }
   EXPECT_EQ(rte_eth_dev_count_avail(), 0);
 }

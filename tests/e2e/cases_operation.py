@@ -39,7 +39,7 @@ def stat_prints_the_kernels_table(stand):
 @case()
 def stat_json_has_every_counter_summed_and_per_worker(stand):
     stat = stand.proxy.stat()
-    with open(os.path.join(os.path.dirname(__file__), "../../include/synproxy/proxy/reasons.h"),
+    with open(os.path.join(os.path.dirname(__file__), "../../include/synproxy/base/reasons.h"),
               encoding="utf-8") as header:
         names = re.findall(r"^  X\((\w+), (?:FATE|DROP|MADE|EVENT),", header.read(), re.MULTILINE)
     check(len(names) > 40, "the counters' list was not found")

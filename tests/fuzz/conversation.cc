@@ -23,24 +23,24 @@ test::HarnessOptions options_of(const Command& c) {
   test::HarnessOptions h;
   h.protect = {"203.0.113.10:80", "2001:db8::10"};
   EngineConfig& e = h.engine;
-  e.max_flows = kFlows[c.op & 3U];
-  e.early_window = kWindow[c.op >> 2 & 3U];
-  e.early_data_memory = kMemory[c.op >> 4 & 3U];
-  e.epoch_ms = kEpoch[c.op >> 6];
+  e.shape.max_flows = kFlows[c.op & 3U];
+  e.tuning.early_window = kWindow[c.op >> 2 & 3U];
+  e.shape.early_data_memory = kMemory[c.op >> 4 & 3U];
+  e.shape.epoch_ms = kEpoch[c.op >> 6];
   // `auto` has first to learn what the servers can do; told to, the proxy offers at once.
   const Offer offer = (c.flags & 8) != 0 ? Offer::kAuto : Offer::kOn;
-  e.offer.sack = (c.who & 1) != 0 ? Offer::kOff : offer;
-  e.offer.timestamps = (c.who & 2) != 0 ? Offer::kOff : offer;
-  e.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
-  e.synack_repeats = c.flags >> 4 & 3U;
-  e.hide_rtt = (c.who & 128) != 0;
-  e.forward_fragments = (c.flags & 64) != 0;
-  e.forward_tcp_auth = (c.flags & 128) != 0;
-  e.offer.window_scale = kScale[c.who >> 3 & 3U];
-  e.offer.mss = kMss[c.who >> 5 & 3U];
-  if ((c.flags & 1) != 0) e.idle_timeout_ms = 20'000;
-  if ((c.flags & 2) != 0) e.server_timeout_ms = 1'000;
-  if ((c.flags & 4) != 0) e.close_timeout_ms = 500;
+  e.tuning.offer.sack = (c.who & 1) != 0 ? Offer::kOff : offer;
+  e.tuning.offer.timestamps = (c.who & 2) != 0 ? Offer::kOff : offer;
+  e.tuning.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
+  e.tuning.synack_repeats = c.flags >> 4 & 3U;
+  e.tuning.hide_rtt = (c.who & 128) != 0;
+  e.tuning.forward_fragments = (c.flags & 64) != 0;
+  e.tuning.forward_tcp_auth = (c.flags & 128) != 0;
+  e.tuning.offer.window_scale = kScale[c.who >> 3 & 3U];
+  e.tuning.offer.mss = kMss[c.who >> 5 & 3U];
+  if ((c.flags & 1) != 0) e.tuning.idle_timeout_ms = 20'000;
+  if ((c.flags & 2) != 0) e.tuning.server_timeout_ms = 1'000;
+  if ((c.flags & 4) != 0) e.tuning.close_timeout_ms = 500;
   return h;
 }
 
@@ -75,7 +75,7 @@ Conversation::Conversation(Script script)
 }
 
 void Conversation::run() {
-  if (options_.engine.max_flows > 2) open_bystander();
+  if (options_.engine.shape.max_flows > 2) open_bystander();
   for (std::size_t n = 0; n < kMaxCommands; ++n) {
     const auto c = script_.next();
     if (!c) break;
@@ -101,15 +101,15 @@ void Conversation::step(const Command& c) {
   const bool honest = !breaks_checksum(c);
   switch (c.kind()) {
     case Op::kClientSyn:
-      return send(Side::kClient, x.syn(c, now), honest);
+      return send(Role::kClient, x.syn(c, now), honest);
     case Op::kHandshakeAck:
-      return send(Side::kClient, x.handshake_ack(c, now), honest);
+      return send(Role::kClient, x.handshake_ack(c, now), honest);
     case Op::kServerSynAck:
-      return send(Side::kServer, x.syn_ack(c, now), honest);
+      return send(Role::kServer, x.syn_ack(c, now), honest);
     case Op::kClientSegment:
-      return send(Side::kClient, x.client_segment(c, now), honest);
+      return send(Role::kClient, x.client_segment(c, now), honest);
     case Op::kServerSegment:
-      return send(Side::kServer, x.server_segment(c, now), honest);
+      return send(Role::kServer, x.server_segment(c, now), honest);
     case Op::kLeap:
       return leap(c);
     case Op::kOpen:
@@ -122,16 +122,16 @@ void Conversation::step(const Command& c) {
     case Op::kMutate:
       return replay(c);
     case Op::kIcmp:
-      return send((c.flags & 1) != 0 ? Side::kClient : Side::kServer, x.icmp(c));
+      return send((c.flags & 1) != 0 ? Role::kClient : Role::kServer, x.icmp(c));
     case Op::kRaw:
       return raw(c);
     case Op::kBurst:
       burst_size_ = 1U + c.a % kMaxBurst;
       return;
     case Op::kServerSyn:
-      return send(Side::kServer, x.server_syn(c, now));
+      return send(Role::kServer, x.server_syn(c, now));
     case Op::kClientSynAck:
-      return send(Side::kClient, x.client_syn_ack(c, now));
+      return send(Role::kClient, x.client_syn_ack(c, now));
     case Op::kReuse:
       return x.reuse(c);
     case Op::kStallKeys:
@@ -157,12 +157,12 @@ void Conversation::open(const Command& c) {
   Peer& x = peer(c);
   Command step = c;
   step.seq = step.ack = step.shape = 0;
-  send(Side::kClient, x.syn(step, p_.now()));
+  send(Role::kClient, x.syn(step, p_.now()));
   flush();
-  send(Side::kClient, x.handshake_ack(step, p_.now()));
+  send(Role::kClient, x.handshake_ack(step, p_.now()));
   flush();
   step.a = honest_answer(x);
-  send(Side::kServer, x.syn_ack(step, p_.now()));
+  send(Role::kServer, x.syn_ack(step, p_.now()));
   flush();
 }
 
@@ -172,7 +172,7 @@ void Conversation::close(const Command& c) {
   for (const bool from_client : {client_first, !client_first, client_first}) {
     const bool last = x.client.seen.ack == x.client.nxt && x.server.seen.ack == x.server.nxt;
     const auto flags = static_cast<std::uint16_t>(last ? kAck : kAck | kFin);
-    send(from_client ? Side::kClient : Side::kServer, x.plain(from_client, flags, 0, p_.now()));
+    send(from_client ? Role::kClient : Role::kServer, x.plain(from_client, flags, 0, p_.now()));
     flush();
   }
 }
@@ -180,7 +180,7 @@ void Conversation::close(const Command& c) {
 void Conversation::early_data(const Command& c) {
   Peer& x = peer(c);
   for (unsigned i = 0; i < 1U + c.a % 20; ++i) {
-    send(Side::kClient, x.plain(true, kAck | kPsh, payload_of(c), p_.now()));
+    send(Role::kClient, x.plain(true, kAck | kPsh, payload_of(c), p_.now()));
   }
 }
 
@@ -208,7 +208,7 @@ void Conversation::flood(const Command& c) {
     } else {
       b.ack(x.client.seen.isn + 1).timestamps(1, x.client.seen.tsval);
     }
-    send(Side::kClient, b.build());
+    send(Role::kClient, b.build());
   }
 }
 
@@ -221,7 +221,7 @@ void Conversation::leap(const Command& c) {
   p_.leap(ms);
   if ((c.b & 1) != 0) p_.leap(1);
   bystander_lives_ =
-      bystander_lives_ && p_.now() - bystander_spoke_ < options_.engine.idle_timeout_ms / 2;
+      bystander_lives_ && p_.now() - bystander_spoke_ < options_.engine.tuning.idle_timeout_ms / 2;
   read_output();
   check();
 }
@@ -233,10 +233,10 @@ void Conversation::raw(const Command& c) {
     const auto* bytes = &part.op;
     frame.insert(frame.end(), bytes, bytes + sizeof part);
   }
-  send((c.flags & 1) != 0 ? Side::kServer : Side::kClient, frame, false);
+  send((c.flags & 1) != 0 ? Role::kServer : Role::kClient, frame, false);
 }
 
-void Conversation::send(Side side, const Bytes& frame, bool honest) {
+void Conversation::send(Role side, const Bytes& frame, bool honest) {
   if (!burst_.empty() && burst_side_ != side) flush();
   burst_side_ = side;
   burst_.push_back(frame);
@@ -252,7 +252,7 @@ void Conversation::flush() {
   p_.checksums_must_be_good = burst_honest_;
   p_.feed_burst(burst_side_, burst_);
   p_.checksums_must_be_good = true;
-  if (burst_side_ == Side::kClient) refused_clients_ += count(Reason::table_full) - full;
+  if (burst_side_ == Role::kClient) refused_clients_ += count(Reason::table_full) - full;
   burst_.clear();
   read_output();
   burst_honest_ = true;
@@ -261,22 +261,22 @@ void Conversation::flush() {
 
 void Conversation::read_output() {
   frames_out_ += p_.to_client.size() + p_.to_server.size();
-  for (const Bytes& frame : p_.to_client) read_one(frame, Side::kClient);
-  for (const Bytes& frame : p_.to_server) read_one(frame, Side::kServer);
+  for (const Bytes& frame : p_.to_client) read_one(frame, Role::kClient);
+  for (const Bytes& frame : p_.to_server) read_one(frame, Role::kServer);
   p_.to_client.clear();
   p_.to_server.clear();
 }
 
-void Conversation::read_one(const Bytes& frame, Side side) {
+void Conversation::read_one(const Bytes& frame, Role side) {
   const auto f = test::decode(frame);
   if (!f) return require(!burst_honest_ || icmp_good(frame));
-  const bool to_client = side == Side::kClient;
+  const bool to_client = side == Role::kClient;
   if (to_client && (f->flags & (kSyn | kAck)) == (kSyn | kAck) && !f->timestamps.empty()) {
     proven_.insert(proof(*f, true));
   }
   // TTL 64 and no IP ID: made by the proxy, not passed on.
   const bool made = f->ttl == 64 && f->ip_id == 0 && !f->ipv6;
-  const bool by_tag = options_.engine.offer.timestamps == Offer::kOn;
+  const bool by_tag = options_.engine.tuning.offer.timestamps == Offer::kOn;
   if (!to_client && burst_honest_ && made && by_tag && (f->flags & (kSyn | kAck)) == kSyn &&
       !f->timestamps.empty()) {
     require(proven_.contains(proof(*f, false)));
@@ -288,10 +288,10 @@ void Conversation::read_one(const Bytes& frame, Side side) {
 
 void Conversation::check() {
   const Counters& n = p_.counters();
-  require(p_.flows() <= options_.engine.max_flows);
+  require(p_.flows() <= options_.engine.shape.max_flows);
   require(n.flows.get() == p_.flows());
   require(n.flows_embryonic.get() + n.flows_established.get() <= p_.flows());
-  require(n.early_buffers.get() * 512 <= options_.engine.early_data_memory);
+  require(n.early_buffers.get() * 512 <= options_.engine.shape.early_data_memory);
   require(n.flows_embryonic.get() != 0 || n.early_buffers.get() == 0);
 
   const std::uint64_t opened =
@@ -313,13 +313,13 @@ void Conversation::check() {
 }
 
 void Conversation::open_bystander() {
-  through(Side::kClient, bystander_.syn({}, p_.now()));
-  through(Side::kClient, bystander_.handshake_ack({}, p_.now()));
+  through(Role::kClient, bystander_.syn({}, p_.now()));
+  through(Role::kClient, bystander_.handshake_ack({}, p_.now()));
   // A server that shows more than the client was promised is asked again.
   for (int i = 0; i < 3 && count(Reason::conn_established) == 0; ++i) {
     Command answer;
     answer.a = honest_answer(bystander_);
-    through(Side::kServer, bystander_.syn_ack(answer, p_.now()));
+    through(Role::kServer, bystander_.syn_ack(answer, p_.now()));
   }
   require(count(Reason::conn_established) == 1);
   bystander_lives_ = true;
@@ -334,7 +334,7 @@ void Conversation::bystander_speaks(std::size_t length) {
     const std::uint32_t expected_seq = client ? from.nxt : to.seen.nxt;
     const auto tsval = from.ts_base + static_cast<std::uint32_t>(p_.now());
     const std::uint32_t last_tsval = to.ts_base + static_cast<std::uint32_t>(bystander_spoke_);
-    const DecodedFrame f = through(client ? Side::kClient : Side::kServer,
+    const DecodedFrame f = through(client ? Role::kClient : Role::kServer,
                                    bystander_.plain(client, kAck | kPsh, length, p_.now()));
     require(f.payload.size() == length && f.flags == (kAck | kPsh));
     require(f.seq == expected_seq && f.ack == to.nxt);
@@ -347,17 +347,17 @@ void Conversation::bystander_speaks(std::size_t length) {
   bystander_spoke_ = p_.now();
 }
 
-DecodedFrame Conversation::through(Side from, const Bytes& frame) {
+DecodedFrame Conversation::through(Role from, const Bytes& frame) {
   const std::uint32_t room = p_.room;
   p_.room = 2048;
   p_.feed(from, frame);
   p_.room = room;
   DecodedFrame last;
-  for (const Side side : {Side::kClient, Side::kServer}) {
-    for (const Bytes& out : side == Side::kClient ? p_.to_client : p_.to_server) {
+  for (const Role side : {Role::kClient, Role::kServer}) {
+    for (const Bytes& out : side == Role::kClient ? p_.to_client : p_.to_server) {
       const auto f = test::decode(out);
-      if (!f || !bystander_.owns(*f, side == Side::kClient)) continue;
-      side == Side::kClient ? bystander_.at_client(*f) : bystander_.at_server(*f);
+      if (!f || !bystander_.owns(*f, side == Role::kClient)) continue;
+      side == Role::kClient ? bystander_.at_client(*f) : bystander_.at_server(*f);
       last = *f;
     }
   }

@@ -39,16 +39,16 @@ class Conversation {
   void leap(const Command& c);
   void raw(const Command& c);
 
-  void send(Side side, const Bytes& frame, bool honest = true);
+  void send(Role side, const Bytes& frame, bool honest = true);
   void flush();
   // What the ends learn from the frames that came out, and what no frame may be.
   void read_output();
-  void read_one(const Bytes& frame, Side side);
+  void read_one(const Bytes& frame, Role side);
   void check();
 
   void open_bystander();
   void bystander_speaks(std::size_t length);
-  DecodedFrame through(Side from, const Bytes& frame);
+  DecodedFrame through(Role from, const Bytes& frame);
 
   [[nodiscard]] Peer& peer(const Command& c) { return peers_[(c.who & 15U) % Peer::kPeers]; }
   [[nodiscard]] std::uint64_t count(Reason r) const { return p_.count(r); }
@@ -63,9 +63,9 @@ class Conversation {
 
   std::vector<Bytes> burst_;
   std::size_t burst_size_ = 1;
-  Side burst_side_ = Side::kClient;
+  Role burst_side_ = Role::kClient;
   bool burst_honest_ = true;
-  std::deque<std::pair<Side, Bytes>> history_;
+  std::deque<std::pair<Role, Bytes>> history_;
 
   std::set<std::string> proven_;  // who was sent a SYN-ACK with timestamps, and for which ISN
   std::uint64_t frames_out_ = 0;

@@ -93,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const test::ExactBuffer buffer(frame);
   Segment s;
   parse_frame(buffer.data(), buffer.size(), s);
-  for (const Side side : {Side::kClient, Side::kServer}) {
+  for (const Role side : {Role::kClient, Role::kServer}) {
     require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7) % 7 < 3);
   }
   if (s.result == ParseResult::kTcp) {

@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "../../src/core/proxy/ack_burst.h"
+#include "ack/ack_burst.h"
 #include "bursts_and_singles.h"
 
 namespace synproxy {
@@ -135,7 +135,7 @@ TEST_F(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
         ack(4000, isn + 1 + i * 100, c.isn + 1, true, c.tsval).payload(Bytes(100, 'd')).build());
   }
   const std::uint64_t invalid = bursts->count(Reason::cookie_invalid);
-  const auto verdicts = bursts->feed_burst(Side::kClient, burst);
+  const auto verdicts = bursts->feed_burst(Role::kClient, burst);
   EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kDrop));
   EXPECT_EQ(bursts->count(Reason::cookie_invalid) - invalid, 12U);
   EXPECT_EQ(bursts->count(Reason::early_held), kDataSegments);
@@ -155,14 +155,14 @@ TEST_F(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
   bursts->to_server.clear();
   std::vector<Bytes> forged(kMaxBurst);
   for (Bytes& f : forged) f = ack(random_(), random_(), random_(), true).build();
-  bursts->feed_burst(Side::kClient, forged);
+  bursts->feed_burst(Role::kClient, forged);
   std::vector<Bytes> burst;
   for (std::uint32_t i = 0; i < kMaxBurst; ++i) {
     burst.push_back(
         i % 2 == 0 ? ack(random_(), random_(), random_(), true).build()
                    : ack(4001, isn + 1 + i / 2, c.isn + 1, true, c.tsval).payload("x").build());
   }
-  const auto verdicts = bursts->feed_burst(Side::kClient, burst);
+  const auto verdicts = bursts->feed_burst(Role::kClient, burst);
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
     EXPECT_EQ(verdicts[i], i % 2 == 0 ? Verdict::kDrop : Verdict::kForward) << i;
   }

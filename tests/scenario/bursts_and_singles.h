@@ -24,7 +24,7 @@ template <typename T, std::size_t N>
 // The same frames come back, and are counted the same.
 inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
                          const std::vector<Bytes>& frames) {
-  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, frames);
+  const std::vector<Verdict> verdicts = bursts.feed_burst(Role::kClient, frames);
   for (std::size_t i = 0; i < frames.size(); ++i) {
     ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
   }

@@ -69,7 +69,7 @@ Bytes unusual(const Syn& s) {
 
 Bytes answer_to(ProxyHarness& p, const Bytes& frame) {
   EXPECT_EQ(p.from_client(frame), Verdict::kReply);
-  return p.take_raw(Side::kClient);
+  return p.take_raw(Role::kClient);
 }
 
 Syn random_syn(std::mt19937& random) {
@@ -92,9 +92,9 @@ TEST(CommonSyn, IsAnsweredAsTheSameOptionsInAnotherOrderAre) {
   for (const Offer timestamps : {Offer::kOn, Offer::kOff, Offer::kAuto}) {
     for (const Offer ecn : {Offer::kOn, Offer::kOff}) {
       HarnessOptions h;
-      h.engine.offer.timestamps = timestamps;
-      h.engine.offer.ecn = ecn;
-      h.engine.offer.mss = 1400;
+      h.engine.tuning.offer.timestamps = timestamps;
+      h.engine.tuning.offer.ecn = ecn;
+      h.engine.tuning.offer.mss = 1400;
       ProxyHarness p(h);
       for (int round = 0; round < 400; ++round) {
         Syn s = random_syn(random);
@@ -169,7 +169,7 @@ TEST(CommonSyn, WhatThePortSaysOfTheChecksumCounts) {
 TEST(CommonSyn, ABurstOfThemIsAnsweredEachForItself) {
   std::mt19937 random(9);
   HarnessOptions h;
-  h.engine.synack_repeats = 3;
+  h.engine.tuning.synack_repeats = 3;
   ProxyHarness p(h);
   for (int round = 0; round < 50; ++round) {
     std::vector<Syn> syns;
@@ -178,7 +178,7 @@ TEST(CommonSyn, ABurstOfThemIsAnsweredEachForItself) {
       syns.push_back(random_syn(random));
       burst.push_back(i % 5 == 4 ? unusual(syns.back()) : usual(syns.back()));
     }
-    for (const Verdict v : p.feed_burst(Side::kClient, burst)) EXPECT_EQ(v, Verdict::kReply);
+    for (const Verdict v : p.feed_burst(Role::kClient, burst)) EXPECT_EQ(v, Verdict::kReply);
     for (const Syn& s : syns) {
       const DecodedFrame f = p.take_client();
       EXPECT_EQ(f.destination_port, s.port);

@@ -98,7 +98,7 @@ TEST(EarlyData, NothingFollowsAFin) {
 
 TEST(EarlyData, NoMoreThanTheAdvertisedWindowIsHeld) {
   HarnessOptions h;
-  h.engine.early_window = 3000;
+  h.engine.tuning.early_window = 3000;
   Waiting w(h);
   const std::string full(1460, 'a');
   EXPECT_EQ(w.send(0, full), Verdict::kDrop);
@@ -128,7 +128,7 @@ TEST(EarlyData, NoMoreThanSixteenSegmentsAreHeld) {
 
 TEST(EarlyData, MemoryForAllOfItIsLimitedAndComesBack) {
   HarnessOptions h;
-  h.engine.early_data_memory = 8192;
+  h.engine.shape.early_data_memory = 8192;
   ProxyHarness p(h);
   std::vector<std::unique_ptr<Session>> all;
   for (std::uint16_t i = 0; i < 30; ++i) {
@@ -232,7 +232,7 @@ TEST(EarlyData, IsTranslatedLikeAnyOther) {
 
 TEST(EarlyData, FillsManyFramesOfEverySize) {
   HarnessOptions h;
-  h.engine.early_window = 65535;
+  h.engine.tuning.early_window = 65535;
   for (const std::size_t size : {1U, 300U, 458U, 459U, 1460U, 4000U}) {
     SCOPED_TRACE(size);
     Waiting w(h);

@@ -68,8 +68,8 @@ void connect_with(bool ipv6, Headers add, std::size_t added) {
     PacketBuilder b = from_client ? c.client() : c.server();
     add(b);
     const Bytes in = b.payload("data").build();
-    EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, in), Verdict::kForward);
-    const Bytes out = p.take_raw(from_client ? Side::kServer : Side::kClient);
+    EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, in), Verdict::kForward);
+    const Bytes out = p.take_raw(from_client ? Role::kServer : Role::kClient);
     expect_only_numbers_changed(in, out, 14 + ip + added, from_client);
   }
   EXPECT_EQ(p.count(Reason::bad_ip_header), 0U);
@@ -132,8 +132,8 @@ TEST(EveryPacket, UrgentDataPassesUntouched) {
       for (const bool from_client : {true, false}) {
         PacketBuilder b = from_client ? c.client(kAck | kUrg | kPsh) : c.server(kAck | kUrg | kPsh);
         const Bytes in = b.urgent(pointer).payload("urgent").build();
-        EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, in), Verdict::kForward);
-        const Bytes out = p.take_raw(from_client ? Side::kServer : Side::kClient);
+        EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, in), Verdict::kForward);
+        const Bytes out = p.take_raw(from_client ? Role::kServer : Role::kClient);
         expect_only_numbers_changed(in, out, 14 + (ipv6 ? 40U : 20U), from_client);
       }
     }
@@ -195,7 +195,7 @@ TEST(EveryPacket, EcnWorksFromEndToEnd) {
     c.syn_ack();
     const auto pass = [&](bool from_client, std::uint16_t flags, std::uint8_t ecn) {
       PacketBuilder b = from_client ? c.client(flags) : c.server(flags);
-      EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer,
+      EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer,
                        b.traffic_class(ecn).payload("x").build()),
                 Verdict::kForward);
       const DecodedFrame f = from_client ? p.take_server() : p.take_client();
@@ -246,7 +246,7 @@ TEST(EveryPacket, JumboSegmentsPass) {
 TEST(EveryPacket, JumboSegmentsAreHeldEarly) {
   for (const bool ipv6 : {false, true}) {
     HarnessOptions h;
-    h.engine.early_window = 65'535;
+    h.engine.tuning.early_window = 65'535;
     ProxyHarness p(h);
     Session c(p, {.ipv6 = ipv6});
     c.syn();

@@ -640,11 +640,11 @@ TEST(Handshake, LowMssWithoutTimestampsIsRefusedAndCounted) {
 
 TEST(Handshake, FixedOffersAreObeyed) {
   HarnessOptions h;
-  h.engine.offer = {.sack = Offer::kOff,
-                    .timestamps = Offer::kOff,
-                    .ecn = Offer::kOff,
-                    .window_scale = 3,
-                    .mss = 1200};
+  h.engine.tuning.offer = {.sack = Offer::kOff,
+                           .timestamps = Offer::kOff,
+                           .ecn = Offer::kOff,
+                           .window_scale = 3,
+                           .mss = 1200};
   ProxyHarness p(h);
   Session c(p, {.ecn = true});
   EXPECT_EQ(p.from_client(c.syn_frame()), Verdict::kReply);

@@ -11,7 +11,7 @@ using namespace test;
 
 HarnessOptions hiding() {
   HarnessOptions h;
-  h.engine.hide_rtt = true;
+  h.engine.tuning.hide_rtt = true;
   return h;
 }
 
@@ -80,7 +80,7 @@ TEST(HideRtt, HeldDataFollowsTheOneAck) {
 // While a service is asked what it can do, it is asked once; what follows is the connection.
 TEST(HideRtt, AServerThatShowsMoreIsAskedTwiceForWhatWasPromised) {
   HarnessOptions h = hiding();
-  h.engine.offer = {};
+  h.engine.tuning.offer = {};
   ProxyHarness p(h);
   Session c(p, {.timestamps = false});
   SessionOptions asked;  // what the server answers to: timestamps that the client has not

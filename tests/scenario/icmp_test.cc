@@ -72,7 +72,7 @@ TEST(Icmp, PathMtuErrorReachesTheServerInItsOwnNumbers) {
       lost.timestamps(c.our_tsval, c.client_ts).payload(data);
       const Bytes in = error_to_server(c, too_big(ipv6), lost, (ipv6 ? 40U : 20U) + tcp_bytes);
       EXPECT_EQ(p.from_client(in), Verdict::kForward);
-      const Bytes out = p.take_raw(Side::kServer);
+      const Bytes out = p.take_raw(Role::kServer);
       ASSERT_EQ(out.size(), in.size());
       const std::size_t tcp = icmp_at(c) + 8 + (ipv6 ? 40 : 20);
       EXPECT_EQ(u32(out, tcp + 4), lost_seq);
@@ -107,8 +107,8 @@ TEST(Icmp, QuotedExtensionHeadersAreWalked) {
     lost.flags(kAck).extension(0).extension(60, Bytes(22)).payload(data);
     const Bytes in = from_client ? error_to_server(c, too_big(true), lost, 600)
                                  : error_to_client(c, too_big(true), lost, 600);
-    EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, in), Verdict::kForward);
-    const Bytes out = p.take_raw(from_client ? Side::kServer : Side::kClient);
+    EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, in), Verdict::kForward);
+    const Bytes out = p.take_raw(from_client ? Role::kServer : Role::kClient);
     const auto quoted = quoted_of(c, out);
     ASSERT_TRUE(quoted.has_value());
     EXPECT_EQ(quoted->seq, seq);
@@ -137,7 +137,7 @@ TEST(Icmp, ErrorAboutTheClientsSegmentReachesTheClientInItsOwnNumbers) {
       lost.timestamps(c.client_ts, at_server.tsecr()).payload(data);
       const Bytes in = error_to_client(c, too_big(ipv6), lost, (ipv6 ? 40U : 20U) + tcp_bytes);
       EXPECT_EQ(p.from_server(in), Verdict::kForward);
-      const Bytes out = p.take_raw(Side::kClient);
+      const Bytes out = p.take_raw(Role::kClient);
       const std::size_t tcp = icmp_at(c) + 8 + (ipv6 ? 40 : 20);
       EXPECT_EQ(u32(out, tcp + 4), lost_seq);
       if (tcp_bytes >= 12) {
@@ -212,7 +212,7 @@ TEST(Icmp, AboutWhatIsNotProtectedPassesUntouched) {
   lost.ip(c.o.server, c.o.client).ports(81, 40000).flags(kAck).seq(5);
   const Bytes frame = error_to_server(c, too_big(false), lost, 28);
   EXPECT_EQ(p.from_client(frame), Verdict::kForward);
-  EXPECT_EQ(p.take_raw(Side::kServer), frame);
+  EXPECT_EQ(p.take_raw(Role::kServer), frame);
 }
 
 TEST(Icmp, UnreachableForGoodInHandshakeIsARefusal) {

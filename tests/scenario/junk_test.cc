@@ -203,7 +203,7 @@ TEST(Junk, TcpUnderThreeTagsIsDroppedWhereTheAddressIsProtected) {
                           .flags(kSyn)
                           .build();
   EXPECT_EQ(p.from_client(other), Verdict::kForward);
-  EXPECT_EQ(p.take_raw(Side::kServer), other);
+  EXPECT_EQ(p.take_raw(Role::kServer), other);
 }
 
 TEST(Forward, WhatIsNotProtectedTcpPassesUntouchedInBothDirections) {
@@ -238,9 +238,9 @@ TEST(Forward, WhatIsNotProtectedTcpPassesUntouchedInBothDirections) {
   for (const Bytes& frame : frames) {
     SCOPED_TRACE(n);
     EXPECT_EQ(p.from_client(frame), Verdict::kForward);
-    EXPECT_EQ(p.take_raw(Side::kServer), frame);
+    EXPECT_EQ(p.take_raw(Role::kServer), frame);
     EXPECT_EQ(p.from_server(frame), Verdict::kForward);
-    EXPECT_EQ(p.take_raw(Side::kClient), frame);
+    EXPECT_EQ(p.take_raw(Role::kClient), frame);
     n += 2;
   }
   EXPECT_EQ(p.count(Reason::forwarded), n);
@@ -274,7 +274,7 @@ TEST(Forward, ProtectedAddressAsAClientElsewhereIsNotOurs) {
   const Bytes frame =
       PacketBuilder().ipv4("203.0.113.10", "198.51.100.7").ports(50000, 80).flags(kSyn).build();
   EXPECT_EQ(p.from_server(frame), Verdict::kForward);
-  EXPECT_EQ(p.take_raw(Side::kClient), frame);
+  EXPECT_EQ(p.take_raw(Role::kClient), frame);
   EXPECT_EQ(p.count(Reason::forwarded), 1U);
 }
 
@@ -297,11 +297,11 @@ TEST(Outbound, ServersOwnConnectionPassesUntranslatedBothWays) {
     };
     const auto passes_out = [&](const Bytes& f) {
       EXPECT_EQ(p.from_server(f), Verdict::kForward);
-      EXPECT_EQ(p.take_raw(Side::kClient), f);
+      EXPECT_EQ(p.take_raw(Role::kClient), f);
     };
     const auto passes_in = [&](const Bytes& f) {
       EXPECT_EQ(p.from_client(f), Verdict::kForward);
-      EXPECT_EQ(p.take_raw(Side::kServer), f);
+      EXPECT_EQ(p.take_raw(Role::kServer), f);
     };
     passes_out(out(kSyn, 100, 0).build());
     passes_out(out(kSyn, 100, 0).build());  // again

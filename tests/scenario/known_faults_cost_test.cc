@@ -115,7 +115,7 @@ TEST(KnownFault, NoSynTakesALock) {
   const std::uint64_t locks = g_locks;
   const std::uint64_t allocations = g_allocations;
   for (std::uint32_t i = 0; i < 300; ++i) {
-    p.feed_burst(Side::kClient, syn_burst(i));
+    p.feed_burst(Role::kClient, syn_burst(i));
     p.to_client.clear();
     if (i % 10 == 0) p.leap(1'000);  // through the rotation of keys too
   }
@@ -150,7 +150,7 @@ TEST(KnownFault, InvalidAckIsCountedAndCostsNothingMore) {
       if (n % 5 == 0) b.flags(kAck | kFin);
       burst.push_back(b.payload(std::string(n % 4 * 300, 'a')).build());
     }
-    for (const Verdict v : p.feed_burst(Side::kClient, burst)) EXPECT_EQ(v, Verdict::kDrop);
+    for (const Verdict v : p.feed_burst(Role::kClient, burst)) EXPECT_EQ(v, Verdict::kDrop);
   }
   (void)std::fflush(nullptr);
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
@@ -169,8 +169,8 @@ TEST(KnownFault, InvalidAckIsCountedAndCostsNothingMore) {
 // Nor does anything else on the way of a packet or of a timer, from the first SYN to the last tick.
 TEST(KnownFault, NothingIsAllocatedAfterConstruction) {
   HarnessOptions h;
-  h.engine.max_flows = 64;
-  h.engine.early_data_memory = 32'768;
+  h.engine.shape.max_flows = 64;
+  h.engine.shape.early_data_memory = 32'768;
   ProxyHarness p(h);
   const std::uint64_t locks = g_locks;
   const std::uint64_t allocations = g_allocations;

@@ -157,7 +157,7 @@ TEST(KnownFault, Ipv6FlowLabelIsNoLength) {
     for (const bool from_client : {true, false}) {
       PacketBuilder b = from_client ? c.client() : c.server();
       b.flow_label(label).payload("whole");
-      EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, b.build()), Verdict::kForward);
+      EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, b.build()), Verdict::kForward);
       const DecodedFrame f = from_client ? p.take_server() : p.take_client();
       EXPECT_EQ(f.flow_label, label);
       EXPECT_EQ(f.text(), "whole");

@@ -79,7 +79,7 @@ TEST(KnownFault, MidStreamRstHasTheNumbersOfTheMoment) {
       }
       PacketBuilder b = from_client ? c.client(flags) : c.server(flags);
       if ((flags & kAck) == 0) b.ack(0).flags(flags);
-      EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, b.build()), Verdict::kForward);
+      EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, b.build()), Verdict::kForward);
       const DecodedFrame f = from_client ? p.take_server() : p.take_client();
       EXPECT_EQ(f.seq, from_client ? c.o.client_isn + 1 + 5000 : c.cookie + 1 + 5000);
       if ((flags & kAck) != 0) {
@@ -121,7 +121,7 @@ TEST(KnownFault, RstWithAWrongSequenceNumberClosesNothing) {
       c.server_sends("hello");
       const PacketBuilder b = from_client ? c.client(kRst | kAck).seq(c.client_nxt + wrong)
                                           : c.server(kRst | kAck).seq(c.server_nxt + wrong);
-      p.feed(from_client ? Side::kClient : Side::kServer, b.build());
+      p.feed(from_client ? Role::kClient : Role::kServer, b.build());
       p.to_client.clear();
       p.to_server.clear();
       EXPECT_EQ(p.count(Reason::conn_reset), 0U);
@@ -238,7 +238,7 @@ TEST(KnownFault, ProbeOpensAConnectionAndThenDataFollows) {
 TEST(KnownFault, WindowUpdateToTheClientIsLost) {
   for (const std::uint32_t back : {0U, 1U}) {
     HarnessOptions h;
-    h.engine.early_window = 0;
+    h.engine.tuning.early_window = 0;
     ProxyHarness p(h);
     Session c(p);
     EXPECT_EQ(c.syn().window, 0);

@@ -33,7 +33,8 @@ TEST(KnownFault, SynAckCarriesNoOptionThatTheClientDidNotOffer) {
   for (const Offer offer : {Offer::kOn, Offer::kAuto}) {
     for (const std::uint8_t scale : {kAutoScale, std::uint8_t{0}, std::uint8_t{14}}) {
       HarnessOptions h;
-      h.engine.offer = {.sack = offer, .timestamps = offer, .ecn = offer, .window_scale = scale};
+      h.engine.tuning.offer = {
+          .sack = offer, .timestamps = offer, .ecn = offer, .window_scale = scale};
       ProxyHarness p(h);
       for (unsigned which = 0; which < 128; ++which) {
         SCOPED_TRACE(which);

@@ -74,7 +74,7 @@ TEST(KnownFault, OptionParsingWithOneByteLeft) {
     for (const bool from_client : {true, false}) {
       PacketBuilder b = bare(c, from_client);
       b.nop(3).option({row.kind}).payload(row.payload);
-      EXPECT_EQ(p.feed(from_client ? Side::kClient : Side::kServer, b.build()), Verdict::kForward);
+      EXPECT_EQ(p.feed(from_client ? Role::kClient : Role::kServer, b.build()), Verdict::kForward);
       const DecodedFrame out = from_client ? p.take_server() : p.take_client();
       EXPECT_EQ(out.payload, row.payload);
       EXPECT_EQ(out.options, (Bytes{1, 1, 1, row.kind}));
@@ -183,7 +183,7 @@ TEST(KnownFault, NonzeroWindowThatRescalesToZero) {
          {std::optional<std::uint8_t>{}, {0}, {1}, {6}}) {
       ProxyHarness p([&] {
         HarnessOptions h;
-        h.engine.offer.window_scale = offered;
+        h.engine.tuning.offer.window_scale = offered;
         return h;
       }());
       Session c(p, {.server_scale = server});
@@ -233,7 +233,7 @@ TEST(KnownFault, SynAckOffersItsOwnMssAndNotTheClients) {
     for (const bool ipv6 : {false, true}) {
       for (const auto configured : std::to_array<std::uint16_t>({0, 1300})) {
         HarnessOptions h;
-        h.engine.offer.mss = configured;
+        h.engine.tuning.offer.mss = configured;
         ProxyHarness p(h);
         Session c(p, {.ipv6 = ipv6, .mss = clients});
         EXPECT_EQ(c.syn().mss, configured != 0 ? configured : ipv6 ? 1440 : 1460);

@@ -23,7 +23,7 @@ SessionOptions on_port(std::uint32_t port) {
 
 HarnessOptions flows(std::uint32_t n) {
   HarnessOptions h;
-  h.engine.max_flows = n;
+  h.engine.shape.max_flows = n;
   return h;
 }
 
@@ -31,7 +31,7 @@ HarnessOptions flows(std::uint32_t n) {
 // everybody knows: neither are cookies made with it nor believed.
 TEST(KnownFault, RotationLeavesNoZeroKey) {
   HarnessOptions h;
-  h.engine.epoch_ms = 2'000;
+  h.engine.shape.epoch_ms = 2'000;
   ProxyHarness p(h);
   const auto forge = [&](Session& c, unsigned parity) {
     const FlowKey key = [&] {
@@ -113,11 +113,11 @@ TEST(KnownFault, RotationLeavesNoZeroKey) {
 // What waits for a slow server is bounded in all, comes back, and others are served meanwhile.
 TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
   HarnessOptions h;
-  h.engine.early_data_memory = 64 * 1024;
+  h.engine.shape.early_data_memory = 64 * 1024;
   ProxyHarness p(h);
   Session before(p, on_port(100));
   before.open();
-  const std::uint64_t buffers = h.engine.early_data_memory / 512;
+  const std::uint64_t buffers = h.engine.shape.early_data_memory / 512;
   const std::string segment(1400, 's');
   std::vector<std::unique_ptr<Session>> waiting;
   for (std::uint32_t i = 0; i < 200; ++i) {

@@ -15,7 +15,7 @@ constexpr std::uint32_t kServerIsn = 0x77770000;
 
 HarnessOptions all_auto() {
   HarnessOptions h;
-  h.engine.offer = OfferConfig{};
+  h.engine.tuning.offer = OfferConfig{};
   h.protect = {"203.0.113.10"};
   return h;
 }
@@ -273,11 +273,11 @@ TEST(Learning, AServerThatKeepsShowingMoreIsResetAgain) {
 
 TEST(Learning, FlagsThatSayOnOrOffAreNotLearned) {
   HarnessOptions h = all_auto();
-  h.engine.offer = {.sack = Offer::kOff,
-                    .timestamps = Offer::kOn,
-                    .ecn = Offer::kOff,
-                    .window_scale = 4,
-                    .mss = 1200};
+  h.engine.tuning.offer = {.sack = Offer::kOff,
+                           .timestamps = Offer::kOn,
+                           .ecn = Offer::kOff,
+                           .window_scale = 4,
+                           .mss = 1200};
   ProxyHarness p(h);
   for (std::uint16_t port = 1000; port < 1002; ++port) {
     const Outcome c = connect(p, port, {});

@@ -11,7 +11,7 @@ using namespace test;
 
 HarnessOptions flows(std::uint32_t n) {
   HarnessOptions h;
-  h.engine.max_flows = n;
+  h.engine.shape.max_flows = n;
   return h;
 }
 

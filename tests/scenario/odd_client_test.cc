@@ -81,7 +81,7 @@ TEST(OddClient, ResetBehindItsAckLeavesNothingAtTheServer) {
   c.syn();
   const Bytes ack = c.client(kAck | kPsh).payload("never mind").build();
   const Bytes rst = c.client(kRst | kAck).seq(c.client_nxt + 10).build();
-  p.feed_burst(Side::kClient, {ack, rst});
+  p.feed_burst(Role::kClient, {ack, rst});
   EXPECT_TRUE(p.take_server().has(kSyn));
   const DecodedFrame out = p.take_server();
   EXPECT_TRUE(out.has(kRst));

@@ -36,18 +36,18 @@ TEST(TcpAuth, ASignedSynIsRefusedWithItsOwnCounter) {
 
 TEST(TcpAuth, WhereItIsForwardedTheWholeConnectionGoesPastUntouched) {
   HarnessOptions h;
-  h.engine.forward_tcp_auth = true;
+  h.engine.tuning.forward_tcp_auth = true;
   ProxyHarness p(h);
   for (const Bytes& signature : {md5(), ao()}) {
-    const std::vector<std::pair<Side, Bytes>> whole{
-        {Side::kClient, from_client(kSyn).seq(100).mss(1460).option(signature).build()},
-        {Side::kServer, from_server(kSyn | kAck).seq(7).ack(101).option(signature).build()},
-        {Side::kClient, from_client(kAck).seq(101).ack(8).option(signature).build()},
-        {Side::kClient, from_client(kAck).seq(101).ack(8).option(signature).payload("x").build()},
-        {Side::kServer, from_server(kAck).seq(8).ack(102).option(signature).build()},
-        {Side::kServer, from_server(kFin | kAck).seq(8).ack(102).option(signature).build()},
-        {Side::kClient, from_client(kRst).seq(102).option(signature).build()},
-        {Side::kServer, from_server(kRst).seq(9).option(signature).build()},
+    const std::vector<std::pair<Role, Bytes>> whole{
+        {Role::kClient, from_client(kSyn).seq(100).mss(1460).option(signature).build()},
+        {Role::kServer, from_server(kSyn | kAck).seq(7).ack(101).option(signature).build()},
+        {Role::kClient, from_client(kAck).seq(101).ack(8).option(signature).build()},
+        {Role::kClient, from_client(kAck).seq(101).ack(8).option(signature).payload("x").build()},
+        {Role::kServer, from_server(kAck).seq(8).ack(102).option(signature).build()},
+        {Role::kServer, from_server(kFin | kAck).seq(8).ack(102).option(signature).build()},
+        {Role::kClient, from_client(kRst).seq(102).option(signature).build()},
+        {Role::kServer, from_server(kRst).seq(9).option(signature).build()},
     };
     for (const auto& [side, frame] : whole) {
       EXPECT_EQ(p.feed(side, frame), Verdict::kForward);
@@ -60,7 +60,7 @@ TEST(TcpAuth, WhereItIsForwardedTheWholeConnectionGoesPastUntouched) {
 
 TEST(TcpAuth, ForwardingIsForTheSignedAlone) {
   HarnessOptions h;
-  h.engine.forward_tcp_auth = true;
+  h.engine.tuning.forward_tcp_auth = true;
   ProxyHarness p(h);
   Session c(p);
   c.open();
@@ -73,7 +73,7 @@ TEST(TcpAuth, ForwardingIsForTheSignedAlone) {
 
 TEST(Fragments, AreForwardedUntouchedWhereTheOperatorSaysSo) {
   HarnessOptions h;
-  h.engine.forward_fragments = true;
+  h.engine.tuning.forward_fragments = true;
   ProxyHarness p(h);
   const std::vector<Bytes> client{
       from_client(kAck).fragment(0x2000).payload("first").build(),
@@ -82,11 +82,11 @@ TEST(Fragments, AreForwardedUntouchedWhereTheOperatorSaysSo) {
   };
   for (const Bytes& frame : client) {
     EXPECT_EQ(p.from_client(frame), Verdict::kForward);
-    EXPECT_EQ(p.take_raw(Side::kServer), frame);
+    EXPECT_EQ(p.take_raw(Role::kServer), frame);
   }
   const Bytes answer = from_server(kAck).fragment(0x2000).build();
   EXPECT_EQ(p.from_server(answer), Verdict::kForward);
-  EXPECT_EQ(p.take_raw(Side::kClient), answer);
+  EXPECT_EQ(p.take_raw(Role::kClient), answer);
   EXPECT_EQ(p.count(Reason::forwarded), 4U);
   EXPECT_EQ(p.count(Reason::fragment), 0U);
 }

@@ -27,7 +27,7 @@ PacketBuilder window_probe(const Session& c, bool from_client) {
 void probes_pass(Session& c) {
   ProxyHarness& p = c.proxy;
   for (const bool from_client : {true, false}) {
-    const Side side = from_client ? Side::kClient : Side::kServer;
+    const Role side = from_client ? Role::kClient : Role::kServer;
     for (const int shape : {0, 1, 2}) {
       const PacketBuilder b = shape == 2 ? window_probe(c, from_client)
                                          : keepalive(c, from_client, shape == 1 ? "k" : "");
@@ -51,7 +51,7 @@ void probes_pass(Session& c) {
 TEST(Probes, InSynSentAreNeitherHeldNorAnswered) {
   for (const std::uint32_t window : {14'600U, 0U}) {
     HarnessOptions h;
-    h.engine.early_window = window;
+    h.engine.tuning.early_window = window;
     ProxyHarness p(h);
     Session c(p);
     c.syn();

@@ -20,7 +20,7 @@ TEST(Splice, EverythingButTheNumbersStaysAsItWas) {
     b.ttl(3).traffic_class(0xb8).flow_label(0x54321).ip_id(0x4242).urgent(5).payload("hello");
     const Bytes in = b.build();
     EXPECT_EQ(p.from_client(in), Verdict::kForward);
-    const Bytes out = p.take_raw(Side::kServer);
+    const Bytes out = p.take_raw(Role::kServer);
     ASSERT_EQ(out.size(), in.size());
     const std::size_t tcp = 22 + (ipv6 ? 40 : 20);
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -244,7 +244,7 @@ TEST(Splice, AckOfTheSpliceCarriesTheClientsWindowAsTheServerUnderstandsIt) {
 
 TEST(Splice, WindowUpdateGoesToAClientThatWasShownNoWindow) {
   HarnessOptions h;
-  h.engine.early_window = 0;
+  h.engine.tuning.early_window = 0;
   ProxyHarness p(h);
   Session c(p, {.server_window = 64000});
   EXPECT_EQ(c.syn().window, 0);
@@ -377,14 +377,14 @@ TEST(Splice, BurstOfMixedPacketsIsDecidedInOrder) {
   a.client_nxt += 3;
   burst.push_back(a.client(kAck).payload("two").build());
   burst.push_back(PacketBuilder().ether_type(0x0806).build());
-  const auto verdicts = p.feed_burst(Side::kClient, burst);
+  const auto verdicts = p.feed_burst(Role::kClient, burst);
   EXPECT_EQ(verdicts,
             (std::vector<Verdict>{Verdict::kForward, Verdict::kDrop, Verdict::kDrop,
                                   Verdict::kReply, Verdict::kForward, Verdict::kForward}));
   EXPECT_EQ(p.count(Reason::early_held), 1U);
   EXPECT_EQ(p.take_server().text(), "one");
   EXPECT_EQ(p.take_server().text(), "two");
-  (void)p.take_raw(Side::kServer);
+  (void)p.take_raw(Role::kServer);
   EXPECT_EQ(p.take_server().flags, kSyn);
   EXPECT_EQ(p.take_client().flags, kSyn | kAck);
   p.expect_quiet();

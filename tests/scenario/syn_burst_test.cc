@@ -6,9 +6,9 @@
 
 #include <random>
 
-#include "../../src/core/proxy/syn_burst.h"
 #include "bursts_and_singles.h"
 #include "support/proxy_harness.h"
+#include "syn/syn_burst.h"
 
 namespace synproxy {
 namespace {
@@ -82,8 +82,8 @@ Bytes random_frame(std::mt19937& random) {
 HarnessOptions several_services(Offer sack, Offer timestamps) {
   HarnessOptions h;
   h.protect = {"203.0.113.10:80", "203.0.113.10:443", "203.0.113.11:80", "[2001:db8::10]:80"};
-  h.engine.offer.sack = sack;
-  h.engine.offer.timestamps = timestamps;
+  h.engine.tuning.offer.sack = sack;
+  h.engine.tuning.offer.timestamps = timestamps;
   return h;
 }
 
@@ -135,7 +135,7 @@ TEST(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   for (std::uint16_t port = 1000; port < 1032; ++port) {
     burst.push_back(syn(static_cast<std::uint16_t>(port % 2 == 0 ? port : port + 500), 77).build());
   }
-  const std::vector<Verdict> verdicts = bursts.feed_burst(Side::kClient, burst);
+  const std::vector<Verdict> verdicts = bursts.feed_burst(Role::kClient, burst);
   EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kReply));
   for (const Bytes& frame : burst) singles.from_client(frame);
   ASSERT_EQ(bursts.to_client, singles.to_client);

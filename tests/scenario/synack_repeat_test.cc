@@ -11,7 +11,7 @@ using namespace test;
 
 HarnessOptions repeating(std::uint32_t n = 3) {
   HarnessOptions h;
-  h.engine.synack_repeats = n;
+  h.engine.tuning.synack_repeats = n;
   return h;
 }
 

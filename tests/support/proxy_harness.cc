@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "synproxy/proxy/reasons.h"
+#include "synproxy/base/reasons.h"
 
 namespace synproxy::test {
 namespace {
@@ -45,18 +45,18 @@ EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch) {
 // What one engine says to one call: verdicts and frames, in the order in which they are to be sent.
 class ProxyHarness::Collector final : public FrameSink {
  public:
-  void emit(Side out, std::span<const std::uint8_t> frame) override {
+  void emit(Role out, std::span<const std::uint8_t> frame) override {
     const int inside = std::exchange(inside_engine, 0);
     frames.emplace_back(out, Bytes(frame.begin(), frame.end()));
     inside_engine = inside;
   }
   std::vector<Verdict> verdicts;
-  std::vector<std::pair<Side, Bytes>> frames;
+  std::vector<std::pair<Role, Bytes>> frames;
 };
 
 ProxyHarness::ProxyHarness(HarnessOptions options)
     : options_(std::move(options)), protect_(parse_rules(options_.protect)) {
-  options_.engine.unix_ms_at_start = kUnixStart;
+  options_.engine.shape.unix_ms_at_start = kUnixStart;
   publish_keys();
   for (std::size_t i = 0; i < engines_.size(); ++i) {
     counters_[i] = std::make_unique<Counters>();
@@ -68,27 +68,27 @@ ProxyHarness::ProxyHarness(HarnessOptions options)
 ProxyHarness::~ProxyHarness() { check_accounts(); }
 
 void ProxyHarness::publish_keys() {
-  const std::uint64_t epoch = (kUnixStart + now_ms_) / options_.engine.epoch_ms;
+  const std::uint64_t epoch = (kUnixStart + now_ms_) / options_.engine.shape.epoch_ms;
   if (epoch == published_ || keys_stall) return;
   for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e)
     ring_.publish(test_keys(options_.secret, e));
   published_ = epoch;
 }
 
-void ProxyHarness::store(Side side, const Bytes& frame) {
+void ProxyHarness::store(Role side, const Bytes& frame) {
   if (checksums_must_be_good) {
     if (const auto f = decode(frame)) {
       EXPECT_TRUE(f->checksums_good) << f->to_string();
     }
   }
-  (side == Side::kClient ? to_client : to_server).push_back(frame);
+  (side == Role::kClient ? to_client : to_server).push_back(frame);
 }
 
-Verdict ProxyHarness::feed(Side side, const Bytes& frame) {
+Verdict ProxyHarness::feed(Role side, const Bytes& frame) {
   return feed_burst(side, {frame}).at(0);
 }
 
-std::vector<Verdict> ProxyHarness::feed_burst(Side side, const std::vector<Bytes>& frames) {
+std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes>& frames) {
   constexpr std::array<std::uint8_t, 2> kPoison{0xa5, 0x5a};
   std::array<Collector, 2> said;
   packets_in_ += frames.size();
@@ -151,10 +151,10 @@ void ProxyHarness::leap(std::uint64_t ms) {
   tick();
 }
 
-Bytes ProxyHarness::take_raw(Side side) {
-  auto& queue = side == Side::kClient ? to_client : to_server;
+Bytes ProxyHarness::take_raw(Role side) {
+  auto& queue = side == Role::kClient ? to_client : to_server;
   if (queue.empty()) {
-    ADD_FAILURE() << "no frame to the " << (side == Side::kClient ? "client" : "server");
+    ADD_FAILURE() << "no frame to the " << (side == Role::kClient ? "client" : "server");
     return {};
   }
   Bytes frame = std::move(queue.front());
@@ -174,8 +174,8 @@ DecodedFrame decoded(const Bytes& frame) {
 }
 }  // namespace
 
-DecodedFrame ProxyHarness::take_client() { return decoded(take_raw(Side::kClient)); }
-DecodedFrame ProxyHarness::take_server() { return decoded(take_raw(Side::kServer)); }
+DecodedFrame ProxyHarness::take_client() { return decoded(take_raw(Role::kClient)); }
+DecodedFrame ProxyHarness::take_server() { return decoded(take_raw(Role::kServer)); }
 
 void ProxyHarness::expect_quiet() {
   for (auto* queue : {&to_client, &to_server}) {

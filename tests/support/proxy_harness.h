@@ -34,10 +34,10 @@ namespace synproxy::test {
 // synack_repeat_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
-  c.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
-  c.synack_repeats = 0;
-  c.max_flows = 1024;
-  c.early_data_memory = 1U << 20;
+  c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+  c.tuning.synack_repeats = 0;
+  c.shape.max_flows = 1024;
+  c.shape.early_data_memory = 1U << 20;
   return c;
 }
 
@@ -58,10 +58,10 @@ class ProxyHarness {
   ProxyHarness& operator=(const ProxyHarness&) = delete;
 
   // One packet; returns its verdict. What comes out waits in to_client and to_server.
-  Verdict from_client(const Bytes& frame) { return feed(Side::kClient, frame); }
-  Verdict from_server(const Bytes& frame) { return feed(Side::kServer, frame); }
-  Verdict feed(Side side, const Bytes& frame);
-  std::vector<Verdict> feed_burst(Side side, const std::vector<Bytes>& frames);
+  Verdict from_client(const Bytes& frame) { return feed(Role::kClient, frame); }
+  Verdict from_server(const Bytes& frame) { return feed(Role::kServer, frame); }
+  Verdict feed(Role side, const Bytes& frame);
+  std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
 
   void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
   void leap(std::uint64_t ms);     // one tick at the end of it: a core that was away
@@ -71,7 +71,7 @@ class ProxyHarness {
   // none.
   [[nodiscard]] DecodedFrame take_client();
   [[nodiscard]] DecodedFrame take_server();
-  [[nodiscard]] Bytes take_raw(Side side);
+  [[nodiscard]] Bytes take_raw(Role side);
   [[nodiscard]] bool quiet() const { return to_client.empty() && to_server.empty(); }
   // Nothing left in either queue; fails the test otherwise, showing it.
   void expect_quiet();
@@ -102,7 +102,7 @@ class ProxyHarness {
   class Collector;
   void publish_keys();
   void tick();
-  void store(Side side, const Bytes& frame);
+  void store(Role side, const Bytes& frame);
 
   HarnessOptions options_;
   ProtectSet protect_;

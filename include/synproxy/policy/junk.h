@@ -8,7 +8,7 @@
 #include <cstring>
 #include <optional>
 
-#include "synproxy/proxy/reasons.h"
+#include "synproxy/base/reasons.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {

@@ -29,10 +29,10 @@
 #include <cstdint>
 #include <span>
 
+#include "synproxy/base/packet.h"
 #include "synproxy/policy/retry_memory.h"
 #include "synproxy/policy/share_control.h"
 #include "synproxy/policy/syn_look.h"
-#include "synproxy/proxy/packet.h"
 
 namespace synproxy {
 

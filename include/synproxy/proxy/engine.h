@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine of one worker: packets and time in, verdicts and frames out. No I/O, no clock, no
-// allocation after construction. Its parts: src/core/proxy/engine_state.h.
+// allocation after construction. Its parts: src/core/proxy/burst/engine_state.h.
 #pragma once
 
 #include <array>
@@ -8,12 +8,12 @@
 #include <memory>
 #include <span>
 
+#include "synproxy/base/config.h"
+#include "synproxy/base/counters.h"
+#include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/policy/protect.h"
-#include "synproxy/proxy/config.h"
-#include "synproxy/proxy/counters.h"
-#include "synproxy/proxy/packet.h"
 
 namespace synproxy {
 
@@ -29,7 +29,7 @@ class Engine {
 
   // Decides at most kMaxBurst packets that came in on `side`, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.
-  void process(Side side, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
+  void process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
 
   // A slice of the timers and of the ageing; to be called about every millisecond, load or no load.
   void tick(std::uint64_t now_ms, FrameSink& sink);
@@ -43,12 +43,12 @@ class Engine {
 
 // The connection that a frame belongs to, or that an ICMP error quotes; both directions agree.
 // False for everything that is not protected TCP.
-[[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Side side,
+[[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
                            const ProtectSet& protect, FlowKey& key);
 
 // Which of `workers` owns that connection, by the keyed hash. Frames that are not protected TCP may
 // go anywhere: `fallback` is returned.
-[[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Side side,
+[[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,
                                      const ProtectSet& protect,
                                      const std::array<std::uint64_t, 4>& index_key,
                                      std::uint32_t workers, std::uint32_t fallback);

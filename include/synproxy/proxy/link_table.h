@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 #include "synproxy/wire/bytes.h"
 #include "synproxy/wire/segment.h"
 
@@ -29,11 +29,11 @@ struct LinkHeader {
     length = static_cast<std::uint8_t>(std::min(header.size(), kMaxL2Header));
     std::memcpy(bytes.data(), header.data(), length);
   }
-  // The same header for a frame that leaves on side `out`: towards the client the addresses are
+  // The same header for a frame `to` one side: towards the client the addresses are
   // swapped.
-  void write(std::uint8_t* frame, Side out) const {
+  void write(std::uint8_t* frame, Role to) const {
     std::memcpy(frame, bytes.data(), length);
-    if (out == Side::kClient) {
+    if (to == Role::kClient) {
       std::memcpy(frame, bytes.data() + 6, 6);
       std::memcpy(frame + 6, bytes.data(), 6);
     }

@@ -9,7 +9,7 @@
 #include <array>
 #include <cstdint>
 
-#include "synproxy/proxy/config.h"
+#include "synproxy/base/config.h"
 #include "synproxy/proxy/services.h"
 
 namespace synproxy {
@@ -33,7 +33,7 @@ struct SynAckOffer {
 };
 static_assert(sizeof(SynAckOffer) == 8, "copied as one word");
 
-[[nodiscard]] SynAckOffer make_offer(const EngineConfig& config, const ServiceTable& services,
+[[nodiscard]] SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
                                      const KeyView& key, std::uint64_t epoch);
 
 // Address and port of a service in one word; of an IPv6 address a digest. Never 0.
@@ -47,11 +47,11 @@ inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
 class OfferCache {
  public:
   // Good until the next call.
-  [[nodiscard]] const SynAckOffer& find(const EngineConfig& config, const ServiceTable& services,
+  [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
                                         const KeyView& key, std::uint64_t epoch) {
     const ServiceName name = service_name(key.identity);
     const SynAckOffer* known = find_known(services, name, key.server, epoch);
-    return known != nullptr ? *known : fill(config, services, key, epoch);
+    return known != nullptr ? *known : fill(tuning, services, key, epoch);
   }
   // The same where it is at hand, else nullptr. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* find_known(const ServiceTable& services, ServiceName name,
@@ -82,7 +82,7 @@ class OfferCache {
     // An IPv6 name is a digest that others may share.
     return (name & kNameIpv6) == 0 || same_address(e.server, server) ? &e : nullptr;
   }
-  const SynAckOffer& fill(const EngineConfig& config, const ServiceTable& services,
+  const SynAckOffer& fill(const EngineTuning& tuning, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
   std::array<Entry, 1U << kEntryBits> entries_;

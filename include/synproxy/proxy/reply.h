@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/proxy/link_table.h"
-#include "synproxy/proxy/packet.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
@@ -37,8 +37,8 @@ struct IpEnds {
   bool ipv6 = false;
 };
 
-// The ends of a segment of `key` that leaves on side `out`.
-[[nodiscard]] IpEnds ends_of(const FlowKey& key, Side out);
+// The ends of a segment of `key` that goes `to` one side.
+[[nodiscard]] IpEnds ends_of(const FlowKey& key, Role to);
 
 inline constexpr std::size_t kMaxTcpPacket = kIpv6Header + kTcpHeader + 20;
 inline constexpr std::size_t kMaxReplyFrame = kMaxL2Header + kMaxTcpPacket;

@@ -47,7 +47,7 @@ void Links::mark_ce(Flight& flight) {
   flight.frame = decode(b);
 }
 
-void Links::push(Side side, bool to_proxy, Flight flight, std::uint64_t at) {
+void Links::push(Role side, bool to_proxy, Flight flight, std::uint64_t at) {
   std::uint32_t slot = 0;
   if (free_.empty()) {
     slot = static_cast<std::uint32_t>(slots_.size());
@@ -61,8 +61,8 @@ void Links::push(Side side, bool to_proxy, Flight flight, std::uint64_t at) {
   std::push_heap(heap_.begin(), heap_.end());
 }
 
-void Links::launch(Side side, bool to_proxy, Flight flight, std::uint64_t now) {
-  const LinkPlan& l = plan_.links[side == Side::kClient ? 0 : 1][to_proxy ? 1 : 0];
+void Links::launch(Role side, bool to_proxy, Flight flight, std::uint64_t now) {
+  const LinkPlan& l = plan_.links[side == Role::kClient ? 0 : 1][to_proxy ? 1 : 0];
   if (dice_.permille(l.drop)) return;
   const auto at = [&] { return now + 1 + l.delay + dice_(l.jitter); };
   if (dice_.permille(l.duplicate)) push(side, to_proxy, flight, at());

@@ -10,7 +10,7 @@
 #include "dice.h"
 #include "plan.h"
 #include "support/decoded_frame.h"
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 
 namespace synproxy::test::sim {
 
@@ -30,17 +30,17 @@ class Links {
   Links(const Plan& plan, std::uint64_t seed);
 
   // On `side` of the proxy. Lost, doubled, delayed and damaged as the plan says.
-  void launch(Side side, bool to_proxy, Flight flight, std::uint64_t now);
+  void launch(Role side, bool to_proxy, Flight flight, std::uint64_t now);
   [[nodiscard]] bool empty() const { return heap_.empty(); }
   [[nodiscard]] std::uint64_t next_at() const { return heap_.empty() ? kNever : heap_[0].at; }
 
   struct Arrival {
-    Side side;
+    Role side;
     bool to_proxy;
     Flight flight;
   };
   // Where the next one arrives; the heap is not empty.
-  [[nodiscard]] Side next_side() const { return heap_[0].side; }
+  [[nodiscard]] Role next_side() const { return heap_[0].side; }
   [[nodiscard]] bool next_to_proxy() const { return heap_[0].to_proxy; }
   [[nodiscard]] Arrival take();
   void clear();
@@ -50,13 +50,13 @@ class Links {
     std::uint64_t at;
     std::uint64_t order;
     std::uint32_t slot;
-    Side side;
+    Role side;
     bool to_proxy;
     bool operator<(const Entry& b) const { return at != b.at ? at > b.at : order > b.order; }
   };
   void damage(Flight& flight);
   void mark_ce(Flight& flight);
-  void push(Side side, bool to_proxy, Flight flight, std::uint64_t at);
+  void push(Role side, bool to_proxy, Flight flight, std::uint64_t at);
 
   const Plan& plan_;
   Dice dice_;

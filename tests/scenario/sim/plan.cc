@@ -92,32 +92,32 @@ void make_hosts(Dice& d, Plan& p, bool lwip_is_there) {
 
 void make_engine(Dice& d, Plan& p) {
   EngineConfig& e = p.engine;
-  e.max_flows = 64;
-  e.early_data_memory = d.chance(90) ? 1U << 18 : 4096;
-  e.replays_per_epoch = 1U << 12;
-  e.early_window = d.chance(70) ? 14'600 : (d.chance(50) ? 0 : 1 + d(4000));
-  e.close_timeout_ms = 60'000 + d(60'000);  // longer than most repeats of an end wait
-  e.idle_timeout_ms = 400'000;
-  e.server_timeout_ms = 120'000;
+  e.shape.max_flows = 64;
+  e.shape.early_data_memory = d.chance(90) ? 1U << 18 : 4096;
+  e.shape.replays_per_epoch = 1U << 12;
+  e.tuning.early_window = d.chance(70) ? 14'600 : (d.chance(50) ? 0 : 1 + d(4000));
+  e.tuning.close_timeout_ms = 60'000 + d(60'000);  // longer than most repeats of an end wait
+  e.tuning.idle_timeout_ms = 400'000;
+  e.tuning.server_timeout_ms = 120'000;
   // A client whose handshake ACK is lost until its cookie has expired is never heard again: with
   // short epochs it must not be.
   const LinkPlan& l = p.links[0][1];
-  e.epoch_ms = l.drop + l.corrupt == 0 && d.chance(70) ? 8'000 : 64'000;
-  p.engine_starts_at = d(e.epoch_ms);  // rotations in the middle of it
+  e.shape.epoch_ms = l.drop + l.corrupt == 0 && d.chance(70) ? 8'000 : 64'000;
+  p.engine_starts_at = d(e.shape.epoch_ms);  // rotations in the middle of it
   // The operator's side of the bargain: nothing is offered that the server lacks, but for a few.
-  e.offer.mss = p.server.mss;
-  if (!p.server.timestamps) e.offer.timestamps = d.chance(85) ? Offer::kOff : Offer::kAuto;
-  if (!p.server.sack && d.chance(50)) e.offer.sack = Offer::kOff;
-  if (p.server.scale && d.chance(50)) e.offer.window_scale = *p.server.scale;
-  if (d.chance(10)) e.offer.window_scale = static_cast<std::uint8_t>(d(15));
+  e.tuning.offer.mss = p.server.mss;
+  if (!p.server.timestamps) e.tuning.offer.timestamps = d.chance(85) ? Offer::kOff : Offer::kAuto;
+  if (!p.server.sack && d.chance(50)) e.tuning.offer.sack = Offer::kOff;
+  if (p.server.scale && d.chance(50)) e.tuning.offer.window_scale = *p.server.scale;
+  if (d.chance(10)) e.tuning.offer.window_scale = static_cast<std::uint8_t>(d(15));
   // lwIP 2.1.3 aborts on data beyond its window, and on a peer whose window is tiny. Its probes of
   // a closed window lack the timestamps that were agreed on, so no cookie can be checked by them.
   if (p.server.lwip) {
-    e.early_window = std::min(e.early_window, 4U * 1460U);
-    e.offer.window_scale = p.server.scale.value_or(0);
+    e.tuning.early_window = std::min(e.tuning.early_window, 4U * 1460U);
+    e.tuning.offer.window_scale = p.server.scale.value_or(0);
   }
-  if (p.client.lwip) e.early_window = std::max(e.early_window, 1460U);
-  e.hide_rtt = d.chance(20);
+  if (p.client.lwip) e.tuning.early_window = std::max(e.tuning.early_window, 1460U);
+  e.tuning.hide_rtt = d.chance(20);
 }
 
 std::size_t make_size(Dice& d) {

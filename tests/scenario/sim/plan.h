@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "support/packet_builder.h"
-#include "synproxy/proxy/config.h"
+#include "synproxy/base/config.h"
 
 namespace synproxy::test::sim {
 

@@ -21,7 +21,7 @@ const ProtectSet& protected_services() {
 class Collector final : public FrameSink {
  public:
   explicit Collector(std::vector<ProxyNode::Output>& out) : out_(out) {}
-  void emit(Side out, std::span<const std::uint8_t> frame) override {
+  void emit(Role out, std::span<const std::uint8_t> frame) override {
     out_.push_back({out, Bytes(frame.begin(), frame.end()), -1});
   }
 
@@ -33,7 +33,7 @@ class Collector final : public FrameSink {
 
 ProxyNode::ProxyNode(const Plan& plan)
     : config_(plan.engine), engines_in_use_(plan.poison ? 2 : 1) {
-  config_.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
+  config_.shape.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
   publish_keys(0);
   for (std::size_t i = 0; i < engines_in_use_; ++i) {
     counters_[i] = std::make_unique<Counters>();
@@ -43,13 +43,13 @@ ProxyNode::ProxyNode(const Plan& plan)
 }
 
 void ProxyNode::publish_keys(std::uint64_t now) {
-  const std::uint64_t epoch = (config_.unix_ms_at_start + now) / config_.epoch_ms;
+  const std::uint64_t epoch = (config_.shape.unix_ms_at_start + now) / config_.shape.epoch_ms;
   if (epoch == published_) return;
   for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e) ring_.publish(test_keys(1, e));
   published_ = epoch;
 }
 
-void ProxyNode::run(std::size_t engine, Side side, const std::vector<const Bytes*>& frames,
+void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
                     std::uint64_t now, std::vector<Output>& said) {
   std::array<Packet, kMaxBurst> packets;
   while (buffers_.size() < frames.size()) buffers_.emplace_back(kRoom);
@@ -78,7 +78,7 @@ void ProxyNode::run(std::size_t engine, Side side, const std::vector<const Bytes
   std::move(made.begin(), made.end(), std::back_inserter(said));
 }
 
-void ProxyNode::feed(Side side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
+void ProxyNode::feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
   packets_in_ += frames.size();
   run(0, side, frames, now, out);
   if (engines_in_use_ == 1) return;

@@ -18,7 +18,7 @@ namespace synproxy::test::sim {
 class ProxyNode {
  public:
   struct Output {
-    Side side;
+    Role side;
     Bytes bytes;
     int cause;  // index of the packet that it is, changed in place; -1: made besides
     bool operator==(const Output&) const = default;
@@ -27,7 +27,7 @@ class ProxyNode {
   explicit ProxyNode(const Plan& plan);
 
   // At most kMaxBurst frames of one side; what comes out replaces `out`.
-  void feed(Side side, const std::vector<const Bytes*>& frames, std::uint64_t now);
+  void feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   void tick(std::uint64_t now);
   std::vector<Output> out;
 
@@ -41,7 +41,7 @@ class ProxyNode {
 
  private:
   void publish_keys(std::uint64_t now);
-  void run(std::size_t engine, Side side, const std::vector<const Bytes*>& frames,
+  void run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
            std::uint64_t now, std::vector<Output>& said);
 
   EngineConfig config_;

@@ -74,7 +74,7 @@ void Referee::to_client(const DecodedFrame& in, const DecodedFrame& out) {
   if (!in.has(kRst) && out.window != window) complain("window", in, out);
 }
 
-void Referee::forwarded(Side from, const Flight& in, const Flight& out) {
+void Referee::forwarded(Role from, const Flight& in, const Flight& out) {
   if (!in.frame || !out.frame) {
     if (!in.corrupt && violation.empty()) violation = "a whole segment became something else";
     return;
@@ -91,7 +91,7 @@ void Referee::forwarded(Side from, const Flight& in, const Flight& out) {
     return;
   }
   if (!same_conversation(in)) return;
-  from == Side::kClient ? to_server(i, o) : to_client(i, o);
+  from == Role::kClient ? to_server(i, o) : to_client(i, o);
 }
 
 void Referee::replied(const Flight& in, const Flight& out) {
@@ -103,14 +103,14 @@ void Referee::replied(const Flight& in, const Flight& out) {
   if (!in.frame->checksums_good) complain("answer to a damaged segment", *in.frame, *out.frame);
 }
 
-void Referee::made(Side to, const Flight& out) {
+void Referee::made(Role to, const Flight& out) {
   if (!out.frame) {
     if (violation.empty()) violation = "made something that is not whole TCP";
     return;
   }
   const DecodedFrame& f = *out.frame;
   if (!f.checksums_good) complain("made with a wrong checksum", f, f);
-  if (to != Side::kServer || f.has(kRst) || !out.conversation ||
+  if (to != Role::kServer || f.has(kRst) || !out.conversation ||
       out.conversation != client_.conversation()) {
     return;
   }

@@ -10,7 +10,7 @@
 
 #include "inspector.h"
 #include "links.h"
-#include "synproxy/proxy/packet.h"
+#include "synproxy/base/packet.h"
 
 namespace synproxy::test::sim {
 
@@ -19,11 +19,11 @@ class Referee {
   Referee(const Inspector& client, const Inspector& server) : client_(client), server_(server) {}
 
   // `in` came on side `from`; `out` is the same packet on its way.
-  void forwarded(Side from, const Flight& in, const Flight& out);
+  void forwarded(Role from, const Flight& in, const Flight& out);
   // Answered in its own buffer.
   void replied(const Flight& in, const Flight& out);
   // Made besides.
-  void made(Side to, const Flight& out);
+  void made(Role to, const Flight& out);
 
   std::string violation;  // the first one
 

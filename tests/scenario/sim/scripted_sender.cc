@@ -36,7 +36,7 @@ Bytes ScriptedPeer::make_options(bool syn, bool answer, std::uint64_t now) {
       put(o,
           {2, 4, static_cast<std::uint8_t>(plan_.mss >> 8), static_cast<std::uint8_t>(plan_.mss)});
     }
-    // Side by side they share a word, as Linux writes them; alone each is padded.
+    // Role by side they share a word, as Linux writes them; alone each is padded.
     const bool sack = answer ? sack_ : plan_.sack;
     const bool timestamps = answer ? timestamps_ : plan_.timestamps;
     if (sack != timestamps) put(o, {1, 1});

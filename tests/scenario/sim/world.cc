@@ -36,8 +36,8 @@ Bytes random_bytes(Dice& d, std::size_t n) {
 
 }  // namespace
 
-World::Host::Host(const HostPlan& p, Side s, std::uint64_t seed, bool peer_is_lwip)
-    : plan(p), side(s), peer(make_peer(p, seed)), inspector(p, s == Side::kClient, peer_is_lwip) {}
+World::Host::Host(const HostPlan& p, Role s, std::uint64_t seed, bool peer_is_lwip)
+    : plan(p), side(s), peer(make_peer(p, seed)), inspector(p, s == Role::kClient, peer_is_lwip) {}
 
 World::World(const Plan& plan, bool trace)
     : plan_(plan),
@@ -46,8 +46,8 @@ World::World(const Plan& plan, bool trace)
       dice_(plan.seed ^ 0x5eed),
       links_(plan, plan.seed ^ 0x11),
       proxy_(plan),
-      client_(plan.client, Side::kClient, plan.seed ^ 0xc1, plan.server.lwip),
-      server_(plan.server, Side::kServer, plan.seed ^ 0x5e, plan.client.lwip),
+      client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
+      server_(plan.server, Role::kServer, plan.seed ^ 0x5e, plan.client.lwip),
       referee_(client_.inspector, server_.inspector) {}
 
 void World::fail(const std::string& what) {
@@ -56,19 +56,19 @@ void World::fail(const std::string& what) {
       "connection " + std::to_string(index_) + ", at " + std::to_string(now_) + " ms: " + what;
 }
 
-void World::note(const char* where, Side side, const Flight& flight) {
+void World::note(const char* where, Role side, const Flight& flight) {
   if (!trace_) return;
   std::printf("%8llu %s %s %s%s%s\n", static_cast<unsigned long long>(now_),
-              side == Side::kClient ? "client" : "server", where,
+              side == Role::kClient ? "client" : "server", where,
               flight.frame ? flight.frame->to_string().c_str() : "not TCP",
               flight.corrupt ? " (damaged)" : "", flight.made ? " (made)" : "");
 }
 
 // Told by the number that counts the client's stream.
-Conversation World::conversation_of(Side to, const DecodedFrame& f) const {
-  if (to == Side::kClient && !f.has(kAck)) return std::nullopt;
-  if (to == Side::kServer && f.has(kRst)) return std::nullopt;
-  const std::uint32_t number = to == Side::kServer ? f.seq : f.ack;
+Conversation World::conversation_of(Role to, const DecodedFrame& f) const {
+  if (to == Role::kClient && !f.has(kAck)) return std::nullopt;
+  if (to == Role::kServer && f.has(kRst)) return std::nullopt;
+  const std::uint32_t number = to == Role::kServer ? f.seq : f.ack;
   for (std::size_t i = 0; i <= index_; ++i) {
     const std::uint32_t isn = plan_.connections[i].client.isn;
     if (number - isn < 1U << 20) return isn;
@@ -79,8 +79,8 @@ Conversation World::conversation_of(Side to, const DecodedFrame& f) const {
 // A segment that has overtaken its handshake ACK is tried as a cookie, and the plain layout has a
 // tag of 24 bits (docs/cookie.md): once in millions of tries a connection is opened that nobody
 // asked for. Nothing can be said about such a seed; how many there are is watched.
-bool World::is_chance_hit(Side to, const DecodedFrame& f) const {
-  if (to != Side::kServer || !f.has(kSyn) || client_.inspector.timestamps()) return false;
+bool World::is_chance_hit(Role to, const DecodedFrame& f) const {
+  if (to != Role::kServer || !f.has(kSyn) || client_.inspector.timestamps()) return false;
   return std::none_of(plan_.connections.begin(), plan_.connections.end(),
                       [&](const ConnectionPlan& c) { return c.client.isn == f.seq; });
 }
@@ -103,13 +103,14 @@ void World::begin() {
   }
   deaf_until_ = c.ending == Ending::kSilent ? kNever : now_ + c.server_deaf_until;
   const std::uint32_t shown = std::min<std::uint32_t>(c.server.buffer, 0xffff);
-  const std::uint8_t offered = plan_.engine.offer.window_scale == kAutoScale
+  const std::uint8_t offered = plan_.engine.tuning.offer.window_scale == kAutoScale
                                    ? std::uint8_t{7}
-                                   : plan_.engine.offer.window_scale;
+                                   : plan_.engine.tuning.offer.window_scale;
   // A window below the unit of the offered scale is rounded up, and the proxy shows its own before
   // it knows the server's: then the client may send what the server will not take.
-  server_.inspector.set_window_slack(
-      (1U << offered) + (plan_.engine.early_window > shown ? plan_.engine.early_window : 0));
+  server_.inspector.set_window_slack((1U << offered) + (plan_.engine.tuning.early_window > shown
+                                                            ? plan_.engine.tuning.early_window
+                                                            : 0));
   if (trace_) std::printf("%8llu connection %zu\n", static_cast<unsigned long long>(now_), index_);
   server_.peer->listen(c.server, c.ending == Ending::kRefused, now_);
   Bytes at_once;
@@ -155,7 +156,7 @@ bool World::is_done(const Peer& p) { return p.all_acked && p.peer_closed; }
 
 bool World::must_succeed() const {
   const bool no_timestamps = plan_.client.timestamps && !plan_.server.timestamps &&
-                             plan_.engine.offer.timestamps != Offer::kOff;
+                             plan_.engine.tuning.offer.timestamps != Offer::kOff;
   // Where the server has to be asked twice, a copy of the RST between may hit the second answer.
   const bool luck = !lossless_ && asked_twice_;
   return connection_->ending == Ending::kClose && !no_timestamps && !luck;
@@ -279,7 +280,7 @@ void World::step(std::uint64_t limit) {
     now_ = next;
     std::vector<Flight> none;
     proxy_.tick(now_);
-    proxy_said(Side::kClient, none);
+    proxy_said(Role::kClient, none);
   }
   deliver();
   client_.peer->tick(now_);
@@ -310,7 +311,7 @@ void World::deliver() {
   }
 }
 
-void World::to_proxy(Side side) {
+void World::to_proxy(Role side) {
   const std::size_t most = plan_.bursts ? kMaxBurst : 1;
   std::vector<Flight> in;
   while (in.size() < most && links_.next_at() <= now_ && links_.next_to_proxy() &&
@@ -325,7 +326,7 @@ void World::to_proxy(Side side) {
   proxy_said(side, in);
 }
 
-void World::proxy_said(Side from, std::vector<Flight>& in) {
+void World::proxy_said(Role from, std::vector<Flight>& in) {
   for (ProxyNode::Output& o : proxy_.out) {
     Flight out;
     out.frame = decode(o.bytes);
@@ -345,7 +346,7 @@ void World::proxy_said(Side from, std::vector<Flight>& in) {
       }
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
-      if (out.frame && o.side == Side::kServer && out.frame->has(kSyn)) {
+      if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) {
         // With other options than before: to learn what the server can, the proxy asks for more.
         const unsigned asks =
             (out.frame->timestamps.empty() ? 0U : 1U) | (out.frame->sack_permitted ? 2U : 0U) |

@@ -29,9 +29,9 @@ class World {
 
  private:
   struct Host {
-    Host(const HostPlan& p, Side s, std::uint64_t seed, bool peer_is_lwip);
+    Host(const HostPlan& p, Role s, std::uint64_t seed, bool peer_is_lwip);
     const HostPlan& plan;
-    Side side;
+    Role side;
     std::unique_ptr<Peer> peer;
     Inspector inspector;
     Bytes data;  // to send in this connection
@@ -55,16 +55,16 @@ class World {
   void applications();
   void application(Host& host, const Part& part);
   void deliver();
-  void to_proxy(Side side);
+  void to_proxy(Role side);
   void send_out(Host& host);
-  void proxy_said(Side from, std::vector<Flight>& in);
+  void proxy_said(Role from, std::vector<Flight>& in);
   void check();
   void fail(const std::string& what);
-  void note(const char* where, Side side, const Flight& flight);
+  void note(const char* where, Role side, const Flight& flight);
 
-  [[nodiscard]] Host& host(Side side) { return side == Side::kClient ? client_ : server_; }
-  [[nodiscard]] bool is_chance_hit(Side to, const DecodedFrame& f) const;
-  [[nodiscard]] Conversation conversation_of(Side to, const DecodedFrame& f) const;
+  [[nodiscard]] Host& host(Role side) { return side == Role::kClient ? client_ : server_; }
+  [[nodiscard]] bool is_chance_hit(Role to, const DecodedFrame& f) const;
+  [[nodiscard]] Conversation conversation_of(Role to, const DecodedFrame& f) const;
   [[nodiscard]] bool must_succeed() const;
 
   const Plan& plan_;

@@ -20,7 +20,7 @@ struct Dataplane::Impl {
   std::string note;
 };
 
-Dataplane::Dataplane(const control::Config&, const ProtectSet&, const KeyRing&)
+Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&)
     : impl_(std::make_unique<Impl>()) {
   state() = std::make_unique<FakeState>();
 }
@@ -37,9 +37,9 @@ const Counters& Dataplane::counters(unsigned worker) const {
   return fake_state().counters.at(worker);
 }
 const IoCounters& Dataplane::io(unsigned worker) const { return fake_state().io.at(worker); }
-PortStatus Dataplane::port(Side side) const {
-  return {.name = side == Side::kClient ? "eth1" : std::string(300, 'x'),
-          .link_up = side == Side::kClient,
+PortStatus Dataplane::port(PortId id) const {
+  return {.name = id == PortId::kClient ? "eth1" : std::string(300, 'x'),
+          .link_up = id == PortId::kClient,
           .rx_missed = 11,
           .rx_oversize = 12,
           .link_changes = 13,

@@ -56,19 +56,22 @@ TEST(Help, DefaultsAreTrue) {
     auto words = bare;
     words.push_back("--" + std::string(flag.name) + "=" + std::string(flag.initial));
     const Config c = parse_command_line(words).config;
-    const OfferConfig& offer = c.engine.offer;
-    EXPECT_EQ(offer.sack, expected.engine.offer.sack) << flag.name;
-    EXPECT_EQ(offer.timestamps, expected.engine.offer.timestamps) << flag.name;
-    EXPECT_EQ(offer.ecn, expected.engine.offer.ecn) << flag.name;
-    EXPECT_EQ(offer.window_scale, expected.engine.offer.window_scale) << flag.name;
-    EXPECT_EQ(offer.mss, expected.engine.offer.mss) << flag.name;
-    EXPECT_EQ(c.engine.max_flows, expected.engine.max_flows) << flag.name;
-    EXPECT_EQ(c.engine.early_window, expected.engine.early_window) << flag.name;
-    EXPECT_EQ(c.engine.early_data_memory, expected.engine.early_data_memory) << flag.name;
-    EXPECT_EQ(c.engine.server_timeout_ms, expected.engine.server_timeout_ms) << flag.name;
-    EXPECT_EQ(c.engine.idle_timeout_ms, expected.engine.idle_timeout_ms) << flag.name;
-    EXPECT_EQ(c.engine.close_timeout_ms, expected.engine.close_timeout_ms) << flag.name;
-    EXPECT_EQ(c.engine.epoch_ms, expected.engine.epoch_ms) << flag.name;
+    const OfferConfig& offer = c.engine.tuning.offer;
+    EXPECT_EQ(offer.sack, expected.engine.tuning.offer.sack) << flag.name;
+    EXPECT_EQ(offer.timestamps, expected.engine.tuning.offer.timestamps) << flag.name;
+    EXPECT_EQ(offer.ecn, expected.engine.tuning.offer.ecn) << flag.name;
+    EXPECT_EQ(offer.window_scale, expected.engine.tuning.offer.window_scale) << flag.name;
+    EXPECT_EQ(offer.mss, expected.engine.tuning.offer.mss) << flag.name;
+    EXPECT_EQ(c.engine.shape.max_flows, expected.engine.shape.max_flows) << flag.name;
+    EXPECT_EQ(c.engine.tuning.early_window, expected.engine.tuning.early_window) << flag.name;
+    EXPECT_EQ(c.engine.shape.early_data_memory, expected.engine.shape.early_data_memory)
+        << flag.name;
+    EXPECT_EQ(c.engine.tuning.server_timeout_ms, expected.engine.tuning.server_timeout_ms)
+        << flag.name;
+    EXPECT_EQ(c.engine.tuning.idle_timeout_ms, expected.engine.tuning.idle_timeout_ms) << flag.name;
+    EXPECT_EQ(c.engine.tuning.close_timeout_ms, expected.engine.tuning.close_timeout_ms)
+        << flag.name;
+    EXPECT_EQ(c.engine.shape.epoch_ms, expected.engine.shape.epoch_ms) << flag.name;
     EXPECT_EQ(c.name, expected.name) << flag.name;
     EXPECT_EQ(c.stats_interval, expected.stats_interval) << flag.name;
     EXPECT_EQ(c.log_level, expected.log_level) << flag.name;

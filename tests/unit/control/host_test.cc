@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "base/errors.h"
 #include "control/port_name.h"
 
 namespace synproxy::control {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/options.h"
+#include "base/errors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -37,11 +38,11 @@ TEST(Options, OnlyPortsAndARuleAreNeeded) {
   EXPECT_EQ(c.server_port.device, "eth2");
   ASSERT_EQ(c.protect.size(), 1U);
   EXPECT_EQ(c.protect[0].first_port, 80);
-  EXPECT_EQ(c.engine.offer.sack, Offer::kAuto);
-  EXPECT_EQ(c.engine.offer.timestamps, Offer::kAuto);
-  EXPECT_EQ(c.engine.offer.ecn, Offer::kAuto);
-  EXPECT_EQ(c.engine.offer.window_scale, kAutoScale);
-  EXPECT_EQ(c.engine.offer.mss, 0);
+  EXPECT_EQ(c.engine.tuning.offer.sack, Offer::kAuto);
+  EXPECT_EQ(c.engine.tuning.offer.timestamps, Offer::kAuto);
+  EXPECT_EQ(c.engine.tuning.offer.ecn, Offer::kAuto);
+  EXPECT_EQ(c.engine.tuning.offer.window_scale, kAutoScale);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 0);
   EXPECT_EQ(c.name, "synproxy");
   EXPECT_TRUE(c.workers.empty());
   EXPECT_TRUE(c.eal_arguments.empty());
@@ -49,11 +50,11 @@ TEST(Options, OnlyPortsAndARuleAreNeeded) {
 
 TEST(Options, TheLineOfEveryIptablesTutorialWorks) {
   const Config c = run_with({"--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460"});
-  EXPECT_EQ(c.engine.offer.sack, Offer::kOn);
-  EXPECT_EQ(c.engine.offer.timestamps, Offer::kOn);
-  EXPECT_EQ(c.engine.offer.ecn, Offer::kAuto);
-  EXPECT_EQ(c.engine.offer.window_scale, 7);
-  EXPECT_EQ(c.engine.offer.mss, 1460);
+  EXPECT_EQ(c.engine.tuning.offer.sack, Offer::kOn);
+  EXPECT_EQ(c.engine.tuning.offer.timestamps, Offer::kOn);
+  EXPECT_EQ(c.engine.tuning.offer.ecn, Offer::kAuto);
+  EXPECT_EQ(c.engine.tuning.offer.window_scale, 7);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 1460);
 }
 
 TEST(Options, SwitchesTakeTheirValueEitherWay) {
@@ -72,8 +73,8 @@ TEST(Options, SwitchesTakeTheirValueEitherWay) {
   };
   for (const Row& row : rows) {
     const Config c = run_with(row.words);
-    EXPECT_EQ(c.engine.offer.sack, row.sack) << testing::PrintToString(row.words);
-    EXPECT_EQ(c.engine.offer.ecn, row.ecn) << testing::PrintToString(row.words);
+    EXPECT_EQ(c.engine.tuning.offer.sack, row.sack) << testing::PrintToString(row.words);
+    EXPECT_EQ(c.engine.tuning.offer.ecn, row.ecn) << testing::PrintToString(row.words);
   }
 }
 
@@ -119,20 +120,20 @@ TEST(Options, EveryValueArrives) {
                              "forward",
                              "--protect",
                              "[2001:db8::/64]:443-444"});
-  EXPECT_EQ(c.engine.synack_repeats, 0U);
-  EXPECT_TRUE(c.engine.forward_fragments);
-  EXPECT_TRUE(c.engine.forward_tcp_auth);
+  EXPECT_EQ(c.engine.tuning.synack_repeats, 0U);
+  EXPECT_TRUE(c.engine.tuning.forward_fragments);
+  EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
   EXPECT_FALSE(c.shed_syns);
-  EXPECT_TRUE(c.engine.hide_rtt);
-  EXPECT_EQ(c.engine.offer.window_scale, 0);
-  EXPECT_EQ(c.engine.offer.mss, 88);
-  EXPECT_EQ(c.engine.early_window, 0U);
-  EXPECT_EQ(c.engine.early_data_memory, 1ULL << 30);
-  EXPECT_EQ(c.engine.max_flows, 1U << 28);
-  EXPECT_EQ(c.engine.server_timeout_ms, 500U);
-  EXPECT_EQ(c.engine.idle_timeout_ms, 604'800'000U);
-  EXPECT_EQ(c.engine.close_timeout_ms, 1000U);
-  EXPECT_EQ(c.engine.epoch_ms, 1500U);
+  EXPECT_TRUE(c.engine.tuning.hide_rtt);
+  EXPECT_EQ(c.engine.tuning.offer.window_scale, 0);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 88);
+  EXPECT_EQ(c.engine.tuning.early_window, 0U);
+  EXPECT_EQ(c.engine.shape.early_data_memory, 1ULL << 30);
+  EXPECT_EQ(c.engine.shape.max_flows, 1U << 28);
+  EXPECT_EQ(c.engine.tuning.server_timeout_ms, 500U);
+  EXPECT_EQ(c.engine.tuning.idle_timeout_ms, 604'800'000U);
+  EXPECT_EQ(c.engine.tuning.close_timeout_ms, 1000U);
+  EXPECT_EQ(c.engine.shape.epoch_ms, 1500U);
   EXPECT_EQ(c.secret_file, "/x/y");
   EXPECT_EQ(c.workers, (std::vector<unsigned>{1, 0}));
   EXPECT_EQ(c.name, "web");
@@ -146,7 +147,7 @@ TEST(Options, EveryValueArrives) {
 
 TEST(Options, WhatFollowsTwoDashesGoesToEal) {
   const Config c = run_with({"--mss", "1400", "--", "--no-huge", "--help", "-m", "64", "--", "x"});
-  EXPECT_EQ(c.engine.offer.mss, 1400);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 1400);
   EXPECT_EQ(c.eal_arguments, (Words{"--no-huge", "--help", "-m", "64", "--", "x"}));
 }
 

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "synproxy/proxy/reasons.h"
+#include "synproxy/base/reasons.h"
 
 namespace {
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/errors.h"
 #include "synproxy/cookie/epoch.h"
 
 namespace synproxy::control {
@@ -16,8 +17,8 @@ namespace {
 
 EngineConfig config_at(std::uint64_t unix_ms, std::uint32_t epoch_ms) {
   EngineConfig config;
-  config.unix_ms_at_start = unix_ms;
-  config.epoch_ms = epoch_ms;
+  config.shape.unix_ms_at_start = unix_ms;
+  config.shape.epoch_ms = epoch_ms;
   return config;
 }
 

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/errors.h"
 #include "control/options.h"
 
 namespace synproxy::control {
@@ -59,14 +60,14 @@ TEST_F(ConfigFile, GivesEveryFlag) {
   EXPECT_EQ(c.client_port.text, "eth1");
   EXPECT_EQ(c.server_port.text, "xdp:eth2");
   EXPECT_EQ(c.protect.size(), 2U);
-  EXPECT_EQ(c.engine.offer.mss, 1400);
-  EXPECT_EQ(c.engine.offer.sack, Offer::kOff);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 1400);
+  EXPECT_EQ(c.engine.tuning.offer.sack, Offer::kOff);
 }
 
 TEST_F(ConfigFile, YieldsToTheCommandLine) {
   const Config c = parse(kWhole, {"--mss", "536", "--sack-perm", "--protect", "10.0.0.9"});
-  EXPECT_EQ(c.engine.offer.mss, 536);
-  EXPECT_EQ(c.engine.offer.sack, Offer::kOn);
+  EXPECT_EQ(c.engine.tuning.offer.mss, 536);
+  EXPECT_EQ(c.engine.tuning.offer.sack, Offer::kOn);
   ASSERT_EQ(c.protect.size(), 1U) << "typed rules hide those of the file";
   EXPECT_TRUE(c.protect[0].whole_address());
   EXPECT_EQ(c.client_port.text, "eth1");

@@ -6,7 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control/config.h"
+#include "base/config.h"
+#include "base/errors.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {

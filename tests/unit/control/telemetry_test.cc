@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/errors.h"
 #include "control/counter_list.h"
 #include "control/help.h"
 #include "control/stat.h"

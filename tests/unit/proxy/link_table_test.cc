@@ -41,10 +41,10 @@ TEST(LinkTable, WritesTheHeaderOfEitherDirection) {
   const LinkHeader& link = t[t.intern(h)];
   std::array<std::uint8_t, 40> frame;
   frame.fill(0xee);
-  link.write(frame.data(), Side::kServer);
+  link.write(frame.data(), Role::kServer);
   EXPECT_EQ(Bytes(frame.begin(), frame.begin() + 22), h);
   EXPECT_EQ(frame[22], 0xee);
-  link.write(frame.data(), Side::kClient);
+  link.write(frame.data(), Role::kClient);
   EXPECT_EQ(Bytes(frame.begin(), frame.begin() + 6), Bytes(h.begin() + 6, h.begin() + 12));
   EXPECT_EQ(Bytes(frame.begin() + 6, frame.begin() + 12), Bytes(h.begin(), h.begin() + 6));
   EXPECT_EQ(Bytes(frame.begin() + 12, frame.begin() + 22), Bytes(h.begin() + 12, h.end()));

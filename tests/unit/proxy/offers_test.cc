@@ -30,29 +30,29 @@ ServiceTable::Answer answer(std::uint8_t scale, std::uint16_t window) {
 
 TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
   ServiceTable services;
-  EngineConfig config;
-  config.early_window = 8000;
+  EngineTuning tuning;
+  tuning.early_window = 8000;
   const FlowKey key = service(1);
-  SynAckOffer o = make_offer(config, services, key, kEpoch);
+  SynAckOffer o = make_offer(tuning, services, key, kEpoch);
   EXPECT_EQ(o.mss, 1460);
-  EXPECT_EQ(make_offer(config, services, service(1, 80, true), kEpoch).mss, 1440);
+  EXPECT_EQ(make_offer(tuning, services, service(1, 80, true), kEpoch).mss, 1440);
   EXPECT_EQ(o.can, kOffersSack) << "nothing that cannot be taken back";
   EXPECT_EQ(o.scales, kEveryScale);
   services.learn(key, kEpoch, 0, answer(9, 300));
-  o = make_offer(config, services, key, kEpoch);
+  o = make_offer(tuning, services, key, kEpoch);
   EXPECT_EQ(o.mss, 1400);
   EXPECT_EQ(o.window_scale, 9);
   EXPECT_EQ(o.window, kSmallestSegment) << "no less than a segment";
   EXPECT_TRUE(o.has(kOffersTimestamps | kOffersSack));
   EXPECT_FALSE(o.has(kOffersEcn));
   services.learn(key, kEpoch, 0, answer(9, 60'000));
-  EXPECT_EQ(make_offer(config, services, key, kEpoch).window, 8000);
-  config.offer = {.sack = Offer::kOff,
+  EXPECT_EQ(make_offer(tuning, services, key, kEpoch).window, 8000);
+  tuning.offer = {.sack = Offer::kOff,
                   .timestamps = Offer::kOff,
                   .ecn = Offer::kOn,
                   .window_scale = 3,
                   .mss = 700};
-  o = make_offer(config, services, key, kEpoch);
+  o = make_offer(tuning, services, key, kEpoch);
   EXPECT_EQ(o.can, kOffersEcn);
   EXPECT_EQ(o.window_scale, 3);
   EXPECT_EQ(o.mss, 700);
@@ -61,7 +61,7 @@ TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
 
 TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
   ServiceTable services;
-  const EngineConfig config;
+  const EngineTuning tuning;
   OfferCache cache;
   for (std::uint32_t step = 0; step < 5000; ++step) {
     // More services than there are entries, among them some that share one.
@@ -71,9 +71,9 @@ TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
     if (step % 5 == 0) {
       services.learn(key, epoch, step, answer(static_cast<std::uint8_t>(step % 15), 5000));
     }
-    const SynAckOffer want = make_offer(config, services, key, epoch);
+    const SynAckOffer want = make_offer(tuning, services, key, epoch);
     for (int again = 0; again < 2; ++again) {
-      const SynAckOffer& got = cache.find(config, services, key, epoch);
+      const SynAckOffer& got = cache.find(tuning, services, key, epoch);
       ASSERT_EQ(got.mss, want.mss) << step;
       ASSERT_EQ(got.window, want.window) << step;
       ASSERT_EQ(got.window_scale, want.window_scale) << step;
@@ -85,14 +85,14 @@ TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
 
 TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
   ServiceTable services;
-  const EngineConfig config;
+  const EngineTuning tuning;
   OfferCache cache;
   const FlowKey key = service(1);
   const KeyView view(key);
   const ServiceName name = service_name(view.identity);
   EXPECT_FALSE(cache.knows(name, view.server));
   EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch), nullptr);
-  static_cast<void>(cache.find(config, services, key, kEpoch));
+  static_cast<void>(cache.find(tuning, services, key, kEpoch));
   EXPECT_TRUE(cache.knows(name, view.server));
   EXPECT_NE(cache.find_known(services, name, view.server, kEpoch), nullptr);
   EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch + 1), nullptr) << "cookies expire";
@@ -105,7 +105,7 @@ TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
 // Two IPv6 addresses with one digest: each gets its own offer.
 TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
   ServiceTable services;
-  const EngineConfig config;
+  const EngineTuning tuning;
   OfferCache cache;
   FlowKey a = service(1, 443, true);
   FlowKey b = a;
@@ -115,9 +115,9 @@ TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
   services.learn(a, kEpoch, 0, answer(3, 5000));
   services.learn(b, kEpoch, 0, answer(4, 5000));
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(cache.find(config, services, a, kEpoch).window_scale, 3);
+    EXPECT_EQ(cache.find(tuning, services, a, kEpoch).window_scale, 3);
     EXPECT_FALSE(cache.knows(service_name(identity_of(b)), b.server.data()));
-    EXPECT_EQ(cache.find(config, services, b, kEpoch).window_scale, 4);
+    EXPECT_EQ(cache.find(tuning, services, b, kEpoch).window_scale, 4);
   }
 }
 

@@ -20,7 +20,7 @@ ProtectSet protect() {
   return ProtectSet({parse_protect_rule("203.0.113.10:80"), parse_protect_rule("2001:db8::10")});
 }
 
-std::uint32_t owner(const Bytes& frame, Side side, const ProtectSet& set, std::uint32_t workers) {
+std::uint32_t owner(const Bytes& frame, Role side, const ProtectSet& set, std::uint32_t workers) {
   const ExactBuffer buffer(frame);
   const std::uint32_t w = owner_of(buffer.span(), side, set, kKey, workers, kFallback);
   EXPECT_EQ(Bytes(buffer.data(), buffer.data() + buffer.size()), frame) << "it only reads";
@@ -40,18 +40,18 @@ TEST(OwnerOf, BothDirectionsAndIcmpErrorsMeetTheSameWorker) {
         up.vlan(port % 3).ip(client, server).ports(port, 80).flags(kSyn);
         PacketBuilder down;
         down.vlan(port % 3).ip(server, client).ports(80, port).flags(kAck);
-        const auto w = owner(up.build(), Side::kClient, set, workers);
+        const auto w = owner(up.build(), Role::kClient, set, workers);
         ASSERT_LT(w, workers);
         seen.insert(w);
-        EXPECT_EQ(owner(down.build(), Side::kServer, set, workers), w);
+        EXPECT_EQ(owner(down.build(), Role::kServer, set, workers), w);
         PacketBuilder error_up;
         error_up.vlan(port % 3).ip(ipv6 ? "2001:db8:2::1" : "192.0.2.1", server);
         error_up.icmp_error(ipv6 ? 2 : 3, ipv6 ? 0 : 4, 1280, down.build_packet(ipv6 ? 48 : 28));
-        EXPECT_EQ(owner(error_up.build(), Side::kClient, set, workers), w);
+        EXPECT_EQ(owner(error_up.build(), Role::kClient, set, workers), w);
         PacketBuilder error_down;
         error_down.vlan(port % 3).ip(ipv6 ? "2001:db8:2::1" : "192.0.2.1", client);
         error_down.icmp_error(ipv6 ? 1 : 3, 1, 0, up.build_packet(ipv6 ? 48 : 28));
-        EXPECT_EQ(owner(error_down.build(), Side::kServer, set, workers), w);
+        EXPECT_EQ(owner(error_down.build(), Role::kServer, set, workers), w);
       }
       EXPECT_EQ(seen.size(), workers) << "every worker gets some";
     }
@@ -71,7 +71,7 @@ TEST(OwnerOf, WhatIsNotProtectedTcpMayGoAnywhere) {
       Bytes(1, 0),
       Bytes{},
   };
-  for (const Bytes& frame : frames) EXPECT_EQ(owner(frame, Side::kClient, set, 4), kFallback);
+  for (const Bytes& frame : frames) EXPECT_EQ(owner(frame, Role::kClient, set, 4), kFallback);
 }
 
 TEST(OwnerOf, TruncatedFramesAreReadNoFurther) {
@@ -88,7 +88,7 @@ TEST(OwnerOf, TruncatedFramesAreReadNoFurther) {
                           .build();
   for (std::size_t n = 0; n < whole.size(); ++n) {
     EXPECT_EQ(
-        owner(Bytes(whole.begin(), whole.begin() + static_cast<long>(n)), Side::kClient, set, 4),
+        owner(Bytes(whole.begin(), whole.begin() + static_cast<long>(n)), Role::kClient, set, 4),
         kFallback);
   }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "synproxy/proxy/reasons.h"
+#include "synproxy/base/reasons.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 #include <string>
 
-#include "synproxy/proxy/counters.h"
+#include "synproxy/base/counters.h"
 
 namespace synproxy {
 namespace {

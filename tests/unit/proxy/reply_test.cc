@@ -47,7 +47,7 @@ TEST(WriteTcpPacket, EveryCombinationOfOptions) {
     std::array<Bytes, 2> written;
     for (const std::size_t i : {0U, 1U}) {
       const ExactBuffer buffer(Bytes(size, i == 0 ? 0xa5 : 0x5a));
-      ASSERT_EQ(write_tcp_packet(buffer.data(), ends_of(key(ipv6), Side::kClient), r), size);
+      ASSERT_EQ(write_tcp_packet(buffer.data(), ends_of(key(ipv6), Role::kClient), r), size);
       written[i].assign(buffer.data(), buffer.data() + size);
     }
     EXPECT_EQ(written[0], written[1]) << "a byte was not written";
@@ -96,11 +96,11 @@ TEST(WriteTcpPacket, TheLargestFitsTheConstant) {
 TEST(EndsOf, EitherSide) {
   for (const bool ipv6 : {false, true}) {
     const FlowKey k = key(ipv6);
-    const IpEnds out = ends_of(k, Side::kServer);
+    const IpEnds out = ends_of(k, Role::kServer);
     EXPECT_EQ(out.source, k.client);
     EXPECT_EQ(out.destination, k.server);
     EXPECT_EQ(out.source_port, 40000);
-    const IpEnds back = ends_of(k, Side::kClient);
+    const IpEnds back = ends_of(k, Role::kClient);
     EXPECT_EQ(back.source, k.server);
     EXPECT_EQ(back.destination_port, 40000);
     EXPECT_EQ(back.ipv6, ipv6);

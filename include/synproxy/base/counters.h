@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The counters of one worker: written by that worker alone, read by anybody at any time.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "synproxy/base/reasons.h"
+
+namespace synproxy {
+
+// No read-modify-write: a single writer needs none, and a plain store keeps the line in its cache.
+class Counter {
+ public:
+  void add(std::uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void set(std::uint64_t v) { value_.store(v, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+struct alignas(64) Counters {
+  std::array<Counter, kReasonCount> by_reason;
+  Counter flows;              // gauge: records in use, whatever their state
+  Counter flows_embryonic;    // gauge: of these, waiting for the server's SYN-ACK
+  Counter flows_established;  // gauge: of these, spliced and open
+  Counter early_buffers;      // gauge: buffers of early data in use
+
+  void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }
+  [[nodiscard]] std::uint64_t get(Reason r) const {
+    return by_reason[static_cast<std::size_t>(r)].get();
+  }
+};
+
+}  // namespace synproxy

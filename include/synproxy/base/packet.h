@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What passes between the core and whoever moves frames: bytes in, verdicts and bytes out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace synproxy {
+
+// Who sent a frame, or whom it goes to: the side of the clients or the side of the protected
+// servers. Which port that is, only the dataplane knows.
+enum class Role : std::uint8_t { kClient = 0, kServer = 1 };
+[[nodiscard]] constexpr Role other(Role r) {
+  return r == Role::kClient ? Role::kServer : Role::kClient;
+}
+
+enum class Verdict : std::uint8_t {
+  kDrop,     // free the buffer
+  kForward,  // on its way, to the other role
+  kReply,    // back to its sender
+};
+
+enum class ChecksumHint : std::uint8_t {
+  kUnknown,  // nobody looked: software verifies where it matters
+  kGood,     // hardware verified IP and TCP
+  kTcpGood,  // somebody verified TCP, nobody the IPv4 header
+  kBad,      // hardware found a bad one, or the sender never filled it in
+};
+
+// One received frame. The engine may rewrite bytes in place, and change `length` within `room`.
+struct Packet {
+  std::uint8_t* data = nullptr;  // first byte of the Ethernet header; contiguous
+  std::uint32_t length = 0;      // bytes, without FCS
+  std::uint32_t room = 0;        // bytes that may be written from `data`, >= length
+  Verdict verdict = Verdict::kDrop;
+  ChecksumHint checksum = ChecksumHint::kUnknown;
+};
+
+// Receives the frames that the engine makes besides its verdicts (the SYN to the server, resets,
+// released early data). They are to be sent in the order given, after the packets of the burst
+// whose call made them. `frame` is valid during the call only.
+class FrameSink {
+ public:
+  virtual void emit(Role to, std::span<const std::uint8_t> frame) = 0;
+
+ protected:
+  ~FrameSink() = default;
+};
+
+inline constexpr std::size_t kMaxBurst = 32;
+
+}  // namespace synproxy

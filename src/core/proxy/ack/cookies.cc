@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The MACs of a burst, computed side by side. SYNs are answered with them; ACKs without a flow
+// learn whether they quote a cookie at all, which those of a flood do not.
+//
+// A SYN needs nothing but itself, so it need not wait for its turn: only those that have a flow do
+// (on_client_syn).
+#include "ack/cookies.h"
+
+#include "syn/answer_syn.h"
+#include "syn/common_syn.h"
+
+namespace synproxy {
+namespace {
+
+class CookieStage {
+ public:
+  CookieStage(EngineState& s, std::span<Context> burst)
+      : s_(s),
+        burst_(burst),
+        current_(s.keys.current()),
+        remembering_(s.synack_repeats.open(s.now32())) {}
+
+  void plan(std::size_t place) {
+    Context& c = burst_[place];
+    if (c.kind == Kind::kCommonSyn) [[likely]] {
+      return add(place, c, current_->timestamps, c.segment.seq.value());
+    }
+    if (c.kind != Kind::kTcp || c.flow != kNoFlow) return;
+    const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
+    if (flags == kSyn) {
+      plan_syn_of(c, place);
+    } else if (flags == kAck) {
+      plan_ack_of(c, place);
+    }
+  }
+
+  [[nodiscard]] std::size_t lanes() const { return lanes_; }
+
+  void finish(std::size_t lane) {
+    const MacBatch& m = s_.macs;
+    Context& c = burst_[m.owner[lane]];
+    const std::uint64_t mac = cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
+    if (c.kind == Kind::kCommonSyn) {
+      answer_common_syn(s_, c, *current_, mac, remembering_);
+      c.kind = Kind::kDecided;
+      ++common_;
+    } else if (c.kind == Kind::kSynPlanned) {
+      answer_syn(s_, c, mac);
+      c.kind = Kind::kDecided;
+    } else {
+      const unsigned i = c.ack.macs++;
+      c.ack.mac[i] = mac;
+      const bool valid = match_mac(c, i).valid;
+      c.ack.refuted = (i == 0 || c.ack.refuted) && !valid;
+      if (valid) s_.replay.prefetch(c.ack.keys->epoch, mac);
+    }
+  }
+
+  void count() {
+    if (!remembering_) s_.synack_repeats.pass_over(static_cast<std::uint32_t>(common_));
+    s_.counters.count(Reason::syn_received, common_);
+    s_.counters.count(Reason::synack_sent, common_);
+  }
+
+ private:
+  void add(std::size_t place, const Context& c, const LayoutKey& key, std::uint32_t isn) {
+    MacBatch& m = s_.macs;
+    const std::size_t lane = lanes_++;
+    if (c.segment.ipv6) {
+      cookie_mac_input(c.key(), isn, m.in[lane]);
+    } else {
+      cookie_mac_input(c.identity, isn, m.in[lane]);
+    }
+    m.k0[lane] = key.k0;
+    m.k1[lane] = key.k1;
+    m.owner[lane] = static_cast<std::uint16_t>(place);
+  }
+
+  void plan_syn_of(Context& c, std::size_t place) {
+    if (!plan_syn(s_, c)) {
+      c.kind = Kind::kDecided;
+      return;
+    }
+    c.kind = Kind::kSynPlanned;
+    add(place, c, key_of_layout(*c.syn.keys, c.syn.agreed.timestamps), c.segment.seq.value());
+  }
+
+  void plan_ack_of(Context& c, std::size_t place) {
+    const Segment& g = c.segment;
+    c.ack.keys = s_.keys.for_parity(cookie_parity((g.ack - 1).value()));
+    if (c.ack.keys == nullptr) return;
+    c.ack.timestamps = find_timestamps(g.options(), g.options_size());
+    c.ack.scales = scales_offered(s_, c);
+    const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);
+    add(place, c, key, (g.seq - 1).value());
+    // A keepalive or a zero-window probe repeats the byte before the first: seq is the ISN itself.
+    if (g.payload_length <= 1) add(place, c, key, g.seq.value());
+  }
+
+  EngineState& s_;
+  const std::span<Context> burst_;
+  const EpochKeys* const current_;
+  const bool remembering_;
+  std::size_t lanes_ = 0;
+  std::uint64_t common_ = 0;
+};
+
+}  // namespace
+
+void make_and_check_cookies(EngineState& s, std::span<Context> burst) {
+  CookieStage stage(s, burst);
+  for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
+  if (stage.lanes() == 0) return;
+  MacBatch& m = s.macs;
+  siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
+  for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
+  stage.count();
+}
+
+}  // namespace synproxy

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Eight frames of one shape side by side: what a burst's kernels compute for all of them at once
+// (columns_avx512.h), and what is looked up for each.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <span>
+
+#include "synproxy/base/packet.h"
+#include "synproxy/proxy/offers.h"
+#include "synproxy/wire/bytes.h"
+#include "synproxy/wire/segment.h"
+
+namespace synproxy {
+
+// The arrays are columns: the i-th element is of the i-th frame, lane i.
+struct Columns {
+  static constexpr std::size_t kLanes = 8;
+  // Both halves of a frame are read and written in whole, whatever the shape.
+  static constexpr std::uint32_t kTouched = 74;
+
+  template <typename T>
+  using Column = std::array<T, kLanes>;
+
+  Column<std::uint8_t*> frames;  // in unused lanes one of the others
+  Column<std::uint8_t> places;   // in the burst
+  // From the kernel that verifies the shape:
+  alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
+  alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
+  alignas(64) Column<ServiceName> service;
+};
+
+// Whether columns can hold it at all: an untagged IPv4 frame from one station to another that is
+// long enough for a TCP header, with room for what is touched.
+[[nodiscard]] inline bool fits_columns(const Packet& p) {
+  constexpr std::uint64_t kMulticast = 0x0001000000000001U;  // first bit of both MAC addresses
+  return p.length >= kEthernetHeader + kIpv4Header + kTcpHeader && p.length <= 0xffff &&
+         p.room >= Columns::kTouched && load_be<std::uint16_t>(p.data + 12) == kEtherTypeIpv4 &&
+         (load_raw<std::uint64_t>(p.data) & kMulticast) == 0;
+}
+
+// Columns for fewer take longer than one by one.
+inline constexpr unsigned kFewestLanes = 4;
+[[nodiscard]] inline bool has_fewest_lanes(std::uint32_t places) {
+  for (unsigned i = 1; i < kFewestLanes; ++i) places &= places - 1;  // not every CPU counts bits
+  return places != 0;
+}
+
+template <std::size_t kShapes>
+[[nodiscard]] bool has_fewest_lanes_of_any(const std::array<std::uint32_t, kShapes>& by_shape) {
+  bool any = false;
+  for (const std::uint32_t places : by_shape) any = any || has_fewest_lanes(places);
+  return any;
+}
+
+// Takes the first of `places`, as many as there are lanes. Bit i of the result: lane i is used.
+[[nodiscard]] inline std::uint32_t take_lanes(Columns& c, std::span<const Packet> burst,
+                                              std::uint32_t& places) {
+  std::uint32_t used = 0;
+  for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
+    c.places[lane] = c.places[0];
+    if (places != 0) {
+      c.places[lane] = static_cast<std::uint8_t>(std::countr_zero(places));
+      places &= places - 1;
+      used |= 1U << lane;
+    }
+    c.frames[lane] = burst[c.places[lane]].data;
+  }
+  return used;
+}
+
+template <typename Function>
+inline void for_each_lane(std::uint32_t lanes, Function&& function) {
+  for (; lanes != 0; lanes &= lanes - 1) {
+    function(static_cast<std::size_t>(std::countr_zero(lanes)));
+  }
+}
+
+}  // namespace synproxy

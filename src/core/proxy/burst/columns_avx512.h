@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Columns. A frame is two halves of 32 bytes, from byte 14 and from byte 42 on, that is eight
+// 64-bit words; word k of eight frames is one register. What a word holds, in the order of bytes:
+//
+//   0  version, TOS, length   identification, fragment
+//   1  TTL, protocol, sum     source
+//   2  destination            ports
+//   3  seq                    ack
+//   4  ack again              offset and flags, window
+//   5  sum, urgent pointer    first option
+//   6  next options
+//   7  next options
+//
+// A 16-bit sum of ones' complement is the same modulo 0xffff however the bytes are grouped (RFC
+// 1071 section 2), so columns are summed by halves of 32 bits as they lie there.
+// For files that are called only where columns_supported().
+#pragma once
+
+#include "../cookie/siphash_avx512.h"
+#include "burst/columns.h"
+#include "synproxy/wire/bytes.h"
+#include "synproxy/wire/segment.h"
+
+#if defined(__x86_64__)
+#define SYNPROXY_COLUMNS \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
+#define SYNPROXY_KERNEL __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+
+namespace synproxy::columns {
+
+[[nodiscard]] inline bool supported() {
+  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0;
+}
+
+using detail::add;
+using detail::all;
+
+constexpr std::size_t kFirstHalf = kEthernetHeader;
+constexpr std::size_t kSecondHalf = 42;
+static_assert(kSecondHalf + 32 == Columns::kTouched);
+
+struct Words {
+  __m512i w[8];
+};
+
+SYNPROXY_COLUMNS __m512i load_half_of_two(const std::uint8_t* low, const std::uint8_t* high) {
+  const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
+  const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+// Which two frames share a register decides the order of the lanes: so it is that of the frames.
+SYNPROXY_COLUMNS void load_columns(const Columns& g, std::size_t offset, __m512i* w) {
+  const auto& f = g.frames;
+  const __m512i a = load_half_of_two(f[0] + offset, f[2] + offset);
+  const __m512i b = load_half_of_two(f[1] + offset, f[3] + offset);
+  const __m512i c = load_half_of_two(f[4] + offset, f[6] + offset);
+  const __m512i d = load_half_of_two(f[5] + offset, f[7] + offset);
+  const __m512i even_ab = _mm512_unpacklo_epi64(a, b);
+  const __m512i odd_ab = _mm512_unpackhi_epi64(a, b);
+  const __m512i even_cd = _mm512_unpacklo_epi64(c, d);
+  const __m512i odd_cd = _mm512_unpackhi_epi64(c, d);
+  w[0] = _mm512_shuffle_i64x2(even_ab, even_cd, 0x88);
+  w[1] = _mm512_shuffle_i64x2(odd_ab, odd_cd, 0x88);
+  w[2] = _mm512_shuffle_i64x2(even_ab, even_cd, 0xdd);
+  w[3] = _mm512_shuffle_i64x2(odd_ab, odd_cd, 0xdd);
+}
+
+SYNPROXY_COLUMNS void store_half(std::uint8_t* at, __m256i half) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), half);
+}
+
+// Lane by lane: a lane that is not answered keeps its frame.
+template <bool kAll>
+SYNPROXY_COLUMNS void store_columns(const Columns& g, std::uint32_t lanes, std::size_t offset,
+                                    const __m512i* w) {
+  const __m512i even_low = _mm512_unpacklo_epi64(w[0], w[1]);
+  const __m512i odd_low = _mm512_unpackhi_epi64(w[0], w[1]);
+  const __m512i even_high = _mm512_unpacklo_epi64(w[2], w[3]);
+  const __m512i odd_high = _mm512_unpackhi_epi64(w[2], w[3]);
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  const __m512i rows[4] = {_mm512_permutex2var_epi64(even_low, first, even_high),   // 0, 2
+                           _mm512_permutex2var_epi64(odd_low, first, odd_high),     // 1, 3
+                           _mm512_permutex2var_epi64(even_low, second, even_high),  // 4, 6
+                           _mm512_permutex2var_epi64(odd_low, second, odd_high)};   // 5, 7
+  for (std::size_t i = 0; i < 4; ++i) {
+    const std::size_t lane = i / 2 * 4 + i % 2;
+    if (kAll || (lanes >> lane & 1U) != 0) {
+      store_half(g.frames[lane] + offset, _mm512_castsi512_si256(rows[i]));
+    }
+    if (kAll || (lanes >> (lane + 2) & 1U) != 0) {
+      store_half(g.frames[lane + 2] + offset, _mm512_extracti64x4_epi64(rows[i], 1));
+    }
+  }
+}
+
+SYNPROXY_COLUMNS __m512i low(__m512i v) { return _mm512_and_si512(v, all(0xffffffffU)); }
+SYNPROXY_COLUMNS __m512i high(__m512i v) { return _mm512_srli_epi64(v, 32); }
+SYNPROXY_COLUMNS __m512i up(__m512i v) { return _mm512_slli_epi64(v, 32); }
+SYNPROXY_COLUMNS __m512i either(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
+SYNPROXY_COLUMNS __m512i halves(__m512i v) { return add(low(v), high(v)); }
+
+// Sums of a few dozen 32-bit words to 16 bits; 0 only from 0.
+SYNPROXY_COLUMNS __m512i fold(__m512i sum) {
+  sum = halves(sum);  // below 2^32 + 64, so that two steps are enough
+  for (int i = 0; i < 2; ++i) {
+    sum = add(_mm512_and_si512(sum, all(0xffff)), _mm512_srli_epi64(sum, 16));
+  }
+  return sum;
+}
+
+SYNPROXY_COLUMNS __m512i each_16_bytes(__m128i pattern) { return _mm512_broadcast_i32x4(pattern); }
+// Four bytes of each half the other way round: between network and host order.
+SYNPROXY_COLUMNS __m512i swap_words(__m512i v) {
+  return _mm512_shuffle_epi8(
+      v, each_16_bytes(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12)));
+}
+
+// Values as they lie in a frame.
+constexpr std::uint64_t raw(std::uint32_t host) { return be32(host).raw(); }
+constexpr std::uint64_t raw(std::uint32_t first, std::uint32_t second) {
+  return raw(first) | raw(second) << 32;
+}
+
+// The bits in which all frames of a shape are alike.
+struct Pattern {
+  std::uint64_t mask = 0;
+  std::uint64_t value = 0;
+};
+using Patterns = std::array<Pattern, 8>;
+
+SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
+  __mmask8 good = 0xff;
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (patterns[i].mask == 0) continue;
+    good = _mm512_mask_cmpeq_epi64_mask(good, _mm512_and_si512(f.w[i], all(patterns[i].mask)),
+                                        all(patterns[i].value));
+  }
+  return good;
+}
+
+// What junk() objects to in source and ports, and a little more (surely_sound()).
+SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
+  const __m512i first = _mm512_and_si512(high(f.w[1]), all(0xff));
+  good = _mm512_mask_cmplt_epu64_mask(good, first, all(224));
+  good = _mm512_mask_cmpneq_epi64_mask(good, first, all(0));
+  good = _mm512_mask_cmpneq_epi64_mask(good, first, all(127));
+  const __m512i ports = high(f.w[2]);
+  return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
+                                       _mm512_and_si512(ports, all(0xffff)));
+}
+
+template <typename T>
+SYNPROXY_COLUMNS void put(Columns::Column<T>& column, __m512i v) {
+  static_assert(sizeof column == 64);
+  _mm512_store_si512(column.data(), v);
+}
+template <typename T>
+SYNPROXY_COLUMNS __m512i get(const Columns::Column<T>& column) {
+  return _mm512_load_si512(column.data());
+}
+
+// What the engine looks a frame up by.
+SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f) {
+  // Client's port below the server's, host order.
+  const __m512i ports = _mm512_shuffle_epi8(
+      f.w[2],
+      each_16_bytes(_mm_setr_epi8(5, 4, 7, 6, -1, -1, -1, -1, 13, 12, 15, 14, -1, -1, -1, -1)));
+  put(c.addresses, either(high(f.w[1]), up(f.w[2])));
+  put(c.ports, ports);
+  // service_name()
+  put(c.service, either(either(low(f.w[2]), _mm512_slli_epi64(_mm512_srli_epi64(ports, 16), 32)),
+                        all(1ULL << 48)));
+}
+
+// siphash24() of cookie_mac_input(), IPv4.
+SYNPROXY_COLUMNS __m512i macs_of(const Columns& c, __m512i client_isn, __m512i k0, __m512i k1) {
+  detail::SipState8 sip = detail::sip_begin(k0, k1);
+  detail::sip_compress(sip, get(c.addresses));
+  detail::sip_compress(sip, either(get(c.ports), up(client_isn)));
+  detail::sip_compress(sip, all(detail::length_word(2)));
+  return detail::sip_finish(sip);
+}
+
+}  // namespace synproxy::columns
+#endif

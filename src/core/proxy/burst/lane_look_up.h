@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is asked for each lane of a burst's columns by itself: its service, and whether it has a
+// flow.
+#pragma once
+
+#include "burst/columns.h"
+#include "burst/engine_state.h"
+
+namespace synproxy {
+
+class LaneLookUp {
+ public:
+  using Hashes = Columns::Column<std::uint64_t>;
+
+  explicit LaneLookUp(EngineState& s) : s_(s) {}
+
+  // Calls use(lane, offer) for each of `lanes`. Those whose service is at hand, and for which it is
+  // true, are the result, and their buckets are on their way.
+  template <typename Use>
+  [[nodiscard]] std::uint32_t begin(const Columns& c, std::uint32_t lanes, Hashes& hashes,
+                                    Use&& use) {
+    std::uint32_t kept = lanes;
+    for_each_lane(lanes, [&](std::size_t lane) {
+      if (c.service[lane] != service_ || offer_ == nullptr) {
+        service_ = c.service[lane];
+        offer_ = s_.offers.find_known(s_.services, service_, nullptr, s_.epoch.epoch);
+      }
+      if (offer_ == nullptr || !use(lane, *offer_)) {
+        kept &= ~(1U << lane);
+        return;
+      }
+      KeyView key;
+      key.identity.addresses = c.addresses[lane];
+      key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
+      hashes[lane] = index_hash(s_.index_key, key);
+      s_.table.prefetch_bucket(hashes[lane]);
+    });
+    return kept;
+  }
+
+  // Of `lanes` those that have no flow, for certain.
+  [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
+    std::uint32_t kept = lanes;
+    for_each_lane(lanes, [&](std::size_t lane) {
+      if (s_.table.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
+    });
+    return kept;
+  }
+
+ private:
+  EngineState& s_;
+  ServiceName service_ = 0;  // of the lane looked at last
+  const SynAckOffer* offer_ = nullptr;
+};
+
+}  // namespace synproxy

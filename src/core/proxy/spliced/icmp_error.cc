@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ICMP errors: the header that they quote is translated, as the connection's own segments are.
+#include <cstring>
+
+#include "burst/engine_state.h"
+#include "burst/flow_key.h"
+#include "synproxy/wire/checksum.h"
+#include "synproxy/wire/icmp.h"
+
+namespace synproxy {
+namespace {
+
+// A number inside the quoted TCP header moved by `add`. The quoted TCP checksum, where it is
+// quoted, moves with it, and the ICMP checksum covers both.
+void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quoted,
+           ChecksumUpdate& icmp) {
+  if (at + 4 > quoted) return;
+  const auto before = load_raw<std::uint32_t>(tcp + at);
+  const std::uint32_t after = be32(be32::from_raw(before).host() + add).raw();
+  std::memcpy(tcp + at, &after, sizeof after);
+  const bool odd = (at & 1) != 0;
+  icmp.replace32(before, after, odd);
+  if (quoted >= 18) {
+    ChecksumUpdate inner;
+    inner.replace32(before, after, odd);
+    const auto sum_before = load_raw<std::uint16_t>(tcp + 16);
+    inner.apply(tcp + 16);
+    icmp.replace16(sum_before, load_raw<std::uint16_t>(tcp + 16));
+  }
+}
+
+// Offset of TSval in the quoted header, or 0 where the options are not quoted whole.
+std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
+  if (quoted < kTcpHeader) return 0;
+  const std::size_t header = (std::size_t{tcp[12]} >> 4) * 4;
+  if (header <= kTcpHeader || header > quoted) return 0;
+  std::size_t found = 0;
+  walk_options(tcp + kTcpHeader, header - kTcpHeader,
+               [&](std::uint8_t kind, std::size_t at, std::size_t length) {
+                 if (kind == kOptionTimestamps && length == 10) found = kTcpHeader + at + 2;
+                 return found == 0;
+               });
+  return found;
+}
+
+void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord& f, Role sender) {
+  std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
+  ChecksumUpdate update;
+  const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
+  if (sender == Role::kClient) {  // quotes what the server sent, in the client's numbers
+    shift(tcp, 4, f.delta, q.tcp_bytes, update);
+    if (tsval != 0) shift(tcp, tsval, f.ts_delta, q.tcp_bytes, update);
+  } else {
+    shift(tcp, 8, 0U - f.delta, q.tcp_bytes, update);
+    if (tsval != 0 && load_raw<std::uint32_t>(tcp + tsval + 4) != 0) {
+      shift(tcp, tsval + 4, 0U - f.ts_delta, q.tcp_bytes, update);
+    }
+  }
+  update.apply(c.segment.l4() + 2);
+}
+
+// RFC 5927 section 4.1: the quoted number must be of data that is under way.
+bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
+  if (sender == Role::kClient) {
+    return seq.within(SeqNum(f.server_nxt) - client_window_bound(f), SeqNum(f.server_nxt));
+  }
+  return seq.within(SeqNum(f.client_nxt) - server_window_bound(f), SeqNum(f.client_nxt));
+}
+
+}  // namespace
+
+void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const QuotedSegment q = parse_quoted(g);
+  if (!q.valid) return forward(s, c, Reason::forwarded);
+  FlowKey key;
+  key_of(g, q, sender, key);
+  if (!s.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
+    return forward(s, c, Reason::forwarded);
+  }
+  c.flow = s.table.find(key, index_hash(s.index_key, key));
+  if (c.flow == kNoFlow) return drop(s, c, Reason::icmp_invalid);
+  FlowRecord& f = s.table[c.flow];
+  if (f.state == FlowState::kSynSent) {
+    // About our own SYN, or about a SYN-ACK: nobody else may see it.
+    const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
+    if (!ours || !icmp_checksum_good(g)) return drop(s, c, Reason::icmp_invalid);
+    drop(s, c, Reason::consumed);
+    if (!q.refusal) return;
+    s.counters.count(Reason::conn_refused);
+    return give_up(s, c.flow, true, false, sink);
+  }
+  if (f.state == FlowState::kTombstone) return drop(s, c, Reason::icmp_invalid);
+  if (f.state == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
+    return forward(s, c, Reason::passed);
+  }
+  if (!outstanding(f, q.seq, sender)) return drop(s, c, Reason::icmp_invalid);
+  translate_quoted(c, q, f, sender);
+  forward(s, c, Reason::icmp_translated);
+}
+
+}  // namespace synproxy

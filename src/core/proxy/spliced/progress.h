@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How far a spliced connection has come, told from the segments that pass: numbers, FINs, resets.
+#pragma once
+
+#include <optional>
+
+#include "burst/engine_state.h"
+
+namespace synproxy {
+
+// Both FINs seen, or reset: the next connection with these addresses may be on its way.
+[[nodiscard]] inline bool is_over(const FlowRecord& f) {
+  return f.state == FlowState::kClosing || f.state == FlowState::kFinished;
+}
+
+// Both FINs seen, acknowledged or not.
+[[nodiscard]] inline bool closed_by_both(const FlowRecord& f) {
+  constexpr std::uint8_t kFins = kFlowClientFin | kFlowServerFin;
+  return (f.progress & kFins) == kFins;
+}
+
+// Sequence number in the server's window, and SND.UNA - MAX.WND <= ack <= SND.NXT (RFC 5961
+// section 5.2).
+[[nodiscard]] inline bool client_fits(const FlowRecord& f, const Segment& g) {
+  const std::uint32_t bound = server_window_bound(f);
+  const SeqNum next(f.client_nxt);
+  const SeqNum sent(f.server_nxt);
+  return g.seq.within(next - bound, next + bound) &&
+         g.ack.within(sent - 2 * client_window_bound(f), sent);
+}
+
+// The same for the server: a stray segment of an older connection must not move the numbers. `seq`
+// is in the client's numbers.
+[[nodiscard]] inline bool server_fits(const FlowRecord& f, const Segment& g, SeqNum seq) {
+  const std::uint32_t bound = client_window_bound(f);
+  const std::uint32_t sent = server_window_bound(f);
+  const SeqNum next(f.server_nxt);
+  const SeqNum acked(f.client_nxt);
+  return seq.within(next - bound, next + bound) &&
+         (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
+}
+
+// Whether the server has acknowledged more than our SYN, so that FlowRecord::window is the low half
+// of that. A window of the client that looks like it is taken for it: then the client has sent
+// data, and the server needs nobody else's ACK.
+[[nodiscard]] inline bool server_acked_data(const FlowRecord& f) {
+  const std::uint32_t sent = f.client_nxt - (f.client_isn + 1);
+  const auto beyond = static_cast<std::uint16_t>(f.window - (f.client_isn + 1));
+  return beyond != 0 && beyond <= sent;
+}
+
+// A fitting segment of one side (`seq` in the client's numbers), no RST.
+void note_client(EngineState& s, FlowRecord& f, const Segment& g);
+void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq);
+// RST at the exact number.
+void note_reset(EngineState& s, FlowRecord& f);
+
+// Translated and forwarded, or dropped for its CE mark.
+void pass_to_server(EngineState& s, Context& c, FlowRecord& f);
+void pass_to_client(EngineState& s, Context& c, FlowRecord& f);
+
+// The cookie of a later handshake on this flow's addresses: of any ISN but the flow's own where the
+// flow is over or given up, of the marked ISN where it lives. A duplicate of the flow's own
+// handshake ACK is none of these.
+[[nodiscard]] std::optional<CookieMatch> match_successor(EngineState& s, Context& c);
+[[nodiscard]] std::optional<CookieMatch> match_marked(EngineState& s, Context& c, FlowRecord& f);
+
+}  // namespace synproxy

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/proxy/offers.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace synproxy {
+namespace {
+
+bool offers(Offer flag, bool server_can) {
+  return flag == Offer::kOn || (flag == Offer::kAuto && server_can);
+}
+
+std::uint16_t mss_to_offer(std::uint16_t configured, std::uint16_t learned, bool ipv6) {
+  if (configured != 0) return configured;
+  if (learned != 0) return learned;
+  return ipv6 ? 1440 : 1460;
+}
+
+}  // namespace
+
+SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services, const KeyView& key,
+                       std::uint64_t epoch) {
+  const OfferConfig& flags = tuning.offer;
+  const ServiceOffer& learned = services.offer(key);
+  SynAckOffer out;
+  out.mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
+  // No more than the server is known to take, but a segment of the smallest kind: a client must not
+  // be kept waiting for a window update because a server was busy once.
+  const std::uint32_t window = std::max<std::uint32_t>(learned.window, kSmallestSegment);
+  out.window = static_cast<std::uint16_t>(std::min(tuning.early_window, window));
+  const bool fixed = flags.window_scale != kAutoScale;
+  out.window_scale = fixed ? flags.window_scale : learned.window_scale;
+  out.can = static_cast<std::uint8_t>(
+      (offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0) |
+      (offers(flags.sack, learned.can.sack) ? kOffersSack : 0) |
+      (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0));
+  out.scales = fixed ? scale_set(flags.window_scale) : services.scales(key, epoch);
+  return out;
+}
+
+const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTable& services,
+                                    const KeyView& key, std::uint64_t epoch) {
+  if (version_ != services.version() || epoch_ != epoch) {
+    for (Entry& e : entries_) e.name = 0;
+    version_ = services.version();
+    epoch_ = epoch;
+  }
+  const ServiceName name = service_name(key.identity);
+  Entry& entry = entries_[place_of(name)];
+  entry.name = name;
+  entry.offer = make_offer(tuning, services, key, epoch);
+  if (key.ipv6()) std::memcpy(entry.server.data(), key.server, entry.server.size());
+  return entry.offer;
+}
+
+}  // namespace synproxy
