@@ -17,6 +17,7 @@
 
 #include "median_cycles.h"
 #include "support/packet_builder.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
@@ -44,7 +45,9 @@ const RssOwner& rss_owner() {
 
 unsigned owner_of_frame(const Bytes& frame, By by) {
   if (by == By::kKeyedHash) {
-    return owner_of({frame.data(), frame.size()}, Role::kClient, protect(), kKey, kWorkers, 0);
+    Arrival found;
+    return owner_of({frame.data(), frame.size()}, Role::kClient, protect(), kKey, kWorkers, 0,
+                    found);
   }
   FlowKey key;
   return flow_of({frame.data(), frame.size()}, Role::kClient, protect(), key)

@@ -10,6 +10,9 @@
 // Frames of one flow and one sender pass through one queue and one ring, so they stay in order.
 // With one worker nothing of this runs.
 //
+// What the keyed hash took to compute goes with the frame (frame_notes.h): the engine of the owner
+// neither parses nor hashes it again.
+//
 // A hash that the device reports saves the computing, once it has proven right (hash_trust.h).
 #pragma once
 
@@ -69,6 +72,7 @@ class Steering {
     std::array<rte_mbuf*, kMaxBurst> frames;
   };
 
+  [[nodiscard]] std::uint32_t owner_by_hash(Role sender, const rte_mbuf& m) const;
   [[nodiscard]] std::uint32_t owner_by_rss(PortId in, Role sender, const rte_mbuf& m) const;
   void look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io);
 

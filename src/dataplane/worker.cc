@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <string>
 
+#include "dataplane/frame_notes.h"
+
 namespace synproxy::dataplane {
 namespace {
 
@@ -78,6 +80,7 @@ Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const Ke
       engine_(request.engine, protect, keys, request.index_key, counters_),
       outbox_{{Outbox(*request.ports[0]), Outbox(*request.ports[1])}},
       sources_(sources_of(request.number, request.workers, readable(request_.ports))),
+      noted_(request.workers > 1 && request.rss == nullptr),
       lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
@@ -220,7 +223,10 @@ unsigned Worker::answer_syns(unsigned budget) {
 void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
   std::array<Packet, kMaxBurst> packets;
-  for (std::uint16_t i = 0; i < n; ++i) packets[i] = packet_of(*frames[i]);
+  for (std::uint16_t i = 0; i < n; ++i) {
+    packets[i] = packet_of(*frames[i]);
+    if (noted_) packets[i].arrival = notes_of(*frames[i]);
+  }
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];

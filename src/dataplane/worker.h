@@ -91,6 +91,7 @@ class Worker final : private FrameSink {
   Engine engine_;
   PerPort<Outbox> outbox_;
   const std::vector<Source> sources_;
+  const bool noted_;  // all frames have passed the steering, which has noted what it found
   SynLane lane_;
 
   // Sent by clients, sorted out of several bursts while pressed.

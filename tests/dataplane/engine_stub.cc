@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy {
@@ -61,7 +62,7 @@ void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::ke
 
 std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role, const ProtectSet&,
                        const std::array<std::uint64_t, 4>&, std::uint32_t workers,
-                       std::uint32_t fallback) {
+                       std::uint32_t fallback, Arrival&) {
   return stub::is_command(frame) ? frame[stub::kOwnerAt] % workers : fallback;
 }
 

@@ -6,6 +6,7 @@
 #include "fuzz/require.h"
 #include "support/exact_buffer.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/proxy/translate.h"
@@ -94,7 +95,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Segment s;
   parse_frame(buffer.data(), buffer.size(), s);
   for (const Role side : {Role::kClient, Role::kServer}) {
-    require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7) % 7 < 3);
+    Arrival found;
+    require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7, found) % 7 < 3);
   }
   if (s.result == ParseResult::kTcp) {
     reply_to(s, frame);

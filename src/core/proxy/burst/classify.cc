@@ -6,6 +6,7 @@
 #include "burst/flow_key.h"
 #include "syn/common_syn.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/icmp.h"
 
 namespace synproxy {
@@ -30,8 +31,14 @@ Kind classify_tcp(EngineState& s, Context& c) {
   const Segment& g = c.segment;
   const KeyView key = key_view(g, c.sender);
   const ServiceName service = service_name(key.identity);
-  // The services of the last SYNs are protected; for the others the rules are asked.
-  if (!s.offers.knows(service, key.server)) [[unlikely]] {
+  const Arrival* const found = c.packet->arrival;
+  if (found != nullptr) {
+    if (!found->owned) {
+      forward(s, c, Reason::forwarded);
+      return Kind::kDecided;
+    }
+  } else if (!s.offers.knows(service, key.server)) [[unlikely]] {
+    // The services of the last SYNs are protected; for the others the rules are asked.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();
     if (!s.protect.matches(protected_end(g, c.sender), g.ipv6, port)) {
@@ -49,7 +56,7 @@ Kind classify_tcp(EngineState& s, Context& c) {
   c.identity.addresses = key.identity.addresses;
   c.identity.ports_and_vlan = key.identity.ports_and_vlan;
   c.service = service;
-  c.hash = index_hash(s.index_key, key);
+  c.hash = found != nullptr ? found->hash : index_hash(s.index_key, key);
   s.table.prefetch_bucket(c.hash);
   return Kind::kTcp;
 }
@@ -91,7 +98,11 @@ void plan_if_common(EngineState& s, Context& c) {
 void classify(EngineState& s, std::span<Context> burst) {
   for (Context& c : burst) {
     if (c.kind == Kind::kRefuted) continue;
-    parse_frame(c.packet->data, c.packet->length, c.segment);
+    if (const Arrival* found = c.packet->arrival) {
+      c.segment = found->segment;
+    } else {
+      parse_frame(c.packet->data, c.packet->length, c.segment);
+    }
     c.ack.macs = 0;
     c.ack.refuted = false;
     if (c.segment.result == ParseResult::kTcp) [[likely]] {
