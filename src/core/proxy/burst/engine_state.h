@@ -49,7 +49,7 @@ namespace synproxy {
 // Our SYN is repeated after 0.2, 0.4, 0.8 ... s; longer waits repeat at the last step.
 inline constexpr std::uint32_t kFirstRetryMs = 200;
 inline constexpr std::size_t kRetryLevels = 10;
-// What a blind attacker gets against one mark; it fits FlowRecord::tries.
+// What a blind attacker gets against one mark; it fits FlowRecord::mark_tries().
 inline constexpr unsigned kMaxMarkTries = 15;
 
 enum class Kind : std::uint8_t {
@@ -259,7 +259,10 @@ void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink);
 
 // --- lifecycle.cc
 // -----------------------------------------------------------------------------------
-void set_state(EngineState& s, FlowRecord& f, FlowState state);
+// Every change of a state goes through these: flows are counted by them.
+void become_handshake(EngineState& s, FlowRecord& f, const HandshakePart& part);
+void become_spliced(EngineState& s, FlowRecord& f, FlowState to, const SplicedPart& part);
+void set_state(EngineState& s, FlowRecord& f, FlowState to);
 // Room for one more record: evicts a finished or an embryonic flow when the table is full. False:
 // none.
 [[nodiscard]] bool make_room(EngineState& s, FrameSink& sink);
@@ -282,9 +285,9 @@ void sweep(EngineState& s, FrameSink& sink);
 [[nodiscard]] inline std::uint32_t server_window_bound(const FlowRecord& f) {
   return 1U << (15 + (f.windows >> 4));
 }
-// FlowRecord::mss of a spliced flow.
-[[nodiscard]] constexpr std::uint16_t mark_second(std::uint64_t now_ms, bool timestamps) {
-  return static_cast<std::uint16_t>(now_ms / 1000 << 1 | (timestamps ? 1U : 0U));
+// SplicedPart::mark_second.
+[[nodiscard]] constexpr std::uint16_t second_of(std::uint64_t now_ms) {
+  return static_cast<std::uint16_t>(now_ms / 1000);
 }
 void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
 

@@ -12,9 +12,10 @@ namespace {
 // How long a SYN-ACK that was answered with a RST may still come as a copy.
 constexpr std::uint32_t kCopiesMs = 1000;
 
-std::uint16_t opening_window(const FlowRecord& f, bool scaled_for_server) {
-  if ((f.options & kFlowClientScales) == 0 || scaled_for_server) return f.window;
-  return window_unscaled(f.window, client_scale(f));
+// The client's raw `window` as the server has to see it.
+std::uint16_t opening_window(const FlowRecord& f, std::uint16_t window, bool scaled_for_server) {
+  if ((f.options & kFlowClientScales) == 0 || scaled_for_server) return window;
+  return window_unscaled(window, f.client_scale());
 }
 
 bool replayed(const EngineState& s, const CookieMatch& m, const Context& c) {
@@ -42,7 +43,7 @@ Abilities promised(const FlowRecord& f) {
 bool learn_service(EngineState& s, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
-  a.probe = (f.progress & kFlowAskedMore) != 0;
+  a.probe = f.has(kFlowAskedMore);
   const Abilities extra = a.probe ? wanted(s.tuning.offer) : Abilities{};
   a.asked = {.timestamps = client.timestamps || extra.timestamps,
              .sack = client.sack || extra.sack,
@@ -61,7 +62,7 @@ bool keep_promises(EngineState& s, FlowRecord& f, const Segment& g, const TcpOpt
   if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
   if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
     f.options |= kFlowServerScales;
-    f.scales = static_cast<std::uint8_t>((f.scales & 0xfU) | unsigned{o.window_scale} << 4);
+    f.set_scales(f.client_scale(), o.window_scale);
   }
   if ((f.options & kFlowSack) != 0 && !o.sack_permitted) {
     f.options |= kFlowServerNoSack;
@@ -80,8 +81,7 @@ unsigned release_early(EngineState& s, FlowRecord& f, EarlyStore::Handle head, s
                        FrameSink& sink) {
   unsigned sent = 0;
   SeqNum next(f.client_isn + 1);
-  f.progress &=
-      static_cast<std::uint8_t>(~kFlowClientFin);  // a held one counts when it is released
+  f.clear(kFlowClientFin);  // a held one counts when it is released
   for (; head != EarlyStore::kNone; head = s.early.pop(head)) {
     const std::size_t length = s.early.read(head, s.scratch);
     Segment g;
@@ -91,7 +91,7 @@ unsigned release_early(EngineState& s, FlowRecord& f, EarlyStore::Handle head, s
     if (!ect_clear) break;
     budget -= g.payload_length;
     if (!translate_to_server(g, f)) s.counters.count(Reason::bad_options);
-    if (g.has(kFin)) f.progress |= kFlowClientFin;
+    if (g.has(kFin)) f.set(kFlowClientFin);
     next = g.seq_end();
     sink.emit(Role::kServer, {s.scratch.data(), length});
     s.counters.count(Reason::early_released);
@@ -118,8 +118,8 @@ void ask_again(EngineState& s, Context& c, FlowRecord& f, FrameSink& sink) {
   rst.seq = c.segment.ack;
   rst.flags = kRst;
   answer(s, c, rst, Reason::consumed, Reason::rst_to_server);
-  if ((f.progress & kFlowProbed) != 0) return;
-  f.progress |= kFlowProbed;
+  if (f.has(kFlowAskedAgain)) return;
+  f.set(kFlowAskedAgain);
   ask_server(s, c.flow, false, sink);
   s.counters.count(Reason::syn_to_server_retrans);
 }
@@ -131,26 +131,24 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
     drop(s, c, Reason::consumed);
     return give_up(s, c.flow, true, true, sink);
   }
-  const EarlyStore::Handle early = f.delta;
-  const std::uint32_t our_tsval = f.ts_delta;
-  f.delta = g.seq.value() - f.cookie;
-  f.ts_delta = (f.options & kFlowTimestamps) != 0 ? o.tsval - our_tsval : 0;
+  const HandshakePart before = f.handshake();
+  const bool timestamps = (f.options & kFlowTimestamps) != 0;
+  become_spliced(s, f, FlowState::kEstablished,
+                 {.delta = g.seq.value() - f.cookie,
+                  .ts_delta = timestamps ? o.tsval - before.our_tsval : 0,
+                  .window = before.window,
+                  .mark_second = second_of(s.now_ms)});
   f.last_seen = s.now32();
-  // A mark stays: the client may have begun anew while the server was silent. Without one there was
-  // none this second.
-  const bool marked = (f.progress & kFlowMarked) != 0;
-  f.mss = static_cast<std::uint16_t>(mark_second(s.now_ms, f.windows != 0) - (marked ? 0U : 2U));
-  f.windows = 0;
-  f.progress &= static_cast<std::uint8_t>(~(kFlowProbed | kFlowAskedMore | kFlowHasProbed));
-  f.tries &= 0xf0U;
-  set_state(s, f, FlowState::kEstablished);
-  widen_windows(f, std::uint32_t{f.window} << client_scale(f), g.window);
+  // A mark stays: the client may have begun anew while the server was silent.
+  if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);
+  f.set_mark_tries(0);
+  widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   s.counters.count(Reason::conn_established);
 
   answer(s, c, handshake_ack(s, f, o.tsval), Reason::consumed, Reason::ack_to_server);
 
-  if (release_early(s, f, early, g.window, sink) != 0) {
-    f.progress |= kFlowSpoke;
+  if (release_early(s, f, before.early, g.window, sink) != 0) {
+    f.set(kFlowSpoke);
   } else {
     s.ack_repeats.push({c.flow, f.cookie, o.tsval, s.now32() + kFirstRetryMs});
   }
@@ -159,9 +157,10 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
     update.seq = SeqNum(f.cookie + 1);
     update.ack = SeqNum(f.client_isn + 1);
     update.flags = kAck;
-    update.window = window_to_client(g.window, 0, offered_scale(f));  // a SYN-ACK's is never scaled
-    update.timestamps = (f.options & kFlowTimestamps) != 0;
-    update.tsval = our_tsval;
+    update.window =
+        window_to_client(g.window, 0, f.offered_scale());  // a SYN-ACK's is never scaled
+    update.timestamps = timestamps;
+    update.tsval = before.our_tsval;
     update.tsecr = f.opening_tsval;
     send_to(s, f, s.table.key_of(c.flow), Role::kClient, update, sink);
     s.counters.count(Reason::window_update);
@@ -218,28 +217,27 @@ void open_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& sink
   const bool has_ts = m.options.timestamps;
   const Timestamps ts = has_ts ? find_timestamps(g.options(), g.options_size()) : Timestamps{};
   FlowRecord& f = s.table[i];
-  f.delta = EarlyStore::kNone;
-  f.ts_delta = ts.tsecr;  // our TSval, which the client echoes
+  become_handshake(s, f,
+                   {.early = EarlyStore::kNone,
+                    .our_tsval = ts.tsecr,  // which the client echoes
+                    .mss = m.options.mss,
+                    .window = g.window});
   f.client_isn = m.client_isn;
   f.cookie = (g.ack - 1).value();
   f.client_nxt = m.client_isn + 1;
   f.server_nxt = g.ack.value();
   f.opening_tsval = ts.tsval;
   f.last_seen = s.now32();
-  f.mark_isn = s.now32();
-  f.progress = kFlowAgeKnown;
-  f.link = s.links.intern({g.frame, g.l3_offset});
-  f.mss = m.options.mss;
-  f.window = g.window;
+  f.set_epoch(epoch_of(s.epoch, cookie_parity(f.cookie)));
+  const bool scales = m.options.wscale != kNoScale;
+  f.set_link(s.links.intern({g.frame, g.l3_offset}), scales ? m.options.offered_scale : 0);
   f.options =
       static_cast<std::uint8_t>((has_ts ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
                                 (m.options.ecn ? kFlowEcn : 0));
-  if (m.options.wscale != kNoScale) {
+  if (scales) {
     f.options |= kFlowClientScales;
-    f.scales = m.options.wscale;
-    f.tries = static_cast<std::uint8_t>(m.options.offered_scale << 4);
+    f.set_scales(m.options.wscale, 0);
   }
-  set_state(s, f, FlowState::kSynSent);
   c.flow = i;
   // A probe's byte lies before the first one; anything else may be the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
@@ -258,7 +256,7 @@ void reopen_flow(EngineState& s, Context& c, const CookieMatch& m, FrameSink& si
   FlowRecord& f = s.table[c.flow];
   s.counters.count(Reason::cookie_valid);
   s.counters.count(Reason::conn_reopened);
-  const bool live = f.state == FlowState::kSynSent || f.state == FlowState::kEstablished;
+  const bool live = f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished;
   if (live) send_rst(s, c.flow, Role::kServer, sink);
   free_flow(s, c.flow);
   open_flow(s, c, m, sink);
@@ -272,13 +270,13 @@ bool hold(EngineState& s, Context& c, FlowRecord& f) {
     return false;
   }
   // A FIN ends it: nothing may follow.
-  if ((f.progress & kFlowClientFin) != 0) return false;
+  if (f.has(kFlowClientFin)) return false;
   const std::size_t length = std::size_t{g.l4_offset} + g.l4_length;  // padding is not kept
-  const EarlyStore::Handle head = s.early.append(f.delta, {g.frame, length});
+  const EarlyStore::Handle head = s.early.append(f.handshake().early, {g.frame, length});
   if (head == EarlyStore::kNone) return false;
-  f.delta = head;
+  f.handshake().early = head;
   f.client_nxt = g.seq_end().value();
-  if (g.has(kFin)) f.progress |= kFlowClientFin;
+  if (g.has(kFin)) f.set(kFlowClientFin);
   return true;
 }
 
@@ -300,11 +298,11 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     const bool more = learn_service(s, c, f, o);
     // A server that grants what nobody asked for would do so again: its extras are ignored.
-    if (!more || (f.progress & kFlowHasProbed) == 0) return splice(s, c, f, o, sink);
+    if (!more || !f.has(kFlowEverAskedMore)) return splice(s, c, f, o, sink);
     s.counters.count(Reason::server_shows_more);
     // A copy of what has been answered: by now the server may be in the handshake of our second
     // SYN, and a RST with this number would end that. Later it is no copy: our RST was lost.
-    if ((f.progress & kFlowProbed) != 0 && s.now32() - f.last_seen < kCopiesMs) {
+    if (f.has(kFlowAskedAgain) && s.now32() - f.last_seen < kCopiesMs) {
       return drop(s, c, Reason::consumed);
     }
     return ask_again(s, c, f, sink);
@@ -321,16 +319,16 @@ void on_server_segment_in_syn_sent(EngineState& s, Context& c, FrameSink& sink) 
 void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const Abilities extra = ask_more ? wanted(s.tuning.offer) : Abilities{};
-  f.progress = static_cast<std::uint8_t>((f.progress & ~kFlowAskedMore) |
-                                         (ask_more ? kFlowAskedMore | kFlowHasProbed : 0));
+  f.clear(kFlowAskedMore);
+  if (ask_more) f.set(kFlowAskedMore | kFlowEverAskedMore);
   const bool ecn = (f.options & kFlowEcn) != 0 || extra.ecn;
   TcpReply r;
   r.seq = SeqNum(f.client_isn);
   r.flags = static_cast<std::uint16_t>(kSyn | (ecn ? kEce | kCwr : 0));
-  r.window = opening_window(f, false);
-  r.mss = f.mss;
+  r.window = opening_window(f, f.handshake().window, false);
+  r.mss = f.handshake().mss;
   if ((f.options & kFlowClientScales) != 0) {
-    r.window_scale = static_cast<std::uint8_t>(client_scale(f));
+    r.window_scale = static_cast<std::uint8_t>(f.client_scale());
   }
   r.sack_permitted = (f.options & kFlowSack) != 0 || extra.sack;
   r.timestamps = (f.options & kFlowTimestamps) != 0 || extra.timestamps;
@@ -343,9 +341,9 @@ void send_syn(EngineState& s, FlowIndex i, bool ask_more, FrameSink& sink) {
 TcpReply handshake_ack(const EngineState& s, const FlowRecord& f, std::uint32_t tsecr) {
   TcpReply r;
   r.seq = SeqNum(f.client_isn + 1);
-  r.ack = SeqNum(f.cookie + f.delta + 1);
+  r.ack = SeqNum(f.cookie + f.spliced().delta + 1);
   r.flags = kAck;
-  r.window = opening_window(f, (f.options & kFlowServerScales) != 0);
+  r.window = opening_window(f, f.spliced().window, (f.options & kFlowServerScales) != 0);
   r.timestamps = (f.options & kFlowTimestamps) != 0;
   r.tsval = f.opening_tsval;
   // An echo would be a sample again (RFC 7323 section 4.1). 0 is the echo of one who has none.

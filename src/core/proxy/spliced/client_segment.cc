@@ -24,7 +24,7 @@ void in_syn_sent(EngineState& s, Context& c, FrameSink& sink) {
   }
   if (g.ack == SeqNum(f.cookie + 1)) {
     if (g.seq_length() == 0 && g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
-      f.window = g.window;  // the server has to hear of the latest
+      f.handshake().window = g.window;  // the server has to hear of the latest
     }
     if (g.seq_length() == 0 || g.seq.before(first)) return drop(s, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
@@ -56,7 +56,8 @@ void on_passed(EngineState& s, Context& c) {
   // The peer's answer to the server's SYN, or to the part of it that it took: from here on the flow
   // is followed like any other.
   if ((g.flags & (kSyn | kAck)) == (kSyn | kAck) &&
-      g.ack.within(SeqNum(f.client_isn + 1), SeqNum(f.server_nxt))) {
+      g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
+    f.client_isn = g.seq.value();
     f.client_nxt = g.seq_end().value();
     set_state(s, f, FlowState::kEstablished);
   }
@@ -70,7 +71,8 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f) {
   if (!g.seq.within(next - bound, next + bound)) return drop(s, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   // Exact for the server is what it has acknowledged; where nothing was lost, that is all there is.
-  const auto acked = server_acked_data(f) ? f.window : static_cast<std::uint16_t>(f.client_isn + 1);
+  const auto acked =
+      f.has(kFlowServerAcked) ? f.spliced().window : static_cast<std::uint16_t>(f.client_isn + 1);
   const bool exact =
       g.seq == next || (!g.seq.after(next) && static_cast<std::uint16_t>(g.seq.value()) == acked);
   if (exact) note_reset(s, f);
@@ -80,7 +82,7 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f) {
 // Whether the segment carries numbers of the connection that the mark announces.
 bool is_of_mark(const FlowRecord& f, const Segment& g) {
   constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows more
-  return (f.progress & kFlowMarked) != 0 && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
+  return f.has(kFlowMarked) && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
 }
 
 void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
@@ -88,7 +90,7 @@ void on_spliced(EngineState& s, Context& c, FrameSink& sink) {
   FlowRecord& f = s.table[c.flow];
   if (g.has(kRst)) return on_rst(s, c, f);
   const bool fits = client_fits(f, g);
-  if (is_over(f) && (!fits || (f.progress & kFlowMarked) != 0)) {
+  if (is_over(f) && (!fits || f.has(kFlowMarked))) {
     // The client may have forgotten this connection and be opening the next one.
     if (const auto m = match_successor(s, c)) return reopen_flow(s, c, *m, sink);
   }
@@ -117,15 +119,15 @@ void on_client_segment(EngineState& s, Context& c, FrameSink& sink) {
     return on_client_ack_without_flow(s, c, sink);
   }
   const FlowRecord& f = s.table[c.flow];
-  if (f.state == FlowState::kPassed) return on_passed(s, c);
+  if (f.state() == FlowState::kPassed) return on_passed(s, c);
   if (g.has(kSyn)) {
     // The peer of the server's own connection repeats its SYN-ACK.
     if ((f.options & kFlowOutbound) != 0) return forward(s, c, Reason::passed);
     return drop(s, c, Reason::syn_ack_client);
   }
   if (!g.has(kAck) && !g.has(kRst)) return drop(s, c, Reason::no_ack_flag);
-  if (f.state == FlowState::kSynSent) return in_syn_sent(s, c, sink);
-  if (f.state == FlowState::kTombstone) return on_tombstone(s, c, sink);
+  if (f.state() == FlowState::kSynSent) return in_syn_sent(s, c, sink);
+  if (f.state() == FlowState::kTombstone) return on_tombstone(s, c, sink);
   on_spliced(s, c, sink);
 }
 

@@ -45,15 +45,16 @@ std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
 
 void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord& f, Role sender) {
   std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
+  const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
   if (sender == Role::kClient) {  // quotes what the server sent, in the client's numbers
-    shift(tcp, 4, f.delta, q.tcp_bytes, update);
-    if (tsval != 0) shift(tcp, tsval, f.ts_delta, q.tcp_bytes, update);
+    shift(tcp, 4, numbers.delta, q.tcp_bytes, update);
+    if (tsval != 0) shift(tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
   } else {
-    shift(tcp, 8, 0U - f.delta, q.tcp_bytes, update);
+    shift(tcp, 8, 0U - numbers.delta, q.tcp_bytes, update);
     if (tsval != 0 && load_raw<std::uint32_t>(tcp + tsval + 4) != 0) {
-      shift(tcp, tsval + 4, 0U - f.ts_delta, q.tcp_bytes, update);
+      shift(tcp, tsval + 4, 0U - numbers.ts_delta, q.tcp_bytes, update);
     }
   }
   update.apply(c.segment.l4() + 2);
@@ -81,7 +82,7 @@ void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink) {
   c.flow = s.table.find(key, index_hash(s.index_key, key));
   if (c.flow == kNoFlow) return drop(s, c, Reason::icmp_invalid);
   FlowRecord& f = s.table[c.flow];
-  if (f.state == FlowState::kSynSent) {
+  if (f.state() == FlowState::kSynSent) {
     // About our own SYN, or about a SYN-ACK: nobody else may see it.
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
     if (!ours || !icmp_checksum_good(g)) return drop(s, c, Reason::icmp_invalid);
@@ -90,8 +91,8 @@ void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink) {
     s.counters.count(Reason::conn_refused);
     return give_up(s, c.flow, true, false, sink);
   }
-  if (f.state == FlowState::kTombstone) return drop(s, c, Reason::icmp_invalid);
-  if (f.state == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
+  if (f.state() == FlowState::kTombstone) return drop(s, c, Reason::icmp_invalid);
+  if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
     return forward(s, c, Reason::passed);
   }
   if (!outstanding(f, q.seq, sender)) return drop(s, c, Reason::icmp_invalid);

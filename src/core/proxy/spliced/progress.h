@@ -10,12 +10,12 @@ namespace synproxy {
 
 // Both FINs seen, or reset: the next connection with these addresses may be on its way.
 [[nodiscard]] inline bool is_over(const FlowRecord& f) {
-  return f.state == FlowState::kClosing || f.state == FlowState::kFinished;
+  return f.state() == FlowState::kClosing || f.state() == FlowState::kFinished;
 }
 
 // Both FINs seen, acknowledged or not.
 [[nodiscard]] inline bool closed_by_both(const FlowRecord& f) {
-  constexpr std::uint8_t kFins = kFlowClientFin | kFlowServerFin;
+  constexpr std::uint16_t kFins = kFlowClientFin | kFlowServerFin;
   return (f.progress & kFins) == kFins;
 }
 
@@ -38,15 +38,6 @@ namespace synproxy {
   const SeqNum acked(f.client_nxt);
   return seq.within(next - bound, next + bound) &&
          (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
-}
-
-// Whether the server has acknowledged more than our SYN, so that FlowRecord::window is the low half
-// of that. A window of the client that looks like it is taken for it: then the client has sent
-// data, and the server needs nobody else's ACK.
-[[nodiscard]] inline bool server_acked_data(const FlowRecord& f) {
-  const std::uint32_t sent = f.client_nxt - (f.client_isn + 1);
-  const auto beyond = static_cast<std::uint16_t>(f.window - (f.client_isn + 1));
-  return beyond != 0 && beyond <= sent;
 }
 
 // A fitting segment of one side (`seq` in the client's numbers), no RST.

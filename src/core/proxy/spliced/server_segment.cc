@@ -26,12 +26,12 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
   if (c.flow != kNoFlow) {
     const FlowRecord& old = s.table[c.flow];
     const bool own = (old.options & kFlowOutbound) != 0;
-    if (own && !is_over(old) && old.client_isn == c.segment.seq.value()) {
+    if (own && !is_over(old) && old.cookie == c.segment.seq.value()) {
       s.table[c.flow].last_seen = s.now32();
       return forward(s, c, Reason::passed);
     }
     // Otherwise the server has forgotten its old connection. A client's it may not take over.
-    if (!own && !is_over(old) && old.state != FlowState::kTombstone) {
+    if (!own && !is_over(old) && old.state() != FlowState::kTombstone) {
       return drop(s, c, Reason::no_flow_server);
     }
     free_flow(s, c.flow);
@@ -43,12 +43,12 @@ void on_server_syn(EngineState& s, Context& c, FrameSink& sink) {
                         (g.flags & (kEce | kCwr)) == (kEce | kCwr));
   FlowRecord& f = s.table[i];
   f.options = kFlowOutbound;
-  f.client_isn = c.segment.seq.value();  // of the one that opened it: the server
-  f.link = learn_link(s, c);
+  f.cookie = c.segment.seq.value();
+  f.set_link(learn_link(s, c), 0);
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // scales are not ours to know: the widest
   f.last_seen = s.now32();
-  set_state(s, f, FlowState::kPassed);
+  become_spliced(s, f, FlowState::kPassed, {});
   s.counters.count(Reason::conn_passed);
   forward(s, c, Reason::passed);
 }
@@ -73,13 +73,18 @@ void on_rst(EngineState& s, Context& c, FlowRecord& f, SeqNum seq) {
 void on_spliced(EngineState& s, Context& c) {
   const Segment& g = c.segment;
   FlowRecord& f = s.table[c.flow];
+  const std::uint32_t delta = f.spliced().delta;
   if (g.has(kSyn)) {
     // Our ACK was lost.
-    if (g.seq != SeqNum(f.cookie + f.delta) || g.ack != SeqNum(f.client_isn + 1)) {
+    const bool answers_our_syn = (f.options & kFlowOutbound) == 0 &&
+                                 g.seq == SeqNum(f.cookie + delta) &&
+                                 g.ack == SeqNum(f.client_isn + 1);
+    if (!answers_our_syn) {
       return drop(s, c, Reason::no_flow_server);
     }
     // A late copy: the server is past its handshake, and the client's first window is forgotten.
-    if (f.server_nxt != f.cookie + 1 || server_acked_data(f)) return drop(s, c, Reason::consumed);
+    if (f.server_nxt != f.cookie + 1 || f.has(kFlowServerAcked))
+      return drop(s, c, Reason::consumed);
     if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
     // The answer to our second SYN. Was the ACK lost, it comes again by its own timer.
     if (s.tuning.hide_rtt && s.now32() - f.last_seen < kFirstRetryMs) {
@@ -88,7 +93,7 @@ void on_spliced(EngineState& s, Context& c) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     return answer(s, c, handshake_ack(s, f, o.tsval), Reason::consumed, Reason::ack_to_server);
   }
-  const SeqNum seq = g.seq - f.delta;
+  const SeqNum seq = g.seq - delta;
   if (g.has(kRst)) return on_rst(s, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
   if (server_fits(f, g, seq)) note_server(s, f, g, seq);
@@ -107,7 +112,7 @@ void on_server_segment(EngineState& s, Context& c, FrameSink& sink) {
     return drop(s, c, Reason::no_flow_server);
   }
   const FlowRecord& f = s.table[c.flow];
-  switch (f.state) {
+  switch (f.state()) {
     case FlowState::kSynSent:
       return on_server_segment_in_syn_sent(s, c, sink);
     case FlowState::kTombstone:

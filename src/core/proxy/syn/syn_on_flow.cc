@@ -12,16 +12,16 @@ namespace {
 // the time nor buy more tries than a mark has.
 void mark(EngineState& s, FlowRecord& f, SeqNum isn, bool timestamps) {
   if (isn.value() == f.client_isn) return;
-  const std::uint16_t second = mark_second(s.now_ms, timestamps);
-  if (f.state == FlowState::kSynSent) {  // FlowRecord::mss is still needed
-    f.windows = timestamps ? 1 : 0;
-  } else {
-    if (f.mss >> 1 == second >> 1) return;
-    f.mss = second;
-    f.tries &= 0xf0U;
+  if (f.state() != FlowState::kSynSent) {
+    const std::uint16_t second = second_of(s.now_ms);
+    if (f.has(kFlowMarkTimed) && f.spliced().mark_second == second) return;
+    f.spliced().mark_second = second;
+    f.set(kFlowMarkTimed);
+    f.set_mark_tries(0);
   }
   f.mark_isn = isn.value();
-  f.progress = static_cast<std::uint8_t>((f.progress | kFlowMarked) & ~kFlowAgeKnown);
+  f.clear(kFlowMarkTimestamps);
+  f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ void on_client_syn(EngineState& s, Context& c) {
   if (!plan_syn(s, c)) return;
   if (c.flow != kNoFlow) {
     FlowRecord& f = s.table[c.flow];
-    if (f.state == FlowState::kPassed) return forward(s, c, Reason::passed);  // simultaneous open
+    if (f.state() == FlowState::kPassed) return forward(s, c, Reason::passed);  // simultaneous open
     mark(s, f, c.segment.seq, c.syn.agreed.timestamps);
   }
   const LayoutKey& key = key_of_layout(*c.syn.keys, c.syn.agreed.timestamps);

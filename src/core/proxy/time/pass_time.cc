@@ -25,25 +25,32 @@ bool counts_established(FlowState state) {
   return state == FlowState::kEstablished || state == FlowState::kPassed;
 }
 
-// Of the cookie that opened the flow, while it could still be replayed: it lives 1.5 epochs at
-// most.
+void count_change(EngineState& s, FlowState from, FlowState to) {
+  s.embryonic -= from == FlowState::kSynSent ? 1U : 0U;
+  s.established -= counts_established(from) ? 1U : 0U;
+  s.embryonic += to == FlowState::kSynSent ? 1U : 0U;
+  s.established += counts_established(to) ? 1U : 0U;
+}
+
+// Of the cookie that opened the flow, while it could still be replayed. (Some flows of 32 epochs
+// and more are remembered in vain: the record has four bits of the epoch.)
 void remember_cookie(EngineState& s, const FlowKey& key, const FlowRecord& f) {
   if ((f.options & kFlowOutbound) != 0) return;
-  const bool age_known = (f.progress & kFlowAgeKnown) != 0;
-  if (age_known && s.now32() - f.mark_isn > s.shape.epoch_ms / 2 * 3) return;
   const unsigned parity = cookie_parity(f.cookie);
+  const std::uint64_t epoch = epoch_of(s.epoch, parity);
+  if (FlowRecord::bits_of_epoch(epoch) != f.epoch_bits()) return;
   const EpochKeys* keys = s.keys.for_parity(parity);
   if (keys == nullptr) return;
   const LayoutKey& k = (f.options & kFlowTimestamps) != 0 ? keys->timestamps : keys->plain;
   const MacInput in = cookie_mac_input(key, f.client_isn);
   const std::uint64_t mac = siphash24(k.k0, k.k1, in.words.data(), in.count);
-  s.replay.insert(epoch_of(s.epoch, parity), cover_vlan(mac, k, key.vlan));
+  s.replay.insert(epoch, cover_vlan(mac, k, key.vlan));
 }
 
 void free_early(EngineState& s, FlowRecord& f) {
-  if (f.state != FlowState::kSynSent) return;
-  s.early.free_all(f.delta);
-  f.delta = EarlyStore::kNone;
+  if (f.state() != FlowState::kSynSent) return;
+  s.early.free_all(f.handshake().early);
+  f.handshake().early = EarlyStore::kNone;
 }
 
 // The order in which flows give way: what is over for certain, what a RST or both FINs have passed,
@@ -75,7 +82,7 @@ void probe_ends(EngineState& s, const FlowRecord& f, const FlowKey& key, bool ti
   r.window = 0xffff;  // never looked at: the segment is not acceptable
   r.timestamps = timestamps;
   r.seq = SeqNum(f.client_nxt) - 1;
-  r.ack = SeqNum(f.server_nxt + f.delta);
+  r.ack = SeqNum(f.server_nxt + f.spliced().delta);
   r.tsval = f.opening_tsval;
   send_to(s, f, key, Role::kServer, r, sink);
   r.seq = SeqNum(f.server_nxt) - 1;
@@ -90,7 +97,7 @@ void probe_ends(EngineState& s, const FlowRecord& f, const FlowKey& key, bool ti
 void probe(EngineState& s, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const FlowKey key = s.table.key_of(i);
-  f.progress |= kFlowProbed;
+  f.set(kFlowProbed);
   probe_ends(s, f, key, false, sink);
   if ((f.options & kFlowTimestamps) != 0) probe_ends(s, f, key, true, sink);
 }
@@ -108,14 +115,14 @@ void expire_idle(EngineState& s, FlowIndex i, FrameSink& sink) {
 // than two hours: what one end still has to say may be a repeat that backs off for longer than
 // `close_timeout_ms`. All others here are over.
 std::uint32_t life_after(const EngineState& s, const FlowRecord& f) {
-  const bool closing = f.state == FlowState::kClosing && closed_by_both(f);
+  const bool closing = f.state() == FlowState::kClosing && closed_by_both(f);
   return s.tuning.close_timeout_ms * (closing ? 4 : 1);
 }
 
 void age(EngineState& s, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = s.table[i];
   const std::uint32_t idle = s.now32() - f.last_seen;
-  switch (f.state) {
+  switch (f.state()) {
     case FlowState::kFree:
       return;
     case FlowState::kSynSent:
@@ -125,7 +132,7 @@ void age(EngineState& s, FlowIndex i, FrameSink& sink) {
     case FlowState::kEstablished: {
       const std::uint32_t probe_at = s.tuning.idle_timeout_ms - probe_lead(s);
       if (idle < probe_at) return;
-      if ((f.progress & kFlowProbed) == 0) {
+      if (!f.has(kFlowProbed)) {
         probe(s, i, sink);
         f.last_seen = s.now32() - probe_at;  // both ends get the whole lead, however late we are
       } else if (idle >= s.tuning.idle_timeout_ms) {
@@ -154,7 +161,7 @@ bool unanswered(const EngineState& s, const SynAckRepeats::Entry& e) {
   if (i == kNoFlow) return true;
   const FlowRecord& f = s.table[i];
   const std::uint32_t isn = (e.syn_ack.ack - 1).value();
-  return (f.progress & kFlowMarked) != 0 && f.mark_isn == isn && f.client_isn != isn;
+  return f.has(kFlowMarked) && f.mark_isn == isn && f.client_isn != isn;
 }
 
 // Where one had to go, more will: what is looked at next is fetched, and the bucket of the one that
@@ -163,18 +170,25 @@ void fetch_candidates(const EngineState& s, FlowIndex end) {
   constexpr FlowIndex kAhead = 8;
   if (s.evict_at + kAhead >= end) return;
   s.table.prefetch_at(s.evict_at + kAhead);
-  if (s.table[s.evict_at].state == FlowState::kFree) return;
+  if (s.table[s.evict_at].state() == FlowState::kFree) return;
   s.table.prefetch_bucket(index_hash(s.index_key, s.table.key_of(s.evict_at)));
 }
 
 }  // namespace
 
-void set_state(EngineState& s, FlowRecord& f, FlowState state) {
-  s.embryonic -= f.state == FlowState::kSynSent ? 1U : 0U;
-  s.established -= counts_established(f.state) ? 1U : 0U;
-  f.state = state;
-  s.embryonic += state == FlowState::kSynSent ? 1U : 0U;
-  s.established += counts_established(state) ? 1U : 0U;
+void become_handshake(EngineState& s, FlowRecord& f, const HandshakePart& part) {
+  count_change(s, f.state(), FlowState::kSynSent);
+  f.become_handshake(part);
+}
+
+void become_spliced(EngineState& s, FlowRecord& f, FlowState to, const SplicedPart& part) {
+  count_change(s, f.state(), to);
+  f.become_spliced(to, part);
+}
+
+void set_state(EngineState& s, FlowRecord& f, FlowState to) {
+  count_change(s, f.state(), to);
+  f.put_spliced_state(to);
 }
 
 bool make_room(EngineState& s, FrameSink& sink) {
@@ -186,14 +200,14 @@ bool make_room(EngineState& s, FrameSink& sink) {
   for (std::uint32_t n = std::min(kMaxEvictionScan, end); n > 0 && best < 3; --n) {
     if (s.evict_at >= end) s.evict_at = 0;
     const FlowIndex i = s.evict_at++;
-    const unsigned rank = eviction_rank(s.table[i].state);
+    const unsigned rank = eviction_rank(s.table[i].state());
     if (rank > best) {
       victim = i;
       best = rank;
     }
   }
   if (victim == kNoFlow) return false;
-  if (s.table[victim].state == FlowState::kSynSent) {
+  if (s.table[victim].state() == FlowState::kSynSent) {
     send_rst(s, victim, Role::kClient, sink);
     send_rst(s, victim, Role::kServer, sink);
   }
@@ -220,7 +234,7 @@ void give_up(EngineState& s, FlowIndex i, bool tell_client, bool tell_server, Fr
   free_early(s, f);
   if (tell_client) send_rst(s, i, Role::kClient, sink);
   if (tell_server) send_rst(s, i, Role::kServer, sink);
-  set_state(s, f, FlowState::kTombstone);
+  become_spliced(s, f, FlowState::kTombstone, {});
   f.last_seen = s.now32();
 }
 
@@ -232,13 +246,13 @@ void send_rst(EngineState& s, FlowIndex i, Role to, FrameSink& sink) {
     r.ack = SeqNum(f.client_nxt);
     r.flags = kRst | kAck;
     s.counters.count(Reason::rst_to_client);
-  } else if (f.state == FlowState::kSynSent) {
+  } else if (f.state() == FlowState::kSynSent) {
     r.seq = SeqNum(f.client_isn + 1);
     r.flags = kRst;
     s.counters.count(Reason::rst_to_server);
   } else {
     r.seq = SeqNum(f.client_nxt);
-    r.ack = SeqNum(f.server_nxt + f.delta);
+    r.ack = SeqNum(f.server_nxt + f.spliced().delta);
     r.flags = kRst | kAck;
     s.counters.count(Reason::rst_to_server);
   }
@@ -247,14 +261,14 @@ void send_rst(EngineState& s, FlowIndex i, Role to, FrameSink& sink) {
 
 void send_to(EngineState& s, const FlowRecord& f, const FlowKey& key, Role to,
              const TcpReply& reply, FrameSink& sink) {
-  emit_reply(s.links[f.link], key, to, reply, sink);
+  emit_reply(s.links[f.link()], key, to, reply, sink);
 }
 
 void run_timers(EngineState& s, FrameSink& sink) {
   RetryQueue::Entry e{};
   const auto still = [&](FlowState state) {
     const FlowRecord& f = s.table[e.flow];
-    return f.state == state && f.cookie == e.cookie;
+    return f.state() == state && f.cookie == e.cookie;
   };
   for (std::size_t level = 0; level < kRetryLevels; ++level) {
     for (unsigned n = 0; n < kMaxRetriesPerTick && s.syn_retries[level].pop_due(s.now32(), e);
@@ -274,7 +288,7 @@ void run_timers(EngineState& s, FrameSink& sink) {
     return true;
   });
   for (unsigned n = 0; n < kMaxRetriesPerTick && s.ack_repeats.pop_due(s.now32(), e); ++n) {
-    if (still(FlowState::kEstablished) && (s.table[e.flow].progress & kFlowSpoke) == 0) {
+    if (still(FlowState::kEstablished) && !s.table[e.flow].has(kFlowSpoke)) {
       send_ack(s, e.flow, e.tsecr, sink);
     }
   }
