@@ -2,8 +2,9 @@
 // ICMP errors: the header that they quote is translated, as the connection's own segments are.
 #include <cstring>
 
-#include "burst/engine_state.h"
 #include "burst/flow_key.h"
+#include "flows/end_flow.h"
+#include "spliced/progress.h"
 #include "synproxy/wire/checksum.h"
 #include "synproxy/wire/icmp.h"
 
@@ -70,34 +71,35 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
 
 }  // namespace
 
-void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink) {
+void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Role sender = c.sender;
   const Segment& g = c.segment;
   const QuotedSegment q = parse_quoted(g);
-  if (!q.valid) return forward(s, c, Reason::forwarded);
+  if (!q.valid) return forward(rooms.counters, c, Reason::forwarded);
   FlowKey key;
   key_of(g, q, sender, key);
-  if (!s.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
-    return forward(s, c, Reason::forwarded);
+  if (!rooms.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
+    return forward(rooms.counters, c, Reason::forwarded);
   }
-  c.flow = s.table.find(key, index_hash(s.index_key, key));
-  if (c.flow == kNoFlow) return drop(s, c, Reason::icmp_invalid);
-  FlowRecord& f = s.table[c.flow];
+  c.flow = rooms.flows.find(key);
+  if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
+  FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
     // About our own SYN, or about a SYN-ACK: nobody else may see it.
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
-    if (!ours || !icmp_checksum_good(g)) return drop(s, c, Reason::icmp_invalid);
-    drop(s, c, Reason::consumed);
+    if (!ours || !icmp_checksum_good(g)) return drop(rooms.counters, c, Reason::icmp_invalid);
+    drop(rooms.counters, c, Reason::consumed);
     if (!q.refusal) return;
-    s.counters.count(Reason::conn_refused);
-    return give_up(s, c.flow, true, false, sink);
+    rooms.counters.count(Reason::conn_refused);
+    return give_up(rooms, c.flow, true, false, sink);
   }
-  if (f.state() == FlowState::kTombstone) return drop(s, c, Reason::icmp_invalid);
+  if (f.state() == FlowState::kTombstone) return drop(rooms.counters, c, Reason::icmp_invalid);
   if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
-    return forward(s, c, Reason::passed);
+    return forward(rooms.counters, c, Reason::passed);
   }
-  if (!outstanding(f, q.seq, sender)) return drop(s, c, Reason::icmp_invalid);
+  if (!outstanding(f, q.seq, sender)) return drop(rooms.counters, c, Reason::icmp_invalid);
   translate_quoted(c, q, f, sender);
-  forward(s, c, Reason::icmp_translated);
+  forward(rooms.counters, c, Reason::icmp_translated);
 }
 
 }  // namespace synproxy
