@@ -14,6 +14,7 @@ readonly CONSTRUCTS='^operator new'
 declare -rA ALSO=(
   [core_proxy_burst_engine]="$CONSTRUCTS"
   [core_proxy_handshake_early_store]="$CONSTRUCTS"
+  [core_proxy_handshake_handshakes]="$CONSTRUCTS"
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
   [core_policy_protect]="$CONSTRUCTS"

@@ -91,7 +91,7 @@ class RteHash final : public Contender {
     }
     std::uint32_t found = 0;
     for (const std::int32_t p : positions) {
-      if (p >= 0 && records_[p].state == FlowState::kEstablished) ++found;
+      if (p >= 0 && records_[p].state() == FlowState::kEstablished) ++found;
     }
     return found;
   }
@@ -108,7 +108,7 @@ class RteHash final : public Contender {
       record.client_port = static_cast<std::uint16_t>(identity.ports_and_vlan);
       record.server_port = static_cast<std::uint16_t>(identity.ports_and_vlan >> 16);
       record.vlan_and_family = static_cast<std::uint32_t>(identity.ports_and_vlan >> 32);
-      record.state = FlowState::kEstablished;
+      record.become_spliced(FlowState::kEstablished, {});
     }
   }
 
@@ -116,7 +116,7 @@ class RteHash final : public Contender {
     for (std::size_t i = burst * kBurst; i < (burst + 1) * kBurst; ++i) {
       const std::int32_t p = rte_hash_del_key_with_hash(table_, &flat_[i], hash(i));
       if (p < 0) throw std::runtime_error("rte_hash has lost a flow");
-      records_[p].state = FlowState::kFree;
+      records_[p].put_spliced_state(FlowState::kFree);
     }
   }
 

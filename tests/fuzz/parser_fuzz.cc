@@ -25,10 +25,11 @@ constexpr std::size_t kPrefix = 5;
 FlowRecord flow_of(const std::uint8_t* prefix) {
   FlowRecord f;
   f.options = prefix[0];
-  f.delta = load_be<std::uint32_t>(prefix + 1);
-  f.ts_delta = ~f.delta;
-  f.scales = static_cast<std::uint8_t>(prefix[1] % 15 | (prefix[2] % 15) << 4);
-  f.tries = static_cast<std::uint8_t>((prefix[3] % 15) << 4);
+  const auto delta = load_be<std::uint32_t>(prefix + 1);
+  f.become_spliced(FlowState::kEstablished,
+                   {.delta = delta, .ts_delta = ~delta, .window = 0, .mark_second = 0});
+  f.set_scales(prefix[1] % 15, prefix[2] % 15);
+  f.set_link(0, prefix[3] % 15);
   return f;
 }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,12 @@ class ProxyHarness {
   [[nodiscard]] std::uint64_t count(Reason r) const { return counters_[0]->get(r); }
   [[nodiscard]] const Counters& counters() const { return *counters_[0]; }
   [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
+  // The record of the connection that a frame of the client belongs to.
+  [[nodiscard]] std::optional<FlowRecord> record(const Bytes& client_frame) const {
+    FlowKey key;
+    if (!flow_of(client_frame, Role::kClient, protect_, key)) return std::nullopt;
+    return engines_[0]->flow(key);
+  }
   [[nodiscard]] std::uint64_t early_buffers() const { return counters_[0]->early_buffers.get(); }
   [[nodiscard]] std::uint64_t packets_in() const { return packets_in_; }
   [[nodiscard]] const ProtectSet& protect() const { return protect_; }

@@ -20,6 +20,9 @@ struct EpochKeys {
   LayoutKey timestamps;     // client with timestamps
   LayoutKey plain;          // client without
 };
+[[nodiscard]] constexpr const LayoutKey& key_of_layout(const EpochKeys& keys, bool timestamps) {
+  return timestamps ? keys.timestamps : keys.plain;
+}
 
 // A slot per epoch modulo 4: the previous, current and next one are always there, and the slot
 // being written is one that nobody reads any more. Should a reader be so late that it still does,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine of one worker: packets and time in, verdicts and frames out. No I/O, no clock, no
-// allocation after construction. Its parts: src/core/proxy/burst/engine_state.h.
+// allocation after construction. Its parts: src/core/proxy/burst/rooms.h.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "synproxy/base/config.h"
@@ -13,6 +14,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/key.h"
+#include "synproxy/flow/record.h"
 #include "synproxy/policy/protect.h"
 
 namespace synproxy {
@@ -35,6 +37,8 @@ class Engine {
   void tick(std::uint64_t now_ms, FrameSink& sink);
 
   [[nodiscard]] std::uint32_t flows() const;
+  // A copy of the connection's record.
+  [[nodiscard]] std::optional<FlowRecord> flow(const FlowKey& key) const;
 
  private:
   struct State;

@@ -42,7 +42,7 @@ struct LinkHeader {
 
 class LinkTable {
  public:
-  static constexpr std::size_t kEntries = 4096;  // below 2^16: FlowRecord::link
+  static constexpr std::size_t kEntries = 4096;  // 2^12: FlowRecord::link()
   static constexpr std::size_t kWays = 4;
 
   LinkTable() : entries_(kEntries) {}

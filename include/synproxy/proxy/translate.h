@@ -14,10 +14,6 @@
 
 namespace synproxy {
 
-[[nodiscard]] constexpr unsigned client_scale(const FlowRecord& f) { return f.scales & 15U; }
-[[nodiscard]] constexpr unsigned server_scale(const FlowRecord& f) { return f.scales >> 4; }
-[[nodiscard]] constexpr unsigned offered_scale(const FlowRecord& f) { return f.tries >> 4; }
-
 // Server's window as the client has to see it. RFC 7323 section 2.3: both shifts are 0 to 14, or 0
 // where scaling was not agreed. A window that is open never becomes closed by rounding.
 [[nodiscard]] constexpr std::uint16_t window_to_client(std::uint16_t window, unsigned server_shift,

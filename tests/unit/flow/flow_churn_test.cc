@@ -74,8 +74,8 @@ class Churn {
       return;
     }
     ASSERT_LT(index, table_.high_water());
-    ASSERT_EQ(table_[index].state, FlowState::kFree);
-    table_[index].state = FlowState::kEstablished;
+    ASSERT_EQ(table_[index].state(), FlowState::kFree);
+    table_[index].become_spliced(FlowState::kEstablished, {});
     table_[index].client_isn = ++stamp_;
     reference_[n] = {index, stamp_, known_.size()};
     known_.push_back(n);
@@ -109,7 +109,7 @@ class Churn {
     for (std::uint32_t n = 0; n < kMixedKeys; ++n) check(n);
     std::uint32_t in_use = 0;
     for (FlowIndex i = 0; i < table_.capacity(); ++i) {
-      if (table_[i].state == FlowState::kFree) continue;
+      if (table_[i].state() == FlowState::kFree) continue;
       ++in_use;
       ASSERT_LT(i, table_.high_water());
     }

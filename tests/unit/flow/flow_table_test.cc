@@ -35,7 +35,7 @@ TEST(FlowTable, InsertedRecordHoldsItsIdentityAndNothingElse) {
   key.vlan = key.vlan.pushed(kEtherTypeQinQ, 12).pushed(kEtherTypeVlan, 34);
   // A record that was used before, every byte of it.
   const FlowIndex used = insert(table, ipv4_key(2));
-  std::memset(&table[used].delta, 0xa5, sizeof(FlowRecord) - offsetof(FlowRecord, delta));
+  std::memset(&table[used].client_isn, 0xa5, sizeof(FlowRecord) - offsetof(FlowRecord, client_isn));
   erase(table, ipv4_key(2));
 
   const FlowIndex index = insert(table, key);
@@ -61,10 +61,10 @@ TEST(FlowTable, KeyOfGivesBackTheKey) {
 TEST(FlowTable, ErasedKeyIsGoneAndItsRecordFree) {
   FlowTable table(4);
   const FlowIndex index = insert(table, ipv4_key(1));
-  table[index].state = FlowState::kEstablished;
+  table[index].become_spliced(FlowState::kEstablished, {});
   erase(table, ipv4_key(1));
   EXPECT_EQ(find(table, ipv4_key(1)), kNoFlow);
-  EXPECT_EQ(table[index].state, FlowState::kFree);
+  EXPECT_EQ(table[index].state(), FlowState::kFree);
   EXPECT_EQ(table.size(), 0U);
 }
 

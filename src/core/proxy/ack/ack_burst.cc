@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ack/ack_burst.h"
 
-#include "ack/cookies.h"
-#include "burst/engine_state.h"
 #include "burst/lane_look_up.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
@@ -40,7 +39,8 @@ struct Group {
 
 class AckBurst {
  public:
-  AckBurst(EngineState& s, std::span<const Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
+  AckBurst(Rooms& rooms, std::span<const Packet> burst)
+      : rooms_(rooms), burst_(burst), look_up_(rooms) {}
 
   std::uint32_t run(const Candidates& found) {
     for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain})
@@ -51,7 +51,7 @@ class AckBurst {
 
  private:
   [[nodiscard]] const AckKernel& kernel(AckShape shape) const {
-    return (*s_.ack_kernels)[static_cast<std::size_t>(shape)];
+    return (*rooms_.ack_kernels)[static_cast<std::size_t>(shape)];
   }
 
   void gather(AckShape shape, std::uint32_t places) {
@@ -74,7 +74,7 @@ class AckBurst {
     if (lanes == 0) return;
     KeysByParity keys{};
     for (unsigned parity = 0; parity < 2; ++parity) {
-      const EpochKeys* of_epoch = s_.keys.for_parity(parity);
+      const EpochKeys* of_epoch = rooms_.now.keys().for_parity(parity);
       if (of_epoch == nullptr) continue;
       keys[parity] = &key_of_layout(*of_epoch, g.shape == AckShape::kTimestamps);
     }
@@ -82,7 +82,7 @@ class AckBurst {
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
   }
 
-  EngineState& s_;
+  Rooms& rooms_;
   const std::span<const Packet> burst_;
   LaneLookUp look_up_;
   std::size_t count_ = 0;
@@ -92,13 +92,12 @@ class AckBurst {
 
 }  // namespace
 
-std::uint32_t refute_ack_burst(EngineState& s, std::span<const Packet> burst,
-                               std::uint32_t decided) {
-  if (s.ack_kernels == nullptr || s.acks_refuted < kFewestLanes || s.tuning.forward_tcp_auth) {
+std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
+  if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes) {
     return 0;
   }
   const Candidates found = sort_by_shape(burst, decided);
-  return has_fewest_lanes_of_any(found) ? AckBurst(s, burst).run(found) : 0;
+  return has_fewest_lanes_of_any(found) ? AckBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

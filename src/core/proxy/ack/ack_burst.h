@@ -27,7 +27,7 @@
 
 namespace synproxy {
 
-struct EngineState;
+struct Rooms;
 
 // By whether there are the timestamps of current stacks, behind two NOPs, or no options at all.
 enum class AckShape : std::uint8_t { kTimestamps, kPlain };
@@ -64,7 +64,7 @@ using AckKernels = std::array<AckKernel, kAckShapes>;
 // Bit i: the i-th packet is refuted, and has no flow. Nothing is done to it. `burst`: up to
 // kMaxBurst packets of the client's side, their headers prefetched; those of `decided` are left
 // out.
-[[nodiscard]] std::uint32_t refute_ack_burst(EngineState& s, std::span<const Packet> burst,
+[[nodiscard]] std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst,
                                              std::uint32_t decided);
 
 }  // namespace synproxy

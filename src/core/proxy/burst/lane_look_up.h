@@ -4,7 +4,7 @@
 #pragma once
 
 #include "burst/columns.h"
-#include "burst/engine_state.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 
@@ -12,7 +12,7 @@ class LaneLookUp {
  public:
   using Hashes = Columns::Column<std::uint64_t>;
 
-  explicit LaneLookUp(EngineState& s) : s_(s) {}
+  explicit LaneLookUp(Rooms& rooms) : rooms_(rooms) {}
 
   // Calls use(lane, offer) for each of `lanes`. Those whose service is at hand, and for which it is
   // true, are the result, and their buckets are on their way.
@@ -23,7 +23,7 @@ class LaneLookUp {
     for_each_lane(lanes, [&](std::size_t lane) {
       if (c.service[lane] != service_ || offer_ == nullptr) {
         service_ = c.service[lane];
-        offer_ = s_.offers.find_known(s_.services, service_, nullptr, s_.epoch.epoch);
+        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, nullptr);
       }
       if (offer_ == nullptr || !use(lane, *offer_)) {
         kept &= ~(1U << lane);
@@ -32,8 +32,8 @@ class LaneLookUp {
       KeyView key;
       key.identity.addresses = c.addresses[lane];
       key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
-      hashes[lane] = index_hash(s_.index_key, key);
-      s_.table.prefetch_bucket(hashes[lane]);
+      hashes[lane] = rooms_.flows.hash_of(key);
+      rooms_.flows.prefetch_bucket(hashes[lane]);
     });
     return kept;
   }
@@ -42,13 +42,13 @@ class LaneLookUp {
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
     std::uint32_t kept = lanes;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if (s_.table.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
+      if (rooms_.flows.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
     });
     return kept;
   }
 
  private:
-  EngineState& s_;
+  Rooms& rooms_;
   ServiceName service_ = 0;  // of the lane looked at last
   const SynAckOffer* offer_ = nullptr;
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which worker a frame belongs to.
 #include "burst/flow_key.h"
+#include "burst/quoted_flow.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/proxy/arrival.h"
-#include "synproxy/wire/icmp.h"
 
 namespace synproxy {
 namespace {
@@ -18,12 +18,9 @@ bool find_tcp(Arrival& a, Role sender, const ProtectSet& protect, const IndexKey
 }
 
 bool find_quoted(Arrival& a, Role sender, const ProtectSet& protect, const IndexKey& index_key) {
-  const QuotedSegment q = parse_quoted(a.segment);
-  if (!q.valid) return false;
-  FlowKey key;
-  key_of(a.segment, q, sender, key);
-  if (!protect.matches(key.server.data(), key.ipv6, key.server_port)) return false;
-  a.hash = index_hash(index_key, key);
+  QuotedFlow quoted;
+  if (!quoted_flow(a.segment, sender, protect, quoted)) return false;
+  a.hash = index_hash(index_key, quoted.key);
   return true;
 }
 
@@ -35,9 +32,8 @@ std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender, const P
   // The parser keeps the pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), found.segment);
   const ParseResult result = found.segment.result;
-  found.owned =
-      (result == ParseResult::kTcp && find_tcp(found, sender, protect, index_key)) ||
-      (result == ParseResult::kIcmp && find_quoted(found, sender, protect, index_key));
+  found.owned = (result == ParseResult::kTcp && find_tcp(found, sender, protect, index_key)) ||
+                (result == ParseResult::kIcmp && find_quoted(found, sender, protect, index_key));
   return found.owned ? worker_of(found.hash, workers) : fallback;
 }
 

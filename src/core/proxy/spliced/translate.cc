@@ -43,17 +43,18 @@ constexpr std::uint32_t kNopNopTimestamps = 0x0101080aU;
 }  // namespace
 
 bool translate_to_server(const Segment& s, const FlowRecord& f) {
+  const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
   // RFC 9293 section 3.10.7.4: without ACK the field means nothing, and stays.
-  if (s.has(kAck)) shift32(s.l4() + 8, f.delta, update);
+  if (s.has(kAck)) shift32(s.l4() + 8, numbers.delta, update);
   if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
-    set_window(s, window_unscaled(s.window, client_scale(f)), update);
+    set_window(s, window_unscaled(s.window, f.client_scale()), update);
   }
   bool whole = true;
   if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    if (load_raw<std::uint32_t>(options + 8) != 0) shift32(options + 8, f.ts_delta, update);
+    if (load_raw<std::uint32_t>(options + 8) != 0) shift32(options + 8, numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
@@ -62,12 +63,12 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
         if (kind == kOptionTimestamps && length == 10) {
           // RFC 7323 section 3.2: a TSecr of 0 echoes nothing.
           std::uint8_t* tsecr = options + at + 6;
-          if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, f.ts_delta, update, odd);
+          if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update, odd);
         } else if (kind == kOptionSack && (f.options & kFlowServerNoSack) != 0) {
           blank(options, at, length, update);
         } else if (kind == kOptionSack) {
           for (std::size_t edge = at + 2; edge + 4 <= at + length; edge += 4) {
-            shift32(options + edge, f.delta, update, odd);
+            shift32(options + edge, numbers.delta, update, odd);
           }
         }
         return true;
@@ -79,20 +80,21 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
 }
 
 bool translate_to_client(const Segment& s, const FlowRecord& f) {
+  const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  shift32(s.l4() + 4, 0U - f.delta, update);
-  set_window(s, window_to_client(s.window, server_scale(f), offered_scale(f)), update);
+  shift32(s.l4() + 4, 0U - numbers.delta, update);
+  set_window(s, window_to_client(s.window, f.server_scale(), f.offered_scale()), update);
   bool whole = true;
   if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    shift32(options + 4, 0U - f.ts_delta, update);
+    shift32(options + 4, 0U - numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
       walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
         if (kind == kOptionTimestamps && length == 10) {
-          shift32(options + at + 2, 0U - f.ts_delta, update, (at & 1) != 0);
+          shift32(options + at + 2, 0U - numbers.ts_delta, update, (at & 1) != 0);
         }
         return true;
       });

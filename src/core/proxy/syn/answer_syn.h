@@ -3,8 +3,9 @@
 // is what a flood pays for.
 #pragma once
 
-#include "ack/cookies.h"
+#include "burst/verdicts.h"
 #include "frames/tcp_writer.h"
+#include "syn/answerer.h"
 
 namespace synproxy {
 
@@ -27,26 +28,23 @@ namespace synproxy {
 }
 
 // True: c.syn says what the answer will be. False: the packet is decided.
-[[nodiscard]] inline bool plan_syn(EngineState& s, Context& c) {
+[[nodiscard]] inline bool plan_syn(const Moment& now, Answerer& answerer, Counters& counters,
+                                   Context& c) {
   const Segment& g = c.segment;
   const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
   const auto refuse = [&](Reason why) {
-    drop(s, c, why);
+    drop(counters, c, why);
     return false;
   };
-  if (o.auth && s.tuning.forward_tcp_auth && c.flow == kNoFlow) {
-    forward(s, c, Reason::forwarded);
-    return false;
-  }
   if (!checksum_ok(c)) return refuse(Reason::bad_checksum);
   if (o.auth) return refuse(Reason::tcp_auth);
-  c.syn.keys = s.keys.current();
+  c.syn.keys = now.keys().current();
   if (c.syn.keys == nullptr) return refuse(Reason::no_secret);
-  c.syn.offer = s.offers.find(s.tuning, s.services, c.key(), s.epoch.epoch);
+  c.syn.offer = answerer.offer(now, c.key());
   c.syn.agreed = agree(g, o, c.syn.offer);
   c.syn.tsval = o.tsval;
   if (mss_too_small(c.syn.agreed)) return refuse(Reason::syn_mss_small);
-  s.counters.count(Reason::syn_received);
+  counters.count(Reason::syn_received);
   return true;
 }
 
@@ -56,7 +54,8 @@ void remember_common_syn_ack(const Context& c, const Cookie& cookie, std::uint32
 void remember_syn_ack(const Context& c, const TcpReply& syn_ack, SynAckRepeats::Entry& e);
 
 // `mac`: of c.syn's layout key, over the VLAN stack too.
-inline void answer_syn(EngineState& s, Context& c, std::uint64_t mac) {
+inline void answer_syn(const Moment& now, Answerer& answerer, Counters& counters, Context& c,
+                       std::uint64_t mac) {
   const Segment& g = c.segment;
   const ClientOptions& agreed = c.syn.agreed;
   const LayoutKey& key = key_of_layout(*c.syn.keys, agreed.timestamps);
@@ -72,12 +71,12 @@ inline void answer_syn(EngineState& s, Context& c, std::uint64_t mac) {
   r.timestamps = agreed.timestamps;
   r.tsval = cookie.tsval;
   r.tsecr = c.syn.tsval;
-  if (SynAckRepeats::Entry* e = s.synack_repeats.admit(s.now32())) remember_syn_ack(c, r, *e);
+  if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
   const bool fits =
       g.ipv6 ? answer_in_place<true>(*c.packet, g, r) : answer_in_place<false>(*c.packet, g, r);
-  if (!fits) return drop(s, c, Reason::no_buffer_room);
+  if (!fits) return drop(counters, c, Reason::no_buffer_room);
   c.packet->verdict = Verdict::kReply;
-  s.counters.count(Reason::synack_sent);
+  counters.count(Reason::synack_sent);
 }
 
 }  // namespace synproxy

@@ -4,9 +4,10 @@
 // has the same size and the same shape. plan_syn() and answer_syn() mean the same for it.
 #pragma once
 
-#include "ack/cookies.h"
+#include "burst/verdicts.h"
 #include "frames/tcp_writer.h"
 #include "syn/answer_syn.h"
+#include "syn/answerer.h"
 #include "synproxy/wire/checksum.h"
 
 namespace synproxy {
@@ -39,7 +40,8 @@ enum class CommonSyn : std::uint8_t {
 };
 
 template <bool kIpv6>
-[[nodiscard]] inline CommonSyn plan_common_syn(EngineState& s, Context& c) {
+[[nodiscard]] inline CommonSyn plan_common_syn(const Moment& now, Answerer& answerer,
+                                               Counters& counters, Context& c) {
   constexpr unsigned kIpHeader = kIpv6 ? kIpv6Header : kIpv4Header;
   const Segment& g = c.segment;
   if (g.l4_length != kCommonSynSize || g.header_length != kCommonSynSize ||
@@ -53,13 +55,13 @@ template <bool kIpv6>
   if (mss - 1 >= 0xffff || scale > 14 || load_be<std::uint32_t>(o + 4) != kSackAndTimestamps) {
     return CommonSyn::kNo;
   }
-  if (s.keys.current() == nullptr) return CommonSyn::kNo;
-  const SynAckOffer* offer = s.offers.find_known(s.services, c.service, l3 + 24, s.epoch.epoch);
+  if (now.keys().current() == nullptr) return CommonSyn::kNo;
+  const SynAckOffer* offer = answerer.known_offer(now, c.service, l3 + 24);
   if (offer == nullptr || !offer->has(kOffersTimestamps | kOffersSack)) return CommonSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown ? common_checksums_good<kIpv6>(l3)
                                                                  : checksum_ok(c);
   if (!good) {
-    drop(s, c, Reason::bad_checksum);
+    drop(counters, c, Reason::bad_checksum);
     return CommonSyn::kBad;
   }
   const bool ecn = offer->has(kOffersEcn) && asks_for_ecn(g);
@@ -98,8 +100,8 @@ inline void write_common_syn_ack(const Segment& s, const SynAckOffer& offer, con
 }
 
 // The frame becomes its answer; it keeps its size. `remembered`: so that it can be repeated.
-inline void answer_common_syn(EngineState& s, Context& c, const EpochKeys& keys, std::uint64_t mac,
-                              bool remembered) {
+inline void answer_common_syn(const Moment& now, Answerer& answerer, Context& c,
+                              const EpochKeys& keys, std::uint64_t mac, bool remembered) {
   const Segment& g = c.segment;
   const SynAckOffer offer = c.syn.offer;
   const Cookie cookie = make_timestamps_cookie(mac, keys.timestamps, keys.epoch & 1U, c.syn.packed,
@@ -107,7 +109,7 @@ inline void answer_common_syn(EngineState& s, Context& c, const EpochKeys& keys,
   const bool ecn = (c.syn.packed & 1U) != 0;
   const std::uint32_t flags = kSyn | kAck | (ecn ? std::uint32_t{kEce} : 0U);
   if (remembered) [[unlikely]] {
-    SynAckRepeats::Entry* e = s.synack_repeats.admit(s.now32());
+    SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32());
     if (e != nullptr) remember_common_syn_ack(c, cookie, flags, *e);
   }
   if (g.ipv6) {

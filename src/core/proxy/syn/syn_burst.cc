@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "syn/syn_burst.h"
 
-#include "ack/cookies.h"
-#include "burst/engine_state.h"
 #include "burst/lane_look_up.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
@@ -54,21 +53,21 @@ struct Group {
 
 class SynBurst {
  public:
-  SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
+  SynBurst(Rooms& rooms, std::span<Packet> burst) : rooms_(rooms), burst_(burst), look_up_(rooms) {}
 
   std::uint32_t run(const Candidates& found) {
     for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare})
       gather(shape, found[static_cast<std::size_t>(shape)]);
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
-    s_.synack_repeats.pass_over(syns_);
-    s_.counters.count(Reason::syn_received, syns_);
-    s_.counters.count(Reason::synack_sent, syns_);
+    rooms_.answerer.repeats().pass_over(syns_);
+    rooms_.counters.count(Reason::syn_received, syns_);
+    rooms_.counters.count(Reason::synack_sent, syns_);
     return answered_;
   }
 
  private:
   [[nodiscard]] const SynKernel& kernel(SynShape shape) const {
-    return (*s_.syn_kernels)[static_cast<std::size_t>(shape)];
+    return (*rooms_.syn_kernels)[static_cast<std::size_t>(shape)];
   }
 
   void gather(SynShape shape, std::uint32_t places) {
@@ -89,7 +88,7 @@ class SynBurst {
   void answer(const Group& g) {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
-    const EpochKeys& keys = *s_.keys.current();
+    const EpochKeys& keys = *rooms_.now.keys().current();
     const LayoutKey& key = key_of_layout(keys, g.shape == SynShape::kLinux);
     kernel(g.shape).answer(g.columns, lanes, key, keys.epoch & 1U);
     for_each_lane(lanes, [&](std::size_t lane) {
@@ -101,7 +100,7 @@ class SynBurst {
     });
   }
 
-  EngineState& s_;
+  Rooms& rooms_;
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
   std::size_t count_ = 0;
@@ -112,12 +111,13 @@ class SynBurst {
 
 }  // namespace
 
-std::uint32_t answer_syn_burst(EngineState& s, std::span<Packet> burst) {
-  if (s.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
+std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst) {
+  if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
   // While SYN-ACKs are remembered there are few.
-  if (s.keys.current() == nullptr || s.synack_repeats.open(s.now32())) return 0;
+  if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
+    return 0;
   const Candidates found = sort_by_shape(burst);
-  return has_fewest_lanes_of_any(found) ? SynBurst(s, burst).run(found) : 0;
+  return has_fewest_lanes_of_any(found) ? SynBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

@@ -28,7 +28,7 @@
 
 namespace synproxy {
 
-struct EngineState;
+struct Rooms;
 
 enum class SynShape : std::uint8_t {
   kLinux,    // MSS, SACK-permitted, timestamps, NOP, window scale
@@ -71,6 +71,6 @@ using SynKernels = std::array<SynKernel, kSynShapes>;
 
 // Bit i: the i-th packet is decided. `burst`: up to kMaxBurst packets of the client's side, their
 // headers prefetched.
-[[nodiscard]] std::uint32_t answer_syn_burst(EngineState& s, std::span<Packet> burst);
+[[nodiscard]] std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst);
 
 }  // namespace synproxy

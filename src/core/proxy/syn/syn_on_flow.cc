@@ -3,6 +3,7 @@
 #include "syn/answer_syn.h"
 
 #include "burst/flow_key.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
@@ -10,18 +11,18 @@ namespace {
 // A live flow remembers the ISN of a SYN that came on it, one SYN a second, whatever became of the
 // mark before: a flood of SYNs with the flow's own addresses can neither push out the real one all
 // the time nor buy more tries than a mark has.
-void mark(EngineState& s, FlowRecord& f, SeqNum isn, bool timestamps) {
+void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
   if (isn.value() == f.client_isn) return;
-  const std::uint16_t second = mark_second(s.now_ms, timestamps);
-  if (f.state == FlowState::kSynSent) {  // FlowRecord::mss is still needed
-    f.windows = timestamps ? 1 : 0;
-  } else {
-    if (f.mss >> 1 == second >> 1) return;
-    f.mss = second;
-    f.tries &= 0xf0U;
+  if (f.state() != FlowState::kSynSent) {
+    const std::uint16_t second = now.second();
+    if (f.has(kFlowMarkTimed) && f.spliced().mark_second == second) return;
+    f.spliced().mark_second = second;
+    f.set(kFlowMarkTimed);
+    f.set_mark_tries(0);
   }
   f.mark_isn = isn.value();
-  f.progress = static_cast<std::uint8_t>((f.progress | kFlowMarked) & ~kFlowAgeKnown);
+  f.clear(kFlowMarkTimestamps);
+  f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
 }  // namespace
@@ -49,17 +50,18 @@ void remember_common_syn_ack(const Context& c, const Cookie& cookie, std::uint32
   remember_syn_ack(c, r, e);
 }
 
-void on_client_syn(EngineState& s, Context& c) {
-  if (!plan_syn(s, c)) return;
+void on_client_syn(Rooms& rooms, Context& c) {
+  if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c)) return;
   if (c.flow != kNoFlow) {
-    FlowRecord& f = s.table[c.flow];
-    if (f.state == FlowState::kPassed) return forward(s, c, Reason::passed);  // simultaneous open
-    mark(s, f, c.segment.seq, c.syn.agreed.timestamps);
+    FlowRecord& f = rooms.flows[c.flow];
+    if (f.state() == FlowState::kPassed)
+      return forward(rooms.counters, c, Reason::passed);  // simultaneous open
+    mark(rooms.now, f, c.segment.seq, c.syn.agreed.timestamps);
   }
   const LayoutKey& key = key_of_layout(*c.syn.keys, c.syn.agreed.timestamps);
   const MacInput in = cookie_mac_input(c.key(), c.segment.seq.value());
   const std::uint64_t mac = siphash24(key.k0, key.k1, in.words.data(), in.count);
-  answer_syn(s, c, cover_vlan(mac, key, c.segment.vlan));
+  answer_syn(rooms.now, rooms.answerer, rooms.counters, c, cover_vlan(mac, key, c.segment.vlan));
 }
 
 }  // namespace synproxy

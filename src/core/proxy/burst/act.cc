@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which act a packet goes to. In order of arrival: what one packet changes, the next one finds.
+#include "burst/stages.h"
+
+namespace synproxy {
+
+void act(Rooms& rooms, Context& c, FrameSink& sink) {
+  if (c.kind == Kind::kDecided) return;
+  if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
+  if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
+    // A packet before it may have opened its flow: it has not even been parsed yet.
+    classify_one(rooms, c);
+    if (c.kind != Kind::kTcp) return;
+    c.flow = rooms.flows.find(c.key(), c.hash);
+    c.ack.refuted = true;
+  } else if (rooms.flows.changed(c.hash)) {
+    c.flow = rooms.flows.find(c.key(), c.hash);
+  }
+  if (c.flow == kNoFlow) {
+    if (c.ack.refuted) {
+      ++rooms.acks_refuted;
+      return drop(rooms.counters, c, Reason::cookie_invalid);
+    }
+    // Nobody between the ends of a signed connection could change a number.
+    if (c.passes_signed) return forward(rooms.counters, c, Reason::forwarded);
+  }
+  if (c.sender == Role::kServer) return on_server_segment(rooms, c, sink);
+  if ((c.segment.flags & (kSyn | kAck)) == kSyn) return on_client_syn(rooms, c);
+  on_client_segment(rooms, c, sink);
+}
+
+}  // namespace synproxy
