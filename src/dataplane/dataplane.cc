@@ -128,8 +128,8 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
-  request.idle_sleep_us = config.idle_sleep_us;
-  request.shed_syns = config.shed_syns;
+  request.idle_sleep_us = config.loop.idle_sleep_us;
+  request.shed_syns = config.loop.shed_syns;
   request.engine = share_of(config.engine, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   fill_randomly(request.index_key);
