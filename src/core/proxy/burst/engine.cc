@@ -85,12 +85,22 @@ void EngineState::set_time(std::uint64_t ms) {
   keys.refresh(ring, epoch);
 }
 
+void EngineState::retune(const EngineTuning& to) {
+  if (to == tuning) return;
+  earlier.changed(tuning, to, epoch.epoch, now_ms);
+  tuning = to;
+  offers.retuned(earlier);
+  synack_repeats.set_repeats(to.synack_repeats);
+}
+
 Engine::Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
                std::array<std::uint64_t, 4> index_key, Counters& counters)
     : state_(std::make_unique<State>(config, protect, keys, index_key, counters)) {}
 Engine::~Engine() = default;
 
 std::uint32_t Engine::flows() const { return state_->table.size(); }
+
+void Engine::retune(const EngineTuning& tuning) { state_->retune(tuning); }
 
 void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink) {
   State& s = *state_;

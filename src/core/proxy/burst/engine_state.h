@@ -34,6 +34,7 @@
 #include "synproxy/flow/replay_filter.h"
 #include "synproxy/flow/table.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/proxy/earlier_tuning.h"
 #include "synproxy/proxy/early_store.h"
 #include "synproxy/proxy/link_table.h"
 #include "synproxy/proxy/offers.h"
@@ -147,6 +148,7 @@ struct EngineState {
 
   const EngineShape shape;
   EngineTuning tuning;
+  EarlierTuning earlier;
   const ProtectSet& protect;
   const KeyRing& ring;
   IndexKey index_key;
@@ -178,6 +180,7 @@ struct EngineState {
 
   [[nodiscard]] std::uint32_t now32() const { return static_cast<std::uint32_t>(now_ms); }
   void set_time(std::uint64_t ms);
+  void retune(const EngineTuning& to);
 };
 
 // --- verdicts

@@ -42,7 +42,7 @@ Abilities promised(const FlowRecord& f) {
 bool learn_service(EngineState& s, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
-  a.probe = (f.progress & kFlowAskedMore) != 0;
+  a.probe = (f.progress & kFlowAskedMore) != 0 && s.earlier.same_offer_since(f.last_seen, s.now_ms);
   const Abilities extra = a.probe ? wanted(s.tuning.offer) : Abilities{};
   a.asked = {.timestamps = client.timestamps || extra.timestamps,
              .sack = client.sack || extra.sack,
@@ -154,7 +154,7 @@ void splice(EngineState& s, Context& c, FlowRecord& f, const TcpOptions& o, Fram
   } else {
     s.ack_repeats.push({c.flow, f.cookie, o.tsval, s.now32() + kFirstRetryMs});
   }
-  if (s.tuning.early_window < kSmallestSegment) {
+  if (s.earlier.least_window(s.tuning, s.epoch.epoch) < kSmallestSegment) {
     TcpReply update;
     update.seq = SeqNum(f.cookie + 1);
     update.ack = SeqNum(f.client_isn + 1);
@@ -268,7 +268,7 @@ bool hold(EngineState& s, Context& c, FlowRecord& f) {
   const Segment& g = c.segment;
   const std::uint32_t end = g.seq + g.payload_length - SeqNum(f.client_isn + 1);
   if (g.seq != SeqNum(f.client_nxt) ||
-      end > std::min<std::uint32_t>(s.tuning.early_window, 0xffff)) {
+      end > std::min(s.earlier.most_window(s.tuning, s.epoch.epoch), 0xffffU)) {
     return false;
   }
   // A FIN ends it: nothing may follow.

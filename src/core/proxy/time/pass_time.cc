@@ -128,7 +128,8 @@ void age(EngineState& s, FlowIndex i, FrameSink& sink) {
       if ((f.progress & kFlowProbed) == 0) {
         probe(s, i, sink);
         f.last_seen = s.now32() - probe_at;  // both ends get the whole lead, however late we are
-      } else if (idle >= s.tuning.idle_timeout_ms) {
+      } else if (idle >= s.tuning.idle_timeout_ms &&
+                 s.earlier.same_idle_for(probe_lead(s), s.now_ms)) {
         expire_idle(s, i, sink);
       }
       return;
