@@ -10,6 +10,7 @@
 #include "base/errors.h"
 #include "control/port_name.h"
 #include "control/values.h"
+#include "synproxy/wire/option_list.h"
 
 namespace synproxy::control {
 namespace {

@@ -29,18 +29,14 @@ namespace synproxy {
 
 struct EngineState;
 
-// By whether there are the timestamps of current stacks, behind two NOPs, or no options at all.
-enum class AckShape : std::uint8_t { kTimestamps, kPlain };
-inline constexpr std::size_t kAckShapes = 2;
-[[nodiscard]] constexpr std::uint32_t options_of(AckShape s) {
-  return s == AckShape::kTimestamps ? 12 : 0;
-}
+// Their options, a row each: the timestamps of current stacks, or none.
+inline constexpr std::array<OptionList, 2> kAckShapes{kTimestampsAlone, OptionList{}};
 
 struct AckGroup : Columns {
   // From verify(), host order:
   alignas(64) Column<std::uint64_t> isn;     // of the client: seq - 1
   alignas(64) Column<std::uint64_t> quoted;  // of the proxy: ack - 1
-  alignas(64) Column<std::uint64_t> tsecr;   // kTimestamps only
+  alignas(64) Column<std::uint64_t> tsecr;   // with timestamps only
 };
 
 // The layout's keys by the parity of their epoch; nullptr: none is known.
@@ -57,8 +53,8 @@ struct AckKernel {
                           ScaleSet scales);
 };
 
-// By shape; nullptr where this CPU has nothing that would be faster than one by one.
-using AckKernels = std::array<AckKernel, kAckShapes>;
+// By row of kAckShapes; nullptr where this CPU has nothing that would be faster than one by one.
+using AckKernels = std::array<AckKernel, kAckShapes.size()>;
 [[nodiscard]] const AckKernels* ack_kernels();
 
 // Bit i: the i-th packet is refuted, and has no flow. Nothing is done to it. `burst`: up to

@@ -4,7 +4,7 @@
 
 #include "burst/engine_state.h"
 #include "burst/flow_key.h"
-#include "syn/common_syn.h"
+#include "syn/known_syn.h"
 #include "synproxy/policy/junk.h"
 #include "synproxy/wire/icmp.h"
 
@@ -79,11 +79,10 @@ bool is_client_syn(const Context& c) {
 }
 
 // Before its flow is looked up: here the frame is at hand, and the bucket is still on its way.
-void plan_if_common(EngineState& s, Context& c) {
-  const CommonSyn common =
-      c.segment.ipv6 ? plan_common_syn<true>(s, c) : plan_common_syn<false>(s, c);
-  if (common == CommonSyn::kYes) c.kind = Kind::kCommonSyn;
-  if (common == CommonSyn::kBad) c.kind = Kind::kDecided;
+void plan_if_known(EngineState& s, Context& c) {
+  const KnownSyn known = c.segment.ipv6 ? plan_known_syn<true>(s, c) : plan_known_syn<false>(s, c);
+  if (known == KnownSyn::kYes) c.kind = Kind::kSynPlanned;
+  if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
 }
 
 }  // namespace
@@ -96,7 +95,7 @@ void classify(EngineState& s, std::span<Context> burst) {
     c.ack.refuted = false;
     if (c.segment.result == ParseResult::kTcp) [[likely]] {
       c.kind = classify_tcp(s, c);
-      if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_common(s, c);
+      if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(s, c);
     } else {
       c.kind = classify_other(s, c);
     }
@@ -107,7 +106,7 @@ void look_up(EngineState& s, std::span<Context> burst) {
   std::array<Context*, kMaxBurst> maybe;
   std::size_t n = 0;
   for (Context& c : burst) {
-    if (c.kind != Kind::kTcp && c.kind != Kind::kCommonSyn) continue;
+    if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
     c.flow = kNoFlow;
     maybe[n] = &c;
     n += s.table.prefetch_record(c.hash) ? 1U : 0U;
@@ -116,7 +115,7 @@ void look_up(EngineState& s, std::span<Context> burst) {
     Context& c = *maybe[i];
     c.flow = s.table.find(c.key(), c.hash);
     // On a flow a SYN has to wait for its turn.
-    if (c.flow != kNoFlow && c.kind == Kind::kCommonSyn) c.kind = Kind::kTcp;
+    if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
   }
 }
 

@@ -19,7 +19,7 @@ void shift32(std::uint8_t* field, std::uint32_t add, ChecksumUpdate& update, boo
 
 void set_window(const Segment& s, std::uint16_t window, ChecksumUpdate& update) {
   if (window == s.window) return;
-  store_be<std::uint16_t>(s.l4() + 14, window);
+  store_be<std::uint16_t>(s.l4() + tcp_at::kWindow, window);
   update.replace16(be16(s.window).raw(), be16(window).raw());
 }
 
@@ -47,7 +47,7 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
   // RFC 9293 section 3.10.7.4: without ACK the field means nothing, and stays.
-  if (s.has(kAck)) shift32(s.l4() + 8, f.delta, update);
+  if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, f.delta, update);
   if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
     set_window(s, window_unscaled(s.window, client_scale(f)), update);
   }
@@ -82,7 +82,7 @@ bool translate_to_client(const Segment& s, const FlowRecord& f) {
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  shift32(s.l4() + 4, 0U - f.delta, update);
+  shift32(s.l4() + tcp_at::kSeq, 0U - f.delta, update);
   set_window(s, window_to_client(s.window, server_scale(f), offered_scale(f)), update);
   bool whole = true;
   if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
@@ -117,7 +117,7 @@ bool clear_ect(const Segment& s) {
     const auto before = load_raw<std::uint16_t>(ip);
     ip[1] = static_cast<std::uint8_t>(ip[1] & 0xfcU);
     update.replace16(before, load_raw<std::uint16_t>(ip));
-    update.apply(ip + 10);
+    update.apply(ip + ipv4_at::kChecksum);
   }
   return true;
 }
