@@ -182,7 +182,7 @@ TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
     g.frames[lane] = frames[lane].data();
   }
   constexpr std::size_t kPlain = 1;
-  ASSERT_EQ(kAckShapes[kPlain].count, 0U);
+  ASSERT_EQ(kAckShapes[kPlain].options.count, 0U);
   const AckKernel& kernel = (*ack_kernels())[kPlain];
   ASSERT_EQ(kernel.verify(g, 0xff), 0xffU);
   const EpochKeys keys = test_keys(1, 1);

@@ -25,7 +25,7 @@ Candidates sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
     const unsigned header = tcp_header_size(offset_and_flags);
     if (!usual_lengths_fit(total, header, p.length)) continue;
     for (std::size_t row = 0; row < kRows; ++row) {
-      const bool fits = header == kTcpHeader + kAckShapes[row].bytes();
+      const bool fits = header == kAckShapes[row].tcp_header;
       found[row] |= std::uint32_t{fits} << i;
     }
   }
@@ -45,7 +45,9 @@ class AckBurst {
   AckBurst(EngineState& s, std::span<const Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
 
   std::uint32_t run(const Candidates& found) {
-    for (std::size_t row = 0; row < kRows; ++row) gather(row, found[row]);
+    for (std::size_t row = 0; row < kRows; ++row) {
+      if (has_fewest_lanes(found[row])) gather(row, found[row]);
+    }
     for (std::size_t i = 0; i < count_; ++i) refute(groups_[i]);
     return refuted_;
   }
@@ -53,8 +55,9 @@ class AckBurst {
  private:
   [[nodiscard]] const AckKernel& kernel(std::size_t row) const { return (*s_.ack_kernels)[row]; }
 
-  void gather(std::size_t row, std::uint32_t places) {
-    while (has_fewest_lanes(places)) {
+  // One copy for all rows.
+  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
+    do {
       Group& g = groups_[count_++];
       g.row = row;
       g.scales = 0;
@@ -65,7 +68,7 @@ class AckBurst {
             g.scales |= offer.scales;
             return true;
           });
-    }
+    } while (has_fewest_lanes(places));
   }
 
   void refute(const Group& g) {
@@ -75,7 +78,7 @@ class AckBurst {
     for (unsigned parity = 0; parity < 2; ++parity) {
       const EpochKeys* of_epoch = s_.keys.for_parity(parity);
       if (of_epoch == nullptr) continue;
-      keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].has_timestamps());
+      keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].timestamps);
     }
     for_each_lane(kernel(g.row).refute(g.columns, lanes, keys, g.scales),
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });

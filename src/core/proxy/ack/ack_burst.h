@@ -29,8 +29,18 @@ namespace synproxy {
 
 struct EngineState;
 
-// Their options, a row each: the timestamps of current stacks, or none.
-inline constexpr std::array<OptionList, 2> kAckShapes{kTimestampsAlone, OptionList{}};
+// By their options, a row each: the timestamps of current stacks, or none.
+struct AckShape {
+  OptionList options;
+  std::uint32_t tcp_header;  // bytes
+  bool timestamps;
+
+  constexpr explicit AckShape(const OptionList& list)
+      : options(list),
+        tcp_header(static_cast<std::uint32_t>(kTcpHeader + list.bytes())),
+        timestamps(list.has_timestamps()) {}
+};
+inline constexpr std::array<AckShape, 2> kAckShapes{AckShape(kTimestampsAlone), AckShape({})};
 
 struct AckGroup : Columns {
   // From verify(), host order:

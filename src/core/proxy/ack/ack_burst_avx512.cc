@@ -14,7 +14,7 @@ constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
 
 template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
-  constexpr OptionList kOptions = kAckShapes[kRow];
+  constexpr OptionList kOptions = kAckShapes[kRow].options;
   constexpr std::size_t kSecond = second_half(kOptions.bytes());
   constexpr Patterns kPatterns = patterns_of(
       usual_frame_with(kOptions, kAck, kTcpFlagBits & static_cast<std::uint16_t>(~kBesideAck)),
@@ -28,7 +28,7 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   const __m512i minus_one = all(~0ULL);
   put(g.isn, low(add(numbers, minus_one)));
   put(g.quoted, low(add(high(numbers), minus_one)));
-  if constexpr (kOptions.has_timestamps()) {
+  if constexpr (kAckShapes[kRow].timestamps) {
     constexpr std::size_t kTsecr = usual_at::kOptions + kOptions.at(OptionWord::kTsecr);
     put(g.tsecr, columns::value_at<OptionWord::kTsecr, kTsecr, kSecond>(f));
   }
@@ -94,7 +94,7 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
 template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
                                      const KeysByParity& keys, ScaleSet scales) {
-  constexpr bool kStamped = kAckShapes[kRow].has_timestamps();
+  constexpr bool kStamped = kAckShapes[kRow].timestamps;
   const LaneKeys k = keys_of(get(g.quoted), keys);
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);

@@ -158,15 +158,22 @@ SYNPROXY_COLUMNS __m512i value_at(const Words& f) {
   return number_at<kAt, kSecond>(f, ~form_of(kWord).mask);
 }
 
-// The sum of the bytes from kFrom to kTo, by halves of 32 bits.
+// Them as they lie there.
+template <std::size_t kAt, std::size_t kSecond>
+SYNPROXY_COLUMNS __m512i raw_at(const Words& f) {
+  constexpr Place kPlace = place_of(kAt, kSecond);
+  static_assert(kPlace.word < kWords);
+  return kPlace.upper ? high(f.w[kPlace.word]) : low(f.w[kPlace.word]);
+}
+// The sum of the bytes from kFrom to kTo, by 32 bits.
 template <std::size_t kFrom, std::size_t kTo, std::size_t kSecond>
 SYNPROXY_COLUMNS __m512i sum_of(const Words& f) {
-  __m512i sum = all(0);
-  for (std::size_t at = kFrom; at < kTo; at += 4) {
-    const Place p = place_of(at, kSecond);
-    sum = add(sum, p.upper ? high(f.w[p.word]) : low(f.w[p.word]));
+  // Not a loop: its body is not one code for all.
+  if constexpr (kFrom + 4 == kTo) {
+    return raw_at<kFrom, kSecond>(f);
+  } else {
+    return add(raw_at<kFrom, kSecond>(f), sum_of<kFrom + 4, kTo, kSecond>(f));
   }
-  return sum;
 }
 
 using Patterns = std::array<Pattern<std::uint64_t>, kWords>;

@@ -45,8 +45,8 @@ template <bool kIpv6, std::size_t kRow>
   const std::uint8_t* options = l3 + ip_header_size(kIpv6) + tcp_at::kOptions;
   if (!is_list<kIn>(options)) return KnownSyn::kNo;
   ClientOptions agreed;
-  agreed.timestamps = kIn.has_timestamps();
-  agreed.sack = kIn.has_sack();
+  agreed.timestamps = kShape.timestamps;
+  agreed.sack = kShape.sack;
   agreed.mss = default_mss(kIpv6);
   if constexpr (kIn.has(OptionWord::kMss)) {
     agreed.mss = value_of<kIn, OptionWord::kMss, std::uint16_t>(options);
@@ -59,15 +59,15 @@ template <bool kIpv6, std::size_t kRow>
   if (s.keys.current() == nullptr) return KnownSyn::kNo;
   const SynAckOffer* offer =
       s.offers.find_known(s.services, c.service, l3 + ip_destination_at(kIpv6), s.epoch.epoch);
-  if (offer == nullptr || !offer->has(kShape.needs())) return KnownSyn::kNo;
+  if (offer == nullptr || !offer->has(kShape.needs)) return KnownSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown
-                        ? known_checksums_good<kIpv6, kShape.tcp_size()>(l3)
+                        ? known_checksums_good<kIpv6, kShape.tcp_size>(l3)
                         : checksum_ok(c);
   if (!good) {
     drop(s, c, Reason::bad_checksum);
     return KnownSyn::kBad;
   }
-  if constexpr (kIn.has_timestamps()) {
+  if constexpr (kShape.timestamps) {
     agreed.ecn = offer->has(kOffersEcn) && asks_for_ecn(g);
     c.syn.packed = static_cast<std::uint32_t>(pack_timestamps(agreed));
     c.syn.tsval = be32::from_raw(load_raw<std::uint32_t>(options + kIn.at(OptionWord::kTsval)));
@@ -76,7 +76,7 @@ template <bool kIpv6, std::size_t kRow>
   }
   c.syn.offer = *offer;
   c.syn.flags = syn_ack_flags(agreed.ecn);
-  c.syn.says = kShape.says();
+  c.syn.says = kShape.says;
   return KnownSyn::kYes;
 }
 
@@ -86,7 +86,7 @@ template <bool kIpv6, std::size_t... kRow>
   const std::size_t size = c.segment.header_length;
   KnownSyn known = KnownSyn::kNo;
   // One has the size, or none.
-  (void)((size == kSynShapes[kRow].tcp_size() && (known = plan_syn_of<kIpv6, kRow>(s, c), true)) ||
+  (void)((size == kSynShapes[kRow].tcp_size && (known = plan_syn_of<kIpv6, kRow>(s, c), true)) ||
          ...);
   return known;
 }

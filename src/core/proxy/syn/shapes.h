@@ -18,24 +18,29 @@
 
 namespace synproxy {
 
+// A name and the options; the rest follows from them.
 struct SynShape {
   std::string_view name;
   OptionList options;
+  std::uint32_t tcp_size;  // bytes
+  bool timestamps;         // of the options, as the next
+  bool sack;
+  std::uint8_t needs;       // what the service has to do for it: with less, its answer is another
+  OptionSet says;           // the options of its SYN-ACK
+  std::uint32_t tcp_reply;  // the bytes of that
 
-  [[nodiscard]] constexpr std::uint32_t tcp_size() const {
-    return static_cast<std::uint32_t>(kTcpHeader + options.bytes());
-  }
-  // What the service has to do for it: with less, its answer is another.
-  [[nodiscard]] constexpr std::uint8_t needs() const {
-    return static_cast<std::uint8_t>((options.has_timestamps() ? kOffersTimestamps : 0U) |
-                                     (options.has_sack() ? kOffersSack : 0U));
-  }
-  // The options of its SYN-ACK.
-  [[nodiscard]] constexpr OptionSet says() const {
-    return static_cast<OptionSet>(kSaysMss | (options.has_timestamps() ? kSaysTimestamps : 0U) |
-                                  (options.has_sack() ? kSaysSack : 0U) |
-                                  (options.has_scale() ? kSaysScale : 0U));
-  }
+  constexpr SynShape(std::string_view who, const OptionList& list)
+      : name(who),
+        options(list),
+        tcp_size(static_cast<std::uint32_t>(kTcpHeader + list.bytes())),
+        timestamps(list.has_timestamps()),
+        sack(list.has_sack()),
+        needs(static_cast<std::uint8_t>((timestamps ? kOffersTimestamps : 0U) |
+                                        (sack ? kOffersSack : 0U))),
+        says(static_cast<OptionSet>(kSaysMss | (timestamps ? kSaysTimestamps : 0U) |
+                                    (sack ? kSaysSack : 0U) |
+                                    (list.has_scale() ? kSaysScale : 0U))),
+        tcp_reply(static_cast<std::uint32_t>(kTcpHeader + written_size(says))) {}
 };
 
 inline constexpr auto kSynShapes = [] {
@@ -63,7 +68,7 @@ static_assert(sizes_differ(), "sort_by_shape() and plan_known_syn() go by the si
 // case of its own.
 [[nodiscard]] constexpr FramePattern pattern_of(const SynShape& shape) {
   FramePattern p = usual_frame_with(shape.options, kSyn, kTcpFlagBits);
-  p.fix(usual_at::kTotalLength, static_cast<std::uint16_t>(kIpv4Header + shape.tcp_size()));
+  p.fix(usual_at::kTotalLength, static_cast<std::uint16_t>(kIpv4Header + shape.tcp_size));
   return p;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "syn/syn_burst.h"
 
+#include <bit>
+
 #include "ack/cookies.h"
 #include "burst/engine_state.h"
 #include "burst/lane_look_up.h"
@@ -16,7 +18,7 @@ constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
 constexpr auto kRowOfSize = [] {
   std::array<std::uint8_t, 16> row{};
   row.fill(kRows);
-  for (std::uint8_t i = 0; i < kRows; ++i) row[kSynShapes[i].tcp_size() / 4] = i;
+  for (std::uint8_t i = 0; i < kRows; ++i) row[kSynShapes[i].tcp_size / 4] = i;
   return row;
 }();
 
@@ -53,7 +55,9 @@ class SynBurst {
   SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
 
   std::uint32_t run(const Candidates& found) {
-    for (std::size_t row = 0; row < kRows; ++row) gather(row, found[row]);
+    for (std::size_t row = 0; row < kRows; ++row) {
+      if (has_fewest_lanes(found[row])) gather(row, found[row]);
+    }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     s_.synack_repeats.pass_over(syns_);
     s_.counters.count(Reason::syn_received, syns_);
@@ -64,19 +68,20 @@ class SynBurst {
  private:
   [[nodiscard]] const SynKernel& kernel(std::size_t row) const { return (*s_.syn_kernels)[row]; }
 
-  void gather(std::size_t row, std::uint32_t places) {
-    const std::uint8_t needs = kSynShapes[row].needs();
-    while (has_fewest_lanes(places)) {
+  // One copy for all rows.
+  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
+    const std::uint8_t needs = kSynShapes[row].needs;
+    do {
       Group& g = groups_[count_++];
       g.row = row;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
       g.lanes = look_up_.begin(g.columns, sound, g.hashes,
                                [&](std::size_t lane, const SynAckOffer& offer) {
-                                 g.columns.offers[lane] = offer;
+                                 g.columns.offers[lane] = std::bit_cast<std::uint64_t>(offer);
                                  return offer.has(needs);
                                });
-    }
+    } while (has_fewest_lanes(places));
   }
 
   // A SYN that may have a flow goes the way of the others.
@@ -84,9 +89,9 @@ class SynBurst {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
     const EpochKeys& keys = *s_.keys.current();
-    const OptionSet says = kSynShapes[g.row].says();
-    const auto length = static_cast<std::uint32_t>(kUsualHeaders + written_size(says));
-    const LayoutKey& key = key_of_layout(keys, (says & kSaysTimestamps) != 0);
+    const SynShape& shape = kSynShapes[g.row];
+    const auto length = static_cast<std::uint32_t>(usual_at::kTcp + shape.tcp_reply);
+    const LayoutKey& key = key_of_layout(keys, shape.timestamps);
     kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U);
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];

@@ -39,7 +39,7 @@ struct SynGroup : Columns {
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
   // Before answer(); of lanes that are not answered, anything.
-  alignas(64) Column<SynAckOffer> offers;
+  alignas(64) Column<std::uint64_t> offers;  // each a SynAckOffer as it lies in memory
 };
 
 struct SynKernel {

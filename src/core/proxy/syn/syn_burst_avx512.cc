@@ -16,10 +16,10 @@ template <std::size_t kRow>
 struct Shape {
   static constexpr SynShape kRowOfTable = kSynShapes[kRow];
   static constexpr OptionList kIn = kRowOfTable.options;
-  static constexpr OptionList kOut = written_options(kRowOfTable.says());
-  static constexpr bool kTimestamps = kIn.has_timestamps();
-  static constexpr std::uint32_t kTcpIn = kRowOfTable.tcp_size();
-  static constexpr std::uint32_t kTcpOut = kTcpHeader + kOut.bytes();
+  static constexpr OptionList kOut = written_options(kRowOfTable.says);
+  static constexpr bool kTimestamps = kRowOfTable.timestamps;
+  static constexpr std::uint32_t kTcpIn = kRowOfTable.tcp_size;
+  static constexpr std::uint32_t kTcpOut = kRowOfTable.tcp_reply;
   static constexpr std::size_t kSecondIn = second_half(kIn.bytes());
   static constexpr std::size_t kSecondOut = second_half(kOut.bytes());
   static_assert(kIn.bytes() <= kMostOptionBytes && kSecondOut + kHalf == Columns::kTouched);
@@ -50,7 +50,7 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
     const __m512i mss = columns::value_at<kMss, S::at(kMss), S::kSecondIn>(f);
     const __m512i scale = columns::value_at<kNopAndScale, S::at(kNopAndScale), S::kSecondIn>(f);
     good = _mm512_mask_cmple_epu64_mask(good, scale, all(kMaxWindowScale));
-    constexpr std::uint64_t kSack = S::kIn.has_sack() ? 1 : 0;
+    constexpr std::uint64_t kSack = S::kRowOfTable.sack ? 1 : 0;
     if constexpr (S::kTimestamps) {
       good = _mm512_mask_cmpneq_epi64_mask(good, mss, all(0));
       packed = either(
