@@ -195,9 +195,11 @@ SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
 
 // Nothing of what junk() objects to in source and ports; equal ports alone are for it to judge.
 SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
-  for (const Ipv4Prefix& p : kImpossibleIpv4) {  // the source is the upper half of its word
-    const __m512i prefix = _mm512_and_si512(f.w[1], all(std::uint64_t{p.mask} << 32));
-    good = _mm512_mask_cmpneq_epi64_mask(good, prefix, all(std::uint64_t{p.value} << 32));
+  const __m512i source = high(f.w[1]);
+  for (const Ipv4Prefix& p : kImpossibleIpv4) {
+    const __m512i prefix = p.mask == ~0U ? source : _mm512_and_si512(source, all(p.mask));
+    good = p.value == 0 ? _mm512_mask_test_epi64_mask(good, prefix, prefix)
+                        : _mm512_mask_cmpneq_epi64_mask(good, prefix, all(p.value));
   }
   const __m512i ports = high(f.w[2]);
   return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
