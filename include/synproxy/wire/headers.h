@@ -28,6 +28,12 @@ inline constexpr std::size_t kSource = 6;
 inline constexpr std::size_t kType = 12;
 }  // namespace ether_at
 
+// A VLAN tag, behind its own EtherType.
+namespace vlan_at {
+inline constexpr std::size_t kTci = 0;
+inline constexpr std::size_t kType = 2;
+}  // namespace vlan_at
+
 namespace ipv4_at {
 inline constexpr std::size_t kVersionAndLength = 0;
 inline constexpr std::size_t kTotalLength = 2;
@@ -45,6 +51,18 @@ inline constexpr std::size_t kNextHeader = 6;
 inline constexpr std::size_t kSource = 8;
 inline constexpr std::size_t kDestination = 24;
 }  // namespace ipv6_at
+
+// An extension header. Its size counts in units of eight bytes, without the first eight.
+namespace extension_at {
+inline constexpr std::size_t kNextHeader = 0;
+inline constexpr std::size_t kLength = 1;
+inline constexpr std::size_t kFragmentOffset = 2;  // of a fragment header
+inline constexpr std::size_t kSegmentsLeft = 3;    // of a routing header
+}  // namespace extension_at
+inline constexpr std::size_t kSmallestExtension = 8;
+[[nodiscard]] constexpr std::size_t extension_size(std::uint8_t length_field) {
+  return kSmallestExtension + length_field * std::size_t{8};
+}
 
 namespace tcp_at {
 inline constexpr std::size_t kPorts = 0;

@@ -71,14 +71,17 @@ namespace detail {
 }
 
 // The timestamps option alone, the common layout (NOP NOP TS) matched whole.
+[[nodiscard]] inline bool are_timestamps_alone(const std::uint8_t* options, std::size_t size) {
+  return size == kTimestampsAlone.bytes() && is_list<kTimestampsAlone>(options);
+}
 struct Timestamps {
   bool present = false;
   std::uint32_t tsval = 0;
   std::uint32_t tsecr = 0;
 };
 [[nodiscard]] inline Timestamps find_timestamps(const std::uint8_t* options, std::size_t size) {
-  constexpr OptionList kUsual = kTimestampsAlone;
-  if (size == kUsual.bytes() && is_list<kUsual>(options)) {
+  if (are_timestamps_alone(options, size)) {
+    constexpr OptionList kUsual = kTimestampsAlone;
     return {true, value_of<kUsual, OptionWord::kTsval, std::uint32_t>(options),
             value_of<kUsual, OptionWord::kTsecr, std::uint32_t>(options)};
   }

@@ -26,7 +26,7 @@ bool SynLook::is_unusual_syn(const std::uint8_t* frame, std::size_t length, SynI
   auto type = load_be<std::uint16_t>(frame + ether_at::kType);
   while ((type == kEtherTypeVlan || type == kEtherTypeQinQ) && l3 < kMaxL2Header) {
     if (length < l3 + kVlanTag + kIpv4Header + kTcpHeader) return false;
-    type = load_be<std::uint16_t>(frame + l3 + 2);
+    type = load_be<std::uint16_t>(frame + l3 + vlan_at::kType);
     l3 += kVlanTag;
   }
   const std::uint8_t* ip = frame + l3;

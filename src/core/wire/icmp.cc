@@ -30,15 +30,16 @@ std::size_t tcp_in_ipv6(const std::uint8_t* ip, std::size_t available) {
   std::uint8_t next = ip[ipv6_at::kNextHeader];
   std::size_t at = kIpv6Header;
   for (int headers = 0; headers < kMaxExtensionHeaders && is_extension(next); ++headers) {
-    if (available - at < 8) return 0;
-    std::size_t length = 8;
+    if (available - at < kSmallestExtension) return 0;
+    std::size_t length = kSmallestExtension;
     if (next == kFragmentHeader) {
-      if ((load_be<std::uint16_t>(ip + at + 2) & 0xfff8U) != 0) return 0;  // not the first
+      const auto offset = load_be<std::uint16_t>(ip + at + extension_at::kFragmentOffset);
+      if ((offset & 0xfff8U) != 0) return 0;  // not the first
     } else {
-      length += ip[at + 1] * std::size_t{8};
+      length = extension_size(ip[at + extension_at::kLength]);
     }
     if (available - at < length) return 0;
-    next = ip[at];
+    next = ip[at + extension_at::kNextHeader];
     at += length;
   }
   return next == kProtocolTcp ? at : 0;

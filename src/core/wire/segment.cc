@@ -59,20 +59,22 @@ void parse_ipv6(Segment& out, std::size_t available) {
   std::size_t at = kIpv6Header;
   for (int headers = 0; is_extension(next) && next != kFragmentHeader; ++headers) {
     // RFC 8200 section 4.4: with segments left, the destination here is not the final one.
-    const bool walkable = headers < kMaxExtensionHeaders && total - at >= 8 &&
-                          total - at >= 8U + ip[at + 1] * 8U &&
-                          !(next == kRouting && ip[at + 3] != 0);
-    if (!walkable) {
+    if (headers == kMaxExtensionHeaders || total - at < kSmallestExtension ||
+        total - at < extension_size(ip[at + extension_at::kLength]) ||
+        (next == kRouting && ip[at + extension_at::kSegmentsLeft] != 0)) {
       out.result = ParseResult::kBadIp;
       return;
     }
-    next = ip[at];
-    at += 8U + ip[at + 1] * 8U;
+    next = ip[at + extension_at::kNextHeader];
+    at += extension_size(ip[at + extension_at::kLength]);
   }
   if (next == kFragmentHeader) {
-    if (total - at < 8) {
+    if (total - at < kSmallestExtension) {
       out.result = ParseResult::kBadIp;
-    } else if (ip[at] == kProtocolTcp || is_extension(ip[at])) {
+      return;
+    }
+    const std::uint8_t hidden = ip[at + extension_at::kNextHeader];
+    if (hidden == kProtocolTcp || is_extension(hidden)) {
       // What the fragment header hides may be TCP behind more headers; all other protocols are not
       // ours. RFC 8200 section 4.5: of all fragments the first one's next header counts.
       out.result = ParseResult::kFragment;
@@ -102,9 +104,9 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
   while (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) {
     if (length - at < kVlanTag) return;
     if (++tags <= kMaxVlanTags) {
-      out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
+      out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at + vlan_at::kTci));
     }
-    ether_type = load_be<std::uint16_t>(frame + at + 2);
+    ether_type = load_be<std::uint16_t>(frame + at + vlan_at::kType);
     at += kVlanTag;
   }
   out.l3_offset = static_cast<std::uint16_t>(at);

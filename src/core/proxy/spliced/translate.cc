@@ -38,8 +38,6 @@ bool well_formed(const std::uint8_t* options, std::size_t size) {
   return walk_options(options, size, [](std::uint8_t, std::size_t, std::size_t) { return true; });
 }
 
-constexpr std::uint32_t kNopNopTimestamps = 0x0101080aU;
-
 }  // namespace
 
 bool translate_to_server(const Segment& s, const FlowRecord& f) {
@@ -52,8 +50,9 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
     set_window(s, window_unscaled(s.window, client_scale(f)), update);
   }
   bool whole = true;
-  if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    if (load_raw<std::uint32_t>(options + 8) != 0) shift32(options + 8, f.ts_delta, update);
+  if (are_timestamps_alone(options, size)) {
+    std::uint8_t* tsecr = options + kTimestampsAlone.at(OptionWord::kTsecr);
+    if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, f.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
@@ -85,8 +84,8 @@ bool translate_to_client(const Segment& s, const FlowRecord& f) {
   shift32(s.l4() + tcp_at::kSeq, 0U - f.delta, update);
   set_window(s, window_to_client(s.window, server_scale(f), offered_scale(f)), update);
   bool whole = true;
-  if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    shift32(options + 4, 0U - f.ts_delta, update);
+  if (are_timestamps_alone(options, size)) {
+    shift32(options + kTimestampsAlone.at(OptionWord::kTsval), 0U - f.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {

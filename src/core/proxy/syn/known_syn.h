@@ -11,22 +11,24 @@
 
 namespace synproxy {
 
+template <std::size_t kBytes>
+[[nodiscard]] inline std::uint64_t sum_of_words(std::uint64_t start, const std::uint8_t* from) {
+  static_assert(kBytes % 4 == 0);
+  WordSum sum(start);
+  std::size_t at = 0;
+  for (; at + 8 <= kBytes; at += 8) sum.add(load_raw<std::uint64_t>(from + at));
+  if constexpr (kBytes % 8 != 0) sum.add(load_raw<std::uint32_t>(from + at));
+  return sum.value();
+}
+
 // Both checksums of a packet without IP options whose TCP part has kTcp bytes.
 template <bool kIpv6, std::uint32_t kTcp>
 [[nodiscard]] inline bool known_checksums_good(const std::uint8_t* l3) {
   constexpr std::size_t kFrom = ip_source_at(kIpv6);  // addresses, and TCP right behind them
   constexpr std::size_t kTo = ip_header_size(kIpv6) + kTcp;
-  WordSum tcp(be32(kProtocolTcp + kTcp).raw());
-  std::size_t at = kFrom;
-  for (; at + 8 <= kTo; at += 8) tcp.add(load_raw<std::uint64_t>(l3 + at));
-  if constexpr ((kTo - kFrom) % 8 != 0) tcp.add(load_raw<std::uint32_t>(l3 + at));
-  static_assert((kTo - kFrom) % 4 == 0);
-  if (fold_sum(tcp.value()) != 0xffff) return false;
-  if constexpr (kIpv6) return true;
-  WordSum ip(load_raw<std::uint32_t>(l3 + 16));
-  ip.add(load_raw<std::uint64_t>(l3));
-  ip.add(load_raw<std::uint64_t>(l3 + 8));
-  return fold_sum(ip.value()) == 0xffff;
+  const std::uint64_t pseudo = be32(kProtocolTcp + kTcp).raw();
+  if (fold_sum(sum_of_words<kTo - kFrom>(pseudo, l3 + kFrom)) != 0xffff) return false;
+  return kIpv6 || fold_sum(sum_of_words<kIpv4Header>(0, l3)) == 0xffff;
 }
 
 enum class KnownSyn : std::uint8_t {
