@@ -4,6 +4,7 @@
 
 #include "control/flag_rows.h"
 #include "control/flag_values.h"
+#include "synproxy/wire/option_list.h"
 
 namespace synproxy::control {
 namespace {

@@ -9,7 +9,6 @@ namespace synproxy {
 enum class Offer : std::uint8_t { kOff, kOn, kAuto };
 
 inline constexpr std::uint8_t kAutoScale = 0xff;
-inline constexpr std::uint32_t kMaxWindowScale = 14;  // RFC 7323 section 2.3
 
 struct OfferConfig {
   Offer sack = Offer::kAuto;
