@@ -106,7 +106,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   classify(rooms, contexts);
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
-  for (Context& c : contexts) act(rooms, c, sink);
+  act(rooms, contexts, sink);
   publish_gauges(rooms);
 }
 

@@ -97,6 +97,7 @@ class CookieStage {
     const Segment& g = c.segment;
     c.ack.keys = rooms_.now.keys().for_parity(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
+    c.ack.match.valid = false;
     c.ack.timestamps = find_timestamps(g.options(), g.options_size());
     c.ack.scales = scales_offered(rooms_.now, rooms_.answerer, c);
     const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);

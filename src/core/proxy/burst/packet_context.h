@@ -32,8 +32,8 @@ struct Context {
   Kind kind = Kind::kDecided;
   Role sender = Role::kClient;  // where it came from
   bool passes_signed = false;   // TCP MD5 or TCP-AO, and the tuning lets those by
-  SynPlan syn;                  // SYN of a client only
   AckPlan ack;                  // segment of a client without a flow only
+  SynPlan syn;                  // SYN of a client only
 
   // Before the packet is rewritten.
   [[nodiscard]] KeyView key() const {
