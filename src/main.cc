@@ -12,6 +12,7 @@
 #include "control/host.h"
 #include "control/log.h"
 #include "control/options.h"
+#include "control/reload.h"
 #include "control/secret.h"
 #include "control/stat.h"
 #include "control/supervisor.h"
@@ -23,12 +24,12 @@ namespace {
 using namespace synproxy;
 using namespace synproxy::control;
 
-void run(Config config, const ProgramClock& clock) {
+void run(Config config, Reloader reloader, const ProgramClock& clock) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
   MasterSecret secret = load_secret(config);
 
-  const StopSignals stop;
+  const Signals signals;
   KeyRing ring;
   EpochKeeper keys(std::move(secret), ring, config.engine);
   const ProtectSet protect(config.protect);
@@ -41,7 +42,9 @@ void run(Config config, const ProgramClock& clock) {
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);
-  while (!stop.wait(Supervisor::kTick)) {
+  for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {
+    what = signals.wait(Supervisor::kTick);
+    if (what == Signals::What::kReload) supervisor.reload(reloader, clock.now_ms());
     supervisor.tick(clock.now_ms());
   }
   dataplane.stop();
@@ -54,7 +57,8 @@ void print(const std::string& text) {
   }
 }
 
-void obey(const Invocation& invocation, const ProgramClock& clock) {
+void obey(const std::vector<std::string>& arguments, const ProgramClock& clock) {
+  const Invocation invocation = parse_command_line(arguments);
   switch (invocation.action) {
     case Invocation::Action::kHelp:
       return print(help_text());
@@ -63,7 +67,7 @@ void obey(const Invocation& invocation, const ProgramClock& clock) {
     case Invocation::Action::kStat:
       return print(stat_text(invocation.config.name, invocation.json));
     case Invocation::Action::kRun:
-      return run(invocation.config, clock);
+      return run(invocation.config, Reloader(arguments, invocation.config), clock);
   }
 }
 
@@ -72,7 +76,7 @@ void obey(const Invocation& invocation, const ProgramClock& clock) {
 int main(int argc, char** argv) {
   const ProgramClock clock;
   try {
-    obey(parse_command_line({argv + (argc > 0 ? 1 : 0), argv + argc}), clock);
+    obey({argv + (argc > 0 ? 1 : 0), argv + argc}, clock);
     return 0;
   } catch (const UsageError& error) {
     complain(error.what());

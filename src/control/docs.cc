@@ -32,13 +32,7 @@ std::string sentence(std::string_view text) {
 }
 
 void describe(std::ostringstream& out, const Flag& flag) {
-  out << "### `--" << flag.name;
-  if (flag.kind == FlagKind::kSwitch) {
-    out << " [" << flag.value << "]";
-  } else if (!flag.value.empty()) {
-    out << ' ' << flag.value;
-  }
-  out << "`\n\n" << sentence(flag.help) << '\n';
+  out << "### `" << flag_term(flag) << "`\n\n" << sentence(flag.help) << '\n';
   if (flag.kind == FlagKind::kBare) {
     out << '\n';
     return;
@@ -48,12 +42,10 @@ void describe(std::ostringstream& out, const Flag& flag) {
     out << " Alone it means on.";
   }
   out << "\n- Default: ";
-  if (flag.initial.empty()) {
-    out << "none. ";
-  } else {
-    out << '`' << flag.initial << "`. ";
-  }
-  out << flag.reason << "\n\n";
+  const std::string initial = default_text(flag);
+  out << (initial.empty() ? "none. " : "`" + initial + "`. ") << flag.reason
+      << "\n- Change: " << (flag.change == Change::kReload ? "at a reload" : "needs a restart")
+      << ".\n\n";
 }
 
 template <typename List>

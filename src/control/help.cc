@@ -77,16 +77,6 @@ void entry(std::ostringstream& out, const std::string& term, const std::string& 
   wrap(out, text, kTextColumn);
 }
 
-std::string term_of(const Flag& flag) {
-  std::string term = "--" + std::string(flag.name);
-  if (flag.kind == FlagKind::kSwitch) {
-    term += " [" + std::string(flag.value) + "]";
-  } else if (!flag.value.empty()) {
-    term += " " + std::string(flag.value);
-  }
-  return term;
-}
-
 }  // namespace
 
 std::string version_number() { return SYNPROXY_VERSION; }
@@ -100,10 +90,10 @@ std::string help_text() {
     for (const Flag& flag : flags()) {
       if (flag.group == group) {
         std::string text(flag.help);
-        if (!flag.initial.empty()) {
-          text += " (default: " + std::string(flag.initial) + ")";
+        if (const std::string initial = default_text(flag); !initial.empty()) {
+          text += " (default: " + initial + ")";
         }
-        entry(out, term_of(flag), text);
+        entry(out, flag_term(flag), text);
       }
     }
     if (group == FlagGroup::kRunning) {

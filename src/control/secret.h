@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "base/config.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/master_secret.h"
@@ -23,6 +26,12 @@ class EpochKeeper {
 
   // `now_ms` since the start of the program. At least once an epoch.
   void keep(std::uint64_t now_ms);
+
+  // Another secret for the epochs whose keys are not published yet: two of them are, beside the
+  // present one. So the cookies that are out there stay good until they expire, and a proxy that
+  // is given the same secret in the same epoch changes over at the same moment. Returns the
+  // milliseconds until cookies are made with it; nothing if it is the secret in use.
+  [[nodiscard]] std::optional<std::uint64_t> replace(MasterSecret secret, std::uint64_t now_ms);
 
  private:
   MasterSecret secret_;

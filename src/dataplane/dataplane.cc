@@ -71,9 +71,9 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
   return request;
 }
 
-EngineConfig share_of(EngineConfig engine, std::uint32_t workers) {
-  engine.shape.max_flows = std::max(1U, engine.shape.max_flows / workers);
-  engine.shape.early_data_memory /= workers;
+EngineShape share_of(EngineShape engine, std::uint32_t workers) {
+  engine.max_flows = std::max(1U, engine.max_flows / workers);
+  engine.early_data_memory /= workers;
   return engine;
 }
 
@@ -103,6 +103,7 @@ struct Dataplane::Impl {
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
+  Published<WorkerTuning> tuning;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
@@ -124,13 +125,12 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.shape.unix_ms_at_start),
-      hand_over(static_cast<unsigned>(cpus.size())) {
+      hand_over(static_cast<unsigned>(cpus.size())),
+      tuning(config.tuning()) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
-  request.idle_sleep_us = config.idle_sleep_us;
-  request.shed_syns = config.shed_syns;
-  request.engine = share_of(config.engine, request.workers);
+  request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
@@ -138,7 +138,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     for (unsigned w = 0; w < request.workers; ++w) {
       request.number = w;
       request.cpu = cpus[w];
-      workers.push_back(std::make_unique<Worker>(request, protect, keys, hand_over, clock));
+      workers.push_back(std::make_unique<Worker>(request, tuning, protect, keys, hand_over, clock));
     }
   } catch (const std::bad_alloc&) {
     throw RuntimeFailure("--max-flows " + std::to_string(config.engine.shape.max_flows) +
@@ -209,6 +209,8 @@ void Dataplane::start() {
   impl_->running = true;
   for (const auto& w : impl_->workers) w->start();
 }
+
+void Dataplane::retune(const WorkerTuning& tuning) { impl_->tuning.publish(tuning); }
 
 void Dataplane::stop() {
   if (!impl_->running) return;

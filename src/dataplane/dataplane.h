@@ -63,6 +63,9 @@ class Dataplane {
 
   void start();  // launches the workers
   void stop();   // returns when all workers have left their loops; ports still open
+  // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by
+  // the new tuning.
+  void retune(const WorkerTuning& tuning);
   // To be called about once a second by the control thread: link state, reopening of an interface
   // that came back, the checksum warning. Returns lines to log.
   [[nodiscard]] std::vector<std::string> supervise();

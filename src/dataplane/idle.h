@@ -43,10 +43,17 @@ inline constexpr std::uint32_t kUsualRing = 1024;
 class IdleBackOff {
  public:
   IdleBackOff(std::uint64_t ticks_per_second, IdleLimit limit)
-      : spin_(ticks_per_second / kSpins),
-        stay_awake_(ticks_per_second / kStaysAwake),
-        longest_(ticks_per_second * limit.longest_us / 1'000'000),
-        woken_(limit.woken) {}
+      : ticks_per_second_(ticks_per_second),
+        spin_(ticks_per_second / kSpins),
+        stay_awake_(ticks_per_second / kStaysAwake) {
+    set_limit(limit);
+  }
+
+  // From the next sleep on.
+  void set_limit(IdleLimit limit) {
+    longest_ = ticks_per_second_ * limit.longest_us / 1'000'000;
+    woken_ = limit.woken;
+  }
 
   struct Step {
     enum class What : std::uint8_t { kLookAgain, kYield, kSleep };
@@ -78,10 +85,11 @@ class IdleBackOff {
   static constexpr std::uint64_t kStaysAwake = 100;
   static constexpr std::uint64_t kShare = 4;
 
+  const std::uint64_t ticks_per_second_;
   const std::uint64_t spin_;
   const std::uint64_t stay_awake_;
-  const std::uint64_t longest_;
-  const bool woken_;
+  std::uint64_t longest_ = 0;
+  bool woken_ = false;
   std::uint64_t busy_at_ = 0;
   std::uint64_t awake_until_ = 0;
   bool slept_ = false;  // since something last arrived

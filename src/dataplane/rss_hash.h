@@ -35,23 +35,22 @@ namespace detail {
 }
 
 // The frames of which every device takes addresses and ports: untagged TCP, without IP options or
-// extension headers, no fragment.
+// extension headers, no fragment. Their lengths need not fit.
 enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
 
+namespace detail {
+inline constexpr std::size_t kIpv6Tcp = kEthernetHeader + kIpv6Header;
+}
+
 [[nodiscard]] inline PlainTcp plain_tcp(const std::uint8_t* frame, std::uint32_t length) {
-  constexpr std::uint32_t kIpv4Frame = kEthernetHeader + kIpv4Header + kTcpHeader;
-  constexpr std::uint32_t kIpv6Frame = kEthernetHeader + kIpv6Header + kTcpHeader;
-  if (length < kIpv4Frame) return PlainTcp::kNo;
-  const auto type = load_be<std::uint16_t>(frame + 12);
-  if (type == kEtherTypeIpv4) [[likely]] {
-    // Version and header length; "more fragments" and the fragment's offset.
-    return frame[14] == 0x45 && (load_be<std::uint16_t>(frame + 20) & 0x3fffU) == 0 &&
-                   frame[23] == kProtocolTcp
-               ? PlainTcp::kIpv4
-               : PlainTcp::kNo;
+  if (length < kUsualHeaders) return PlainTcp::kNo;
+  if (difference_from_usual(frame) == 0) [[likely]] {
+    return PlainTcp::kIpv4;
   }
-  return type == kEtherTypeIpv6 && length >= kIpv6Frame && frame[14] >> 4 == 6 &&
-                 frame[20] == kProtocolTcp
+  const std::uint8_t* ip = frame + kEthernetHeader;
+  return load_be<std::uint16_t>(frame + ether_at::kType) == kEtherTypeIpv6 &&
+                 length >= detail::kIpv6Tcp + kTcpHeader && ip[ipv6_at::kVersion] >> 4 == 6 &&
+                 ip[ipv6_at::kNextHeader] == kProtocolTcp
              ? PlainTcp::kIpv6
              : PlainTcp::kNo;
 }
@@ -59,14 +58,15 @@ enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
 // Of a frame for which plain_tcp() said `family`, and not kNo.
 [[nodiscard]] inline RssFold fold_of(const std::uint8_t* frame, PlainTcp family) {
   if (family == PlainTcp::kIpv4) [[likely]] {
-    return detail::fold(detail::halve(load_raw<std::uint64_t>(frame + 26)) ^
-                        load_raw<std::uint32_t>(frame + 34));
+    return detail::fold(detail::halve(load_raw<std::uint64_t>(frame + usual_at::kSource)) ^
+                        load_raw<std::uint32_t>(frame + usual_at::kPorts));
   }
   std::uint64_t addresses = 0;
-  for (const std::uint32_t at : {22U, 30U, 38U, 46U}) {
+  for (std::size_t at = kEthernetHeader + ipv6_at::kSource; at < detail::kIpv6Tcp; at += 8) {
     addresses ^= load_raw<std::uint64_t>(frame + at);
   }
-  return detail::fold(detail::halve(addresses) ^ load_raw<std::uint32_t>(frame + 54));
+  return detail::fold(detail::halve(addresses) ^
+                      load_raw<std::uint32_t>(frame + detail::kIpv6Tcp + tcp_at::kPorts));
 }
 
 class RssHash {

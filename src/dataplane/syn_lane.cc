@@ -35,7 +35,7 @@ void SynLane::polled(std::size_t source, std::uint16_t frames) {
     return;
   }
   if (++standing_[source] < kStandingPolls) return;
-  stood_ = true;
+  stood_ = enabled_;
   pressed_ = enabled_;
 }
 
@@ -94,7 +94,6 @@ std::uint16_t SynLane::take(rte_mbuf** out, std::uint16_t n) {
 }
 
 void SynLane::tick(std::uint64_t now_ms) {
-  if (!enabled_) return;
   if (stood_) pressed_until_ms_ = now_ms + kPressedMs;
   news_.ran_empty = news_.ran_empty || waiting() == 0;
   news_.behind = behind();
@@ -102,8 +101,8 @@ void SynLane::tick(std::uint64_t now_ms) {
   stood_ = false;
   news_ = {};
   turns_ = unread_turns_ = 0;
-  pressed_ = shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_;
-  io_.syn_shed_share.set(shedder_.shed_per_mille());
+  pressed_ = enabled_ && (shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_);
+  io_.syn_shed_share.set(enabled_ ? shedder_.shed_per_mille() : 0);
 }
 
 }  // namespace synproxy::dataplane

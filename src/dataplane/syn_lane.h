@@ -50,6 +50,12 @@ class SynLane {
   SynLane(const SynLane&) = delete;
   SynLane& operator=(const SynLane&) = delete;
 
+  // Not enabled: never pressed again. What waits is still there to be taken.
+  void enable(bool enabled) {
+    enabled_ = enabled;
+    pressed_ = pressed_ && enabled;
+  }
+
   // What a poll of that source brought.
   void polled(std::size_t source, std::uint16_t frames);
   [[nodiscard]] bool pressed() const { return pressed_; }
@@ -79,7 +85,7 @@ class SynLane {
  private:
   void shed(rte_mbuf** syns, std::uint16_t n);
 
-  const bool enabled_;
+  bool enabled_;
   SynLook look_;
   SynShedder shedder_;
   Counters& counters_;

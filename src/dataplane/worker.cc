@@ -70,21 +70,34 @@ IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
   return limit;
 }
 
-Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
-               HandOver& hand_over, const Clock& clock)
+Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
+               const ProtectSet& protect, const KeyRing& keys, HandOver& hand_over,
+               const Clock& clock)
     : request_(request),
+      published_(tuning),
       hand_over_(hand_over),
       clock_(clock),
       steering_(request.number, request.workers, protect, request.index_key, request.rss,
                 hand_over),
-      engine_(request.engine, protect, keys, request.index_key, counters_),
+      engine_({request.engine, take_tuning().engine}, protect, keys, request.index_key, counters_),
       outbox_{{Outbox(*request.ports[0]), Outbox(*request.ports[1])}},
       sources_(sources_of(request.number, request.workers, readable(request_.ports))),
       noted_(request.workers > 1 && request.rss == nullptr),
-      lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
+      lane_(tuning_.loop.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
-                idle_limit(request.idle_sleep_us, sources_, readable(request_.ports))) {}
+                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {}
+
+const WorkerTuning& Worker::take_tuning() {
+  static_cast<void>(published_.news(tuning_version_, tuning_));
+  return tuning_;
+}
+
+void Worker::retune() {
+  engine_.retune(tuning_.engine);
+  lane_.enable(tuning_.loop.shed_syns);
+  back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
+}
 
 void Worker::start() {
   stopping_ = false;
@@ -222,6 +235,7 @@ unsigned Worker::answer_syns(unsigned budget) {
 
 void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
+  heed();
   std::array<Packet, kMaxBurst> packets;
   for (std::uint16_t i = 0; i < n; ++i) {
     packets[i] = packet_of(*frames[i]);
@@ -250,6 +264,7 @@ void Worker::tick() {
   const std::uint64_t now = clock_.now_ms();
   if (now == now_ms_) return;
   now_ms_ = now;
+  heed();
   lane_.tick(now);
   in_tick_ = true;
   engine_.tick(now, *this);

@@ -7,12 +7,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/config.h"
 #include "dataplane/clock.h"
 #include "dataplane/frames.h"
 #include "dataplane/idle.h"
 #include "dataplane/steering.h"
 #include "dataplane/syn_lane.h"
 #include "dataplane/topology.h"
+#include "synproxy/base/published.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
@@ -45,9 +47,7 @@ struct WorkerRequest {
   unsigned workers = 1;
   unsigned cpu = 0;
   PerPort<Port*> ports{};
-  std::uint32_t idle_sleep_us = 0;  // while nothing arrives, at most; 0: never
-  bool shed_syns = true;
-  EngineConfig engine;
+  EngineShape engine;
   IndexKey index_key{};
   const RssOwner* rss = nullptr;  // where RSS decides who owns a connection
   SynShedder::Key shed_key{};
@@ -56,8 +56,8 @@ struct WorkerRequest {
 class Worker final : private FrameSink {
  public:
   // Throws std::bad_alloc. All references outlive the worker.
-  Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
-         HandOver& hand_over, const Clock& clock);
+  Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
+         const ProtectSet& protect, const KeyRing& keys, HandOver& hand_over, const Clock& clock);
 
   void start();
   void stop();  // returns when the loop has ended
@@ -68,6 +68,15 @@ class Worker final : private FrameSink {
 
  private:
   void run();
+  // Takes over what control has published, if it has. After a burst was fetched and before it is
+  // decided: so whatever arrives after a change is decided by it.
+  void heed() {
+    if (published_.news(tuning_version_, tuning_)) [[unlikely]] {
+      retune();
+    }
+  }
+  void retune();
+  const WorkerTuning& take_tuning();  // the first
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);
@@ -83,6 +92,9 @@ class Worker final : private FrameSink {
   void emit(Role to, std::span<const std::uint8_t> frame) override;
 
   const WorkerRequest request_;
+  const Published<WorkerTuning>& published_;
+  Published<WorkerTuning>::Version tuning_version_ = Published<WorkerTuning>::kNone;
+  WorkerTuning tuning_;
   HandOver& hand_over_;
   const Clock& clock_;
   Counters counters_;

@@ -14,16 +14,23 @@ namespace stub = tests::engine_stub;
 
 struct Engine::State {
   Counters& counters;
+  EngineTuning tuning;
 };
 
-Engine::Engine(const EngineConfig&, const ProtectSet&, const KeyRing&, std::array<std::uint64_t, 4>,
-               Counters& counters)
-    : state_(new State{counters}) {}
+Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
+               std::array<std::uint64_t, 4>, Counters& counters)
+    : state_(new State{counters, config.tuning}) {}
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
+void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }
 
 void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
   for (Packet& p : burst) {
+    if (state_->tuning.early_window == stub::kDropAll) {
+      p.verdict = Verdict::kDrop;
+      state_->counters.count(Reason::bad_checksum);
+      continue;
+    }
     p.verdict = Verdict::kForward;
     state_->counters.count(Reason::forwarded);
     const std::span<const std::uint8_t> frame(p.data, p.length);

@@ -22,7 +22,7 @@ class ProxyUnderTest {
  public:
   // Started. `workers` threads, all on the CPUs that this process may use.
   ProxyUnderTest(PortName client, PortName server, unsigned workers = 1,
-                 std::uint32_t idle_sleep_us = Config().idle_sleep_us);
+                 std::uint32_t idle_sleep_us = LoopTuning().idle_sleep_us);
 
   dataplane::Dataplane* operator->() { return dataplane_.get(); }
 

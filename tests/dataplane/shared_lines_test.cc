@@ -152,17 +152,21 @@ class SharedLines : public ::testing::Test {
       ports_[side] = std::make_unique<TestPort>(pools_[side]);
       request.ports[side] = ports_[side].get();
     }
-    request.engine.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
-    request.engine.shape.max_flows = 4096;
-    request.engine.tuning.synack_repeats = 0;
-    request.engine.shape.early_data_memory = 1U << 20;
-    request.engine.shape.unix_ms_at_start = kUnixStart;
+    WorkerTuning tuning;
+    tuning.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+    tuning.engine.synack_repeats = 0;
+    tuning.loop.idle_sleep_us = 0;
+    tuning_.publish(tuning);
+    request.engine.max_flows = 4096;
+    request.engine.early_data_memory = 1U << 20;
+    request.engine.unix_ms_at_start = kUnixStart;
     request.index_key = {1, 2, 3, 4};
     request.rss = &rss_;
     for (unsigned w = 0; w < kWorkers; ++w) {
       request.number = w;
       request.cpu = w;
-      workers_.push_back(std::make_unique<Worker>(request, protect_, keys_, hand_over_, clock_));
+      workers_.push_back(
+          std::make_unique<Worker>(request, tuning_, protect_, keys_, hand_over_, clock_));
     }
     for (const auto& w : workers_) w->start();
   }
@@ -291,6 +295,7 @@ class SharedLines : public ::testing::Test {
   Clock clock_{kUnixStart};
   HandOver hand_over_{kWorkers};
   std::unique_ptr<TestPort> ports_[2];
+  Published<WorkerTuning> tuning_{WorkerTuning{}};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

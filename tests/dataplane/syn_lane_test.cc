@@ -112,10 +112,10 @@ class SynLaneTest : public ::testing::Test {
     request.workers = workers;
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
-    request.shed_syns = shed;
+    tuning_.publish({.engine = {}, .loop = {.shed_syns = shed, .idle_sleep_us = 0}});
     request.rss = rss_;
     request.shed_key = {1, 2, 3, 4};
-    return std::make_unique<Worker>(request, protect_, keys_, *hand_over_, clock_);
+    return std::make_unique<Worker>(request, tuning_, protect_, keys_, *hand_over_, clock_);
   }
 
   // Runs it until it has received so many and nothing waits any more.
@@ -134,6 +134,7 @@ class SynLaneTest : public ::testing::Test {
   rte_mempool* pool_ = nullptr;
   std::unique_ptr<FakePort> client_;
   std::unique_ptr<FakePort> server_;
+  Published<WorkerTuning> tuning_{WorkerTuning{}};
   const ProtectSet protect_{{parse_protect_rule("203.0.113.10:80")}};
   const KeyRing keys_{};
   const Clock clock_{0};
@@ -341,6 +342,43 @@ TEST_F(SynLaneTest, BehindIsWhoLeavesSomethingUnreadInMostTurns) {
   EXPECT_TRUE(lane.behind());
   lane.tick(1);
   EXPECT_FALSE(lane.behind()) << "of each millisecond anew";
+}
+
+TEST_F(SynLaneTest, SwitchedOffWhilePressedItStillGivesWhatWaits) {
+  Counters counters;
+  IoCounters io;
+  SynLane lane(true, 1, protect_, {1, 2, 3, 4}, counters, io);
+  const auto press = [&] {
+    for (unsigned i = 0; i < SynLane::kStandingPolls; ++i) lane.polled(0, kMaxBurst);
+    return lane.pressed();
+  };
+  EXPECT_TRUE(press());
+  rte_mbuf* syn = frame(true, 1);
+  lane.keep(&syn, 1);
+  lane.enable(false);
+  EXPECT_FALSE(lane.pressed());
+  lane.tick(1);
+  EXPECT_FALSE(press());
+  rte_mbuf* taken = nullptr;
+  EXPECT_EQ(lane.take(&taken, 1), 1);
+  EXPECT_EQ(taken, syn);
+  rte_pktmbuf_free(taken);
+  lane.enable(true);
+  EXPECT_TRUE(press());
+}
+
+TEST_F(SynLaneTest, SwitchedOffInAFloodItAnswersEachSynThatComesAfterwards) {
+  client_->script = flood(2000);
+  const auto w = worker();
+  w->start();
+  EXPECT_TRUE(eventually([&] { return w->counters().get(Reason::syn_shed) > 0; }));
+  tuning_.publish({.engine = {}, .loop = {.shed_syns = false, .idle_sleep_us = 0}});
+  EXPECT_TRUE(eventually([&] { return w->io().rx_packets[0].get() == 2000 * kMaxBurst; }));
+  w->stop();
+  EXPECT_EQ(w->io().syn_shed_share.get(), 0U);
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, 2000U);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
 }
 
 // A SYN filter (dataplane/syn_rules.h) brings every segment with SYN, answers to a server's own

@@ -21,6 +21,12 @@ template <typename T, std::size_t N>
 // One in `n`.
 [[nodiscard]] inline bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
 
+// Bursts are something else than their packets one by one only where there are kernels for them:
+// elsewhere a comparison would be one of the same code with itself.
+inline void skip_without_kernels(bool there) {
+  if (!there) GTEST_SKIP() << "this CPU has no AVX-512 (F, BW, DQ, VL): bursts go one by one too";
+}
+
 // The same frames come back, and are counted the same.
 inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
                          const std::vector<Bytes>& frames) {

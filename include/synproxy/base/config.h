@@ -9,7 +9,6 @@ namespace synproxy {
 enum class Offer : std::uint8_t { kOff, kOn, kAuto };
 
 inline constexpr std::uint8_t kAutoScale = 0xff;
-inline constexpr std::uint32_t kMaxWindowScale = 14;  // RFC 7323 section 2.3
 
 struct OfferConfig {
   Offer sack = Offer::kAuto;
@@ -17,6 +16,8 @@ struct OfferConfig {
   Offer ecn = Offer::kAuto;
   std::uint8_t window_scale = kAutoScale;  // 0 to 14
   std::uint16_t mss = 0;                   // bytes; 0 is auto: 1460 for IPv4, 1440 for IPv6
+
+  friend bool operator==(const OfferConfig&, const OfferConfig&) = default;
 };
 
 // What an engine is built for: sizes and clocks, fixed for its life. Reasons of the defaults:
@@ -29,6 +30,8 @@ struct EngineShape {
   // one worker. 8 MB an epoch, touched as they come. At least max_flows are expected.
   std::uint32_t replays_per_epoch = 1U << 22;
   std::uint64_t unix_ms_at_start = 0;  // wall time when the monotonic clock read 0
+
+  friend bool operator==(const EngineShape&, const EngineShape&) = default;
 };
 
 // What may change while it runs: read anew for each burst.
@@ -42,11 +45,15 @@ struct EngineTuning {
   std::uint32_t server_timeout_ms = 10'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;
+
+  friend bool operator==(const EngineTuning&, const EngineTuning&) = default;
 };
 
 struct EngineConfig {
   EngineShape shape;
   EngineTuning tuning;
+
+  friend bool operator==(const EngineConfig&, const EngineConfig&) = default;
 };
 
 }  // namespace synproxy

@@ -69,35 +69,36 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return !options.timestamps && options.mss < kLowestMssClass;
 }
 
-// The cookie of the timestamps layout, its option bits already packed (pack_timestamps).
-[[nodiscard]] constexpr Cookie make_timestamps_cookie(std::uint64_t mac, const LayoutKey& key,
-                                                      unsigned parity, std::uint64_t packed,
-                                                      unsigned offered_scale) {
+// `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the part of an
+// EpochKeys for the layout and `parity` the lowest bit of its epoch; `packed`: what the SYN
+// offered, by the layout's pack function.
+template <bool kTimestamps>
+[[nodiscard]] constexpr Cookie make_packed_cookie(std::uint64_t mac, const LayoutKey& key,
+                                                  unsigned parity, std::uint64_t packed,
+                                                  unsigned offered_scale) {
   using namespace layout;
-  const std::uint64_t sum = key.multiplier * covered(packed, kTsOptionBits, offered_scale);
-  const std::uint64_t tag = (mac + sum) >> (64 - kTsTagBits);
-  const std::uint64_t masked = packed ^ (mac & kTsOptionMask);
-  return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << 1 | (parity & 1U)),
-          .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
+  const std::uint64_t sum =
+      key.multiplier * covered(packed, option_bits(kTimestamps), offered_scale);
+  const std::uint64_t tag = (mac + sum) >> (64 - tag_bits(kTimestamps));
+  const std::uint64_t masked = packed ^ (mac & option_mask(kTimestamps));
+  const std::uint64_t clear = parity & 1U;
+  if constexpr (kTimestamps) {
+    return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << kParityBits | clear),
+            .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
+  } else {
+    const std::uint64_t tag_and_masked = tag << kPlainOptionBits | masked;
+    return {.isn = static_cast<std::uint32_t>(tag_and_masked << kParityBits | clear), .tsval = 0};
+  }
 }
 
-// `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the layout's part of an
-// EpochKeys (timestamps or plain, as options.timestamps says) and `parity` the lowest bit of its
-// epoch. Requires !mss_too_small(options). ECN is lost in the plain layout: do not offer it there.
+// The same from the options. Requires !mss_too_small(options). ECN is lost in the plain layout: do
+// not offer it there.
 [[nodiscard]] constexpr Cookie make_cookie(std::uint64_t mac, const LayoutKey& key, unsigned parity,
                                            const ClientOptions& options) {
-  using namespace layout;
-  if (options.timestamps) {
-    return make_timestamps_cookie(mac, key, parity, pack_timestamps(options),
-                                  options.offered_scale);
-  }
-  const std::uint64_t x = pack_plain(options);
-  const std::uint64_t sum = key.multiplier * covered(x, kPlainOptionBits, options.offered_scale);
-  const std::uint64_t tag = (mac + sum) >> (64 - kPlainTagBits);
-  const std::uint64_t masked = x ^ (mac & kPlainOptionMask);
-  return {.isn = static_cast<std::uint32_t>(tag << (1 + kPlainOptionBits) | masked << 1 |
-                                            (parity & 1U)),
-          .tsval = 0};
+  return options.timestamps ? make_packed_cookie<true>(mac, key, parity, pack_timestamps(options),
+                                                       options.offered_scale)
+                            : make_packed_cookie<false>(mac, key, parity, pack_plain(options),
+                                                        options.offered_scale);
 }
 
 // The scales that a SYN-ACK may have offered: bit n for scale n. Each candidate is one more guess
@@ -123,28 +124,35 @@ namespace detail {
 }
 }  // namespace detail
 
+namespace detail {
+template <bool kTimestamps>
+[[nodiscard]] constexpr bool check_in_layout(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
+                                             ScaleSet scales, ClientOptions& out) {
+  using namespace layout;
+  const std::uint64_t quoted = cookie.isn >> kParityBits;
+  const std::uint64_t masked = kTimestamps ? cookie.tsval : quoted;
+  const std::uint64_t x = (masked ^ mac) & option_mask(kTimestamps);
+  const std::uint64_t tag =
+      kTimestamps ? quoted << kTsTagInTsval | masked >> kTsOptionBits : quoted >> kPlainOptionBits;
+  ClientOptions options = kTimestamps ? unpack_timestamps(x) : unpack_plain(x);
+  const unsigned candidates = options.wscale == kNoScale ? scale_set(kNoScale) : scales;
+  const int scale = fitting_scale(mac, key.multiplier, x, option_bits(kTimestamps),
+                                  tag_bits(kTimestamps), tag, candidates);
+  if (scale < 0) return false;
+  options.offered_scale = static_cast<std::uint8_t>(scale);
+  out = options;
+  return true;
+}
+}  // namespace detail
+
 // Cookie as the ACK quotes it: isn = ack - 1, tsval = TSecr. `timestamps`: the ACK has the option;
 // `mac` and `key` are of that layout and of the epoch that cookie_parity(isn) names; `scales`: what
 // may have been offered to a client that scales. True if the tag fits, and then `out` holds what
 // the SYN offered and got; `out` is untouched otherwise.
 [[nodiscard]] constexpr bool check_cookie(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
                                           bool timestamps, ScaleSet scales, ClientOptions& out) {
-  using namespace layout;
-  const std::uint64_t x = timestamps ? (cookie.tsval ^ mac) & kTsOptionMask
-                                     : (std::uint64_t{cookie.isn >> 1} ^ mac) & kPlainOptionMask;
-  const std::uint64_t tag =
-      timestamps ? std::uint64_t{cookie.isn >> 1} << kTsTagInTsval | cookie.tsval >> kTsOptionBits
-                 : cookie.isn >> (1 + kPlainOptionBits);
-  ClientOptions options = timestamps ? unpack_timestamps(x) : unpack_plain(x);
-  const unsigned candidates = options.wscale == kNoScale ? scale_set(kNoScale) : scales;
-  const int scale = timestamps ? detail::fitting_scale(mac, key.multiplier, x, kTsOptionBits,
-                                                       kTsTagBits, tag, candidates)
-                               : detail::fitting_scale(mac, key.multiplier, x, kPlainOptionBits,
-                                                       kPlainTagBits, tag, candidates);
-  if (scale < 0) return false;
-  options.offered_scale = static_cast<std::uint8_t>(scale);
-  out = options;
-  return true;
+  return timestamps ? detail::check_in_layout<true>(mac, key, cookie, scales, out)
+                    : detail::check_in_layout<false>(mac, key, cookie, scales, out);
 }
 
 }  // namespace synproxy

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which bit of a cookie means what. docs/cookie.md has the reasons and the odds.
+// Which bit of a cookie means what, for code that makes one at a time and for code that makes
+// eight. docs/cookie.md has the reasons and the odds.
 //
 //   timestamps   ISN    31-1   tag, upper 31 bits
 //                       0      parity
@@ -14,9 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace synproxy {
+#include "synproxy/wire/option_list.h"
 
-inline constexpr std::uint8_t kNoScale = 15;  // the client offered no window scaling
+namespace synproxy {
 
 // What a SYN offered, and what a valid cookie gives back.
 struct ClientOptions {
@@ -46,11 +47,27 @@ struct Cookie {
 
 namespace layout {
 
+// Where one option stands among the option bits.
+struct Field {
+  unsigned shift;
+  unsigned bits;
+  [[nodiscard]] constexpr unsigned end() const { return shift + bits; }
+  [[nodiscard]] constexpr std::uint64_t put(std::uint64_t value) const { return value << shift; }
+  [[nodiscard]] constexpr std::uint64_t get(std::uint64_t packed) const {
+    return packed >> shift & ((1ULL << bits) - 1);
+  }
+};
+
 inline constexpr unsigned kParityBits = 1;
 inline constexpr unsigned kScaleBits = 4;
+static_assert(kNoScale < 1U << kScaleBits);
 
 // Client with timestamps: 64 bits of ISN and TSval.
-inline constexpr unsigned kTsOptionBits = 16 + kScaleBits + 1 + 1;
+inline constexpr Field kTsEcn{0, 1};
+inline constexpr Field kTsSack{kTsEcn.end(), 1};
+inline constexpr Field kTsScale{kTsSack.end(), kScaleBits};
+inline constexpr Field kTsMss{kTsScale.end(), 16};
+inline constexpr unsigned kTsOptionBits = kTsMss.end();
 inline constexpr unsigned kTsTagBits = 41;
 inline constexpr unsigned kTsTagInTsval = 32 - kTsOptionBits;
 inline constexpr std::uint64_t kTsOptionMask = (1ULL << kTsOptionBits) - 1;
@@ -59,7 +76,10 @@ static_assert(kTsTagBits - kTsTagInTsval == 31);
 
 // Client without: the ISN alone.
 inline constexpr unsigned kMssClassBits = 2;
-inline constexpr unsigned kPlainOptionBits = kScaleBits + 1 + kMssClassBits;
+inline constexpr Field kPlainMssClass{0, kMssClassBits};
+inline constexpr Field kPlainSack{kPlainMssClass.end(), 1};
+inline constexpr Field kPlainScale{kPlainSack.end(), kScaleBits};
+inline constexpr unsigned kPlainOptionBits = kPlainScale.end();
 inline constexpr unsigned kPlainTagBits = 24;
 inline constexpr std::uint64_t kPlainOptionMask = (1ULL << kPlainOptionBits) - 1;
 static_assert(kParityBits + kPlainTagBits + kPlainOptionBits == 32);
@@ -68,10 +88,20 @@ static_assert(kParityBits + kPlainTagBits + kPlainOptionBits == 32);
 // they must not share a bit.
 static_assert(kTsTagBits + kTsOptionBits <= 64 && kPlainTagBits + kPlainOptionBits <= 64);
 
+[[nodiscard]] constexpr unsigned option_bits(bool timestamps) {
+  return timestamps ? kTsOptionBits : kPlainOptionBits;
+}
+[[nodiscard]] constexpr unsigned tag_bits(bool timestamps) {
+  return timestamps ? kTsTagBits : kPlainTagBits;
+}
+[[nodiscard]] constexpr std::uint64_t option_mask(bool timestamps) {
+  return timestamps ? kTsOptionMask : kPlainOptionMask;
+}
+
 // The options as the tag covers them.
 [[nodiscard]] constexpr std::uint64_t covered(std::uint64_t options, unsigned option_bits,
                                               unsigned offered_scale) {
-  return options | std::uint64_t{offered_scale & 15U} << option_bits;
+  return options | std::uint64_t{offered_scale & kNoScale} << option_bits;
 }
 
 }  // namespace layout
@@ -93,23 +123,28 @@ inline constexpr std::uint16_t kLowestMssClass = kMssClasses[0];
 
 // Option bits of either layout, unmasked.
 [[nodiscard]] constexpr std::uint64_t pack_timestamps(const ClientOptions& o) {
-  return std::uint64_t{o.mss} << 6 | (o.wscale & 15ULL) << 2 | (o.sack ? 2ULL : 0ULL) |
-         (o.ecn ? 1ULL : 0ULL);
+  using namespace layout;
+  return kTsMss.put(o.mss) | kTsScale.put(o.wscale & kNoScale) | kTsSack.put(o.sack ? 1 : 0) |
+         kTsEcn.put(o.ecn ? 1 : 0);
 }
 [[nodiscard]] constexpr ClientOptions unpack_timestamps(std::uint64_t bits) {
-  return {.mss = static_cast<std::uint16_t>(bits >> 6),
-          .wscale = static_cast<std::uint8_t>((bits >> 2) & 15),
-          .sack = (bits & 2) != 0,
-          .ecn = (bits & 1) != 0,
+  using namespace layout;
+  return {.mss = static_cast<std::uint16_t>(kTsMss.get(bits)),
+          .wscale = static_cast<std::uint8_t>(kTsScale.get(bits)),
+          .sack = kTsSack.get(bits) != 0,
+          .ecn = kTsEcn.get(bits) != 0,
           .timestamps = true};
 }
 [[nodiscard]] constexpr std::uint64_t pack_plain(const ClientOptions& o) {
-  return (o.wscale & 15ULL) << 3 | (o.sack ? 4ULL : 0ULL) | mss_class(o.mss);
+  using namespace layout;
+  return kPlainScale.put(o.wscale & kNoScale) | kPlainSack.put(o.sack ? 1 : 0) |
+         kPlainMssClass.put(mss_class(o.mss));
 }
 [[nodiscard]] constexpr ClientOptions unpack_plain(std::uint64_t bits) {
-  return {.mss = kMssClasses[bits & 3],
-          .wscale = static_cast<std::uint8_t>((bits >> 3) & 15),
-          .sack = (bits & 4) != 0,
+  using namespace layout;
+  return {.mss = kMssClasses[kPlainMssClass.get(bits)],
+          .wscale = static_cast<std::uint8_t>(kPlainScale.get(bits)),
+          .sack = kPlainSack.get(bits) != 0,
           .ecn = false,
           .timestamps = false};
 }

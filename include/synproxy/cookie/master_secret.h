@@ -39,6 +39,8 @@ class MasterSecret {
   // HKDF-SHA256 (RFC 5869), a separate expansion for each layout and epoch: a key says nothing
   // about any other. Throws std::runtime_error if OpenSSL fails.
   [[nodiscard]] EpochKeys derive(std::uint64_t epoch) const;
+  // Takes the same time whatever they are.
+  friend bool operator==(const MasterSecret& a, const MasterSecret& b);
 
  private:
   explicit MasterSecret(std::span<const std::uint8_t> secret);
@@ -46,9 +48,10 @@ class MasterSecret {
   std::array<std::uint8_t, 32> prk_{};  // HKDF-Extract of the secret; the secret itself is not kept
 };
 
-// Publishes what is missing of the epochs from the one before `epoch` to the second one after it:
+// Publishes what is missing of the epochs from the one before `epoch` to kEpochsAhead after it:
 // enough that a control thread which sleeps through a whole epoch leaves no worker without keys. To
 // be called before the workers start and then at least once an epoch. One caller per ring.
+inline constexpr std::uint64_t kEpochsAhead = 2;
 void publish_epochs(KeyRing& ring, const MasterSecret& secret, std::uint64_t epoch);
 
 // Wipes a local copy of keys.

@@ -13,18 +13,46 @@
 
 namespace synproxy {
 
-// Never the source of a unicast connection: RFC 1122 section 3.2.1.3, RFC 6890; RFC 4291
-// section 2.7. `address`: 4 or 16 bytes, network order.
+// Addresses that are never the source of a unicast connection. Raw: as they lie in a packet.
+struct Ipv4Prefix {
+  std::uint32_t mask;
+  std::uint32_t value;
+};
+struct Ipv6Prefix {
+  std::array<std::uint64_t, 2> mask;
+  std::array<std::uint64_t, 2> value;
+};
+namespace detail {
+[[nodiscard]] constexpr Ipv4Prefix ipv4_prefix(std::uint32_t address, unsigned bits) {
+  return {be32(~0U << (32 - bits)).raw(), be32(address).raw()};
+}
+[[nodiscard]] constexpr std::uint64_t raw64(std::uint64_t host) {
+  return BigEndian<std::uint64_t>(host).raw();
+}
+}  // namespace detail
+// RFC 1122 section 3.2.1.3, RFC 6890: this network, loopback, multicast, broadcast.
+inline constexpr std::array<Ipv4Prefix, 4> kImpossibleIpv4{
+    detail::ipv4_prefix(0, 8), detail::ipv4_prefix(127U << 24, 8),
+    detail::ipv4_prefix(224U << 24, 4), detail::ipv4_prefix(0xffffffffU, 32)};
+// RFC 4291 section 2.7 and 2.5: multicast; unspecified and loopback, :: and ::1.
+inline constexpr std::array<Ipv6Prefix, 2> kImpossibleIpv6{
+    Ipv6Prefix{{detail::raw64(0xffULL << 56), 0}, {detail::raw64(0xffULL << 56), 0}},
+    Ipv6Prefix{{~0ULL, detail::raw64(~1ULL)}, {0, 0}}};
+
+// `address`: 4 or 16 bytes, network order.
 [[nodiscard]] inline bool impossible_source(const std::uint8_t* address, bool ipv6) {
+  bool found = false;
   if (!ipv6) {
-    const std::uint8_t first = address[0];
-    if (first == 0 || first == 127 || (first >= 224 && first < 240)) return true;
-    return load_raw<std::uint32_t>(address) == 0xffffffffU;
+    const auto raw = load_raw<std::uint32_t>(address);
+    for (const Ipv4Prefix& p : kImpossibleIpv4) found |= (raw & p.mask) == p.value;
+    return found;
   }
-  if (address[0] == 0xff) return true;
-  std::uint8_t others = 0;
-  for (int i = 0; i < 15; ++i) others = static_cast<std::uint8_t>(others | address[i]);
-  return others == 0 && address[15] <= 1;  // :: and ::1
+  const auto first = load_raw<std::uint64_t>(address);
+  const auto last = load_raw<std::uint64_t>(address + 8);
+  for (const Ipv6Prefix& p : kImpossibleIpv6) {
+    found |= (((first & p.mask[0]) ^ p.value[0]) | ((last & p.mask[1]) ^ p.value[1])) == 0;
+  }
+  return found;
 }
 
 // The flags alone: which of the six classic ones may stand together.
@@ -50,13 +78,19 @@ inline constexpr std::uint64_t kSoundFlags = [] {
 // First bytes of IPv4 addresses that impossible_source() never objects to.
 inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
   std::array<bool, 256> sound{};
-  for (unsigned b = 0; b < 255; ++b) sound[b] = b != 0 && b != 127 && !(b >= 224 && b < 240);
+  constexpr std::uint32_t kFirstByte = be32(0xff000000U).raw();
+  for (std::uint32_t b = 0; b < 256; ++b) {
+    sound[b] = true;
+    for (const Ipv4Prefix& p : kImpossibleIpv4) {
+      if (((be32(b << 24).raw() ^ p.value) & p.mask & kFirstByte) == 0) sound[b] = false;
+    }
+  }
   return sound;
 }();
 
 [[nodiscard]] inline bool same_ends(const Segment& s) {
   if (s.source_port() != s.destination_port()) return false;
-  return std::memcmp(s.source(), s.destination(), s.ipv6 ? 16 : 4) == 0;
+  return std::memcmp(s.source(), s.destination(), ip_address_size(s.ipv6)) == 0;
 }
 }  // namespace detail
 
@@ -64,17 +98,17 @@ inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
 // false for a segment that is no junk.
 [[nodiscard]] inline bool surely_sound(const Segment& s) {
   const bool flags = (detail::kSoundFlags >> (s.flags & 63U) & 1U) != 0;
-  const bool unicast = ((s.frame[0] | s.frame[6]) & 1U) == 0;
   const bool ports = s.ports.raw() != std::rotl(s.ports.raw(), 16);  // so the ends differ
-  return flags && unicast && ports && !s.ipv6 && detail::kSoundFirstByte[s.source()[0]];
+  return flags && is_unicast(s.frame) && ports && !s.ipv6 && detail::kSoundFirstByte[s.source()[0]];
 }
 
 // For kTcp from the client side.
 [[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
   if (const auto reason = junk_flags(s.flags)) return reason;
-  if ((s.frame[0] & 1U) != 0) return Reason::bad_destination_mac;
+  if ((s.frame[ether_at::kDestination] & kGroupAddress) != 0) return Reason::bad_destination_mac;
   if (detail::same_ends(s)) return Reason::land;
-  if ((s.frame[6] & 1U) != 0 || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
+  const bool group = (s.frame[ether_at::kSource] & kGroupAddress) != 0;
+  if (group || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;
   return std::nullopt;
 }
 

@@ -20,6 +20,7 @@ struct ProtectRule {
   std::uint16_t last_port = 65535;
 
   [[nodiscard]] bool whole_address() const { return first_port == 0 && last_port == 65535; }
+  friend bool operator==(const ProtectRule&, const ProtectRule&) = default;
 };
 
 // "203.0.113.10", "203.0.113.0/24:80-89", "2001:db8::1", "[2001:db8::1]:443",

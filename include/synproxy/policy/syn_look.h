@@ -26,20 +26,13 @@ struct SynIdentity {
 namespace detail {
 inline constexpr std::uint16_t kSynOrNot = kSyn | kAck | kRst | kFin;
 
-// Nearly every SYN of a flood, matched whole: untagged, IPv4 without options, no fragment, TCP, the
-// flags, lengths that fit. 54 bytes are there.
+// Nearly every SYN of a flood: a usual frame with these flags. kUsualHeaders bytes are there.
 [[nodiscard]] inline bool is_usual_syn(const std::uint8_t* frame, std::size_t length) {
-  const auto type_to_length = load_be<std::uint64_t>(frame + 12);
-  const auto fragment_to_protocol = load_be<std::uint32_t>(frame + 20);
-  const auto offset_and_flags = load_be<std::uint16_t>(frame + 46);
-  const std::uint64_t total = type_to_length >> 16 & 0xffffU;
-  const std::uint64_t tcp_header = std::uint64_t{4} * (offset_and_flags >> 12);
-  const bool headers =
-      ((type_to_length >> 40 ^ 0x080045U) | ((fragment_to_protocol & 0x3fff00ffU) ^ kProtocolTcp) |
-       ((offset_and_flags & kSynOrNot) ^ kSyn)) == 0;
-  const bool lengths = total <= length - kEthernetHeader && tcp_header >= kTcpHeader &&
-                       total >= kIpv4Header + tcp_header;
-  return headers && lengths;
+  const auto offset_and_flags = load_be<std::uint16_t>(frame + usual_at::kOffsetAndFlags);
+  const std::size_t total = load_be<std::uint16_t>(frame + usual_at::kTotalLength);
+  const unsigned flags = (offset_and_flags & kSynOrNot) ^ kSyn;
+  return (difference_from_usual(frame) | flags) == 0 &&
+         usual_lengths_fit(total, tcp_header_size(offset_and_flags), length);
 }
 }  // namespace detail
 
@@ -50,28 +43,32 @@ class SynLook {
   // SYN without ACK, RST and FIN, whole, to a protected address and port. Reads at most `length`
   // bytes; fills `out` where the answer is yes.
   [[nodiscard]] bool is_syn(const std::uint8_t* frame, std::size_t length, SynIdentity& out) {
-    if (length < kEthernetHeader + kIpv4Header + kTcpHeader || length > 0xffff) return false;
+    if (!has_usual_length(length)) return false;
     if (detail::is_usual_syn(frame, length)) {
-      const std::uint8_t* ip = frame + kEthernetHeader;
-      return to_protected_ipv4(ip, ip + kIpv4Header, out);
+      return to_protected_ipv4(frame + usual_at::kIp, frame + usual_at::kTcp, out);
     }
     return is_unusual_syn(frame, length, out);
   }
 
  private:
+  [[nodiscard]] static std::uint64_t ports_and_seq(const std::uint8_t* tcp) {
+    static_assert(tcp_at::kPorts + 4 == tcp_at::kSeq);
+    return load_raw<std::uint64_t>(tcp + tcp_at::kPorts);
+  }
   [[nodiscard]] bool to_protected_ipv4(const std::uint8_t* ip, const std::uint8_t* tcp,
                                        SynIdentity& out) {
-    const auto port = load_be<std::uint16_t>(tcp + 2);
+    const auto port = load_be<std::uint16_t>(tcp + tcp_at::kDestinationPort);
+    const std::uint8_t* to = ip + ipv4_at::kDestination;
     const bool last =
-        last_known_ && load_raw<std::uint32_t>(ip + 16) == last_address_ && port == last_port_;
-    if (!last && !to_new_end(ip + 16, port)) return false;
-    out = {{load_raw<std::uint32_t>(ip + 12), 0}, load_raw<std::uint64_t>(tcp)};
+        last_known_ && load_raw<std::uint32_t>(to) == last_address_ && port == last_port_;
+    if (!last && !to_new_end(to, port)) return false;
+    out = {{load_raw<std::uint32_t>(ip + ipv4_at::kSource), 0}, ports_and_seq(tcp)};
     return true;
   }
   [[nodiscard]] bool to_protected_ipv6(const std::uint8_t* ip, const std::uint8_t* tcp,
                                        SynIdentity& out) const;
   [[nodiscard]] bool to_new_end(const std::uint8_t* address, std::uint16_t port);
-  // 54 bytes are there.
+  // kUsualHeaders bytes are there.
   [[nodiscard]] bool is_unusual_syn(const std::uint8_t* frame, std::size_t length,
                                     SynIdentity& out);
   [[nodiscard]] bool look_closely(const std::uint8_t* frame, std::size_t length, SynIdentity& out);

@@ -36,6 +36,10 @@ class Engine {
   // A slice of the timers and of the ageing; to be called about every millisecond, load or no load.
   void tick(std::uint64_t now_ms, FrameSink& sink);
 
+  // Holds from the next burst on; what was promised before is kept (proxy/earlier_tuning.h). The
+  // one that the engine was built with holds until the first call.
+  void retune(const EngineTuning& tuning);
+
   [[nodiscard]] std::uint32_t flows() const;
   // A copy of the connection's record.
   [[nodiscard]] std::optional<FlowRecord> flow(const FlowKey& key) const;

@@ -34,8 +34,8 @@ struct LinkHeader {
   void write(std::uint8_t* frame, Role to) const {
     std::memcpy(frame, bytes.data(), length);
     if (to == Role::kClient) {
-      std::memcpy(frame, bytes.data() + 6, 6);
-      std::memcpy(frame + 6, bytes.data(), 6);
+      std::memcpy(frame, bytes.data() + ether_at::kSource, kMacAddress);
+      std::memcpy(frame + ether_at::kSource, bytes.data(), kMacAddress);
     }
   }
 };

@@ -3,13 +3,15 @@
 // for every SYN.
 //
 // A site has a handful of services, so a few entries, found by the address and port themselves,
-// serve nearly every SYN. An entry counts while nothing was learned since it was made.
+// serve nearly every SYN. An entry counts while nothing was learned and the tuning is the one that
+// it was made with.
 #pragma once
 
 #include <array>
 #include <cstdint>
 
 #include "synproxy/base/config.h"
+#include "synproxy/proxy/earlier_tuning.h"
 #include "synproxy/proxy/services.h"
 
 namespace synproxy {
@@ -66,6 +68,12 @@ class OfferCache {
     return entry_of(name, server) != nullptr;
   }
 
+  // The tuning is another one from now on. What was offered before counts as `earlier` says.
+  void retuned(const EarlierTuning& earlier) {
+    earlier_ = earlier;
+    forget();
+  }
+
  private:
   static constexpr unsigned kEntryBits = 9;
   struct Entry {
@@ -82,10 +90,14 @@ class OfferCache {
     // An IPv6 name is a digest that others may share.
     return (name & kNameIpv6) == 0 || same_address(e.server, server) ? &e : nullptr;
   }
+  void forget() {
+    for (Entry& e : entries_) e.name = 0;
+  }
   const SynAckOffer& fill(const EngineTuning& tuning, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
   std::array<Entry, 1U << kEntryBits> entries_;
+  EarlierTuning earlier_;
   std::uint64_t version_ = 0;  // of the services when the entries were made, as the next
   std::uint64_t epoch_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/proxy/link_table.h"
+#include "synproxy/wire/option_list.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
@@ -20,9 +21,9 @@ struct TcpReply {
   SeqNum seq;
   SeqNum ack;
   std::uint16_t flags = 0;
-  std::uint16_t window = 0;        // as on the wire
-  std::uint16_t mss = 0;           // 0: no option
-  std::uint8_t window_scale = 15;  // 15: no option
+  std::uint16_t window = 0;              // as on the wire
+  std::uint16_t mss = 0;                 // 0: no option
+  std::uint8_t window_scale = kNoScale;  // which is: no option
   bool sack_permitted = false;
   bool timestamps = false;
   std::uint32_t tsval = 0;
@@ -40,7 +41,7 @@ struct IpEnds {
 // The ends of a segment of `key` that goes `to` one side.
 [[nodiscard]] IpEnds ends_of(const FlowKey& key, Role to);
 
-inline constexpr std::size_t kMaxTcpPacket = kIpv6Header + kTcpHeader + 20;
+inline constexpr std::size_t kMaxTcpPacket = kIpv6Header + kTcpHeader + kAllFourOptions.bytes();
 inline constexpr std::size_t kMaxReplyFrame = kMaxL2Header + kMaxTcpPacket;
 
 [[nodiscard]] std::size_t tcp_packet_size(bool ipv6, const TcpReply& reply);

@@ -40,9 +40,15 @@ class SynAckRepeats {
     std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
   };
 
-  // `repeats`: 0 to kLevels. Memory is touched as it is used.
+  // `repeats`: 0 to kLevels. There is room for all of them, since the number may change; memory is
+  // touched as it is used.
   explicit SynAckRepeats(std::size_t repeats) : repeats_(std::min(repeats, kLevels)) {
-    for (std::size_t i = 0; i < repeats_; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+    for (std::size_t i = 0; i < kLevels; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+  }
+  // What waits for a repeat that there is no more is forgotten.
+  void set_repeats(std::size_t repeats) {
+    repeats_ = std::min(repeats, kLevels);
+    for (std::size_t i = repeats_; i < kLevels; ++i) rings_[i].head = rings_[i].tail;
   }
 
   // To be asked for every SYN: the place for its SYN-ACK, or nullptr. All but `deadline_ms` is for

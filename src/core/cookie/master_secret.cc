@@ -81,8 +81,13 @@ EpochKeys MasterSecret::derive(std::uint64_t epoch) const {
           .plain = derive_layout(prk_, kPlainInfo, epoch)};
 }
 
+bool operator==(const MasterSecret& a, const MasterSecret& b) {
+  return CRYPTO_memcmp(a.prk_.data(), b.prk_.data(), a.prk_.size()) == 0;
+}
+
 void publish_epochs(KeyRing& ring, const MasterSecret& secret, std::uint64_t epoch) {
-  for (std::uint64_t wanted = epoch == 0 ? 0 : epoch - 1; wanted != epoch + 3; ++wanted) {
+  for (std::uint64_t wanted = epoch == 0 ? 0 : epoch - 1; wanted <= epoch + kEpochsAhead;
+       ++wanted) {
     EpochKeys keys;
     if (!ring.read(wanted, keys)) {
       keys = secret.derive(wanted);

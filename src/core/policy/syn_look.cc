@@ -5,9 +5,11 @@ namespace synproxy {
 
 bool SynLook::to_protected_ipv6(const std::uint8_t* ip, const std::uint8_t* tcp,
                                 SynIdentity& out) const {
-  if (!protect_.matches(ip + 24, true, load_be<std::uint16_t>(tcp + 2))) return false;
-  out.source = {load_raw<std::uint64_t>(ip + 8), load_raw<std::uint64_t>(ip + 16)};
-  out.start = load_raw<std::uint64_t>(tcp);
+  const auto port = load_be<std::uint16_t>(tcp + tcp_at::kDestinationPort);
+  if (!protect_.matches(ip + ipv6_at::kDestination, true, port)) return false;
+  const std::uint8_t* source = ip + ipv6_at::kSource;
+  out.source = {load_raw<std::uint64_t>(source), load_raw<std::uint64_t>(source + 8)};
+  out.start = ports_and_seq(tcp);
   return true;
 }
 
@@ -21,31 +23,36 @@ bool SynLook::to_new_end(const std::uint8_t* address, std::uint16_t port) {
 
 bool SynLook::is_unusual_syn(const std::uint8_t* frame, std::size_t length, SynIdentity& out) {
   std::size_t l3 = kEthernetHeader;
-  auto type = load_be<std::uint16_t>(frame + 12);
+  auto type = load_be<std::uint16_t>(frame + ether_at::kType);
   while ((type == kEtherTypeVlan || type == kEtherTypeQinQ) && l3 < kMaxL2Header) {
     if (length < l3 + kVlanTag + kIpv4Header + kTcpHeader) return false;
-    type = load_be<std::uint16_t>(frame + l3 + 2);
+    type = load_be<std::uint16_t>(frame + l3 + vlan_at::kType);
     l3 += kVlanTag;
   }
   const std::uint8_t* ip = frame + l3;
   std::size_t header = kIpv4Header;
   std::size_t total = 0;
   if (type == kEtherTypeIpv4) {
-    if (ip[0] != 0x45) return look_closely(frame, length, out);
-    // RFC 791: more fragments, or an offset.
-    if (ip[9] != kProtocolTcp || (load_be<std::uint16_t>(ip + 6) & 0x3fffU) != 0) return false;
-    total = load_be<std::uint16_t>(ip + 2);
+    if (ip[ipv4_at::kVersionAndLength] != kIpv4WithoutOptions) {
+      return look_closely(frame, length, out);
+    }
+    const auto fragment = load_be<std::uint16_t>(ip + ipv4_at::kFragment);
+    if (ip[ipv4_at::kProtocol] != kProtocolTcp || (fragment & kFragmented) != 0) return false;
+    total = load_be<std::uint16_t>(ip + ipv4_at::kTotalLength);
   } else if (type == kEtherTypeIpv6) {
     if (length < l3 + kIpv6Header + kTcpHeader) return false;
-    if (ip[6] != kProtocolTcp || ip[0] >> 4 != 6) return look_closely(frame, length, out);
+    if (ip[ipv6_at::kNextHeader] != kProtocolTcp || ip[ipv6_at::kVersion] >> 4 != 6) {
+      return look_closely(frame, length, out);
+    }
     header = kIpv6Header;
-    total = kIpv6Header + load_be<std::uint16_t>(ip + 4);
+    total = kIpv6Header + load_be<std::uint16_t>(ip + ipv6_at::kPayloadLength);
   } else {
     return false;  // three tags or no IP: the engine answers none of it
   }
   const std::uint8_t* tcp = ip + header;
-  if ((tcp[13] & detail::kSynOrNot) != kSyn) return false;
-  const unsigned tcp_header = (tcp[12] >> 4) * 4U;
+  const auto offset_and_flags = load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags);
+  if ((offset_and_flags & detail::kSynOrNot) != kSyn) return false;
+  const unsigned tcp_header = tcp_header_size(offset_and_flags);
   if (total > length - l3 || tcp_header < kTcpHeader || total < header + tcp_header) return false;
   return header == kIpv6Header ? to_protected_ipv6(ip, tcp, out) : to_protected_ipv4(ip, tcp, out);
 }

@@ -10,7 +10,7 @@ constexpr std::size_t kIcmpHeader = 8;
 constexpr std::size_t kQuotedTcpMinimum = 8;
 
 bool is_error(const Segment& icmp) {
-  const std::uint8_t type = icmp.l4()[0];
+  const std::uint8_t type = icmp.l4()[icmp_at::kType];
   if (icmp.ipv6) return type >= 1 && type <= 4;               // RFC 4443 section 2.1
   return type == 3 || type == 4 || type == 11 || type == 12;  // RFC 792
 }
@@ -18,8 +18,8 @@ bool is_error(const Segment& icmp) {
 // What RFC 1122 section 4.2.3.9 calls a hard error, and the codes of a filter (RFC 1812 section
 // 5.2.7.1). Other unreachable codes may pass.
 bool is_refusal(const Segment& icmp) {
-  const std::uint8_t type = icmp.l4()[0];
-  const std::uint8_t code = icmp.l4()[1];
+  const std::uint8_t type = icmp.l4()[icmp_at::kType];
+  const std::uint8_t code = icmp.l4()[icmp_at::kCode];
   // RFC 4443 section 3.1: prohibited, port, failed policy, reject route.
   if (icmp.ipv6) return type == 1 && (code == 1 || (code >= 4 && code <= 6));
   return type == 3 && (code == 2 || code == 3 || code == 9 || code == 10 || code == 13);
@@ -27,18 +27,19 @@ bool is_refusal(const Segment& icmp) {
 
 // Offset of TCP in the quoted IPv6 packet, behind its extension headers; 0: none, or not quoted.
 std::size_t tcp_in_ipv6(const std::uint8_t* ip, std::size_t available) {
-  std::uint8_t next = ip[6];
+  std::uint8_t next = ip[ipv6_at::kNextHeader];
   std::size_t at = kIpv6Header;
   for (int headers = 0; headers < kMaxExtensionHeaders && is_extension(next); ++headers) {
-    if (available - at < 8) return 0;
-    std::size_t length = 8;
+    if (available - at < kSmallestExtension) return 0;
+    std::size_t length = kSmallestExtension;
     if (next == kFragmentHeader) {
-      if ((load_be<std::uint16_t>(ip + at + 2) & 0xfff8U) != 0) return 0;  // not the first
+      const auto offset = load_be<std::uint16_t>(ip + at + extension_at::kFragmentOffset);
+      if ((offset & 0xfff8U) != 0) return 0;  // not the first
     } else {
-      length += ip[at + 1] * std::size_t{8};
+      length = extension_size(ip[at + extension_at::kLength]);
     }
     if (available - at < length) return 0;
-    next = ip[at];
+    next = ip[at + extension_at::kNextHeader];
     at += length;
   }
   return next == kProtocolTcp ? at : 0;
@@ -53,13 +54,15 @@ QuotedSegment parse_quoted(const Segment& icmp) {
   const std::size_t available = icmp.l4_length - kIcmpHeader;
   std::size_t header = 0;
   if (icmp.ipv6) {
-    if (available < kIpv6Header || quoted[0] >> 4 != 6) return out;
+    if (available < kIpv6Header || quoted[ipv6_at::kVersion] >> 4 != 6) return out;
     header = tcp_in_ipv6(quoted, available);
   } else {
-    if (available < kIpv4Header || quoted[0] >> 4 != 4) return out;
-    header = (quoted[0] & std::size_t{0xf}) * 4;
-    if (header < kIpv4Header || (load_be<std::uint16_t>(quoted + 6) & 0x1fffU) != 0) return out;
-    if (quoted[9] != kProtocolTcp) return out;
+    if (available < kIpv4Header || quoted[ipv4_at::kVersionAndLength] >> 4 != 4) return out;
+    header = (quoted[ipv4_at::kVersionAndLength] & std::size_t{0xf}) * 4;
+    if (header < kIpv4Header ||
+        (load_be<std::uint16_t>(quoted + ipv4_at::kFragment) & kFragmentOffset) != 0)
+      return out;
+    if (quoted[ipv4_at::kProtocol] != kProtocolTcp) return out;
   }
   if (header == 0 || available < header + kQuotedTcpMinimum) return out;
   const std::uint8_t* tcp = quoted + header;
@@ -68,9 +71,9 @@ QuotedSegment parse_quoted(const Segment& icmp) {
   out.ip_offset = static_cast<std::uint16_t>(icmp.l4_offset + kIcmpHeader);
   out.tcp_offset = static_cast<std::uint16_t>(out.ip_offset + header);
   out.tcp_bytes = static_cast<std::uint16_t>(available - header);
-  out.source_port = load_be<std::uint16_t>(tcp);
-  out.destination_port = load_be<std::uint16_t>(tcp + 2);
-  out.seq = SeqNum(load_be<std::uint32_t>(tcp + 4));
+  out.source_port = load_be<std::uint16_t>(tcp + tcp_at::kSourcePort);
+  out.destination_port = load_be<std::uint16_t>(tcp + tcp_at::kDestinationPort);
+  out.seq = SeqNum(load_be<std::uint32_t>(tcp + tcp_at::kSeq));
   return out;
 }
 

@@ -12,35 +12,29 @@ void parse_tcp(Segment& out) {
     return;
   }
   const std::uint8_t* tcp = out.l4();
-  const auto offset_and_flags = load_be<std::uint16_t>(tcp + 12);
-  const unsigned header_length = (offset_and_flags >> 12) * 4U;
+  const auto offset_and_flags = load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags);
+  const unsigned header_length = tcp_header_size(offset_and_flags);
   if (header_length < kTcpHeader || header_length > out.l4_length) {
     out.result = ParseResult::kBadTcp;
     return;
   }
-  out.ports = be32::from_raw(load_raw<std::uint32_t>(tcp));
-  out.seq = SeqNum(load_be<std::uint32_t>(tcp + 4));
-  out.ack = SeqNum(load_be<std::uint32_t>(tcp + 8));
-  out.flags = offset_and_flags & 0x1ffU;
-  out.window = load_be<std::uint16_t>(tcp + 14);
-  out.header_length = static_cast<std::uint8_t>(header_length);
-  out.payload_length = static_cast<std::uint16_t>(out.l4_length - header_length);
+  detail::read_tcp_header(tcp, offset_and_flags, out);
   out.result = ParseResult::kTcp;
 }
 
 void parse_ipv4(Segment& out, std::size_t available) {
   const std::uint8_t* ip = out.l3();
   if (available < kIpv4Header) return;  // no addresses to judge it by: not ours
-  const unsigned header = (ip[0] & 0xfU) * 4U;
-  const std::size_t total = load_be<std::uint16_t>(ip + 2);
-  const std::uint8_t protocol = ip[9];
-  if (ip[0] >> 4 != 4 || header < kIpv4Header || total < header || total > available) {
+  const auto first = ip[ipv4_at::kVersionAndLength];
+  const unsigned header = (first & 0xfU) * 4U;
+  const std::size_t total = load_be<std::uint16_t>(ip + ipv4_at::kTotalLength);
+  const std::uint8_t protocol = ip[ipv4_at::kProtocol];
+  if (first >> 4 != 4 || header < kIpv4Header || total < header || total > available) {
     out.result = ParseResult::kBadIp;
     return;
   }
   if (protocol != kProtocolTcp && protocol != kProtocolIcmp) return;
-  // RFC 791: more fragments, or an offset.
-  if ((load_be<std::uint16_t>(ip + 6) & 0x3fffU) != 0) {
+  if ((load_be<std::uint16_t>(ip + ipv4_at::kFragment) & kFragmented) != 0) {
     if (protocol == kProtocolTcp) out.result = ParseResult::kFragment;
     return;
   }
@@ -56,29 +50,31 @@ void parse_ipv4(Segment& out, std::size_t available) {
 void parse_ipv6(Segment& out, std::size_t available) {
   const std::uint8_t* ip = out.l3();
   if (available < kIpv6Header) return;
-  const std::size_t total = kIpv6Header + load_be<std::uint16_t>(ip + 4);
-  if (ip[0] >> 4 != 6 || total > available) {
+  const std::size_t total = kIpv6Header + load_be<std::uint16_t>(ip + ipv6_at::kPayloadLength);
+  if (ip[ipv6_at::kVersion] >> 4 != 6 || total > available) {
     out.result = ParseResult::kBadIp;
     return;
   }
-  std::uint8_t next = ip[6];
+  std::uint8_t next = ip[ipv6_at::kNextHeader];
   std::size_t at = kIpv6Header;
   for (int headers = 0; is_extension(next) && next != kFragmentHeader; ++headers) {
     // RFC 8200 section 4.4: with segments left, the destination here is not the final one.
-    const bool walkable = headers < kMaxExtensionHeaders && total - at >= 8 &&
-                          total - at >= 8U + ip[at + 1] * 8U &&
-                          !(next == kRouting && ip[at + 3] != 0);
-    if (!walkable) {
+    if (headers == kMaxExtensionHeaders || total - at < kSmallestExtension ||
+        total - at < extension_size(ip[at + extension_at::kLength]) ||
+        (next == kRouting && ip[at + extension_at::kSegmentsLeft] != 0)) {
       out.result = ParseResult::kBadIp;
       return;
     }
-    next = ip[at];
-    at += 8U + ip[at + 1] * 8U;
+    next = ip[at + extension_at::kNextHeader];
+    at += extension_size(ip[at + extension_at::kLength]);
   }
   if (next == kFragmentHeader) {
-    if (total - at < 8) {
+    if (total - at < kSmallestExtension) {
       out.result = ParseResult::kBadIp;
-    } else if (ip[at] == kProtocolTcp || is_extension(ip[at])) {
+      return;
+    }
+    const std::uint8_t hidden = ip[at + extension_at::kNextHeader];
+    if (hidden == kProtocolTcp || is_extension(hidden)) {
       // What the fragment header hides may be TCP behind more headers; all other protocols are not
       // ours. RFC 8200 section 4.5: of all fragments the first one's next header counts.
       out.result = ParseResult::kFragment;
@@ -101,17 +97,16 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
   out = Segment{};
   out.frame = frame;
   if (length < kEthernetHeader) return;
-  // Offsets are 16 bits wide: nothing longer comes from a wire.
-  if (length > 0xffff) length = 0xffff;
+  if (length > kMaxFrame) length = kMaxFrame;
   std::size_t at = kEthernetHeader;
-  auto ether_type = load_be<std::uint16_t>(frame + 12);
+  auto ether_type = load_be<std::uint16_t>(frame + ether_at::kType);
   std::uint32_t tags = 0;
   while (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) {
     if (length - at < kVlanTag) return;
     if (++tags <= kMaxVlanTags) {
-      out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at));
+      out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at + vlan_at::kTci));
     }
-    ether_type = load_be<std::uint16_t>(frame + at + 2);
+    ether_type = load_be<std::uint16_t>(frame + at + vlan_at::kType);
     at += kVlanTag;
   }
   out.l3_offset = static_cast<std::uint16_t>(at);

@@ -15,7 +15,7 @@ TcpOptions detail::parse_any_tcp_options(const std::uint8_t* options, std::size_
             if (length == 4) out.mss = load_be<std::uint16_t>(value);
             break;
           case kOptionWindowScale:
-            if (length == 3) out.window_scale = std::min<std::uint8_t>(*value, 14);
+            if (length == 3) out.window_scale = std::min(*value, kMaxWindowScale);
             break;
           case kOptionSackPermitted:
             if (length == 2) out.sack_permitted = true;

@@ -14,6 +14,7 @@ struct FakeState {
   std::array<IoCounters, 2> io;
   std::vector<std::string> lines;  // what supervise() returns next
   unsigned supervised = 0;
+  std::vector<WorkerTuning> retuned;
 };
 
 // Of the Dataplane that was made last.

@@ -76,13 +76,23 @@ TEST_F(SupervisorTest, ReadyLineNamesPortsRulesAndCpus) {
             "[2001:db8::1]:443, 2 workers (cpus 1 4)");
 }
 
-TEST(StopSignals, ReportWhatCameAndNothingElse) {
-  const StopSignals stop;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    EXPECT_FALSE(stop.wait(std::chrono::milliseconds(0)));
+TEST(Signals, ReportWhatCameAndNothingElse) {
+  using What = Signals::What;
+  const Signals signals;
+  for (const auto& [signal, what] :
+       {std::pair{SIGINT, What::kStop}, {SIGTERM, What::kStop}, {SIGHUP, What::kReload}}) {
+    EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), What::kNone);
     std::raise(signal);
-    EXPECT_TRUE(stop.wait(std::chrono::milliseconds(0))) << signal;
+    EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), what) << signal;
   }
+}
+
+TEST(Signals, AHangUpIsHeardUnderNohup) {
+  (void)std::signal(SIGHUP, SIG_IGN);
+  const Signals signals;
+  std::raise(SIGHUP);
+  EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), Signals::What::kReload);
+  (void)std::signal(SIGHUP, SIG_DFL);
 }
 
 }  // namespace

@@ -7,23 +7,25 @@
 namespace synproxy {
 namespace {
 
-constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + kAckShapes - 1;
+constexpr std::size_t kRows = kAckShapes.size();
+constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + kRows - 1;
 
-// By shape, which packets may be of it, as far as a few bytes tell. Their IP length fits the frame
+// By row, which packets may be of it, as far as a few bytes tell. Their IP length fits the frame
 // and holds the TCP header.
-using Candidates = std::array<std::uint32_t, kAckShapes>;
+using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
   Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
     if ((decided >> i & 1U) != 0 || !fits_columns(p)) continue;
-    const std::uint32_t total = load_be<std::uint16_t>(p.data + 16);
-    const std::uint32_t header = (p.data[46] >> 4) * 4U;
-    const bool ack = (p.data[47] & (kSyn | kRst | kAck)) == kAck;
-    if (!ack || total > p.length - kEthernetHeader) continue;
-    for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain}) {
-      const bool fits = header == kTcpHeader + options_of(shape) && total >= kIpv4Header + header;
-      found[static_cast<std::size_t>(shape)] |= std::uint32_t{fits} << i;
+    const auto offset_and_flags = load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags);
+    if ((offset_and_flags & (kSyn | kRst | kAck)) != kAck) continue;
+    const std::size_t total = load_be<std::uint16_t>(p.data + usual_at::kTotalLength);
+    const unsigned header = tcp_header_size(offset_and_flags);
+    if (!usual_lengths_fit(total, header, p.length)) continue;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      const bool fits = header == kAckShapes[row].tcp_header;
+      found[row] |= std::uint32_t{fits} << i;
     }
   }
   return found;
@@ -34,7 +36,7 @@ struct Group {
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;
   ScaleSet scales = 0;  // that any of their services may have offered
-  AckShape shape = AckShape::kTimestamps;
+  std::size_t row = 0;
 };
 
 class AckBurst {
@@ -43,30 +45,32 @@ class AckBurst {
       : rooms_(rooms), burst_(burst), look_up_(rooms) {}
 
   std::uint32_t run(const Candidates& found) {
-    for (const AckShape shape : {AckShape::kTimestamps, AckShape::kPlain})
-      gather(shape, found[static_cast<std::size_t>(shape)]);
+    for (std::size_t row = 0; row < kRows; ++row) {
+      if (has_fewest_lanes(found[row])) gather(row, found[row]);
+    }
     for (std::size_t i = 0; i < count_; ++i) refute(groups_[i]);
     return refuted_;
   }
 
  private:
-  [[nodiscard]] const AckKernel& kernel(AckShape shape) const {
-    return (*rooms_.ack_kernels)[static_cast<std::size_t>(shape)];
+  [[nodiscard]] const AckKernel& kernel(std::size_t row) const {
+    return (*rooms_.ack_kernels)[row];
   }
 
-  void gather(AckShape shape, std::uint32_t places) {
-    while (has_fewest_lanes(places)) {
+  // One copy for all rows.
+  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
+    do {
       Group& g = groups_[count_++];
-      g.shape = shape;
+      g.row = row;
       g.scales = 0;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
-      const std::uint32_t sound = kernel(shape).verify(g.columns, used);
+      const std::uint32_t sound = kernel(row).verify(g.columns, used);
       g.lanes =
           look_up_.begin(g.columns, sound, g.hashes, [&](std::size_t, const SynAckOffer& offer) {
             g.scales |= offer.scales;
             return true;
           });
-    }
+    } while (has_fewest_lanes(places));
   }
 
   void refute(const Group& g) {
@@ -76,9 +80,9 @@ class AckBurst {
     for (unsigned parity = 0; parity < 2; ++parity) {
       const EpochKeys* of_epoch = rooms_.now.keys().for_parity(parity);
       if (of_epoch == nullptr) continue;
-      keys[parity] = &key_of_layout(*of_epoch, g.shape == AckShape::kTimestamps);
+      keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].timestamps);
     }
-    for_each_lane(kernel(g.shape).refute(g.columns, lanes, keys, g.scales),
+    for_each_lane(kernel(g.row).refute(g.columns, lanes, keys, g.scales),
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
   }
 

@@ -9,7 +9,7 @@
 // packets alike: a cookie that fits is looked at again there.
 //
 // Segments of spliced connections look just so, and for them all this would be done in vain: it is
-// only done while bursts bring many that are refuted (EngineState::acks_refuted).
+// only done while bursts bring many that are refuted (Rooms::acks_refuted).
 //
 // A refuted ACK is not dropped at once. An ACK before it in the burst may open the very flow that
 // it belongs to: so it waits for its turn, and when the burst has changed the table by then, it
@@ -29,18 +29,24 @@ namespace synproxy {
 
 struct Rooms;
 
-// By whether there are the timestamps of current stacks, behind two NOPs, or no options at all.
-enum class AckShape : std::uint8_t { kTimestamps, kPlain };
-inline constexpr std::size_t kAckShapes = 2;
-[[nodiscard]] constexpr std::uint32_t options_of(AckShape s) {
-  return s == AckShape::kTimestamps ? 12 : 0;
-}
+// By their options, a row each: the timestamps of current stacks, or none.
+struct AckShape {
+  OptionList options;
+  std::uint32_t tcp_header;  // bytes
+  bool timestamps;
+
+  constexpr explicit AckShape(const OptionList& list)
+      : options(list),
+        tcp_header(static_cast<std::uint32_t>(kTcpHeader + list.bytes())),
+        timestamps(list.has_timestamps()) {}
+};
+inline constexpr std::array<AckShape, 2> kAckShapes{AckShape(kTimestampsAlone), AckShape({})};
 
 struct AckGroup : Columns {
   // From verify(), host order:
   alignas(64) Column<std::uint64_t> isn;     // of the client: seq - 1
   alignas(64) Column<std::uint64_t> quoted;  // of the proxy: ack - 1
-  alignas(64) Column<std::uint64_t> tsecr;   // kTimestamps only
+  alignas(64) Column<std::uint64_t> tsecr;   // with timestamps only
 };
 
 // The layout's keys by the parity of their epoch; nullptr: none is known.
@@ -57,8 +63,8 @@ struct AckKernel {
                           ScaleSet scales);
 };
 
-// By shape; nullptr where this CPU has nothing that would be faster than one by one.
-using AckKernels = std::array<AckKernel, kAckShapes>;
+// By row of kAckShapes; nullptr where this CPU has nothing that would be faster than one by one.
+using AckKernels = std::array<AckKernel, kAckShapes.size()>;
 [[nodiscard]] const AckKernels* ack_kernels();
 
 // Bit i: the i-th packet is refuted, and has no flow. Nothing is done to it. `burst`: up to

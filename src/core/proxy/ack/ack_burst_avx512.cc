@@ -9,34 +9,29 @@ namespace {
 
 using namespace columns;
 
-constexpr std::uint32_t kNopsAndTimestamps = 0x0101080aU;
+// Any of these may stand beside ACK; none of AE, URG, RST and SYN. No fragment, whatever DF says.
+constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
 
-template <AckShape kShape>
-constexpr Patterns patterns() {
-  const std::uint32_t offset = (kTcpHeader + options_of(kShape)) / 4 << 28;
-  Patterns p{};
-  // Version and header length; no fragment, whatever DF says.
-  p[0] = {raw(0xff000000U, 0x00003fffU), raw(0x45000000U, 0)};
-  p[1] = {raw(0x00ff0000U, 0), raw(kProtocolTcp << 16, 0)};
-  constexpr std::uint32_t kAny = std::uint32_t{kFin | kPsh | kEce | kCwr} << 16;
-  p[4] = {raw(0, 0xf1ff0000U & ~kAny), raw(0, offset | std::uint32_t{kAck} << 16)};
-  if (kShape == AckShape::kTimestamps) p[5] = {raw(0, 0xffffffffU), raw(0, kNopsAndTimestamps)};
-  return p;
-}
-
-template <AckShape kShape>
+template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
-  constexpr Patterns kPatterns = patterns<kShape>();
+  constexpr OptionList kOptions = kAckShapes[kRow].options;
+  constexpr std::size_t kSecond = second_half(kOptions.bytes());
+  constexpr Patterns kPatterns = patterns_of(
+      usual_frame_with(kOptions, kAck, kTcpFlagBits & static_cast<std::uint16_t>(~kBesideAck)),
+      kSecond);
   Words f;
   load_columns(g, kFirstHalf, f.w);
-  load_columns(g, kSecondHalf, f.w + 4);
+  load_columns(g, kSecond, f.w + kWords / 2);
   const __mmask8 good = sound_ends(matches(kPatterns, f), f);
   put_ends(g, f);
   const __m512i numbers = swap_words(f.w[3]);
   const __m512i minus_one = all(~0ULL);
   put(g.isn, low(add(numbers, minus_one)));
   put(g.quoted, low(add(high(numbers), minus_one)));
-  if constexpr (kShape == AckShape::kTimestamps) put(g.tsecr, high(swap_words(f.w[6])));
+  if constexpr (kAckShapes[kRow].timestamps) {
+    constexpr std::size_t kTsecr = usual_at::kOptions + kOptions.at(OptionWord::kTsecr);
+    put(g.tsecr, columns::value_at<OptionWord::kTsecr, kTsecr, kSecond>(f));
+  }
   return good & used;
 }
 
@@ -66,14 +61,13 @@ SYNPROXY_COLUMNS LaneKeys keys_of(__m512i quoted, const KeysByParity& keys) {
 }
 
 // check_cookie() for every scale at once: only whether one fits.
-template <AckShape kShape>
+template <bool kStamped>
 SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k,
                                std::uint32_t scales) {
   using namespace layout;
-  constexpr bool kStamped = kShape == AckShape::kTimestamps;
-  constexpr unsigned kOptionBits = kStamped ? kTsOptionBits : kPlainOptionBits;
-  constexpr unsigned kTagBits = kStamped ? kTsTagBits : kPlainTagBits;
-  const __m512i tag_and_more = _mm512_srli_epi64(get(g.quoted), 1);
+  constexpr unsigned kOptionBits = option_bits(kStamped);
+  constexpr unsigned kTagBits = tag_bits(kStamped);
+  const __m512i tag_and_more = _mm512_srli_epi64(get(g.quoted), kParityBits);
   __m512i masked;
   __m512i tag;
   if constexpr (kStamped) {
@@ -85,7 +79,7 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
     tag = _mm512_srli_epi64(tag_and_more, kOptionBits);
   }
   const __m512i options =
-      _mm512_and_si512(_mm512_xor_si512(masked, mac), all((1ULL << kOptionBits) - 1));
+      _mm512_and_si512(_mm512_xor_si512(masked, mac), all(option_mask(kStamped)));
   const __m512i sum = add(mac, _mm512_mullo_epi64(options, k.multiplier));
   __mmask8 found = 0;
   for (; scales != 0; scales &= scales - 1) {
@@ -97,24 +91,25 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
   return found;
 }
 
-template <AckShape kShape>
+template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
                                      const KeysByParity& keys, ScaleSet scales) {
+  constexpr bool kStamped = kAckShapes[kRow].timestamps;
   const LaneKeys k = keys_of(get(g.quoted), keys);
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i of_probe = low(add(isn, all(1)));  // seq itself
-  const __mmask8 found = fits<kShape>(g, macs_of(g, isn, k.k0, k.k1), k, any_scale) |
-                         fits<kShape>(g, macs_of(g, of_probe, k.k0, k.k1), k, any_scale);
+  const __mmask8 found = fits<kStamped>(g, macs_of(g, isn, k.k0, k.k1), k, any_scale) |
+                         fits<kStamped>(g, macs_of(g, of_probe, k.k0, k.k1), k, any_scale);
   return lanes & k.known & ~std::uint32_t{found};
 }
 
-template <AckShape kShape>
-constexpr AckKernel kernel() {
-  return {&verify<kShape>, &refute<kShape>};
+template <std::size_t... kRow>
+constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
+  return {AckKernel{&verify<kRow>, &refute<kRow>}...};
 }
 
-constexpr AckKernels kAvx512{kernel<AckShape::kTimestamps>(), kernel<AckShape::kPlain>()};
+constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size()>());
 
 }  // namespace
 

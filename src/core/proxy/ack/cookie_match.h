@@ -22,12 +22,12 @@ struct CookieMatch {
 
 // What an ACK without a flow quotes, and what the MACs of the burst made of it.
 struct AckPlan {
-  Timestamps timestamps;
-  const EpochKeys* keys = nullptr;
-  ScaleSet scales = 0;    // that the cookie may have been made with
   std::uint8_t macs = 0;  // how many there were for it: for ISN seq - 1, and on a probe for seq
   bool refuted = false;   // there were, and none fits
-  CookieMatch match;      // of the first that fits
+  ScaleSet scales = 0;    // that the cookie may have been made with
+  Timestamps timestamps;
+  const EpochKeys* keys = nullptr;
+  CookieMatch match;  // of the first that fits; where there were MACs only
 };
 
 // Whether the cookie that the ACK of `plan` quotes, `ack` - 1, was made with `mac` for

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which act a packet goes to. In order of arrival: what one packet changes, the next one finds.
+// Which act a packet goes to.
 #include "burst/stages.h"
 
 namespace synproxy {
+namespace {
 
-void act(Rooms& rooms, Context& c, FrameSink& sink) {
+void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
   if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
@@ -27,6 +28,12 @@ void act(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.sender == Role::kServer) return on_server_segment(rooms, c, sink);
   if ((c.segment.flags & (kSyn | kAck)) == kSyn) return on_client_syn(rooms, c);
   on_client_segment(rooms, c, sink);
+}
+
+}  // namespace
+
+void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
+  for (Context& c : burst) decide(rooms, c, sink);
 }
 
 }  // namespace synproxy

@@ -4,7 +4,7 @@
 
 #include "burst/flow_key.h"
 #include "burst/stages.h"
-#include "syn/common_syn.h"
+#include "syn/known_syn.h"
 #include "synproxy/policy/junk.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/icmp.h"
@@ -89,38 +89,40 @@ bool is_client_syn(const Context& c) {
 }
 
 // Before its flow is looked up: here the frame is at hand, and the bucket is still on its way.
-void plan_if_common(Rooms& rooms, Context& c) {
-  const CommonSyn common =
-      c.segment.ipv6 ? plan_common_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
-                     : plan_common_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);
-  if (common == CommonSyn::kYes) c.kind = Kind::kCommonSyn;
-  if (common == CommonSyn::kBad) c.kind = Kind::kDecided;
+void plan_if_known(Rooms& rooms, Context& c) {
+  const KnownSyn known = c.segment.ipv6
+                             ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
+                             : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);
+  if (known == KnownSyn::kYes) c.kind = Kind::kSynPlanned;
+  if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
 }
 
-}  // namespace
-
-void classify_one(Rooms& rooms, Context& c) {
-  if (const Arrival* found = c.packet->arrival) {
+// Inline: nearly all that comes goes through it in a loop.
+[[gnu::always_inline]] inline void classify_packet(Rooms& rooms, Context& c) {
+  if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
     c.segment = found->segment;
   } else {
     parse_frame(c.packet->data, c.packet->length, c.segment);
   }
   c.ack.macs = 0;
   c.ack.refuted = false;
-  c.ack.match.valid = false;
   c.passes_signed = false;
   if (c.segment.result == ParseResult::kTcp) [[likely]] {
     c.kind = classify_tcp(rooms, c);
-    if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_common(rooms, c);
+    if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(rooms, c);
   } else {
     c.kind = classify_other(rooms, c);
   }
 }
 
+}  // namespace
+
 void classify(Rooms& rooms, std::span<Context> burst) {
   for (Context& c : burst) {
-    if (c.kind != Kind::kRefuted) classify_one(rooms, c);
+    if (c.kind != Kind::kRefuted) classify_packet(rooms, c);
   }
 }
+
+void classify_one(Rooms& rooms, Context& c) { classify_packet(rooms, c); }
 
 }  // namespace synproxy

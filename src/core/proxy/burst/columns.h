@@ -3,6 +3,7 @@
 // (columns_avx512.h), and what is looked up for each.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -11,14 +12,15 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/wire/bytes.h"
-#include "synproxy/wire/segment.h"
+#include "synproxy/wire/option_list.h"
+#include "synproxy/wire/usual_frame.h"
 
 namespace synproxy {
 
 // The arrays are columns: the i-th element is of the i-th frame, lane i.
 struct Columns {
   static constexpr std::size_t kLanes = 8;
-  // Both halves of a frame are read and written in whole, whatever the shape.
+  // Read and written in whole, whatever the shape; of a frame with more options, up to their end.
   static constexpr std::uint32_t kTouched = 74;
 
   template <typename T>
@@ -32,13 +34,45 @@ struct Columns {
   alignas(64) Column<ServiceName> service;
 };
 
-// Whether columns can hold it at all: an untagged IPv4 frame from one station to another that is
-// long enough for a TCP header, with room for what is touched.
+// A frame is read in two halves, the first from kFirstHalf on; both together end where it ends, or
+// at kTouched.
+namespace columns {
+inline constexpr std::size_t kHalf = 32;
+inline constexpr std::size_t kFirstHalf = kEthernetHeader;
+[[nodiscard]] constexpr std::size_t second_half(std::size_t option_bytes) {
+  return std::max<std::size_t>(Columns::kTouched, usual_at::kOptions + option_bytes) - kHalf;
+}
+// Without a gap between them.
+inline constexpr std::size_t kMostOptionBytes = kFirstHalf + 2 * kHalf - usual_at::kOptions;
+static_assert(second_half(kMostOptionBytes) == kFirstHalf + kHalf);
+}  // namespace columns
+
+// The bits that are alike in all frames of one shape.
+using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>;
+
+// A usual frame with these options, and with `flags` as far as `flag_bits` go.
+[[nodiscard]] constexpr FramePattern usual_frame_with(const OptionList& options,
+                                                      std::uint16_t flags,
+                                                      std::uint16_t flag_bits) {
+  FramePattern p;
+  p.fix_all(kUsualFrame);
+  p.fix(usual_at::kOffsetAndFlags, tcp_offset_and_flags(kTcpHeader + options.bytes(), flags),
+        static_cast<std::uint16_t>(kTcpOffsetBits | flag_bits));
+  for (std::size_t i = 0; i < options.count; ++i) {
+    const WordForm form = form_of(options.words[i]);
+    p.fix(usual_at::kOptions + 4 * i, form.fixed, form.mask);
+  }
+  return p;
+}
+
+// Whether columns can hold it at all, as far as their kernels do not see for themselves: an
+// untagged IPv4 frame from one station to another that is long enough for a TCP header, with room
+// for what is touched.
 [[nodiscard]] inline bool fits_columns(const Packet& p) {
-  constexpr std::uint64_t kMulticast = 0x0001000000000001U;  // first bit of both MAC addresses
-  return p.length >= kEthernetHeader + kIpv4Header + kTcpHeader && p.length <= 0xffff &&
-         p.room >= Columns::kTouched && load_be<std::uint16_t>(p.data + 12) == kEtherTypeIpv4 &&
-         (load_raw<std::uint64_t>(p.data) & kMulticast) == 0;
+  constexpr auto kType = kUsualFrame.word<std::uint16_t>(ether_at::kType);
+  return has_usual_length(p.length) && p.room >= Columns::kTouched &&
+         kType.difference(load_raw<std::uint16_t>(p.data + ether_at::kType)) == 0 &&
+         is_unicast(p.data);
 }
 
 // Columns for fewer take longer than one by one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Columns. A frame is two halves of 32 bytes, from byte 14 and from byte 42 on, that is eight
-// 64-bit words; word k of eight frames is one register. What a word holds, in the order of bytes:
+// Columns. A frame is two halves of 32 bytes (columns.h), that is eight 64-bit words; word k of
+// eight frames is one register. What a word holds, in the order of bytes, where there are at most
+// 20 bytes of options; with more the second half begins one word of 32 bits later:
 //
 //   0  version, TOS, length   identification, fragment
 //   1  TTL, protocol, sum     source
@@ -13,13 +14,13 @@
 //
 // A 16-bit sum of ones' complement is the same modulo 0xffff however the bytes are grouped (RFC
 // 1071 section 2), so columns are summed by halves of 32 bits as they lie there.
-// For files that are called only where columns_supported().
+// For files that are called only where supported().
 #pragma once
 
 #include "../cookie/siphash_avx512.h"
 #include "burst/columns.h"
+#include "synproxy/policy/junk.h"
 #include "synproxy/wire/bytes.h"
-#include "synproxy/wire/segment.h"
 
 #if defined(__x86_64__)
 #define SYNPROXY_COLUMNS \
@@ -36,13 +37,28 @@ namespace synproxy::columns {
 using detail::add;
 using detail::all;
 
-constexpr std::size_t kFirstHalf = kEthernetHeader;
-constexpr std::size_t kSecondHalf = 42;
-static_assert(kSecondHalf + 32 == Columns::kTouched);
-
+constexpr std::size_t kWords = 8;
 struct Words {
-  __m512i w[8];
+  __m512i w[kWords];
 };
+
+// Where a register's word begins in the frame.
+constexpr std::size_t begin_of(std::size_t word, std::size_t second) {
+  constexpr std::size_t kInHalf = kWords / 2;
+  return word < kInHalf ? kFirstHalf + 8 * word : second + 8 * (word - kInHalf);
+}
+// Which register has the 32 bits from byte `at` of the frame on, and whether in its upper half.
+struct Place {
+  std::size_t word;
+  bool upper;
+};
+constexpr Place place_of(std::size_t at, std::size_t second) {
+  for (std::size_t word = 0; word < kWords; ++word) {
+    const std::size_t begin = begin_of(word, second);
+    if (at == begin || at == begin + 4) return {word, at != begin};
+  }
+  return {kWords, false};
+}
 
 SYNPROXY_COLUMNS __m512i load_half_of_two(const std::uint8_t* low, const std::uint8_t* high) {
   const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
@@ -124,16 +140,52 @@ constexpr std::uint64_t raw(std::uint32_t first, std::uint32_t second) {
   return raw(first) | raw(second) << 32;
 }
 
-// The bits in which all frames of a shape are alike.
-struct Pattern {
-  std::uint64_t mask = 0;
-  std::uint64_t value = 0;
-};
-using Patterns = std::array<Pattern, 8>;
+// Those 32 bits in host order, `mask`ed.
+template <std::size_t kAt, std::size_t kSecond>
+SYNPROXY_COLUMNS __m512i number_at(const Words& f, std::uint32_t mask) {
+  constexpr Place kPlace = place_of(kAt, kSecond);
+  static_assert(kPlace.word < kWords);
+  const __m512i words = swap_words(f.w[kPlace.word]);
+  if constexpr (kPlace.upper) {
+    return mask == ~0U ? high(words) : _mm512_and_si512(high(words), all(mask));
+  } else {
+    return _mm512_and_si512(words, all(mask));
+  }
+}
+// The value of an option.
+template <OptionWord kWord, std::size_t kAt, std::size_t kSecond>
+SYNPROXY_COLUMNS __m512i value_at(const Words& f) {
+  return number_at<kAt, kSecond>(f, ~form_of(kWord).mask);
+}
+
+// Them as they lie there.
+template <std::size_t kAt, std::size_t kSecond>
+SYNPROXY_COLUMNS __m512i raw_at(const Words& f) {
+  constexpr Place kPlace = place_of(kAt, kSecond);
+  static_assert(kPlace.word < kWords);
+  return kPlace.upper ? high(f.w[kPlace.word]) : low(f.w[kPlace.word]);
+}
+// The sum of the bytes from kFrom to kTo, by 32 bits.
+template <std::size_t kFrom, std::size_t kTo, std::size_t kSecond>
+SYNPROXY_COLUMNS __m512i sum_of(const Words& f) {
+  // Not a loop: its body is not one code for all.
+  if constexpr (kFrom + 4 == kTo) {
+    return raw_at<kFrom, kSecond>(f);
+  } else {
+    return add(raw_at<kFrom, kSecond>(f), sum_of<kFrom + 4, kTo, kSecond>(f));
+  }
+}
+
+using Patterns = std::array<Pattern<std::uint64_t>, kWords>;
+constexpr Patterns patterns_of(const FramePattern& frame, std::size_t second) {
+  Patterns p{};
+  for (std::size_t i = 0; i < kWords; ++i) p[i] = frame.word<std::uint64_t>(begin_of(i, second));
+  return p;
+}
 
 SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
   __mmask8 good = 0xff;
-  for (std::size_t i = 0; i < 8; ++i) {
+  for (std::size_t i = 0; i < kWords; ++i) {
     if (patterns[i].mask == 0) continue;
     good = _mm512_mask_cmpeq_epi64_mask(good, _mm512_and_si512(f.w[i], all(patterns[i].mask)),
                                         all(patterns[i].value));
@@ -141,12 +193,14 @@ SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
   return good;
 }
 
-// What junk() objects to in source and ports, and a little more (surely_sound()).
+// Nothing of what junk() objects to in source and ports; equal ports alone are for it to judge.
 SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
-  const __m512i first = _mm512_and_si512(high(f.w[1]), all(0xff));
-  good = _mm512_mask_cmplt_epu64_mask(good, first, all(224));
-  good = _mm512_mask_cmpneq_epi64_mask(good, first, all(0));
-  good = _mm512_mask_cmpneq_epi64_mask(good, first, all(127));
+  const __m512i source = high(f.w[1]);
+  for (const Ipv4Prefix& p : kImpossibleIpv4) {
+    const __m512i prefix = p.mask == ~0U ? source : _mm512_and_si512(source, all(p.mask));
+    good = p.value == 0 ? _mm512_mask_test_epi64_mask(good, prefix, prefix)
+                        : _mm512_mask_cmpneq_epi64_mask(good, prefix, all(p.value));
+  }
   const __m512i ports = high(f.w[2]);
   return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
                                        _mm512_and_si512(ports, all(0xffff)));

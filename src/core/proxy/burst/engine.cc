@@ -81,6 +81,11 @@ std::optional<FlowRecord> Engine::flow(const FlowKey& key) const {
   return std::as_const(state_->flows)[i];
 }
 
+void Engine::retune(const EngineTuning& tuning) {
+  Rooms& rooms = *state_;
+  if (rooms.now.retune(tuning)) rooms.answerer.retuned(rooms.now);
+}
+
 void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
@@ -101,7 +106,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   classify(rooms, contexts);
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
-  for (Context& c : contexts) act(rooms, c, sink);
+  act(rooms, contexts, sink);
   publish_gauges(rooms);
 }
 

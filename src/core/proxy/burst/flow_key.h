@@ -17,7 +17,7 @@ inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_
                      std::uint16_t client_port, std::uint16_t server_port, bool ipv6,
                      VlanStack vlan) {
   key = FlowKey{};
-  const std::size_t size = ipv6 ? 16 : 4;
+  const std::size_t size = ip_address_size(ipv6);
   std::memcpy(key.client.data(), client, size);
   std::memcpy(key.server.data(), server, size);
   key.client_port = client_port;
@@ -60,8 +60,8 @@ inline void key_of(const Segment& s, Role sender, FlowKey& out) {
 // segment that the server sent.
 inline void key_of(const Segment& icmp, const QuotedSegment& q, Role sender, FlowKey& out) {
   const std::uint8_t* ip = icmp.frame + q.ip_offset;
-  const std::uint8_t* source = ip + (icmp.ipv6 ? 8 : 12);
-  const std::uint8_t* destination = ip + (icmp.ipv6 ? 24 : 16);
+  const std::uint8_t* source = ip + ip_source_at(icmp.ipv6);
+  const std::uint8_t* destination = ip + ip_destination_at(icmp.ipv6);
   if (sender == Role::kClient) {
     make_key(out, destination, source, q.destination_port, q.source_port, icmp.ipv6, icmp.vlan);
   } else {

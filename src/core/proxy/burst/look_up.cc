@@ -9,7 +9,7 @@ void look_up(const FlowBook& flows, std::span<Context> burst) {
   std::array<Context*, kMaxBurst> maybe;
   std::size_t n = 0;
   for (Context& c : burst) {
-    if (c.kind != Kind::kTcp && c.kind != Kind::kCommonSyn) continue;
+    if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
     c.flow = kNoFlow;
     maybe[n] = &c;
     n += flows.prefetch_record(c.hash) ? 1U : 0U;
@@ -18,7 +18,7 @@ void look_up(const FlowBook& flows, std::span<Context> burst) {
     Context& c = *maybe[i];
     c.flow = flows.find(c.key(), c.hash);
     // On a flow a SYN has to wait for its turn.
-    if (c.flow != kNoFlow && c.kind == Kind::kCommonSyn) c.kind = Kind::kTcp;
+    if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
   }
 }
 

@@ -7,7 +7,6 @@
 #include "ack/prove_ack.h"
 #include "burst/stages.h"
 #include "syn/answer_syn.h"
-#include "syn/common_syn.h"
 
 namespace synproxy {
 namespace {
@@ -22,8 +21,8 @@ class CookieStage {
 
   void plan(std::size_t place) {
     Context& c = burst_[place];
-    if (c.kind == Kind::kCommonSyn) [[likely]] {
-      return add(place, c, current_->timestamps, c.segment.seq.value());
+    if (c.kind == Kind::kSynPlanned) [[likely]] {
+      return add_syn(c, place);
     }
     if (c.kind != Kind::kTcp || c.flow != kNoFlow || c.passes_signed) return;
     const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
@@ -40,12 +39,11 @@ class CookieStage {
     const MacBatch& m = rooms_.macs;
     Context& c = burst_[m.owner[lane]];
     const std::uint64_t mac = cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
-    if (c.kind == Kind::kCommonSyn) {
-      answer_common_syn(rooms_.now, rooms_.answerer, c, *current_, mac, remembering_);
-      c.kind = Kind::kDecided;
-      ++common_;
-    } else if (c.kind == Kind::kSynPlanned) {
-      answer_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, mac);
+    if (c.kind == Kind::kSynPlanned) {
+      answered_ +=
+          answer_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, *current_, mac, remembering_)
+              ? 1U
+              : 0U;
       c.kind = Kind::kDecided;
     } else {
       check_ack(c, mac);
@@ -53,9 +51,9 @@ class CookieStage {
   }
 
   void count() {
-    if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(common_));
-    rooms_.counters.count(Reason::syn_received, common_);
-    rooms_.counters.count(Reason::synack_sent, common_);
+    if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
+    rooms_.counters.count(Reason::syn_received, planned_);
+    rooms_.counters.count(Reason::synack_sent, answered_);
   }
 
  private:
@@ -87,13 +85,19 @@ class CookieStage {
       return;
     }
     c.kind = Kind::kSynPlanned;
-    add(place, c, key_of_layout(*c.syn.keys, c.syn.agreed.timestamps), c.segment.seq.value());
+    add_syn(c, place);
+  }
+
+  void add_syn(const Context& c, std::size_t place) {
+    ++planned_;
+    add(place, c, key_of_layout(*current_, c.syn.timestamps()), c.segment.seq.value());
   }
 
   void plan_ack_of(Context& c, std::size_t place) {
     const Segment& g = c.segment;
     c.ack.keys = rooms_.now.keys().for_parity(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
+    c.ack.match.valid = false;
     c.ack.timestamps = find_timestamps(g.options(), g.options_size());
     c.ack.scales = scales_offered(rooms_.now, rooms_.answerer, c);
     const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);
@@ -107,7 +111,8 @@ class CookieStage {
   const EpochKeys* const current_;
   const bool remembering_;
   std::size_t lanes_ = 0;
-  std::uint64_t common_ = 0;
+  std::uint64_t planned_ = 0;   // SYNs
+  std::uint64_t answered_ = 0;  // of them
 };
 
 }  // namespace

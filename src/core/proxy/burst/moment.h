@@ -9,6 +9,7 @@
 #include "synproxy/cookie/epoch.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/layout.h"
+#include "synproxy/proxy/earlier_tuning.h"
 
 namespace synproxy {
 
@@ -25,6 +26,14 @@ class Moment {
     keys_.refresh(ring_, epoch_);
   }
 
+  // Holds from now on. False: it is what holds already.
+  bool retune(const EngineTuning& to) {
+    if (to == tuning_) return false;
+    earlier_.changed(tuning_, to, epoch_.epoch, ms_);
+    tuning_ = to;
+    return true;
+  }
+
   [[nodiscard]] std::uint64_t ms() const { return ms_; }
   [[nodiscard]] std::uint32_t ms32() const { return static_cast<std::uint32_t>(ms_); }
   // The clock of SplicedPart::mark_second.
@@ -35,10 +44,19 @@ class Moment {
   }
   [[nodiscard]] const WorkerKeys& keys() const { return keys_; }
   [[nodiscard]] const EngineTuning& tuning() const { return tuning_; }
+  [[nodiscard]] const EarlierTuning& earlier() const { return earlier_; }
+  // The smallest and the largest early window that a client may have been shown.
+  [[nodiscard]] std::uint32_t least_early_window() const {
+    return earlier_.least_window(tuning_, epoch_.epoch);
+  }
+  [[nodiscard]] std::uint32_t most_early_window() const {
+    return earlier_.most_window(tuning_, epoch_.epoch);
+  }
 
  private:
   const EngineShape shape_;
-  const EngineTuning tuning_;
+  EngineTuning tuning_;
+  EarlierTuning earlier_;  // what it promised, and those before it
   const KeyRing& ring_;
   WorkerKeys keys_;
   EpochClock epoch_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "ack/cookie_match.h"
+#include "syn/syn_plan.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/record.h"
@@ -17,18 +18,8 @@ enum class Kind : std::uint8_t {
   kDecided,     // classification was the end of it: the verdict stands
   kTcp,         // protected TCP
   kSynPlanned,  // a SYN of a client without a flow, to be answered once its MAC is there
-  kCommonSyn,   // the same, of the common shape (syn_common.h)
   kRefuted,     // an ACK of a client that quotes no cookie, and has no flow yet (ack_burst.h)
   kIcmp,        // an ICMP error that may quote protected TCP
-};
-
-// What a SYN-ACK will say, decided before its MAC is known: the layout chooses the key.
-struct SynPlan {
-  ClientOptions agreed;      // what the SYN-ACK offers and the cookie carries
-  std::uint32_t packed = 0;  // the same as the cookie has it; of a common SYN only
-  std::uint32_t tsval = 0;
-  const EpochKeys* keys = nullptr;
-  SynAckOffer offer;  // of the service
 };
 
 struct Context {
@@ -41,8 +32,8 @@ struct Context {
   Kind kind = Kind::kDecided;
   Role sender = Role::kClient;  // where it came from
   bool passes_signed = false;   // TCP MD5 or TCP-AO, and the tuning lets those by
-  SynPlan syn;                  // SYN of a client only
   AckPlan ack;                  // segment of a client without a flow only
+  SynPlan syn;                  // SYN of a client only
 
   // Before the packet is rewritten.
   [[nodiscard]] KeyView key() const {

@@ -21,7 +21,7 @@ void look_up(const FlowBook& flows, std::span<Context> burst);
 // here and now; the ACKs learn whether they quote a cookie.
 void make_and_check_cookies(Rooms& rooms, std::span<Context> burst);
 
-// Decides one packet, after all that came before it.
-void act(Rooms& rooms, Context& c, FrameSink& sink);
+// Decides each packet, in order of arrival: what one changes, the next one finds.
+void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink);
 
 }  // namespace synproxy

@@ -10,8 +10,8 @@ template <bool kIpv6>
 std::size_t write_from(std::uint8_t* l3, const IpEnds& e, const TcpReply& reply) {
   const RawEnds<kIpv6> ends{RawAddress<kIpv6>(e.source.data()),
                             RawAddress<kIpv6>(e.destination.data()),
-                            std::uint32_t{e.source_port} << 16 | e.destination_port};
-  return write_headers<kIpv6>(l3, ends, reply);
+                            be32(std::uint32_t{e.source_port} << 16 | e.destination_port)};
+  return write_headers<kIpv6>(l3, ends, reply, said_in(reply));
 }
 
 }  // namespace
@@ -24,7 +24,7 @@ IpEnds ends_of(const FlowKey& key, Role to) {
 }
 
 std::size_t tcp_packet_size(bool ipv6, const TcpReply& reply) {
-  return (ipv6 ? kIpv6Header : kIpv4Header) + kTcpHeader + reply_options_size(reply);
+  return ip_header_size(ipv6) + kTcpHeader + written_size(said_in(reply));
 }
 
 std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpReply& reply) {
@@ -32,8 +32,8 @@ std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpRepl
 }
 
 bool reply_in_place(Packet& packet, const Segment& segment, const TcpReply& reply) {
-  return segment.ipv6 ? answer_in_place<true>(packet, segment, reply)
-                      : answer_in_place<false>(packet, segment, reply);
+  return segment.ipv6 ? answer_in_place<true>(packet, segment, reply, said_in(reply))
+                      : answer_in_place<false>(packet, segment, reply, said_in(reply));
 }
 
 }  // namespace synproxy

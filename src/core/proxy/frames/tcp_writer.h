@@ -13,13 +13,24 @@
 
 namespace synproxy {
 
-// IPv4: identification 0 and DF in one word.
-inline constexpr std::uint32_t kDontFragment = 0x4000U;
 inline constexpr std::uint32_t kReplyTtl = 64;
 
-[[nodiscard]] inline std::uint32_t reply_options_size(const TcpReply& r) {
-  return (r.mss != 0 ? 4U : 0U) + (r.timestamps ? 12U : 0U) +
-         (r.sack_permitted && !r.timestamps ? 4U : 0U) + (r.window_scale != 15 ? 4U : 0U);
+// The words of its headers that are not numbers, in host order.
+[[nodiscard]] constexpr std::uint32_t ipv4_length_word(std::uint32_t total) {
+  return std::uint32_t{kIpv4WithoutOptions} << 24 | total;
+}
+inline constexpr std::uint32_t kIpv4FragmentWord = kDontFragment;  // identification 0
+inline constexpr std::uint32_t kIpv4ProtocolWord = kReplyTtl << 24 | std::uint32_t{kProtocolTcp}
+                                                                         << 16;  // checksum 0
+[[nodiscard]] constexpr std::uint32_t tcp_flags_word(std::uint32_t tcp, std::uint32_t flags,
+                                                     std::uint32_t window) {
+  return std::uint32_t{tcp_offset_and_flags(tcp, flags)} << 16 | window;
+}
+
+[[nodiscard]] constexpr OptionSet said_in(const TcpReply& r) {
+  return static_cast<OptionSet>(
+      (r.mss != 0 ? kSaysMss : 0U) | (r.timestamps ? kSaysTimestamps : 0U) |
+      (r.sack_permitted ? kSaysSack : 0U) | (r.window_scale != kNoScale ? kSaysScale : 0U));
 }
 
 // Stores words and sums them on the way: a sum over bytes that were just stored in other sizes
@@ -40,16 +51,23 @@ class SummedBytes {
   std::uint64_t sum_;
 };
 
-inline void write_options(SummedBytes& out, const TcpReply& r) {
-  if (r.mss != 0) out.put(0x02040000U | r.mss);
-  if (r.timestamps) {
-    out.put(r.sack_permitted ? 0x0402080aU : 0x0101080aU);
-    out.put(r.tsval);
-    out.put(r.tsecr);
-  } else if (r.sack_permitted) {
-    out.put(0x01010402U);
-  }
-  if (r.window_scale != 15) out.put(0x01030300U | r.window_scale);
+template <typename Says>
+inline void write_options(SummedBytes& out, const TcpReply& r, Says says) {
+  lay_out_options(says, [&](OptionWord w) {
+    const std::uint32_t fixed = form_of(w).fixed;
+    switch (w) {
+      case OptionWord::kMss:
+        return out.put(fixed | r.mss);
+      case OptionWord::kNopAndScale:
+        return out.put(fixed | r.window_scale);
+      case OptionWord::kTsval:
+        return out.put(r.tsval);
+      case OptionWord::kTsecr:
+        return out.put(r.tsecr);
+      default:
+        return out.put(fixed);
+    }
+  });
 }
 
 // An IPv4 or IPv6 address as it lies in a packet.
@@ -70,49 +88,57 @@ template <bool kIpv6>
 struct RawEnds {
   RawAddress<kIpv6> source;
   RawAddress<kIpv6> destination;
-  std::uint32_t ports;  // source high, destination low, host order
+  be32 ports;  // source first
 };
+
+// Those of a segment, the other way round.
+template <bool kIpv6>
+[[nodiscard]] inline RawEnds<kIpv6> ends_of_answer(const Segment& s) {
+  const std::uint8_t* l3 = s.l3();
+  return {RawAddress<kIpv6>(l3 + ip_destination_at(kIpv6)),
+          RawAddress<kIpv6>(l3 + ip_source_at(kIpv6)),
+          be32::from_raw(std::rotl(s.ports.raw(), 16))};
+}
 
 // `addresses`: the sum of both; `length`: of the TCP part, bytes.
 template <bool kIpv6>
 inline void write_ip_header(std::uint8_t* l3, const RawEnds<kIpv6>& ends, std::uint64_t addresses,
                             std::uint32_t length) {
   if constexpr (kIpv6) {
-    store_be<std::uint32_t>(l3, 6U << 28);
-    store_be<std::uint32_t>(l3 + 4, length << 16 | std::uint32_t{kProtocolTcp} << 8 | kReplyTtl);
-    ends.source.store(l3 + 8);
-    ends.destination.store(l3 + 24);
+    store_be<std::uint32_t>(l3 + ipv6_at::kVersion, 6U << 28);
+    store_be<std::uint32_t>(l3 + ipv6_at::kPayloadLength,
+                            length << 16 | std::uint32_t{kProtocolTcp} << 8 | kReplyTtl);
   } else {
     SummedBytes ip(l3, addresses);
-    ip.put(0x45000000U | (static_cast<std::uint32_t>(kIpv4Header) + length));
-    ip.put(kDontFragment);
-    ip.put(kReplyTtl << 24 | std::uint32_t{kProtocolTcp} << 16);
+    ip.put(ipv4_length_word(static_cast<std::uint32_t>(kIpv4Header) + length));
+    ip.put(kIpv4FragmentWord);
+    ip.put(kIpv4ProtocolWord);
     const std::uint16_t sum = ip.checksum();
-    std::memcpy(l3 + 10, &sum, sizeof sum);
-    ends.source.store(l3 + 12);
-    ends.destination.store(l3 + 16);
+    std::memcpy(l3 + ipv4_at::kChecksum, &sum, sizeof sum);
   }
+  ends.source.store(l3 + ip_source_at(kIpv6));
+  ends.destination.store(l3 + ip_destination_at(kIpv6));
 }
 
-// Returns the size of the packet.
-template <bool kIpv6>
+// Returns the size of the packet. `says`: said_in(reply), or the same at compile time.
+template <bool kIpv6, typename Says>
 inline std::uint32_t write_headers(std::uint8_t* l3, const RawEnds<kIpv6>& ends,
-                                   const TcpReply& reply) {
-  constexpr std::uint32_t kIpHeader = kIpv6 ? kIpv6Header : kIpv4Header;
-  const std::uint32_t length = kTcpHeader + reply_options_size(reply);
+                                   const TcpReply& reply, Says says) {
+  constexpr std::uint32_t kIpHeader = ip_header_size(kIpv6);
+  const std::uint32_t length = kTcpHeader + written_size(says);
   const std::uint32_t total = kIpHeader + length;
   const std::uint64_t addresses = ends.source.sum() + ends.destination.sum();
   write_ip_header<kIpv6>(l3, ends, addresses, length);
   std::uint8_t* tcp = l3 + kIpHeader;
   SummedBytes out(tcp, addresses + be32(kProtocolTcp + length).raw());
-  out.put(ends.ports);
+  out.put_raw(ends.ports.raw());
   out.put(reply.seq.value());
   out.put(reply.ack.value());
-  out.put((length / 4 << 12 | reply.flags) << 16 | reply.window);
+  out.put(tcp_flags_word(length, reply.flags, reply.window));
   out.put(0);  // checksum and urgent pointer
-  write_options(out, reply);
+  write_options(out, reply, says);
   const std::uint16_t sum = out.checksum();
-  std::memcpy(tcp + 16, &sum, sizeof sum);
+  std::memcpy(tcp + tcp_at::kChecksum, &sum, sizeof sum);
   return total;
 }
 
@@ -125,18 +151,15 @@ inline void swap_mac_addresses(std::uint8_t* frame) {
   std::memcpy(frame + 8, &rest, sizeof rest);
 }
 
-// The frame of `s` becomes `reply`, its ends the other way round.
-template <bool kIpv6>
-inline bool answer_in_place(Packet& packet, const Segment& s, const TcpReply& reply) {
-  constexpr std::uint32_t kIpHeader = kIpv6 ? kIpv6Header : kIpv4Header;
-  if (s.l3_offset + kIpHeader + kTcpHeader + reply_options_size(reply) > packet.room) return false;
-  std::uint8_t* l3 = s.l3();
-  constexpr std::size_t kSource = kIpv6 ? 8 : 12;
-  constexpr std::size_t kDestination = kIpv6 ? 24 : 16;
-  const RawEnds<kIpv6> ends{RawAddress<kIpv6>(l3 + kDestination), RawAddress<kIpv6>(l3 + kSource),
-                            s.ports.host() << 16 | s.ports.host() >> 16};
+// The frame of `s` becomes `reply`, its ends the other way round. `says` as above.
+template <bool kIpv6, typename Says>
+[[nodiscard]] inline bool answer_in_place(Packet& packet, const Segment& s, const TcpReply& reply,
+                                          Says says) {
+  const std::uint32_t packet_size = ip_header_size(kIpv6) + kTcpHeader + written_size(says);
+  if (s.l3_offset + packet_size > packet.room) return false;
+  const RawEnds<kIpv6> ends = ends_of_answer<kIpv6>(s);
   swap_mac_addresses(s.frame);
-  packet.length = s.l3_offset + write_headers<kIpv6>(l3, ends, reply);
+  packet.length = s.l3_offset + write_headers<kIpv6>(s.l3(), ends, reply, says);
   return true;
 }
 

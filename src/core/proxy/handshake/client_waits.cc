@@ -8,7 +8,7 @@
 namespace synproxy {
 
 void hold_early(Rooms& rooms, Context& c, FlowRecord& f) {
-  const bool held = rooms.handshakes.hold(f, c.segment, rooms.now.tuning().early_window);
+  const bool held = rooms.handshakes.hold(f, c.segment, rooms.now.most_early_window());
   drop(rooms.counters, c, held ? Reason::early_held : Reason::early_dropped);
 }
 

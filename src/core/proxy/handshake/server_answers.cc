@@ -23,7 +23,8 @@ Abilities promised(const FlowRecord& f) {
 bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
-  a.probe = f.has(kFlowAskedMore);
+  a.probe =
+      f.has(kFlowAskedMore) && rooms.now.earlier().same_offer_since(f.last_seen, rooms.now.ms());
   const Abilities extra = a.probe ? wanted(rooms.now.tuning().offer) : Abilities{};
   a.asked = {.timestamps = client.timestamps || extra.timestamps,
              .sack = client.sack || extra.sack,

@@ -100,7 +100,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
   } else {
     rooms.handshakes.await_speech(c.flow, f, o.tsval, rooms.now.ms32());
   }
-  if (rooms.now.tuning().early_window < kSmallestSegment) {
+  if (rooms.now.least_early_window() < kSmallestSegment) {
     send_window_update(rooms, c.flow, g.window, before.our_tsval, sink);
   }
 }

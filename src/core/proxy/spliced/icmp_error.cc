@@ -21,19 +21,19 @@ void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quo
   std::memcpy(tcp + at, &after, sizeof after);
   const bool odd = (at & 1) != 0;
   icmp.replace32(before, after, odd);
-  if (quoted >= 18) {
+  if (quoted >= tcp_at::kChecksum + 2) {
     ChecksumUpdate inner;
     inner.replace32(before, after, odd);
-    const auto sum_before = load_raw<std::uint16_t>(tcp + 16);
-    inner.apply(tcp + 16);
-    icmp.replace16(sum_before, load_raw<std::uint16_t>(tcp + 16));
+    const auto sum_before = load_raw<std::uint16_t>(tcp + tcp_at::kChecksum);
+    inner.apply(tcp + tcp_at::kChecksum);
+    icmp.replace16(sum_before, load_raw<std::uint16_t>(tcp + tcp_at::kChecksum));
   }
 }
 
 // Offset of TSval in the quoted header, or 0 where the options are not quoted whole.
 std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
   if (quoted < kTcpHeader) return 0;
-  const std::size_t header = (std::size_t{tcp[12]} >> 4) * 4;
+  const std::size_t header = tcp_header_size(load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags));
   if (header <= kTcpHeader || header > quoted) return 0;
   std::size_t found = 0;
   walk_options(tcp + kTcpHeader, header - kTcpHeader,
@@ -45,20 +45,20 @@ std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
 }
 
 void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord& f, Role sender) {
-  std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
   const SplicedPart& numbers = f.spliced();
+  std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
   ChecksumUpdate update;
   const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
   if (sender == Role::kClient) {  // quotes what the server sent, in the client's numbers
-    shift(tcp, 4, numbers.delta, q.tcp_bytes, update);
+    shift(tcp, tcp_at::kSeq, numbers.delta, q.tcp_bytes, update);
     if (tsval != 0) shift(tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
   } else {
-    shift(tcp, 8, 0U - numbers.delta, q.tcp_bytes, update);
+    shift(tcp, tcp_at::kAck, 0U - numbers.delta, q.tcp_bytes, update);
     if (tsval != 0 && load_raw<std::uint32_t>(tcp + tsval + 4) != 0) {
       shift(tcp, tsval + 4, 0U - numbers.ts_delta, q.tcp_bytes, update);
     }
   }
-  update.apply(c.segment.l4() + 2);
+  update.apply(c.segment.l4() + icmp_at::kChecksum);
 }
 
 // RFC 5927 section 4.1: the quoted number must be of data that is under way.

@@ -16,8 +16,8 @@ std::uint16_t learn_link(Rooms& rooms, const Context& c) {
   std::array<std::uint8_t, kMaxL2Header> header;
   const std::size_t length = c.segment.l3_offset;
   std::memcpy(header.data(), c.segment.frame, length);
-  std::memcpy(header.data(), c.segment.frame + 6, 6);
-  std::memcpy(header.data() + 6, c.segment.frame, 6);
+  std::memcpy(header.data(), c.segment.frame + ether_at::kSource, kMacAddress);
+  std::memcpy(header.data() + ether_at::kSource, c.segment.frame, kMacAddress);
   return rooms.frames.intern({header.data(), length});
 }
 

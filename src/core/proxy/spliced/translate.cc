@@ -19,7 +19,7 @@ void shift32(std::uint8_t* field, std::uint32_t add, ChecksumUpdate& update, boo
 
 void set_window(const Segment& s, std::uint16_t window, ChecksumUpdate& update) {
   if (window == s.window) return;
-  store_be<std::uint16_t>(s.l4() + 14, window);
+  store_be<std::uint16_t>(s.l4() + tcp_at::kWindow, window);
   update.replace16(be16(s.window).raw(), be16(window).raw());
 }
 
@@ -38,8 +38,6 @@ bool well_formed(const std::uint8_t* options, std::size_t size) {
   return walk_options(options, size, [](std::uint8_t, std::size_t, std::size_t) { return true; });
 }
 
-constexpr std::uint32_t kNopNopTimestamps = 0x0101080aU;
-
 }  // namespace
 
 bool translate_to_server(const Segment& s, const FlowRecord& f) {
@@ -48,13 +46,14 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
   // RFC 9293 section 3.10.7.4: without ACK the field means nothing, and stays.
-  if (s.has(kAck)) shift32(s.l4() + 8, numbers.delta, update);
+  if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, numbers.delta, update);
   if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
     set_window(s, window_unscaled(s.window, f.client_scale()), update);
   }
   bool whole = true;
-  if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    if (load_raw<std::uint32_t>(options + 8) != 0) shift32(options + 8, numbers.ts_delta, update);
+  if (are_timestamps_alone(options, size)) {
+    std::uint8_t* tsecr = options + kTimestampsAlone.at(OptionWord::kTsecr);
+    if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
@@ -84,11 +83,11 @@ bool translate_to_client(const Segment& s, const FlowRecord& f) {
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  shift32(s.l4() + 4, 0U - numbers.delta, update);
+  shift32(s.l4() + tcp_at::kSeq, 0U - numbers.delta, update);
   set_window(s, window_to_client(s.window, f.server_scale(), f.offered_scale()), update);
   bool whole = true;
-  if (size == 12 && load_be<std::uint32_t>(options) == kNopNopTimestamps) {
-    shift32(options + 4, 0U - numbers.ts_delta, update);
+  if (are_timestamps_alone(options, size)) {
+    shift32(options + kTimestampsAlone.at(OptionWord::kTsval), 0U - numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
@@ -119,7 +118,7 @@ bool clear_ect(const Segment& s) {
     const auto before = load_raw<std::uint16_t>(ip);
     ip[1] = static_cast<std::uint8_t>(ip[1] & 0xfcU);
     update.replace16(before, load_raw<std::uint16_t>(ip));
-    update.apply(ip + 10);
+    update.apply(ip + ipv4_at::kChecksum);
   }
   return true;
 }

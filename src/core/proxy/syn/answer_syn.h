@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The stateless answer to a SYN, in the two halves between which its MAC is computed. Inline: this
-// is what a flood pays for.
+// The stateless answer to a SYN, in the two halves between which its MAC is computed: plan_syn()
+// decides, whatever the options are, and answer_syn() writes. For the usual SYNs plan_known_syn()
+// decides the same (known_syn.h). Inline: this is what a flood pays for.
 #pragma once
+
+#include <type_traits>
 
 #include "burst/verdicts.h"
 #include "frames/tcp_writer.h"
@@ -14,17 +17,25 @@ namespace synproxy {
 [[nodiscard]] inline bool asks_for_ecn(const Segment& g) {
   return (g.flags & (kEce | kCwr)) == (kEce | kCwr);
 }
+[[nodiscard]] constexpr std::uint16_t syn_ack_flags(bool ecn) {
+  return static_cast<std::uint16_t>(kSyn | kAck | (ecn ? kEce : 0));
+}
 
+// Without the offered scale, which is the service's or none.
 [[nodiscard]] inline ClientOptions agree(const Segment& g, const TcpOptions& o,
                                          const SynAckOffer& offer) {
   ClientOptions out;
   out.timestamps = o.timestamps && offer.has(kOffersTimestamps);
   out.mss = o.mss != 0 ? o.mss : default_mss(g.ipv6);
   out.wscale = o.window_scale;
-  if (out.wscale != kNoScale) out.offered_scale = offer.window_scale;
   out.sack = o.sack_permitted && offer.has(kOffersSack);
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
   return out;
+}
+[[nodiscard]] constexpr OptionSet said_to(const ClientOptions& agreed) {
+  return static_cast<OptionSet>(kSaysMss | (agreed.timestamps ? kSaysTimestamps : 0U) |
+                                (agreed.sack ? kSaysSack : 0U) |
+                                (agreed.wscale != kNoScale ? kSaysScale : 0U));
 }
 
 // True: c.syn says what the answer will be. False: the packet is decided.
@@ -38,45 +49,70 @@ namespace synproxy {
   };
   if (!checksum_ok(c)) return refuse(Reason::bad_checksum);
   if (o.auth) return refuse(Reason::tcp_auth);
-  c.syn.keys = now.keys().current();
-  if (c.syn.keys == nullptr) return refuse(Reason::no_secret);
+  if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
   c.syn.offer = answerer.offer(now, c.key());
-  c.syn.agreed = agree(g, o, c.syn.offer);
-  c.syn.tsval = o.tsval;
-  if (mss_too_small(c.syn.agreed)) return refuse(Reason::syn_mss_small);
-  counters.count(Reason::syn_received);
+  const ClientOptions agreed = agree(g, o, c.syn.offer);
+  if (mss_too_small(agreed)) return refuse(Reason::syn_mss_small);
+  c.syn.says = said_to(agreed);
+  c.syn.flags = syn_ack_flags(agreed.ecn);
+  c.syn.packed =
+      static_cast<std::uint32_t>(agreed.timestamps ? pack_timestamps(agreed) : pack_plain(agreed));
+  c.syn.tsval = be32(o.tsval);
   return true;
 }
 
-// The answer is remembered for a while, so that it can be repeated.
-void remember_common_syn_ack(const Context& c, const Cookie& cookie, std::uint32_t flags,
-                             SynAckRepeats::Entry& e);
-void remember_syn_ack(const Context& c, const TcpReply& syn_ack, SynAckRepeats::Entry& e);
+// The answer is remembered for a while, so that it can be repeated. By value: the caller's stays in
+// registers.
+void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
 
-// `mac`: of c.syn's layout key, over the VLAN stack too.
-inline void answer_syn(const Moment& now, Answerer& answerer, Counters& counters, Context& c,
-                       std::uint64_t mac) {
-  const Segment& g = c.segment;
-  const ClientOptions& agreed = c.syn.agreed;
-  const LayoutKey& key = key_of_layout(*c.syn.keys, agreed.timestamps);
-  const Cookie cookie = make_cookie(mac, key, c.syn.keys->epoch & 1U, agreed);
+// `Says`: an OptionSet, or one at compile time; c.syn.says in either case.
+template <bool kIpv6, typename Says>
+[[nodiscard]] inline bool answer_saying(const Moment& now, Answerer& answerer, Counters& counters,
+                                        Context& c, const EpochKeys& keys, std::uint64_t mac,
+                                        bool remembered, Says says) {
+  const SynPlan& plan = c.syn;
+  const SynAckOffer offer = plan.offer;
+  const unsigned parity = keys.epoch & 1U;
   TcpReply r;
+  r.timestamps = (says & kSaysTimestamps) != 0;
+  r.sack_permitted = (says & kSaysSack) != 0;
+  r.window_scale = (says & kSaysScale) != 0 ? offer.window_scale : kNoScale;
+  const Cookie cookie =
+      r.timestamps
+          ? make_packed_cookie<true>(mac, keys.timestamps, parity, plan.packed, r.window_scale)
+          : make_packed_cookie<false>(mac, keys.plain, parity, plan.packed, r.window_scale);
   r.seq = SeqNum(cookie.isn);
-  r.ack = g.seq + 1;
-  r.flags = static_cast<std::uint16_t>(kSyn | kAck | (agreed.ecn ? kEce : 0));
-  r.window = c.syn.offer.window;
-  r.mss = c.syn.offer.mss;
-  r.window_scale = agreed.offered_scale;
-  r.sack_permitted = agreed.sack;
-  r.timestamps = agreed.timestamps;
+  r.ack = c.segment.seq + 1;
+  r.flags = plan.flags;
+  r.window = offer.window;
+  r.mss = offer.mss;
   r.tsval = cookie.tsval;
-  r.tsecr = c.syn.tsval;
-  if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
-  const bool fits =
-      g.ipv6 ? answer_in_place<true>(*c.packet, g, r) : answer_in_place<false>(*c.packet, g, r);
-  if (!fits) return drop(counters, c, Reason::no_buffer_room);
+  r.tsecr = plan.tsval.host();
+  if (remembered) [[unlikely]] {
+    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
+  }
+  if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, says)) {
+    drop(counters, c, Reason::no_buffer_room);
+    return false;
+  }
   c.packet->verdict = Verdict::kReply;
-  counters.count(Reason::synack_sent);
+  return true;
+}
+
+// The frame becomes the SYN-ACK that c.syn plans. False: it has no room for that, and is dropped.
+// `mac`: of c.syn's layout key, over the VLAN stack too; `remembered`: so that it can be repeated.
+[[nodiscard]] inline bool answer_syn(const Moment& now, Answerer& answerer, Counters& counters,
+                                     Context& c, const EpochKeys& keys, std::uint64_t mac,
+                                     bool remembered) {
+  const bool ipv6 = c.segment.ipv6;
+  // Nearly always all four options are agreed upon: for them the writer has no question left.
+  if (c.syn.says == kSaysAllFour) [[likely]] {
+    constexpr std::integral_constant<OptionSet, kSaysAllFour> kAllFour;
+    return ipv6 ? answer_saying<true>(now, answerer, counters, c, keys, mac, remembered, kAllFour)
+                : answer_saying<false>(now, answerer, counters, c, keys, mac, remembered, kAllFour);
+  }
+  return ipv6 ? answer_saying<true>(now, answerer, counters, c, keys, mac, remembered, c.syn.says)
+              : answer_saying<false>(now, answerer, counters, c, keys, mac, remembered, c.syn.says);
 }
 
 }  // namespace synproxy

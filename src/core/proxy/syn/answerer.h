@@ -31,6 +31,12 @@ class Answerer {
     return offers_.knows(name, server);
   }
 
+  // The tuning is another one from now on.
+  void retuned(const Moment& now) {
+    offers_.retuned(now.earlier());
+    repeats_.set_repeats(now.tuning().synack_repeats);
+  }
+
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
   [[nodiscard]] SynAckRepeats& repeats() { return repeats_; }

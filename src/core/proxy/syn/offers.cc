@@ -42,7 +42,7 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
 const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTable& services,
                                     const KeyView& key, std::uint64_t epoch) {
   if (version_ != services.version() || epoch_ != epoch) {
-    for (Entry& e : entries_) e.name = 0;
+    forget();
     version_ = services.version();
     epoch_ = epoch;
   }
@@ -50,6 +50,11 @@ const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTab
   Entry& entry = entries_[place_of(name)];
   entry.name = name;
   entry.offer = make_offer(tuning, services, key, epoch);
+  ScaleSet& scales = entry.offer.scales;
+  scales = static_cast<ScaleSet>(scales | earlier_.scales(epoch));
+  if (earlier_.learned_scales(epoch)) {
+    scales = static_cast<ScaleSet>(scales | services.scales(key, epoch));
+  }
   if (key.ipv6()) std::memcpy(entry.server.data(), key.server, entry.server.size());
   return entry.offer;
 }

@@ -1,45 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "syn/syn_burst.h"
 
+#include <bit>
+
 #include "burst/lane_look_up.h"
 #include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
 
-constexpr std::uint32_t kHeaders = kEthernetHeader + kIpv4Header + kTcpHeader;
+constexpr std::size_t kRows = kSynShapes.size();
 // Full ones, and one of each shape that is not.
-constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kSynShapes - 1;
+constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
 
-// By the 16 bits of offset and flags. A SYN that asks for ECN is not common.
-constexpr std::uint16_t offset_and_syn(SynShape s) {
-  return static_cast<std::uint16_t>((kTcpHeader + options_in(s)) / 4 << 12 | kSyn);
-}
+// The row whose SYN has a TCP header of that many words; kRows: none.
+constexpr auto kRowOfSize = [] {
+  std::array<std::uint8_t, 16> row{};
+  row.fill(kRows);
+  for (std::uint8_t i = 0; i < kRows; ++i) row[kSynShapes[i].tcp_size / 4] = i;
+  return row;
+}();
 
-constexpr std::uint8_t offer_needed(SynShape s) {
-  return s == SynShape::kLinux     ? kOffersTimestamps | kOffersSack
-         : s == SynShape::kWindows ? kOffersSack
-                                   : 0;
-}
-
-// By shape, which packets may be of it, as far as a few bytes tell.
-using Candidates = std::array<std::uint32_t, kSynShapes>;
+// By row, which packets may be of it, as far as a few bytes tell.
+using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst) {
   Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    // The flags first: most packets are no SYNs, and pay for this look.
-    if (p.length < kHeaders) continue;
-    const auto offset_and_flags = load_be<std::uint16_t>(p.data + 46);
-    if ((offset_and_flags & 0xfffU) != kSyn || !fits_columns(p) ||
-        p.checksum == ChecksumHint::kBad) {
+    // The flags first: most packets are no SYNs, and pay for this look. A SYN that asks for ECN is
+    // not common.
+    if (p.length < kUsualHeaders) continue;
+    const auto offset_and_flags = load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags);
+    if (static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits) != kSyn ||
+        !fits_columns(p) || p.checksum == ChecksumHint::kBad) {
       continue;
     }
-    for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare}) {
-      const bool fits =
-          offset_and_flags == offset_and_syn(shape) && p.length >= kHeaders + options_in(shape);
-      found[static_cast<std::size_t>(shape)] |= std::uint32_t{fits} << i;
-    }
+    const std::uint8_t row = kRowOfSize[offset_and_flags >> 12];
+    if (row == kRows || p.length < usual_at::kTcp + tcp_header_size(offset_and_flags)) continue;
+    found[row] |= 1U << i;
   }
   return found;
 }
@@ -48,7 +46,7 @@ struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;  // that will be answered
-  SynShape shape = SynShape::kLinux;
+  std::size_t row = 0;
 };
 
 class SynBurst {
@@ -56,8 +54,9 @@ class SynBurst {
   SynBurst(Rooms& rooms, std::span<Packet> burst) : rooms_(rooms), burst_(burst), look_up_(rooms) {}
 
   std::uint32_t run(const Candidates& found) {
-    for (const SynShape shape : {SynShape::kLinux, SynShape::kWindows, SynShape::kBare})
-      gather(shape, found[static_cast<std::size_t>(shape)]);
+    for (std::size_t row = 0; row < kRows; ++row) {
+      if (has_fewest_lanes(found[row])) gather(row, found[row]);
+    }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     rooms_.answerer.repeats().pass_over(syns_);
     rooms_.counters.count(Reason::syn_received, syns_);
@@ -66,22 +65,24 @@ class SynBurst {
   }
 
  private:
-  [[nodiscard]] const SynKernel& kernel(SynShape shape) const {
-    return (*rooms_.syn_kernels)[static_cast<std::size_t>(shape)];
+  [[nodiscard]] const SynKernel& kernel(std::size_t row) const {
+    return (*rooms_.syn_kernels)[row];
   }
 
-  void gather(SynShape shape, std::uint32_t places) {
-    while (has_fewest_lanes(places)) {
+  // One copy for all rows.
+  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
+    const std::uint8_t needs = kSynShapes[row].needs;
+    do {
       Group& g = groups_[count_++];
-      g.shape = shape;
+      g.row = row;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
-      const std::uint32_t sound = kernel(shape).verify(g.columns, used);
+      const std::uint32_t sound = kernel(row).verify(g.columns, used);
       g.lanes = look_up_.begin(g.columns, sound, g.hashes,
                                [&](std::size_t lane, const SynAckOffer& offer) {
-                                 g.columns.offers[lane] = offer;
-                                 return offer.has(offer_needed(shape));
+                                 g.columns.offers[lane] = std::bit_cast<std::uint64_t>(offer);
+                                 return offer.has(needs);
                                });
-    }
+    } while (has_fewest_lanes(places));
   }
 
   // A SYN that may have a flow goes the way of the others.
@@ -89,11 +90,13 @@ class SynBurst {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
     const EpochKeys& keys = *rooms_.now.keys().current();
-    const LayoutKey& key = key_of_layout(keys, g.shape == SynShape::kLinux);
-    kernel(g.shape).answer(g.columns, lanes, key, keys.epoch & 1U);
+    const SynShape& shape = kSynShapes[g.row];
+    const auto length = static_cast<std::uint32_t>(usual_at::kTcp + shape.tcp_reply);
+    const LayoutKey& key = key_of_layout(keys, shape.timestamps);
+    kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U);
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
-      p.length = kHeaders + options_out(g.shape);
+      p.length = length;
       p.verdict = Verdict::kReply;
       answered_ |= 1U << g.columns.places[lane];
       ++syns_;

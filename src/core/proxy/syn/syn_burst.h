@@ -2,11 +2,11 @@
 // The SYNs of a flood, eight at a time.
 //
 // Theory of operation. In a burst of a flood most frames are SYNs of one of few shapes, down to the
-// order of the options: those of Linux, of Windows, and those without options, as hping3 makes
-// them. Where the CPU has AVX-512, eight of one shape are turned into columns, a lane for each, and
-// all that is the same work for each of them is done on columns: the shape and both checksums are
-// verified, the MAC and the cookie computed, the SYN-ACK written. What differs in kind is done
-// frame by frame between the two: what the service offers, and whether there is a flow.
+// order of the options (shapes.h). Where the CPU has AVX-512, eight of one shape are turned into
+// columns, a lane for each, and all that is the same work for each of them is done on columns: the
+// shape and both checksums are verified, the MAC and the cookie computed, the SYN-ACK written. What
+// differs in kind is done frame by frame between the two: what the service offers, and whether
+// there is a flow.
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
 // (stages.cc). So this is never the only place that does something, and means the same: the tests
@@ -23,6 +23,7 @@
 #include <span>
 
 #include "burst/columns.h"
+#include "syn/shapes.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 
@@ -30,43 +31,29 @@ namespace synproxy {
 
 struct Rooms;
 
-enum class SynShape : std::uint8_t {
-  kLinux,    // MSS, SACK-permitted, timestamps, NOP, window scale
-  kWindows,  // MSS, NOP, window scale, NOP, NOP, SACK-permitted
-  kBare,     // no option
-};
-inline constexpr std::size_t kSynShapes = 3;
-
-// Bytes of options that a SYN of that shape has, and that its SYN-ACK has.
-[[nodiscard]] constexpr std::uint32_t options_in(SynShape s) {
-  return s == SynShape::kLinux ? 20 : s == SynShape::kWindows ? 12 : 0;
-}
-[[nodiscard]] constexpr std::uint32_t options_out(SynShape s) {
-  return s == SynShape::kBare ? 4 : options_in(s);
-}
-
 struct SynGroup : Columns {
   // From verify(). Raw are words as they lie in the frame.
   alignas(64) Column<std::uint64_t> source;       // raw, in the upper half
   alignas(64) Column<std::uint64_t> destination;  // raw; above it both ports, raw, source first
   alignas(64) Column<std::uint64_t> isn;          // of the client, host order
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
-  alignas(64) Column<std::uint64_t> tsval;        // raw, in the upper half; kLinux only
+  alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
   // Before answer(); of lanes that are not answered, anything.
-  alignas(64) Column<SynAckOffer> offers;
+  alignas(64) Column<std::uint64_t> offers;  // each a SynAckOffer as it lies in memory
 };
 
 struct SynKernel {
   // Bit i: lane i of the `used` ones holds an untagged IPv4 SYN of the shape, sound in all that
   // the engine asks of a SYN but for its service, and its columns are filled. Frames that are not
-  // such a SYN are read as if they were: kTouched bytes from each must be there.
+  // such a SYN are read as if they were: kTouched bytes from each must be there, or those of the
+  // shape if they are more.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
   // Those lanes become their SYN-ACKs. `key` is of the shape's layout.
   void (*answer)(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key, unsigned parity);
 };
 
-// By shape; nullptr where this CPU has nothing that would be faster than one by one.
-using SynKernels = std::array<SynKernel, kSynShapes>;
+// By row of kSynShapes; nullptr where this CPU has nothing that would be faster than one by one.
+using SynKernels = std::array<SynKernel, kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
 
 // Bit i: the i-th packet is decided. `burst`: up to kMaxBurst packets of the client's side, their

@@ -27,41 +27,29 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
 
 }  // namespace
 
-void remember_syn_ack(const Context& c, const TcpReply& syn_ack, SynAckRepeats::Entry& e) {
+void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e) {
   key_of(c.segment, c.sender, e.key);
   e.syn_ack = syn_ack;
   e.link.set({c.segment.frame, c.segment.l3_offset});
 }
 
-void remember_common_syn_ack(const Context& c, const Cookie& cookie, std::uint32_t flags,
-                             SynAckRepeats::Entry& e) {
-  const SynAckOffer& offer = c.syn.offer;
-  TcpReply r;
-  r.seq = SeqNum(cookie.isn);
-  r.ack = c.segment.seq + 1;
-  r.flags = static_cast<std::uint16_t>(flags);
-  r.window = offer.window;
-  r.mss = offer.mss;
-  r.window_scale = offer.window_scale;
-  r.sack_permitted = true;
-  r.timestamps = true;
-  r.tsval = cookie.tsval;
-  r.tsecr = find_timestamps(c.segment.options(), c.segment.options_size()).tsval;
-  remember_syn_ack(c, r, e);
-}
-
 void on_client_syn(Rooms& rooms, Context& c) {
   if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c)) return;
+  rooms.counters.count(Reason::syn_received);
   if (c.flow != kNoFlow) {
     FlowRecord& f = rooms.flows[c.flow];
     if (f.state() == FlowState::kPassed)
       return forward(rooms.counters, c, Reason::passed);  // simultaneous open
-    mark(rooms.now, f, c.segment.seq, c.syn.agreed.timestamps);
+    mark(rooms.now, f, c.segment.seq, c.syn.timestamps());
   }
-  const LayoutKey& key = key_of_layout(*c.syn.keys, c.syn.agreed.timestamps);
+  const EpochKeys& keys = *rooms.now.keys().current();
+  const LayoutKey& key = key_of_layout(keys, c.syn.timestamps());
   const MacInput in = cookie_mac_input(c.key(), c.segment.seq.value());
   const std::uint64_t mac = siphash24(key.k0, key.k1, in.words.data(), in.count);
-  answer_syn(rooms.now, rooms.answerer, rooms.counters, c, cover_vlan(mac, key, c.segment.vlan));
+  if (answer_syn(rooms.now, rooms.answerer, rooms.counters, c, keys,
+                 cover_vlan(mac, key, c.segment.vlan), true)) {
+    rooms.counters.count(Reason::synack_sent);
+  }
 }
 
 }  // namespace synproxy

@@ -84,7 +84,8 @@ void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
         probe(rooms, i, sink);
         f.last_seen =
             rooms.now.ms32() - probe_at;  // both ends get the whole lead, however late we are
-      } else if (idle >= tuning.idle_timeout_ms) {
+      } else if (idle >= tuning.idle_timeout_ms &&
+                 rooms.now.earlier().same_idle_for(probe_lead(tuning), rooms.now.ms())) {
         expire_idle(rooms, i, sink);
       }
       return;
