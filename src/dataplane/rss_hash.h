@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a device's RSS makes of a connection, computed here (theory: rss.h).
+// Computes what a device's RSS makes of a connection (theory: rss.h).
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ namespace detail {
 }  // namespace detail
 
 [[nodiscard]] inline RssFold fold_of(const FlowKey& key) {
-  std::uint64_t addresses = 0;  // those of IPv4 are followed by zeros
+  std::uint64_t addresses = 0;  // zeros follow IPv4 addresses
   for (const AddressBytes* a : {&key.client, &key.server}) {
     addresses ^= load_raw<std::uint64_t>(a->data()) ^ load_raw<std::uint64_t>(a->data() + 8);
   }
@@ -34,8 +34,8 @@ namespace detail {
   return static_cast<RssFold>(detail::fold(detail::halve(addresses)) ^ ports);
 }
 
-// The frames of which every device takes addresses and ports: untagged TCP, without IP options or
-// extension headers, no fragment.
+// Frames whose addresses and ports every device hashes: untagged TCP, without IP options or
+// extension headers, not fragmented.
 enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
 
 [[nodiscard]] inline PlainTcp plain_tcp(const std::uint8_t* frame, std::uint32_t length) {
@@ -44,7 +44,7 @@ enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
   if (length < kIpv4Frame) return PlainTcp::kNo;
   const auto type = load_be<std::uint16_t>(frame + 12);
   if (type == kEtherTypeIpv4) [[likely]] {
-    // Version and header length; "more fragments" and the fragment's offset.
+    // Version and header length; no "more fragments", and a fragment offset of 0.
     return frame[14] == 0x45 && (load_be<std::uint16_t>(frame + 20) & 0x3fffU) == 0 &&
                    frame[23] == kProtocolTcp
                ? PlainTcp::kIpv4
@@ -56,7 +56,7 @@ enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
              : PlainTcp::kNo;
 }
 
-// Of a frame for which plain_tcp() said `family`, and not kNo.
+// `family` is what plain_tcp() said of the frame, and is not kNo.
 [[nodiscard]] inline RssFold fold_of(const std::uint8_t* frame, PlainTcp family) {
   if (family == PlainTcp::kIpv4) [[likely]] {
     return detail::fold(detail::halve(load_raw<std::uint64_t>(frame + 26)) ^
@@ -72,14 +72,14 @@ enum class PlainTcp : std::uint8_t { kNo, kIpv4, kIpv6 };
 class RssHash {
  public:
   explicit RssHash(RssWord word);
-  // The Toeplitz hash; its halves are equal, as those of the key are.
+  // The Toeplitz hash. Its halves are equal because the key repeats itself.
   [[nodiscard]] std::uint32_t of(RssFold fold) const {
     const std::uint32_t half = first_[fold & 0xffU] ^ std::uint32_t{second_[fold >> 8]};
     return half << 16 | half;
   }
 
  private:
-  // What a value of the first and of the second byte, in the packet's order, adds.
+  // What each value of the first and of the second byte adds, in the packet's order.
   std::array<std::uint16_t, 256> first_{};
   std::array<std::uint16_t, 256> second_{};
 };
