@@ -111,7 +111,7 @@ void report(const Size& size, const std::vector<std::vector<Trial>>& trials,
       medians.push_back(median(values));
       ranges.push_back(range_of(values));
     }
-    if (medians[0] == 0) continue;  // too few rounds: the table was too small
+    if (medians[0] == 0) continue;  // the table was too small for this measure
     const std::string name = std::string("flow_table/") + m.name + "/" + size.name;
     for (std::size_t c = 0; c < medians.size(); ++c) {
       results.push_back({.name = name + "/" + kContenders[c],

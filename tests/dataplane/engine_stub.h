@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the stub engine understands: a frame of an experimental EtherType carries a command.
-// Everything else is forwarded.
+// The commands of the stub engine, carried by frames of an experimental EtherType. It forwards
+// everything else.
 #pragma once
 
 #include <cstddef>

@@ -44,7 +44,7 @@ TEST(Help, FitsAHundredColumns) {
   }
 }
 
-// What --help calls the default is what holds without the flag.
+// The default that --help names is the one that holds without the flag.
 TEST(Help, DefaultsAreTrue) {
   const std::vector<std::string> bare = {"--client-port", "eth1",      "--server-port",
                                          "eth2",          "--protect", "10.0.0.2"};
