@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Two proxies that are alike: one gets frames in bursts, the other one by one.
+// Two equal proxies: one gets frames in bursts, the other one by one.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,17 +18,17 @@ template <typename T, std::size_t N>
   return from[random() % N];
 }
 
-// One in `n`.
+// True once in `n` times.
 [[nodiscard]] inline bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
 
-// The same frames come back, and are counted the same.
+// Expects that both return the same frames and count the same.
 inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
                          const std::vector<Bytes>& frames) {
   const std::vector<Verdict> verdicts = bursts.feed_burst(Role::kClient, frames);
   for (std::size_t i = 0; i < frames.size(); ++i) {
     ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
   }
-  // What the engine makes leaves after what it has rewritten, burst by burst.
+  // In each burst, frames that the engine makes leave after those that it has rewritten.
   for (ProxyHarness* p : {&bursts, &singles}) {
     std::sort(p->to_client.begin(), p->to_client.end());
     std::sort(p->to_server.begin(), p->to_server.end());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SYNs in bursts are answered eight at a time where the CPU can. It must mean what it means for one
-// at a time: the same frames, fed in bursts to one proxy and one by one to another, come back alike
-// byte by byte, and are counted alike.
+// If the CPU can, SYNs in bursts are answered eight at a time. The results must be those of one at
+// a time: the same frames, fed in bursts to one proxy and one by one to another, come back the same
+// byte by byte, and are counted the same.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -139,7 +139,7 @@ TEST(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kReply));
   for (const Bytes& frame : burst) singles.from_client(frame);
   ASSERT_EQ(bursts.to_client, singles.to_client);
-  // What only shows later: the SYN has left its mark on the flow, and its cookie replaces it.
+  // This shows only later: the SYN has left its mark on the flow, and its cookie replaces the flow.
   for (ProxyHarness* p : {&bursts, &singles}) {
     const DecodedFrame syn_ack = p->take_client();
     ASSERT_EQ(syn_ack.destination_port, 1000);
@@ -181,7 +181,7 @@ TEST(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
   }
 }
 
-// The columns of one shape hold what its frames say.
+// The columns of one shape hold the values of its frames.
 TEST(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
   const SynKernels* kernels = syn_kernels();
   if (kernels == nullptr) GTEST_SKIP() << "this CPU has no kernel";

@@ -54,8 +54,8 @@ class PacketBuilder {
   PacketBuilder& traffic_class(std::uint8_t v);
   PacketBuilder& flow_label(std::uint32_t v);
   PacketBuilder& ip_id(std::uint16_t v);
-  PacketBuilder& fragment(
-      std::uint16_t flags_and_offset);       // IPv4: the field; IPv6: a fragment header
+  // IPv4: sets the field; IPv6: adds a fragment header.
+  PacketBuilder& fragment(std::uint16_t flags_and_offset);
   PacketBuilder& ip_options(Bytes options);  // IPv4, padded to words
   // IPv6; `body` follows the two bytes of next header and length, padded to 8 n.
   PacketBuilder& extension(std::uint8_t type, Bytes body = {});
