@@ -112,7 +112,7 @@ class Archive:
             self.file(name, data.read())
 
     def library(self, path):
-        """Each under its own path and its real one as the same file: a driver loaded twice would register twice."""
+        """The file at its real path, and a link at its own: a driver loaded from two files would register twice."""
         real = os.path.realpath(path)
         self.copy(real, real.lstrip("/"))
         if path != real:
