@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Fuzzes the core with libFuzzer under AddressSanitizer and UBSan. Exit code 1: something was found.
+# Fuzzes the core with libFuzzer under AddressSanitizer and UBSan. Exit code 1: it found something.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# How the time is shared out: a conversation has more to say than a header.
+# Shares of the time: conversations need more than headers.
 readonly TARGETS=(parser options engine)
 declare -rA SHARE=([parser]=1 [options]=1 [engine]=4)
 declare -rA LONGEST=([parser]=1600 [options]=120 [engine]=1600)
@@ -35,7 +35,8 @@ stop() {
   exit "$1"
 }
 
-# in_group DIRECTORY COMMAND...: in a process group of its own, so that a run that is stopped takes its workers along.
+# in_group DIRECTORY COMMAND...: runs it in a process group of its own, so that a stopped run takes
+# its workers along.
 in_group() {
   local directory=$1
   shift
@@ -88,7 +89,7 @@ fuzz() {
   local target=$1 seconds=$2 corpus=$FUZZ_BUILD/corpus/$1 status=0
   begin "$target"
   mkdir -p "$corpus"
-  # One job a core, all of them on one corpus; each writes its own log into the working directory.
+  # One job per core, all on one corpus; each writes its own log into the working directory.
   in_group "$WORK" "$FUZZ_BUILD/tests/fuzz/${target}_fuzz" -jobs="$CORES" -workers="$CORES" \
     -max_total_time="$seconds" -max_len="${LONGEST[$target]}" -len_control=0 -timeout=20 -rss_limit_mb=2048 \
     -reload=5 -print_final_stats=1 -artifact_prefix="$FINDINGS/$target-" \
@@ -125,7 +126,7 @@ command -v clang++ >/dev/null || die "needs clang++ with its sanitizers: apt-get
 trap 'stop 130' INT
 trap 'stop 143' TERM HUP
 export CXX=clang++
-# Short stacks and a small quarantine: most of what a run costs is allocations.
+# Short stacks and a small quarantine, because allocations are most of a run's cost.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-malloc_context_size=4:quarantine_size_mb=32}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
 

@@ -15,7 +15,7 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-// Google Benchmark appends what it was told about iterations and clocks.
+// Google Benchmark appends to the name the settings for iterations and clocks.
 std::string case_name(const benchmark::BenchmarkReporter::Run& run) {
   return run.run_name.function_name;
 }

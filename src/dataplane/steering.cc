@@ -14,8 +14,8 @@
 namespace synproxy::dataplane {
 namespace {
 
-// A flow director's match stands in the place of the hash. A device that finds a frame damaged may
-// not have looked for its ports.
+// The result of a flow director takes the place of the hash. A device that finds a frame damaged
+// may not have looked for its ports.
 bool reports_hash(const rte_mbuf& m) {
   constexpr std::uint64_t kNot =
       RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An engine that a frame can tell what to do, linked in the place of the real one: see
-// engine_stub.h.
+// An engine that frames tell what to do, linked in place of the real one: see engine_stub.h.
 #include "dataplane/engine_stub.h"
 
 #include <vector>

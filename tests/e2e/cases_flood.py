@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pages under a flood, and what the server sees of it."""
+"""Pages under a flood, and what the server sees of the flood."""
 import os
 import statistics
 import threading
@@ -54,7 +54,8 @@ def pages_arrive(stand, kind, family):
 @case(60)
 @own_stand
 def without_a_proxy_the_flood_shows_on_the_server(_):
-    # The proof that the cases below prove something: here the server has thousands of reasons to be busy.
+    # A control for the cases below: without a proxy the flood reaches the server, which has thousands of half-open
+    # connections.
     with Lab() as lab:
         equal(lab.command("bridge", "on").code, 0, "bridge on")
         for kind, family in (("hping3", 4), ("syn", 6)):
@@ -84,7 +85,7 @@ def every_page_arrives_under_a_flood_of_forged_acks(stand):
     for family in (4, 6):
         note, grown = pages_arrive(stand, "ack", family)
         check(grown["cookie_invalid"] > 10000, f"only {grown['cookie_invalid']} forged ACKs were judged")
-        # 2^-24 is the worst chance of a forgery: of some hundred thousands, one may pass.
+        # A forgery passes with a chance of at most 2^-24: of some hundred thousands, one may pass.
         check(grown["cookie_valid"] <= PAGES + 2, f"{grown['cookie_valid']} ACKs passed, {PAGES} were genuine")
         notes.append(note)
     return "; ".join(notes)

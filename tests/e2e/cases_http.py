@@ -205,7 +205,7 @@ def server_without_window_scaling(stand):
 
 @case(90)
 def server_without_sack_under_loss(stand):
-    # The promise of SACK cannot be kept: the client's blocks are blanked and it resends more.
+    # The proxy cannot keep the promise of SACK: it blanks the client's blocks, and the server resends more.
     with stand.lab.sysctl("server", tcp_sack=0):
         at_client, at_server = lossy(stand)
         with at_client, at_server, stand.proxy.counting() as grown:
@@ -325,7 +325,7 @@ def ports_named_as_dpdk_devices(_):
 
 
 def cpu_share(pid, seconds):
-    """Of one CPU, by all threads of the process, over that time."""
+    """The share of one CPU that all threads of the process took over that time."""
 
     def used():
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
@@ -338,7 +338,7 @@ def cpu_share(pid, seconds):
 
 
 def idle_on_pcap(*flags):
-    """What a proxy on devices that cannot wake it takes while nothing comes; it answers all the same."""
+    """The CPU that a proxy takes while nothing comes, on devices that cannot wake it; it answers all the same."""
     ports = "net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_pcap1,rx_iface_in=veth-b,tx_iface=veth-b"
     with Stand(*flags, ports=ports) as stand:
         must_get_page(stand.lab, 4)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Path MTU discovery through the proxy: a real router behind it whose link to the client is narrow."""
+"""Path MTU discovery through the proxy, with a real router whose link to the client is narrow."""
 import contextlib
 import os
 import threading
@@ -17,10 +17,10 @@ PREFIX = {4: 24, 6: 64}
 
 
 def make_router(lab):
-    """Turns relay-a into a router. It takes the client's old addresses on the proxy's side, where the
-    server's default route points; the client moves behind it. The router's interface to the client has the
-    small MTU and the client's own has not: so the client's MSS does not tell of it, and only ICMP can."""
-    lab.run("client", "nft", "delete", "table", "netdev", "lab")  # it lets only the old addresses in
+    """Turns relay-a into a router. It takes the client's old addresses on the proxy's side, where the server's
+    default route points; the client moves behind it. The router's interface to the client has the small MTU, but the
+    client's own has not. So the client's MSS does not show it, and only ICMP can."""
+    lab.run("client", "nft", "delete", "table", "netdev", "lab")  # its rules let in only the old addresses
     lab.must("relay-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
              "net.ipv6.conf.inner.disable_ipv6=0", "net.ipv6.conf.outer.disable_ipv6=0")
     for family in (4, 6):
@@ -33,16 +33,16 @@ def make_router(lab):
             lab.must(role, "ip", "address", "add", f"{address}/{length}", "dev", device,
                      *(["nodad"] if family == 6 else []))
         lab.must("client", "ip", f"-{family}", "route", "add", "default", "via", NEAR_ROUTER[family])
-    for device in ("inner", "outer"):  # whoever forwards asks for neighbours from a link-local address
+    for device in ("inner", "outer"):  # a router asks for neighbours from a link-local address
         lab.must("relay-a", "ip", "address", "add", "fe80::1/64", "dev", device, "nodad")
-    # From the client's side packets of full size still come in: a real narrow link would cut there too, but
-    # the client's requests are small.
+    # The client's side still takes packets of full size. A real narrow link would not, but the client's requests are
+    # small.
     lab.must("relay-a", "ip", "link", "set", "outer", "mtu", str(NARROW))
     lab.must("relay-a", "sysctl", "-q", "-w", f"net.ipv6.conf.outer.mtu={NARROW}")
 
 
 class Largest(threading.Thread):
-    """Sizes of the server's segments as the client's interface sees them."""
+    """Sizes of the server's segments at the client's interface."""
 
     def __init__(self, lab):
         super().__init__(daemon=True)

@@ -4,8 +4,8 @@
 
 usage: run.py [--list] [--thorough] [--report FILE] [NAME...]     NAME may hold * and ?
 
-Every case prints PASS or FAIL with its name; a failure shows the end of the proxy's log. Most cases
-share one lab and one running proxy, whose buffers and flows are compared with the start at the very end.
+Every case prints PASS or FAIL with its name; a failure shows the end of the proxy's log. Most cases share one lab and
+one running proxy. At the very end its buffers and flows are compared with the start.
 """
 import argparse
 import fnmatch
@@ -43,7 +43,7 @@ def on_alarm(*_):
 
 
 class SharedStand:
-    """Made when the first case asks for it, and made anew when a case has broken it."""
+    """Made when the first case asks for it, and again after a case has broken it."""
 
     def __init__(self):
         self.stand = None
@@ -65,7 +65,7 @@ class SharedStand:
 
 
 def outcome(function, limit, shared):
-    """None for a pass, else why not."""
+    """None for a pass, otherwise the reason for the failure."""
     signal.alarm(limit)
     try:
         own = getattr(function, "own_stand", False)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any bytes as a frame: every parser, and every function that works on what they made.
+// Any bytes as a frame, for every parser and every function that works on their results.
 #include <array>
 #include <cstring>
 
@@ -45,7 +45,7 @@ void use_tcp(const Segment& s, const FlowRecord& f, std::size_t size) {
   parse_frame(s.frame, size, translated);
   require(translated.result == ParseResult::kTcp && translated.l4_length == s.l4_length);
   require(translate_to_client(translated, f) != before.malformed);
-  // Neither hides a corruption nor makes one.
+  // The translation neither hides nor makes a corruption.
   require(checksums_good(s) == good);
   const bool has_ect = clear_ect(s);
   require(!has_ect || checksums_good(s) == good);

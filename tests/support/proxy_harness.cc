@@ -43,7 +43,7 @@ EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch) {
   return keys;
 }
 
-// What one engine says to one call: verdicts and frames, in the order in which they are to be sent.
+// The results of one call of one engine: verdicts and frames, in the order in which they are sent.
 class ProxyHarness::Collector final : public FrameSink {
  public:
   void emit(Role out, std::span<const std::uint8_t> frame) override {

@@ -34,7 +34,7 @@ def on_alarm(*_):
 
 
 def outcome(function, limit, stand):
-    """None for a pass, else why not; and a note."""
+    """None for a pass, otherwise the reason for the failure; and a note."""
     signal.alarm(limit)
     try:
         return None, function(stand)
@@ -49,7 +49,7 @@ def outcome(function, limit, stand):
 
 
 def show_log(stand):
-    """A guest that has died has nothing to show but its console."""
+    """A guest that has died can only show its console."""
     try:
         lines = stand.proxy.log() if stand.proxy else ""
     except (Failed, OSError, ValueError):
@@ -73,7 +73,7 @@ def run_cases(names):
             else:
                 print(f"FAIL {name} ({took:.1f} s): {results[name]}", flush=True)
                 show_log(stand)
-                # One guest that died is one failure.
+                # A dead guest counts as one failure.
                 if not stand.guest.running():
                     stand.new_guest()
         last = "last_proxy_stops_cleanly"

@@ -38,7 +38,7 @@ std::uint32_t owner(const Bytes& frame, Role side, const ProtectSet& set, std::u
   return w;
 }
 
-// A flow has one owner, whatever the direction, and an ICMP error about it goes there too.
+// A flow has one owner for both directions, and an ICMP error about it goes there too.
 TEST(OwnerOf, BothDirectionsAndIcmpErrorsMeetTheSameWorker) {
   const ProtectSet set = protect();
   for (const bool ipv6 : {false, true}) {
