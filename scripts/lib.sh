@@ -14,6 +14,7 @@ PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python
 PACKAGES_DEMO=(gnuplot-nox)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
+PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
 
