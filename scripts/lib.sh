@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SYNPROXY_BUILD:-$ROOT/build}
 LAB_SH=$ROOT/scripts/lab.sh
 
-# What each command needs, as Debian 12 packages. A package is missing when dpkg does not know it as
+# What each command needs, as packages of Debian 12 and 13. A package is missing when dpkg does not know it as
 # installed: commands that the user put into /usr/local do not carry headers or a matching version.
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
   nlohmann-json3-dev)
