@@ -37,4 +37,11 @@ inline int add_to_array(rte_tel_data* array, std::uint64_t value) {
 }
 #endif
 
+// What net_bonding's devices call those below them in their arguments.
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+constexpr const char* kBondingMember = "member";
+#else
+constexpr const char* kBondingMember = "slave";
+#endif
+
 }  // namespace synproxy::dataplane
