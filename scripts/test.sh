@@ -134,7 +134,12 @@ no_dpdk_in_core() {
 
 stage_checks() {
   say "checks: format, scripts, headers"
-  sources include src tests bench | each "format" clang-format --dry-run -Werror
+  # Another version breaks lines elsewhere.
+  if [[ $(clang-format --version) == *' version 14.'* ]]; then
+    sources include src tests bench | each "format" clang-format --dry-run -Werror
+  else
+    echo "SKIP format: the tree is formatted with clang-format 14, as Debian 12 has it" >>"$TALLY"
+  fi
   find scripts .ci tests -type f \( -name '*.sh' -o -path .ci/run \) | sort |
     each "shellcheck" shellcheck -x
   # shellcheck disable=SC2016 # expanded by that shell
