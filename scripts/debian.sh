@@ -111,8 +111,8 @@ inside() {
   # shellcheck disable=SC2016 # expanded by that shell
   chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 "TERM=${TERM:-dumb}" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    SYNPROXY_BUILD=/build SYNPROXY_ASAN_BUILD=/build-asan SYNPROXY_FUZZ_BUILD=/build-fuzz \
-    SYNPROXY_SOAK_BUILD=/build-soak \
+    SYNPROXY_BUILD=/build SYNPROXY_SANITIZED_BUILD=/build-sanitized SYNPROXY_ASAN_BUILD=/build-asan \
+    SYNPROXY_FUZZ_BUILD=/build-fuzz SYNPROXY_SOAK_BUILD=/build-soak \
     /bin/sh -c 'cd /synproxy && exec "$@"' debian.sh "$@" || status=$?
   exit "$status"
 }
