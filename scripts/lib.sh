@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SYNPROXY_BUILD:-$ROOT/build}
 LAB_SH=$ROOT/scripts/lab.sh
 
-# What each command needs, as Debian 12 packages. A package is missing when dpkg does not know it as
+# What each command needs, as packages of Debian 12 and 13. A package is missing when dpkg does not know it as
 # installed: commands that the user put into /usr/local do not carry headers or a matching version.
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
   nlohmann-json3-dev)
@@ -14,6 +14,7 @@ PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python
 PACKAGES_DEMO=(gnuplot-nox)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
+PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
 

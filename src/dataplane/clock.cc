@@ -8,7 +8,7 @@ namespace {
 
 std::uint64_t read_ms(clockid_t id) {
   std::timespec t{};
-  ::clock_gettime(id, &t);
+  static_cast<void>(::clock_gettime(id, &t));  // fails for clocks that do not exist
   return static_cast<std::uint64_t>(t.tv_sec) * 1000 +
          static_cast<std::uint64_t>(t.tv_nsec) / 1'000'000;
 }

@@ -120,9 +120,9 @@ void EthPort::set_up() {
   conf.rxmode.offloads = offloads_;
   if (rss_) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf = {rss_plan_.key.data(),
-                                 static_cast<std::uint8_t>(rss_plan_.key.size()),
-                                 rss_plan_.hash_fields};
+    conf.rx_adv_conf.rss_conf.rss_key = rss_plan_.key.data();
+    conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<std::uint8_t>(rss_plan_.key.size());
+    conf.rx_adv_conf.rss_conf.rss_hf = rss_plan_.hash_fields;
     // Some devices report the hash only when asked.
     conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
   }

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "dataplane/dpdk_version.h"
+
 namespace synproxy::dataplane {
 namespace {
 
@@ -71,8 +73,8 @@ SynRule::SynRule(const ProtectRule& to, const SynQueues& queues) {
   const bool any = to.prefix_length == 0;
   pattern_[0].type = RTE_FLOW_ITEM_TYPE_ETH;
   if (to.ipv6) {
-    std::memcpy(ipv6_[0].hdr.dst_addr, to.address.data(), 16);
-    set_prefix(ipv6_[1].hdr.dst_addr, to.prefix_length);
+    std::memcpy(bytes_of(ipv6_[0].hdr.dst_addr), to.address.data(), 16);
+    set_prefix(bytes_of(ipv6_[1].hdr.dst_addr), to.prefix_length);
     pattern_[1] = {RTE_FLOW_ITEM_TYPE_IPV6, any ? nullptr : &ipv6_[0], nullptr,
                    any ? nullptr : &ipv6_[1]};
   } else {

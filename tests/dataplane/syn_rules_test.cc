@@ -5,12 +5,16 @@
 
 #include <gtest/gtest.h>
 #include <rte_bus_vdev.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_ring.h>
 
+#include <array>
 #include <optional>
 #include <set>
 
+#include "dataplane/dpdk_version.h"
 #include "dataplane/eth_port.h"
 #include "dataplane/proxy_fixture.h"
 #include "synproxy/wire/bytes.h"
@@ -357,21 +361,35 @@ TEST_F(SynQueuePort, NobodyElseIsAsked) {
   expect_queues(open("net_null_syn", 1, PortId::kClient, false), 1, 0);
   port_.reset();
   make("net_null_syn", "");
-  expect_queues(open("net_null_syn", 2), 1, 0);  // no RSS: one queue for two workers
-  port_.reset();
-  make("net_null_syn", "");
   device_.can = SynMatching::kNone;
   expect_queues(open("net_null_syn"), 1, 0);
   EXPECT_EQ(device_.asked, 0U);
 }
 
-// A bonding device has a key and a redirection table to set; net_null alone has none.
+// Rings: DPDK 24.11 gives net_null RSS.
+TEST_F(SynQueuePort, WithoutRssThereIsOneQueueForTwoWorkers) {
+  std::array<rte_ring*, 4> rings{};
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    rings[i] = rte_ring_create(("syn_" + std::to_string(i)).c_str(), 64, SOCKET_ID_ANY, 0);
+    ASSERT_NE(rings[i], nullptr);
+  }
+  ASSERT_GE(rte_eth_from_rings("syn", rings.data(), 4, rings.data(), 4, 0), 0);
+  const EthPort& port = open("net_ring_syn", 2);
+  EXPECT_EQ(port.receive_queues(), 1);
+  EXPECT_EQ(port.status().syn_queues, 0);
+  EXPECT_EQ(device_.asked, 0U);
+  port_.reset();
+  for (rte_ring* ring : rings) rte_ring_free(ring);
+}
+
+// A bonding device has a key and a redirection table to set; in DPDK 22.11 net_null alone has none.
 class SynQueueRssPort : public SynQueuePort {
  protected:
   void SetUp() override {
     SynQueuePort::SetUp();
-    make("net_null_slave", "");
-    const std::uint16_t id = make("net_bonding_syn", "mode=0,slave=net_null_slave");
+    make("net_null_member", "");
+    const std::uint16_t id =
+        make("net_bonding_syn", std::string("mode=0,") + kBondingMember + "=net_null_member");
     rte_eth_conf conf{};
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     // On the first start it finds the device below, on the second it learns the length of the key.
@@ -380,7 +398,7 @@ class SynQueueRssPort : public SynQueuePort {
   }
   void TearDown() override {
     SynQueuePort::TearDown();
-    static_cast<void>(rte_vdev_uninit("net_null_slave"));
+    static_cast<void>(rte_vdev_uninit("net_null_member"));
   }
 };
 

@@ -200,9 +200,8 @@ void to_client(const Bytes& frame, const FlowRecord& f) {
 
 // A frame that was corrupted on its way must remain corrupted by the same amount.
 void keeps_corruption(Bytes frame, const FlowRecord& f, std::uint8_t by) {
-  const std::size_t at = frame.size() - 1;
-  if (by == 0) return;
-  frame[at] ^= by;  // payload, an option or the urgent pointer
+  if (by == 0 || frame.empty()) return;
+  frame.back() ^= by;  // payload, an option or the urgent pointer
   const ExactBuffer buffer(frame);
   Segment s;
   for (const bool up : {true, false}) {
