@@ -7,7 +7,7 @@ import time
 
 from clients import MB, must_get_page, sha_of, url
 from floods import flood
-from harness import CLIENT4, CLIENT6, Lab, case, check, equal, own_stand
+from harness import CLIENT4, CLIENT6, Lab, alone, case, check, equal, own_stand
 
 PAGES = 40
 
@@ -52,6 +52,7 @@ def pages_arrive(stand, kind, family):
 
 
 @case(60)
+@alone
 @own_stand
 def without_a_proxy_the_flood_shows_on_the_server(_):
     # The proof that the cases below prove something: here the server has thousands of reasons to be busy.
@@ -65,6 +66,7 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_hping3(stand):
     note, grown = pages_arrive(stand, "hping3", 4)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -72,6 +74,7 @@ def every_page_arrives_under_hping3(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
     note, grown = pages_arrive(stand, "syn", 6)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -79,6 +82,7 @@ def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_flood_of_forged_acks(stand):
     notes = []
     for family in (4, 6):
@@ -91,6 +95,7 @@ def every_page_arrives_under_a_flood_of_forged_acks(stand):
 
 
 @case(120)
+@alone
 def download_begun_before_the_flood_goes_on(stand):
     lab = stand.lab
     path = lab.page_file("during.bin", 100 * MB)

@@ -6,7 +6,7 @@ import socket
 import time
 
 from clients import (MB, RESET, download, few_source_ports, iperf, must_get_page, must_log_client, must_run_wrk, upload)
-from harness import SERVERS, Stand, case, check, own_stand
+from harness import SERVERS, Stand, alone, case, check, own_stand
 
 
 @case()
@@ -36,12 +36,14 @@ def log_of_nginx_holds_the_clients_own_address(stand):
 
 
 @case()
+@alone
 def wrk_with_keep_alive(stand):
     got = must_run_wrk(stand.lab, 4, 4, close=False)
     return f"{got['rate']:.0f} requests/s"
 
 
 @case()
+@alone
 def wrk_with_keep_alive_over_ipv6(stand):
     got = must_run_wrk(stand.lab, 6, 3, close=False)
     return f"{got['rate']:.0f} requests/s"
@@ -57,11 +59,13 @@ def reuse_ports(stand, family, seconds):
 
 
 @case(90)
+@alone
 def wrk_with_connection_close_reuses_every_source_port(stand):
     return reuse_ports(stand, 4, 10)
 
 
 @case(90)
+@alone
 def wrk_with_connection_close_reuses_every_source_port_over_ipv6(stand):
     return reuse_ports(stand, 6, 5)
 

@@ -340,3 +340,9 @@ def own_stand(function):
     """Marks a case that makes a lab of its own: its argument is None, and no shared proxy has to run."""
     function.own_stand = True
     return function
+
+
+def alone(function):
+    """Marks a case that measures, or loads the machine by design: it runs when no other does."""
+    function.alone = True
+    return function
