@@ -344,5 +344,11 @@ def own_stand(function):
 
 def alone(function):
     """Marks a case that measures, or loads the machine by design: it runs when no other does."""
-    function.alone = True
+    function.company = "none"
+    return function
+
+
+def far(function):
+    """Marks a case that measures how long a long way takes. It hardly works: it runs beside its like."""
+    function.company = "far"
     return function

@@ -187,14 +187,13 @@ def side_by_side(names, count, report):
             lane.await_end()
 
 
-def in_order(names):
-    """Those that may run beside others, and those that must not. The longest begin first; those that share a stand
-    keep their order."""
-    functions = {name: CASES[name][0] for name in names}
-    alone = [name for name in names if getattr(functions[name], "alone", False)]
-    own = [name for name in names if name not in alone and getattr(functions[name], "own_stand", False)]
-    shared = [name for name in names if name not in alone and name not in own]
-    return sorted(own, key=lambda name: -CASES[name][1]) + shared, alone
+def in_groups(names, count):
+    """(cases, lanes) one after another. The longest begin first; those that share a stand keep their order."""
+    company = {name: getattr(CASES[name][0], "company", "any") for name in names}
+    alone, far, others = ([name for name in names if company[name] == kind] for kind in ("none", "far", "any"))
+    own = [name for name in others if getattr(CASES[name][0], "own_stand", False)]
+    shared = [name for name in others if name not in own]
+    return (sorted(own, key=lambda name: -CASES[name][1]) + shared, count), (far, len(far)), (alone, 1)
 
 
 def run_cases(names, count):
@@ -205,6 +204,6 @@ def run_cases(names, count):
         # Every lane has looked for leaks in its own stand.
         results[name] = "; ".join(filter(None, (results.get(name), why))) or None
 
-    for group, lanes in zip(in_order(names), (count, 1)):
+    for group, lanes in in_groups(names, count):
         side_by_side(group, lanes, report)
     return results

@@ -33,7 +33,7 @@ from lanes import run_cases
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_distance, cases_path, cases_features, cases_banner)
 # Most of a case is waiting.
-JOBS = (os.cpu_count() or 1) + 1
+JOBS = min(8, 2 * (os.cpu_count() or 1))
 
 
 def pick(patterns):
@@ -53,6 +53,8 @@ def main():
     parser.add_argument("--report", metavar="FILE", help="write the results there as JSON")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error("--jobs: at least 1")
     names = pick(options.names)
     if options.thorough:
         os.environ[THOROUGH] = "1"
