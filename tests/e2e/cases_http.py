@@ -77,27 +77,32 @@ def four_streams(stand, family, *flags):
 
 
 @case()
+@alone
 def iperf3_four_streams_to_the_server(stand):
     return four_streams(stand, 4)
 
 
 @case()
+@alone
 def iperf3_four_streams_from_the_server(stand):
     return four_streams(stand, 4, "-R")
 
 
 @case()
+@alone
 def iperf3_four_streams_both_ways_over_ipv6(stand):
     return f"{four_streams(stand, 6)} to, {four_streams(stand, 6, '-R')} from the server"
 
 
 @case(120)
+@alone
 def download_of_100_mb_is_whole(stand):
     for family in (4, 6):
         download(stand.lab, family, 100 * MB)
 
 
 @case(120)
+@alone
 def upload_of_100_mb_is_whole(stand):
     for family in (4, 6):
         upload(stand.lab, family, 100 * MB)
@@ -162,6 +167,7 @@ def lossy(stand):
 
 
 @case(240)
+@alone
 def five_percent_loss_on_each_side(stand):
     at_client, at_server = lossy(stand)
     worst = 0.0
@@ -208,6 +214,7 @@ def server_without_window_scaling(stand):
 
 
 @case(90)
+@alone
 def server_without_sack_under_loss(stand):
     # The promise of SACK cannot be kept: the client's blocks are blanked and it resends more.
     with stand.lab.sysctl("server", tcp_sack=0):

@@ -343,7 +343,8 @@ def own_stand(function):
 
 
 def alone(function):
-    """Marks a case that measures, or loads the machine by design: it runs when no other does."""
+    """Marks a case that runs when no other does: it measures, or loads the machine by design, or counts on how much
+    is lost. Where a CPU cannot keep up, its backlog of received packets overflows, and that is of all labs."""
     function.company = "none"
     return function
 

@@ -33,7 +33,7 @@ from lanes import run_cases
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_distance, cases_path, cases_features, cases_banner)
 # Most of a case is waiting.
-JOBS = min(8, 2 * (os.cpu_count() or 1))
+JOBS = min(8, 1 + (os.cpu_count() or 1))
 
 
 def pick(patterns):
