@@ -381,7 +381,9 @@ if has_stage vm "$@" && (($# > 1)); then
 fi
 for stage in "$@"; do
   [[ $stage != "$AWAY" ]] || continue
-  [[ -z $BESIDE || " ${BUSY[*]} " == *" $stage "* ]] || end_beside
+  if [[ -n $BESIDE ]] && ! { [[ " ${BUSY[*]} " == *" $stage "* ]] && kill -0 "$BESIDE" 2>/dev/null; }; then
+    end_beside
+  fi
   run_stage "$stage"
 done
 [[ -z $BESIDE ]] || end_beside
