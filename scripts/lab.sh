@@ -312,12 +312,13 @@ bridge() {
   esac
 }
 
+# -w: the lock of iptables is the machine's, and a busy one is no sign of a kernel without SYNPROXY.
 synproxy_rules() {
   local tables=$1 rule=$2
-  in_ns server "$tables" -t raw "$rule" PREROUTING -p tcp --dport 80 --syn -j CT --notrack &&
-    in_ns server "$tables" "$rule" INPUT -p tcp --dport 80 -m state --state INVALID,UNTRACKED \
+  in_ns server "$tables" -w -t raw "$rule" PREROUTING -p tcp --dport 80 --syn -j CT --notrack &&
+    in_ns server "$tables" -w "$rule" INPUT -p tcp --dport 80 -m state --state INVALID,UNTRACKED \
       -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460 &&
-    in_ns server "$tables" "$rule" INPUT -m state --state INVALID -j DROP
+    in_ns server "$tables" -w "$rule" INPUT -m state --state INVALID -j DROP
 }
 
 kernel_synproxy() {
@@ -335,8 +336,8 @@ kernel_synproxy() {
       ;;
     off)
       for tables in iptables-legacy ip6tables-legacy; do
-        in_ns server "$tables" -t raw -F 2>/dev/null || true
-        in_ns server "$tables" -F 2>/dev/null || true
+        in_ns server "$tables" -w -t raw -F 2>/dev/null || true
+        in_ns server "$tables" -w -F 2>/dev/null || true
       done
       ;;
     *) die "kernel-synproxy: on or off" 2 ;;

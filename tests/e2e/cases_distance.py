@@ -11,7 +11,7 @@ import time
 from scapy.layers.inet import TCP
 
 from clients import MB, sha_of
-from harness import SERVERS, Lab, case, check, equal, own_stand, rounds
+from harness import SERVERS, Lab, case, check, equal, far, own_stand, rounds
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, link, synproxy
 from wire import Trace, payload_length
 
@@ -58,6 +58,7 @@ def flights(segments):
 
 
 @case(120)
+@far
 @own_stand
 def time_to_first_byte_at_100_ms_round_trip(_):
     ways = {"direct (kernel bridge)": bridge, "kernel SYNPROXY": kernel_synproxy, "synproxy": synproxy(),
@@ -199,6 +200,7 @@ def congestion_controls():
 
 
 @case(300)
+@far
 @own_stand
 def downloads_by_distant_clients(_):
     seen = 0
@@ -213,6 +215,7 @@ def downloads_by_distant_clients(_):
 
 
 @case(240)
+@far
 @own_stand
 def longer_download_from_a_server_that_uses_bbr(_):
     # After ten seconds BBR has forgotten the first sample. With a right sample, 4 MB do not take that long.

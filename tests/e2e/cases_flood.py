@@ -7,7 +7,7 @@ import time
 
 from clients import MB, must_get_page, sha_of, url
 from floods import flood
-from harness import CLIENT4, CLIENT6, Lab, case, check, equal, own_stand
+from harness import CLIENT4, CLIENT6, Lab, alone, case, check, equal, own_stand
 
 PAGES = 40
 
@@ -52,6 +52,7 @@ def pages_arrive(stand, kind, family):
 
 
 @case(60)
+@alone
 @own_stand
 def without_a_proxy_the_flood_shows_on_the_server(_):
     # A control for the cases below: without a proxy the flood reaches the server, which has thousands of half-open
@@ -66,6 +67,7 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_hping3(stand):
     note, grown = pages_arrive(stand, "hping3", 4)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -73,6 +75,7 @@ def every_page_arrives_under_hping3(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
     note, grown = pages_arrive(stand, "syn", 6)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -80,6 +83,7 @@ def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_flood_of_forged_acks(stand):
     notes = []
     for family in (4, 6):
@@ -92,6 +96,7 @@ def every_page_arrives_under_a_flood_of_forged_acks(stand):
 
 
 @case(120)
+@alone
 def download_begun_before_the_flood_goes_on(stand):
     lab = stand.lab
     path = lab.page_file("during.bin", 100 * MB)

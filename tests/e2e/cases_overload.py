@@ -4,7 +4,7 @@ import os
 
 from clients import MB, sha_of, url
 from floods import Rates, Reader, ask_pages, divided, flood
-from harness import Lab, Proxy, case, check, equal, own_stand
+from harness import Lab, Proxy, alone, case, check, equal, own_stand
 from ways import has_kernel_synproxy, kernel_synproxy
 
 RATE = 300_000  # SYNs per second
@@ -38,6 +38,7 @@ def kernel_beside(lab):
 
 
 @case(180)
+@alone
 @own_stand
 def overloaded_by_more_than_it_can_answer_it_serves_all(_):
     if len(two_cpus()) < 2:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Path MTU discovery through the proxy, with a real router whose link to the client is narrow."""
+"""Path MTU discovery through the proxy: a real router behind it whose link to the client is narrow."""
 import contextlib
 import os
 import threading
+
+from scapy.layers.inet import TCP
 
 from clients import sha_of, url
 from harness import CLIENTS, Lab, case, check, equal, own_stand
@@ -17,10 +19,10 @@ PREFIX = {4: 24, 6: 64}
 
 
 def make_router(lab):
-    """Turns relay-a into a router. It takes the client's old addresses on the proxy's side, where the server's
-    default route points; the client moves behind it. The router's interface to the client has the small MTU, but the
-    client's own has not. So the client's MSS does not show it, and only ICMP can."""
-    lab.run("client", "nft", "delete", "table", "netdev", "lab")  # its rules let in only the old addresses
+    """Turns relay-a into a router. It takes the client's old addresses on the proxy's side, where the
+    server's default route points; the client moves behind it. The router's interface to the client has the
+    small MTU and the client's own has not: so the client's MSS does not tell of it, and only ICMP can."""
+    lab.run("client", "nft", "delete", "table", "netdev", "lab")  # it lets only the old addresses in
     lab.must("relay-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
              "net.ipv6.conf.inner.disable_ipv6=0", "net.ipv6.conf.outer.disable_ipv6=0")
     for family in (4, 6):
@@ -33,20 +35,21 @@ def make_router(lab):
             lab.must(role, "ip", "address", "add", f"{address}/{length}", "dev", device,
                      *(["nodad"] if family == 6 else []))
         lab.must("client", "ip", f"-{family}", "route", "add", "default", "via", NEAR_ROUTER[family])
-    for device in ("inner", "outer"):  # a router asks for neighbours from a link-local address
+    for device in ("inner", "outer"):  # whoever forwards asks for neighbours from a link-local address
         lab.must("relay-a", "ip", "address", "add", "fe80::1/64", "dev", device, "nodad")
-    # The client's side still takes packets of full size. A real narrow link would not, but the client's requests are
-    # small.
+    # From the client's side packets of full size still come in: a real narrow link would cut there too, but
+    # the client's requests are small.
     lab.must("relay-a", "ip", "link", "set", "outer", "mtu", str(NARROW))
     lab.must("relay-a", "sysctl", "-q", "-w", f"net.ipv6.conf.outer.mtu={NARROW}")
 
 
 class Largest(threading.Thread):
-    """Sizes of the server's segments at the client's interface."""
+    """Sizes of the server's segments as its interface sees them, and the port of the client that each goes to: a
+    server repeats what the download before has never acknowledged."""
 
     def __init__(self, lab):
         super().__init__(daemon=True)
-        self.trace, self.stop, self.sizes = Trace(lab, "server", 80), threading.Event(), []
+        self.trace, self.stop, self.seen = Trace(lab, "server", 80), threading.Event(), []
 
     def __enter__(self):
         self.start()
@@ -63,7 +66,10 @@ class Largest(threading.Thread):
         self.look()
 
     def look(self):
-        self.sizes += [payload_length(packet) for outgoing, packet in self.trace.take() if outgoing]
+        self.seen += [(packet[TCP].dport, payload_length(packet)) for outgoing, packet in self.trace.take() if outgoing]
+
+    def sizes(self, port):
+        return [size for to, size in self.seen if to == port]
 
 
 def narrow_download(lab, family, limit):
@@ -74,10 +80,11 @@ def narrow_download(lab, family, limit):
     for role in ("server", "relay-a"):
         lab.must(role, "ip", f"-{family}", "route", "flush", "cache")
     with Largest(lab) as largest:
-        result = lab.run("client", "curl", "-sS", "-f", "-m", str(limit), "-w", "%{time_total}", "-o", copy,
+        result = lab.run("client", "curl", "-sS", "-f", "-m", str(limit), "-w", "%{time_total} %{local_port}", "-o", copy,
                          url(family, "/narrow.bin"), limit=limit + 10)
     whole = os.path.exists(copy) and sha_of(copy) == sha_of(os.path.join(lab.nginx, "www", "narrow.bin"))
-    return {"exit": result.code, "s": result.out, "whole": whole, "sizes": largest.sizes}
+    seconds, port = result.out.split()
+    return {"exit": result.code, "s": seconds, "whole": whole, "sizes": largest.sizes(int(port))}
 
 
 def in_words(got):

@@ -6,7 +6,7 @@ import tempfile
 import time
 
 from clients import few_source_ports, must_run_wrk, page, wrk
-from harness import Lab, case, check, own_stand, wait_for
+from harness import Lab, alone, case, check, own_stand, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
 ROUNDS, SECONDS = 3, 2
@@ -34,6 +34,7 @@ WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROX
 
 
 @case(240)
+@alone
 @own_stand
 def connections_per_second_against_testpmd_in_its_place(_):
     ways = dict(WAYS)

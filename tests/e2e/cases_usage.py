@@ -14,7 +14,7 @@ GOOD = {"client-port": "veth-a", "server-port": "veth-b", "protect": "10.0.0.2:8
 
 def command(changed, *more):
     """The good command line with some flags changed; None takes a flag away."""
-    words = [PROGRAM, "--name", "usage"]
+    words = [PROGRAM, "--name", f"usage-{os.getpid()}"]
     for flag, value in {**GOOD, **changed}.items():
         if value is not None:
             words += [f"--{flag}", value]

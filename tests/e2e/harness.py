@@ -341,3 +341,16 @@ def own_stand(function):
     """Marks a case that makes its own lab: its argument is None, and it needs no shared proxy."""
     function.own_stand = True
     return function
+
+
+def alone(function):
+    """Marks a case that runs when no other does: it measures, or loads the machine by design, or counts on how much
+    is lost. Where a CPU cannot keep up, its backlog of received packets overflows, and that is of all labs."""
+    function.company = "none"
+    return function
+
+
+def far(function):
+    """Marks a case that measures how long a long way takes. It hardly works: it runs beside its like."""
+    function.company = "far"
+    return function

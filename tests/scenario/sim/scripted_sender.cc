@@ -7,7 +7,6 @@
 namespace synproxy::test::sim {
 namespace {
 
-constexpr std::uint64_t kFirstRto = 500;
 constexpr std::uint64_t kLongestRto = 8000;
 constexpr std::uint32_t kInFlight = 10'000;  // bytes: keeps the queues of the simulation short
 constexpr std::size_t kHistory = 24;

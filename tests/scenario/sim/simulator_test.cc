@@ -12,7 +12,15 @@
 namespace synproxy::test::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+// GCC has a macro, Clang has a feature.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SYNPROXY_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SYNPROXY_SANITIZED
+#endif
+#if defined(SYNPROXY_SANITIZED)
 constexpr std::uint64_t kSeeds = 3'000;  // ten times slower
 #else
 constexpr std::uint64_t kSeeds = 20'000;
