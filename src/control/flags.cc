@@ -48,10 +48,14 @@ const Flag* find_flag(std::string_view name) {
 }
 
 std::string flag_term(const Flag& flag) {
-  const std::string form(flag.form);
-  const std::string term = "--" + std::string(flag.name);
-  if (form.empty()) return term;
-  return term + (flag.kind == FlagKind::kSwitch ? " [" + form + "]" : " " + form);
+  std::string term = "--";
+  term += flag.name;
+  if (flag.form.empty()) return term;
+  const bool optional = flag.kind == FlagKind::kSwitch;
+  term += optional ? " [" : " ";
+  term += flag.form;
+  term += optional ? "]" : "";
+  return term;
 }
 
 std::string default_text(const Flag& flag) {

@@ -34,8 +34,11 @@ void check_required(const std::vector<Setting>& settings) {
   for (const Flag& flag : flags()) {
     if (flag.required && !given(settings, flag)) {
       const std::string name = "--" + std::string(flag.name);
-      throw UsageError(name + ": is missing; give it, as in " + name + " " +
-                       std::string(flag.example));
+      std::string text = name + ": is missing; give it, as in ";
+      text += name;
+      text += ' ';
+      text += flag.example;
+      throw UsageError(text);
     }
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reload.h"
 
+#include <utility>
+
 #include "base/errors.h"
 #include "control/flags.h"
 #include "control/options.h"
@@ -29,7 +31,10 @@ std::vector<std::string> compare(const Config& now, const Config& next) {
     const std::string is = in_words(flag.value.print(next));
     if (was == is) continue;
     if (flag.change == Change::kRestart) refuse_shape(flag, was, is);
-    changes.push_back(std::string(flag.name) + " " + was + " -> " + is);
+    std::string change(flag.name);
+    change += " " + was;
+    change += " -> " + is;
+    changes.push_back(std::move(change));
   }
   return changes;
 }

@@ -7,7 +7,7 @@ import threading
 import time
 
 from clients import must_get_page, must_run_wrk
-from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand
+from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
 from wire import FULL_OPTIONS, ScriptedClient, option
 
 RELOADS = 1000
@@ -122,10 +122,10 @@ def nohup_leaves_sighup_to_reloads(_):
     with Lab() as lab, Proxy(lab) as proxy:
         flags = [*proxy.flags]
         proxy.stop()
-        with lab.start("proxy", "nohup", PROGRAM, "--name", lab.name, *flags, log=open(proxy.log_path, "wb")) as again:
+        with open(proxy.log_path, "wb") as log:
+            again = lab.start("proxy", "nohup", PROGRAM, "--name", lab.name, *flags, log=log)
+        with again:
             proxy.process = again
-            deadline = time.monotonic() + 30
-            while not proxy.said("ready") and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_for("the proxy says ready", lambda: proxy.said("ready"), 30)
             check("neither --config nor --secret-file" in Files("/nowhere").reload(proxy), proxy.log())
             must_get_page(lab, 4)
