@@ -136,7 +136,8 @@ void unordered_map_find(benchmark::State& state, bool hit) {
   const auto flows = static_cast<std::uint32_t>(state.range(0));
   std::unordered_map<FlowKey, FlowRecord, StdHash> map;
   map.reserve(flows);
-  for (std::uint64_t n = 0; n < flows; ++n) map[ipv4_key(n)].become_spliced(FlowState::kEstablished, {});
+  for (std::uint64_t n = 0; n < flows; ++n)
+    map[ipv4_key(n)].become_spliced(FlowState::kEstablished, {});
   RandomKeys keys(ipv4_key, hit ? 0 : flows, flows);
   MedianCycles counter;
   Burst burst;

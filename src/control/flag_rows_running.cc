@@ -94,8 +94,7 @@ constexpr auto kRows = std::to_array<Flag>({
      .accepts = "error, warning, info or debug",
      .help = "error, warning, info or debug; with debug DPDK's own lines are shown too",
      .reason = "What needs an operator, and nothing else. Whether DPDK's own lines are shown is "
-               "settled at "
-               "the start.",
+               "settled at the start.",
      .value = word<kLogLevels, kNoLevel>(At<&Config::log_level>{})},
     {.name = "config",
      .form = "FILE",
@@ -105,8 +104,7 @@ constexpr auto kRows = std::to_array<Flag>({
      .change = Change::kRestart,
      .accepts = "a file of lines `key = value`",
      .help = "read these flags from FILE, lines `key = value`, # comments; flags given here win. "
-             "SIGHUP "
-             "reads it again",
+             "SIGHUP reads it again",
      .reason = "None is read unless named.",
      .value = path(At<&Config::config_file>{})},
     {.name = "json",

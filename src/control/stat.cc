@@ -73,8 +73,8 @@ Json stat_document(const Ask& ask) {
     return compose(ask);
   } catch (const Json::exception&) {
     throw RuntimeFailure(
-        "stat: what answers under this name is no synproxy, or one of another version; "
-        "use the program that was started");
+        "stat: what answers under this name is no synproxy, or one of another version; use the "
+        "program that was started");
   }
 }
 

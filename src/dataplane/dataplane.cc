@@ -166,8 +166,8 @@ void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines)
     warned_of_missing[id] = true;
     lines.push_back(
         flag_and_value(plans[id].name, plans[id].id) +
-        ": the other end leaves checksums to its network card, which this link does not "
-        "have, and its large packets are lost; there, run 'ethtool -K DEV tx off'");
+        ": the other end leaves checksums to its network card, which this link does not have, and "
+        "its large packets are lost; there, run 'ethtool -K DEV tx off'");
   }
 }
 

@@ -45,8 +45,8 @@ NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd_);
       throw UsageError("--name " + name +
-                       ": a proxy of this name is running; stop it, or "
-                       "give this one another --name");
+                       ": a proxy of this name is running; stop it, or give this one another "
+                       "--name");
     }
     // The last owner may have removed the file between our two calls: a lock on it holds nobody
     // off.

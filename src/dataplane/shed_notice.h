@@ -19,8 +19,7 @@ class ShedNotice {
       if (told_) return std::nullopt;
       told_ = true;
       return "more SYNs arrive than can be answered: some are shed (counter syn_shed), a client "
-             "that "
-             "sends its SYN again gets through, and connections that stand go first";
+             "that sends its SYN again gets through, and connections that stand go first";
     }
     if (!told_ || ++quiet_ < kQuietLooks) return std::nullopt;
     told_ = false;

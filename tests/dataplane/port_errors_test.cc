@@ -108,8 +108,8 @@ TEST(PortErrors, NameThatIsTaken) {
     const dataplane::NameLock first(name);
     EXPECT_THAT([&] { const dataplane::NameLock second(name); },
                 ThrowsMessage<UsageError>("--name " + name +
-                                          ": a proxy of this name is running; "
-                                          "stop it, or give this one another --name"));
+                                          ": a proxy of this name is running; stop it, or give "
+                                          "this one another --name"));
   }
   EXPECT_NO_THROW(dataplane::NameLock{name}) << "free again";
 }

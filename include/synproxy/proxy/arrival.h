@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is found out about a frame before the engine decides it: found once, carried with the packet.
+// What is found out about a frame before the engine decides it: found once, carried with the
+// packet.
 //
 // With several workers whoever receives a frame has to know its flow to know its owner. What that
 // took, parsing and the keyed hash, is noted here and goes with the frame to the owner's engine
@@ -30,7 +31,6 @@ static_assert(sizeof(Arrival) <= 64, "one cache line goes with a frame");
 [[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,
                                      const ProtectSet& protect,
                                      const std::array<std::uint64_t, 4>& index_key,
-                                     std::uint32_t workers, std::uint32_t fallback,
-                                     Arrival& found);
+                                     std::uint32_t workers, std::uint32_t fallback, Arrival& found);
 
 }  // namespace synproxy

@@ -167,8 +167,7 @@ TEST_F(SupervisorReload, WithoutAConfigFileTheSecretAloneIsRead) {
   Supervisor supervisor = make();
   EXPECT_THAT(
       reload(supervisor, reloader),
-      testing::StartsWith("synproxy: reloaded the secret file alone: another secret, in use "
-                          "in "))
+      testing::StartsWith("synproxy: reloaded the secret file alone: another secret, in use in "))
       << "this one's keys were made of a random one";
   EXPECT_EQ(reload(supervisor, reloader),
             "synproxy: reloaded the secret file alone: nothing changed\n|");
