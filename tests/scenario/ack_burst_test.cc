@@ -23,8 +23,6 @@ class AckBurst : public ::testing::Test {
     bursts->checksums_must_be_good = singles->checksums_must_be_good = false;
   }
 
-  void SetUp() override { skip_without_kernels(ack_kernels() != nullptr); }
-
   // What a client got for its SYN, from both alike.
   struct Cookie {
     std::uint32_t isn = 0;
@@ -106,6 +104,8 @@ class AckBurst : public ::testing::Test {
 };
 
 TEST_F(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
+  skip_without_kernels(ack_kernels() != nullptr);
+  if (IsSkipped()) return;
   for (int round = 0; round < 1500; ++round) {
     std::vector<Bytes> frames(1 + random_() % kMaxBurst);
     for (Bytes& f : frames) f = random_frame();
@@ -172,7 +172,7 @@ TEST_F(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
 }
 
 TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
-  ASSERT_NO_FATAL_FAILURE(skip_without_kernels(ack_kernels() != nullptr));
+  skip_without_kernels(ack_kernels() != nullptr);
   if (IsSkipped()) return;
   AckGroup g;
   std::array<Bytes, Columns::kLanes> frames;

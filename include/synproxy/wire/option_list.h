@@ -137,6 +137,10 @@ inline constexpr OptionSet kSaysTimestamps = 2;
 inline constexpr OptionSet kSaysSack = 4;
 inline constexpr OptionSet kSaysScale = 8;
 inline constexpr OptionSet kSaysAllFour = kSaysMss | kSaysTimestamps | kSaysSack | kSaysScale;
+[[nodiscard]] constexpr OptionSet option_set(bool mss, bool timestamps, bool sack, bool scale) {
+  return static_cast<OptionSet>((mss ? kSaysMss : 0U) | (timestamps ? kSaysTimestamps : 0U) |
+                                (sack ? kSaysSack : 0U) | (scale ? kSaysScale : 0U));
+}
 
 // The order in which the proxy writes them: emit(word) for each. `Set`: an OptionSet, or a type
 // that is one at compile time.

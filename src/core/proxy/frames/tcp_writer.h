@@ -28,9 +28,7 @@ inline constexpr std::uint32_t kIpv4ProtocolWord = kReplyTtl << 24 | std::uint32
 }
 
 [[nodiscard]] constexpr OptionSet said_in(const TcpReply& r) {
-  return static_cast<OptionSet>(
-      (r.mss != 0 ? kSaysMss : 0U) | (r.timestamps ? kSaysTimestamps : 0U) |
-      (r.sack_permitted ? kSaysSack : 0U) | (r.window_scale != kNoScale ? kSaysScale : 0U));
+  return option_set(r.mss != 0, r.timestamps, r.sack_permitted, r.window_scale != kNoScale);
 }
 
 // Stores words and sums them on the way: a sum over bytes that were just stored in other sizes

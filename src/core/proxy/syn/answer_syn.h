@@ -32,12 +32,6 @@ namespace synproxy {
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
   return out;
 }
-[[nodiscard]] constexpr OptionSet said_to(const ClientOptions& agreed) {
-  return static_cast<OptionSet>(kSaysMss | (agreed.timestamps ? kSaysTimestamps : 0U) |
-                                (agreed.sack ? kSaysSack : 0U) |
-                                (agreed.wscale != kNoScale ? kSaysScale : 0U));
-}
-
 // True: c.syn says what the answer will be. False: the packet is decided.
 [[nodiscard]] inline bool plan_syn(const Moment& now, Answerer& answerer, Counters& counters,
                                    Context& c) {
@@ -53,7 +47,7 @@ namespace synproxy {
   c.syn.offer = answerer.offer(now, c.key());
   const ClientOptions agreed = agree(g, o, c.syn.offer);
   if (mss_too_small(agreed)) return refuse(Reason::syn_mss_small);
-  c.syn.says = said_to(agreed);
+  c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
   c.syn.flags = syn_ack_flags(agreed.ecn);
   c.syn.packed =
       static_cast<std::uint32_t>(agreed.timestamps ? pack_timestamps(agreed) : pack_plain(agreed));

@@ -37,9 +37,7 @@ struct SynShape {
         sack(list.has_sack()),
         needs(static_cast<std::uint8_t>((timestamps ? kOffersTimestamps : 0U) |
                                         (sack ? kOffersSack : 0U))),
-        says(static_cast<OptionSet>(kSaysMss | (timestamps ? kSaysTimestamps : 0U) |
-                                    (sack ? kSaysSack : 0U) |
-                                    (list.has_scale() ? kSaysScale : 0U))),
+        says(option_set(true, timestamps, sack, list.has_scale())),
         tcp_reply(static_cast<std::uint32_t>(kTcpHeader + written_size(says))) {}
 };
 
