@@ -42,7 +42,7 @@ struct Group {
 class AckBurst {
  public:
   AckBurst(Rooms& rooms, std::span<const Packet> burst)
-      : rooms_(rooms), burst_(burst), look_up_(rooms) {}
+      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {

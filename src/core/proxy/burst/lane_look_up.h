@@ -3,8 +3,11 @@
 // flow.
 #pragma once
 
+#include <span>
+
 #include "burst/columns.h"
 #include "burst/rooms.h"
+#include "synproxy/proxy/arrival.h"
 
 namespace synproxy {
 
@@ -12,7 +15,10 @@ class LaneLookUp {
  public:
   using Hashes = Columns::Column<std::uint64_t>;
 
-  explicit LaneLookUp(Rooms& rooms) : rooms_(rooms) {}
+  LaneLookUp(Rooms& rooms, std::span<const Packet> burst)
+      : rooms_(rooms),
+        burst_(burst),
+        noted_(burst.front().arrival != nullptr && burst.back().arrival != nullptr) {}
 
   // Calls use(lane, offer) for each of `lanes`. Those whose service is at hand, and for which it is
   // true, are the result, and their buckets are on their way.
@@ -29,10 +35,7 @@ class LaneLookUp {
         kept &= ~(1U << lane);
         return;
       }
-      KeyView key;
-      key.identity.addresses = c.addresses[lane];
-      key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
-      hashes[lane] = rooms_.flows.hash_of(key);
+      hashes[lane] = hash_of(c, lane);
       rooms_.flows.prefetch_bucket(hashes[lane]);
     });
     return kept;
@@ -48,7 +51,20 @@ class LaneLookUp {
   }
 
  private:
+  [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {
+    if (noted_) [[unlikely]] {
+      // Each has its own: a buffer without room for it is the exception.
+      if (const Arrival* found = burst_[c.places[lane]].arrival) return found->hash;
+    }
+    KeyView key;
+    key.identity.addresses = c.addresses[lane];
+    key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
+    return rooms_.flows.hash_of(key);
+  }
+
   Rooms& rooms_;
+  const std::span<const Packet> burst_;
+  const bool noted_;         // the steering has hashed these frames
   ServiceName service_ = 0;  // of the lane looked at last
   const SynAckOffer* offer_ = nullptr;
 };

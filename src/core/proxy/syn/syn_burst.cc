@@ -51,7 +51,8 @@ struct Group {
 
 class SynBurst {
  public:
-  SynBurst(Rooms& rooms, std::span<Packet> burst) : rooms_(rooms), burst_(burst), look_up_(rooms) {}
+  SynBurst(Rooms& rooms, std::span<Packet> burst)
+      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {
