@@ -29,7 +29,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Decides at most kMaxBurst packets that came in on `side`, in order, and rewrites them in place.
+  // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.
   void process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
 
