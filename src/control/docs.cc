@@ -76,10 +76,18 @@ std::string flags_markdown() {
          "comment. A flag on the command line\nhides all lines of the file with its name, those of "
          "`--protect` too. What follows `--` goes to DPDK's EAL as it is.\n\n"
          "An error is one line on standard error: the flag, the value, what is wrong, what to do. "
-         "Exit status: 0 done,\n1 failure at run time, 2 bad usage or configuration. SIGINT, "
-         "SIGTERM "
-         "and SIGHUP stop the proxy; SIGHUP does not\nif it was ignored at the start, as under "
-         "`nohup`.\n\n";
+         "Exit status: 0 done,\n1 failure at run time, 2 bad usage or configuration. SIGINT and "
+         "SIGTERM stop the proxy.\n\n"
+         "SIGHUP reloads: the files of `--config` and `--secret-file` are read again, whole and as "
+         "at "
+         "the start; flags of the\ncommand line still win. One line says what changed (`reloaded: "
+         "wscale 7 -> 9`). On any error, and where a\nflag that needs a restart has another value, "
+         "nothing changes and one line says why (`not reloaded: ...`).\nPackets that arrive "
+         "afterwards are decided by the new settings. What was promised before is kept: cookies\n"
+         "and windows stay good, connections stay as they are, and under a shorter "
+         "`--idle-timeout` "
+         "both ends are still\nasked first. SIGHUP reloads under `nohup` too; closing its terminal "
+         "does not stop the proxy.\n\n";
   for (const auto& [group, title] : group_titles()) {
     out << "## " << title << "\n\n";
     for (const Flag& flag : flags()) {

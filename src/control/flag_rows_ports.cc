@@ -48,7 +48,9 @@ constexpr auto kRows = std::to_array<Flag>({
      .help =
          "what is protected: ADDR[/LEN][:PORT[-PORT]], an IPv6 address with a port in brackets. "
          "Repeatable. Without a port: every port, and the server may open connections of its own",
-     .reason = "What is protected is for you to say; all other traffic is forwarded untouched.",
+     .reason =
+         "What is protected is for you to say; all other traffic is forwarded untouched. The rules "
+         "are built into each worker and into the rules of the device.",
      .value = rules(At<&Config::protect>{})},
     {.name = "fragments",
      .form = "drop|forward",

@@ -20,7 +20,12 @@ constexpr auto kRows = std::to_array<Flag>({
          "master secret of the cookies, so that a restarted or a second proxy accepts them (head "
          "-c 32 /dev/urandom > FILE; chmod 600 FILE)",
      .reason = "Without it a random secret is made at start, which no restart can know: handshakes "
-               "under way at that moment fail, and their clients try again.",
+               "under way at that moment fail, and their clients try again. A reload reads the "
+               "file again. Another secret in it is used from the first epoch that no worker has "
+               "keys of: two to three epochs later. Until then cookies are made with the old one, "
+               "so that no handshake fails, and proxies that are given the new file in the same "
+               "epoch change over together. Restart where the old secret is to be worthless at "
+               "once.",
      .value = path(At<&Config::secret_file>{})},
     {.name = "workers",
      .form = "LIST",
@@ -88,7 +93,9 @@ constexpr auto kRows = std::to_array<Flag>({
      .change = Change::kReload,
      .accepts = "error, warning, info or debug",
      .help = "error, warning, info or debug; with debug DPDK's own lines are shown too",
-     .reason = "What needs an operator, and nothing else.",
+     .reason = "What needs an operator, and nothing else. Whether DPDK's own lines are shown is "
+               "settled at "
+               "the start.",
      .value = word<kLogLevels, kNoLevel>(At<&Config::log_level>{})},
     {.name = "config",
      .form = "FILE",
@@ -97,7 +104,9 @@ constexpr auto kRows = std::to_array<Flag>({
      .kind = FlagKind::kValue,
      .change = Change::kRestart,
      .accepts = "a file of lines `key = value`",
-     .help = "read these flags from FILE, lines `key = value`, # comments; flags given here win",
+     .help = "read these flags from FILE, lines `key = value`, # comments; flags given here win. "
+             "SIGHUP "
+             "reads it again",
      .reason = "None is read unless named.",
      .value = path(At<&Config::config_file>{})},
     {.name = "json",

@@ -41,6 +41,7 @@ Examples
     synproxy --config /etc/synproxy.conf --wscale 8
 
 A value follows its flag after a space or an =. EAL arguments go to DPDK as they are.
+SIGHUP reads the files of --config and --secret-file again; docs/flags.md says what may change.
 Exit status: 0 done, 1 failure at run time, 2 bad usage or configuration.
 )";
 

@@ -26,12 +26,13 @@ import cases_overload
 import cases_packets
 import cases_path
 import cases_rate
+import cases_reload
 import cases_tcp
 import cases_usage
 from harness import CASES, PROGRAM, THOROUGH, Failed, Stand
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
-           cases_distance, cases_path, cases_features, cases_banner)
+           cases_distance, cases_path, cases_features, cases_banner, cases_reload)
 
 
 class TimeLimit(BaseException):

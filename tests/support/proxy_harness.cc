@@ -137,6 +137,10 @@ void ProxyHarness::tick() {
   for (const auto& [out, frame] : said[0].frames) store(out, frame);
 }
 
+void ProxyHarness::retune(const EngineTuning& tuning) {
+  for (const auto& engine : engines_) engine->retune(tuning);
+}
+
 void ProxyHarness::advance(std::uint64_t ms) {
   const std::uint64_t end = now_ms_ + ms;
   const std::uint64_t step = ms > 60'000 ? 250 : 1;

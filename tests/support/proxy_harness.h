@@ -64,6 +64,8 @@ class ProxyHarness {
   Verdict feed(Role side, const Bytes& frame);
   std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
 
+  void retune(const EngineTuning& tuning);
+
   void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
   void leap(std::uint64_t ms);     // one tick at the end of it: a core that was away
   [[nodiscard]] std::uint64_t now() const { return now_ms_; }

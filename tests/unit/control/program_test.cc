@@ -173,7 +173,7 @@ TEST(Program, StartsAnswersAndStopsCleanly) {
     GTEST_SKIP() << "DPDK's runtime directory is root's";
   }
   const std::string name = "program-test-" + std::to_string(::getpid());
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int signal : {SIGTERM, SIGINT}) {
     Program proxy(with(kNullPorts, {"--name", name, "--stats-interval", "1", "--max-flows", "1024",
                                     "--log-level", "error"}));
     EXPECT_THAT(proxy.line(),
@@ -198,10 +198,13 @@ TEST(Program, StartsAnswersAndStopsCleanly) {
     EXPECT_EQ(second.finish(), 2);
     EXPECT_THAT(second.err, testing::StartsWith("synproxy: --name " + name + ": "));
 
+    proxy.signal(SIGHUP);  // of those that wait, the lowest number comes first
     proxy.signal(signal);
     EXPECT_EQ(proxy.finish(), 0);
     EXPECT_THAT(proxy.out, testing::HasSubstr("synproxy: stopped after "));
-    EXPECT_EQ(proxy.err, "");
+    EXPECT_EQ(proxy.err,
+              "synproxy: not reloaded: neither --config nor --secret-file was given, there is "
+              "nothing to read\n");
   }
   std::filesystem::remove_all("/var/run/dpdk/" + name);  // EAL leaves it
 }
