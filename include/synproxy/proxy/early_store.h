@@ -4,8 +4,8 @@
 // Theory of operation. A held segment is the whole frame as it came, copied out of its receive
 // buffer into a chain of small buffers of one fixed pool, so that a slow server can never exhaust
 // the port's own buffers. A flow in syn_sent names the first segment of its list
-// (HandshakePart::early); segments are linked through their first buffer. At the splice every frame is
-// put together again, translated like any other packet of the flow, and sent.
+// (HandshakePart::early); segments are linked through their first buffer. At the splice every frame
+// is put together again, translated like any other packet of the flow, and sent.
 #pragma once
 
 #include <cstddef>
