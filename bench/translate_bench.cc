@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rewriting parsed segments of a spliced connection, both ways. The payload is never read: its size
-// must not matter.
+// Rewrites parsed segments of a spliced connection, both ways. The payload is never read, so its
+// size must not matter.
 #include "synproxy/proxy/translate.h"
 
 #include <benchmark/benchmark.h>

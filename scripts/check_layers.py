@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Includes run one way: each folder may use those that stand before it, and no other.
+"""Checks that includes run one way: each folder may use only those that stand before it.
 
 Usage: check_layers.py [ROOT]. Prints each include that runs the wrong way, and exits with 1.
 """
@@ -8,7 +8,8 @@ import pathlib
 import re
 import sys
 
-# Folder of the includer -> what it may include. The core's public headers and their sources are one layer.
+# Folder of the includer -> folders that it may include. The core's public headers and their sources are one
+# layer.
 CORE = ["base", "wire", "flow", "cookie", "policy", "proxy"]
 PROGRAM = ["base", "dataplane", "control"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.M)

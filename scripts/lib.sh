@@ -4,16 +4,20 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SYNPROXY_BUILD:-$ROOT/build}
+# Shared by the sanitizers' tests and the fuzzers: they want the same flags.
+SANITIZED=${SYNPROXY_SANITIZED_BUILD:-$ROOT/build-sanitized}
 LAB_SH=$ROOT/scripts/lab.sh
 
-# What each command needs, as Debian 12 packages. A package is missing when dpkg does not know it as
+# What each command needs, as packages of Debian 12 and 13. A package is missing when dpkg does not know it as
 # installed: commands that the user put into /usr/local do not carry headers or a matching version.
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
   nlohmann-json3-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)
+PACKAGES_QUICK=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang-format)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
+PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
 
@@ -57,6 +61,7 @@ install_missing() {
     return
   fi
   command -v apt-get >/dev/null || die "needs these packages, and there is no apt-get: ${missing[*]}" 2
+  need_root "to install packages that are missing: ${missing[*]}"
   say "packages: installing ${missing[*]}"
   local log
   log=$(mktemp)
@@ -89,4 +94,12 @@ meson_dir() {
   else
     meson setup "$dir" "$ROOT" "$@"
   fi
+}
+
+# The same for the core and its tests under AddressSanitizer and UBSan, with libFuzzer's targets.
+meson_sanitized() {
+  # b_lundef: the sanitizers' own symbols are resolved when the program starts. Debug information for the
+  # stack traces, optimisation so that the long scenario tests end in time.
+  CC=clang CXX=clang++ meson_dir "$@" -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true \
+    -Ddataplane=false -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DPDK's rte_hash in the flow table's place, in the way of its own examples: bulk look-up with the
-// hashes at hand. There is no bulk form of adding and deleting.
+// DPDK's rte_hash in the flow table's place, used as in its own examples: bulk look-up with
+// precomputed hashes. Adding and deleting have no bulk form.
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
@@ -34,8 +34,8 @@ FlatKey flat(const FlowKey& key) {
   return bytes;
 }
 
-// Its buckets are a power of two. Above nine tenths it may refuse a key: then it gets a quarter
-// more.
+// The number of its buckets is a power of two. Above nine tenths of its capacity it may refuse a
+// key, so it gets a quarter more.
 std::uint32_t entries_for(std::uint32_t flows) {
   return flows > std::bit_ceil(flows) / 10 * 9 ? flows + flows / 4 : flows;
 }

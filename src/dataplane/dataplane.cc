@@ -19,7 +19,7 @@
 namespace synproxy::dataplane {
 namespace {
 
-constexpr unsigned kPoolCache = 256;  // eight bursts, as a worker with a full hand of frames has
+constexpr unsigned kPoolCache = 256;  // eight bursts: what a busy worker holds
 
 std::vector<unsigned> worker_cpus(const Config& config) {
   cpu_set_t allowed;
@@ -85,7 +85,7 @@ void fill_randomly(std::array<std::uint64_t, 4>& key) {
 
 }  // namespace
 
-// Members end in the reverse order: workers before rings, ports before their pools, EAL last.
+// Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
 struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
 
@@ -152,11 +152,11 @@ std::uint64_t Dataplane::Impl::buffers_out() const {
          rte_mempool_in_use_count(pools[1].get());
 }
 
-// Said once per port: a sender whose checksums are left to its card also sends frames that no wire
+// Warns once per port: a sender that leaves checksums to its card also sends frames that no wire
 // carries.
 void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
   for (const PortId id : kAllPorts) {
-    // A virtio device cuts large packets to size as well: there nothing is lost.
+    // With a virtio device, the host also cuts large packets to size, so nothing is lost there.
     if (warned_of_missing[id] || plans[id].name.kind != PortName::Kind::kRawSocket) {
       continue;
     }
@@ -171,10 +171,9 @@ void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines)
   }
 }
 
-// Ports that cannot say that a checksum was left out: there it looks like any other bad one. Said
-// once.
+// For ports that cannot tell a missing checksum from a bad one. Warns once.
 void Dataplane::Impl::warn_of_bad_checksums(std::vector<std::string>& lines) {
-  constexpr std::uint64_t kFew = 16;  // a few damaged packets on an idle link are no pattern
+  constexpr std::uint64_t kFew = 16;  // a few damaged packets on an idle link prove nothing
   if (warned_of_bad) return;
   std::uint64_t bad = 0;
   std::uint64_t received = 0;

@@ -12,8 +12,8 @@
 namespace synproxy::dataplane {
 namespace {
 
-// A worker at work: a burst of each side, what the engine makes out of it (frames.h), the cache of
-// the pool, SYNs that wait (syn_lane.h) and two bursts that were sorted out.
+// Frames in the hands of one worker: a burst of each side, what the engine makes from it
+// (frames.h), the pool's cache, SYNs that wait (syn_lane.h), and two bursts being sorted.
 constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 1024 + 2 * 32;
 
 }  // namespace
@@ -25,7 +25,7 @@ std::uint16_t room_for(std::uint32_t frame_bytes) {
 }
 
 std::size_t PoolPlan::bytes(std::size_t page_bytes) const {
-  // Two lines more: objects are aligned and spread over the memory's channels.
+  // Two more lines: objects are aligned, and spread over the memory channels.
   const std::size_t one = sizeof(rte_mbuf) + data_room + sizeof(rte_mempool_objhdr) +
                           2 * std::size_t{RTE_CACHE_LINE_SIZE};
   if (one > page_bytes) return buffers * ((one + page_bytes - 1) / page_bytes * page_bytes);

@@ -8,7 +8,7 @@
 namespace synproxy::dataplane {
 namespace {
 
-// So long after a queue stood: a lull is no end.
+// The worker stays pressed so long after a queue stood: a lull is not the end of a flood.
 constexpr std::uint64_t kPressedMs = 10;
 
 }  // namespace
@@ -62,7 +62,7 @@ SynLane::Sorted SynLane::sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syn
   for (std::uint16_t i = 0; i < found; ++i) {
     rte_mbuf* m = syns[i];
     const bool passes = (through >> i & 1U) != 0;
-    // Both stores, and no branch that a flood's hash would mispredict.
+    // Store twice, without a branch: in a flood it would be mispredicted.
     syns[sorted.syns] = m;
     dropped[lost] = m;
     sorted.syns = static_cast<std::uint16_t>(sorted.syns + (passes ? 1 : 0));

@@ -19,7 +19,8 @@
 
 namespace synproxy::dataplane {
 
-// Where frames come from: a queue of a port, or what the other workers hand over of one sender.
+// Where frames come from: a queue of a port, or the ring of frames of one sender that other workers
+// hand over.
 struct Source {
   enum class Kind : std::uint8_t { kQueue, kSynQueue, kRing };
   Kind kind = Kind::kQueue;
@@ -32,13 +33,13 @@ struct Source {
   }
 };
 
-// In the order in which they are served: what a server says and what belongs to connections first,
-// queues that hold nothing but SYNs last. Ports with fewer queues than workers start with different
-// workers; with as many, worker and queue have one number.
+// In the order in which they are served: servers first, then clients, and queues that hold only
+// SYNs last. A port with a queue per worker gives worker w queue w. Ports with fewer queues start
+// with different workers.
 [[nodiscard]] std::vector<Source> sources_of(unsigned worker, unsigned workers,
                                              const PerPort<const Port*>& ports);
 
-// How long a worker of these sources may sleep, when `asked_us` were asked for.
+// How long a worker with these sources may sleep if the user asked for `asked_us`.
 [[nodiscard]] IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
                                    const PerPort<const Port*>& ports);
 
@@ -49,7 +50,7 @@ struct WorkerRequest {
   PerPort<Port*> ports{};
   EngineShape engine;
   IndexKey index_key{};
-  const RssOwner* rss = nullptr;  // where RSS decides who owns a connection
+  const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
 };
 
@@ -103,16 +104,17 @@ class Worker final : private FrameSink {
   Engine engine_;
   PerPort<Outbox> outbox_;
   const std::vector<Source> sources_;
+  const bool noted_;  // all frames have passed the steering, which has noted what it found
   SynLane lane_;
 
-  // Sent by clients, sorted out of several bursts while pressed.
+  // While pressed: frames of clients that are not SYNs, gathered from several bursts.
   std::array<rte_mbuf*, 2 * kMaxBurst> gathered_;
   std::uint16_t gathered_count_ = 0;
   bool unread_ = false;  // a queue still held more when its turn ended
 
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;
-  std::uint64_t clock_read_ = 0;  // time-stamp counter of the last look at the clock
+  std::uint64_t clock_read_ = 0;  // time-stamp counter at the last look at the clock
   const std::uint64_t clock_interval_;
   IdleBackOff back_off_;
   std::uint64_t idle_ticks_ = 0;  // slept, in all
@@ -121,7 +123,7 @@ class Worker final : private FrameSink {
   std::thread thread_;
 };
 
-// So two of them share no cache line (tests/dataplane/shared_lines_test.cc).
+// So that no two workers share a cache line (tests/dataplane/shared_lines_test.cc).
 static_assert(alignof(Worker) >= 64 && sizeof(Worker) % 64 == 0);
 
 }  // namespace synproxy::dataplane

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An engine that a frame can tell what to do, linked in the place of the real one: see
-// engine_stub.h.
+// An engine that frames tell what to do, linked in place of the real one: see engine_stub.h.
 #include "dataplane/engine_stub.h"
 
 #include <vector>
 
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy {
@@ -68,7 +68,7 @@ void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::ke
 
 std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role, const ProtectSet&,
                        const std::array<std::uint64_t, 4>&, std::uint32_t workers,
-                       std::uint32_t fallback) {
+                       std::uint32_t fallback, Arrival&) {
   return stub::is_command(frame) ? frame[stub::kOwnerAt] % workers : fallback;
 }
 

@@ -60,8 +60,8 @@ TEST(IdleBackOff, AFrameEndsTheSilence) {
   EXPECT_EQ(idle.next(kBegin + us(50 + 60)).ticks, us(15)) << "and the back-off starts again";
 }
 
-// From the first frame on until the limit is reached, nobody waits longer than a quarter of the
-// silence before.
+// From the first frame until the limit is reached, no frame waits longer than a quarter of the
+// silence before it.
 TEST(IdleBackOff, SlicesGrowWithTheSilence) {
   IdleBackOff idle = back_off({500, false});
   idle.busy(kBegin, 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A worker between two ports of the test's own to which nothing comes, or now and then something.
+// A worker between two ports of the test's own, to which frames come never or seldom.
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 #include <sys/eventfd.h>
@@ -19,7 +19,7 @@ using tests::eventually;
 
 constexpr std::uint32_t kLimitUs = 50;
 
-// Counts how often it is looked at, and brings what the test has put into it.
+// Counts how often the worker looks at it, and delivers what the test has put into it.
 class QuietPort final : public Port {
  public:
   explicit QuietPort(rte_mempool* pool, std::uint32_t ring = kUsualRing, int descriptor = -1)
@@ -96,7 +96,7 @@ class IdleWorker : public ::testing::Test {
   std::unique_ptr<HandOver> hand_over_;
 };
 
-// No measure of time: a worker that looks once for each sleep of 50 us is no busy one.
+// Does not measure time: a worker that looks only once per sleep of 50 us is not busy.
 TEST_F(IdleWorker, SleepsAfterEachLookWhileNothingArrives) {
   const auto w = worker(kLimitUs);
   w->start();

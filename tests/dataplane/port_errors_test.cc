@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Names of ports that cannot work: the flag, the value, what is wrong, what to do.
+// Names of ports that cannot work: the line has the flag, the value, what is wrong, and what to do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

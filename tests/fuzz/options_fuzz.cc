@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any bytes as TCP options: the walk against one written differently, and the translation of a
-// segment that carries them against what the decoder of the tests reads before and after.
+// Any bytes as TCP options. The walk is compared with one written differently, and the translation
+// of a segment that carries them with what the tests' decoder reads before and after.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -20,7 +20,7 @@ using test::Bytes;
 using test::DecodedFrame;
 using test::ExactBuffer;
 
-// In front of the options: numbers and flags of the segment and of its flow.
+// Before the options: numbers and flags of the segment and of its flow.
 constexpr std::size_t kPrefix = 20;
 
 struct Found {
@@ -118,7 +118,7 @@ void move(Bytes& options, std::size_t at, std::uint32_t by) {
   store_be<std::uint32_t>(&options[at], load_be<std::uint32_t>(&options[at]) + by);
 }
 
-// What the server, or the client, has to find in place of well-formed options.
+// What the server, or the client, must find in place of well-formed options.
 Bytes options_for_server(Bytes options, std::span<const Found> found, const FlowRecord& f) {
   for (const Found& o : found) {
     if (o.kind == 8 && o.length == 10 && load_be<std::uint32_t>(&options[o.at + 6]) != 0) {
@@ -164,7 +164,7 @@ void to_server(const Bytes& frame, const FlowRecord& f) {
   if (!whole) return require(after.options == before.options);
   require(after.options == options_for_server(before.options, found, f));
 
-  // The way back. What was blanked, cut or became an echo of nothing does not come back.
+  // The way back. It does not restore what was blanked or cut, or became an echo of nothing.
   const Bytes restored = options_for_server(after.options, found, reversed(f));
   if (rescaled || restored != before.options) return;
   parse_frame(buffer.data(), buffer.size(), s);
@@ -198,11 +198,10 @@ void to_client(const Bytes& frame, const FlowRecord& f) {
   require(std::equal(frame.begin(), frame.end(), buffer.data()));
 }
 
-// A frame that was corrupted on its way must still look corrupted, by the same amount.
+// A frame that was corrupted on its way must remain corrupted by the same amount.
 void keeps_corruption(Bytes frame, const FlowRecord& f, std::uint8_t by) {
-  const std::size_t at = frame.size() - 1;
-  if (by == 0) return;
-  frame[at] ^= by;  // payload, an option or the urgent pointer
+  if (by == 0 || frame.empty()) return;
+  frame.back() ^= by;  // payload, an option or the urgent pointer
   const ExactBuffer buffer(frame);
   Segment s;
   for (const bool up : {true, false}) {
@@ -225,7 +224,7 @@ void ecn(const Bytes& frame) {
   require(after.traffic_class == (cleared ? before.traffic_class & 0xfc : before.traffic_class));
 }
 
-// What we write ourselves is read back as it was meant.
+// Options that we write ourselves read back as they were meant.
 void round_trip(const std::uint8_t* p) {
   TcpReply r;
   r.flags = kSyn | kAck;

@@ -27,6 +27,8 @@ enum class ChecksumHint : std::uint8_t {
   kBad,      // hardware found a bad one, or the sender never filled it in
 };
 
+struct Arrival;  // synproxy/proxy/arrival.h
+
 // One received frame. The engine may rewrite bytes in place, and change `length` within `room`.
 struct Packet {
   std::uint8_t* data = nullptr;  // first byte of the Ethernet header; contiguous
@@ -34,6 +36,7 @@ struct Packet {
   std::uint32_t room = 0;        // bytes that may be written from `data`, >= length
   Verdict verdict = Verdict::kDrop;
   ChecksumHint checksum = ChecksumHint::kUnknown;
+  const Arrival* arrival = nullptr;  // what steering has found out; nullptr: nothing
 };
 
 // Receives the frames that the engine makes besides its verdicts (the SYN to the server, resets,

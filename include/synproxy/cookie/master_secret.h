@@ -22,12 +22,12 @@ class MasterSecret {
   // From the system's random generator. Throws std::runtime_error if it fails.
   static MasterSecret random();
 
-  // The file's bytes as they are, less one newline at the end; every proxy given a copy of the file
-  // accepts the cookies of the others. Throws std::runtime_error with a sentence that says what is
-  // wrong and what to do, without the path (the caller adds flag and value): the file cannot be
-  // read, is not a regular file, may be read or written by others than its owner, belongs to
-  // somebody else than root or this process, has fewer than kMinBytes or more than kMaxBytes, or
-  // repeats one single byte.
+  // The file's bytes as they are, without one newline at the end. Proxies that have a copy of the
+  // file accept each other's cookies. Throws std::runtime_error if the file cannot be read, is not
+  // a regular file, has a mode other than 0600 or less, belongs neither to root nor to the user of
+  // this process, has fewer than kMinBytes or more than kMaxBytes, or repeats one single byte. The
+  // message is a sentence that says what is wrong and what to do, without the path: the caller adds
+  // flag and value.
   static MasterSecret from_file(const std::string& path);
 
   ~MasterSecret();  // wipes it
@@ -36,7 +36,7 @@ class MasterSecret {
   MasterSecret(const MasterSecret&) = delete;
   MasterSecret& operator=(const MasterSecret&) = delete;
 
-  // HKDF-SHA256 (RFC 5869), a separate expansion for each layout and epoch: a key says nothing
+  // HKDF-SHA256 (RFC 5869), expanded separately for each layout and epoch, so a key says nothing
   // about any other. Throws std::runtime_error if OpenSSL fails.
   [[nodiscard]] EpochKeys derive(std::uint64_t epoch) const;
   // Takes the same time whatever they are.

@@ -54,11 +54,4 @@ class Engine {
 [[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
                            const ProtectSet& protect, FlowKey& key);
 
-// Which of `workers` owns that connection, by the keyed hash. Frames that are not protected TCP may
-// go anywhere: `fallback` is returned.
-[[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,
-                                     const ProtectSet& protect,
-                                     const std::array<std::uint64_t, 4>& index_key,
-                                     std::uint32_t workers, std::uint32_t fallback);
-
 }  // namespace synproxy

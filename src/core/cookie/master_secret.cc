@@ -18,7 +18,8 @@ namespace {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// The names change when the layouts do: a proxy of another version then shares nothing by mistake.
+// These names change when the layouts do, so that proxies of different versions share nothing by
+// mistake.
 constexpr std::string_view kSalt = "synproxy cookie 1";
 constexpr std::string_view kTimestampsInfo = "timestamps";
 constexpr std::string_view kPlainInfo = "plain";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stands in for src/dataplane in tests of what control does with a running one.
+// Stands in for src/dataplane in tests of what control does with a running dataplane.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct FakeState {
   std::vector<WorkerTuning> retuned;
 };
 
-// Of the Dataplane that was made last.
+// The state of the Dataplane that was made last.
 FakeState& fake_state();
 
 }  // namespace synproxy::dataplane

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The built program as a shell sees it: exit status, and who says what on which stream.
+// The built program as a shell sees it: its exit status, and what it prints on which stream.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// A child whose two streams are pipes of ours.
+// A child process whose two output streams are our pipes.
 class Program {
  public:
   explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr) {
@@ -62,7 +62,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // One line of its standard output; empty when it ends before.
+  // One line of its standard output; empty if it ends before.
   std::string line() {
     std::string text;
     for (char c = 0; ::read(out_, &c, 1) == 1 && c != '\n';) {
@@ -73,7 +73,7 @@ class Program {
 
   void signal(int number) const { ::kill(child_, number); }
 
-  // What remains on the streams, then the exit status; 128 and more for a signal.
+  // Reads the rest of the streams, then returns the exit status; 128 and more for a signal.
   int finish() {
     out = drain(out_);
     err = drain(err_);
@@ -167,7 +167,7 @@ TEST(Program, StatFailsWhereNothingRuns) {
   EXPECT_THAT(program.err, testing::StartsWith("synproxy: --name no-such-proxy: "));
 }
 
-// The whole life: ready, answers to stat, rates, a summary, nothing else.
+// A whole life: the ready line, answers to stat, rates, a summary, and nothing else.
 TEST(Program, StartsAnswersAndStopsCleanly) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "DPDK's runtime directory is root's";

@@ -27,7 +27,7 @@ bool has(const KeyRing& ring, std::uint64_t epoch) {
   return ring.read(epoch, keys) && keys.epoch == epoch;
 }
 
-// Every tick of the control thread through many epochs, for starts anywhere in an epoch.
+// Walks every tick of the control thread through many epochs, for starts anywhere in an epoch.
 TEST(EpochKeeper, WorkersAlwaysFindPreviousCurrentAndNext) {
   for (const std::uint32_t epoch_ms : {1000U, 1500U, 64'000U}) {
     for (const std::uint64_t start : {1'700'000'000'000ULL, 1'700'000'000'999ULL}) {

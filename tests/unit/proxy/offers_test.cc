@@ -64,7 +64,7 @@ TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
   const EngineTuning tuning;
   OfferCache cache;
   for (std::uint32_t step = 0; step < 5000; ++step) {
-    // More services than there are entries, among them some that share one.
+    // More services than there are entries, so that some share one.
     const FlowKey key =
         service(step * 7 % 1500, static_cast<std::uint16_t>(80 + step % 3), step % 4 == 0);
     const std::uint64_t epoch = kEpoch + step / 1000;
@@ -102,7 +102,7 @@ TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
   EXPECT_FALSE(cache.knows(service_name(KeyView(service(1, 81)).identity), view.server));
 }
 
-// Two IPv6 addresses with one digest: each gets its own offer.
+// Two IPv6 addresses with the same digest: each gets its own offer.
 TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
   ServiceTable services;
   const EngineTuning tuning;

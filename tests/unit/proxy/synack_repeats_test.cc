@@ -58,7 +58,7 @@ TEST(SynAckRepeats, FullMeansOffUntilASecondWithFewSyns) {
   EXPECT_EQ(admit(r, 1000, 1), nullptr);
   EXPECT_TRUE(r.off());
   EXPECT_EQ(r.waiting(), 0U) << "what waited was part of the flood";
-  // A second as busy keeps it off, half of that does too.
+  // A second with more than half as many SYNs keeps it off.
   for (std::uint32_t i = 0; i <= SynAckRepeats::kRoom[0] / 2; ++i) {
     ASSERT_EQ(admit(r, 2000, 1), nullptr);
   }

@@ -39,8 +39,8 @@ TEST(WindowToClient, Rows) {
   }
 }
 
-// What the client is told must never be more than what the server has, but for a window that is
-// less than one unit of the client's.
+// The client must never be told of more than the server has, except for a window that is less than
+// one unit of the client's scale.
 TEST(WindowToClient, NeverPromisesMoreThanTheServerHas) {
   for (unsigned server = 0; server <= 14; ++server) {
     for (unsigned offered = 0; offered <= 14; ++offered) {
@@ -68,8 +68,7 @@ TEST(WindowUnscaled, ShiftsAndClamps) {
   EXPECT_EQ(window_unscaled(65535, 0), 65535);
 }
 
-// Random segments against a second opinion: the decoder's fields before and after, and a full
-// checksum.
+// Checks random segments by the decoder's fields before and after, and by a full checksum.
 TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
   std::mt19937 random(23);
   const auto word = [&] {

@@ -6,6 +6,7 @@
 #include "burst/stages.h"
 #include "syn/known_syn.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/icmp.h"
 
 namespace synproxy {
@@ -30,8 +31,14 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
   const Segment& g = c.segment;
   const KeyView key = key_view(g, c.sender);
   const ServiceName service = service_name(key.identity);
-  // The services of the last SYNs are protected; for the others the rules are asked.
-  if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
+  const Arrival* const found = c.packet->arrival;
+  if (found != nullptr) {
+    if (!found->owned) {
+      forward(rooms.counters, c, Reason::forwarded);
+      return Kind::kDecided;
+    }
+  } else if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
+    // The services of the last SYNs are protected; for the others the rules are asked.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();
     if (!rooms.protect.matches(protected_end(g, c.sender), g.ipv6, port)) {
@@ -49,7 +56,7 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
   c.identity.addresses = key.identity.addresses;
   c.identity.ports_and_vlan = key.identity.ports_and_vlan;
   c.service = service;
-  c.hash = rooms.flows.hash_of(key);
+  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(key);
   rooms.flows.prefetch_bucket(c.hash);
   if (rooms.now.tuning().forward_tcp_auth) [[unlikely]] {
     c.passes_signed = parse_tcp_options(g.options(), g.options_size()).auth;
@@ -92,7 +99,11 @@ void plan_if_known(Rooms& rooms, Context& c) {
 
 // Inline: nearly all that comes goes through it in a loop.
 [[gnu::always_inline]] inline void classify_packet(Rooms& rooms, Context& c) {
-  parse_frame(c.packet->data, c.packet->length, c.segment);
+  if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
+    c.segment = found->segment;
+  } else {
+    parse_frame(c.packet->data, c.packet->length, c.segment);
+  }
   c.ack.macs = 0;
   c.ack.refuted = false;
   c.passes_signed = false;

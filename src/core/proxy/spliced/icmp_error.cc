@@ -2,11 +2,11 @@
 // ICMP errors: the header that they quote is translated, as the connection's own segments are.
 #include <cstring>
 
-#include "burst/flow_key.h"
+#include "burst/quoted_flow.h"
 #include "flows/end_flow.h"
 #include "spliced/progress.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/checksum.h"
-#include "synproxy/wire/icmp.h"
 
 namespace synproxy {
 namespace {
@@ -74,14 +74,14 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   const Role sender = c.sender;
   const Segment& g = c.segment;
-  const QuotedSegment q = parse_quoted(g);
-  if (!q.valid) return forward(rooms.counters, c, Reason::forwarded);
-  FlowKey key;
-  key_of(g, q, sender, key);
-  if (!rooms.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
+  QuotedFlow quoted;
+  if (!quoted_flow(g, sender, rooms.protect, quoted)) {
     return forward(rooms.counters, c, Reason::forwarded);
   }
-  c.flow = rooms.flows.find(key);
+  const QuotedSegment& q = quoted.segment;
+  const Arrival* const found = c.packet->arrival;
+  c.flow = rooms.flows.find(quoted.key,
+                            found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key));
   if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
