@@ -137,12 +137,16 @@ struct alignas(64) FlowRecord {
     return handshake_part;
   }
   [[nodiscard]] constexpr SplicedPart& spliced() {
-    check(state() > FlowState::kSynSent);
+    check(has_spliced_part(state()));
     return spliced_part;
   }
   [[nodiscard]] constexpr const SplicedPart& spliced() const {
-    check(state() > FlowState::kSynSent);
+    check(has_spliced_part(state()));
     return spliced_part;
+  }
+
+  [[nodiscard]] static constexpr bool has_spliced_part(FlowState state) {
+    return state > FlowState::kSynSent;
   }
 
   // The two ways into a part; the part that was there before is gone, with its bits. Whoever counts
@@ -153,14 +157,14 @@ struct alignas(64) FlowRecord {
     put_state(FlowState::kSynSent);
   }
   constexpr void become_spliced(FlowState to, const SplicedPart& part) {
-    check(to > FlowState::kSynSent && state() <= FlowState::kSynSent);
+    check(has_spliced_part(to) && !has_spliced_part(state()));
     spliced_part = part;
     clear(kFlowHandshakeBits);
     put_state(to);
   }
   // Within the states of a spliced flow, or to kFree.
   constexpr void put_spliced_state(FlowState to) {
-    check(to == FlowState::kFree || (to > FlowState::kSynSent && state() > FlowState::kSynSent));
+    check(to == FlowState::kFree || (has_spliced_part(to) && has_spliced_part(state())));
     put_state(to);
   }
 
@@ -198,7 +202,10 @@ struct alignas(64) FlowRecord {
   }
 };
 static_assert(sizeof(FlowRecord) == 64 && alignof(FlowRecord) == 64);
-static_assert(std::is_trivially_copyable_v<FlowRecord>);
+static_assert(std::is_trivially_copyable_v<FlowRecord> && std::is_standard_layout_v<FlowRecord>);
+static_assert(offsetof(FlowRecord, client_isn) == 16 && offsetof(FlowRecord, progress) == 50 &&
+                  offsetof(FlowRecord, handshake_part) == 52,
+              "the next process reads it");
 
 using FlowIndex = std::uint32_t;
 inline constexpr FlowIndex kNoFlow = 0xffffffffU;

@@ -103,6 +103,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
     rooms.acks_refuted = 0;
   }
   const std::span<Context> contexts = contexts_for(rooms, sender, packets, answered, refuted);
+  if (contexts.empty()) return;  // a flood of SYNs: no flow came or went
   classify(rooms, contexts);
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);

@@ -66,9 +66,10 @@ struct Rooms {
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
 };
 
-// For burst/act. The packet is protected TCP, not a SYN of a client; `sink` takes what is sent
-// besides the verdict.
+// The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
+// A SYN of a client that has waited for its turn: on a flow, or one that has just lost it.
 void on_client_syn(Rooms& rooms, Context& c);
+// Any other segment of a client.
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink);

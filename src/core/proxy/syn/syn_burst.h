@@ -9,8 +9,8 @@
 // there is a flow.
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
-// (stages.cc). So this is never the only place that does something, and means the same: the tests
-// compare both ways byte by byte.
+// (burst/stages.h). So this is never the only place that does something, and means the same: the
+// tests compare both ways byte by byte.
 //
 // Walk one burst through. answer_syn_burst() sorts frames by shape, by a few bytes of each. A group
 // of eight is verified; the buckets of those that passed are prefetched; after the last group each
