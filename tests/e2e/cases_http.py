@@ -324,12 +324,14 @@ def other_ports(*ports, driver_keeps=0):
 
 
 @case()
+@alone
 @own_stand
 def af_xdp_ports(_):
     return other_ports("xdp:veth-a", "xdp:veth-b", driver_keeps=128)
 
 
 @case()
+@alone
 @own_stand
 def ports_named_as_dpdk_devices(_):
     return other_ports("net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_af_packet0,iface=veth-b,qdisc_bypass=1")
@@ -361,6 +363,7 @@ def idle_on_pcap(*flags):
 
 
 @case()
+@alone
 @own_stand
 def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
     share, grown = idle_on_pcap()
@@ -373,6 +376,7 @@ def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
 
 
 @case()
+@alone
 @own_stand
 def two_ports_of_different_kinds(_):
     return other_ports("veth-a", "xdp:veth-b", driver_keeps=64)
