@@ -57,7 +57,7 @@ TEST(FlowRecord, FieldsStandWhereTheNextProcessLooksForThem) {
 }
 
 TEST(FlowRecord, FreshOneIsFreeAndAllZero) {
-  const FlowRecord f;
+  const FlowRecord f{};
   EXPECT_EQ(f.state(), FlowState::kFree);
   EXPECT_EQ(bytes_of(f), (std::array<std::uint8_t, 64>{}));
 }

@@ -82,8 +82,8 @@ TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
     f.become_spliced(FlowState::kEstablished,
                      {.delta = delta, .ts_delta = ts_delta, .window = 0, .mark_second = 0});
     f.options = static_cast<std::uint8_t>(random() & 0x38U);  // scales, no SACK
-    f.set_scales(random() % 15, random() % 15);
-    f.set_link(0, random() % 15);
+    f.set_scales(static_cast<unsigned>(random() % 15), static_cast<unsigned>(random() % 15));
+    f.set_link(0, static_cast<unsigned>(random() % 15));
     const bool to_server = (random() & 1) != 0;
     PacketBuilder b;
     if ((random() & 1) != 0) b.ipv6("2001:db8:1::7", "2001:db8::10");
