@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Start and stop, in order.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -24,9 +29,20 @@ namespace {
 using namespace synproxy;
 using namespace synproxy::control;
 
+// Opens /dev/null in place of a standard stream that the caller has closed. Otherwise the next file
+// takes its number, what is printed goes there, and what restores the streams closes it.
+void hold_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", O_RDWR) != fd) std::_Exit(1);  // nowhere to say why
+  }
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
+  // No core dump: keys are on stacks, in the heap and in registers, wherever a crash finds them.
+  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   MasterSecret secret = load_secret(config);
 
   const Signals signals;
@@ -74,6 +90,7 @@ void obey(const std::vector<std::string>& arguments, const ProgramClock& clock) 
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_descriptors();
   const ProgramClock clock;
   try {
     obey({argv + (argc > 0 ? 1 : 0), argv + argc}, clock);

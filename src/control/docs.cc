@@ -87,7 +87,7 @@ std::string flags_markdown() {
          "and windows stay good, connections stay as they are, and under a shorter "
          "`--idle-timeout` "
          "both ends are still\nasked first. SIGHUP reloads under `nohup` too; closing its terminal "
-         "does not stop the proxy.\n\n";
+         "does not stop the proxy.\nSIGUSR1 and SIGUSR2 are ignored.\n\n";
   for (const auto& [group, title] : group_titles()) {
     out << "## " << title << "\n\n";
     for (const Flag& flag : flags()) {

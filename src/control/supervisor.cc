@@ -89,6 +89,8 @@ Signals::Signals() {
   const sigset_t set = our_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+  // They mean nothing here; by default they kill.
+  for (const int signal : {SIGUSR1, SIGUSR2}) (void)std::signal(signal, SIG_IGN);
 }
 
 Signals::What Signals::wait(std::chrono::milliseconds patience) const {

@@ -43,6 +43,7 @@ class Supervisor {
 };
 
 // SIGINT and SIGTERM, which stop the program, and SIGHUP, which asks for a reload; under nohup too.
+// SIGUSR1, SIGUSR2 and SIGPIPE are ignored.
 // They reach nobody but wait(): to be made before any other thread, which inherits the mask.
 class Signals {
  public:

@@ -141,8 +141,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       workers.push_back(std::make_unique<Worker>(request, tuning, protect, keys, hand_over, clock));
     }
   } catch (const std::bad_alloc&) {
-    throw RuntimeFailure("--max-flows " + std::to_string(config.engine.shape.max_flows) +
-                         ": not enough memory for the table of connections; ask for fewer");
+    throw RuntimeFailure(no_memory_for(config.engine.shape));
   }
   resting_buffers = buffers_out();
 }

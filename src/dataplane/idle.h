@@ -40,6 +40,13 @@ inline constexpr std::uint32_t kUsualRing = 1024;
   return static_cast<std::uint32_t>(asked_us * share / kUsualRing);
 }
 
+// Whole microseconds. The product of all ticks and a million would pass 2^64 after two hours.
+[[nodiscard]] constexpr std::uint64_t ticks_to_us(std::uint64_t ticks,
+                                                  std::uint64_t ticks_per_second) {
+  return ticks / ticks_per_second * 1'000'000 +
+         ticks % ticks_per_second * 1'000'000 / ticks_per_second;
+}
+
 class IdleBackOff {
  public:
   IdleBackOff(std::uint64_t ticks_per_second, IdleLimit limit)

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "synproxy/base/config.h"
+
 namespace synproxy::dataplane {
 
 struct PoolPlan {
@@ -24,6 +26,10 @@ struct PoolPlan {
 // Buffers for the workers, for the rings between them, and for `device_frames` in a device's rings.
 inline constexpr std::uint32_t kHandOverSlots = 1024;  // of each ring between workers
 [[nodiscard]] std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames);
+
+// Which flag asked for most of what the engines could not get, and what to do. The memory itself
+// does not say: whatever is asked for last is refused.
+[[nodiscard]] std::string no_memory_for(const EngineShape& totals);
 
 // Free bytes in hugepages of the size that has the most.
 [[nodiscard]] std::size_t free_hugepage_bytes();

@@ -313,7 +313,7 @@ void Worker::rest() {
   }
   io_.idle_sleeps.add(1);
   idle_ticks_ += rte_rdtsc() - now;
-  io_.idle_us.set(idle_ticks_ * 1'000'000 / rte_get_tsc_hz());
+  io_.idle_us.set(ticks_to_us(idle_ticks_, rte_get_tsc_hz()));
 }
 
 // Waits so long, or until another worker rings, or a frame arrives by a port that can wake us.

@@ -20,6 +20,19 @@ TEST(MemoryPlan, RoomHoldsTheFrameBehindTheHeadroom) {
   }
 }
 
+TEST(MemoryPlan, ShortageNamesTheFlagThatAsksForMost) {
+  EngineShape shape;
+  shape.max_flows = 1U << 20;
+  shape.early_data_memory = 64ULL << 30;
+  EXPECT_EQ(no_memory_for(shape),
+            "--early-data-memory 68719476736: not enough memory for what clients send early; ask "
+            "for less");
+  shape.max_flows = 1U << 28;
+  shape.early_data_memory = 64U << 20;
+  EXPECT_EQ(no_memory_for(shape),
+            "--max-flows 268435456: not enough memory for the table of connections; ask for fewer");
+}
+
 // Compares the plan with what DPDK takes: the sum of the pool's chunks.
 TEST(MemoryPlan, PlannedBytesCoverWhatThePoolTakes) {
   static_cast<void>(tests::shared_eal());

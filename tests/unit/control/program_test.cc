@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +25,9 @@ using Words = std::vector<std::string>;
 // A child process whose two output streams are our pipes.
 class Program {
  public:
-  explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr) {
+  // `prepare` is called in the child, just before the program.
+  explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr,
+                   void (*prepare)() = nullptr) {
     std::array<int, 2> out_pipe{};
     std::array<int, 2> err_pipe{};
     EXPECT_EQ(::pipe2(out_pipe.data(), O_CLOEXEC), 0);
@@ -43,6 +46,7 @@ class Program {
       }
       ::dup2(output == nullptr ? out_pipe[1] : ::open(output, O_WRONLY), STDOUT_FILENO);
       ::dup2(err_pipe[1], STDERR_FILENO);
+      if (prepare != nullptr) prepare();
       ::execv(argv[0], argv.data());
       ::_exit(127);
     }
@@ -73,18 +77,31 @@ class Program {
 
   void signal(int number) const { ::kill(child_, number); }
 
+  // False if it still runs after ten seconds.
+  [[nodiscard]] bool ends() const {
+    siginfo_t info{};
+    for (int i = 0; i < 1000 && info.si_pid == 0; ++i) {
+      if (::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        break;
+      ::usleep(10'000);
+    }
+    return info.si_pid != 0;
+  }
+
   // Reads the rest of the streams, then returns the exit status; 128 and more for a signal.
   int finish() {
     out = drain(out_);
     err = drain(err_);
     int status = 0;
     ::waitpid(child_, &status, 0);
+    dumped = WIFSIGNALED(status) && WCOREDUMP(status);
     status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return status_;
   }
 
   std::string out;
   std::string err;
+  bool dumped = false;
 
  private:
   static std::string drain(int fd) {
@@ -207,6 +224,54 @@ TEST(Program, StartsAnswersAndStopsCleanly) {
               "nothing to read\n");
   }
   std::filesystem::remove_all("/var/run/dpdk/" + name);  // EAL leaves it
+}
+
+// DPDK's lock must not become the standard input, nor what it prints go into one of its files.
+TEST(Program, StopsAlsoWhenItWasStartedWithItsStreamsClosed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-closed-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
+                [] { ::close_range(STDIN_FILENO, STDERR_FILENO, 0); });
+  bool answers = false;
+  for (int i = 0; i < 100 && !answers; ++i) {
+    ::usleep(100'000);
+    Program stat({"stat", "--name", name});
+    answers = stat.finish() == 0;
+  }
+  EXPECT_TRUE(answers);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 0);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, UserSignalsDoNotEndIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-signals-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
+  EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGUSR1);
+  proxy.signal(SIGUSR2);
+  proxy.signal(SIGTERM);
+  EXPECT_EQ(proxy.finish(), 0);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, CrashLeavesNoCoreWithTheSecret) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-core-" + std::to_string(::getpid());
+  const auto allow_cores = [] {
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    static_cast<void>(::setrlimit(RLIMIT_CORE, &all));
+    static_cast<void>(::chdir("/tmp"));
+  };
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
+                allow_cores);
+  EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGABRT);
+  EXPECT_EQ(proxy.finish(), 128 + SIGABRT);
+  EXPECT_FALSE(proxy.dumped);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
 }
 
 }  // namespace
