@@ -41,8 +41,6 @@ void hold_standard_descriptors() {
 void run(Config config, Reloader reloader, const ProgramClock& clock) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
-  // No core dump: keys are on stacks, in the heap and in registers, wherever a crash finds them.
-  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   MasterSecret secret = load_secret(config);
 
   const Signals signals;
@@ -54,6 +52,9 @@ void run(Config config, Reloader reloader, const ProgramClock& clock) {
   if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
     complain(dataplane.memory_note());
   }
+  // No core dump: keys are on stacks, in the heap and in registers, wherever a crash finds them.
+  // Not earlier: it takes /proc/self from a process that is not root's, and EAL reads there.
+  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   dataplane.start();
   say(ready_line(config, dataplane));
 
