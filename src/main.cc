@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Start and stop, in order.
+// Starts and stops the parts of the program, in order.
 #include <cstdio>
 #include <exception>
 #include <new>

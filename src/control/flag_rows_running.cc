@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How it runs, and the flags without a place in a Config.
+// How the proxy runs, and the flags that have no place in a Config.
 #include <array>
 
 #include "control/flag_rows.h"

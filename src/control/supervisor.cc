@@ -88,7 +88,7 @@ void Supervisor::reload(Reloader& reloader, std::uint64_t now_ms) {
 Signals::Signals() {
   const sigset_t set = our_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+  (void)std::signal(SIGPIPE, SIG_IGN);  // the reader of our lines may go away
 }
 
 Signals::What Signals::wait(std::chrono::milliseconds patience) const {
