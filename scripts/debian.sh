@@ -15,23 +15,23 @@ usage: debian.sh bookworm|trixie [COMMAND...]     as root; without a command: a 
   debian.sh trixie ./scripts/demo.sh
   debian.sh trixie ./scripts/test.sh unit
 
-The tree is /synproxy in there, and the directory that COMMAND starts in. What it builds lies in /build, so
-this machine's build directories stay as they are. The chroot is $BUILD/debian/RELEASE, bare at
-first: the scripts install what they need. Nothing is mounted outside of it; to be rid of it, remove it.
+In the chroot the tree is /synproxy, and COMMAND starts there. Builds go to /build, so this machine's build
+directories stay as they are. The chroot is $BUILD/debian/RELEASE. It is bare at first; the scripts
+install what they need. Nothing is mounted outside of it. To get rid of it, remove that directory.
 
-The packages come from the mirror that this machine's apt uses. The exit code is that of COMMAND; 3 if the
-chroot is not there yet and no mirror answers.
+The packages come from the mirror that this machine's apt uses. The exit code is that of COMMAND; it is 3
+if the chroot does not exist yet and no mirror answers.
 USAGE
 }
 
-# enclosed COMMAND...: in mount and process namespaces of its own. When this script ends, however it ends, every
-# process in them is killed, and the mounts are gone with the last one.
+# enclosed COMMAND...: runs it in mount and process namespaces of its own. When this script ends, for whatever
+# reason, every process in them is killed, and the mounts vanish with the last process.
 enclosed() {
   setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child "$@"
 }
 
-# apt's sources for $1, by those of this machine, in lines "URI SUITE". apt reads its sources itself,
-# in both of their forms; it names what an update would fetch.
+# sources_for RELEASE: apt's sources for it, made from those of this machine, in lines "URI SUITE". apt itself
+# reads the sources, in both of their forms: it prints what an update would fetch.
 sources_for() {
   local release=$1 uri suite codename
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
@@ -41,7 +41,7 @@ sources_for() {
         "$codename" | stable | oldstable) ;;
         *) continue ;;
       esac
-      # Debian's cloud images name a file of mirrors.
+      # Debian's cloud images name a file that lists mirrors.
       if [[ $uri == mirror+file:* ]]; then
         uri=$(grep -m 1 -oE '^https?://[^[:space:]]+' "${uri#mirror+file:}") || continue
       fi
@@ -54,20 +54,20 @@ sources_for() {
     done | sort -u
 }
 
-# What this machine's apt was told about fetching: proxies, timeouts, dates. Not the hooks, whose programs are not
-# in the chroot, and not what each version of apt knows by itself.
+# How this machine's apt is told to fetch: proxies, timeouts, dates. Hooks are left out, because their programs are
+# not in the chroot, and so are the defaults of each version of apt.
 fetch_options() {
   apt-config dump | grep '^Acquire::' | grep -viE '^Acquire::(IndexTargets|CompressionTypes|Changelogs|cdrom)|auto-?detect'
 }
 
-# debootstrap fetches with wget, which does not know apt's proxy.
+# debootstrap fetches with wget, and wget does not know apt's proxy.
 use_proxy_of_apt() {
   local proxy=
   eval "$(apt-config shell proxy Acquire::http::Proxy)"
   [[ -z $proxy || $proxy == DIRECT ]] || export http_proxy=${http_proxy:-$proxy}
 }
 
-# make_chroot RELEASE ROOT. Only a whole chroot gets the name that is looked for.
+# make_chroot RELEASE ROOT. The chroot gets the name ROOT only when it is complete.
 make_chroot() {
   local release=$1 root=$2 sources mirror
   command -v debootstrap >/dev/null || die "needs debootstrap: apt-get install debootstrap" 2
@@ -86,17 +86,17 @@ make_chroot() {
   awk '{ print "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]", $0, "main" }' <<<"$sources" \
     >"$root.part/etc/apt/sources.list"
   fetch_options >"$root.part/etc/apt/apt.conf.d/90host"
-  # Nothing in there has to outlive a power cut.
+  # Nothing in the chroot has to survive a power cut.
   echo force-unsafe-io >"$root.part/etc/dpkg/dpkg.cfg.d/unsafe-io"
   mkdir "$root.part/synproxy"
   mv "$root.part" "$root"
 }
 
-# Process 1 of the namespaces runs it: inside ROOT TREE COMMAND...
+# inside ROOT TREE COMMAND...: process 1 of the namespaces runs it.
 inside() {
   local root=$1 tree=$2 status=0 file
   shift 2
-  # On itself: `ip netns` changes how mounts of / propagate, so / has to be a mount point.
+  # Mounted on itself: `ip netns` changes how mounts of / propagate, so / has to be a mount point.
   mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount --rbind /sys "$root/sys"
@@ -107,7 +107,7 @@ inside() {
   for file in /etc/resolv.conf /etc/hosts; do
     [[ ! -e $file ]] || cp -L "$file" "$root$file"
   done
-  # This machine's environment stays outside.
+  # This machine's environment variables stay outside.
   # shellcheck disable=SC2016 # expanded by that shell
   chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 "TERM=${TERM:-dumb}" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -131,7 +131,7 @@ need_root "it makes a chroot"
 
 mkdir -p "$BUILD/debian"
 root=$(cd "$BUILD/debian" && pwd)/$release
-# Two that begin at once make one.
+# Two runs that begin at once make one chroot.
 (
   flock 9
   [[ -d $root ]] || make_chroot "$release" "$root"

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly STAGES=(checks unit sanitized tidy e2e vm demo fuzz other)
 readonly ROOTLESS=(quick checks sanitized tidy fuzz)
-# Nothing in these is upset by a neighbour, and vm waits for half of its time: it runs beside them.
+# No load disturbs these stages, and vm waits for half of its time. So vm runs beside them.
 readonly BUSY=(checks unit sanitized tidy other)
 
 usage() {
@@ -51,7 +51,7 @@ finish() {
     wait "$BESIDE" || true
     cat "$WORK/beside.out"
   fi
-  # Whatever ended the script early is a failure: there is no way out of it without the closing line.
+  # If the script ended early, that is a failure. The closing line is printed in any case.
   ((status == 0)) || failed "test.sh ended early, with exit code $status"
   good=$(grep -c '^PASS ' "$TALLY" || true)
   bad=$(grep -c '^FAIL ' "$TALLY" || true)
@@ -68,7 +68,7 @@ finish() {
     printf '\nskipped:\n'
     sed -n 's/^SKIP /  /p' "$TALLY"
   fi
-  # For the test.sh that runs this one in another release.
+  # The test.sh that runs this one in another release reads it.
   [[ -z ${SYNPROXY_TALLY-} ]] || cp "$TALLY" "$SYNPROXY_TALLY"
   printf '\nseconds:\n'
   sed 's/^/  /' "$TOOK"
@@ -79,7 +79,7 @@ finish() {
   exit 0
 }
 
-# logged NAME COMMAND...: one case; its output is shown only when it fails.
+# logged NAME COMMAND...: runs it as one case; shows its output only if it fails.
 logged() {
   local name=$1
   shift
@@ -92,8 +92,8 @@ logged() {
   fi
 }
 
-# each NAME COMMAND: COMMAND once for every line of standard input, appended as its last argument, in
-# parallel; a case each.
+# each NAME COMMAND: runs COMMAND in parallel for each line of standard input, with the line as its last argument.
+# Each line is a case.
 each() {
   local name=$1 out=$WORK/each
   shift
@@ -131,7 +131,7 @@ header_alone() {
 }
 export -f header_alone
 
-# What is only imported for its effect, is.
+# Ignores `paths`: it is imported for its side effect.
 python_sound() {
   local found
   found=$(pyflakes3 "$1" | grep -v " 'paths' imported but unused$") || return 0
@@ -140,7 +140,7 @@ python_sound() {
 }
 export -f python_sound
 
-# Another version of clang-format breaks lines elsewhere.
+# Other versions of clang-format break lines elsewhere.
 check_format() {
   if [[ $(clang-format --version) == *' version 14.'* ]]; then
     sources include src tests bench | each "format" clang-format --dry-run -Werror
@@ -180,7 +180,7 @@ run_meson_tests() {
   say "$label: $(grep -c '^PASS ' "$WORK/counted" || true) passed, $(grep -c '^FAIL ' "$WORK/counted" || true) failed"
 }
 
-# build NAME DIR TARGET COMMAND...: COMMAND configures DIR
+# build NAME DIR TARGET COMMAND...: COMMAND configures DIR, ninja builds TARGET in it.
 build() {
   local name=$1 dir=$2 target=$3
   shift 3
@@ -189,7 +189,7 @@ build() {
     logged "$name: built" ninja -k 0 -C "$dir" "$target"
 }
 
-# lwIP for the simulator: sets LWIP to its source, or leaves it empty and says so, once.
+# Finds lwIP for the simulator. Sets LWIP to its source, or leaves it empty and says so, once.
 find_lwip() {
   [[ -z ${LWIP+set} ]] || return 0
   if LWIP=$("$ROOT/scripts/lwip_source.sh" 2>"$WORK/lwip" | tail -n 1); then
@@ -200,7 +200,8 @@ find_lwip() {
   fi
 }
 
-# with_warnings_as_errors TARGET: the program or all, in the one directory of the stages that need no other flags
+# with_warnings_as_errors TARGET: builds it in the directory of all stages that need no other flags. TARGET: the
+# program or all.
 with_warnings_as_errors() {
   [[ -z ${BUILT[$1]-}${BUILT[all]-} ]] || return 0
   find_lwip
@@ -211,7 +212,7 @@ strict_build() {
   meson_dir "$BUILD" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=true -Ddataplane=true
 }
 
-# Builds what the tests of these two suites need, and no more.
+# Builds only what the tests of these two suites need.
 stage_quick() {
   say "quick: format, unit and scenario tests"
   check_format
@@ -226,7 +227,7 @@ stage_unit() {
   bench_smoke
 }
 
-# The steps that need least, then compared with itself: nothing got slower. Nothing is measured for its own sake.
+# Runs the shortest steps and compares the result with itself: nothing may count as slower. This tests the scripts only.
 bench_smoke() {
   local figures=$WORK/bench.json
   say "bench.sh, its shortest step"
@@ -249,7 +250,7 @@ stage_fuzz() {
   scripts/fuzz.sh 60 </dev/null >"$WORK/fuzz" 2>&1 || status=$?
   grep -v '^PASS ' "$WORK/fuzz" || true
   grep -E '^(PASS|FAIL) ' "$WORK/fuzz" >>"$TALLY" || true
-  # Without a verdict it ended early: did not build, was stopped.
+  # Without a verdict fuzz.sh ended early: it did not build, or was stopped.
   ((status == 0)) || grep -q '^FAIL ' "$WORK/fuzz" || failed "fuzz.sh ended early, with exit code $status"
 }
 
@@ -260,7 +261,7 @@ stage_tidy() {
     --extra-arg=-Wno-unknown-warning-option
 }
 
-# tally_report NAME REPORT EXIT-CODE: the cases of a runner that writes its results as JSON.
+# tally_report NAME REPORT EXIT-CODE: counts the cases of a runner that writes its results as JSON.
 tally_report() {
   if [[ ! -s $2 ]]; then
     failed "$1: ended early, with exit code $3"
@@ -310,7 +311,7 @@ stage_demo() {
   say "demo.sh took $((SECONDS - begin)) s"
 }
 
-# What compiles and passes in one of the two supported releases need not do so in the other.
+# Code that compiles and passes in one of the two supported releases may fail in the other.
 stage_other() {
   local other=trixie status=0 tally
   # shellcheck source=/dev/null
@@ -331,7 +332,7 @@ stage_other() {
   fi
   tally=$BUILD/debian/$other/tally
   rm -f "$tally"
-  # The closing line of that test.sh is not the one that counts: behind a name it is not alone on its line.
+  # A name before each line keeps the closing line of that test.sh from being taken for ours.
   "$ROOT/scripts/debian.sh" "$other" env SYNPROXY_TALLY=/tally scripts/test.sh unit </dev/null 2>&1 |
     sed -u "s/^/$other: /" || status=$?
   [[ ! -e $tally ]] || sed "s/^[A-Z]* /&$other: /" "$tally" >>"$TALLY"
@@ -352,8 +353,8 @@ run_stage() {
   echo "$1 $((SECONDS - begin))" >>"$TOOK"
 }
 
-# begin_beside STAGE: in a process group of its own, its output kept, while the busy stages run at a lower priority.
-# It finds the program built: two must not build in one directory.
+# begin_beside STAGE: starts it in a process group of its own and keeps its output, while the busy stages run at a lower
+# priority. Builds the program first, because two must not build in one directory.
 begin_beside() {
   with_warnings_as_errors synproxy || return 0
   say "$1: begun, to be told of when it has ended"
@@ -400,7 +401,7 @@ WORK=$(mktemp -d)
 TALLY=$WORK/tally
 TOOK=$WORK/took
 BESIDE=  # process group of the stage that runs beside the others
-AWAY=    # and its name, also when it has ended
+AWAY=    # name of that stage, also when it has ended
 touch "$TALLY" "$TOOK"
 trap finish EXIT
 trap 'exit 130' INT

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The whole configuration, validated before anything is started. Which flags may change while it
-// runs stands in their rows (control/flags.h).
+// The whole configuration. It is validated before anything is started. The row of a flag says
+// whether it may change while the proxy runs (control/flags.h).
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,13 @@ enum class LogLevel : std::uint8_t { kError, kWarning, kInfo, kDebug };
 
 // What a worker's loop does, beside its engine.
 struct LoopTuning {
-  bool shed_syns = true;             // when more arrives than can be answered
-  std::uint32_t idle_sleep_us = 50;  // while nothing arrives, at most; 0: none
+  bool shed_syns = true;             // shed some when more arrive than can be answered
+  std::uint32_t idle_sleep_us = 50;  // longest sleep while nothing arrives; 0: none
 
   friend bool operator==(const LoopTuning&, const LoopTuning&) = default;
 };
 
-// What is published to the workers while they run.
+// The settings that are published to the workers while they run.
 struct WorkerTuning {
   EngineTuning engine;
   LoopTuning loop;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Name and sentence of what is counted beside the Reasons, in the order in which it is shown.
+// Name and sentence of each counter that is not a Reason, in the order in which they are shown.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The rows of flags(), a file for one or two groups.
+// The rows of flags(). Each file holds one or two groups.
 #pragma once
 
 #include <span>

@@ -25,8 +25,8 @@ constexpr auto kRows = std::to_array<Flag>({
          "On `auto`, a worker whose receive queue stays full reads it as fast as it can, answers "
          "SYNs after everything else and drops those that it has no time for (`syn_shed`). A hash "
          "of the source address decides, and changes over time; a SYN that comes again after a "
-         "second is answered first. So a new client waits a second or a few, where it would else "
-         "be lost among the forged ones, as would every other packet. `off` leaves the choice to "
+         "second is answered first. So a new client waits a second or a few. Otherwise its SYN "
+         "would be lost among the forged ones, and so would other packets. `off` leaves the choice to "
          "the device or the kernel, which drop whatever comes when their queue is full.",
      .value = word<kOffAuto>(kLoop<&LoopTuning::shed_syns>)},
     {.name = "max-flows",

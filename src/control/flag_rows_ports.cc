@@ -78,8 +78,8 @@ constexpr auto kRows = std::to_array<Flag>({
      .reason =
          "Their ends sign addresses, ports and sequence numbers, so no proxy can answer or "
          "translate them: such a SYN is dropped and counted (`tcp_auth`). `forward` lets them by "
-         "in both directions, for a BGP speaker behind the proxy; so can then everybody who adds "
-         "that option to a flood.",
+         "in both directions, for a BGP speaker behind the proxy. Then a flood whose segments "
+         "carry that option gets by too.",
      .value = word<kDropForward>(kTuning<&EngineTuning::forward_tcp_auth>)},
 });
 

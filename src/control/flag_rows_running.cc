@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How it runs, and the flags without a place in a Config.
+// How the proxy runs, and the flags that have no place in a Config.
 #include <array>
 
 #include "control/flag_rows.h"
@@ -19,8 +19,8 @@ constexpr auto kRows = std::to_array<Flag>({
      .help =
          "master secret of the cookies, so that a restarted or a second proxy accepts them (head "
          "-c 32 /dev/urandom > FILE; chmod 600 FILE)",
-     .reason = "Without it a random secret is made at start, which no restart can know: handshakes "
-               "under way at that moment fail, and their clients try again. A reload reads the "
+     .reason = "Without it the proxy makes a random secret at each start: handshakes that are "
+               "under way at a restart fail, and their clients try again. A reload reads the "
                "file again. Another secret in it is used from the first epoch that no worker has "
                "keys of: two to three epochs later. Until then cookies are made with the old one, "
                "so that no handshake fails, and proxies that are given the new file in the same "

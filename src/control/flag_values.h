@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The last column of a flag's row: where its value stands in a Config, and how it is read and
-// printed. `integer<0, 3>(kTuning<&EngineTuning::synack_repeats>)`.
+// printed. An example: `integer<0, 3>(kTuning<&EngineTuning::synack_repeats>)`.
 #pragma once
 
 #include <array>
@@ -42,7 +42,7 @@ constexpr FlagValue integer(Field) {
           [](const Config& c) { return Texts{std::to_string(Field::of(c))}; }};
 }
 
-// `Auto`: how the field says auto.
+// `Auto`: the value of the field that means auto.
 template <std::uint64_t Min, std::uint64_t Max, std::uint64_t Auto, typename Field>
 constexpr FlagValue integer_or_auto(Field) {
   return {[](Config& c, std::string_view text) {
@@ -72,7 +72,7 @@ constexpr FlagValue seconds(Field) {
 inline constexpr std::string_view kNoSetting = "is not a setting of this flag";
 inline constexpr std::string_view kNoLevel = "is not a log level";
 
-// A word for each value of a bool or an enumeration, in their order.
+// A word for each value of a bool or an enumeration, in the order of the values.
 template <const auto& Words, const auto& Unknown = kNoSetting, typename Field>
 constexpr FlagValue word(Field) {
   return {[](Config& c, std::string_view text) {

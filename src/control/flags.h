@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every flag in one row: the parser, --help, docs/flags.md, what a reload may change and the test
-// of the defaults are made from it. A new flag is a field in base/config.h and a row in
-// flag_rows_*.cc.
+// Every flag is one row. The parser, --help, docs/flags.md, the reload and the test of the defaults
+// are made from the rows. A new flag is a field in base/config.h and a row in flag_rows_*.cc.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +29,10 @@ enum class Change : std::uint8_t {
 
 // From text to Config and back.
 struct FlagValue {
-  // Throws std::invalid_argument with what is wrong, as it completes "--flag value: ...".
+  // Throws std::invalid_argument. Its text says what is wrong and completes "--flag value: ...".
   void (*apply)(Config& config, std::string_view text) = nullptr;
-  // The values that, applied to a Config{}, give what `config` has; none: Config{} has it.
+  // The values that, applied to a Config{}, give the setting of `config`. None: Config{} has that
+  // setting already.
   std::vector<std::string> (*print)(const Config& config) = nullptr;
 };
 
@@ -65,9 +65,9 @@ struct Command {
 [[nodiscard]] std::span<const Command> commands();
 // nullptr: no flag has this name.
 [[nodiscard]] const Flag* find_flag(std::string_view name);
-// "--mss BYTES|auto", "--ecn [on|off|auto]": as --help and the docs write it.
+// The flag as --help and the docs write it: "--mss BYTES|auto", "--ecn [on|off|auto]".
 [[nodiscard]] std::string flag_term(const Flag& flag);
-// What holds when the flag is not given, as the user would type it; empty: nothing.
+// The default, as the user would type it. Empty: there is none.
 [[nodiscard]] std::string default_text(const Flag& flag);
 
 }  // namespace synproxy::control

@@ -45,7 +45,7 @@ SIGHUP reads the files of --config and --secret-file again; docs/flags.md says w
 Exit status: 0 done, 1 failure at run time, 2 bad usage or configuration.
 )";
 
-// Appends `text` to `out`, broken at spaces, from column `column` on.
+// Appends `text` to `out`, starting at column `column` and wrapped at spaces.
 void wrap(std::ostringstream& out, std::string_view text, std::size_t column) {
   std::size_t at = column;
   bool first = true;

@@ -11,7 +11,7 @@
 namespace synproxy::control {
 namespace {
 
-// Not every sentence says what to do; that of a --protect rule often does.
+// Adds what to do, if the sentence does not say it. That of a --protect rule often does.
 [[noreturn]] void refuse(const Setting& s, const std::string& wrong) {
   const bool advises = wrong.find("; ") != std::string::npos;
   throw UsageError(s.where + ": " + wrong +
@@ -83,7 +83,7 @@ Invocation stat_invocation(const std::vector<std::string>& arguments) {
   return invocation;
 }
 
-// --help and --version answer whatever else was typed.
+// --help and --version work whatever else was typed.
 bool asks_for(const std::vector<std::string>& arguments, std::string_view flag) {
   const auto end = std::ranges::find(arguments, "--");
   return std::find(arguments.begin(), end, flag) != end;

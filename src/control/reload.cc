@@ -22,7 +22,7 @@ std::string in_words(const std::vector<std::string>& values) {
                    now + "; restart it, or put the old value back");
 }
 
-// One line per flag whose value is another one.
+// One text for each flag whose value has changed. Throws UsageError if such a flag needs a restart.
 std::vector<std::string> compare(const Config& now, const Config& next) {
   std::vector<std::string> changes;
   for (const Flag& flag : flags()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What SIGHUP asks for: --config and the secret file are read again, by the code of the start and
-// whole, before anything is changed.
+// What SIGHUP asks for. --config and the secret file are read again, by the same code as at the
+// start. Both are read and checked as a whole before anything is changed.
 #pragma once
 
 #include <optional>
@@ -14,23 +14,23 @@ namespace synproxy::control {
 
 struct Reload {
   Config config;
-  std::optional<MasterSecret> secret;  // of --secret-file, where there is one
+  std::optional<MasterSecret> secret;  // of --secret-file, if that is given
   std::vector<std::string> changes;    // "wscale 7 -> 9", in the order of the flags
 };
 
 class Reloader {
  public:
-  // `arguments`: the command line, without the program's name. `running`: what parse_command_line
-  // made of them at the start.
+  // `arguments`: the command line, without the program's name. `running`: the configuration that
+  // parse_command_line() made of it at the start.
   Reloader(std::vector<std::string> arguments, Config running)
       : arguments_(std::move(arguments)), running_(std::move(running)) {}
 
-  // Throws UsageError, whose text is one line, where the files are no good, where they ask for
-  // what needs a restart, and where there is no file to read.
+  // Throws UsageError with one line of text: a file is wrong, a change needs a restart, or there is
+  // no file to read.
   [[nodiscard]] Reload read() const;
-  // That configuration is in force: the next one is compared with it.
+  // Call when `config` is in force. The next reload is compared with it.
   void applied(const Config& config) { running_ = config; }
-  // Whether a file of flags is read, or the secret alone.
+  // Whether read() reads a file of flags. False: it reads the secret alone.
   [[nodiscard]] bool reads_flags() const { return !running_.config_file.empty(); }
 
  private:

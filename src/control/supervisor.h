@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the control thread does while the workers run. It touches no worker: it publishes keys and
-// tuning, reads counters and lets the dataplane look after its ports.
+// What the control thread does while the workers run: it publishes keys and tuning, reads counters
+// and lets the dataplane watch its ports. It never touches a worker.
 #pragma once
 
 #include <chrono>
@@ -18,15 +18,15 @@ namespace synproxy::control {
 
 class Supervisor {
  public:
-  // Often enough for the shortest --epoch; the rest happens once a second.
+  // Short enough for the shortest --epoch. The ports are watched once a second.
   static constexpr std::chrono::milliseconds kTick{250};
 
   Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys);
 
   void tick(std::uint64_t now_ms);  // since the start of the program
 
-  // Reads the files again and puts in force what they say; on any error, nothing of it. Prints one
-  // line either way.
+  // Reads the files again and puts their settings in force, or none of them if there is any error.
+  // Prints one line either way.
   void reload(Reloader& reloader, std::uint64_t now_ms);
 
  private:
@@ -50,7 +50,7 @@ class Signals {
   enum class What : std::uint8_t { kNone, kReload, kStop };
 
   Signals();
-  // As soon as one has come; kNone after `patience`. Several SIGHUPs may be one.
+  // Waits for a signal; kNone if none came within `patience`. Several SIGHUPs may count as one.
   [[nodiscard]] What wait(std::chrono::milliseconds patience) const;
 };
 

@@ -18,7 +18,7 @@
 namespace synproxy::control {
 namespace {
 
-// DPDK's callbacks carry no context, and cannot be taken back.
+// A global, because DPDK's callbacks carry no context and cannot be unregistered.
 struct Source {
   std::mutex mutex;
   const dataplane::Dataplane* dataplane = nullptr;
@@ -31,7 +31,7 @@ Source& source() {
   return instance;
 }
 
-// Longer strings are refused by the library: a vdev with a long socket path is shown cut.
+// Cuts long strings, because DPDK refuses them. A vdev may have a long socket path.
 std::string cut(const std::string& text) { return text.substr(0, RTE_TEL_MAX_STRING_LEN - 1); }
 
 int add(rte_tel_data* out, std::string_view name, std::uint64_t value) {

@@ -27,7 +27,7 @@ std::string path_under(std::string_view directory, const std::string& name) {
   return std::string(directory) + "/dpdk/" + name + "/dpdk_telemetry.v2";
 }
 
-// The choice that EAL makes: systemd's directory, else by user.
+// Chooses as EAL does: systemd's directory, else one that depends on the user.
 std::string own_directory() {
   if (const char* systemd = std::getenv("RUNTIME_DIRECTORY")) {
     return systemd;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Text to value, and back. Every parse_ function throws std::invalid_argument with what is wrong,
-// as it completes
-// "--flag value: ..."; the caller adds what to do instead.
+// Turns text into values and back. Every parse_ function throws std::invalid_argument; its text
+// says what is wrong and completes "--flag value: ...". The caller adds what to do instead.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +22,11 @@ namespace synproxy::control {
 // The place of `text` among `words`; `unknown` is what is wrong with any other.
 [[nodiscard]] std::size_t parse_word(std::string_view text, std::span<const std::string_view> words,
                                      std::string_view unknown);
-// "0-1,3": CPUs in the order given, none twice.
+// CPUs as in "0-1,3", in the order given, none twice.
 [[nodiscard]] std::vector<unsigned> parse_cpus(std::string_view text);
 [[nodiscard]] std::string parse_name(std::string_view text);
 
-// The way back, as a user would type it.
+// From value to text, as a user would type it.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 [[nodiscard]] std::string seconds_text(std::uint32_t ms);
 [[nodiscard]] std::string cpus_text(const std::vector<unsigned>& cpus);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""SIGHUP: the files are read again while connections come and go."""
+"""SIGHUP makes the proxy read its files again while connections come and go."""
 import os
 import signal
 import tempfile
@@ -12,8 +12,8 @@ from wire import FULL_OPTIONS, ScriptedClient, option
 
 RELOADS = 1000
 SECONDS = 10
-FORGED = 5_000  # at least, however slow the machine
-# Each differs in all that can change without a restart and that traffic can feel.
+FORGED = 5_000  # at least, even on a slow machine
+# The two differ in the settings that a reload may change and that this traffic depends on.
 SETTINGS = (
     {"wscale": "5", "mss": "1300", "early-window": "14600", "synack-repeats": "3", "hide-rtt": "off", "syn-shed": "auto",
      "idle-sleep": "50", "idle-timeout": "20", "close-timeout": "2", "server-timeout": "3", "fragments": "drop"},
@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 class Files:
-    """A configuration file, written whole or not at all, and the lines that a reload prints."""
+    """A configuration file, written as a whole or not at all, and the lines that a reload prints."""
 
     def __init__(self, directory):
         self.path = os.path.join(directory, "synproxy.conf")
@@ -36,7 +36,7 @@ class Files:
         os.replace(new, self.path)
 
     def reload(self, proxy, limit=20):
-        """The line that the proxy says to it. Short looks: a thousand of them are not to take a minute."""
+        """Sends SIGHUP and returns the line that the proxy prints. Polls often: a case does it 1,000 times."""
         with open(proxy.log_path, encoding="utf-8", errors="replace") as log:
             log.seek(0, os.SEEK_END)
             proxy.process.process.send_signal(signal.SIGHUP)
@@ -69,7 +69,7 @@ def thousand_reloads_under_load_lose_nothing(_):
             def load():
                 try:
                     got.update(must_run_wrk(lab, 4, SECONDS))
-                except Exception as why:  # pylint: disable=broad-except # told by the case
+                except Exception as why:  # pylint: disable=broad-except # the case reports it
                     went_wrong.append(why)
 
             flood = ["hping3", "-i", "u100", "-q", "-S", "--rand-source", "-p", "80", SERVERS[4]]

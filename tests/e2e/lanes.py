@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs cases side by side. A lane is a process that takes one case after another; its labs, its shared stand and
-its time limits are its own, and lanes share nothing but the machine."""
+"""Runs cases side by side. A lane is a process that runs one case after another. It has labs, a shared stand and time
+limits of its own; lanes share nothing but the machine."""
 import collections
 import contextlib
 import ctypes
@@ -17,11 +17,11 @@ LEAK_CHECK, LEAK_LIMIT = "nothing_has_leaked_when_all_is_over", 120
 
 
 class TimeLimit(BaseException):
-    """Not an Exception: no handler inside a case may swallow it."""
+    """No Exception, so that no handler inside a case swallows it."""
 
 
 class SharedStand:
-    """Made when the first case asks for it, and made anew when a case has broken it."""
+    """A stand that is made when the first case asks for it, and made again after a case has broken it."""
 
     def __init__(self):
         self.stand = None
@@ -51,7 +51,7 @@ class SharedStand:
 
 
 def guarded(limit, function, *arguments):
-    """Why it failed, or None; and what it returned."""
+    """Calls the function under a time limit. Returns why it failed, or None, and what it returned."""
     signal.alarm(limit)
     try:
         return None, function(*arguments)
@@ -83,7 +83,7 @@ def log_of(shared):
 
 
 def verdict(name, shared):
-    """Why it failed, or None; and what is to be printed about it."""
+    """Runs a case. Returns why it failed, or None, and the text to print about it."""
     begin, said = time.monotonic(), io.StringIO()
     with contextlib.redirect_stdout(said):
         why, note = run_case(name, shared)
@@ -101,10 +101,10 @@ def on_alarm(*_):
 
 
 def work(connection):
-    """The process of a lane: runs what it is told until it hears None, then looks for leaks if it shared a stand."""
+    """The process of a lane: runs the cases that it is told until it gets None, then checks its shared stand for leaks."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: no lane outlives the runner
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner hears it too, and ends its lanes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner gets it too, and ends its lanes
     shared = SharedStand()
     try:
         while (name := connection.recv()) is not None:
@@ -128,13 +128,13 @@ class Lane:
         self.over = False
 
     def give(self, name):
-        """None: there is no more, the leak check is left."""
+        """Tells the lane its next case. None: there are no more cases, only the leak check."""
         self.doing = name or LEAK_CHECK
-        with contextlib.suppress(BrokenPipeError):  # result() tells of its death
+        with contextlib.suppress(BrokenPipeError):  # result() reports its death
             self.connection.send(name)
 
     def result(self):
-        """(name, why, text) of what has ended; None: it ended without one."""
+        """(name, why, text) of the case that has ended. None: the lane ended without running another one."""
         try:
             return self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -152,7 +152,7 @@ class Lane:
 
 
 def side_by_side(names, count, report):
-    """Each case in whichever lane is free; report(name, why) when it has ended, `why` None for a pass."""
+    """Gives each case to a free lane. Calls report(name, why) when a case has ended; `why` is None for a pass."""
     waiting, lanes = collections.deque(names), {}
 
     def next_name():
@@ -176,7 +176,7 @@ def side_by_side(names, count, report):
                     report(name, why)
                 if lane.over:
                     del lanes[connection]
-                    if waiting:  # it died on the way
+                    if waiting:  # the lane died early
                         add()
                 elif lane.doing != LEAK_CHECK:
                     lane.give(next_name())
@@ -188,7 +188,7 @@ def side_by_side(names, count, report):
 
 
 def in_groups(names, count):
-    """(cases, lanes) one after another. The longest begin first; those that share a stand keep their order."""
+    """Groups of (cases, lanes), in order. Long cases begin first; those with a shared stand keep their order."""
     company = {name: getattr(CASES[name][0], "company", "any") for name in names}
     alone, far, others = ([name for name in names if company[name] == kind] for kind in ("none", "far", "any"))
     own = [name for name in others if getattr(CASES[name][0], "own_stand", False)]
@@ -197,11 +197,11 @@ def in_groups(names, count):
 
 
 def run_cases(names, count):
-    """Case to why it failed, or None."""
+    """Runs the cases. Returns for each why it failed, or None."""
     results = {}
 
     def report(name, why):
-        # Every lane has looked for leaks in its own stand.
+        # The leak check reports once per lane, each for its own stand.
         results[name] = "; ".join(filter(None, (results.get(name), why))) or None
 
     for group, lanes in in_groups(names, count):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Settings that change while connections are under way: new ones hold at once, and what was
+// Settings that change while connections are under way. New ones apply at once, and what was
 // promised before is kept.
 #include <gtest/gtest.h>
 
@@ -52,14 +52,15 @@ TEST(Retune, TheVeryNextSynIsAnsweredByIt) {
   }
 }
 
-// Of each change of --wscale, with auto on either side: the cookie of the old offer verifies, and
-// the connection is translated by what its client was told.
+// For each change of --wscale, with auto on either side: the cookie of the old offer verifies, and
+// the connection is translated by the scale that its client was told.
 TEST(Retune, ACookieOfTheOldWindowScaleStaysGood) {
   for (const auto& [from, to] :
        {std::pair<std::uint8_t, std::uint8_t>{7, 9}, {9, 3}, {3, kAutoScale}, {kAutoScale, 2}}) {
     for (const bool timestamps : {true, false}) {
       ProxyHarness p(with(scale(from)));
-      // The second one has been learned from: `auto` then knows the few scales that count.
+      // The proxy has learned from the second connection, so `auto` knows the few scales that
+      // count.
       for (std::uint16_t n = 0; n < 2; ++n) {
         p.retune(scale(from));
         Session c(p, numbered(n, timestamps));
@@ -140,7 +141,7 @@ TEST(Retune, AShorterIdleTimeoutAsksBeforeItEnds) {
   dead.open();
   p.advance(50'000);
   EngineTuning t = small_engine().tuning;
-  t.idle_timeout_ms = 8'000;  // and a quarter of it for the answer
+  t.idle_timeout_ms = 8'000;  // a quarter of it is the time for an answer
   p.retune(t);
   p.advance(1'100);
   EXPECT_EQ(p.count(Reason::conn_idle), 0U) << "probed, not ended";
@@ -178,7 +179,7 @@ TEST(Retune, ALongerIdleTimeoutHoldsForConnectionsThatStand) {
   Session c(p);
   c.open();
   p.advance(5'000);
-  p.to_server.clear();  // the ACK of the handshake again, since nobody has spoken
+  p.to_server.clear();  // drops the repeated handshake ACK: nobody has spoken yet
   p.retune(small_engine().tuning);
   p.advance(60'000);
   p.expect_quiet();
@@ -225,7 +226,7 @@ TEST(Retune, RepeatsStopAndBeginAtOnce) {
   EXPECT_EQ(p.take_client().flags & (kSyn | kAck), kSyn | kAck);
 }
 
-// What our SYN did not ask for, the server's answer says nothing about.
+// If our SYN did not ask for an option, the server's answer says nothing about it.
 TEST(Retune, NothingIsLearnedFromAnAnswerToAnOlderOffer) {
   EngineTuning without = small_engine().tuning;
   without.offer = {.sack = Offer::kOff, .timestamps = Offer::kAuto, .ecn = Offer::kOff};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks of what can only be a mistake in this program: they end the process in debug and sanitizer
-// builds, and cost nothing in a release build.
+// Checks that fail only if this program has a bug. In debug and sanitizer builds a failed check
+// ends the process. In a release build checks cost nothing.
 #pragma once
 
 namespace synproxy {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A value that one thread writes and many read, without a lock and without waiting.
+// A value that one thread writes and many threads read, without a lock and without waiting.
 //
-// Theory of operation. A sequence lock whose readers never spin. The version is even while the
-// value stands and odd while it is written; the value lies in words that are atomics of their own,
-// so that a race is a defined one. A reader asks once per burst whether the version is another one
-// than it has: one load of a line that nobody writes, as long as nothing is published. Only then it
-// copies. A copy counts if the version was the same before and after; else, and while the version
-// is odd, the reader keeps what it has and asks again with its next burst. So nobody sees half of a
-// value, no reader can be held up by the writer, and whoever begins to read after publish() has
-// returned has the new value.
+// Theory of operation. This is a sequence lock whose readers never spin. The version is even while
+// the value is complete, and odd while it is being written. The words of the value are atomics, so
+// reading during a write is defined behaviour. Once per burst a reader compares the version with
+// the one that it has. As long as nothing is published, this is one load of a cache line that
+// nobody writes. If the version differs, the reader copies the value. The copy counts if the
+// version is even and the same before and after. Otherwise the reader keeps what it has and asks
+// again with its next burst. So no reader sees half of a value, the writer cannot hold up a reader,
+// and whoever begins to read after publish() has returned gets the new value.
 //
-// Why that is so. Words are stored with release and loaded with acquire: a reader that has loaded
-// any word of a newer value therefore finds the version odd or newer when it looks for the second
+// Why it is correct. Words are stored with release and loaded with acquire. So a reader that has
+// loaded any word of a newer value finds the version odd or newer when it looks for the second
 // time. On x86 all of these are plain moves.
 #pragma once
 
@@ -30,11 +30,11 @@ class Published {
 
  public:
   using Version = std::uint64_t;
-  static constexpr Version kNone = 0;  // of a reader that has nothing yet
+  static constexpr Version kNone = 0;  // version of a reader that has nothing yet
 
   explicit Published(const T& value) { publish(value); }
 
-  // One writer.
+  // Call from one thread only.
   void publish(const T& value) {
     std::array<std::uint64_t, kWords> words{};
     std::memcpy(words.data(), &value, sizeof value);
@@ -66,7 +66,8 @@ class Published {
     return true;
   }
 
-  // On a line of its own: what is written beside it would be fetched anew by every reader.
+  // On a cache line of its own, so that no write to a neighbour makes every reader fetch the line
+  // again.
   alignas(64) std::atomic<Version> version_{kNone};
   std::array<std::atomic<std::uint64_t>, kWords> words_{};
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One list of all counters of the datapath: name, kind and the operator's sentence.
+// The one list of all counters of the datapath: name, kind and the sentence for operators.
 // docs/counters.md is generated from it.
 //
-// Kinds: FATE is what became of a received packet; each packet counts exactly one. DROP is a fate
-// too: the packet was dropped for that reason. MADE counts frames that the proxy built itself,
-// besides the in-place replies. EVENT counts what happened to connections, by any packet or timer.
+// Kinds. FATE: what became of a received packet; each packet counts in exactly one FATE or DROP.
+// DROP: the packet was dropped for that reason. MADE: frames that the proxy built itself, besides
+// the SYN-ACKs. EVENT: what happened to connections, by any packet or timer.
 #pragma once
 
 #include <array>

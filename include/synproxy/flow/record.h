@@ -2,13 +2,14 @@
 // One connection in one cache line. No pointers: the array can be mapped again by another process.
 //
 // A record is a head that means the same in every state, and one of two parts: `handshake` while
-// our SYN waits for the server's answer (kSynSent), `spliced` in every state after that. Nothing in
-// it hangs on anything but the state, and a bit that belongs to one part is 0 in the other.
+// our SYN waits for the server's answer (kSynSent), `spliced` in every state after that. The
+// meaning of its bytes depends on the state alone, and a bit that belongs to one part is 0 in the
+// other.
 //
-// Numbers are in the byte order of the machine unless a line says otherwise. Sequence numbers are
-// those that the client sees: the client's own, and for the server's stream the cookie's; adding
-// SplicedPart::delta gives the server's own. An outbound flow, which the server opened itself, has
-// delta 0, so that both ends see the same numbers.
+// Numbers are in host byte order unless a line says otherwise. Sequence numbers are those that the
+// client sees: the client's own, and for the server's stream numbers that count from the cookie.
+// Adding SplicedPart::delta gives the server's own number. The server opened an outbound flow
+// itself; its delta is 0, so both ends see the same numbers.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@ enum class FlowState : std::uint8_t {
   kFree = 0,
   kSynSent,      // the cookie was valid, our SYN is on its way to the server
   kEstablished,  // spliced
-  kClosing,      // a RST at the exact number or the FINs of both sides passed; still translated
+  kClosing,      // a RST at the exact number, or both FINs passed; still translated
   kFinished,     // both FINs acknowledged, or reset: kept to translate late segments
   kTombstone,    // given up: a late SYN-ACK is answered with a RST
   kPassed,       // the server's own SYN passed, its peer has not answered
@@ -56,7 +57,7 @@ inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
 inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice
 inline constexpr std::uint16_t kFlowProbed = 1U << 13;  // keepalives were sent, not answered yet
-inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // which of two SplicedPart::window is
+inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // decides what SplicedPart::window is
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
 inline constexpr std::uint16_t kFlowHandshakeBits =
@@ -71,8 +72,8 @@ struct HandshakePart {
   std::uint16_t window = 0;     // the client's latest raw window field, for our SYN and ACK
 };
 
-// Every state after it. Trivial, as the second member of a union has to be: name all fields or
-// none.
+// All later states. The struct is trivial, because it is the second member of a union: initialise
+// all its fields or none.
 struct SplicedPart {
   std::uint32_t delta;        // server's ISN - cookie
   std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps
@@ -113,7 +114,7 @@ struct alignas(64) FlowRecord {
                                      // 0 is the cookie's own)
   std::uint16_t progress = 0;
 
-  // To be used through handshake() and spliced() only.
+  // Use them through handshake() and spliced() only.
   union {
     HandshakePart handshake_part{};
     SplicedPart spliced_part;
@@ -162,7 +163,7 @@ struct alignas(64) FlowRecord {
     clear(kFlowHandshakeBits);
     put_state(to);
   }
-  // Within the states of a spliced flow, or to kFree.
+  // From one state of a spliced flow to another, or from any state to kFree.
   constexpr void put_spliced_state(FlowState to) {
     check(to == FlowState::kFree || (has_spliced_part(to) && has_spliced_part(state())));
     put_state(to);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is found out about a frame before the engine decides it: found once, carried with the
+// What is known about a frame before the engine decides it. It is found once and carried with the
 // packet.
 //
-// With several workers whoever receives a frame has to know its flow to know its owner. What that
-// took, parsing and the keyed hash, is noted here and goes with the frame to the owner's engine
-// (Packet::arrival), which does not do it again.
+// With several workers the receiver of a frame has to know its flow to find its owner. That takes
+// parsing and the keyed hash. Both results are noted here and go with the frame to the owner's
+// engine (Packet::arrival), which does not compute them again.
 #pragma once
 
 #include <array>
@@ -20,14 +20,14 @@ namespace synproxy {
 
 struct Arrival {
   Segment segment;
-  // index_hash() of the flow; of an ICMP error, of the flow that it quotes. Where `owned`.
+  // index_hash() of the flow, or of the flow that an ICMP error quotes. Valid only if `owned`.
   std::uint64_t hash = 0;
-  bool owned = false;  // protected TCP, or an ICMP error that quotes it: the hash names its worker
+  bool owned = false;  // protected TCP, or an ICMP error about it: the hash chooses the worker
 };
 static_assert(sizeof(Arrival) <= 64, "one cache line goes with a frame");
 
-// Which of `workers` owns the flow of a frame, by the keyed hash; fills `found`. Frames that belong
-// to no protected flow may go anywhere: `fallback` is returned.
+// Returns which of `workers` owns the flow of a frame, by the keyed hash, and fills `found`. A
+// frame that belongs to no protected flow may go to any worker; `fallback` is returned for it.
 [[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,
                                      const ProtectSet& protect,
                                      const std::array<std::uint64_t, 4>& index_key,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What an earlier tuning has promised and somebody may still rely on.
+// What earlier tunings have promised and clients may still rely on.
 //
-// A new tuning holds for what is decided from now on; what was promised is kept. A cookie covers
-// the window scale that its SYN-ACK offered, and a client counts on the window of its SYN-ACK,
-// until the cookie expires: as for scales that change by learning (ServiceTable), that is the epoch
-// of the change and the next one. Other settings bind nobody: a cookie carries its MSS and options
-// itself, and timeouts are read where they are applied.
+// A new tuning applies to what is decided from now on. Promises are kept until the cookie expires:
+// it covers the window scale that its SYN-ACK offered, and the client counts on the window of its
+// SYN-ACK. So both are remembered for the epoch of the change and the next one, as scales are that
+// change by learning (ServiceTable). Other settings promise nothing: a cookie carries its MSS and
+// options itself, and timeouts are read where they are applied.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,8 @@ class EarlierTuning {
     if (from.idle_timeout_ms != to.idle_timeout_ms) idle_changed_ms_ = now_ms;
   }
 
-  // Scales of cookies that may be alive: those that were set, and whether what was learned counts.
+  // Scales of earlier cookies that may still be alive: those that were set by a flag, and whether
+  // learned ones count too.
   [[nodiscard]] ScaleSet scales(std::uint64_t epoch) const {
     return binds(epoch) ? scales_ : ScaleSet{0};
   }
@@ -49,13 +50,13 @@ class EarlierTuning {
     return binds(epoch) ? std::max(now.early_window, most_window_) : now.early_window;
   }
 
-  // Whether the offers are the same as at that moment, milliseconds modulo 2^32 and less than half
-  // of that ago: what was asked in their name then, is what would be asked now.
+  // Whether the offers are the same as at `then`, in milliseconds modulo 2^32 and less than 2^31
+  // ago. If so, a SYN sent then asked for what a SYN would ask for now.
   [[nodiscard]] bool same_offer_since(std::uint32_t then, std::uint64_t now_ms) const {
     return now_ms - offer_changed_ms_ > static_cast<std::uint32_t>(now_ms) - then;
   }
-  // Whether the idle timeout is that old. A shorter one is no reason to reset a connection before
-  // its ends had the time to answer a keepalive.
+  // Whether the idle timeout is at least `ms` old. After a change to a shorter one, both ends get
+  // the time to answer a keepalive before their connection is reset.
   [[nodiscard]] bool same_idle_for(std::uint32_t ms, std::uint64_t now_ms) const {
     return now_ms - idle_changed_ms_ >= ms;
   }

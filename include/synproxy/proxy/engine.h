@@ -33,11 +33,12 @@ class Engine {
   // `now_ms`: monotonic milliseconds since the start of the process.
   void process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
 
-  // A slice of the timers and of the ageing; to be called about every millisecond, load or no load.
+  // Does a slice of the repeats and of the ageing. Call about every millisecond, with or without
+  // load.
   void tick(std::uint64_t now_ms, FrameSink& sink);
 
-  // Holds from the next burst on; what was promised before is kept (proxy/earlier_tuning.h). The
-  // one that the engine was built with holds until the first call.
+  // Puts `tuning` in force from the next burst on. What was promised before is kept
+  // (proxy/earlier_tuning.h). Until the first call the tuning of the constructor is in force.
   void retune(const EngineTuning& tuning);
 
   [[nodiscard]] std::uint32_t flows() const;
@@ -49,8 +50,8 @@ class Engine {
   std::unique_ptr<State> state_;
 };
 
-// The connection that a frame belongs to, or that an ICMP error quotes; both directions agree.
-// False for everything that is not protected TCP.
+// Finds the connection that a frame belongs to, or that an ICMP error quotes. Both directions give
+// the same key. False for everything that is not protected TCP.
 [[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
                            const ProtectSet& protect, FlowKey& key);
 

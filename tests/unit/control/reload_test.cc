@@ -78,7 +78,7 @@ TEST_F(ReloadTest, FlagsOfTheCommandLineStillWin) {
   EXPECT_THAT(reloader.read().changes, IsEmpty());
 }
 
-// Each row of the flags: by a reload it is either applied or refused by its name.
+// For each row of the flags: a reload either applies its change, or refuses it and names the flag.
 TEST_F(ReloadTest, EachFlagIsTuningOrRefusedByName) {
   const Words no_flags = {"--config", path("conf")};
   const std::string base = "client-port = net_a\nserver-port = net_b\nprotect = 10.0.0.2:80\n";

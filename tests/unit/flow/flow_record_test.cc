@@ -62,7 +62,7 @@ TEST(FlowRecord, FreshOneIsFreeAndAllZero) {
   EXPECT_EQ(bytes_of(f), (std::array<std::uint8_t, 64>{}));
 }
 
-// All sixteen bits of `progress` are spoken for: no two meanings share one.
+// All sixteen bits of `progress` are in use, and no two meanings share a bit.
 TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
   const std::vector<std::uint16_t> all{kFlowStateMask,      kFlowClientFin, kFlowMarked,
                                        kFlowMarkTimestamps, kFlowAskedMore, kFlowEverAskedMore,

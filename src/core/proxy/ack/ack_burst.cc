@@ -10,8 +10,8 @@ namespace {
 constexpr std::size_t kRows = kAckShapes.size();
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + kRows - 1;
 
-// By row, which packets may be of it, as far as a few bytes tell. Their IP length fits the frame
-// and holds the TCP header.
+// For each row the packets that may have its shape, judged by a few bytes. Their IP length fits the
+// frame and holds the TCP header.
 using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
   Candidates found{};
@@ -35,7 +35,7 @@ struct Group {
   AckGroup columns;
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;
-  ScaleSet scales = 0;  // that any of their services may have offered
+  ScaleSet scales = 0;  // those that any of the lanes' services may have offered
   std::size_t row = 0;
 };
 
@@ -57,7 +57,7 @@ class AckBurst {
     return (*rooms_.ack_kernels)[row];
   }
 
-  // One copy for all rows.
+  // noinline: one copy of the code for all rows.
   [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
     do {
       Group& g = groups_[count_++];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is known of the cookie that an ACK quotes: found once, and carried with the packet.
+// What is known about the cookie that an ACK quotes. It is found once and carried with the packet.
 #pragma once
 
 #include <cstdint>
@@ -15,23 +15,22 @@ struct CookieMatch {
   bool valid = false;
   ClientOptions options;
   std::uint32_t client_isn = 0;
-  std::uint64_t mac = 0;    // over the VLAN stack too
-  std::uint64_t epoch = 0;  // whose keys it was made with
+  std::uint64_t mac = 0;    // covers the VLAN stack too
+  std::uint64_t epoch = 0;  // the epoch whose keys made it
   Timestamps timestamps;    // of the ACK
 };
 
-// What an ACK without a flow quotes, and what the MACs of the burst made of it.
+// The check of an ACK without a flow: what it needs, and what the MACs of the burst have shown.
 struct AckPlan {
-  std::uint8_t macs = 0;  // how many there were for it: for ISN seq - 1, and on a probe for seq
-  bool refuted = false;   // there were, and none fits
-  ScaleSet scales = 0;    // that the cookie may have been made with
+  std::uint8_t macs = 0;  // MACs computed for it: for ISN seq - 1, and if it may be a probe for seq
+  bool refuted = false;   // MACs were computed, and none fits
+  ScaleSet scales = 0;    // scales that the cookie may have been made with
   Timestamps timestamps;
   const EpochKeys* keys = nullptr;
-  CookieMatch match;  // of the first that fits; where there were MACs only
+  CookieMatch match;  // the first cookie that fits; set only where there were MACs
 };
 
-// Whether the cookie that the ACK of `plan` quotes, `ack` - 1, was made with `mac` for
-// `client_isn`.
+// Whether the quoted cookie, `ack` - 1, was made with `mac` for `client_isn`.
 [[nodiscard]] inline bool match_mac(const AckPlan& plan, std::uint32_t ack, std::uint64_t mac,
                                     std::uint32_t client_isn, CookieMatch& out) {
   const bool timestamps = plan.timestamps.present;

@@ -4,7 +4,7 @@
 namespace synproxy {
 namespace {
 
-// `timestamps`: those of the ACK.
+// `timestamps`: the ACK's.
 CookieMatch match_isn(const Moment& now, Answerer& answerer, const Context& c,
                       const Timestamps& timestamps, std::uint32_t client_isn) {
   const Segment& g = c.segment;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An ACK is proven: the cookie that it quotes fits, for a connection without a flow or for a later
-// one on a flow's addresses. Nothing is opened here: that is for admit() to allow.
+// Proves an ACK: finds whether the cookie that it quotes fits, for a connection without a flow or
+// for a later connection on a flow's addresses. Nothing is opened here; admit() decides that.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace synproxy {
 
-// What a blind attacker gets against one mark; it fits FlowRecord::mark_tries().
+// How often a blind attacker may guess against one mark. The number fits FlowRecord::mark_tries().
 inline constexpr unsigned kMaxMarkTries = 15;
 
 // The scales that the SYN-ACK of a client's cookie may have offered.
@@ -25,15 +25,15 @@ inline constexpr unsigned kMaxMarkTries = 15;
   return answerer.offer(now, key).scales;
 }
 
-// The cookie that an ACK quotes, for ISN seq - 1 or, on a probe, seq: as the MACs of the burst have
-// shown, or computed now where the packet had none.
+// The cookie that an ACK quotes, for ISN seq - 1 or, if it may be a probe, for ISN seq. Uses the
+// MACs of the burst, or computes them now where the packet had none.
 [[nodiscard]] CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c);
 
-// The cookie of a later handshake on a flow's addresses. Of any ISN but the flow's own, where the
-// flow is over or given up: a duplicate of its own handshake ACK is no successor.
+// The cookie of a later handshake on the addresses of a flow that is over or given up. A duplicate
+// of the flow's own handshake ACK does not count.
 [[nodiscard]] std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
                                                          const FlowRecord& f, const Context& c);
-// Of the marked ISN, where the flow lives. Counts the tries in vain.
+// The same for a live flow, for the marked ISN only. Counts failed tries.
 [[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
                                                       FlowRecord& f, const Context& c);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which act a packet goes to.
+// Sends each packet to its act.
 #include "burst/stages.h"
 
 namespace synproxy {
@@ -9,7 +9,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
   if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
-    // A packet before it may have opened its flow: it has not even been parsed yet.
+    // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
     classify_one(rooms, c);
     if (c.kind != Kind::kTcp) return;
     c.flow = rooms.flows.find(c.key(), c.hash);
@@ -22,7 +22,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       ++rooms.acks_refuted;
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
-    // Nobody between the ends of a signed connection could change a number.
+    // A proxy cannot change the numbers of a signed connection, so it passes as it is.
     if (c.passes_signed) return forward(rooms.counters, c, Reason::forwarded);
   }
   if (c.sender == Role::kServer) return on_server_segment(rooms, c, sink);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The stages of a burst before anything is decided about a connection.
+// The first stage of a burst: parses each packet and sorts out what is not protected TCP.
 #include <cstring>
 
 #include "burst/flow_key.h"
@@ -12,8 +12,8 @@
 namespace synproxy {
 namespace {
 
-// The end of the packet that may be protected: its destination from the client, its source from the
-// server.
+// The address that may be protected: the destination of a client's packet, the source of a
+// server's.
 const std::uint8_t* protected_end(const Segment& s, Role sender) {
   return sender == Role::kClient ? s.destination() : s.source();
 }
@@ -38,7 +38,7 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
       return Kind::kDecided;
     }
   } else if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
-    // The services of the last SYNs are protected; for the others the rules are asked.
+    // Services of recent SYNs are known to be protected. For all others the rules decide.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();
     if (!rooms.protect.matches(protected_end(g, c.sender), g.ipv6, port)) {
@@ -52,7 +52,8 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
       return Kind::kDecided;
     }
   }
-  // Word by word: as a whole it would be put together in memory first, and waited for.
+  // Copied word by word: a copy as a whole would be assembled in memory first, and the reader would
+  // wait for it.
   c.identity.addresses = key.identity.addresses;
   c.identity.ports_and_vlan = key.identity.ports_and_vlan;
   c.service = service;
@@ -88,7 +89,8 @@ bool is_client_syn(const Context& c) {
   return (c.segment.flags & (kSyn | kAck | kRst)) == kSyn && c.sender == Role::kClient;
 }
 
-// Before its flow is looked up: here the frame is at hand, and the bucket is still on its way.
+// Done before the flow is looked up: the frame is in the cache here, and the bucket is still being
+// fetched.
 void plan_if_known(Rooms& rooms, Context& c) {
   const KnownSyn known = c.segment.ipv6
                              ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
@@ -97,7 +99,7 @@ void plan_if_known(Rooms& rooms, Context& c) {
   if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
 }
 
-// Inline: nearly all that comes goes through it in a loop.
+// Inline, because it is the body of a loop that nearly every packet goes through.
 [[gnu::always_inline]] inline void classify_packet(Rooms& rooms, Context& c) {
   if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
     c.segment = found->segment;

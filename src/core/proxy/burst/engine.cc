@@ -26,7 +26,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
 
 namespace {
 
-// The headers are in two lines, wherever the device has put them.
+// The headers lie in at most two cache lines, wherever the device has put them.
 void prefetch_headers(std::span<const Packet> burst) {
   for (const Packet& p : burst) {
     __builtin_prefetch(p.data, 1);
@@ -40,7 +40,8 @@ void drop_all(Rooms& rooms, std::span<Packet> burst) {
   rooms.counters.count(Reason::cookie_invalid, burst.size());
 }
 
-// Those of `answered` are done with, those of `refuted` quote no cookie.
+// Makes the contexts of a burst. Packets of `answered` are done; those of `refuted` quote no valid
+// cookie.
 std::span<Context> contexts_for(Rooms& rooms, Role sender, std::span<Packet> packets,
                                 std::uint32_t answered, std::uint32_t refuted) {
   std::size_t n = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which connection a frame belongs to.
+// Finds the connection that a frame belongs to.
 #include "burst/flow_key.h"
 #include "burst/quoted_flow.h"
 #include "synproxy/proxy/engine.h"
@@ -9,7 +9,7 @@ namespace synproxy {
 bool flow_of(std::span<const std::uint8_t> frame, Role sender, const ProtectSet& protect,
              FlowKey& key) {
   Segment s;
-  // The parser keeps the pointer for those who rewrite; nothing is written here.
+  // parse_frame() keeps a writable pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), s);
   if (s.result == ParseResult::kIcmp) {
     QuotedFlow quoted;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is asked for each lane of a burst's columns by itself: its service, and whether it has a
-// flow.
+// Looks things up lane by lane: the service of each lane, and whether it has a flow.
 #pragma once
 
 #include <span>
@@ -20,8 +19,8 @@ class LaneLookUp {
         burst_(burst),
         noted_(burst.front().arrival != nullptr && burst.back().arrival != nullptr) {}
 
-  // Calls use(lane, offer) for each of `lanes`. Those whose service is at hand, and for which it is
-  // true, are the result, and their buckets are on their way.
+  // Calls use(lane, offer) for each of `lanes` whose service has a cached offer. Returns the lanes
+  // for which use() was true, and prefetches their buckets.
   template <typename Use>
   [[nodiscard]] std::uint32_t begin(const Columns& c, std::uint32_t lanes, Hashes& hashes,
                                     Use&& use) {
@@ -41,7 +40,7 @@ class LaneLookUp {
     return kept;
   }
 
-  // Of `lanes` those that have no flow, for certain.
+  // Returns those of `lanes` that certainly have no flow.
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
     std::uint32_t kept = lanes;
     for_each_lane(lanes, [&](std::size_t lane) {
@@ -53,7 +52,7 @@ class LaneLookUp {
  private:
   [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {
     if (noted_) [[unlikely]] {
-      // Each has its own: a buffer without room for it is the exception.
+      // Each frame has a note of its own. A buffer without room for one is the exception.
       if (const Arrival* found = burst_[c.places[lane]].arrival) return found->hash;
     }
     KeyView key;
@@ -64,8 +63,8 @@ class LaneLookUp {
 
   Rooms& rooms_;
   const std::span<const Packet> burst_;
-  const bool noted_;         // the steering has hashed these frames
-  ServiceName service_ = 0;  // of the lane looked at last
+  const bool noted_;         // the steering has hashed these frames already
+  ServiceName service_ = 0;  // of the previous lane
   const SynAckOffer* offer_ = nullptr;
 };
 

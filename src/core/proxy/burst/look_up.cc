@@ -17,7 +17,7 @@ void look_up(const FlowBook& flows, std::span<Context> burst) {
   for (std::size_t i = 0; i < n; ++i) {
     Context& c = *maybe[i];
     c.flow = flows.find(c.key(), c.hash);
-    // On a flow a SYN has to wait for its turn.
+    // A SYN on a flow has to wait for its turn.
     if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
   }
 }

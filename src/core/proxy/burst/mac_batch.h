@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Lanes of the SipHash burst.
+// The inputs and results of the SipHash burst, one lane for each MAC.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ struct MacBatch {
   std::array<std::uint64_t, kLanes> k0;
   std::array<std::uint64_t, kLanes> k1;
   std::array<std::uint64_t, kLanes> out;
-  std::array<std::uint16_t, kLanes> owner;  // the packet's place in the burst
+  std::array<std::uint16_t, kLanes> owner;  // index of the packet in the burst
 };
 
 }  // namespace synproxy

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The MACs of a burst, computed side by side. SYNs are answered with them; ACKs without a flow
-// learn whether they quote a cookie at all, which those of a flood do not.
+// Computes the MACs of a burst side by side. SYNs are answered with them. For ACKs without a flow
+// the stage notes whether they quote a valid cookie; those of a flood do not.
 //
-// A SYN needs nothing but itself, so it need not wait for its turn: only those that have a flow do
-// (on_client_syn).
+// A SYN without a flow depends on no other packet, so it is answered before its turn. A SYN on a
+// flow waits for it (on_client_syn).
 #include "ack/prove_ack.h"
 #include "burst/stages.h"
 #include "syn/answer_syn.h"
@@ -70,7 +70,7 @@ class CookieStage {
     m.owner[lane] = static_cast<std::uint16_t>(place);
   }
 
-  // The first MAC is of ISN seq - 1, the second one of a probe's, seq.
+  // The first MAC is for ISN seq - 1. The second one, for a possible probe, is for ISN seq.
   void check_ack(Context& c, std::uint64_t mac) {
     AckPlan& a = c.ack;
     if (a.match.valid) return;
@@ -111,8 +111,8 @@ class CookieStage {
   const EpochKeys* const current_;
   const bool remembering_;
   std::size_t lanes_ = 0;
-  std::uint64_t planned_ = 0;   // SYNs
-  std::uint64_t answered_ = 0;  // of them
+  std::uint64_t planned_ = 0;   // SYNs planned
+  std::uint64_t answered_ = 0;  // of them answered
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is read once per burst and then the same for every packet in it: the time, the epoch with
-// its keys, the tuning.
+// What is read once per burst and stays the same for all its packets: the time, the epoch with its
+// keys, the tuning.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class Moment {
     keys_.refresh(ring_, epoch_);
   }
 
-  // Holds from now on. False: it is what holds already.
+  // Puts the tuning in force. False: it was in force already.
   bool retune(const EngineTuning& to) {
     if (to == tuning_) return false;
     earlier_.changed(tuning_, to, epoch_.epoch, ms_);
@@ -36,7 +36,7 @@ class Moment {
 
   [[nodiscard]] std::uint64_t ms() const { return ms_; }
   [[nodiscard]] std::uint32_t ms32() const { return static_cast<std::uint32_t>(ms_); }
-  // The clock of SplicedPart::mark_second.
+  // The clock that SplicedPart::mark_second counts in.
   [[nodiscard]] std::uint16_t second() const { return static_cast<std::uint16_t>(ms_ / 1000); }
   [[nodiscard]] std::uint64_t epoch() const { return epoch_.epoch; }
   [[nodiscard]] std::uint64_t epoch_of_cookie(std::uint32_t isn) const {
@@ -56,7 +56,7 @@ class Moment {
  private:
   const EngineShape shape_;
   EngineTuning tuning_;
-  EarlierTuning earlier_;  // what it promised, and those before it
+  EarlierTuning earlier_;  // what earlier tunings have promised
   const KeyRing& ring_;
   WorkerKeys keys_;
   EpochClock epoch_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which worker a frame belongs to.
+// Finds the worker that owns a frame's flow.
 #include "burst/flow_key.h"
 #include "burst/quoted_flow.h"
 #include "synproxy/flow/index_hash.h"
@@ -29,7 +29,7 @@ bool find_quoted(Arrival& a, Role sender, const ProtectSet& protect, const Index
 std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender, const ProtectSet& protect,
                        const IndexKey& index_key, std::uint32_t workers, std::uint32_t fallback,
                        Arrival& found) {
-  // The parser keeps the pointer for those who rewrite; nothing is written here.
+  // parse_frame() keeps a writable pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), found.segment);
   const ParseResult result = found.segment.result;
   found.owned = (result == ParseResult::kTcp && find_tcp(found, sender, protect, index_key)) ||

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One packet on its way through the stages: what was found out about it travels with it.
+// One packet on its way through the stages, with what was found out about it.
 #pragma once
 
 #include <cstdint>
@@ -15,27 +15,27 @@
 namespace synproxy {
 
 enum class Kind : std::uint8_t {
-  kDecided,     // classification was the end of it: the verdict stands
+  kDecided,     // the verdict stands
   kTcp,         // protected TCP
-  kSynPlanned,  // a SYN of a client without a flow, to be answered once its MAC is there
-  kRefuted,     // an ACK of a client that quotes no cookie, and has no flow yet (ack_burst.h)
+  kSynPlanned,  // a client's SYN without a flow, answered when its MAC is known
+  kRefuted,     // a client's ACK that quotes no valid cookie and has no flow yet (ack_burst.h)
   kIcmp,        // an ICMP error that may quote protected TCP
 };
 
 struct Context {
   Packet* packet = nullptr;
   Segment segment;
-  FlowIdentity identity;  // protected TCP only, from here on
+  FlowIdentity identity;  // from here on: for protected TCP only
   ServiceName service = 0;
   std::uint64_t hash = 0;
   FlowIndex flow = kNoFlow;
   Kind kind = Kind::kDecided;
   Role sender = Role::kClient;  // where it came from
-  bool passes_signed = false;   // TCP MD5 or TCP-AO, and the tuning lets those by
-  AckPlan ack;                  // segment of a client without a flow only
-  SynPlan syn;                  // SYN of a client only
+  bool passes_signed = false;   // has TCP MD5 or TCP-AO, and the tuning forwards those
+  AckPlan ack;                  // only for a client's ACK without a flow
+  SynPlan syn;                  // only for a client's SYN
 
-  // Before the packet is rewritten.
+  // Valid until the packet is rewritten.
   [[nodiscard]] KeyView key() const {
     KeyView v;
     v.identity = identity;

@@ -3,26 +3,26 @@
 //
 // Theory of operation. Engine::process() (engine.cc) takes a burst through these stages:
 //
-//   syn/syn_burst      the SYNs of a flood, eight at a time, answered before all others
-//   ack/ack_burst      the forged ACKs of a flood, eight at a time: refuted, not yet dropped
-//   burst/classify     parsed; protected or not, junk or not; the fetch of its bucket begins
-//   burst/look_up      the flow of each packet, all fetched before the first is looked at
-//   burst/mac_stage    one SipHash burst: SYNs without a flow are answered, ACKs without a flow
-//                      learn whether they quote a cookie
-//   burst/act          in order of arrival: what one packet changes, the next one finds
+//   syn/syn_burst      answers SYNs of a flood, eight at a time, before all other packets
+//   ack/ack_burst      refutes forged ACKs of a flood, eight at a time; does not drop them yet
+//   burst/classify     parses; tells protected from not, drops junk; prefetches the bucket
+//   burst/look_up      finds the flow of each packet; prefetches all records first
+//   burst/mac_stage    computes all MACs at once: answers SYNs without a flow, and notes for
+//                      each ACK without a flow whether it quotes a valid cookie
+//   burst/act          decides in order of arrival: each packet sees what those before it changed
 //
 // and each packet then goes to one act:
 //
 //   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
-//   ack/prove_ack      an ACK is proven: the cookie that it quotes, for a new flow or a later one
+//   ack/prove_ack      an ACK is proven by the cookie that it quotes
 //   handshake/admit    the gate for what is proven
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
-//   spliced/           a segment is translated (translate), after from_client or from_server has
-//                      looked at its numbers (progress); outbound, icmp_error
+//   spliced/           from_client and from_server look at a segment's numbers (progress), then
+//                      it is translated (translate); outbound, icmp_error
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room
 //
-// State is in the rooms below, each with its own invariants: what works on one of them is its
-// method. What works on few takes those; an act, which may go anywhere from where it is, takes
+// State lives in the rooms below, each with its own invariants. Code that works on one room is its
+// method. Code that works on a few takes those as arguments. An act may need any room, so it takes
 // `Rooms`.
 #pragma once
 
@@ -56,12 +56,12 @@ struct Rooms {
   Handshakes handshakes;
   MadeFrames frames;
 
-  // Scratch of a burst: nothing in it outlives process(), but for `acks_refuted`.
+  // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;
   std::array<Context, kMaxBurst> contexts;
-  std::uint32_t acks_refuted = 0;  // of the client's last burst
+  std::uint32_t acks_refuted = 0;  // in the last burst from the client side
 
-  // What this CPU has; nullptr: nothing.
+  // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
 };

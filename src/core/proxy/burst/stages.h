@@ -8,20 +8,20 @@
 
 namespace synproxy {
 
-// Parse, what is protected, junk; starts the fetch of the flow's bucket. Decides all that is not
-// TCP. `kRefuted` packets are left as they are.
+// Parses each packet, decides those that are not protected TCP or are junk, and prefetches the
+// flow's bucket. ICMP errors become kIcmp. Leaves kRefuted packets as they are.
 void classify(Rooms& rooms, std::span<Context> burst);
 // The same for one packet.
 void classify_one(Rooms& rooms, Context& c);
 
-// The flow of each packet, all fetched before the first is looked at.
+// Finds the flow of each packet; prefetches all records before it looks at the first.
 void look_up(const FlowBook& flows, std::span<Context> burst);
 
-// One SipHash burst for the SYNs and for the ACKs of clients without a flow. The SYNs are answered
-// here and now; the ACKs learn whether they quote a cookie.
+// Computes in one SipHash burst the MACs of clients' SYNs and ACKs without a flow. Answers the
+// SYNs. Notes for each ACK whether it quotes a valid cookie.
 void make_and_check_cookies(Rooms& rooms, std::span<Context> burst);
 
-// Decides each packet, in order of arrival: what one changes, the next one finds.
+// Decides each packet, in order of arrival. Each one sees what those before it have changed.
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink);
 
 }  // namespace synproxy

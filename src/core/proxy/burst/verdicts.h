@@ -19,11 +19,12 @@ inline void forward(Counters& counters, Context& c, Reason fate) {
 }
 // Sends `reply` back in the packet's own buffer; the packet's fate is `fate`.
 void answer(Counters& counters, Context& c, const TcpReply& reply, Reason fate, Reason made);
-// Drops the packet for `why` and lets a RST that its sender accepts go back (RFC 9293
-// section 3.10.7.1); a damaged one is dropped without an answer.
+// Drops the packet for `why` and sends back a RST that its sender accepts (RFC 9293 section
+// 3.10.7.1). A damaged packet is dropped without an answer.
 void answer_with_rst(Counters& counters, Context& c, Reason why);
 
-// For what changes state: both checksums, by the device's word where it has given one.
+// Whether both checksums are good. Asked before a packet changes state. Trusts the device where it
+// has checked.
 [[nodiscard]] bool checksum_ok(const Context& c);
 
 }  // namespace synproxy

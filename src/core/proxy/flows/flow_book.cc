@@ -10,10 +10,10 @@ namespace {
 // One call never takes longer than a few bursts do.
 constexpr std::uint32_t kMaxSweepSlice = 8192;
 constexpr std::uint32_t kMaxEvictionScan = 4096;
-// Above this many records a pass may take four seconds, to bound the share of memory bandwidth.
+// Above this many records a pass takes four seconds, to bound the share of memory bandwidth.
 constexpr std::uint32_t kLargeTable = 1U << 20;
 
-// What is over for certain goes first, then what a RST or both FINs have passed, then what has no
+// First goes what is over for certain, then what a RST or both FINs have closed, then what has no
 // server yet. 0: never.
 unsigned eviction_rank(FlowState state) {
   switch (state) {
@@ -31,8 +31,9 @@ unsigned eviction_rank(FlowState state) {
 
 }  // namespace
 
-// Of the cookie that opened the flow, while it could still be replayed. (Some flows that are 32
-// epochs old or more are remembered in vain: the record has four bits of the epoch.)
+// Remembers the cookie that opened the flow if it could still be replayed. (Some flows that are 32
+// epochs old or more are remembered without need: the record holds four bits of the epoch's
+// number.)
 void FlowBook::remember_cookie(const FlowRecord& f, const FlowKey& key, const Moment& now) {
   if ((f.options & kFlowOutbound) != 0) return;
   const std::uint64_t epoch = now.epoch_of_cookie(f.cookie);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The flows of one worker, and what has to stay in step with them: how many there are of which
-// state, which cookies were used, which keys came and went in this burst, and where the sweep and
-// the search for a victim stand.
+// The flows of one worker, and what has to stay in step with them: the counts by state, the cookies
+// that were used, the keys that came and went in this burst, and the positions of the sweep and of
+// the search for a victim.
 //
 // Invariants. A state changes only through become_handshake(), become_spliced(), set_state() and
 // erase(), so that embryonic() and established() are exact. A key comes and goes only through
-// insert() and erase(), so that changed() misses none. A cookie that may still be replayed is in
-// the filter before its record is gone.
+// insert() and erase(), so that changed() misses none of them. A cookie that may still be replayed
+// is in the filter before its record is gone.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ class FlowBook {
         table_(shape.max_flows),
         replay_(std::max(shape.max_flows, shape.replays_per_epoch)) {}
 
-  // --- To find and to read. `hash` is everywhere the key's hash_of().
+  // --- Find and read. `hash` is the key's hash_of() everywhere.
   [[nodiscard]] std::uint64_t hash_of(const KeyView& key) const {
     return index_hash(index_key_, key);
   }
@@ -39,7 +39,7 @@ class FlowBook {
     return table_.find(key, hash);
   }
   [[nodiscard]] FlowIndex find(const KeyView& key) const { return find(key, hash_of(key)); }
-  // Everything but the state may be written.
+  // The caller may write all fields but the state.
   [[nodiscard]] FlowRecord& operator[](FlowIndex i) { return table_[i]; }
   [[nodiscard]] const FlowRecord& operator[](FlowIndex i) const { return table_[i]; }
   [[nodiscard]] FlowKey key_of(FlowIndex i) const { return table_.key_of(i); }
@@ -49,14 +49,14 @@ class FlowBook {
   // Flows that are never evicted: established and passed.
   [[nodiscard]] std::uint32_t established() const { return established_; }
 
-  // --- To change.
-  // A free record for the key, which must not be there; kNoFlow: there is no room.
+  // --- Change.
+  // Takes a free record for the key, which must not be in the table. kNoFlow: there is no room.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash) {
     const FlowIndex i = table_.insert(key, hash);
     if (i != kNoFlow) changes_.note(hash);
     return i;
   }
-  // Gives the record back. Its early data must be gone.
+  // Frees the record. Its early data must have been freed before.
   void erase(FlowIndex i, const Moment& now);
   void become_handshake(FlowRecord& f, const HandshakePart& part) {
     count(f.state(), FlowState::kSynSent);
@@ -66,18 +66,18 @@ class FlowBook {
     count(f.state(), to);
     f.become_spliced(to, part);
   }
-  // Among the states of a spliced flow.
+  // From one state of a spliced flow to another, or to kFree.
   void set_state(FlowRecord& f, FlowState to) {
     count(f.state(), to);
     f.put_spliced_state(to);
   }
 
-  // --- Since the burst began: whether any key came or went, and whether this one may have.
+  // --- Whether any key came or went since the burst began, and whether this one may have.
   void begin_burst() { changes_.clear(); }
   [[nodiscard]] bool changed() const { return changes_.any(); }
   [[nodiscard]] bool changed(std::uint64_t hash) const { return changes_.touch(hash); }
 
-  // --- Cookies that have been used. `mac`: of the cookie, over the VLAN stack too.
+  // --- Cookies that have been used. `mac`: of the cookie, covers the VLAN stack too.
   [[nodiscard]] bool replayed(std::uint64_t epoch, std::uint64_t mac) const {
     return replay_.contains(epoch, mac);
   }
@@ -85,12 +85,13 @@ class FlowBook {
     replay_.prefetch(epoch, mac);
   }
 
-  // --- The order in which flows give way. kNoFlow: all that were looked at are to stay.
+  // --- The flow that gives way when the table is full. kNoFlow: all flows looked at must stay.
   [[nodiscard]] FlowIndex pick_victim();
   // Evictions come in runs: fetches the next candidates.
   void prefetch_victims() const;
 
-  // Calls visit(index) for a slice of all records, as large as the time since the last slice asks.
+  // Calls visit(index) for a slice of all records. The slice grows with the time since the last
+  // one.
   template <typename Visit>
   void sweep(std::uint64_t now_ms, Visit&& visit) {
     const FlowIndex end = table_.high_water();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keys that were inserted or erased since the burst began, by classes of their hashes: what was
-// looked up for another key still holds.
+// Remembers which keys were inserted or erased since the burst began, by classes of their hashes. A
+// look-up whose class is not noted is still right.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ class TableChanges {
   }
 
  private:
-  // The upper byte of the tag: all that a flood can choose by is a keyed hash.
+  // A class is eight bits of the hash. The hash is keyed, so a flood cannot aim at a class.
   [[nodiscard]] static std::uint64_t bit(std::uint64_t hash) { return 1ULL << (hash >> 8 & 63U); }
   [[nodiscard]] std::uint64_t& word(std::uint64_t hash) { return classes_[hash >> 14 & 3U]; }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Frames that are sent besides the verdicts, and the Ethernet headers that they need.
+// Builds the frames that are sent besides the verdicts, and keeps the Ethernet headers that they
+// need.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ class MadeFrames {
  public:
   explicit MadeFrames(Counters& counters) : counters_(counters) {}
 
-  // For FlowRecord::set_link(). `header`: 14, 18 or 22 bytes as on a frame from the client.
+  // Returns the index for FlowRecord::set_link(). `header`: 14, 18 or 22 bytes, as on a frame from
+  // the client.
   [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header) {
     return links_.intern(header);
   }
@@ -30,7 +32,7 @@ class MadeFrames {
   }
   void send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
             FrameSink& sink) const;
-  // With the number that the receiver takes for exact.
+  // Sends a RST with the sequence number that the receiver should take for exact.
   void send_rst(const FlowRecord& f, const FlowKey& key, Role to, FrameSink& sink) const;
 
  private:

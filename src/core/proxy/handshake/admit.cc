@@ -8,8 +8,8 @@ namespace synproxy {
 Admission admit(const FlowBook& flows, const Context& c, const CookieMatch& match) {
   if (flows.replayed(match.epoch, match.mac)) return Admission::kReplayed;
   if (!checksum_ok(c)) return Admission::kBadChecksum;
-  // Limits per source stand here, each with an Admission of its own: the source is proven to be
-  // real, and what it asks for costs nothing yet.
+  // Limits per source belong here, each with an Admission of its own: the source is proven to be
+  // real, and its flow has cost nothing yet.
   return Admission::kAdmitted;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gate for what is proven: every way by which a valid cookie opens a flow, or opens one in
-// place of another, goes through it before anything is changed. Who is refused leaves no trace: a
-// flow that was there stays as it was.
+// The gate for proven sources. Whenever a valid cookie is to open a flow, or to open one in place
+// of another, admit() decides before anything is changed. A refusal changes nothing: a flow that is
+// there stays as it is.
 #pragma once
 
 #include "burst/packet_context.h"

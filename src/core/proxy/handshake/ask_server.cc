@@ -37,7 +37,7 @@ void send_syn(Rooms& rooms, FlowIndex i, bool ask_more, FrameSink& sink) {
   }
   r.sack_permitted = (f.options & kFlowSack) != 0 || extra.sack;
   r.timestamps = (f.options & kFlowTimestamps) != 0 || extra.timestamps;
-  // Without the client's timestamps nothing will ever compare ours: any will do.
+  // Without the client's timestamps nothing compares ours later, so any value will do.
   r.tsval = (f.options & kFlowTimestamps) != 0 ? f.opening_tsval : rooms.now.ms32();
   rooms.frames.send(f, rooms.flows.key_of(i), Role::kServer, r, sink);
   rooms.counters.count(Reason::syn_to_server);

@@ -17,8 +17,8 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
   FlowRecord& f = rooms.flows[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    // Up to what is held. Not the whole window that the SYN-ACK showed: a late RST of the
-    // connection before this one may fall into it.
+    // A RST must lie within what is held. The whole window of the SYN-ACK would be too wide: a late
+    // RST of the previous connection may fall into it.
     if (!g.seq.within(first, SeqNum(f.client_nxt))) {
       return drop(rooms.counters, c, Reason::rst_out_of_window);
     }
@@ -29,14 +29,14 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
   }
   if (g.ack == SeqNum(f.cookie + 1)) {
     if (g.seq_length() == 0 && g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
-      f.handshake().window = g.window;  // the server has to hear of the latest
+      f.handshake().window = g.window;  // the server has to learn the latest one
     }
     if (g.seq_length() == 0 || g.seq.before(first))
       return drop(rooms.counters, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     return hold_early(rooms, c, f);
   }
-  // Not this handshake: perhaps the one of the SYN that came since.
+  // The ACK is not of this handshake. It may be of a SYN that came since.
   if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))
     return open_proven(rooms, c, *m, sink);
   drop(rooms.counters, c, Reason::ack_unfit);
@@ -47,8 +47,8 @@ void on_client_tombstone(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.segment.has(kRst)) return drop(rooms.counters, c, Reason::no_flow_client);
   if (const auto m = match_successor(rooms.now, rooms.answerer, f, c))
     return open_proven(rooms, c, *m, sink);
-  // Data of the next connection that has overtaken its handshake ACK quotes another cookie: a RST
-  // would be exact for it.
+  // Data of the next connection may overtake its handshake ACK. It quotes another cookie, and the
+  // client would accept our RST for it.
   if (!c.segment.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
     return drop(rooms.counters, c, Reason::ack_unfit);
   }

@@ -31,7 +31,7 @@ Handshakes::Handshakes(const EngineShape& shape)
 bool Handshakes::hold(FlowRecord& f, const Segment& g, std::uint32_t limit) {
   const std::uint32_t end = g.seq + g.payload_length - SeqNum(f.client_isn + 1);
   if (g.seq != SeqNum(f.client_nxt) || end > std::min<std::uint32_t>(limit, 0xffff)) return false;
-  // A FIN ends it: nothing may follow.
+  // Nothing may follow a FIN.
   if (f.has(kFlowClientFin)) return false;
   const std::size_t length = std::size_t{g.l4_offset} + g.l4_length;  // padding is not kept
   const EarlyStore::Handle head = early_.append(f.handshake().early, {g.frame, length});

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What waits while two handshakes become one connection: early data, our SYNs that may have to be
-// repeated, and our ACKs.
+// What waits while two handshakes become one connection: early data, and our SYNs and ACKs that may
+// have to be repeated.
 //
-// No timer object per flow. An entry outlives the need for it; a flow's cookie, which is random,
-// tells whether the record still is the same connection.
+// There is no timer object per flow. An entry may outlive the need for it. The flow's cookie is
+// random, so it tells whether the record is still the same connection.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace synproxy {
 
-// Our SYN is repeated after 0.2, 0.4, 0.8 ... s; longer waits repeat at the last step.
+// Our SYN is repeated after 0.2, 0.4, 0.8 ... s. The last step repeats.
 inline constexpr std::uint32_t kFirstRetryMs = 200;
 inline constexpr std::size_t kRetryLevels = 10;
 
@@ -31,13 +31,13 @@ class Handshakes {
   explicit Handshakes(const EngineShape& shape);
 
   // --- Early data of a flow in kSynSent.
-  // Keeps the segment's frame when it is the next one and `limit` bytes are not passed. False: it
-  // cannot be kept.
+  // Keeps the segment's frame if it is the next one and ends within `limit` bytes. False: it is not
+  // kept.
   [[nodiscard]] bool hold(FlowRecord& f, const Segment& g, std::uint32_t limit);
   // Frees what is held.
   void drop_early(FlowRecord& f);
-  // Takes the list over: hands each frame, put together, to use(frame) until that returns false,
-  // and frees all of them.
+  // Takes over the list that begins with `head`. Puts each frame together and hands it to
+  // use(frame), until use() returns false. Frees all of them.
   template <typename Use>
   void release(EarlyStore::Handle head, Use&& use) {
     for (; head != EarlyStore::kNone; head = early_.pop(head)) {
@@ -49,16 +49,16 @@ class Handshakes {
   [[nodiscard]] std::uint32_t early_buffers() const { return early_.buffers_in_use(); }
 
   // --- Repeats.
-  // Our SYN was sent for the first time.
+  // Call when our SYN was sent for the first time.
   void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
     syns_[0].push({i, f.cookie, 0, now_ms + kFirstRetryMs});
   }
-  // Our ACK was sent; `tsecr`: the TSval of the SYN-ACK that it answers.
+  // Call when our ACK was sent. `tsecr`: the TSval of the SYN-ACK that it answers.
   void await_speech(FlowIndex i, const FlowRecord& f, std::uint32_t tsecr, std::uint32_t now_ms) {
     acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});
   }
-  // Calls repeat(index) for each flow whose SYN is due and unanswered, `limit` at each level at
-  // most.
+  // Calls repeat(index) for each flow whose SYN is due and unanswered. Looks at no more than
+  // `limit` entries per level.
   template <typename Repeat>
   void run_syns(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
     RetryQueue::Entry e{};

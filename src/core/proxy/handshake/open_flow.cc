@@ -12,7 +12,8 @@ namespace synproxy {
 namespace {
 
 void refuse(Rooms& rooms, Context& c, Admission refusal) {
-  // Whoever sends data believes in this connection; should the filter be wrong, it can try again.
+  // A client that sends data believes in this connection. The RST lets it try again if the filter
+  // was wrong.
   const bool answered =
       refusal == Admission::kReplayed && c.flow == kNoFlow && c.segment.payload_length != 0;
   if (answered) return answer_with_rst(rooms.counters, c, reason_of(refusal));
@@ -32,7 +33,7 @@ void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMat
   const bool timestamps = m.options.timestamps;
   const bool scales = m.options.wscale != kNoScale;
   rooms.flows.become_handshake(f, {.early = EarlyStore::kNone,
-                                   // Which the client echoes.
+                                   // The client echoes it.
                                    .our_tsval = timestamps ? m.timestamps.tsecr : 0,
                                    .mss = m.options.mss,
                                    .window = g.window});
@@ -70,7 +71,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   FlowRecord& f = rooms.flows[i];
   write_record(rooms, f, g, m);
   c.flow = i;
-  // A probe's byte lies before the first one; anything else may be the first data.
+  // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
   if (early) {
     hold_early(rooms, c, f);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the server answers to our SYN.
+// Handles what the server answers to our SYN.
 #include "handshake/server_answers.h"
 
 #include "flows/end_flow.h"
@@ -9,7 +9,7 @@
 namespace synproxy {
 namespace {
 
-// How long a SYN-ACK that was answered with a RST may still come as a copy.
+// For so long a copy may still come of a SYN-ACK that was answered with a RST.
 constexpr std::uint32_t kCopiesMs = 1000;
 
 Abilities promised(const FlowRecord& f) {
@@ -56,21 +56,24 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     const bool more = learn_service(rooms, c, f, o);
-    // A server that grants what nobody asked for would do so again: its extras are ignored.
+    // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
+    // its extras are ignored.
     if (!more || !f.has(kFlowEverAskedMore)) return splice(rooms, c, f, o, sink);
     rooms.counters.count(Reason::server_shows_more);
-    // A copy of what has been answered: by now the server may be in the handshake of our second
-    // SYN, and a RST with this number would end that. Later it is no copy: our RST was lost.
+    // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
+    // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:
+    // our RST was lost.
     if (f.has(kFlowAskedAgain) && rooms.now.ms32() - f.last_seen < kCopiesMs) {
       return drop(rooms.counters, c, Reason::consumed);
     }
     return ask_again(rooms, c, f, sink);
   }
-  // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it to a late
-  // segment of an older connection; a RST with this number would kill the one that is being made.
+  // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it when a late
+  // segment of an older connection arrives. A RST with this number would kill the connection in the
+  // making.
   if (acks_our_syn) return drop(rooms.counters, c, Reason::no_flow_server);
-  // A challenge ACK of a connection that the server still has (RFC 5961 section 4): to be reset as
-  // a TCP client does.
+  // A challenge ACK of an older connection that the server still has (RFC 5961 section 4). We reset
+  // that connection, as a TCP client does.
   rooms.counters.count(Reason::challenge_ack);
   ask_again(rooms, c, f, sink);
 }

@@ -5,7 +5,7 @@
 
 namespace synproxy {
 
-// A segment of the server on a flow in kSynSent.
+// Handles a segment of the server on a flow in kSynSent.
 void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink);
 
 }  // namespace synproxy

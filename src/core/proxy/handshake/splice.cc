@@ -9,8 +9,8 @@
 namespace synproxy {
 namespace {
 
-// Everything that hangs on the options of the server's SYN-ACK. False: timestamps were promised to
-// the client and cannot be kept.
+// Takes over the options of the server's SYN-ACK. False: the client was promised timestamps that
+// the server does not have.
 bool keep_promises(Rooms& rooms, FlowRecord& f, const Segment& g, const TcpOptions& o) {
   if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
   if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
@@ -28,13 +28,13 @@ bool keep_promises(Rooms& rooms, FlowRecord& f, const Segment& g, const TcpOptio
   return true;
 }
 
-// Sends the held segments, no more than the server's window of `budget` bytes takes; the client
+// Sends the held segments, as far as the server's window of `budget` bytes allows. The client
 // resends the rest. Returns how many were sent.
 unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std::uint32_t budget,
                        FrameSink& sink) {
   unsigned sent = 0;
   SeqNum next(f.client_isn + 1);
-  f.clear(kFlowClientFin);  // a held one counts when it is released
+  f.clear(kFlowClientFin);  // set again when a held FIN is sent
   rooms.handshakes.release(head, [&](std::span<std::uint8_t> frame) {
     Segment g;
     parse_frame(frame.data(), frame.size(), g);
@@ -53,7 +53,8 @@ unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std
   return sent;
 }
 
-// A client that was shown no window may not send until it has heard of the server's.
+// Tells the client the server's window. A client that was shown too small a window would wait for
+// this.
 void send_window_update(Rooms& rooms, FlowIndex i, std::uint16_t window, std::uint32_t our_tsval,
                         FrameSink& sink) {
   const FlowRecord& f = rooms.flows[i];
@@ -113,7 +114,8 @@ TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tse
   r.window = opening_window(f, f.spliced().window, (f.options & kFlowServerScales) != 0);
   r.timestamps = (f.options & kFlowTimestamps) != 0;
   r.tsval = f.opening_tsval;
-  // An echo would be a sample again (RFC 7323 section 4.1). 0 is the echo of one who has none.
+  // A true echo would give the server a sample (RFC 7323 section 4.1). 0 is what a sender without
+  // an echo writes.
   r.tsecr = now.tuning().hide_rtt ? 0 : tsecr;
   return r;
 }

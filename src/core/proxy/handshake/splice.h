@@ -14,8 +14,8 @@ namespace synproxy {
 // `c` is the SYN-ACK that answers our SYN, `o` its options.
 void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameSink& sink);
 
-// Our ACK of the server's SYN-ACK, the first time and every time after; `tsecr`: that SYN-ACK's
-// TSval. For a spliced flow on which the server has said no more than that.
+// Our ACK of the server's SYN-ACK, the first one and every repeat. `tsecr`: the TSval of that
+// SYN-ACK. Only for a spliced flow on which the server has sent nothing else yet.
 [[nodiscard]] TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr);
 void send_ack(Rooms& rooms, FlowIndex i, std::uint32_t tsecr, FrameSink& sink);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Client segments but SYNs: which act each goes to by the state of its flow, and those of spliced
-// flows.
+// Handles all segments of clients except SYNs: picks the act by the state of the flow, and passes
+// segments of spliced flows.
 #include "ack/prove_ack.h"
 #include "handshake/client_waits.h"
 #include "handshake/open_flow.h"
@@ -17,7 +17,8 @@ void on_rst(Rooms& rooms, Context& c, FlowRecord& f) {
   if (!g.seq.within(next - bound, next + bound))
     return drop(rooms.counters, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // Exact for the server is what it has acknowledged; where nothing was lost, that is all there is.
+  // For the server the exact number is the one that it has acknowledged. If nothing was lost, that
+  // is the next number.
   const auto acked =
       f.has(kFlowServerAcked) ? f.spliced().window : static_cast<std::uint16_t>(f.client_isn + 1);
   const bool exact =
@@ -28,7 +29,7 @@ void on_rst(Rooms& rooms, Context& c, FlowRecord& f) {
 
 // Whether the segment carries numbers of the connection that the mark announces.
 bool is_of_mark(const FlowRecord& f, const Segment& g) {
-  constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows more
+  constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows a larger window
   return f.has(kFlowMarked) && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
 }
 
@@ -48,8 +49,9 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
     return open_proven(rooms, c, *m, sink);
   } else if (is_over(f) || is_of_mark(f, g)) {
-    // Data of the next connection that has overtaken its handshake ACK. In the old numbers it would
-    // make the server, which knows neither, send a RST that the client's new connection accepts.
+    // This is data of the next connection that has overtaken its handshake ACK. Translated by the
+    // old numbers it would reach a server that knows neither connection, and the client's new
+    // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
   }
   pass_to_server(rooms, c, f);

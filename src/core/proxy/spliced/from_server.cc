@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Segments from a protected server port: which act each goes to by the state of its flow, and those
-// of spliced flows.
+// Handles segments from a protected server port: picks the act by the state of the flow, and passes
+// segments of spliced flows.
 #include "handshake/server_answers.h"
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
@@ -9,7 +9,8 @@
 namespace synproxy {
 namespace {
 
-// Nobody waits for it any more: a RST keeps the server from holding a half-open connection.
+// Nobody waits for this segment any more. A RST keeps the server from holding a half-open
+// connection.
 void on_stale(Rooms& rooms, Context& c) {
   answer_with_rst(rooms.counters, c, Reason::synack_stale);
 }
@@ -20,8 +21,8 @@ void on_rst(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
   if (!seq.within(next - bound, next + bound))
     return drop(rooms.counters, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // A RST without ACK answers a segment whose ack it takes as its number: the server knows nothing
-  // of this connection any more, however much of its data was still under way.
+  // A RST without ACK takes its number from the ack of the segment that it answers. So the server
+  // has forgotten this connection, even if data of it was still under way.
   const bool exact = seq == next || (!c.segment.has(kAck) && !seq.after(next));
   if (exact) note_reset(rooms, f);
   pass_to_client(rooms, c, f);
@@ -32,18 +33,19 @@ void on_spliced(Rooms& rooms, Context& c) {
   FlowRecord& f = rooms.flows[c.flow];
   const std::uint32_t delta = f.spliced().delta;
   if (g.has(kSyn)) {
-    // Our ACK was lost.
+    // The server repeats its SYN-ACK, because our ACK was lost.
     const bool answers_our_syn = (f.options & kFlowOutbound) == 0 &&
                                  g.seq == SeqNum(f.cookie + delta) &&
                                  g.ack == SeqNum(f.client_isn + 1);
     if (!answers_our_syn) {
       return drop(rooms.counters, c, Reason::no_flow_server);
     }
-    // A late copy: the server is past its handshake, and the client's first window is forgotten.
+    // This is a late copy. The server has finished its handshake, and the client's first window is
+    // no longer stored.
     if (f.server_nxt != f.cookie + 1 || f.has(kFlowServerAcked))
       return drop(rooms.counters, c, Reason::consumed);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    // The answer to our second SYN. Was the ACK lost, it comes again by its own timer.
+    // This is the answer to our second SYN. If our ACK was lost, its own timer repeats it.
     if (rooms.now.tuning().hide_rtt && rooms.now.ms32() - f.last_seen < kFirstRetryMs) {
       return drop(rooms.counters, c, Reason::consumed);
     }

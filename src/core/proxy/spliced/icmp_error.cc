@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ICMP errors: the header that they quote is translated, as the connection's own segments are.
+// Translates the header that an ICMP error quotes, as the connection's own segments are translated.
 #include <cstring>
 
 #include "burst/quoted_flow.h"
@@ -11,8 +11,8 @@
 namespace synproxy {
 namespace {
 
-// A number inside the quoted TCP header moved by `add`. The quoted TCP checksum, where it is
-// quoted, moves with it, and the ICMP checksum covers both.
+// Adds `add` to a number in the quoted TCP header. Corrects the TCP checksum if that is quoted too,
+// and notes both changes for the ICMP checksum.
 void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quoted,
            ChecksumUpdate& icmp) {
   if (at + 4 > quoted) return;
@@ -49,7 +49,7 @@ void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord
   std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
   ChecksumUpdate update;
   const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
-  if (sender == Role::kClient) {  // quotes what the server sent, in the client's numbers
+  if (sender == Role::kClient) {  // quotes a server's segment, in the client's numbers
     shift(tcp, tcp_at::kSeq, numbers.delta, q.tcp_bytes, update);
     if (tsval != 0) shift(tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
   } else {
@@ -85,7 +85,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
-    // About our own SYN, or about a SYN-ACK: nobody else may see it.
+    // The error is about our own SYN or about a SYN-ACK. It is not passed on.
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
     if (!ours || !icmp_checksum_good(g)) return drop(rooms.counters, c, Reason::icmp_invalid);
     drop(rooms.counters, c, Reason::consumed);

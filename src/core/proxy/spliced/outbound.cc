@@ -24,7 +24,7 @@ std::uint16_t learn_link(Rooms& rooms, const Context& c) {
 }  // namespace
 
 void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
-  // It may be a SYN-ACK that has lost its ACK.
+  // A damaged frame may be a SYN-ACK that has lost its ACK flag.
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (c.flow != kNoFlow) {
     const FlowRecord& old = rooms.flows[c.flow];
@@ -33,7 +33,8 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
       rooms.flows[c.flow].last_seen = rooms.now.ms32();
       return forward(rooms.counters, c, Reason::passed);
     }
-    // Otherwise the server has forgotten its old connection. A client's it may not take over.
+    // Otherwise the server has forgotten its old connection. It may not take over a client's live
+    // connection.
     if (!own && !is_over(old) && old.state() != FlowState::kTombstone) {
       return drop(rooms.counters, c, Reason::no_flow_server);
     }
@@ -50,7 +51,7 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   f.cookie = c.segment.seq.value();
   f.set_link(learn_link(rooms, c), 0);
   f.server_nxt = c.segment.seq_end().value();
-  f.windows = 0xff;  // scales are not ours to know: the widest
+  f.windows = 0xff;  // the scales are unknown: the widest windows
   f.last_seen = rooms.now.ms32();
   rooms.flows.become_spliced(f, FlowState::kPassed, {});
   rooms.counters.count(Reason::conn_passed);
@@ -61,8 +62,8 @@ void on_answer_to_outbound(Rooms& rooms, Context& c) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
   f.last_seen = rooms.now.ms32();
-  // The peer's answer to the server's SYN, or to the part of it that it took: from here on the flow
-  // is followed like any other.
+  // The peer answers the server's SYN, with all of its data or a part. From here on the flow is
+  // followed like any other.
   if ((g.flags & (kSyn | kAck)) == (kSyn | kAck) &&
       g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
     f.client_isn = g.seq.value();

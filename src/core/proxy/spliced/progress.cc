@@ -9,7 +9,7 @@ namespace {
 // A segment that comes this long after a RST was not under way when the RST passed: that end lives.
 constexpr std::uint32_t kReviveMs = 1000;
 
-// Every segment of a live connection renews it; one that follows a RST only when it proves life.
+// Every segment of a live connection renews it. After a RST only a segment that proves life does.
 void touch(Rooms& rooms, FlowRecord& f) {
   const std::uint32_t now = rooms.now.ms32();
   if (f.state() == FlowState::kClosing && !closed_by_both(f)) {
@@ -32,8 +32,9 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
   }
 }
 
-// Numbers go up segment by segment. A segment that leaves a gap has overtaken another or is
-// damaged; were a damaged one believed, the flow's numbers would run away from its ends.
+// Whether a segment's number may move the flow's. Numbers go up segment by segment. A segment that
+// leaves a gap has overtaken another or is damaged. Believing a damaged one would move the flow's
+// numbers away from its ends.
 bool believable(const Segment& g, SeqNum first, SeqNum next) {
   return !first.after(next) || checksums_good(g);
 }
@@ -48,7 +49,8 @@ void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
   touch(rooms, f);
   if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(g, g.seq, SeqNum(f.client_nxt))) {
     f.client_nxt = g.seq_end().value();
-    // Alive. An old ACK that the SYN has overtaken proves nothing.
+    // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
+    // overtaken proves nothing.
     f.clear(kFlowMarked);
   }
   widen_windows(f, std::uint32_t{g.window} << f.client_scale(), 0);
@@ -66,12 +68,11 @@ void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
     f.server_nxt = end.value();
   }
   if (g.has(kAck)) {
-    // What the server acknowledges it has got, even where we saw it come in a shape that did not
-    // fit.
+    // What the server acknowledges has reached it, even if the segment did not fit when we saw it.
     const bool known = !g.ack.after(SeqNum(f.client_nxt));
     if (!known && believable(g, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
-    // The client's first window stays until there is something better to keep: from then on the
-    // server needs no ACK of ours.
+    // The client's first window stays until the server acknowledges data. From then on it needs no
+    // ACK of ours.
     if (f.has(kFlowServerAcked) || g.ack.after(SeqNum(f.client_isn + 1))) {
       f.spliced().window = static_cast<std::uint16_t>(g.ack.value());
       f.set(kFlowServerAcked);
@@ -88,7 +89,7 @@ void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
 void note_reset(Rooms& rooms, FlowRecord& f) {
   f.last_seen = rooms.now.ms32();
   if (f.state() == FlowState::kClosing) {
-    // With both FINs there is nothing to come back to.
+    // After both FINs the flow cannot revive.
     if (closed_by_both(f)) rooms.flows.set_state(f, FlowState::kFinished);
     return;
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How far a spliced connection has come, told from the segments that pass: numbers, FINs, resets.
+// Follows a spliced connection by the segments that pass: numbers, FINs, resets.
 #pragma once
 
 #include "burst/rooms.h"
 
 namespace synproxy {
 
-// Largest window that a side has shown, as a power of two: 2^15 to 2^30.
+// Upper bound of the windows that a side has shown, as a power of two: 2^15 to 2^30.
 [[nodiscard]] inline std::uint32_t client_window_bound(const FlowRecord& f) {
   return 1U << (15 + (f.windows & 15U));
 }
@@ -15,7 +15,7 @@ namespace synproxy {
 }
 void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
 
-// Both FINs seen, or reset: the next connection with these addresses may be on its way.
+// Both FINs seen, or reset. The next connection with these addresses may be on its way.
 [[nodiscard]] inline bool is_over(const FlowRecord& f) {
   return f.state() == FlowState::kClosing || f.state() == FlowState::kFinished;
 }
@@ -47,13 +47,14 @@ void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t ser
          (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
 }
 
-// A fitting segment of one side (`seq` in the client's numbers), no RST.
+// Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
 void note_client(Rooms& rooms, FlowRecord& f, const Segment& g);
 void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq);
-// RST at the exact number.
+// Notes a RST at the exact number.
 void note_reset(Rooms& rooms, FlowRecord& f);
 
-// Translated and forwarded, or dropped for its CE mark.
+// Translates and forwards the packet. A packet with a CE mark is dropped if the server does not do
+// ECN.
 void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f);
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f);
 

@@ -9,7 +9,7 @@
 namespace synproxy {
 namespace {
 
-// One 32-bit number in the TCP header moved by `add`.
+// Adds `add` to a 32-bit number in the TCP header.
 void shift32(std::uint8_t* field, std::uint32_t add, ChecksumUpdate& update, bool odd = false) {
   const auto old_raw = load_raw<std::uint32_t>(field);
   const std::uint32_t new_raw = be32(be32::from_raw(old_raw).host() + add).raw();
@@ -23,7 +23,8 @@ void set_window(const Segment& s, std::uint16_t window, ChecksumUpdate& update) 
   update.replace16(be16(s.window).raw(), be16(window).raw());
 }
 
-// A byte pair at an odd offset belongs to two words of the sum; NOPs are written byte by byte.
+// Overwrites an option with NOPs. It works byte by byte, because an option at an odd offset
+// straddles the words of the sum.
 void blank(std::uint8_t* options, std::size_t at, std::size_t length, ChecksumUpdate& update) {
   for (std::size_t i = at; i < at + length; ++i) {
     const bool high = (i & 1) == 0;
@@ -45,7 +46,7 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  // RFC 9293 section 3.10.7.4: without ACK the field means nothing, and stays.
+  // RFC 9293 section 3.10.7.4: without the ACK flag the field means nothing, so it stays.
   if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, numbers.delta, update);
   if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
     set_window(s, window_unscaled(s.window, f.client_scale()), update);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The SYNs of kSynShapes, one at a time, to a service whose offer is at hand: what plan_syn() means
-// for them, with the shape known when this was compiled.
+// Plans the answer to SYNs of kSynShapes, one at a time, where the service's offer is cached. The
+// result is that of plan_syn(), but the shape is known at compile time.
 #pragma once
 
 #include <utility>
@@ -21,7 +21,7 @@ template <std::size_t kBytes>
   return sum.value();
 }
 
-// Both checksums of a packet without IP options whose TCP part has kTcp bytes.
+// Whether both checksums are good, of a packet without IP options whose TCP part has kTcp bytes.
 template <bool kIpv6, std::uint32_t kTcp>
 [[nodiscard]] inline bool known_checksums_good(const std::uint8_t* l3) {
   constexpr std::size_t kFrom = ip_source_at(kIpv6);  // addresses, and TCP right behind them
@@ -32,12 +32,12 @@ template <bool kIpv6, std::uint32_t kTcp>
 }
 
 enum class KnownSyn : std::uint8_t {
-  kNo,   // it is of no known shape, and nothing was done
+  kNo,   // left to plan_syn(): nothing was done
   kYes,  // c.syn has what answer_syn() needs
   kBad,  // damaged, and dropped
 };
 
-// A row's, of a segment that has its size.
+// For one row. The segment has the row's size.
 template <bool kIpv6, std::size_t kRow>
 [[nodiscard]] inline KnownSyn plan_syn_of(const Moment& now, Answerer& answerer, Counters& counters,
                                           Context& c) {
@@ -88,7 +88,7 @@ template <bool kIpv6, std::size_t... kRow>
                                               std::index_sequence<kRow...>) {
   const std::size_t size = c.segment.header_length;
   KnownSyn known = KnownSyn::kNo;
-  // One has the size, or none.
+  // At most one row has the size.
   (void)((size == kSynShapes[kRow].tcp_size &&
           (known = plan_syn_of<kIpv6, kRow>(now, answerer, counters, c), true)) ||
          ...);

@@ -25,8 +25,8 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
   const ServiceOffer& learned = services.offer(key);
   SynAckOffer out;
   out.mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
-  // No more than the server is known to take, but a segment of the smallest kind: a client must not
-  // be kept waiting for a window update because a server was busy once.
+  // No more than the server is known to take, but at least one smallest segment: because a server
+  // was busy once, clients must not wait for a window update.
   const std::uint32_t window = std::max<std::uint32_t>(learned.window, kSmallestSegment);
   out.window = static_cast<std::uint16_t>(std::min(tuning.early_window, window));
   const bool fixed = flags.window_scale != kAutoScale;

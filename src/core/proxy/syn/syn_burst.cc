@@ -10,10 +10,10 @@ namespace synproxy {
 namespace {
 
 constexpr std::size_t kRows = kSynShapes.size();
-// Full ones, and one of each shape that is not.
+// Full groups, and one more for each shape that does not fill its last group.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
 
-// The row whose SYN has a TCP header of that many words; kRows: none.
+// The row whose SYN has a TCP header of that many 32-bit words. kRows: no such row.
 constexpr auto kRowOfSize = [] {
   std::array<std::uint8_t, 16> row{};
   row.fill(kRows);
@@ -21,14 +21,14 @@ constexpr auto kRowOfSize = [] {
   return row;
 }();
 
-// By row, which packets may be of it, as far as a few bytes tell.
+// For each row the packets that may have its shape, judged by a few bytes.
 using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst) {
   Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    // The flags first: most packets are no SYNs, and pay for this look. A SYN that asks for ECN is
-    // not common.
+    // The flags come first, because every packet pays for this look and most are no SYNs. A SYN
+    // that asks for ECN is left to the other stages.
     if (p.length < kUsualHeaders) continue;
     const auto offset_and_flags = load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags);
     if (static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits) != kSyn ||
@@ -45,7 +45,7 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
 struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
-  std::uint32_t lanes = 0;  // that will be answered
+  std::uint32_t lanes = 0;  // lanes that will be answered
   std::size_t row = 0;
 };
 
@@ -70,7 +70,7 @@ class SynBurst {
     return (*rooms_.syn_kernels)[row];
   }
 
-  // One copy for all rows.
+  // noinline: one copy of the code for all rows.
   [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
     const std::uint8_t needs = kSynShapes[row].needs;
     do {
@@ -86,7 +86,7 @@ class SynBurst {
     } while (has_fewest_lanes(places));
   }
 
-  // A SYN that may have a flow goes the way of the others.
+  // A SYN that may have a flow is left to the other stages.
   void answer(const Group& g) {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
@@ -109,7 +109,7 @@ class SynBurst {
   LaneLookUp look_up_;
   std::size_t count_ = 0;
   std::uint32_t answered_ = 0;  // bit by place
-  std::uint32_t syns_ = 0;      // how many of them
+  std::uint32_t syns_ = 0;      // how many bits are set in it
   std::array<Group, kGroups> groups_;
 };
 
@@ -117,7 +117,7 @@ class SynBurst {
 
 std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst) {
   if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
-  // While SYN-ACKs are remembered there are few.
+  // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
   const Candidates found = sort_by_shape(burst);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A SYN on a flow: answered like any other, and the flow takes note of it.
+// A SYN on a flow is answered like any other, and the flow remembers it.
 #include "syn/answer_syn.h"
 
 #include "burst/flow_key.h"
@@ -8,9 +8,9 @@
 namespace synproxy {
 namespace {
 
-// A live flow remembers the ISN of a SYN that came on it, one SYN a second, whatever became of the
-// mark before: a flood of SYNs with the flow's own addresses can neither push out the real one all
-// the time nor buy more tries than a mark has.
+// A live flow remembers the ISN of a SYN that came on it. It takes one SYN a second, whatever
+// became of the previous mark. So a flood of SYNs with the flow's addresses can neither displace
+// the real one all the time nor gain more tries than one mark allows.
 void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
   if (isn.value() == f.client_isn) return;
   if (f.state() != FlowState::kSynSent) {

@@ -16,13 +16,13 @@ std::uint32_t probe_lead(const EngineTuning& tuning) {
   return std::min(kProbeLeadMs, tuning.idle_timeout_ms / 4);
 }
 
-// RFC 9293 section 3.8.4: the byte before the next one, which the receiver has acknowledged long
-// ago.
+// RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one, which the
+// receiver acknowledged long ago.
 void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, bool timestamps,
                 FrameSink& sink) {
   TcpReply r;
   r.flags = kAck;
-  r.window = 0xffff;  // never looked at: the segment is not acceptable
+  r.window = 0xffff;  // nobody uses it: the segment is not acceptable
   r.timestamps = timestamps;
   r.seq = SeqNum(f.client_nxt) - 1;
   r.ack = SeqNum(f.server_nxt + f.spliced().delta);
@@ -34,9 +34,9 @@ void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, bool time
   rooms.counters.count(Reason::keepalive_probe, 2);
 }
 
-// Nobody knows a TSval here that is new enough. RFC 7323 has an old one answered (section 5.3, R1)
-// and a segment without any dropped (section 3.2); Linux 6.18 does the opposite of both. So
-// each end gets one of each.
+// The proxy knows no TSval that is new enough. By RFC 7323 an end answers an old TSval (section
+// 5.3, R1) and drops a segment without one (section 3.2). Linux 6.18 does the opposite of both. So
+// each end gets one of each kind.
 void probe(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   const FlowKey key = rooms.flows.key_of(i);
@@ -51,14 +51,14 @@ void expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   rooms.frames.send_rst(f, key, Role::kClient, sink);
   rooms.frames.send_rst(f, key, Role::kServer, sink);
   rooms.counters.count(Reason::conn_idle);
-  // An end for which our RST was not exact asks (RFC 5961 section 3.2), and is answered.
+  // If our RST was not exact for an end, that end asks (RFC 5961 section 3.2) and gets an answer.
   rooms.flows.set_state(f, FlowState::kTombstone);
   f.last_seen = rooms.now.ms32();
 }
 
-// RFC 5382 REQ-5 gives a connection that is closing four minutes where an established one has more
-// than two hours: what one end still has to say may be a repeat that backs off for longer than
-// `close_timeout_ms`. All others here are over.
+// RFC 5382 REQ-5 gives a closing connection four minutes, and an established one more than two
+// hours. An end may still repeat its last segment, and the repeat may back off for longer than
+// `close_timeout_ms`. All other states that come here are over.
 std::uint32_t life_after(const EngineTuning& tuning, const FlowRecord& f) {
   const bool closing = f.state() == FlowState::kClosing && closed_by_both(f);
   return tuning.close_timeout_ms * (closing ? 4 : 1);
@@ -83,7 +83,7 @@ void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
       if (!f.has(kFlowProbed)) {
         probe(rooms, i, sink);
         f.last_seen =
-            rooms.now.ms32() - probe_at;  // both ends get the whole lead, however late we are
+            rooms.now.ms32() - probe_at;  // both ends get the whole lead, even if we are late
       } else if (idle >= tuning.idle_timeout_ms &&
                  rooms.now.earlier().same_idle_for(probe_lead(tuning), rooms.now.ms())) {
         expire_idle(rooms, i, sink);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What becomes of a flow on which nothing happens: given up, probed, expired, freed.
+// Ages a flow on which nothing happens: gives up, probes, expires or frees it.
 #pragma once
 
 #include "burst/rooms.h"
 
 namespace synproxy {
 
-// To be called for each record in turn, in use or not.
+// Call for each record in turn, in use or not.
 void age(Rooms& rooms, FlowIndex i, FrameSink& sink);
 
 }  // namespace synproxy

@@ -11,8 +11,8 @@ namespace {
 // One call never takes longer than a few bursts do.
 constexpr unsigned kMaxRepeatsPerTick = 512;
 
-// No flow came of that SYN, or the one that is there is of an older SYN and waits for this one's
-// ACK.
+// No flow was opened for that SYN, or the flow that is there belongs to an older SYN and carries
+// the mark of this one.
 bool unanswered(const FlowBook& flows, const SynAckRepeats::Entry& e) {
   const FlowIndex i = flows.find(e.key);
   if (i == kNoFlow) return true;
