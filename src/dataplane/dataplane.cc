@@ -94,6 +94,7 @@ struct Dataplane::Impl {
   void warn_of_bad_checksums(std::vector<std::string>& lines);
   void tell_of_shedding(std::vector<std::string>& lines);
 
+  Published<WorkerTuning> tuning;
   std::vector<unsigned> cpus;
   PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
@@ -103,7 +104,6 @@ struct Dataplane::Impl {
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
-  Published<WorkerTuning> tuning;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
@@ -115,7 +115,8 @@ struct Dataplane::Impl {
 };
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
-    : cpus(worker_cpus(config)),
+    : tuning(config.tuning()),
+      cpus(worker_cpus(config)),
       plans{{plan_port(config.client_port, PortId::kClient, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
@@ -125,8 +126,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.shape.unix_ms_at_start),
-      hand_over(static_cast<unsigned>(cpus.size())),
-      tuning(config.tuning()) {
+      hand_over(static_cast<unsigned>(cpus.size())) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();

@@ -202,7 +202,8 @@ struct alignas(64) FlowRecord {
                                           static_cast<unsigned>(to));
   }
 };
-static_assert(sizeof(FlowRecord) == 64 && alignof(FlowRecord) == 64);
+static_assert(sizeof(FlowRecord) == 64);
+static_assert(alignof(FlowRecord) == 64);
 static_assert(std::is_trivially_copyable_v<FlowRecord> && std::is_standard_layout_v<FlowRecord>);
 static_assert(offsetof(FlowRecord, client_isn) == 16 && offsetof(FlowRecord, progress) == 50 &&
                   offsetof(FlowRecord, handshake_part) == 52,
