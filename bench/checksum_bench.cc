@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Internet checksum over packets of usual sizes, and the increment that the splice makes
-// instead.
+// The Internet checksum over packets of usual sizes, and the incremental update that the splice
+// makes instead.
 #include "synproxy/wire/checksum.h"
 
 #include <benchmark/benchmark.h>
@@ -56,7 +56,7 @@ void pseudo_header(benchmark::State& state) {
 }
 BENCHMARK(pseudo_header)->ArgName("ipv6")->Arg(0)->Arg(1);
 
-// Acknowledgement number and TSecr: what a segment from client to server changes.
+// A segment from client to server changes in acknowledgement number and TSecr.
 void update(benchmark::State& state) {
   auto bytes = random_bytes(kPackets * 16);
   MedianCycles cycles;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Making and checking cookies, burst by burst: with the MAC, and the arithmetic alone.
+// Making and checking cookies, burst by burst: with the MAC, and only the arithmetic.
 #include "synproxy/cookie/cookie.h"
 
 #include <benchmark/benchmark.h>
@@ -27,10 +27,10 @@ struct Segment {
   FlowKey flow;
   std::uint32_t isn;
   ClientOptions options;
-  Cookie cookie;  // random: a flood's, hardly ever valid
+  Cookie cookie;  // random, as in a flood: hardly ever valid
 };
 
-// Connections at random, all of one family; half of a burst has timestamps.
+// Random connections of one family; half of a burst has timestamps.
 class Traffic {
  public:
   explicit Traffic(bool ipv6) : secret_(synproxy::MasterSecret::random()) {
@@ -145,7 +145,7 @@ void check(benchmark::State& state) {
 }
 BENCHMARK(check)->Arg(4)->Arg(6)->ArgName("ipv");
 
-// Without the MAC: what the layout itself costs.
+// Without the MAC: the cost of the layout itself.
 void check_arithmetic(benchmark::State& state) {
   Traffic traffic(false);
   const synproxy::EpochKeys& keys = *traffic.keys.current();

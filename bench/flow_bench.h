@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the flow table, and what it is compared with, are asked in the benches.
+// The keys that the benches use for the flow table and for its contenders.
 #pragma once
 
 #include <array>

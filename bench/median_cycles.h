@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Cycles of the time-stamp counter per operation: the median over the iterations of a bench, so
-// that an iteration in which the kernel took the core away does not count. Make an iteration
-// thousands of cycles long; then reading the counter does not count either.
+// that iterations in which the kernel took the core away do not matter. Make an iteration thousands
+// of cycles long, so that the time to read the counter does not matter either.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -33,7 +33,7 @@ class MedianCycles {
       next_ = (next_ + 1) % kKept;
     }
   }
-  // `name` is the counter, `operations` how many an iteration does.
+  // `name` names the counter; an iteration does `operations` operations.
   void report(benchmark::State& state, const char* name, std::size_t operations) {
     if (samples_.empty()) {
       return;

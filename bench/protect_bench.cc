@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Is this address and port protected: for one rule, as most users have, and for thousands.
+// The look-up whether an address and port are protected: with one rule, as most users have, and
+// with thousands.
 #include "synproxy/policy/protect.h"
 
 #include <benchmark/benchmark.h>

@@ -15,7 +15,7 @@ namespace {
 using test::Bytes;
 using test::PacketBuilder;
 
-constexpr std::size_t kFrames = 256;  // more than the first-level cache holds of full-sized ones
+constexpr std::size_t kFrames = 256;  // at full size, more than the first-level cache holds
 
 std::vector<Bytes> copies(const PacketBuilder& builder) {
   return std::vector<Bytes>(kFrames, builder.build());

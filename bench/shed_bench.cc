@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What it costs to look at a SYN and not to answer it: bursts of 32, as the dataplane has them. A
-// worker adds what it takes to receive the frame and to free its buffer.
+// The cost of looking at a SYN and not answering it, in bursts of 32, as in the dataplane. A worker
+// also pays for receiving the frame and freeing its buffer.
 #include "synproxy/policy/shed.h"
 
 #include <benchmark/benchmark.h>
@@ -53,8 +53,8 @@ void look(benchmark::State& state, const PacketBuilder& builder) {
   cycles.report(state, "cycles/packet", kSyns);
 }
 
-// All of it, at a share of 1/64, for SYNs that never come again. `per_ms`: how many arrive in a
-// millisecond; above 1,600 the memory takes only some of them.
+// The whole way, at a share of 1/64, for SYNs that never come again. `per_ms`: how many arrive in a
+// millisecond; above 1,600 the memory notes only some of them.
 void shed(benchmark::State& state, bool ipv6, std::size_t per_ms) {
   std::vector<Bytes> frames(kSyns, syn(ipv6).build());
   const std::size_t source_at = ipv6 ? 22 : 26;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which of two workers owns a frame, as Steering sorts bursts: by the keyed hash, by RSS computed
-// here, by the hash that a device reports. With frames that are all ours, and with frames of which
-// half are the other worker's, who takes them out of its ring; both ends of the ring run on one
-// core here, so moving its lines from core to core is not in the figure.
+// Steering decides which of two workers owns each frame of a burst: by the keyed hash, by RSS
+// computed here, or by the hash that a device reports. Either all frames are ours, or half of them
+// belong to the other worker, who takes them out of its ring. Both ends of the ring run on one core
+// here, so the figure does not include moving its lines from core to core.
 #include "dataplane/steering.h"
 
 #include <benchmark/benchmark.h>
@@ -17,6 +17,7 @@
 
 #include "median_cycles.h"
 #include "support/packet_builder.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
@@ -44,7 +45,9 @@ const RssOwner& rss_owner() {
 
 unsigned owner_of_frame(const Bytes& frame, By by) {
   if (by == By::kKeyedHash) {
-    return owner_of({frame.data(), frame.size()}, Role::kClient, protect(), kKey, kWorkers, 0);
+    Arrival found;
+    return owner_of({frame.data(), frame.size()}, Role::kClient, protect(), kKey, kWorkers, 0,
+                    found);
   }
   FlowKey key;
   return flow_of({frame.data(), frame.size()}, Role::kClient, protect(), key)
@@ -52,7 +55,7 @@ unsigned owner_of_frame(const Bytes& frame, By by) {
              : kWorkers;
 }
 
-// Frames of random clients, all worker 0's or half of them.
+// Frames of random clients: all of them belong to worker 0, or half of them.
 std::vector<rte_mbuf*> frames(rte_mempool* pool, By by, bool all_ours) {
   std::mt19937 random(1);
   std::vector<rte_mbuf*> made;

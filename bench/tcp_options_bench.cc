@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Walking the option lists that systems send.
+// Walks the option lists that systems send.
 #include "synproxy/wire/tcp_options.h"
 
 #include <benchmark/benchmark.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rewriting parsed segments of a spliced connection, both ways. The payload is never read: its size
-// must not matter.
+// Rewrites parsed segments of a spliced connection, both ways. The payload is never read, so its
+// size must not matter.
 #include "synproxy/proxy/translate.h"
 
 #include <benchmark/benchmark.h>
@@ -20,11 +20,11 @@ constexpr std::size_t kFrames = 256;
 
 FlowRecord flow() {
   FlowRecord f;
-  f.delta = 0x12345678;
-  f.ts_delta = 0x9abcdef0;
+  f.become_spliced(FlowState::kEstablished,
+                   {.delta = 0x12345678, .ts_delta = 0x9abcdef0, .window = 0, .mark_second = 0});
   f.options = kFlowTimestamps | kFlowSack | kFlowClientScales | kFlowServerScales;
-  f.scales = 7 | 9 << 4;  // the server's differs from the one offered
-  f.tries = 7 << 4;
+  f.set_scales(7, 9);  // the server's differs from the one offered
+  f.set_link(0, 7);
   return f;
 }
 

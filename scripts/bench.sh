@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Command three: every bench, one report, and what got slower since an earlier run.
+# Runs every bench, writes one report, and says what got slower since an earlier run.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly STEPS=(micro datapath flow_table wire versus)
-# For bench/wire: three processes of at most 240 MB, and some to spare.
+# For bench/wire: three processes of at most 240 MB, and a reserve.
 readonly HUGEPAGES=384
 readonly HUGEPAGE_KB=2048
 # The beds of bench/datapath, beside the hugepages.
@@ -108,7 +108,8 @@ cleanup() {
   exit "$status"
 }
 
-# A directory whose program is the one that users get: ours if it is, else one for the benches alone.
+# A directory whose program is the one that users get: build/ if it is a release build, otherwise
+# one for the benches only.
 choose_build() {
   if [[ -f $BUILD/build.ninja ]] && ! meson introspect "$BUILD" --buildoptions | /usr/bin/python3 -c '
 import json, sys
@@ -135,7 +136,7 @@ build() {
   }
 }
 
-# bench/wire says in its first line whether there are enough.
+# The first line of bench/wire says whether there are enough.
 reserve_hugepages() {
   local free available
   free=$(cat "$FREE_HUGEPAGES" 2>/dev/null) || { say "hugepages: this kernel has none of 2 MB"; return; }
@@ -164,8 +165,9 @@ reserve_hugepages() {
 
 # --- steps ------------------------------------------------------------------------------------------
 
-# alone COMMAND...: in a session of its own that comes first on the CPUs where that is allowed (where the kernel
-# groups tasks by session, a nice value counts within the group alone), so that traps act at once.
+# alone COMMAND...: runs it in a session of its own, so that traps act at once. The session comes
+# first on the CPUs if that is allowed (if the kernel groups tasks by session, a nice value counts
+# only within the group).
 alone() {
   local status=0
   # shellcheck disable=SC2016 # expanded by that shell
@@ -191,7 +193,7 @@ run_micro() {
   return "$status"
 }
 
-# Says what is run; sets `command`, and `skip` to the reason why not.
+# Says what a step runs: sets `command`, or `skip` to the reason why it does not run.
 plan() {
   skip=
   local words=()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Every test that docs/conformance.md names exists. Prints what does not, and then fails.
+# Checks that every test that docs/conformance.md names exists. Prints those that do not, and then
+# fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

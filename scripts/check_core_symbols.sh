@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What the objects of the datapath may ask of anybody else. Usage: check_core_symbols.sh DIRECTORY-OF-OBJECTS
+# Checks what the objects of the datapath refer to.
+# Usage: check_core_symbols.sh DIRECTORY-OF-OBJECTS
 #
-# A packet takes no lock, writes no line, reads no clock and makes no system call: so none of that can
-# be in the objects, wherever it came from (a header inlines a mutex into its user). The list says what
-# is allowed; everything else is an error. With objdump also: no atomic read-modify-write, no rdtsc.
+# A packet takes no lock, writes no line, reads no clock and makes no system call. So none of that
+# may be in the objects, wherever it comes from (a header can inline a mutex into its user). The
+# list says what is allowed; everything else is an error. If objdump is
+# installed, it also checks that there is no atomic read-modify-write and no rdtsc.
 set -euo pipefail
 
-# Everywhere: our own, memory, the compiler's, and exceptions of construction.
+# Allowed everywhere: our own symbols, memory, the compiler's, and exceptions of construction.
 readonly ANY='^(synproxy::|(vtable|typeinfo|guard variable|typeinfo name) for (synproxy|std)::|vtable for __cxxabiv1::|mem(cpy|set|move|cmp|chr)$|bcmp$|strlen$|_GLOBAL_OFFSET_TABLE_$|__gxx_personality_v0$|_Unwind_Resume$|__cxa_(throw|rethrow|begin_catch|end_catch|allocate_exception|free_exception|throw_bad_array_new_length)$|__cxa_pure_virtual$|__stack_chk_fail$|std::__throw_|std::(bad_alloc|runtime_error|invalid_argument|length_error|out_of_range)::|operator delete|std::terminate|__clang_call_terminate)'
-# By object. Constructors allocate; the MAC kernel is chosen once; keys are wiped.
+# Allowed by object. Constructors allocate; the MAC kernel is chosen once; keys are wiped.
 readonly CONSTRUCTS='^operator new'
 declare -rA ALSO=(
   [core_proxy_burst_engine]="$CONSTRUCTS"
   [core_proxy_handshake_early_store]="$CONSTRUCTS"
+  [core_proxy_handshake_handshakes]="$CONSTRUCTS"
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
   [core_policy_protect]="$CONSTRUCTS"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Includes run one way: each folder may use those that stand before it, and no other.
+"""Checks that includes run one way: each folder may use only itself and those before it in its list.
 
 Usage: check_layers.py [ROOT]. Prints each include that runs the wrong way, and exits with 1.
 """
@@ -8,14 +8,14 @@ import pathlib
 import re
 import sys
 
-# Folder of the includer -> what it may include. The core's public headers and their sources are one layer.
+# The layers, lowest first. A folder of the core's public headers and the folder of its sources are one layer.
 CORE = ["base", "wire", "flow", "cookie", "policy", "proxy"]
 PROGRAM = ["base", "dataplane", "control"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.M)
 
 
 def layer_of(path):
-    """('core', 'wire') or ('program', 'control') or ('program', 'main'); None: not looked at."""
+    """The layer of a file, as ('core', 'wire'), ('program', 'control') or ('program', 'main'); None: not checked."""
     parts = path.parts
     if parts[:2] == ("include", "synproxy") or parts[:2] == ("src", "core"):
         return "core", parts[2]

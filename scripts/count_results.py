@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""One line per test case out of Meson's log of a test run: PASS name, FAIL name or SKIP name.
+"""Prints one line per test case from Meson's log of a test run: PASS name, FAIL name or SKIP name.
 
 usage: count_results.py testlog.json [LABEL]
 
-A GoogleTest program counts each of its cases; one that was begun and never ended (a crash, a time limit)
-has failed, and so has a program that ended badly although its cases were fine (a leak found at exit). Any
-other program counts as one case.
+Each case of a GoogleTest program counts. A case that began and never ended (a crash, a time limit) has
+failed. So has a program that ended badly although its cases passed (a leak found at exit). Any other
+program counts as one case.
 """
 import json
 import re
@@ -17,7 +17,7 @@ WORD = {"OK": "PASS", "FAILED": "FAIL", "SKIPPED": "SKIP"}
 
 
 def cases_of(output):
-    """Case name to its outcome, in the order of the run; what was begun and never ended has failed."""
+    """Case name to its outcome, in the order of the run; a case that never ended has failed."""
     cases = {}
     for line in output.splitlines():
         if match := LINE.match(line):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Command one: a web server under a SYN flood, without protection, behind the kernel's SYNPROXY, and
-# behind this proxy. Everything happens in network namespaces that are gone when it ends.
+# Shows a web server under a SYN flood: without protection, behind the kernel's SYNPROXY, and behind
+# this proxy. Everything happens in network namespaces that are gone at the end.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -41,7 +41,7 @@ server() { ip netns exec "$SYNPROXY_LAB-server" "$@"; }
 
 build() {
   say "building into $BUILD"
-  # Only the program: the tests and the benches are for test.sh.
+  # Build only the program: test.sh builds the tests and the benches.
   { { [[ -f $BUILD/build.ninja ]] || meson setup "$BUILD" "$ROOT" -Dtests=false -Dbenches=false; } &&
     ninja -C "$BUILD" synproxy; } </dev/null >"$WORK/build.log" 2>&1 || {
     tail -n 30 "$WORK/build.log" >&2
@@ -53,12 +53,13 @@ synacks() {
   client nft list counter netdev lab synack | awk '/packets/ { print $2 }'
 }
 frames_sent() {
-  # The client's sysfs shows the namespace it was mounted in; the counters of a link are in netlink too.
+  # The client's sysfs shows the namespace in which it was mounted, so take the link's counters from
+  # netlink.
   client ip -s -j link show eth0 | sed 's/.*"tx":{[^}]*"packets":\([0-9]*\).*/\1/'
 }
 now() { date +%s.%N; }
 
-# Half-open connections, sampled while the measurement runs; the most that was seen at once.
+# Samples half-open connections while the measurement runs; the result is the most seen at once.
 watch_syn_recv() {
   local seen most=0
   while [[ ! -e $WORK/stop ]]; do
@@ -118,8 +119,8 @@ both() {
   measure "$1" flood
 }
 
-# No SYN cookies of the server's own in any row but the kernel SYNPROXY's, whose tutorials set them:
-# they are a protection too, and what they hide here is what the table is about.
+# Only the row of the kernel's SYNPROXY has SYN cookies on the server, because its tutorials set
+# them. Elsewhere they are off: they are a protection too, and would hide what the table is about.
 fresh_lab() {
   lab down
   lab up --owner $$
@@ -184,8 +185,8 @@ reached the client's link, whoever sent them; an unprotected server repeats its 
 NOTES
 }
 
-# One panel: column N of the quiet run beside that of the flood, each bar with its figure above it, and
-# with the figures of two more columns in brackets if these are named.
+# One panel: column N of the quiet run beside that of the flood. Each bar has its figure above it,
+# and the figures of two more columns in brackets if these are named.
 panel() {
   local title=$1 quiet=$2 flood=$3 format=$4
   local quiet_text="sprintf(\"$format\", \$$quiet)" flood_text="sprintf(\"$format\", \$$flood)"

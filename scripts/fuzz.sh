@@ -18,12 +18,11 @@ usage: fuzz.sh SECONDS [TARGET...]
   TARGET    ${TARGETS[*]}; all of them when none is named
 
 Each target replays its corpus in tests/fuzz/corpus first. What is found on the way is kept in
-build-fuzz/corpus and used by the next run; an input that fails is kept in build-fuzz/findings.
+build-sanitized/corpus and used by the next run; an input that fails is kept in build-sanitized/findings.
 USAGE
 }
 
-FUZZ_BUILD=${SYNPROXY_FUZZ_BUILD:-$ROOT/build-fuzz}
-FINDINGS=$FUZZ_BUILD/findings
+FINDINGS=$SANITIZED/findings
 CORES=$(nproc)
 RUNNING=
 WORK=
@@ -61,12 +60,12 @@ show_findings() {
   cat "$work"/*.log | grep -hE 'ERROR|runtime error|does not hold|Failure|SUMMARY|^ +#[0-9] ' | head -n 20 || true
   new_findings "$target" "$work" | while read -r file; do
     echo "  ${file#"$ROOT"/}"
-    echo "  replay: ${FUZZ_BUILD#"$ROOT"/}/tests/fuzz/${target}_fuzz ${file#"$ROOT"/}"
+    echo "  replay: ${SANITIZED#"$ROOT"/}/tests/fuzz/${target}_fuzz ${file#"$ROOT"/}"
   done
 }
 
 begin() {
-  WORK=$FUZZ_BUILD/fuzz-$1
+  WORK=$SANITIZED/fuzz-$1
   rm -rf "$WORK"
   mkdir -p "$WORK"
   touch "$WORK/started"
@@ -75,7 +74,7 @@ begin() {
 replay() {
   local target=$1
   begin "$target"
-  if in_group "$WORK" "$FUZZ_BUILD/tests/fuzz/${target}_fuzz" -runs=0 -artifact_prefix="$FINDINGS/$target-" \
+  if in_group "$WORK" "$SANITIZED/tests/fuzz/${target}_fuzz" -runs=0 -artifact_prefix="$FINDINGS/$target-" \
     "$ROOT/tests/fuzz/corpus/$target" >"$WORK/replay.log" 2>&1; then
     verdict PASS "$target replays its corpus"
   else
@@ -85,11 +84,11 @@ replay() {
 }
 
 fuzz() {
-  local target=$1 seconds=$2 corpus=$FUZZ_BUILD/corpus/$1 status=0
+  local target=$1 seconds=$2 corpus=$SANITIZED/corpus/$1 status=0
   begin "$target"
   mkdir -p "$corpus"
   # One job a core, all of them on one corpus; each writes its own log into the working directory.
-  in_group "$WORK" "$FUZZ_BUILD/tests/fuzz/${target}_fuzz" -jobs="$CORES" -workers="$CORES" \
+  in_group "$WORK" "$SANITIZED/tests/fuzz/${target}_fuzz" -jobs="$CORES" -workers="$CORES" \
     -max_total_time="$seconds" -max_len="${LONGEST[$target]}" -len_control=0 -timeout=20 -rss_limit_mb=2048 \
     -reload=5 -print_final_stats=1 -artifact_prefix="$FINDINGS/$target-" \
     "$corpus" "$ROOT/tests/fuzz/corpus/$target" >"$WORK/jobs.out" 2>&1 || status=$?
@@ -124,19 +123,17 @@ command -v clang++ >/dev/null || die "needs clang++ with its sanitizers: apt-get
 
 trap 'stop 130' INT
 trap 'stop 143' TERM HUP
-export CXX=clang++
 # Short stacks and a small quarantine: most of what a run costs is allocations.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-malloc_context_size=4:quarantine_size_mb=32}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
 
-mkdir -p "$FUZZ_BUILD"
-say "building: libFuzzer targets with ASan and UBSan in ${FUZZ_BUILD#"$ROOT"/}"
+mkdir -p "$SANITIZED"
+say "building: libFuzzer targets with ASan and UBSan in ${SANITIZED#"$ROOT"/}"
 binaries=("${@/%/_fuzz}")
-{ meson_dir "$FUZZ_BUILD" -Dfuzzers=true -Dtests=true -Ddataplane=false -Dbenches=false \
-  -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized -Db_ndebug=false &&
-  ninja -C "$FUZZ_BUILD" "${binaries[@]/#/tests/fuzz/}"; } >"$FUZZ_BUILD/build.log" 2>&1 || {
-  tail -n 30 "$FUZZ_BUILD/build.log" >&2
-  die "the targets do not build (log: $FUZZ_BUILD/build.log)"
+{ meson_sanitized "$SANITIZED" &&
+  ninja -C "$SANITIZED" "${binaries[@]/#/tests/fuzz/}"; } >"$SANITIZED/build.log" 2>&1 || {
+  tail -n 30 "$SANITIZED/build.log" >&2
+  die "the targets do not build (log: $SANITIZED/build.log)"
 }
 mkdir -p "$FINDINGS"
 for target in "$@"; do replay "$target"; done

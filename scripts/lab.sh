@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Network namespaces client - proxy - server in which a proxy can be tried without a NIC.
+# Network namespaces client - proxy - server, to try a proxy without a NIC.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -78,8 +78,8 @@ link() {
 
 make_ns() {
   ip netns add "$(ns "$1")"
-  # Nothing may speak unasked: no DAD (addresses usable at once), no router solicitations, no MLD noise
-  # from link-local addresses; spoofed sources must not be filtered.
+  # No kernel may send by itself: no DAD (so addresses are usable at once), no router solicitations,
+  # no MLD noise from link-local addresses. Spoofed sources must not be filtered.
   in_ns "$1" sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
     net.ipv4.conf.all.log_martians=0 net.ipv6.conf.default.accept_dad=0 \
     net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.addr_gen_mode=1
@@ -137,8 +137,8 @@ wire_up() {
   in_ns server ip -6 route add default via "$CLIENT6"
 }
 
-# Counts SYN-ACKs as they arrive, whoever made them: one yardstick for every kind of protection. What is
-# addressed to a spoofed source ends here, before the client's stack spends anything on it.
+# Counts SYN-ACKs as they arrive, whoever made them: the same measure for every kind of protection.
+# Frames to a spoofed source end here, before they cost the client's stack anything.
 count_synacks() {
   in_ns client nft -f - <<NFT
 table netdev lab {
@@ -238,7 +238,7 @@ up() {
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   mkdir -p "$STATE"
-  # A bad feature of the machine must show here, by name, not as a strange failure later.
+  # A missing feature of the machine must show here, by name, not as a strange failure later.
   if [[ -n $bare ]]; then
     make_ns client
     make_ns server
@@ -274,7 +274,7 @@ end_processes() {
 down() {
   local role dir
   end_processes
-  # Links go first: a namespace lives on as long as something refers to it, its links with it.
+  # Remove links first: a namespace lives on, with its links, as long as something refers to it.
   for role in $(all_ns); do
     for dir in eth0 veth-a veth-b plain tagged outer inner; do
       in_ns "$role" ip link delete "$dir" 2>/dev/null || true
@@ -287,7 +287,7 @@ down() {
   fi
   if [[ -f $STATE/watcher ]]; then
     dir=$(<"$STATE/watcher")
-    # Not when the watcher itself is who calls; and the number may have passed to somebody else by now.
+    # Not if the watcher itself is the caller; and by now the number may belong to another process.
     if [[ $dir != "$$" ]] && grep -qz lab-watch "/proc/$dir/cmdline" 2>/dev/null; then
       kill "$dir" 2>/dev/null || true
     fi
@@ -299,7 +299,8 @@ down() {
 bridge() {
   case ${1-} in
     on)
-      # No waiting state, no multicast snooping: from the first frame on it passes everything, ND too.
+      # No waiting state and no multicast snooping: it passes everything from the first frame on, ND
+      # too.
       in_ns proxy ip link add br0 type bridge forward_delay 0 stp_state 0 mcast_snooping 0
       in_ns proxy sysctl -q -w net.ipv6.conf.br0.disable_ipv6=1
       in_ns proxy ip link set veth-a master br0
@@ -311,12 +312,13 @@ bridge() {
   esac
 }
 
+# -w: the lock of iptables is the machine's, and a busy one is no sign of a kernel without SYNPROXY.
 synproxy_rules() {
   local tables=$1 rule=$2
-  in_ns server "$tables" -t raw "$rule" PREROUTING -p tcp --dport 80 --syn -j CT --notrack &&
-    in_ns server "$tables" "$rule" INPUT -p tcp --dport 80 -m state --state INVALID,UNTRACKED \
+  in_ns server "$tables" -w -t raw "$rule" PREROUTING -p tcp --dport 80 --syn -j CT --notrack &&
+    in_ns server "$tables" -w "$rule" INPUT -p tcp --dport 80 -m state --state INVALID,UNTRACKED \
       -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460 &&
-    in_ns server "$tables" "$rule" INPUT -m state --state INVALID -j DROP
+    in_ns server "$tables" -w "$rule" INPUT -m state --state INVALID -j DROP
 }
 
 kernel_synproxy() {
@@ -334,8 +336,8 @@ kernel_synproxy() {
       ;;
     off)
       for tables in iptables-legacy ip6tables-legacy; do
-        in_ns server "$tables" -t raw -F 2>/dev/null || true
-        in_ns server "$tables" -F 2>/dev/null || true
+        in_ns server "$tables" -w -t raw -F 2>/dev/null || true
+        in_ns server "$tables" -w -F 2>/dev/null || true
       done
       ;;
     *) die "kernel-synproxy: on or off" 2 ;;

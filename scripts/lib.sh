@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Sourced by the scripts beside it. Callers have set -euo pipefail.
+# The other scripts source this file. They have set -euo pipefail.
 # shellcheck shell=bash disable=SC2034 # the variables are for the callers
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SYNPROXY_BUILD:-$ROOT/build}
+# The sanitizers' tests and the fuzzers share it, because they need the same flags.
+SANITIZED=${SYNPROXY_SANITIZED_BUILD:-$ROOT/build-sanitized}
 LAB_SH=$ROOT/scripts/lab.sh
 
-# What each command needs, as Debian 12 packages. A package is missing when dpkg does not know it as
-# installed: commands that the user put into /usr/local do not carry headers or a matching version.
+# What each command needs, as packages of Debian 12 and 13. A package counts as missing if dpkg does not list it as
+# installed: commands in /usr/local come without headers, and maybe in another version.
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
   nlohmann-json3-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)
+PACKAGES_QUICK=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang-format)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
+PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
 
@@ -22,7 +26,7 @@ die() {
   exit "${2:-1}"
 }
 
-# Namespaces, raw sockets and apt all need it. Usage: need_root "what for"
+# Namespaces, raw sockets and apt need root. Usage: need_root "what for"
 need_root() {
   [[ $EUID -eq 0 ]] || die "must run as root ($1); try: sudo $0" 2
 }
@@ -38,7 +42,7 @@ is_installed() {
   [[ $state == installed ]]
 }
 
-# nginx comes in flavours that exclude each other; any of them will do.
+# Several packages provide nginx and exclude each other. Any of them will do.
 is_satisfied() {
   case $1 in
     nginx) command -v nginx >/dev/null ;;
@@ -46,7 +50,7 @@ is_satisfied() {
   esac
 }
 
-# Installs what is missing of the packages named, with apt; touches nothing when all are there.
+# Installs those of the named packages that are missing, with apt. Touches nothing if all are there.
 install_missing() {
   local package missing=()
   for package in "$@"; do
@@ -57,6 +61,7 @@ install_missing() {
     return
   fi
   command -v apt-get >/dev/null || die "needs these packages, and there is no apt-get: ${missing[*]}" 2
+  need_root "to install packages that are missing: ${missing[*]}"
   say "packages: installing ${missing[*]}"
   local log
   log=$(mktemp)
@@ -79,14 +84,22 @@ install_missing() {
   rm -f "$log"
 }
 
-# Configures $1 once, or changes the options of a directory that stands. Usage: meson_dir DIR -Dopt=...
+# Configures the build directory DIR, or changes the options of one that exists. Usage: meson_dir DIR -Dopt=...
 meson_dir() {
   local dir=$1
   shift
   if [[ -f $dir/build.ninja ]]; then
-    # Not `meson configure`: it does not know an option that is newer than the directory.
+    # `meson configure` would not know an option that is newer than the directory.
     meson setup --reconfigure "$dir" "$@"
   else
     meson setup "$dir" "$ROOT" "$@"
   fi
+}
+
+# Does the same for the core and its tests under AddressSanitizer and UBSan, with libFuzzer's targets.
+meson_sanitized() {
+  # b_lundef=false, because the sanitizers' own symbols are resolved when the program starts. Debug information
+  # is for the stack traces, optimisation makes the long scenario tests end in time.
+  CC=clang CXX=clang++ meson_dir "$@" -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true \
+    -Ddataplane=false -Dtests=true -Dbenches=false -Dbuildtype=debugoptimized -Db_ndebug=false
 }

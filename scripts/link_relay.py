@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""A long and bad wire between two interfaces; a kernel may lack netem.
+"""Plays a long and bad wire between two interfaces, because a kernel may lack netem.
 
 usage: link_relay.py A B READY-FILE [--delay MS] [--loss PERCENT] [--seed N] [--rate MBIT] [--queue MS]
 
-Each way every frame is late by --delay; with --rate it waits its turn first, and what would wait longer
-than --queue is dropped. --loss falls on TCP alone, so that neighbours are always found. Whether the n-th
-segment of a connection is lost hangs on the seed, the ports, the direction and n, not on what other
-connections do meanwhile. Order is kept. The counts go to standard output at the end.
+Every frame, in each direction, is late by --delay. With --rate it first waits its turn, and is dropped if it would wait
+longer than --queue. Only TCP suffers --loss, so that neighbours are always found. Whether the n-th segment of a
+connection is lost depends on the seed, the ports, the direction and n, and not on other connections. Order is kept. The
+counts go to standard output at the end.
 """
 import argparse
 import collections
@@ -33,7 +33,7 @@ def tcp_ports(frame):
 
 
 class Way:
-    """One direction: what comes in at `source` leaves at `sink`."""
+    """One direction: frames come in at `source` and leave at `sink`."""
 
     def __init__(self, name, source, sink, options):
         self.name, self.source, self.sink = name, source, sink
@@ -42,7 +42,7 @@ class Way:
         self.seed = options.seed
         self.bytes_per_second = options.rate * 1e6 / 8
         self.longest_queue = options.queue / 1e3
-        self.free_at = 0.0  # when the wire has sent all that waits for it
+        self.free_at = 0.0  # when the wire will have sent everything that waits
         self.waiting = collections.deque()
         self.seen = collections.Counter()
         self.counts = {"passed": 0, "lost": 0, "queue_full": 0, "not_sent": 0}
@@ -79,7 +79,7 @@ class Way:
             self.waiting.append((leaves + self.delay, frame))
 
     def give(self):
-        """Sends what is due; the time of the next frame, None when nothing waits."""
+        """Sends what is due. Returns the time of the next frame, or None if nothing waits."""
         now = time.monotonic()
         while self.waiting and self.waiting[0][0] <= now:
             try:

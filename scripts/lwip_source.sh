@@ -3,8 +3,8 @@
 # Fetches the source of lwIP from Debian and prints where it lies. The simulator builds one of its two TCP
 # ends from it: Debian's library is built without timestamps and SACK.
 #
-# apt works in a directory of its own, with a list of its own: the machine's sources stay as they are. It
-# verifies what it fetches by the archive's signature, as always.
+# apt works in a directory of its own, with its own list: the machine's sources stay as they are. As
+# always, apt verifies what it fetches by the archive's signature.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -36,7 +36,8 @@ if [[ ! -e $source/src/core/tcp_in.c ]]; then
   private=$dir/apt
   rm -rf "$private" "$source"
   mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$private/files"
-  # Where this machine has the library from, the source is too: "NAME | VERSION | URI SUITE/COMPONENT ARCH Packages".
+  # The archive that gave this machine the library has the source too.
+  # Lines: "NAME | VERSION | URI SUITE/COMPONENT ARCH Packages".
   origin=$(apt-cache madison "$BINARY" | awk -F ' *[|] *' 'NF == 3 { print $3; exit }')
   [[ -n $origin ]] || die "apt knows no $BINARY"
   read -r uri place _ <<<"$origin"
@@ -52,7 +53,7 @@ if [[ ! -e $source/src/core/tcp_in.c ]]; then
     tail -n 15 "$private/log" >&2
     die "apt could not fetch the source package $PACKAGE"
   }
-  # Only a whole one gets the name that is looked for.
+  # Only a complete copy gets the final name.
   mv "$source.part" "$source"
   rm -rf "$private"
 fi

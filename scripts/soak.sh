@@ -76,7 +76,7 @@ say "building"
   die "the simulator does not build"
 }
 
-# How many seeds process I has behind it.
+# How many seeds process I has finished.
 done_by() {
   local at from=${starts[$1]}
   at=$(sed -n 's/^\(at\|done\) //p' "$work/$1" | tail -n 1)

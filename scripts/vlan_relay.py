@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tags what goes from one interface to another, untags what comes back; a kernel may lack VLAN devices.
+"""Tags frames from one interface to another and untags those that come back, because a kernel may lack VLAN
+devices.
 
 usage: vlan_relay.py PLAIN TAGGED OUTER[.INNER] READY-FILE
 
 One tag is 802.1Q (0x8100); of two, the outer one is 802.1ad (0x88a8). A frame from the tagged side must
-carry exactly these tags with exactly these TPIDs, else it is dropped and counted: whoever sits behind the
-relay gets an answer only if the tags survived the way there and back. The counts go to standard output
-at the end.
+carry exactly these tags with exactly these TPIDs; otherwise it is dropped and counted. So an end behind the
+relay gets an answer only if the tags survived the way there and back. The counts go to standard output at
+the end.
 """
 import select
 import signal
@@ -43,7 +44,7 @@ def open_port(name):
 
 
 def receive(port):
-    """The frame as it was on the wire: the kernel takes the outer tag out of it and reports it beside."""
+    """The frame as it was on the wire: the kernel takes the outer tag out and reports it separately."""
     frame, control, _, _ = port.recvmsg(ROOM, socket.CMSG_SPACE(AUXDATA.size))
     for level, kind, data in control:
         if level == SOL_PACKET and kind == PACKET_AUXDATA:
@@ -104,7 +105,7 @@ def main():
                         continue
                     try:
                         sink.send(frame)
-                    except OSError:  # a full queue loses a frame, as a switch would
+                    except OSError:  # a full queue loses the frame, as a switch would
                         counts["not_sent"] += 1
     finally:
         print(" ".join(f"{name}={count}" for name, count in counts.items()), flush=True)

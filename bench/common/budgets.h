@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The limits that figures are held against: bench/budgets.json, the one list that the benches, the
-// report and the README share. It is compiled in.
+// The limits for the figures: bench/budgets.json, the one list that the benches, the report and the
+// README share. It is compiled in.
 #pragma once
 
 #include <optional>
@@ -8,7 +8,7 @@
 
 namespace synproxy::bench {
 
-// Of the row of this name, if it has one.
+// The budget of the row of this name, if it has one.
 [[nodiscard]] std::optional<double> budget_of(const std::string& row);
 
 }  // namespace synproxy::bench

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The limits of bench/budgets.json, and what was reached of them."""
+"""The limits of bench/budgets.json, and what was reached."""
 import json
 import os
 
@@ -13,7 +13,7 @@ LIMITS = {row: budget["limit"] for budget in BUDGETS for row in budget["rows"]}
 
 
 def limit_of(name):
-    """Of the row of this name; None without a budget."""
+    """The budget of the row of this name; None without a budget."""
     return LIMITS.get(name)
 
 
@@ -26,7 +26,7 @@ def verdict(row):
 
 
 class Reached:
-    """A budget beside its rows. It is met when the worst of them meets it."""
+    """A budget beside its rows. It is met if the worst of them meets it."""
 
     def __init__(self, budget, rows):
         self.path, self.unit, self.limit = budget["path"], budget["unit"], budget["limit"]
@@ -41,7 +41,7 @@ class Reached:
         return f"{'≥' if self.higher else '≤'} {self.limit:,g} {unit_text(self.unit)}".rstrip()
 
     def text(self):
-        """What was reached; the least and the most when several rows share the budget."""
+        """What was reached; the least and the most if several rows share the budget."""
         ends = list(dict.fromkeys(shown(value) for value in (self.values[:1] + self.values[-1:])))
         return " to ".join(ends) or "-"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whether this thread had its core to itself.
+// Tells whether this thread had its core to itself.
 #pragma once
 
 #include <sys/resource.h>
 
 namespace synproxy::bench {
 
-// Grows when the kernel gives the core to somebody else. Interrupts do not count.
+// Grows when the kernel gives the core to another thread. Interrupts do not count.
 [[nodiscard]] inline long context_switches() {
   rusage usage{};
   ::getrusage(RUSAGE_THREAD, &usage);

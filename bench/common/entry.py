@@ -4,7 +4,7 @@ import sys
 
 
 def run(main, failed):
-    """Exit status: what main() says; 1 and a line for `failed`, the exception of a bench that cannot go on."""
+    """Exits with the status that main() returns; with 1 and a line if the bench cannot go on and raises `failed`."""
     try:
         sys.exit(main())
     except failed as why:

@@ -3,12 +3,12 @@
 
 
 def shown(value):
-    """Three digits that say something."""
+    """Three significant digits."""
     if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def unit_text(unit):
-    """What stands behind a figure; a ratio needs nothing."""
+    """The unit behind a figure; a ratio needs none."""
     return {"us": "µs", "ratio": "", "share": "", "times": ""}.get(unit, unit)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Transparent hugepages, taken away for a while.
+// Switches transparent hugepages off for a while.
 #pragma once
 
 #include <sys/prctl.h>
 
 namespace synproxy::bench {
 
-// While it lives, memory that is touched first comes in ordinary pages, whatever was advised.
+// While it lives, newly touched memory comes in ordinary pages, whatever was advised.
 class NoHugePages {
  public:
   explicit NoHugePages(bool on) : on_(on) {

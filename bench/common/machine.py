@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a figure depends on besides the program."""
+"""What figures depend on besides the program."""
 import os
 import platform
 import re

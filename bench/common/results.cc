@@ -15,7 +15,7 @@
 namespace synproxy::bench {
 namespace {
 
-// What follows "key :" or "key:" on the first line that begins so.
+// The text behind "key :" or "key:" on the first line that begins so.
 std::string field_of(const char* path, const std::string& key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a bench has found, as lines for a reader and as the JSON that scripts/bench.sh gathers.
+// The findings of a bench, as lines for a reader and as the JSON that scripts/bench.sh gathers.
 #pragma once
 
 #include <map>
@@ -17,18 +17,18 @@ struct Result {
   bool lower_is_better = true;
   std::optional<double> budget = std::nullopt;
   std::string note = {};
-  // Beside the value. "least" and "most" of the repetitions say when a later run is slower.
+  // More about the value. "least" and "most" of the repetitions tell when a later run is slower.
   std::map<std::string, double> more = {};
 };
 
-// CPU, kernel, compiler, pages: what a figure means nothing without.
+// CPU, kernel, compiler, pages: without these a figure means nothing.
 [[nodiscard]] nlohmann::ordered_json machine();
 [[nodiscard]] std::string machine_line();
 
-// One line: the value, its budget, what was noted.
+// One line: the value, its budget, and the notes.
 [[nodiscard]] std::string line_of(const Result& result);
 
-// Throws std::runtime_error with a sentence when the file cannot be written.
+// Throws std::runtime_error with a sentence if the file cannot be written.
 void write_results(const std::string& path, const std::string& bench, const std::string& command,
                    const std::vector<Result>& results);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a bench of several processes has found: rows for the table and the JSON (as bench/common/results.cc writes
+"""The findings of a bench of several processes: rows for the table and the JSON (as bench/common/results.cc writes
 it), and the faults."""
 import json
 import statistics
@@ -10,7 +10,7 @@ from figures import shown
 
 
 class Results:
-    """What is printed at the end and written as JSON; also the faults that were found."""
+    """The rows, which are printed at the end and written as JSON, and the faults that were found."""
 
     def __init__(self, bench):
         self.bench = bench
@@ -19,7 +19,7 @@ class Results:
         self.tsc_hz = None
 
     def add(self, name, value, unit, better, note="", samples=()):
-        """`samples`: what each round found, if the value is their median."""
+        """`samples`: the values of the rounds, if the value is their median."""
         name = f"{self.bench}/{name}"
         row = {"name": name, "value": value, "unit": unit, "better": better, "budget": limit_of(name), "note": note}
         self.rows.append(row | ({"least": min(samples), "most": max(samples)} if samples else {}))

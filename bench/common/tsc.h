@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The time-stamp counter: what the budgets are stated in.
+// The time-stamp counter, the unit of the budgets.
 #pragma once
 
 #include <x86intrin.h>
@@ -11,7 +11,7 @@ namespace synproxy::bench {
 
 [[nodiscard]] inline std::uint64_t read_tsc() { return __rdtsc(); }
 
-// Counts a second, measured against the monotonic clock over 50 ms, once.
+// Ticks per second, measured once against the monotonic clock, over 50 ms.
 [[nodiscard]] inline double tsc_hz() {
   static const double hz = [] {
     using Clock = std::chrono::steady_clock;

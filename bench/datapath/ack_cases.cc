@@ -16,7 +16,7 @@ class ForgedAcks final : public Traffic {
       bed.add(ack, n, {random_.next32(), random_.next32(), random_.next32(), random_.next32()});
     }
   }
-  // A guess is right once in millions (docs/cookie.md).
+  // One guess in millions is right (docs/cookie.md).
   void check(Bed& bed) override { fate_.expect(bed, Bed::buffers(), 2); }
 
  private:

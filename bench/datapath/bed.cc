@@ -21,7 +21,7 @@ namespace {
 std::size_t buffers_of_each_bed = 8192;
 constexpr std::size_t kMadeBuffers = 2048;
 
-// An epoch begins; a run takes less virtual time than it lasts.
+// The start of an epoch; a run takes less virtual time than the epoch lasts.
 constexpr std::uint64_t kEpoch = 26'562'500;
 constexpr std::uint32_t kEpochMs = 64'000;
 
@@ -38,7 +38,7 @@ std::vector<ProtectRule> rules(const BedConfig& config) {
   return all;
 }
 
-// Of this process.
+// Figures of this process.
 MemoryUse memory_use() {
   MemoryUse use;
   std::ifstream rollup("/proc/self/smaps_rollup");
@@ -71,7 +71,7 @@ Bed::Bed(const BedConfig& config)
   for (std::uint64_t epoch = kEpoch - 1; epoch < kEpoch + 3; ++epoch) {
     ring_.publish({epoch, key(), key()});
   }
-  EngineConfig engine;  // the program's own defaults but for the size of the table
+  EngineConfig engine;  // the program's own defaults, except for the size of the table
   engine.shape.max_flows = config.max_flows;
   engine.shape.epoch_ms = kEpochMs;
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
@@ -87,7 +87,7 @@ Bed::Bed(const BedConfig& config)
   }
   const MemoryUse after = memory_use();
   memory_ = {after.resident - before.resident, after.huge - before.huge};
-  // Until the sweeps have passed and nothing of the handshakes waits in a queue.
+  // Wait until the sweeps have passed and no handshake waits in a queue.
   let_pass(config.flows > (1U << 20) ? 9000 : 3000);
 }
 
@@ -134,9 +134,9 @@ bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
   return true;
 }
 
-// As Worker::process: packets out of buffers, the engine, verdicts into buffers.
+// Like Worker::process: packets from buffers, the engine, verdicts into buffers.
 void Bed::process(Role side, std::size_t begin, std::size_t end) {
-  // As the worker does, which makes its packets of mbufs: the engine writes into them.
+  // The worker also makes fresh packets, from mbufs, because the engine writes into them.
   const std::span<Packet> burst(&queues_[static_cast<std::size_t>(side)][begin], end - begin);
   engine_->process(side, burst, ticked_ms_, *this);
   for (const Packet& p : burst) sent_bytes_ += p.verdict != Verdict::kDrop ? p.length : 0U;
@@ -161,7 +161,7 @@ Cost Bed::run() {
       elapsed_ += std::min(ticked - last, cycles_per_ms_);
       last = ticked;
     }
-    // The shorter queue spreads over all rounds.
+    // The frames of the shorter queue are spread over all rounds.
     const std::size_t u = up * r / rounds, u_end = up * (r + 1) / rounds;
     const std::size_t d = down * r / rounds, d_end = down * (r + 1) / rounds;
     if (u != u_end) process(Role::kClient, u, u_end);
@@ -169,7 +169,7 @@ Cost Bed::run() {
     const std::uint64_t now = read_tsc();
     const std::size_t packets = u_end - u + d_end - d;
     cost.per_burst.push_back(static_cast<float>(now - last) / static_cast<float>(packets));
-    // Time that somebody else had the core must not become a jump of the clock.
+    // Time that another thread had the core must not make the clock jump.
     elapsed_ += std::min(now - last, cycles_per_ms_);
     last = now;
   }
@@ -178,7 +178,7 @@ Cost Bed::run() {
   return cost;
 }
 
-// As Outbox::make: a buffer of the pool, and a copy.
+// Like Outbox::make: takes a buffer from the pool, and copies.
 void Bed::emit(Role out, std::span<const std::uint8_t> frame) {
   std::uint8_t* const copy = made_[next_made_++ % kMadeBuffers];
   std::memcpy(copy, frame.data(), frame.size());
@@ -200,9 +200,8 @@ void Bed::let_pass(std::uint64_t ms) {
   }
 }
 
-// The server answers every SYN that comes, with what it was asked for, until none comes any more.
-// The first SYN asks for more than the client was promised (docs/architecture.md, "What the servers
-// can do").
+// The server grants every SYN what it asks for, until no more SYNs come. The first SYN asks for
+// more than the client was promised (docs/architecture.md, "What the servers can do").
 void Bed::learn_from(std::uint64_t n) {
   Connection c;
   clear();
@@ -210,7 +209,7 @@ void Bed::learn_from(std::uint64_t n) {
   run();
   if (!read_syn_ack(0, c)) throw std::logic_error("the first SYN was not answered");
   clear();
-  // What a service can do is not known yet, and its first client has to do without timestamps.
+  // Nobody knows yet what the service can do, so its first client must do without timestamps.
   const bool stamped = c.tsval != 0;
   add_segment(templates_.small_up[stamped ? 1 : 0], n, c);
   keep_syn_ = true;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An engine as the program configures it, and what stands around it in a worker: buffers, time, the
-// two queues that it polls, a place for what it sends.
+// An engine as the program configures it, with its surroundings in a worker: buffers, time, the two
+// queues that it polls, and a place for the frames that it sends.
 //
-// Theory of operation. A pass: frames are written into buffers and queued, unmeasured; run() takes
-// them through the engine as Worker::run does, a burst of each side in turn, and is measured as a
-// whole. The worker's clock runs on what is measured alone: it shows the milliseconds that a core
-// under full load would see, and tick() is called as often as that core calls it.
+// Theory of operation. In a pass, frames are first written into buffers and queued, unmeasured.
+// Then run() takes them through the engine as Worker::run does, a burst of each side in turn; this
+// is measured as a whole. The worker's clock advances only with the measured time. So it shows the
+// milliseconds that a core under full load would see, and tick() is called as often as on that
+// core.
 //
-// What is not here: the driver and the mbufs (bench/wire measures those).
+// The driver and the mbufs are not included (bench/wire measures those).
 #pragma once
 
 #include <array>
@@ -31,7 +32,7 @@ struct Cost {
   std::vector<float> per_burst;  // cycles per packet
 };
 
-// What the two ends of a spliced connection have to remember.
+// What the two ends of a spliced connection must remember.
 struct Connection {
   std::uint32_t cookie = 0;   // the proxy's ISN towards the client
   std::uint32_t tsval = 0;    // ... and its TSval, which the client echoes
@@ -44,9 +45,9 @@ struct BedConfig {
   std::uint32_t max_flows = 1U << 20;  // the program's default
   bool ipv6 = false;
   std::uint32_t services = 1;  // protected addresses and ports
-  bool huge_pages = true;      // false: this memory gets none, even where there are some
+  bool huge_pages = true;      // false: this memory gets none, even if some are free
 
-  unsigned which = 0;  // beds that are alike but for this are apart
+  unsigned which = 0;  // beds that differ only in this are separate
 
   friend auto operator<=>(const BedConfig&, const BedConfig&) = default;
 };
@@ -60,7 +61,7 @@ class Bed final : public FrameSink {
  public:
   explicit Bed(const BedConfig& config);
 
-  // How many received frames may be in memory at once; before the first bed.
+  // How many received frames may be in memory at once. Call it before the first bed is made.
   static void set_buffers(std::size_t buffers);
   [[nodiscard]] static std::size_t buffers();
 
@@ -68,24 +69,24 @@ class Bed final : public FrameSink {
   [[nodiscard]] const Templates& templates() const { return templates_; }
   [[nodiscard]] std::uint64_t now_ms() const;
   [[nodiscard]] std::uint64_t count(Reason r) const { return counters_.get(r); }
-  // What the engine has taken for its connections, once they were spliced.
+  // Memory that the engine had taken for its connections once they were spliced.
   [[nodiscard]] const MemoryUse& memory() const { return memory_; }
-  // Spliced, n from 0 to flows - 1.
+  // Spliced connection n, from 0 to flows - 1.
   [[nodiscard]] Connection& connection(std::uint64_t n) { return connections_[n]; }
 
-  // The next pass begins: nothing is queued.
+  // Begins the next pass: nothing is queued.
   void clear();
   [[nodiscard]] std::size_t room() const { return pool_.size() - used_; }
   // Queues a frame of connection n on the side that its template comes from.
   void add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
   [[nodiscard]] std::size_t queued(Role side) const { return queue(side).size(); }
   Cost run();
-  // After run(): what became of the i-th frame of a side.
+  // After run(): the fate of the i-th frame of a side.
   [[nodiscard]] const Packet& packet(Role side, std::size_t i) const { return queue(side)[i]; }
-  // Out of the SYN-ACK that stands there; false when it is none.
+  // Reads them from the SYN-ACK in that place; false if it is none.
   [[nodiscard]] bool read_syn_ack(std::size_t i, Connection& out) const;
 
-  // A segment of a connection that goes on; counts its payload as sent.
+  // Queues a segment of a live connection, and counts its payload as sent.
   void add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c);
 
   void emit(Role out, std::span<const std::uint8_t> frame) override;
@@ -117,16 +118,16 @@ class Bed final : public FrameSink {
   std::uint64_t cycles_per_ms_;
   std::uint64_t ticked_ms_ = 0;
   std::vector<Connection> connections_;
-  // The SYN to the server that was emitted last, for learn_from().
+  // The last SYN to the server that was emitted, for learn_from().
   bool keep_syn_ = false;
   std::uint16_t syn_flags_ = 0;
   bool syn_seen_ = false;
   bool syn_timestamps_ = false;
 };
 
-// Made when it is asked for first, and kept: filling millions of flows takes seconds.
+// Made at the first request and then kept, because filling millions of flows takes seconds.
 [[nodiscard]] Bed& bed_for(const BedConfig& config);
-// nullptr when nobody has asked for it.
+// nullptr if nobody has asked for it.
 [[nodiscard]] const Bed* bed_if_made(const BedConfig& config);
 
 }  // namespace synproxy::bench

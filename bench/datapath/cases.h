@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is sent through a bed, pass by pass, and the list of all cases.
+// The traffic that is sent through a bed, pass by pass, and the list of all cases.
 #pragma once
 
 #include <functional>
@@ -11,13 +11,13 @@
 
 namespace synproxy::bench {
 
-// One kind of traffic. It lives as long as its bed: connections that it has under way go on.
+// One kind of traffic. It lives as long as its bed, so that its connections go on.
 class Traffic {
  public:
   virtual ~Traffic() = default;
   virtual void prepare(Bed& bed) = 0;  // queues the frames of one pass
-  // Once a pass has been run. Throws std::runtime_error when a packet met another fate than it
-  // should: a bench that measures something else than it says is worth nothing.
+  // Called after each pass. Throws std::runtime_error if a packet met another fate than it should:
+  // a bench must measure what it says.
   virtual void check(Bed& bed) = 0;
 };
 
@@ -45,18 +45,19 @@ inline constexpr BedConfig kMillion{.flows = 1'000'000};
 inline constexpr BedConfig kMillionAndFlood{.flows = 1'000'000, .which = 1};
 inline constexpr BedConfig kMillionManyServices{.flows = 1'000'000, .services = 64};
 inline constexpr BedConfig kMillionIpv6{.flows = 1'000'000, .ipv6 = true};
-// Full: but for the connections that taught it the services, every record is in use.
+// A full bed: every record is in use, except those of the connections that taught it the services.
 inline constexpr std::uint32_t kTenMillionRecords = 10'000'064;
 inline constexpr BedConfig kTenMillion{.flows = 10'000'000, .max_flows = kTenMillionRecords};
 inline constexpr BedConfig kTenMillionSmallPages{
     .flows = 10'000'000, .max_flows = kTenMillionRecords, .huge_pages = false};
 
-// What became of the packets of a pass.
+// The fates of the packets of a pass.
 class FateCheck {
  public:
   explicit FateCheck(Reason fate) : fate_(fate) {}
   void begin(const Bed& bed) { before_ = bed.count(fate_); }
-  // Throws std::runtime_error unless `packets` met this fate; of these `tolerated` may be missing.
+  // Throws std::runtime_error unless `packets` met this fate; up to `tolerated` of them may be
+  // missing.
   void expect(const Bed& bed, std::uint64_t packets, std::uint64_t tolerated = 0) const;
   void expect_at_least(const Bed& bed, std::uint64_t packets) const;
 

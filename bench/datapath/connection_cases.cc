@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whole short connections. At the speed of a whole core a table of the default size is full of
-// finished ones long before the first has been finished for --close-timeout: they are measured in
-// that state, where every new connection takes the record of a finished one.
+// Whole short connections. At the speed of a whole core, a table of the default size is full of
+// finished ones long before the first has been finished for --close-timeout. They are measured in
+// that state: every new connection takes the record of a finished one.
 #include <stdexcept>
 
 #include "datapath/conversations.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Whole short connections, many at once and each at another point of its life: ten packets in,
-// from the SYN to the last ACK.
+// Whole short connections, many at once and each at another point of its life: ten received
+// packets, from the SYN to the last ACK.
 #pragma once
 
 #include <vector>
@@ -13,20 +13,20 @@ class Conversations {
  public:
   static constexpr unsigned kPackets = 10;
 
-  // `early`: the client's request follows its handshake ACK at once, as real clients have it, and
-  // waits in the proxy until the server has answered. Else it comes after the splice.
-  // `first`: number of the first connection; those of a bed are far below 2^40.
+  // `early`: the client's request follows its handshake ACK at once, as with real clients, and
+  // waits in the proxy until the server has answered. Otherwise it comes after the splice. `first`:
+  // number of the first connection; those of a bed are far below 2^40.
   Conversations(std::size_t at_once, bool early, std::uint64_t first);
 
-  // A pass begins: each connection will get one turn, in random order. They start one tenth after
-  // the other, so that later on some are at each step.
+  // Begins a pass: each connection will get one turn, in random order. They start one tenth after
+  // the other, so that later some are at each step.
   void begin_pass();
-  // The next one in turn sends a packet. False: all have had their turn.
+  // The next connection sends a packet. False: all have had their turn.
   bool add_one(Bed& bed);
-  // After a pass: takes the cookies out of the SYN-ACKs. Throws when a SYN was not answered.
+  // Call it after a pass: reads the cookies from the SYN-ACKs. Throws if a SYN was not answered.
   void read_cookies(Bed& bed);
 
-  // SYNs in this pass, before read_cookies().
+  // The number of SYNs in this pass, before read_cookies().
   [[nodiscard]] std::size_t syns() const { return asked_.size(); }
   [[nodiscard]] std::uint64_t finished() const { return finished_; }
 

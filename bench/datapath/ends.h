@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who talks to whom on connection `n`, and in which numbers: all of it follows from n, and looks
-// random.
+// Who talks to whom on connection `n`, and with which numbers. All of this follows from n, and
+// looks random.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SYNs of random addresses.
+// SYNs from random addresses.
 #pragma once
 
 #include "datapath/cases.h"
@@ -8,7 +8,7 @@ namespace synproxy::bench {
 
 class Flood {
  public:
-  // The option lists by whose they are; kMixed: any of them, at random.
+  // The option lists, named by the system that sends them; kMixed: a random one.
   enum class Mix : std::uint8_t { kLinux, kWindows, kMacos, kBare, kMixed };
 
   explicit Flood(Mix mix) : mix_(mix) {}

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Buffers as a driver's pool has them: thousands, each of 2 KB behind headers, in no order.
+// Buffers like those of a driver's pool: thousands, each of 2 KB behind headers, in no order.
 //
-// 8,192 is what two ports with 1,024 descriptors each way keep in motion. The frames of a pass are
-// written before it is timed, all at once: the lines of 8,192 small frames fill a second level
-// cache of a megabyte, so that most of them come from the third level when the engine reads them.
-// That is where a network card with direct cache access puts them; from one without, they come from
-// memory, and cost more than is shown here. Of full frames a pass has 2,048 for the same reason:
-// more would not fit a third level cache that others use too.
+// Two ports with 1,024 descriptors each way keep some thousands of buffers in motion. The frames of
+// a pass are all written before it is timed. The lines of 8,192 small frames fill a second-level
+// cache of a megabyte, so most of them come from the third level when the engine reads them. A
+// network card with direct cache access puts them there too; without it they come from memory, and
+// cost more than is shown here. A pass of full frames has 2,048 of them, because more would not fit
+// a third-level cache that others use too.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +37,9 @@ class FramePool {
   }
 
  private:
-  // What DPDK 22.11 makes of an rte_mbuf with 2,176 bytes of room: 64 bytes of the pool, 128 of the
-  // mbuf, 128 of headroom. An odd number of lines, so that frames spread over the cache's sets.
+  // The layout in DPDK 22.11 of an rte_mbuf with 2,176 bytes of room: 64 bytes of the pool, 128 of
+  // the mbuf, 128 of headroom. The number of lines is odd, so that frames spread over the cache's
+  // sets.
   static constexpr std::size_t kBefore = 64 + 128 + 128;
   static constexpr std::size_t kStride = kBefore + kRoom;
   static_assert(kStride % 128 == 64);

@@ -16,7 +16,7 @@ using test::PacketBuilder;
 
 constexpr std::size_t kIp = 14;
 
-// Options are told apart by what precedes TSval: no other bytes of ours look so.
+// The bytes before TSval identify the option: no other bytes of ours look like that.
 constexpr std::uint32_t kMark = 0x71e57a3b;
 std::size_t find_mark(const Bytes& bytes) {
   for (std::size_t i = 0; i + 4 <= bytes.size(); ++i) {
@@ -42,13 +42,13 @@ PacketBuilder with_flags(bool ipv6, Role from, std::uint16_t flags) {
   return base(ipv6, from).flags(flags);
 }
 
-// As current stacks lay them out: two NOPs and the timestamps.
+// The layout of current stacks: two NOPs and the timestamps.
 PacketBuilder segment(bool ipv6, Role from, bool timestamps, std::uint16_t flags,
                       std::size_t payload) {
   PacketBuilder b = with_flags(ipv6, from, flags);
   if (timestamps) b.nop(2).option(stamp());
   b.payload(Bytes(payload, 0x5a));
-  // What is shorter is padded by Ethernet: 64 bytes on the wire, the FCS is not part of the frame.
+  // Ethernet pads shorter frames to 64 bytes on the wire; the FCS is not part of the frame.
   return b.pad_to(60);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Frames of which only the ends and the numbers differ, with right checksums, made quickly.
+// Makes frames quickly that differ only in ends and numbers, with right checksums.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Numbers {
 
 class FrameTemplate {
  public:
-  // `from`: the end that sends it. Throws std::logic_error when a frame written does not decode.
+  // `from`: the end that sends it. Throws std::logic_error if the written frame does not decode.
   FrameTemplate(const test::PacketBuilder& builder, Role from);
 
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
@@ -34,7 +34,7 @@ class FrameTemplate {
   std::size_t tcp_ = 0;         // offset
   std::size_t timestamps_ = 0;  // offset of TSval; 0: none
   std::uint32_t payload_ = 0;
-  std::uint64_t ip_sum_ = 0;  // of the bytes as they stand here
+  std::uint64_t ip_sum_ = 0;  // over the bytes as they stand here
   std::uint64_t tcp_sum_ = 0;
 };
 
@@ -42,9 +42,9 @@ class FrameTemplate {
 struct Templates {
   explicit Templates(bool ipv6);
 
-  // The option lists of SYNs as they are seen: Linux and Android, Windows, macOS and iOS, hping3.
+  // The option lists of SYNs in the field: Linux and Android, Windows, macOS and iOS, hping3.
   FrameTemplate syn_linux, syn_windows, syn_macos, syn_bare;
-  // Of a Linux server, which does ECN when it is asked.
+  // Of a Linux server, which does ECN if asked.
   FrameTemplate syn_ack_ecn;
   // With timestamps at [1], without at [0]. `small`: a bare ACK; `full`: 1,500 bytes of IP.
   using Pair = std::array<FrameTemplate, 2>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// bench/datapath: the whole path in memory, without a driver. What is measured and how: bed.h,
-// meter.h, docs/performance.md.
+// bench/datapath: the whole path in memory, without a driver. bed.h, meter.h and
+// docs/performance.md say what is measured, and how.
 #include <benchmark/benchmark.h>
 
 #include <charconv>
@@ -83,7 +83,7 @@ std::vector<Case> all_cases(bool quick) {
 void measure(benchmark::State& state, const Case& c) {
   static std::map<std::string, std::unique_ptr<Traffic>> going_on;
   Meter meter;
-  Bed& bed = bed_for(c.bed);  // one that cannot be made ends the run
+  Bed& bed = bed_for(c.bed);  // ends the run if the bed cannot be made
   try {
     std::unique_ptr<Traffic>& traffic = going_on[c.name];
     if (!traffic) traffic = c.traffic(bed);
@@ -116,7 +116,7 @@ int run(const Arguments& arguments, const std::string& command) {
         ->Iterations(kPasses)
         ->UseManualTime();
   }
-  // Ours come first, so that the user's count.
+  // Ours come first, so that the user's win.
   std::vector<std::string> words{
       "datapath", "--benchmark_enable_random_interleaving=true",
       arguments.quick ? "--benchmark_repetitions=3" : "--benchmark_repetitions=7"};

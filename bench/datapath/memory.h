@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What ten million connections take: by calculation, and what the beds of this run have touched.
+// The memory of ten million connections: by calculation, and as touched by the beds of this run.
 #pragma once
 
 #include <vector>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the costs of passes to the figures of one repetition.
+// Turns the costs of passes into the figures of one repetition.
 //
-// The mean is what a core pays: all cycles of all passes, ticks and page walks and pauses
-// included, by the number of packets. Left out as a whole are passes in which the kernel gave the
-// core to another thread, since a worker has its core to itself. The median of the bursts is beside
-// it: what a burst costs when nothing happens.
+// The mean is what a core pays: all cycles of all passes, with ticks, page walks and pauses,
+// divided by the number of packets. Passes in which the kernel gave the core to another thread are
+// left out as a whole, because a worker has its core to itself. The median of the bursts, the cost
+// of an undisturbed burst, stands beside it.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ class Meter {
     packets_ += cost.packets;
     bursts_.insert(bursts_.end(), cost.per_burst.begin(), cost.per_burst.end());
   }
-  // Enough passes were undisturbed.
+  // True once enough passes were undisturbed.
   [[nodiscard]] bool usable() const { return kept_ != 0 && kept_ * 4 >= passes_; }
   [[nodiscard]] double mean() const { return per_packet(cycles_); }
   [[nodiscard]] double without_timers() const { return per_packet(cycles_ - in_ticks_); }

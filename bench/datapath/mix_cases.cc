@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A flood of every kind of SYN, and five packets in a hundred of real traffic between it: half of
-// them from whole short connections, half from a million that stand.
+// A flood of every kind of SYN, with real traffic as five packets in a hundred: half of them from
+// whole short connections, half from a million standing ones.
 #include <algorithm>
 
 #include "datapath/conversations.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 
 #include "common/budgets.h"
 
@@ -15,9 +16,20 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-// Google Benchmark appends what it was told about iterations and clocks.
+// Google Benchmark appends to the name the settings for iterations and clocks.
 std::string case_name(const benchmark::BenchmarkReporter::Run& run) {
   return run.run_name.function_name;
+}
+
+// Why the run has no figures, where it has none. Google Benchmark renamed both fields in 1.8.
+template <typename Run>
+std::optional<std::string> trouble_of(const Run& run) {
+  if constexpr (requires { run.error_occurred; }) {
+    if (run.error_occurred) return run.error_message;
+  } else {
+    if (run.skipped != decltype(run.skipped){}) return run.skip_message;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -38,8 +50,8 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   if (runs.front().run_type == Run::RT_Aggregate) return;
   for (const Run& run : runs) {
     if (run.run_type == Run::RT_Aggregate) continue;
-    if (run.error_occurred) {
-      trouble = run.error_message;
+    if (const auto why = trouble_of(run)) {
+      trouble = *why;
       continue;
     }
     for (const auto& [name, counter] : run.counters) values[name].push_back(counter.value);

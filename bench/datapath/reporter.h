@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Google Benchmark's repetitions as one line each case: the median of the repetitions' means, with
-// its budget.
+// Prints Google Benchmark's repetitions as one line per case: the median of their means, with its
+// budget.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -35,7 +35,7 @@ class Reporter final : public benchmark::BenchmarkReporter {
     std::size_t place;
   };
   std::map<std::string, Listed> cases_;
-  std::map<std::size_t, Result> done_;  // by place: they come interleaved
+  std::map<std::size_t, Result> done_;  // by place, because they come interleaved
   std::vector<Result> results_;
   bool failed_ = false;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Segments of spliced connections, each of another one at random.
+// Segments of spliced connections, each from a random one.
 #pragma once
 
 #include "datapath/cases.h"
@@ -12,7 +12,7 @@ class Spliced {
 
   explicit Spliced(Clients clients) : clients_(clients) {}
 
-  // `full`: 1,500 bytes of new data, else an ACK without any.
+  // `full`: 1,500 bytes with new data; otherwise an ACK without data.
   void add_to(Bed& bed, Role from, bool full) {
     const Templates& t = bed.templates();
     const bool up = from == Role::kClient;

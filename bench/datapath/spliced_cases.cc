@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Packets of connections that stand.
+// Packets of standing connections.
 #include "datapath/spliced.h"
 
 namespace synproxy::bench {
@@ -13,7 +13,8 @@ class SplicedTraffic final : public Traffic {
       : spliced_(clients), up_(up), down_(down), full_(full) {}
   void prepare(Bed& bed) override {
     fate_.begin(bed);
-    // Full frames: what the rings of one direction hold. More would not fit a third level cache.
+    // As many full frames as the rings of one direction hold. More would not fit a third-level
+    // cache.
     frames_ = full_ || (up_ && down_) ? Bed::buffers() / 4 : Bed::buffers();
     const std::size_t each = up_ && down_ ? frames_ / 2 : frames_;
     for (std::size_t i = 0; up_ && i < each; ++i) spliced_.add_to(bed, Role::kClient, full_);

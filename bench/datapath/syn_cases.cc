@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A SYN flood: every SYN of another address, none comes back.
+// A SYN flood: every SYN comes from another address, and none is repeated.
 #include "datapath/flood.h"
 
 namespace synproxy::bench {

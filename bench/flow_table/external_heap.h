@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory for rte_hash out of the same kind of pages as the flow table's own, on machines that have
-// reserved no hugepages for DPDK too.
+// Gives rte_hash memory in the same kind of pages as the flow table's, even on machines that have
+// reserved no hugepages for DPDK.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@ namespace synproxy::bench {
 
 class ExternalHeap {
  public:
-  // EAL runs. Throws std::runtime_error.
+  // EAL must run. Throws std::runtime_error.
   ExternalHeap(const char* name, std::size_t bytes);
-  // What DPDK's functions take for a socket.
+  // The socket number for DPDK's functions.
   [[nodiscard]] int socket() const { return socket_; }
 
  private:

@@ -25,7 +25,7 @@ class OwnTable final : public Contender {
     std::uint32_t found = 0;
     for (std::size_t i = 0; i < kBurst; ++i) {
       const FlowIndex index = table_.find(keys[i], hashes_[i]);
-      if (index != kNoFlow && table_[index].state == FlowState::kEstablished) ++found;
+      if (index != kNoFlow && table_[index].state() == FlowState::kEstablished) ++found;
     }
     return found;
   }
@@ -39,7 +39,7 @@ class OwnTable final : public Contender {
     for (std::size_t i = 0; i < kBurst; ++i) {
       const FlowIndex index = table_.insert(keys[i], hashes_[i]);
       if (index == kNoFlow) throw std::runtime_error("the flow table is full");
-      table_[index].state = FlowState::kEstablished;
+      table_[index].become_spliced(FlowState::kEstablished, {});
     }
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The flow table against DPDK's rte_hash on the same work (contender.h), both in the same kind of
-// pages. Contenders take turns: each round fills, asks and churns one after the other anew.
+// pages. Contenders take turns: each round fills, asks and churns them anew, one after the other.
 #include <rte_eal.h>
 #include <unistd.h>
 
@@ -40,9 +40,9 @@ constexpr std::array kSizes{Size{"1k", 1024, true, 5}, Size{"1m", 1'000'000, tru
                             Size{"10m", 10'000'000, true, 3},
                             Size{"10m_4k_pages", 10'000'000, false, 3}};
 
-constexpr int kAttempts = 5;  // at a trial that others interrupt
+constexpr int kAttempts = 5;  // at a trial that other programs interrupt
 
-// The first is ours, the second what it is compared with.
+// The first is ours, the second the one that it is compared with.
 constexpr std::array kContenders{"own", "rte_hash", "rte_keyed"};
 
 struct Measure {
@@ -99,7 +99,7 @@ std::map<std::string, double> range_of(const std::vector<double>& values) {
   return {{"least", *least}, {"most", *most}};
 }
 
-// The median of each contender's rounds; a row, and the same as results.
+// The median of each contender's rounds, as a row and as results.
 void report(const Size& size, const std::vector<std::vector<Trial>>& trials,
             std::vector<Result>& results) {
   for (const Measure& m : kMeasures) {
@@ -111,7 +111,7 @@ void report(const Size& size, const std::vector<std::vector<Trial>>& trials,
       medians.push_back(median(values));
       ranges.push_back(range_of(values));
     }
-    if (medians[0] == 0) continue;  // too small a table for it
+    if (medians[0] == 0) continue;  // the table was too small for this measure
     const std::string name = std::string("flow_table/") + m.name + "/" + size.name;
     for (std::size_t c = 0; c < medians.size(); ++c) {
       results.push_back({.name = name + "/" + kContenders[c],

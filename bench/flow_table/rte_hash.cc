@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DPDK's rte_hash in the flow table's place, in the way of its own examples: bulk look-up with the
-// hashes at hand. There is no bulk form of adding and deleting.
+// DPDK's rte_hash in the flow table's place, used as in its own examples: bulk look-up with
+// precomputed hashes. Adding and deleting have no bulk form.
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
@@ -34,8 +34,8 @@ FlatKey flat(const FlowKey& key) {
   return bytes;
 }
 
-// Its buckets are a power of two. Above nine tenths it may refuse a key: then it gets a quarter
-// more.
+// The number of its buckets is a power of two. Above nine tenths of its capacity it may refuse a
+// key, so it gets a quarter more.
 std::uint32_t entries_for(std::uint32_t flows) {
   return flows > std::bit_ceil(flows) / 10 * 9 ? flows + flows / 4 : flows;
 }
@@ -91,7 +91,7 @@ class RteHash final : public Contender {
     }
     std::uint32_t found = 0;
     for (const std::int32_t p : positions) {
-      if (p >= 0 && records_[p].state == FlowState::kEstablished) ++found;
+      if (p >= 0 && records_[p].state() == FlowState::kEstablished) ++found;
     }
     return found;
   }
@@ -108,7 +108,7 @@ class RteHash final : public Contender {
       record.client_port = static_cast<std::uint16_t>(identity.ports_and_vlan);
       record.server_port = static_cast<std::uint16_t>(identity.ports_and_vlan >> 16);
       record.vlan_and_family = static_cast<std::uint32_t>(identity.ports_and_vlan >> 32);
-      record.state = FlowState::kEstablished;
+      record.become_spliced(FlowState::kEstablished, {});
     }
   }
 
@@ -116,7 +116,7 @@ class RteHash final : public Contender {
     for (std::size_t i = burst * kBurst; i < (burst + 1) * kBurst; ++i) {
       const std::int32_t p = rte_hash_del_key_with_hash(table_, &flat_[i], hash(i));
       if (p < 0) throw std::runtime_error("rte_hash has lost a flow");
-      records_[p].state = FlowState::kFree;
+      records_[p].put_spliced_state(FlowState::kFree);
     }
   }
 

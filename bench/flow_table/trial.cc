@@ -46,7 +46,7 @@ class Account {
     if (keys_ == 0) throw Interrupted("every pass was interrupted: other programs need this core");
     return static_cast<double>(cycles_) / static_cast<double>(keys_);
   }
-  // The longest burst but for that share of them.
+  // The longest burst, without that share of them.
   [[nodiscard]] double worst_burst(double but_for) {
     std::sort(bursts_.begin(), bursts_.end());
     const auto left_out = static_cast<std::size_t>(static_cast<double>(bursts_.size()) * but_for);
@@ -67,17 +67,17 @@ class Keys {
   }
   [[nodiscard]] std::uint32_t flows() const { return static_cast<std::uint32_t>(live_.size()); }
 
-  // Any that are there, any number of times.
+  // Keys that are in the table, each any number of times.
   std::vector<FlowKey> some() {
     return made([&](std::size_t) { return live_[draw()]; });
   }
-  // Never there.
+  // Keys that are never in the table.
   std::vector<FlowKey> foreign() {
     return made([&](std::size_t) { return (1ULL << 33) + (scrambled(++drawn_) >> 32); });
   }
-  // The next pass of connections to end, each once, and those that begin in their place.
+  // The connections that end in the next pass, each once, and those that begin in their place.
   void turn_over(std::vector<FlowKey>& ending, std::vector<FlowKey>& beginning) {
-    // A partial shuffle: the chosen ones stand in front.
+    // A partial shuffle: the chosen ones come first.
     const std::size_t n = std::min<std::size_t>(kPassKeys, live_.size());
     for (std::size_t i = 0; i < n; ++i) {
       const auto rest = static_cast<std::uint64_t>(live_.size() - i);
@@ -103,7 +103,7 @@ class Keys {
     return keys;
   }
 
-  std::vector<std::uint32_t> live_;  // numbers of the keys that are there
+  std::vector<std::uint32_t> live_;  // numbers of the keys in the table
   std::uint32_t next_;
   std::uint64_t drawn_ = 0;
 };

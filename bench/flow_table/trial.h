@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One contender filled, asked and churned.
+// Fills, asks and churns one contender.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ struct Trial {
   double miss = 0;
   double insert = 0;
   double erase = 0;
-  // Cycles for 32 of them: the longest of a thousand bursts, and the longest of all. The latter has
-  // the interrupts of the machine in it.
+  // Cycles for 32 keys: the longest of a thousand bursts, and the longest of all, which includes
+  // the machine's interrupts.
   double insert_999 = 0;
   double insert_worst = 0;
   double erase_999 = 0;
@@ -24,13 +24,13 @@ struct Trial {
   double bytes_per_flow = 0;
 };
 
-// Other programs kept the core busy; another time it may go.
+// Other programs kept the core busy; another try may succeed.
 struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// `flows` connections, that is as many as it was made for; keys at random. Throws
-// Interrupted, and std::runtime_error when the contender loses or invents one.
+// Uses `flows` connections, as many as the contender was made for, with random keys. Throws
+// Interrupted, and std::runtime_error if the contender loses or invents one.
 [[nodiscard]] Trial try_out(Contender& contender, std::uint32_t flows);
 
 }  // namespace synproxy::bench

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Charts as SVG, drawn by gnuplot, to stand inside a page: text in the page's colour, no background."""
+"""Charts as SVG, drawn by gnuplot for use inside a page: text in the page's colour, no background."""
 import re
 import subprocess
 
 OURS, THEIRS, BUDGET = "#c2452d", "#7aa6c2", "#8a6d00"
 LINES = ("#7aa6c2", "#d08a3c", "#c2452d")
-# What stands for the page's own colour.
+# A placeholder for the page's own colour.
 INK = "#123456"
 INK_AS_WRITTEN = re.compile(r"rgb\(\s*18,\s*52,\s*86\)|#123456", re.I)
 
@@ -23,23 +23,23 @@ def head(name, width, height):
 
 
 def draw(script):
-    """The SVG element alone, without the declarations of a file of its own."""
+    """The SVG element alone, without the declarations of a separate file."""
     done = subprocess.run(["gnuplot"], input="\n".join(script) + "\n", capture_output=True, text=True, check=False)
     if done.returncode != 0 or "<svg" not in done.stdout:
         raise RuntimeError(f"gnuplot: {done.stderr.strip() or 'drew nothing'}")
     text = INK_AS_WRITTEN.sub("currentColor", done.stdout[done.stdout.index("<svg"):])
-    # The colour that currentColor means is the page's, not gnuplot's.
+    # currentColor must mean the page's colour, not gnuplot's.
     text = re.sub(r' color="[a-z]+"', "", text)
     return re.sub(r"<(title|desc)>.*?</\1>\s*", "", text, flags=re.S)
 
 
 def bars(name, unit, items):
-    """Lying bars, one an item: (label, value, budget or None, whether it is of others)."""
+    """Horizontal bars, one for each item: (label, value, budget or None, whether it belongs to another program)."""
     margin = 9 * max(len(label) for label, *_ in items) * 0.82 + 16
     height = 27 * len(items) + 72
     script = head(name, 900, height) + ["$data << EOD"]
     for label, value, budget, of_others in items:
-        # The figure stands behind the mark of the budget where that is near.
+        # If the mark of the budget is near, the figure goes behind it.
         at = budget if budget is not None and value < budget < 1.15 * value else value
         script.append(f"{quoted(label)} {value:.6g} {'NaN' if budget is None else f'{budget:.6g}'} {int(of_others)} {at:.6g}")
     longest = max([value for _, value, *_ in items] + [budget for *_, budget, _ in items if budget is not None])

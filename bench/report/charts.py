@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which rows become which chart. A chart without rows is left out."""
+"""Says which rows become which chart. A chart without rows is left out."""
 import re
 
 import chart

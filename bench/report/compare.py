@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What got slower between two runs of scripts/bench.sh.
+"""Finds what got slower between two runs of scripts/bench.sh.
 
 usage: compare.py OLD.json NEW.json     exit status: 0 nothing got slower, 1 something did, 2 a file is bad
 
-A figure has changed when it moved by more than 10 %, and by more than both spreads together, so that the two
-ranges of repetitions do not meet. Small changes of what is near zero never count (FLOOR).
+A figure has changed if it moved by more than 10 %, and by more than both spreads together, so that the two ranges of
+repetitions do not meet. Small changes of figures near zero never count (FLOOR).
 """
 import sys
 
@@ -15,9 +15,9 @@ from figures import shown
 
 NOISE = 0.10
 FLOOR = {"share": 0.01, "us": 0.5}
-# What means the same on every machine.
+# Units that mean the same on every machine.
 WITHOUT_DIMENSION = ("ratio", "times", "share", "bytes/flow")
-# When these differ it is another machine, and the figures above are all that can be compared.
+# If these differ, it is another machine, and only figures with the units above can be compared.
 IDENTITY = ("cpu", "cores")
 
 
@@ -40,7 +40,7 @@ class Change:
         return -self.worse_by > self.limit
 
     def weight(self):
-        """For sorting: the largest change first, those of a sign or zero before all."""
+        """For sorting: changes of sign or from zero first, then the largest change."""
         if self.ratio is None:
             return float("inf")
         return max(self.ratio, 1 / self.ratio)
@@ -100,7 +100,7 @@ def headline(document):
 
 
 def missing(rows, others, other_document):
-    """Names of rows without a counterpart; those of a step that was not run there as one."""
+    """Names of rows without a counterpart; rows of a step that did not run there count as one."""
     ran = {step["name"] for step in other_document["steps"] if step["status"] == "done"}
     absent = [row for name, row in rows.items() if name not in others]
     steps = dict.fromkeys(row["step"] for row in absent if row["step"] not in ran)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of results.json from what a bench writes: the project's own JSON (bench/common/results.h), or Google
+"""Makes rows of results.json from the output of a bench: the project's own JSON (bench/common/results.h), or Google
 Benchmark's."""
 import re
 
@@ -7,7 +7,7 @@ import paths  # pylint: disable=unused-import
 from budgets import limit_of
 from document import BadFile, row_fault
 
-# Whoever is compared with, and what says something about the machine.
+# The programs that ours is compared with, and figures about the machine.
 REFERENCE = re.compile(r"/(macswap|io|rte_hash|rte_keyed|openssl|kernel|direct|nothing|kept_waiting|others|offered)(/|$)")
 
 
@@ -43,7 +43,8 @@ def median(values):
 
 
 def google_rows(document, step, prefix, path):
-    """The counter of cycles of every case, the median of its repetitions. A case that ended with an error has none."""
+    """The counter of cycles of every case, as the median of its repetitions. A case that ended with an error has
+    none."""
     seen = {}
     try:
         for run in document["benchmarks"]:

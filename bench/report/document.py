@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""results.json: what one run of scripts/bench.sh has found.
+"""results.json: the findings of one run of scripts/bench.sh.
 
 {"schema": 1, "date", "commit", "mode": "normal" or "quick", "machine": {...},
  "steps": [{"name", "status": "done", "failed" or "skipped", "seconds", "command", "note", "machine"}],
  "rows": [{"step", "name", "value", "unit", "better": "lower" or "higher", "budget", "note", "spread", "reference"}]}
 
-"spread" is half of what lies between the least and the most that the repetitions found, in the row's own unit; 0 when
-they are not known. "reference" rows are figures of others (testpmd, rte_hash, the kernel), or of the machine.
+"spread" is half of the distance between the least and the most of the repetitions, in the row's own unit; 0 if they are
+not known. "reference" rows are figures of other programs (testpmd, rte_hash, the kernel), or of the machine.
 """
 import json
 import math
@@ -17,7 +17,7 @@ STATUSES = ("done", "failed", "skipped")
 
 
 class BadFile(Exception):
-    """A file that is not what it should be; the text names it and says why."""
+    """A file that is not as it should be; the text names it and says why."""
 
 
 def read_json(path):

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The JSON of every step, as one document; the budgets beside what was reached.
+"""Puts the JSON of every step into one document, with the budgets beside what was reached.
 
 usage: gather.py DIRECTORY MODE OUT.json    exit status: 0 done, 1 a step left no figures, 2 bad usage
 
-DIRECTORY/steps has a line per step: name, status, seconds, command, note, with tabs between. What a step found is
-DIRECTORY/NAME.json, or for Google Benchmark's programs DIRECTORY/NAME/PROGRAM.json.
+DIRECTORY/steps has a line per step: name, status, seconds, command, note, separated by tabs. The findings of a step are
+in DIRECTORY/NAME.json, or for Google Benchmark's programs in DIRECTORY/NAME/PROGRAM.json.
 """
 import datetime
 import os
@@ -19,7 +19,7 @@ from convert import google_rows, own_rows
 from document import SCHEMA, BadFile, read_json, save
 from machine import cpu_model, dpdk_version
 
-# Of a step, not of the machine.
+# These belong to a step, not to the machine.
 OF_THE_STEP = ("generator_cpu", "contender_cpu", "memory", "load_before", "hugepages")
 
 

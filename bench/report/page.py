@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""One page that needs nothing but itself: budgets, charts, command lines, the machine, every figure.
+"""Writes one self-contained page: budgets, charts, command lines, the machine, every figure.
 
 usage: page.py RESULTS.json OUT.html [OLD.json]     exit status: 0 done, 1 it cannot be drawn, 2 a file is bad
 """
@@ -28,7 +28,7 @@ def cell(value, kind=""):
 
 
 def table(heads, rows):
-    """`rows`: cells, ready. A head that begins with a blank is that of figures."""
+    """`rows`: finished cells. A head that begins with a blank is the head of a column of figures."""
     head = "".join(f'<th class="n">{escaped(text.strip())}</th>' if text.startswith(" ") else f"<th>{escaped(text)}</th>"
                    for text in heads)
     body = "\n".join("<tr>" + "".join(cells) + "</tr>" for cells in rows)

@@ -13,7 +13,7 @@ from figures import shown, unit_text
 
 BEGIN = "<!-- performance: written by scripts/bench.sh --readme -->"
 END = "<!-- /performance -->"
-# Beside the budgets: what a row is to be called. Rows that a run does not have are left out.
+# Rows beside the budgets, with their labels. Rows that a run does not have are left out.
 FURTHER = (
     ("wire/syn/ipv4/timestamps", "SYN-ACKs over memif, IPv4, Linux's options"),
     ("wire/macswap/ipv4/timestamps", "testpmd macswap on the same link"),

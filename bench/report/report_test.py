@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What turns figures into a verdict: conversion, budgets, comparison, the page and the README's table.
+"""Tests what turns figures into a verdict: conversion, budgets, comparison, the page and the README's table.
 
 usage: report_test.py [DATAPATH]     DATAPATH: the bench, whose cases must be those that have a budget
 """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The lab of scripts/lab.sh as the end-to-end tests use it, and what stands in it between client and server."""
+"""The lab of scripts/lab.sh as the end-to-end tests use it, and the contenders that stand in it between client and
+server."""
 import contextlib
 
 from clients import page
@@ -11,12 +12,12 @@ PROTECT = [f"{SERVER4}:80", f"{SERVER4}:8000-8099"]
 
 
 class FirstLab(Lab):
-    """Its processes go before whatever else the machine does. The bench has the nice value, and they inherit it; but
-    where the kernel groups tasks by session, nice values count within a group alone, so each group gets one too."""
+    """Its processes come before everything else on the machine. They inherit the bench's nice value. But if the
+    kernel groups tasks by session, nice values count only within a group, so each group gets one too."""
 
     def __enter__(self):
         super().__enter__()
-        # Neighbours are known for good: nobody has to ask, or to be found, while a flood goes on.
+        # Neighbours are set for good, so that nobody has to look for them during a flood.
         for role, other, address in (("client", "server", SERVER4), ("server", "client", CLIENT4)):
             self.must(role, "ip", "neigh", "replace", address, "lladdr", mac(self, other), "nud", "permanent", "dev",
                       "eth0")
@@ -30,7 +31,7 @@ class FirstLab(Lab):
 
 @contextlib.contextmanager
 def direct(lab):
-    """No protection but the server's own SYN cookies, which a server has by default."""
+    """Only the server's own SYN cookies protect it, as by default."""
     with bridge(lab):
         yield
 
@@ -55,7 +56,7 @@ def sink_at_port(lab):
 
 @contextlib.contextmanager
 def sink_at_server(lab):
-    """Frames end where the server's kernel receives them, the way through the bridge behind them."""
+    """Frames end where the server's kernel receives them, after their way through the bridge."""
     with bridge(lab), lab.filter("server", "drop"):
         yield
 
@@ -68,7 +69,7 @@ SINKS = {"port": sink_at_port, "server": sink_at_server}
 
 @contextlib.contextmanager
 def standing(lab, name, worker=None):
-    """That contender, when a page has come through it: it knows its server by then."""
+    """Starts that contender and waits until a page has come through it, so that it knows its server."""
     flags = ["--workers", str(worker)] if name == "synproxy" and worker is not None else []
     with CONTENDERS[name](lab, *flags) as it:
         wait_for(f"a page through {name}", lambda: page(lab, 4, limit=2)["code"] == "200", 20)

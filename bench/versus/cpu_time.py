@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CPU time of the whole machine, without what is none of a lab's business.
+"""The CPU time of the whole machine, without that of processes outside the lab.
 
-What a kernel does for packets is charged to whoever was running: to the sender on a veth, to ksoftirqd, to the idle
-task, to nobody. No list of processes finds it. So it is what is left: all CPU time that was not idle, less that of the
-processes outside the lab. Exact where the kernel is tickless when idle, whose idle time is measured and not sampled.
+The kernel charges its work for packets to whoever was running: to the sender on a veth, to ksoftirqd, to the idle task,
+to nobody. No list of processes finds it. So this takes all CPU time that was not idle, less that of the processes
+outside the lab. It is exact if the kernel is tickless when idle, because idle time is then measured and not sampled.
 """
 import os
 import time
@@ -13,7 +13,7 @@ KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 
 
 def not_ours():
-    """Seconds in which CPUs did nothing, or the hypervisor had them."""
+    """Seconds in which CPUs were idle, or the hypervisor had them."""
     with open("/proc/stat", encoding="ascii") as stat:
         user, nice, system, idle, waiting, irq, softirq, stolen, *_ = map(int, stat.readline().split()[1:])
     return (idle + waiting + stolen) / TICKS
@@ -24,7 +24,7 @@ def namespaces(lab):
 
 
 def foreign(inside):
-    """Seconds that processes outside these network namespaces have run so far, with those that they have seen end."""
+    """Seconds that processes outside these network namespaces have run so far, with their children that have ended."""
     total = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -39,7 +39,7 @@ def foreign(inside):
 
 
 class CpuTime:
-    """Of the machine, from begin() to end()."""
+    """The CPU time of the machine from begin() to end()."""
 
     def __init__(self, lab):
         self.inside = namespaces(lab)
@@ -49,7 +49,7 @@ class CpuTime:
         self.others, self.idle, self.at = foreign(self.inside), not_ours(), time.monotonic()
 
     def end(self):
-        """CPUs in use, on average: by the lab, by others."""
+        """Average number of CPUs in use: by the lab, by others."""
         seconds = time.monotonic() - self.at
         idle, others = not_ours() - self.idle, max(0.0, foreign(self.inside) - self.others)
         return {"lab": max(0.0, os.cpu_count() - (idle + others) / seconds), "others": others / seconds}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A flood of SYNs: what is answered, what that costs, and how long a client takes to connect meanwhile."""
+"""A flood of SYNs: how many are answered, what that costs, and how long a client takes to connect during it."""
 import contextlib
 import socket
 import statistics
@@ -31,7 +31,7 @@ def connect_times(lab):
 def measure(lab, kind, seconds, connects=False):
     """Frames sent and SYNs answered per second, and the share of the machine's CPU time for the lab and for others."""
     with flood(lab, kind, 4, met=True):
-        rates, cpu = Rates(lab), CpuTime(lab)  # in this order: looking at counters costs CPU time too
+        rates, cpu = Rates(lab), CpuTime(lab)  # in this order: reading counters costs CPU time too
         cpu.begin()
         time.sleep(seconds)
         found = cpu.end()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""More SYNs than one CPU can answer, the same number of them against each contender.
+"""More SYNs than one CPU can answer, the same number for each contender.
 
-One CPU runs the flood, the clients and the server, another whatever stands between them: floods.divided().
+One CPU runs the flood, the clients and the server; another runs the contender between them: floods.divided().
 """
 import statistics
 import time
@@ -15,7 +15,7 @@ CALM, LEAD = 1.0, 1.0  # seconds of download before the flood, and of flood befo
 
 
 class Goodput:
-    """Bytes per second that the download gets."""
+    """The download's bytes per second."""
 
     def __init__(self, reader):
         self.reader, self.bytes, self.begin = reader, reader.bytes, time.monotonic()
@@ -34,7 +34,7 @@ def measure(lab, name, ends, pages, limit):
             time.sleep(LEAD)
             rates, during, begin = Rates(lab), Goodput(reader), time.monotonic()
             clients = ask_pages(lab, pages, ends, limit)
-            # The pages may all be there at once; a share of the goodput needs time.
+            # The pages may all arrive at once, but measuring the download takes time.
             time.sleep(max(0.0, begin + 2 - time.monotonic()))
             goodput, rates = during.so_far(), rates.end()
     return {"offered": rates["sent"], "answered": rates["answered"], "goodput": goodput / calm if calm else 0.0,

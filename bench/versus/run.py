@@ -32,7 +32,7 @@ BEGIN = time.monotonic()
 QUIET = 0.03
 FLOODS = ("hping3", "syn")  # the second: tests/e2e/flood.py
 STREAMS = 8
-# What is compared: name, unit, which is better.
+# The lines to compare: name, unit, which is better.
 LINES = (("flood/hping3/answered", "SYNs/s", "higher"), ("flood/hping3/cpu_per_answer", "us", "lower"),
          ("flood/hping3/connect", "ms", "lower"), ("flood/hping3/connect_worst", "ms", "lower"),
          ("flood/syn/answered", "SYNs/s", "higher"), ("flood/syn/cpu_per_answer", "us", "lower"),
@@ -45,7 +45,7 @@ def say(text):
 
 
 def commands():
-    """What is run, as one would type it."""
+    """The command, as a user would type it."""
     rule = " ".join(["-p tcp --dport 80 -m state --state INVALID,UNTRACKED -j SYNPROXY", *TUTORIAL_FLAGS])
     protect = " ".join(f"--protect {one}" for one in PROTECT)
     return (f"flood: hping3 --flood -q -S --rand-source -p 80 {SERVER4}; faster: tests/e2e/flood.py",
@@ -73,7 +73,7 @@ class Bench:
         return found
 
     def sinks(self):
-        """What a frame costs that nobody answers, by flood and by where it ends."""
+        """The cost of a frame that nobody answers, by flood and by where it ends."""
         costs = {}
         for place, sink in SINKS.items():
             with sink(self.lab):
@@ -103,7 +103,7 @@ class Bench:
     def run(self, names):
         for number in range(1, self.rounds + 1):
             costs = self.sinks()
-            # Each goes first in its turn, so that none always follows the same one.
+            # Contenders take turns in going first, so that none always follows the same one.
             shift = number % len(names)
             for name in names[shift:] + names[:shift]:
                 self.turn(number, name, costs)

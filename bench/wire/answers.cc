@@ -111,7 +111,7 @@ void Answers::prove(const Incoming& in, const Options& options, const Numbers& c
   to_proxy_.add(ack);
 }
 
-// A completed handshake: the server, who does not care, refuses.
+// A completed handshake: the server simply refuses it.
 Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   Incoming in;
   Fault f = read_segment(frame, Towards::kServer, in);
@@ -144,7 +144,8 @@ void Answers::settle(std::uint64_t expected, std::uint64_t limit) {
   }
 }
 
-// A lost SYN-ACK is a matter of speed; on a link that lost none, no handshake may be missing.
+// A SYN-ACK may get lost if the link is too slow. If the link lost none, no handshake may be
+// missing.
 void Answers::conclude(std::uint64_t sent) {
   if (stand_.contender != Contender::kProxy || stand_.server == nullptr) return;
   if (opened_ < acknowledged_ && answered_ >= sent) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What comes back of a flood, counted and judged, and cookies put to the proof.
+// Counts and checks what comes back from a flood, and proves cookies.
 //
-// Theory of operation. The proof that a cookie is well-formed is that the proxy takes it back. Of
-// one SYN in `prove` (its ISN decides which) the SYN-ACK is acknowledged: the proxy then has to
-// open a connection to the server with the client's own ISN, which the server refuses, and the
-// client has to get a RST. Of as many others the acknowledgement is wrong by one or two: nothing
-// may open.
+// Theory of operation. A cookie is well-formed if the proxy takes it back. For one SYN in `prove`
+// (its ISN decides which) the generator acknowledges the SYN-ACK. The proxy must then open a
+// connection to the server with the client's own ISN, which the server refuses, and the client must
+// get a RST. For as many others the acknowledgement is wrong by one or two, and nothing may open.
 #pragma once
 
 #include <cstdint>
@@ -23,18 +22,18 @@ class Answers {
  public:
   Answers(const Step& step, const Stand& stand, bool timed);
 
-  // A burst of each link, and what it makes us send.
+  // Takes a burst from each link, and sends the answers.
   std::uint16_t receive();
   void receive_server();
-  // A segment that somebody else received: an answer of the proxy to the flood.
+  // A segment that another receiver took from the link: an answer of the proxy to the flood.
   void take(const Incoming& in) { faults_.add(judge_syn_ack(in)); }
 
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
-  // Waits for what is still under way, no longer than that.
+  // Waits for answers that are still under way, at most that long.
   void settle(std::uint64_t expected, std::uint64_t ticks);
-  // The clock stood still for us until `at`: no latency that began earlier counts.
+  // This process did not run until `at`: latencies that began earlier do not count.
   void paused(std::uint64_t at) { clean_since_ = at; }
-  // What no single frame shows. To be called once, after settle().
+  // Finds the faults that no single frame shows. Call it once, after settle().
   void conclude(std::uint64_t sent);
 
   [[nodiscard]] const FaultCount& faults() const { return faults_; }
@@ -63,7 +62,7 @@ class Answers {
   FaultCount faults_;
   Latency latency_;
   std::uint64_t clean_since_ = 0;
-  std::uint64_t at_ = 0;  // when the burst at hand was taken
+  std::uint64_t at_ = 0;  // when the present burst was taken
   std::uint32_t looked_ = 0;
   std::uint64_t answered_ = 0;
   std::uint64_t checked_ = 0;
@@ -73,7 +72,7 @@ class Answers {
   std::uint64_t refused_ = 0;
 };
 
-// Faults by name, those that were met.
+// The faults that occurred, by name.
 [[nodiscard]] nlohmann::json report_of(const FaultCount& faults);
 
 }  // namespace synproxy::generator

@@ -132,7 +132,7 @@ void Clients::on_segment(const Incoming& in, std::uint64_t at) {
   const auto place = static_cast<std::size_t>(in.client.port - kFirstPort);
   if (in.client.port < kFirstPort || place >= row_.size() ||
       row_[place].tuple.address != in.client.address) {
-    // Of a connection that is over: the proxy may repeat what it believes lost.
+    // A segment of a connection that is over: the proxy may repeat what it believes lost.
     return;
   }
   faults_.add(judge(row_[place], in, at));
@@ -157,7 +157,7 @@ Fault Clients::judge(Client& c, const Incoming& in, std::uint64_t at) {
   const bool fin = (in.flags & kFin) != 0;
   if (in.payload.empty() && !fin) return Fault::none;  // a window update
   if (in.seq != c.ack) {
-    // A response that we have: our request was sent twice.
+    // A response that we have already: our request was sent twice.
     return static_cast<std::int32_t>(in.seq - c.ack) < 0 ? Fault::none : Fault::seq;
   }
   if (fin) {
@@ -207,7 +207,7 @@ void Clients::on_response(Client& c, std::uint64_t at) {
   c.tries = 0;
   if (c.habit == Habit::kSteady) {
     send_ack(c);
-    // Turns keep their beat: those that are over by now are lost.
+    // Turns keep their beat: those that have passed are lost.
     const std::uint64_t missed = (at - c.begun) / period_;
     tally(c).skipped += missed;
     c.begun += (missed + 1) * period_;

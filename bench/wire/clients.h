@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The played clients: a row of TCP ends, each with one connection at a time.
 //
-// Theory of operation. A client's port is its place in the row, its address is drawn anew for every
-// connection. It connects, sends a request, takes the response, and then closes or waits for its
-// next turn, by its habit. What is lost is sent again as Linux does: a SYN after 1, 2, 4 ... s,
+// Theory of operation. A client's port is its place in the row; its address is drawn anew for every
+// connection. It connects, sends a request and takes the response. Then it closes or waits for its
+// next turn, by its habit. It repeats lost segments as Linux does: a SYN after 1, 2, 4 ... s,
 // anything else after 0.2, 0.4, 0.8 ... s. There is no timer object: visit() walks the row once in
 // kRound and looks at the deadlines. Every number that comes back is checked.
 #pragma once
@@ -41,15 +41,15 @@ class Clients {
 
   Clients(const Step& step, Outbox& out);
 
-  // Joins the row. The first turns are spread evenly from `from` on over `span` ticks.
+  // Adds clients to the row. Their first turns are spread evenly over `span` ticks, from `from` on.
   void join(Habit habit, std::uint32_t count, std::uint64_t from, std::uint64_t span);
 
-  // Nobody connects any more.
+  // From now on nobody connects.
   void retire() { retired_ = true; }
   // How many connections there are, in any state.
   [[nodiscard]] std::uint32_t busy() const { return busy_; }
 
-  // To be called all the time.
+  // Call it all the time.
   void visit(std::uint64_t at);
   void on_segment(const Incoming& in, std::uint64_t at);
 
@@ -57,7 +57,7 @@ class Clients {
     return tallies_[static_cast<std::size_t>(habit)];
   }
   [[nodiscard]] const FaultCount& faults() const { return faults_; }
-  // From the first SYN to the whole page, of those that came once.
+  // Times from the first SYN to the whole page, of the clients that came once.
   [[nodiscard]] const Histogram& page_times() const { return page_times_; }
 
   // How many of them were answered at their first SYN, their second and so on.
@@ -70,7 +70,7 @@ class Clients {
   enum class State : std::uint8_t { kIdle, kSynSent, kOpen, kWaiting, kClosing, kGone };
 
   struct Client {
-    std::uint64_t deadline = 0;  // of what is to be sent again, or of the next turn
+    std::uint64_t deadline = 0;  // for the next repeat, or the next turn
     std::uint64_t begun = 0;     // first SYN; of a steady one: its turn
     Tuple tuple;
     Numbers numbers;

@@ -39,7 +39,7 @@ nlohmann::json run_connections(const Step& step, const Stand& stand) {
     }
     turn(players, at);
   }
-  // What has begun comes to its end, so that the next step finds nothing of it.
+  // Finish what has begun, so that the next step finds nothing of it.
   players.clients.retire();
   for (std::uint64_t at = now(); at < end + ticks(kSettle) && players.clients.busy() != 0;
        at = now()) {

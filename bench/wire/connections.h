@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The step connections: whole short connections, so many at a time, as fast as they go.
+// The step `connections`: whole short connections, a given number at a time, as fast as they go.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What may be wrong with an answer, in one list.
+// One list of what may be wrong with an answer.
 #pragma once
 
 #include <array>
@@ -52,7 +52,7 @@ inline constexpr auto kFaults = std::to_array<FaultInfo>({{"none", ""},
 });
 static_assert(kFaults.size() == static_cast<std::size_t>(Fault::count));
 
-// How often each was met.
+// How often each occurred.
 class FaultCount {
  public:
   void add(Fault f, std::uint64_t n = 1) { counts_[static_cast<std::size_t>(f)] += n; }

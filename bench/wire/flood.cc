@@ -12,9 +12,10 @@ namespace {
 
 constexpr double kWarmUp = 0.1;
 constexpr double kSettle = 0.5;
-// Our own turns of the loop take a tenth of that: somebody else had the CPU.
+// Our own turns of the loop take a tenth of that: a longer one means that another program had the
+// CPU.
 constexpr double kPause = 20e-6;
-constexpr unsigned kServerTurns = 16;  // nearly nothing comes from there
+constexpr unsigned kServerTurns = 16;  // next to nothing comes from there
 
 }  // namespace
 
@@ -57,7 +58,7 @@ nlohmann::json run_flood(const Step& step, const Stand& stand) {
       source.taken(n);
       sent += n;
     }
-    // What comes back is never left waiting: a full link would be our fault.
+    // Never let answers wait: a full link would be our fault.
     while (answers.receive() == kBurst) {
     }
     if (++turn % kServerTurns == 0) answers.receive_server();
@@ -74,7 +75,7 @@ nlohmann::json run_flood(const Step& step, const Stand& stand) {
   j["loss"] = sent > answers.answered()
                   ? 1.0 - static_cast<double>(answers.answered()) / static_cast<double>(sent)
                   : 0.0;
-  // Near 1 the contender is the limit, near 0 the generator.
+  // Near 1, the contender is the limit; near 0, the generator.
   j["link_full"] = bursts != 0 ? static_cast<double>(refused) / static_cast<double>(bursts) : 0.0;
   if (timed) j["pauses"] = pauses;
   return j;

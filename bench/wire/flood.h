@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The steps flood and latency: SYNs as fast as the link takes them, or at a rate.
+// The steps `flood` and `latency`: SYNs as fast as the link takes them, or at a rate.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 
 namespace synproxy::generator {
 
-// The result of the step; "faults" in it is empty when all was right.
+// The result of the step. Its "faults" are empty if everything was right.
 [[nodiscard]] nlohmann::json run_flood(const Step& step, const Stand& stand);
 
 }  // namespace synproxy::generator

@@ -38,7 +38,7 @@ class Histogram {
   static constexpr unsigned kBits = 6;
   static constexpr std::size_t kHalf = std::size_t{1} << kBits;
 
-  // Below 2 * kHalf a bucket a value; above, kHalf buckets for each power of two.
+  // Below 2 * kHalf, one bucket per value; above, kHalf buckets per power of two.
   static std::size_t bucket_of(std::uint64_t v) {
     const auto width = static_cast<unsigned>(std::bit_width(v));
     const unsigned shift = width > kBits + 1 ? width - kBits - 1 : 0U;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What --idle-sleep saves and costs: nothing comes, little comes, much comes."""
+"""What --idle-sleep saves and costs without traffic, with little and with much."""
 import contextlib
 import os
 import statistics
@@ -12,7 +12,7 @@ SILENCE = "latency,rate=1,seconds=1"
 
 
 class CpuWatch:
-    """Of a process's busiest worker, the share of a CPU between the first look and the last."""
+    """The share of a CPU that a process's busiest worker took between the first look and the last."""
 
     def __init__(self):
         self.looks = []  # (when, seconds on the CPU)
@@ -34,7 +34,7 @@ class CpuWatch:
 
 
 def measure(bench, full, say):
-    """`full`: SYNs answered per second. One after another within a round, as contenders do."""
+    """`full`: SYNs answered per second. Within a round the settings run one after another, like contenders."""
     steps = [f"latency,rate={LITTLE},seconds={1.25 * bench.seconds}", f"latency,rate={full / 2:.0f},seconds=0.2"]
     seen = {(sleep, load, name): [] for sleep in SLEEPS for load in ("little", "half") for name in ("p50_us", "p99_us")}
     shares = []

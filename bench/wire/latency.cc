@@ -9,7 +9,7 @@ namespace synproxy::generator {
 namespace {
 
 constexpr double kWindow = 0.02;
-// Of a window with fewer, the 99.9th percentile is its maximum.
+// In a window with fewer, the 99.9th percentile is the maximum.
 constexpr std::uint64_t kEnough = 1000;
 constexpr std::array<const char*, 3> kNames{"p50_us", "p99_us", "p999_us"};
 

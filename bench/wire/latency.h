@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Latencies of a step: percentiles of all of it, and their medians over short windows. On a machine
-// that takes a CPU away for milliseconds, the tail of the whole is the machine's; the median window
-// shows the contender's own.
+// Latencies of a step: percentiles over the whole step, and their medians over short windows. If
+// the machine takes a CPU away for milliseconds, the tail of the whole step shows the machine; the
+// median window shows the contender.
 #pragma once
 
 #include <array>
@@ -18,12 +18,12 @@ class Latency {
   // `seconds`: how long the step will take.
   explicit Latency(double seconds);
 
-  // `at`: now, `took`: both in ticks.
+  // `at` is now; `at` and `took` are in ticks.
   void add(std::uint64_t at, std::uint64_t took) {
     if (at - since_ >= window_) close(at);
     current_.add(took);
   }
-  // An answer that says nothing: it waited while we did not run.
+  // An answer that does not count: it waited while we did not run.
   void set_aside() { ++set_aside_; }
 
   [[nodiscard]] nlohmann::json report() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The generator's end of a memif link: a shared-memory wire to another process. Ours is the end
-// that listens (role server), so the other process may come when it likes.
+// The generator's end of a memif link, a shared-memory wire to another process. Our end listens
+// (role server), so the other process may connect at any time.
 #pragma once
 
 #include <rte_ethdev.h>
@@ -17,7 +17,7 @@ inline constexpr std::uint16_t kBurst = 32;
 
 class Pool {
  public:
-  // `content` is put into every buffer once; it stays as long as nobody writes over it. Throws
+  // Puts `content` into every buffer once; it stays until somebody overwrites it. Throws
   // std::runtime_error.
   Pool(const std::string& name, unsigned buffers, std::uint16_t room,
        std::span<const std::uint8_t> content = {});
@@ -49,14 +49,14 @@ class Link {
   [[nodiscard]] std::uint16_t receive(std::array<rte_mbuf*, kBurst>& out) {
     return rte_eth_rx_burst(port_, 0, out.data(), kBurst);
   }
-  // How many, from the first, the link accepted. The others stay with the caller.
+  // Returns how many frames, from the first on, the link accepted. The caller keeps the others.
   [[nodiscard]] std::uint16_t send(rte_mbuf** frames, std::uint16_t n) {
     return rte_eth_tx_burst(port_, 0, frames, n);
   }
 
  private:
   std::string device_;
-  Pool pool_;  // of what is received
+  Pool pool_;  // for received frames
   std::uint16_t port_ = 0;
 };
 

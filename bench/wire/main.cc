@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The generator of bench/wire: one thread that plays all clients and the server of a SYN proxy at
-// the far ends of two memif links. Prints one line of JSON for each step.
+// The generator of bench/wire: one thread that plays all clients and the server, at the far ends of
+// a SYN proxy's two memif links. It prints one line of JSON per step.
 #include <rte_eal.h>
 #include <rte_lcore.h>
 #include <sched.h>
@@ -49,7 +49,7 @@ Contender contender_of(const std::string& text) {
   throw Usage("--contender " + text + ": takes proxy, echo or wire");
 }
 
-// Empty when only help was asked for.
+// Empty if only help was asked for.
 std::unique_ptr<Settings> read_settings(std::vector<std::string> words) {
   auto s = std::make_unique<Settings>();
   const auto dashes = std::find(words.begin(), words.end(), "--");
@@ -98,7 +98,7 @@ std::unique_ptr<Settings> read_settings(std::vector<std::string> words) {
   return s;
 }
 
-// Before EAL, whose other threads would take the contender's CPU otherwise.
+// Call it before EAL starts, whose other threads would otherwise take the contender's CPU.
 void stay_on(unsigned cpu) {
   cpu_set_t only;
   CPU_ZERO(&only);
@@ -143,11 +143,11 @@ void wait_for(const Link& link, const char* which) {
   throw std::runtime_error(std::string("nobody has connected to the ") + which + " link");
 }
 
-// How many faults were found.
+// Returns how many faults were found.
 std::uint64_t run_all(const Settings& s) {
   const Pool pool("frames", 16383, 2048 + RTE_PKTMBUF_HEADROOM);
   Link client({"client", s.sockets + "/client.sock"});
-  // An echo has no use for it, a proxy that is taken for one needs it to start.
+  // An echo has no use for this link, but a proxy that plays one needs it to start.
   Link server({"server", s.sockets + "/server.sock"});
   const bool both = s.contender != Contender::kEcho;
   wait_for(client, "client");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Frames that must not be lost on our side: they wait, in order, until the link takes them.
+// Holds frames that must not be lost on our side: they wait, in order, until the link takes them.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class Outbox {
   }
   [[nodiscard]] unsigned count() const { return static_cast<unsigned>(waiting_.size() - first_); }
 
-  // The oldest; the caller has it from then on.
+  // Gives the oldest to the caller.
   [[nodiscard]] rte_mbuf* take() {
     rte_mbuf* m = waiting_[first_++];
     tidy();

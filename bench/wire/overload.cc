@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Theory of operation. Here the client link is a wire that does not wait: SYNs come at their rate,
-// the frames of real clients among them at random places, and what finds the proxy's receive ring
-// full is lost, whoever sent it, as on a network card. (memif tells the sender; a SYN that was not
-// taken is the next one to be sent, since nobody has seen it, so that offering costs little.)
+// Theory of operation. Here the client link is a wire that does not wait. SYNs come at their rate,
+// with the frames of real clients at random places among them. A frame that finds the proxy's
+// receive ring full is lost, whoever sent it, as on a network card. (memif tells the sender. A SYN
+// that was not taken is sent next, because nobody has seen it; so offering SYNs costs little.)
 //
-// First the steady clients connect and talk undisturbed, then the flood begins, and newcomers who
-// want a page each arrive in the first part of it. The rest of the time is theirs to try again.
+// First the steady clients connect and talk undisturbed. Then the flood begins, and in its first
+// part newcomers arrive who want a page each. In the rest of the time they can try again.
 #include "overload.h"
 
 #include <algorithm>
@@ -21,10 +21,10 @@ using Habit = Clients::Habit;
 constexpr double kConnect = 1;      // for the steady clients to connect
 constexpr double kUndisturbed = 2;  // to be compared with
 constexpr double kLeft = 15.5;      // for the last newcomer, who tries after 0, 1, 3, 7 and 15 s
-constexpr double kPause = 1e-3;     // longer, and somebody else had the CPU: the plan starts anew
+constexpr double kPause = 1e-3;     // after a longer pause, another program had the CPU: plan anew
 constexpr std::uint16_t kRealOnes = 16;  // of a burst
 
-// Arrivals by rate.
+// Arrivals at a rate.
 class Pace {
  public:
   Pace(double rate, std::uint64_t at)
@@ -66,7 +66,7 @@ class Overload {
   }
 
  private:
-  // The frames come from the source as many as are asked for: the pace is kept here.
+  // The source gives as many frames as it is asked for: the pace is kept here.
   static Step unhurried(Step step) {
     step.rate = 0;
     return step;
@@ -91,7 +91,7 @@ class Overload {
     }
   }
 
-  // A burst as it arrives on a wire; what does not fit into the ring is lost.
+  // A burst as it arrives on a wire; frames that do not fit into the ring are lost.
   void send(std::uint64_t at, Pace* pace) {
     const auto real =
         static_cast<std::uint16_t>(std::min<unsigned>(players_.to_proxy.count(), kRealOnes));
@@ -105,7 +105,7 @@ class Overload {
     std::copy_n(source_.burst(), syns, frames.begin());
     std::array<bool, kBurst> is_real{};
     std::uint16_t n = syns;
-    for (std::uint16_t i = 0; i < real; ++i, ++n) {  // each at any place
+    for (std::uint16_t i = 0; i < real; ++i, ++n) {  // each at a random place
       const std::uint32_t place = random_.below(n + 1U);
       frames[n] = frames[place];
       is_real[n] = is_real[place];
@@ -115,7 +115,7 @@ class Overload {
     if (n == 0) return;
     const std::uint16_t accepted = stand_.client->send(frames.data(), n);
     offered_ += syns;
-    // SYNs that were not taken stay the source's, in front of those that it has not given yet.
+    // SYNs that were not taken go back to the source, before those that it has not given yet.
     std::uint16_t kept = syns;
     for (std::uint16_t i = n; i > accepted; --i) {
       if (is_real[i - 1U]) {

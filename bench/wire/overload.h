@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The step overload: what is left of service while more SYNs arrive than can be answered.
+// The step `overload`: how well clients are served while more SYNs arrive than can be answered.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Clients and server at the two ends of the wire, with what they have to say.
+// Clients and server at the two ends of the wire, with the frames that they send.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,7 +20,7 @@ struct Players {
         clients(step, to_proxy),
         server(step, to_client) {}
 
-  // A burst of the client link. What belongs to none of the clients goes to `flood`, if there is
+  // Takes a burst from the client link. Frames for none of the clients go to `flood`, if there is
   // one.
   std::uint16_t receive_client(std::uint64_t at, Answers* flood = nullptr) {
     std::array<rte_mbuf*, kBurst> frames;

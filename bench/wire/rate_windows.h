@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A rate as the median over short windows: a moment in which the machine was busy elsewhere does
-// not count.
+// A rate as the median over short windows, so that moments in which the machine was busy elsewhere
+// do not matter.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The proxy over memif, against testpmd on the same link, the same CPUs and in the same run.
+"""Measures the proxy over memif, beside testpmd on the same link and CPUs and in the same run.
 
 usage: run.py [--quick] [--json FILE]     exit status: 0 done, 1 wrong answers or nothing measured, 2 bad usage
 
@@ -43,7 +43,7 @@ class Bench:
         self.testpmd = shutil.which("dpdk-testpmd") is not None
 
     def run(self, contender, steps, flags=(), watch=None):
-        """A proxy sees a connection first, from which it learns what its server can do."""
+        """A proxy first sees one connection, from which it learns what its server can do."""
         first = [LEARN] if contender == "proxy" else []
         return self.results.judge(contender, self.stand.run(contender, first + steps, flags, watch=watch))[len(first):]
 
@@ -51,8 +51,8 @@ class Bench:
         return ["proxy", other] if self.testpmd else ["proxy"]
 
     def syn(self):
-        """SYNs as fast as they are answered: the rate that latency and overload are measured against. With shedding the
-        proxy would read what it does not answer, and the link would never be full."""
+        """SYNs as fast as they are answered: the rate to which latency and overload refer. With shedding, the proxy
+        would read SYNs without answering them, and the link would never be full."""
         kinds = {f"ipv{family}/{'timestamps' if on == 'on' else 'plain'}":
                  f"flood,family={family},timestamps={on},seconds={self.seconds}"
                  for family in (4, 6) for on in ("on", "off")}
@@ -84,7 +84,7 @@ class Bench:
         return statistics.median(rates["proxy", "ipv4/timestamps"])
 
     def latency(self, full):
-        """At shares of the rate found, the same frames at the same rate through both."""
+        """The same frames at the same rate through both, at shares of the rate found."""
         shares = (10, 50, 90)
         seen = {(contender, share, name): [] for contender in ("proxy", "macswap") for share in shares
                 for name in ("p50_us", "p99_us", "p999_us")}
@@ -131,7 +131,7 @@ class Bench:
             self.results.add("connections/ratio_to_io", statistics.median(ratios), "ratio", "higher", samples=ratios)
 
     def overload(self, full):
-        """A flood of twice the rate that can be answered, among it clients who talk and clients who come."""
+        """A flood of twice the rate that can be answered, with connected clients who talk and new clients among it."""
         seconds = 21  # the last newcomer comes after 5.5, and tries for 15
         flood, answer = self.run("proxy", ["flood,seconds=0.5", f"overload,rate={2 * full:.0f},seconds={seconds}"])
         self.results.add("shedding/read", flood["sent_rate"], "packets/s", "higher",
@@ -161,7 +161,7 @@ def arguments():
 
 def main():
     flags = arguments()
-    # An orderly end, with every process and socket gone.
+    # End in order, with every process and socket gone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Stand() as stand:
         machine = describe(generator_cpu=stand.generator_cpu, contender_cpu=stand.contender_cpu,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TCP between the played clients and the played server, as frames: written, and read back with
-// every field checked that does not depend on the connection. Shares nothing with the proxy but the
-// loads and stores of bytes.h.
+// TCP between the played clients and the played server, as frames. It writes them, and reads them
+// back and checks every field that does not depend on the connection. It shares only the loads and
+// stores of bytes.h with the proxy.
 #pragma once
 
 #include <array>
@@ -40,7 +40,7 @@ inline constexpr std::uint8_t kCwr = 128;
 
 enum class Towards : std::uint8_t { kServer, kClient };
 
-// What a SYN or SYN-ACK of ours says, in the order of Linux.
+// The options of our SYN or SYN-ACK, in the order of Linux.
 struct Offer {
   bool timestamps = true;
   bool sack = true;
@@ -49,7 +49,7 @@ struct Offer {
 };
 [[nodiscard]] constexpr std::uint16_t mss_of(bool ipv6) { return ipv6 ? 1440 : 1460; }
 
-// The same bytes for everybody, with their sum.
+// The same bytes for every connection, with their sum.
 struct Payload {
   explicit Payload(std::size_t length);
   std::vector<std::uint8_t> bytes;
@@ -63,7 +63,7 @@ struct Outgoing {
   std::uint32_t seq = 0;
   std::uint32_t ack = 0;
   std::uint8_t flags = 0;
-  bool timestamps = false;       // as an option of its own, where there is no offer
+  bool timestamps = false;       // as an option of its own, if there is no offer
   const Offer* offer = nullptr;  // a SYN or SYN-ACK with these options
   std::uint32_t tsval = 0;
   std::uint32_t tsecr = 0;
@@ -72,7 +72,7 @@ struct Outgoing {
 
 inline constexpr std::size_t kMaxHeaders = kEthernet + 40 + kTcpHeader + 20;
 
-// `at` has room for kMaxHeaders and the payload. Returns the frame's length.
+// `at` has room for kMaxHeaders bytes and the payload. Returns the frame's length.
 std::uint16_t write_segment(std::uint8_t* at, const Outgoing& segment);
 
 struct Incoming {
@@ -86,14 +86,15 @@ struct Incoming {
   std::span<const std::uint8_t> payload;
 };
 
-// One of our connections' segments on its way `towards` an end, its addresses and lengths right.
-// `out` is whole only without a fault. Says nothing of MAC addresses and checksums.
+// Reads a segment of one of our connections on its way `towards` an end, and checks addresses and
+// lengths. `out` is complete only if there is no fault. MAC addresses and checksums are not
+// checked.
 [[nodiscard]] Fault read_segment(std::span<const std::uint8_t> frame, Towards towards,
                                  Incoming& out);
 
 struct Options {
   bool malformed = false;
-  bool unknown = false;  // one that a SYN of ours never has
+  bool unknown = false;  // one that our SYNs never have
   bool sack_permitted = false;
   bool timestamps = false;
   bool has_mss = false;

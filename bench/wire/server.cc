@@ -45,7 +45,7 @@ Fault Server::on_syn(const Incoming& in, const Options& options) {
 
 Fault Server::on_segment(const Incoming& in, const Options& options) {
   const Numbers own = numbers_of(in.client, Of::kServer);
-  // What the client has of us: whole responses, and the FIN perhaps.
+  // What the client has from us: whole responses, and perhaps the FIN.
   const std::uint32_t acked = in.ack - (own.isn + 1);
   const auto length = static_cast<std::uint32_t>(response_.bytes.size());
   if ((in.flags & kAck) == 0) return Fault::flags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The played web server. It keeps nothing: its own numbers follow from the client's address and
-// port, everything else from the segment at hand, and so it sees at once when a number that passed
-// the proxy is not what it must be.
+// The played web server. It keeps no state: its own numbers follow from the client's address and
+// port, and everything else from the present segment. So it sees at once if a number that passed
+// the proxy is wrong.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace synproxy::generator {
 
 class Server {
  public:
-  // Every request is answered with that many bytes.
+  // Answers every request with that many bytes.
   Server(const Step& step, Outbox& out);
 
   void on_frame(std::span<const std::uint8_t> frame);

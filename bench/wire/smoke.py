@@ -1,16 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The generator and the proxy at the two ends of memif links, at a small rate: answers right, cookies taken back,
-wrong ones refused, connections complete. And the generator does notice: it is told that the other end is an echo, which a proxy is not.
+"""The generator and the proxy at the two ends of memif links, at a small rate: right answers, cookies taken back, wrong
+ones refused, connections complete. To show that the generator notices faults, it is also told that the proxy is an
+echo.
 """
 import os
 import sys
 
 from stand import Failed, Stand
 
-# On a machine that is slow today no SYN-ACK is sent twice, and no SYN is shed.
+# So that even on a slow machine no SYN-ACK is sent twice, and no SYN is shed.
 FLAGS = ["--synack-repeats", "0", "--syn-shed", "off"]
-# So slow that either process may be away for half a second before a frame is lost.
+# So slow that either process may lose its CPU for half a second before a frame is lost.
 STEPS = [f"flood,rate=2000,seconds=0.5,check=1,prove=16,family={family},timestamps={on}"
          for family in (4, 6) for on in ("on", "off")] + ["latency,rate=2000,seconds=0.5,check=1,prove=16"]
 
@@ -30,8 +31,8 @@ def proxy_answers_right(stand):
 
 
 def connections_complete(stand):
-    """Whole ones, with and without timestamps, also while a flood passes. What is lost on a slow machine is sent
-    again; what is wrong never."""
+    """Whole connections, with and without timestamps, also during a flood. Frames lost on a slow machine are sent
+    again; wrong ones are always a fault."""
     for result in stand.run("proxy", [f"connections,concurrent=8,seconds=0.2,check=1,family={family},timestamps={on}"
                                       for family in (4, 6) for on in ("on", "off")], FLAGS):
         check(not result["faults"], f"{result['step']}: {result['faults']}")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What every step works with.
+// Everything that the steps work with.
 #pragma once
 
 #include <rte_cycles.h>
@@ -11,7 +11,7 @@
 
 namespace synproxy::generator {
 
-// What stands at the other end of the links.
+// The program at the other end of the links.
 enum class Contender : std::uint8_t {
   kProxy,  // answers SYNs, splices connections
   kEcho,   // sends every frame of the client link back, its MAC addresses swapped
@@ -22,13 +22,13 @@ struct Stand {
   Contender contender = Contender::kProxy;
   Link* client = nullptr;
   Link* server = nullptr;       // none for an echo
-  rte_mempool* pool = nullptr;  // for frames that are written in full
+  rte_mempool* pool = nullptr;  // for frames written in full
   const std::atomic<bool>* stop = nullptr;
 
   [[nodiscard]] bool stopped() const { return stop->load(std::memory_order_relaxed); }
 };
 
-// Time-stamp counter, and spans of it.
+// The time-stamp counter, and spans of it.
 [[nodiscard]] inline std::uint64_t now() { return rte_rdtsc(); }
 [[nodiscard]] inline std::uint64_t ticks(double seconds) {
   return static_cast<std::uint64_t>(seconds * static_cast<double>(rte_get_tsc_hz()));

@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("SYNPROXY_BUILD", os.path.join(ROOT, "build"))
 PROXY = os.path.join(BUILD, "synproxy")
 GENERATOR = os.path.join(BUILD, "bench", "wire", "wire_generator")
-# Its addresses: bench/wire/segment.h. The flags that every tutorial of SYNPROXY names.
+# The addresses are those of bench/wire/segment.h; the flags are those of every tutorial of SYNPROXY.
 PROXY_FLAGS = ["--protect", "203.0.113.10:80", "--protect", "[2001:db8::10]:80",
                "--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460"]
 HUGEPAGE = 2 << 20
@@ -23,7 +23,7 @@ HUGEPAGES_WANTED = 360
 
 
 class Failed(Exception):
-    """What cannot go on; the text says why."""
+    """The bench cannot go on; the text says why."""
 
 
 def free_hugepages():
@@ -35,8 +35,8 @@ def free_hugepages():
 
 
 def first():
-    """In the child: it ends with its parent, and what else runs on the machine weighs little beside it. Nice values
-    count within a session's group alone where the kernel groups tasks by session; so the group gets one too."""
+    """Runs in the child: it ends with its parent, and other programs on the machine weigh little beside it. If the
+    kernel groups tasks by session, nice values count only within a group, so the group gets one too."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
@@ -45,8 +45,8 @@ def first():
 
 
 class Process:
-    """In a session of its own, so that Ctrl-C reaches the runner alone; ended with its block. What it leaves behind,
-    DPDK's runtime directory too, lies beside its log."""
+    """Runs in a session of its own, so that Ctrl-C reaches only the runner, and ends with its block. Its files,
+    DPDK's runtime directory too, lie beside its log."""
 
     def __init__(self, command, log, **streams):
         self.log_path = log
@@ -79,7 +79,7 @@ class Process:
 
 
 def kept_waiting(pid):
-    """Of the time in which its busiest thread wanted to run, the share in which it had no CPU."""
+    """The share of the time in which its busiest thread wanted to run but had no CPU."""
     busiest = (0, 0)
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -90,7 +90,7 @@ def kept_waiting(pid):
 
 
 class Stand:
-    """Where everything happens: two CPUs, hugepages or not, a directory for the sockets."""
+    """The place of the bench: two CPUs, hugepages or not, a directory for the sockets."""
 
     def __init__(self):
         cpus = sorted(os.sched_getaffinity(0))
@@ -141,9 +141,9 @@ class Stand:
         return self.start_testpmd(log, "io", ["client", "server"])
 
     def run(self, contender, steps, flags=(), seen_as=None, watch=None):
-        """Both processes anew, the steps one after another; the generator's results. `contender`: proxy, macswap
-        (sends every frame back) or io (passes it on); `seen_as`: what the generator is told instead; `watch` gets the
-        contender's process id again and again."""
+        """Starts both processes anew, runs the steps one after another and returns the generator's results.
+        `contender`: proxy, macswap (sends every frame back) or io (passes it on). `seen_as`: what the generator is
+        told instead. `watch` gets the contender's process id again and again."""
         self.count += 1
         seen_as = seen_as or {"proxy": "proxy", "macswap": "echo", "io": "wire"}[contender]
         self.sockets = os.path.join(self.directory, str(self.count))
@@ -173,7 +173,7 @@ class Stand:
         return results
 
     def wait_for_sockets(self, generator):
-        """The contender tries once to connect."""
+        """The contender tries only once to connect."""
         end = time.monotonic() + 30
         while not all(os.path.exists(os.path.join(self.sockets, f"{link}.sock")) for link in ("client", "server")):
             if generator.ended() or time.monotonic() > end:
@@ -182,7 +182,7 @@ class Stand:
 
 
 def length_of(step):
-    """Seconds that a step takes at least."""
+    """The least number of seconds that a step takes."""
     for setting in step.split(","):
         if setting.startswith("seconds="):
             return float(setting.removeprefix("seconds="))

@@ -122,7 +122,7 @@ Step parse_step(std::string_view text) {
   }
   if (step.kind == Step::Kind::kOverload) {
     if (step.rate == 0) throw BadStep(step.text + ": overload needs the rate of the flood, rate=R");
-    step.prove = 0;  // nothing is to be opened but by its clients
+    step.prove = 0;  // only its clients may open connections
   }
   return step;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the generator is asked to do, one step after another: KIND[,key=value...].
+// One step of the generator's work: KIND[,key=value...].
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Step {
   bool timestamps = true;   // timestamps=on|off, as clients offer them
   double seconds = 1;       // seconds=S
   double rate = 0;          // rate=R, SYNs offered per second; 0: all that the link takes
-  std::uint32_t check = 8;  // check=N: of every Nth answer checksums and options as well
-  // prove=N: of one SYN-ACK in N the cookie is put to the proof; 0: of none.
+  std::uint32_t check = 8;  // check=N: checksums and options of every Nth answer too
+  // prove=N: prove the cookie of one SYN-ACK in N; 0: of none.
   std::uint32_t prove = 65536;
   std::uint32_t concurrent = 128;  // concurrent=N connections at a time
   std::uint32_t response = 1000;   // response=BYTES
@@ -31,7 +31,7 @@ struct BadStep : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Throws BadStep, whose text names the step, says what is wrong and what to write.
+// Throws BadStep; its text names the step and says what is wrong and what to write.
 [[nodiscard]] Step parse_step(std::string_view text);
 
 }  // namespace synproxy::generator

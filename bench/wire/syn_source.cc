@@ -8,7 +8,8 @@
 namespace synproxy::generator {
 namespace {
 
-// Small, so that they stay in the nearest cache: the link copies a frame and gives its buffer back.
+// A few buffers, so that they stay in the nearest cache: the link copies a frame and gives its
+// buffer back.
 constexpr unsigned kBuffers = 1023;
 constexpr std::uint16_t kRoom = RTE_PKTMBUF_HEADROOM + 128;
 

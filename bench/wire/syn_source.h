@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An endless row of SYNs from random addresses, in bursts, at a rate or without one.
+// An endless row of SYNs from random addresses, in bursts, with or without a rate.
 #pragma once
 
 #include <array>
@@ -20,15 +20,15 @@ class SynSource {
   SynSource(const SynSource&) = delete;
   SynSource& operator=(const SynSource&) = delete;
 
-  // The plan begins now.
+  // Starts the plan now.
   void begin(std::uint64_t at) { due_ = static_cast<double>(at); }
 
-  // Makes what is due at `at`, on top of what was not taken yet; the burst is then ready(). A few
-  // SYNs too late do no harm: the plan is kept.
+  // Makes the SYNs that are due at `at`, behind those that were not taken yet; the burst is then
+  // ready(). A few late SYNs do no harm: the plan catches up.
   void make(std::uint64_t at);
   [[nodiscard]] rte_mbuf** burst() { return burst_.data(); }
   [[nodiscard]] std::uint16_t ready() const { return ready_; }
-  // The first n are gone.
+  // The first n were taken.
   void taken(std::uint16_t n);
 
  private:

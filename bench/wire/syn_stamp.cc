@@ -8,7 +8,7 @@
 namespace synproxy::generator {
 namespace {
 
-// A sum of 32-bit words in the order of the packet, as a checksum field.
+// Turns a sum of 32-bit words in the order of the packet into a checksum field.
 std::uint16_t finish(std::uint64_t sum) {
   sum = (sum & 0xffffffff) + (sum >> 32);
   sum = (sum & 0xffffffff) + (sum >> 32);
@@ -27,7 +27,7 @@ SynStamp::SynStamp(bool ipv6, const Offer& offer) : ipv6_(ipv6), timestamps_(off
   syn.flags = kSyn;
   syn.offer = &offer;
   length_ = write_segment(frame_.data(), syn);
-  // With all that differs zero, a checksum is the complement of the sum of the rest.
+  // While all fields that differ are zero, the checksum is the complement of the sum of the rest.
   if (!ipv6) ip_sum_ = static_cast<std::uint16_t>(~load_raw<std::uint16_t>(frame_.data() + 24));
   const std::uint8_t* sum = frame_.data() + kEthernet + ip_header(ipv6) + 16;
   tcp_sum_ = static_cast<std::uint16_t>(~load_raw<std::uint16_t>(sum));

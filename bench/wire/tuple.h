@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A client is its address and port; everything else about it follows by a hash: its initial
+// A client is its address and port. Everything else about it follows by a hash: its initial
 // sequence number, its timestamp, whether its handshake is to be completed. So the generator needs
-// no table to know what an answer has to say.
+// no table to know what an answer must say.
 #pragma once
 
 #include <cstdint>
 
 namespace synproxy::generator {
 
-// In host order; of an IPv6 address the low half, the high one is the same for all clients.
+// In host order; for IPv6 the low half, because the high half is the same for all clients.
 struct Tuple {
   std::uint64_t address = 0;
   std::uint16_t port = 0;
@@ -19,14 +19,14 @@ struct Numbers {
   std::uint32_t tsval = 0;
 };
 
-// High half and low half of a product, folded: one multiplication, and every bit counts.
+// Folds the high and low halves of a product: one multiplication, and every bit counts.
 [[nodiscard]] inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(a) * b;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-// As a client draws them, and with `of` another constant as a server does.
+// The numbers that a client draws; with another constant for `of`, those of a server.
 enum class Of : std::uint64_t { kClient = 0x9e3779b97f4a7c15, kServer = 0xd1b54a32d192ed03 };
 [[nodiscard]] inline Numbers numbers_of(const Tuple& t, Of of = Of::kClient) {
   const std::uint64_t key = static_cast<std::uint64_t>(of);
@@ -35,8 +35,8 @@ enum class Of : std::uint64_t { kClient = 0x9e3779b97f4a7c15, kServer = 0xd1b54a
   return {static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32)};
 }
 
-// Where clients live, so that an answer shows whose it is: those of a flood in 128.0.0.0/3 or, for
-// IPv6, in the lower half of their /64; those that are played for real in 160.0.0.0/3 or the upper.
+// Addresses tell whose an answer is. Those of a flood are in 128.0.0.0/3 or, for IPv6, in the lower
+// half of their /64; those of played clients are in 160.0.0.0/3 or the upper half.
 inline constexpr std::uint64_t kFloodBase4 = 0x80000000U;
 inline constexpr std::uint64_t kPlayedBase4 = 0xa0000000U;
 inline constexpr std::uint64_t kHostMask4 = 0x1fffffffU;

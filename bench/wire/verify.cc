@@ -28,7 +28,7 @@ Fault check_macs(std::span<const std::uint8_t> frame, Towards towards) {
              : Fault::mac;
 }
 
-// Over a field that is right, the complement of the sum is zero.
+// With a right checksum field, the complement of the sum is zero.
 Fault check_checksums(const Incoming& s) {
   const std::uint8_t* tcp = s.ip.data() + ip_header(s.ipv6);
   if (s.ipv6) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// That the generator sees what is wrong with an answer. The frames come from the tests' own
+// Shows that the generator sees what is wrong with an answer. The frames come from the tests' own
 // builder.
 #include "verify.h"
 
@@ -26,7 +26,7 @@ constexpr const char* kServerAddress4 = "203.0.113.10";
 constexpr const char* kServerAddress6 = "2001:db8::10";
 constexpr std::uint32_t kCookie = 0x12345678;
 
-// A right answer, up to its options.
+// A right answer, except for its options.
 PacketBuilder answer(bool ipv6 = false) {
   const Tuple& client = ipv6 ? kClient6 : kClient4;
   return PacketBuilder()
@@ -46,7 +46,7 @@ PacketBuilder whole_answer(bool ipv6 = false) {
       .window_scale(7);
 }
 
-// As the flood does it, every check on.
+// Checks like the flood, with every check on.
 Fault judge(const Bytes& frame, const Offer& offer = {}) {
   Incoming in;
   Fault f = read_segment(frame, Towards::kClient, in);

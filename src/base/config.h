@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The whole configuration, validated before anything is started and immutable afterwards.
+// The whole configuration. It is validated before anything is started. The row of a flag says
+// whether it may change while the proxy runs (control/flags.h).
 #pragma once
 
 #include <cstdint>
@@ -17,23 +18,44 @@ struct PortName {
   Kind kind = Kind::kRawSocket;
   std::string text;    // as typed
   std::string device;  // without the `xdp:` prefix
+
+  friend bool operator==(const PortName&, const PortName&) = default;
 };
 
 enum class LogLevel : std::uint8_t { kError, kWarning, kInfo, kDebug };
+
+// What a worker's loop does, beside its engine.
+struct LoopTuning {
+  bool shed_syns = true;             // shed some when more arrive than can be answered
+  std::uint32_t idle_sleep_us = 50;  // longest sleep while nothing arrives; 0: none
+
+  friend bool operator==(const LoopTuning&, const LoopTuning&) = default;
+};
+
+// The settings that are published to the workers while they run.
+struct WorkerTuning {
+  EngineTuning engine;
+  LoopTuning loop;
+
+  friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
+};
 
 struct Config {
   PortName client_port;
   PortName server_port;
   std::vector<ProtectRule> protect;
-  EngineConfig engine;    // max_flows and early_data_memory are totals; each worker gets its share
-  bool shed_syns = true;  // when more arrives than can be answered
-  std::uint32_t idle_sleep_us = 50;  // of a worker while nothing arrives, at most; 0: none
-  std::vector<unsigned> workers;     // CPUs, one worker thread each; empty: the first allowed CPU
+  EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
+  LoopTuning loop;
+  std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   std::string secret_file;        // empty: a random secret at start
+  std::string config_file;        // empty: none
   unsigned stats_interval = 0;    // seconds; 0: no line
   LogLevel log_level = LogLevel::kWarning;
   std::vector<std::string> eal_arguments;  // after `--`
+
+  [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop}; }
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 }  // namespace synproxy

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The two ways in which the program fails, told apart by its exit code.
+// The two kinds of failure of the program. Their exit codes differ.
 #pragma once
 
 #include <stdexcept>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which port a frame came by or leaves by. Not who sent it: that is its Role, and the Topology says
-// what the one has to do with the other.
+// The port that a frame came in or leaves by. Who sent the frame is its Role; the Topology connects
+// the two.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace synproxy {
 
-enum class PortId : std::uint8_t { kClient = 0, kServer = 1 };  // by the flag that names it
+enum class PortId : std::uint8_t { kClient = 0, kServer = 1 };  // named after their flags
 inline constexpr std::size_t kPorts = 2;
 inline constexpr std::array<PortId, kPorts> kAllPorts{PortId::kClient, PortId::kServer};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Wall time without its steps: read once when the program starts, then carried on by
-// CLOCK_MONOTONIC.
+// Wall time without steps. It is read once when the program starts; CLOCK_MONOTONIC counts on from
+// there.
 #pragma once
 
 #include <chrono>

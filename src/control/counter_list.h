@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Name and sentence of what is counted beside the Reasons, in the order in which it is shown.
+// Name and sentence of each counter that is not a Reason, in the order in which they are shown.
 #pragma once
 
 #include <array>
@@ -63,8 +63,7 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
      [](const dataplane::IoCounters& c) -> const Counter& { return c.no_buffer; }},
     {"syn_shed_share",
      "Gauge: of a thousand SYNs that come for the first time, how many are shed (`syn_shed`) at "
-     "the "
-     "moment; 0 while all are answered. The sum over the workers says nothing.",
+     "the moment; 0 while all are answered. The sum over the workers says nothing.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.syn_shed_share; }},
     {"idle_sleeps", "Times that a worker slept because nothing had arrived (`--idle-sleep`).",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_sleeps; }},

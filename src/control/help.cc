@@ -41,10 +41,11 @@ Examples
     synproxy --config /etc/synproxy.conf --wscale 8
 
 A value follows its flag after a space or an =. EAL arguments go to DPDK as they are.
+SIGHUP reads the files of --config and --secret-file again; docs/flags.md says what may change.
 Exit status: 0 done, 1 failure at run time, 2 bad usage or configuration.
 )";
 
-// Appends `text` to `out`, broken at spaces, from column `column` on.
+// Appends `text` to `out`, starting at column `column` and wrapped at spaces.
 void wrap(std::ostringstream& out, std::string_view text, std::size_t column) {
   std::size_t at = column;
   bool first = true;
@@ -77,16 +78,6 @@ void entry(std::ostringstream& out, const std::string& term, const std::string& 
   wrap(out, text, kTextColumn);
 }
 
-std::string term_of(const Flag& flag) {
-  std::string term = "--" + std::string(flag.name);
-  if (flag.kind == FlagKind::kSwitch) {
-    term += " [" + std::string(flag.value) + "]";
-  } else if (!flag.value.empty()) {
-    term += " " + std::string(flag.value);
-  }
-  return term;
-}
-
 }  // namespace
 
 std::string version_number() { return SYNPROXY_VERSION; }
@@ -100,10 +91,10 @@ std::string help_text() {
     for (const Flag& flag : flags()) {
       if (flag.group == group) {
         std::string text(flag.help);
-        if (!flag.initial.empty()) {
-          text += " (default: " + std::string(flag.initial) + ")";
+        if (const std::string initial = default_text(flag); !initial.empty()) {
+          text += " (default: " + initial + ")";
         }
-        entry(out, term_of(flag), text);
+        entry(out, flag_term(flag), text);
       }
     }
     if (group == FlagGroup::kRunning) {

@@ -12,7 +12,7 @@ namespace {
 using Kind = PortName::Kind;
 using Capability = Host::Capability;
 
-// Kernel drivers that DPDK works beside; every other NIC has to be taken from its kernel driver.
+// Kernel drivers that DPDK can use a NIC through. Any other driver has to give the NIC up first.
 constexpr std::array<std::string_view, 5> kUsableDrivers = {"vfio-pci", "uio_pci_generic",
                                                             "igb_uio", "mlx4_core", "mlx5_core"};
 
@@ -116,11 +116,11 @@ void check_device(const NamedPort& named, const Host& host) {
     case Kind::kPci:
       return check_pci(named, host);
     case Kind::kVdev:
-      return;  // its driver will say
+      return;  // its DPDK driver reports what is wrong
   }
 }
 
-// Alternative names lead to one interface.
+// Compares indexes, because one interface may have several names.
 void check_distinct(const NamedPort& a, const NamedPort& b, const Host& host) {
   const auto ia = a.port.kind == Kind::kPci ? std::nullopt : host.interface(a.port.device);
   const auto ib = b.port.kind == Kind::kPci ? std::nullopt : host.interface(b.port.device);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a configuration asks of the machine, looked at before anything is touched.
+// Checks that the machine has what a configuration asks for, before anything is touched.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace synproxy::control {
 
-// Questions to the machine. None of them changes anything; an answer that cannot be had is "no".
+// Questions to the machine. None of them changes anything. A question that cannot be answered
+// counts as "no".
 class Host {
  public:
   struct Interface {
@@ -23,7 +24,7 @@ class Host {
 
   virtual ~Host() = default;
   [[nodiscard]] virtual std::optional<Interface> interface(const std::string& name) const = 0;
-  // Name of the driver that a PCI device is bound to, empty if to none; nothing: no such device.
+  // The driver that a PCI device is bound to; empty: none. nullopt: there is no such device.
   [[nodiscard]] virtual std::optional<std::string> pci_driver(const std::string& address) const = 0;
   [[nodiscard]] virtual bool has(Capability capability) const = 0;
   [[nodiscard]] virtual bool is_root() const = 0;
@@ -45,8 +46,8 @@ class LinuxHost final : public Host {
   std::string sysfs_;
 };
 
-// Permissions first, then devices, then CPUs. Settles what only the machine knows: an interface
-// that is called net_something, and the CPU of a proxy without --workers. Throws UsageError.
+// Checks permissions first, then devices, then CPUs. Settles what only the machine knows: whether
+// net_something is an interface, and the CPU of a proxy without --workers. Throws UsageError.
 [[nodiscard]] Config check_host(Config config, const Host& host);
 
 }  // namespace synproxy::control

@@ -31,7 +31,7 @@ unsigned bit_of(Host::Capability capability) {
 
 }  // namespace
 
-// By ioctl and not through sysfs, which shows the namespace that it was mounted in.
+// Uses ioctl, because sysfs shows the network namespace in which it was mounted.
 std::optional<Host::Interface> LinuxHost::interface(const std::string& name) const {
   const unsigned index = ::if_nametoindex(name.c_str());
   if (index == 0) {

@@ -8,7 +8,7 @@ namespace {
 
 void print(std::FILE* out, std::string_view text) {
   const std::string line = "synproxy: " + one_line(text) + "\n";
-  // A stream that is closed or full is nothing to stop a proxy for.
+  // The proxy does not stop because a stream is closed or full.
   (void)std::fwrite(line.data(), 1, line.size(), out);
   (void)std::fflush(out);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the program says: each call is one line, "synproxy: ...", whatever its text holds.
+// What the program says. Each call prints exactly one line, "synproxy: ...", whatever its text
+// holds.
 #pragma once
 
 #include <string>
@@ -7,7 +8,7 @@
 
 namespace synproxy::control {
 
-// Control characters, which a file name or an argument may hold, as \xNN.
+// Writes control characters as \xNN. A file name or an argument may hold some.
 [[nodiscard]] std::string one_line(std::string_view text);
 
 void say(std::string_view text);       // standard output: ready, rates, summary

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The command line: which command, and its configuration, checked as far as text can be checked.
+// The command line: the command and its configuration, checked as far as text alone can be checked.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,12 @@ struct Invocation {
   bool json = false;  // kStat
 };
 
-// `arguments` without the program's name. Reads the file of --config and nothing else: devices,
-// CPUs, permissions and the secret are for check_host. Throws UsageError.
+// `arguments`: without the program's name. Reads the file of --config and nothing else.
+// check_host() looks at devices, CPUs and permissions, load_secret() at the secret. Throws
+// UsageError.
 [[nodiscard]] Invocation parse_command_line(const std::vector<std::string>& arguments);
 
-// The values of `settings`, over the defaults. Throws UsageError.
+// Applies `settings` to the defaults. Throws UsageError.
 [[nodiscard]] Config build_config(const std::vector<Setting>& settings);
 
 }  // namespace synproxy::control

@@ -14,7 +14,7 @@ constexpr std::size_t kMaxInterfaceLength = 15;  // IFNAMSIZ less the final zero
 
 bool is_hex(char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; }
 
-// Follows `pattern`, where x stands for a hexadecimal digit.
+// Whether `text` has the form of `pattern`, in which x stands for a hexadecimal digit.
 bool looks_like(std::string_view text, std::string_view pattern) {
   return text.size() == pattern.size() &&
          std::equal(text.begin(), text.end(), pattern.begin(),

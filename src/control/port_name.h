@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What kind of device a --client-port or --server-port names, told from its form alone.
+// The kind of device that --client-port or --server-port names. The form of the name alone decides.
 #pragma once
 
 #include <string>
@@ -9,13 +9,13 @@
 
 namespace synproxy::control {
 
-// "0000:3b:00.0" and "3b:00.0" are PCI addresses, `device` gets the full form in lower case;
-// "xdp:IF" is AF_XDP; "net_NAME", "virtio_userN" and whatever holds a comma are DPDK virtual
-// devices; the rest are Linux interfaces. An interface that is really called net_something is
-// settled by check_host, which can see it. Throws std::invalid_argument with what is wrong.
+// "0000:3b:00.0" and "3b:00.0" are PCI addresses; `device` gets the full form in lower case.
+// "xdp:IF" is AF_XDP. "net_NAME", "virtio_userN" and every text with a comma are DPDK virtual
+// devices. All others are Linux interfaces. check_host() corrects this for a Linux interface that
+// is called net_something. Throws std::invalid_argument with what is wrong.
 [[nodiscard]] PortName parse_port_name(std::string_view text);
 
-// Two names that open one device: `eth0` and `xdp:eth0`, `net_tap0` and `net_tap0,iface=x`.
+// Whether two names open one device: `eth0` and `xdp:eth0`, `net_tap0` and `net_tap0,iface=x`.
 [[nodiscard]] bool same_device(const PortName& a, const PortName& b);
 
 }  // namespace synproxy::control

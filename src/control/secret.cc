@@ -30,6 +30,15 @@ EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig&
 
 EpochKeeper::~EpochKeeper() { ring_.clear(); }
 
+std::optional<std::uint64_t> EpochKeeper::replace(MasterSecret secret, std::uint64_t now_ms) {
+  if (secret == secret_) return std::nullopt;
+  keep(now_ms);
+  secret_ = std::move(secret);
+  const std::uint64_t unix_ms = unix_ms_at_start_ + now_ms;
+  const std::uint64_t first = epoch_at(unix_ms, epoch_ms_).epoch + kEpochsAhead + 1;
+  return first * epoch_ms_ - unix_ms;
+}
+
 void EpochKeeper::keep(std::uint64_t now_ms) {
   publish_epochs(ring_, secret_, epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch);
 }

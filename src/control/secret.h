@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "base/config.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/master_secret.h"
 
 namespace synproxy::control {
 
-// The master secret of --secret-file, or a random one. Throws UsageError, and RuntimeFailure where
-// the system gives no randomness.
+// The master secret of --secret-file, or a random one. Throws UsageError for the file, and
+// RuntimeFailure if the system gives no random bytes.
 [[nodiscard]] MasterSecret load_secret(const Config& config);
 
-// The keys of the cookies over time: published well before a worker can need them, wiped at the
-// end.
+// Keeps the keys of the cookies up to date. Publishes them well before a worker can need them, and
+// wipes them at the end.
 class EpochKeeper {
  public:
   // Publishes at once. `ring` outlives it.
@@ -21,8 +24,15 @@ class EpochKeeper {
   EpochKeeper(const EpochKeeper&) = delete;
   EpochKeeper& operator=(const EpochKeeper&) = delete;
 
-  // `now_ms` since the start of the program. At least once an epoch.
+  // Publishes the keys that are due. Call at least once an epoch. `now_ms`: since the start of the
+  // program.
   void keep(std::uint64_t now_ms);
+
+  // Uses another secret for the epochs whose keys are not published yet. Published are the present
+  // epoch and the two that follow. So cookies that clients hold stay good until they expire, and
+  // proxies that get the same secret in the same epoch change over at the same moment. Returns the
+  // milliseconds until cookies are made with the new secret; nullopt if it is the one in use.
+  [[nodiscard]] std::optional<std::uint64_t> replace(MasterSecret secret, std::uint64_t now_ms);
 
  private:
   MasterSecret secret_;

@@ -19,7 +19,7 @@ namespace po = boost::program_options;
 
 constexpr std::string_view kSeeHelp = "see synproxy --help";
 
-// Values stay text: Boost only splits words into flags and values here.
+// Values stay text. Boost only splits the words into flags and values.
 po::options_description describe(const std::vector<std::string_view>& names) {
   po::options_description all;
   for (const std::string_view name : names) {
@@ -48,8 +48,8 @@ std::vector<std::string_view> names_of_flags() {
   return names;
 }
 
-// "--mss 1460" becomes "--mss=1460". Left to itself, Boost takes an optional value only where it is
-// attached, and takes the next flag for a value that is missing.
+// "--mss 1460" becomes "--mss=1460". Otherwise Boost takes an optional value only if it is
+// attached, and takes the next flag as the value where one is missing.
 std::vector<std::string> attach_values(const std::vector<std::string>& arguments) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -83,7 +83,7 @@ void refuse_repeats(const std::vector<Setting>& settings) {
   }
 }
 
-// `word` is no flag that Boost was told of.
+// `word` is not a flag that this command takes.
 [[noreturn]] void refuse_flag(const std::string& word) {
   const std::string name = word.substr(0, word.find('='));
   const bool known = name.starts_with("--") && find_flag(name.substr(2)) != nullptr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What was typed and what stands in the configuration file, as text: flags known, values not yet
-// read.
+// The settings of the command line and of the configuration file. Their flags are known; their
+// values are still text.
 #pragma once
 
 #include <iosfwd>
@@ -17,16 +17,16 @@ struct Setting {
   std::string where;  // how an error line names it: "--mss 70000" or "proxy.conf:3: mss 70000"
 };
 
-// `arguments` without program name, command, and what follows `--`. `only`: the names of the flags
+// `arguments`: without the program's name, the command, and what follows `--`. `only`: the flags
 // that the command takes; empty: all but json. Throws UsageError.
 [[nodiscard]] std::vector<Setting> read_arguments(const std::vector<std::string>& arguments,
                                                   const std::vector<std::string_view>& only = {});
 
-// Lines `key = value`; # begins a comment. Throws UsageError; `path` is named in it.
+// Reads lines `key = value`; # begins a comment. Throws UsageError, whose text names `path`.
 [[nodiscard]] std::vector<Setting> read_config(std::istream& in, const std::string& path);
 [[nodiscard]] std::vector<Setting> read_config_file(const std::string& path);
 
-// Flags win over the file: a flag that was typed hides every line of the file with its name.
+// Joins both. A flag that was typed hides all lines of the file with its name.
 [[nodiscard]] std::vector<Setting> merge(std::vector<Setting> typed, std::vector<Setting> file);
 
 }  // namespace synproxy::control

@@ -23,7 +23,7 @@ void add_to(Json& sum, const Json& values) {
   }
 }
 
-// Eight digits, more where the number needs them.
+// At least eight digits, more if the number needs them.
 std::string hexadecimal(std::uint64_t value) {
   std::array<char, 16> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
@@ -41,7 +41,7 @@ Json compose(const Ask& ask) {
     document["ports"][side] = ask(std::string("/synproxy/port,") + side);
     for (const char* yes_or_no : {"link_up", "rss", "rss_owner", "rx_checksum"}) {
       Json& value = document["ports"][side].at(yes_or_no);
-      value = value.get<int>() != 0;  // the telemetry of DPDK has no booleans
+      value = value.get<int>() != 0;  // DPDK's telemetry has no booleans
     }
   }
   document["mbufs"]["in_use"] = info.at("mbufs_in_use");
@@ -73,8 +73,8 @@ Json stat_document(const Ask& ask) {
     return compose(ask);
   } catch (const Json::exception&) {
     throw RuntimeFailure(
-        "stat: what answers under this name is no synproxy, or one of another version; "
-        "use the program that was started");
+        "stat: what answers under this name is no synproxy, or one of another version; use the "
+        "program that was started");
   }
 }
 

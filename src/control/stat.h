@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `synproxy stat`: from the replies of a running proxy to what the user reads.
+// `synproxy stat`: turns the replies of a running proxy into what the user reads.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,9 @@ using Ask = std::function<nlohmann::ordered_json(const std::string& command)>;
 
 // The whole state: {"name", "version", "uptime_seconds", "ports": {"client": {...}, "server":
 // {...}}, "mbufs": {"in_use", "total"}, "total": {"counters", "gauges", "io"}, "workers":
-// [{"worker", "cpu", "counters", "gauges", "io"}, ...]}. Counters go by name: proxy and command may
-// be of different versions. Throws RuntimeFailure if the replies are not those of a proxy.
+// [{"worker", "cpu", "counters", "gauges", "io"}, ...]}. Counters are found by name, because proxy
+// and command may have different versions. Throws RuntimeFailure if the replies are not those of a
+// proxy.
 [[nodiscard]] nlohmann::ordered_json stat_document(const Ask& ask);
 
 // The table of /proc/net/stat/synproxy. The kernel's `entries` is always 0; here it is the number

@@ -13,17 +13,17 @@ namespace {
 
 constexpr std::uint64_t kWatchMs = 1000;
 
-sigset_t stop_set() {
+sigset_t our_signals() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  struct sigaction hangup {};
-  sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) {
-    sigaddset(&set, SIGHUP);
-  }
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
   return set;
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+  return all;
 }
 
 }  // namespace
@@ -60,17 +60,46 @@ void Supervisor::tick(std::uint64_t now_ms) {
   }
 }
 
-StopSignals::StopSignals() {
-  const sigset_t set = stop_set();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+void Supervisor::apply(Reload next, std::vector<std::string>& changes, std::uint64_t now_ms) {
+  if (next.secret) {
+    if (const auto wait_ms = keys_.replace(std::move(*next.secret), now_ms)) {
+      changes.push_back("another secret, in use in " + std::to_string((*wait_ms + 999) / 1000) +
+                        " s");
+    }
+  }
+  if (next.config.tuning() != config_.tuning()) dataplane_.retune(next.config.tuning());
+  counting_ = counting_ && next.config.stats_interval == config_.stats_interval;
+  config_ = std::move(next.config);
 }
 
-bool StopSignals::wait(std::chrono::milliseconds patience) const {
-  const sigset_t set = stop_set();
+void Supervisor::reload(Reloader& reloader, std::uint64_t now_ms) {
+  try {
+    Reload next = reloader.read();
+    std::vector<std::string> changes = std::move(next.changes);
+    reloader.applied(next.config);
+    apply(std::move(next), changes, now_ms);
+    say(std::string("reloaded") + (reloader.reads_flags() ? ": " : " the secret file alone: ") +
+        (changes.empty() ? "nothing changed" : joined(changes)));
+  } catch (const std::exception& error) {
+    complain(std::string("not reloaded: ") + error.what());
+  }
+}
+
+Signals::Signals() {
+  const sigset_t set = our_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
+  // They mean nothing here; by default they kill.
+  for (const int signal : {SIGUSR1, SIGUSR2}) (void)std::signal(signal, SIG_IGN);
+}
+
+Signals::What Signals::wait(std::chrono::milliseconds patience) const {
+  const sigset_t set = our_signals();
   const timespec limit{.tv_sec = patience.count() / 1000,
                        .tv_nsec = patience.count() % 1000 * 1'000'000};
-  return sigtimedwait(&set, nullptr, &limit) > 0;
+  const int signal = sigtimedwait(&set, nullptr, &limit);
+  if (signal <= 0) return What::kNone;
+  return signal == SIGHUP ? What::kReload : What::kStop;
 }
 
 Totals totals_of(const dataplane::Dataplane& dataplane) {

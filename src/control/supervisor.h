@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the control thread does while the workers run. It touches no worker: it publishes keys,
-// reads counters and lets the dataplane look after its ports.
+// What the control thread does while the workers run: it publishes keys and tuning, reads counters
+// and lets the dataplane watch its ports. It never touches a worker.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/config.h"
+#include "control/reload.h"
 #include "control/secret.h"
 #include "control/totals.h"
 #include "dataplane/dataplane.h"
@@ -16,17 +18,22 @@ namespace synproxy::control {
 
 class Supervisor {
  public:
-  // Often enough for the shortest --epoch; the rest happens once a second.
+  // Short enough for the shortest --epoch. The ports are watched once a second.
   static constexpr std::chrono::milliseconds kTick{250};
 
   Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys);
 
   void tick(std::uint64_t now_ms);  // since the start of the program
 
+  // Reads the files again and puts their settings in force, or none of them if there is any error.
+  // Prints one line either way.
+  void reload(Reloader& reloader, std::uint64_t now_ms);
+
  private:
   void watch_ports();
+  void apply(Reload next, std::vector<std::string>& changes, std::uint64_t now_ms);
 
-  const Config& config_;
+  Config config_;
   dataplane::Dataplane& dataplane_;
   EpochKeeper& keys_;
   std::uint64_t watched_ms_ = 0;
@@ -35,13 +42,16 @@ class Supervisor {
   Totals counted_;
 };
 
-// SIGINT, SIGTERM and SIGHUP, the last not where it was ignored at the start (nohup). They reach
-// nobody but wait(): to be made before any other thread, which inherits the mask.
-class StopSignals {
+// SIGINT and SIGTERM, which stop the program, and SIGHUP, which asks for a reload; under nohup too.
+// SIGUSR1, SIGUSR2 and SIGPIPE are ignored.
+// They reach nobody but wait(): to be made before any other thread, which inherits the mask.
+class Signals {
  public:
-  StopSignals();
-  // True as soon as one has come; false after `patience`.
-  [[nodiscard]] bool wait(std::chrono::milliseconds patience) const;
+  enum class What : std::uint8_t { kNone, kReload, kStop };
+
+  Signals();
+  // Waits for a signal; kNone if none came within `patience`. Several SIGHUPs may count as one.
+  [[nodiscard]] What wait(std::chrono::milliseconds patience) const;
 };
 
 [[nodiscard]] Totals totals_of(const dataplane::Dataplane& dataplane);

@@ -13,11 +13,12 @@
 #include "base/errors.h"
 #include "control/counter_list.h"
 #include "control/help.h"
+#include "dataplane/dpdk_version.h"
 
 namespace synproxy::control {
 namespace {
 
-// DPDK's callbacks carry no context, and cannot be taken back.
+// A global, because DPDK's callbacks carry no context and cannot be unregistered.
 struct Source {
   std::mutex mutex;
   const dataplane::Dataplane* dataplane = nullptr;
@@ -30,11 +31,11 @@ Source& source() {
   return instance;
 }
 
-// Longer strings are refused by the library: a vdev with a long socket path is shown cut.
+// Cuts long strings, because DPDK refuses them. A vdev may have a long socket path.
 std::string cut(const std::string& text) { return text.substr(0, RTE_TEL_MAX_STRING_LEN - 1); }
 
 int add(rte_tel_data* out, std::string_view name, std::uint64_t value) {
-  return rte_tel_data_add_dict_u64(out, std::string(name).c_str(), value);
+  return dataplane::add_to_dict(out, std::string(name).c_str(), value);
 }
 
 int add(rte_tel_data* out, std::string_view name, const std::string& value) {
@@ -51,9 +52,9 @@ int fill_info(const Source& from, std::string_view, rte_tel_data* out) {
   if (cpus == nullptr) {
     return -1;
   }
-  bad |= rte_tel_data_start_array(cpus, RTE_TEL_U64_VAL);
+  bad |= rte_tel_data_start_array(cpus, dataplane::kTelemetryUint);
   for (unsigned i = 0; i < from.dataplane->workers(); ++i) {
-    bad |= rte_tel_data_add_array_u64(cpus, from.dataplane->cpu_of(i));
+    bad |= dataplane::add_to_array(cpus, from.dataplane->cpu_of(i));
   }
   bad |= rte_tel_data_add_dict_container(out, "cpus", cpus, 0);
   bad |= add(out, "mbufs_in_use", from.dataplane->mbufs_in_use());

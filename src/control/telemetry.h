@@ -5,7 +5,7 @@
 //   /synproxy/counters,N    every Reason of worker N
 //   /synproxy/gauges,N      its gauges
 //   /synproxy/io,N          its IoCounters
-// They run on a thread of DPDK and only read counters.
+// They run on a thread of DPDK and only read.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@
 
 namespace synproxy::control {
 
-// One at a time in a process. The dataplane has started EAL and outlives it.
+// At most one exists in a process. The dataplane has started EAL and outlives it.
 class Telemetry {
  public:
   // Throws RuntimeFailure.

@@ -27,7 +27,7 @@ std::string path_under(std::string_view directory, const std::string& name) {
   return std::string(directory) + "/dpdk/" + name + "/dpdk_telemetry.v2";
 }
 
-// The choice that EAL makes: systemd's directory, else by user.
+// Chooses as EAL does: systemd's directory, else one that depends on the user.
 std::string own_directory() {
   if (const char* systemd = std::getenv("RUNTIME_DIRECTORY")) {
     return systemd;
@@ -54,8 +54,7 @@ int connect_to(const std::string& path) {
   const timeval patience{.tv_sec = kPatienceSeconds, .tv_usec = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (::connect(fd, static_cast<const sockaddr*>(static_cast<const void*>(&address)),
-                sizeof address) != 0) {
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int error = errno;
     ::close(fd);
     return -error;

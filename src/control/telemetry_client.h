@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The other end of DPDK's telemetry socket: SEQPACKET, a command per packet, JSON in one packet
-// back.
+// The client end of DPDK's telemetry socket. It is a SEQPACKET socket: one packet carries a
+// command, one packet the JSON reply.
 #pragma once
 
 #include <cstddef>
@@ -10,20 +10,21 @@
 
 namespace synproxy::control {
 
-// Where a proxy of this name puts its socket: first as EAL of this user would, then as root's.
+// Where the socket of a proxy of this name may be: first where EAL puts it for this user, then
+// where it does for root.
 [[nodiscard]] std::vector<std::string> socket_paths(const std::string& name);
 
 class TelemetryClient {
  public:
   // Throws RuntimeFailure: not running, or no permission, or no answer.
   explicit TelemetryClient(const std::string& name);
-  // Of the paths in their order, the first that answers.
+  // Connects to the first of `paths` that answers.
   TelemetryClient(const std::string& name, const std::vector<std::string>& paths);
   ~TelemetryClient();
   TelemetryClient(const TelemetryClient&) = delete;
   TelemetryClient& operator=(const TelemetryClient&) = delete;
 
-  // What stands in the reply under the command's own name. Throws RuntimeFailure.
+  // Returns what the reply holds under the command's name. Throws RuntimeFailure.
   [[nodiscard]] nlohmann::ordered_json ask(const std::string& command);
 
  private:

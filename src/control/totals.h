@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The sums over all workers that the line of --stats-interval and the summary are made of.
+// Sums over all workers, for the line of --stats-interval and for the summary.
 #pragma once
 
 #include <array>
@@ -22,10 +22,10 @@ struct Totals {
 };
 
 // "SYN/s 150123, SYN-ACK/s 150123, valid/s 12, invalid/s 3, flows 5, drops/s 4": rates over the
-// `elapsed_ms` (not 0) that lie between the two.
+// `elapsed_ms` (not 0) between the two totals.
 [[nodiscard]] std::string rate_line(const Totals& before, const Totals& after,
                                     std::uint64_t elapsed_ms);
-// What a stopped proxy leaves as its last line.
+// The last line of a proxy that stops.
 [[nodiscard]] std::string summary_line(const Totals& totals, std::uint64_t elapsed_ms);
 
 }  // namespace synproxy::control

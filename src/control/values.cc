@@ -2,8 +2,10 @@
 #include "control/values.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <stdexcept>
+#include <utility>
 
 namespace synproxy::control {
 namespace {
@@ -44,13 +46,6 @@ void check_range(std::uint64_t value, std::uint64_t min, std::uint64_t max) {
   if (value > max) {
     wrong("is too large");
   }
-}
-
-bool parse_either(std::string_view text, std::string_view yes, std::string_view no) {
-  if (text != yes && text != no) {
-    wrong(text.empty() ? "is empty" : "is not a setting of this flag");
-  }
-  return text == yes;
 }
 
 }  // namespace
@@ -112,37 +107,13 @@ std::uint32_t parse_seconds(std::string_view text, std::uint32_t min_ms, std::ui
   return static_cast<std::uint32_t>(ms);
 }
 
-Offer parse_offer(std::string_view text) {
-  if (text == "on") {
-    return Offer::kOn;
+std::size_t parse_word(std::string_view text, std::span<const std::string_view> words,
+                       std::string_view unknown) {
+  const auto it = std::ranges::find(words, text);
+  if (it == words.end()) {
+    wrong(text.empty() ? "is empty" : std::string(unknown));
   }
-  if (text == "off") {
-    return Offer::kOff;
-  }
-  if (text == "auto") {
-    return Offer::kAuto;
-  }
-  wrong(text.empty() ? "is empty" : "is not a setting of this flag");
-}
-
-bool parse_on(std::string_view text) { return parse_either(text, "on", "off"); }
-bool parse_forward(std::string_view text) { return parse_either(text, "forward", "drop"); }
-bool parse_auto(std::string_view text) { return parse_either(text, "auto", "off"); }
-
-LogLevel parse_log_level(std::string_view text) {
-  if (text == "error") {
-    return LogLevel::kError;
-  }
-  if (text == "warning") {
-    return LogLevel::kWarning;
-  }
-  if (text == "info") {
-    return LogLevel::kInfo;
-  }
-  if (text == "debug") {
-    return LogLevel::kDebug;
-  }
-  wrong(text.empty() ? "is empty" : "is not a log level");
+  return static_cast<std::size_t>(it - words.begin());
 }
 
 std::vector<unsigned> parse_cpus(std::string_view text) {
@@ -185,6 +156,28 @@ std::string parse_name(std::string_view text) {
     wrong("cannot name a directory safely");
   }
   return std::string(text);
+}
+
+std::string size_text(std::uint64_t bytes) {
+  constexpr std::array<std::pair<unsigned, const char*>, 3> kUnits{
+      {{30, "G"}, {20, "M"}, {10, "K"}}};
+  for (const auto& [shift, unit] : kUnits) {
+    if (bytes != 0 && bytes % (1ULL << shift) == 0) return std::to_string(bytes >> shift) + unit;
+  }
+  return std::to_string(bytes);
+}
+
+std::string seconds_text(std::uint32_t ms) {
+  std::string text = std::to_string(ms / 1000);
+  if (ms % 1000 == 0) return text;
+  text += "." + std::to_string(1000 + ms % 1000).substr(1);
+  return text.substr(0, text.find_last_not_of('0') + 1);
+}
+
+std::string cpus_text(const std::vector<unsigned>& cpus) {
+  std::string text;
+  for (const unsigned cpu : cpus) text += (text.empty() ? "" : ",") + std::to_string(cpu);
+  return text;
 }
 
 }  // namespace synproxy::control

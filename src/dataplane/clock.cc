@@ -8,13 +8,14 @@ namespace {
 
 std::uint64_t read_ms(clockid_t id) {
   std::timespec t{};
-  ::clock_gettime(id, &t);
+  static_cast<void>(::clock_gettime(id, &t));  // fails for clocks that do not exist
   return static_cast<std::uint64_t>(t.tv_sec) * 1000 +
          static_cast<std::uint64_t>(t.tv_nsec) / 1'000'000;
 }
 
-// Between the moment that control noted and this one lies the start of EAL. A larger distance means
-// that the wall clock was stepped or that nobody noted anything; then this moment is the start.
+// The start of EAL lies between the moment that control noted and this one. A longer time means
+// that the wall clock was stepped, or that nobody noted anything; then the present moment is the
+// start.
 constexpr std::uint64_t kLongestStart = 600'000;
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The workers' milliseconds: CLOCK_MONOTONIC, read seldom. The time-stamp counter only says when a
-// look at the clock is worth it, so that its calibration error never adds up.
+// The workers' milliseconds: CLOCK_MONOTONIC, read seldom. The time-stamp counter only says when to
+// look at the clock, so its calibration error never adds up.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace synproxy::dataplane {
 
 class Clock {
  public:
-  // The reading that belongs to this moment: such that unix_ms_at_start + now_ms() is wall time.
+  // Sets the origin so that unix_ms_at_start + now_ms() is wall time.
   explicit Clock(std::uint64_t unix_ms_at_start);
 
   [[nodiscard]] std::uint64_t now_ms() const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checksums that a sender has left to a network card and no card has made.
+// Completes checksums that a sender left to a network card and no card has made.
 #pragma once
 
 #include <rte_ip.h>
@@ -14,21 +14,22 @@ namespace synproxy::dataplane {
 inline constexpr std::uint32_t kUdpChecksumOffset = 6;
 inline constexpr std::uint32_t kTcpChecksumOffset = 16;
 
-// The sum covers the frame from `start` to its end; the field, `offset` behind `start`, holds that
-// of the pseudo header. False, and nothing written, where the field is not in the frame.
+// The sum covers the frame from `start` to its end. The field is `offset` bytes behind `start`, and
+// holds the sum of the pseudo header. False, and nothing is written, if the field is not in the
+// frame.
 inline bool complete_checksum(std::uint8_t* frame, std::uint32_t length, std::uint32_t start,
                               std::uint32_t offset) {
   if (start + offset + 2 > length) return false;
   auto sum = static_cast<std::uint16_t>(~rte_raw_cksum(frame + start, length - start));
-  // RFC 768: zero says that there is no checksum.
+  // RFC 768: zero means that there is no checksum.
   if (sum == 0 && offset == kUdpChecksumOffset) sum = 0xffff;
   std::memcpy(frame + start + offset, &sum, sizeof sum);
   return true;
 }
 
-// For a frame in one segment of which the device says that its L4 checksum is yet to be made, but
-// that the data are sound (RTE_MBUF_F_RX_L4_CKSUM_NONE): what virtio brings from a sender on the
-// same host. Says the same of the frame as of one that the device has verified.
+// For a frame in one segment whose L4 checksum is still to be made and whose data are sound, as the
+// device says (RTE_MBUF_F_RX_L4_CKSUM_NONE): virtio brings such frames from a sender on the same
+// host. The frame is then marked like one that the device has verified.
 inline void complete_checksum(rte_mbuf& m) {
   rte_net_hdr_lens lengths{};
   const std::uint32_t type =

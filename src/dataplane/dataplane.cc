@@ -19,7 +19,7 @@
 namespace synproxy::dataplane {
 namespace {
 
-constexpr unsigned kPoolCache = 256;  // eight bursts, as a worker with a full hand of frames has
+constexpr unsigned kPoolCache = 256;  // eight bursts: what a busy worker holds
 
 std::vector<unsigned> worker_cpus(const Config& config) {
   cpu_set_t allowed;
@@ -71,9 +71,9 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
   return request;
 }
 
-EngineConfig share_of(EngineConfig engine, std::uint32_t workers) {
-  engine.shape.max_flows = std::max(1U, engine.shape.max_flows / workers);
-  engine.shape.early_data_memory /= workers;
+EngineShape share_of(EngineShape engine, std::uint32_t workers) {
+  engine.max_flows = std::max(1U, engine.max_flows / workers);
+  engine.early_data_memory /= workers;
   return engine;
 }
 
@@ -85,7 +85,7 @@ void fill_randomly(std::array<std::uint64_t, 4>& key) {
 
 }  // namespace
 
-// Members end in the reverse order: workers before rings, ports before their pools, EAL last.
+// Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
 struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
 
@@ -103,6 +103,7 @@ struct Dataplane::Impl {
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
+  Published<WorkerTuning> tuning;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
@@ -124,13 +125,12 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.shape.unix_ms_at_start),
-      hand_over(static_cast<unsigned>(cpus.size())) {
+      hand_over(static_cast<unsigned>(cpus.size())),
+      tuning(config.tuning()) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
-  request.idle_sleep_us = config.idle_sleep_us;
-  request.shed_syns = config.shed_syns;
-  request.engine = share_of(config.engine, request.workers);
+  request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
@@ -138,11 +138,10 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     for (unsigned w = 0; w < request.workers; ++w) {
       request.number = w;
       request.cpu = cpus[w];
-      workers.push_back(std::make_unique<Worker>(request, protect, keys, hand_over, clock));
+      workers.push_back(std::make_unique<Worker>(request, tuning, protect, keys, hand_over, clock));
     }
   } catch (const std::bad_alloc&) {
-    throw RuntimeFailure("--max-flows " + std::to_string(config.engine.shape.max_flows) +
-                         ": not enough memory for the table of connections; ask for fewer");
+    throw RuntimeFailure(no_memory_for(config.engine.shape));
   }
   resting_buffers = buffers_out();
 }
@@ -152,11 +151,11 @@ std::uint64_t Dataplane::Impl::buffers_out() const {
          rte_mempool_in_use_count(pools[1].get());
 }
 
-// Said once per port: a sender whose checksums are left to its card also sends frames that no wire
+// Warns once per port: a sender that leaves checksums to its card also sends frames that no wire
 // carries.
 void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
   for (const PortId id : kAllPorts) {
-    // A virtio device cuts large packets to size as well: there nothing is lost.
+    // With a virtio device, the host also cuts large packets to size, so nothing is lost there.
     if (warned_of_missing[id] || plans[id].name.kind != PortName::Kind::kRawSocket) {
       continue;
     }
@@ -166,15 +165,14 @@ void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines)
     warned_of_missing[id] = true;
     lines.push_back(
         flag_and_value(plans[id].name, plans[id].id) +
-        ": the other end leaves checksums to its network card, which this link does not "
-        "have, and its large packets are lost; there, run 'ethtool -K DEV tx off'");
+        ": the other end leaves checksums to its network card, which this link does not have, and "
+        "its large packets are lost; there, run 'ethtool -K DEV tx off'");
   }
 }
 
-// Ports that cannot say that a checksum was left out: there it looks like any other bad one. Said
-// once.
+// For ports that cannot tell a missing checksum from a bad one. Warns once.
 void Dataplane::Impl::warn_of_bad_checksums(std::vector<std::string>& lines) {
-  constexpr std::uint64_t kFew = 16;  // a few damaged packets on an idle link are no pattern
+  constexpr std::uint64_t kFew = 16;  // a few damaged packets on an idle link prove nothing
   if (warned_of_bad) return;
   std::uint64_t bad = 0;
   std::uint64_t received = 0;
@@ -209,6 +207,8 @@ void Dataplane::start() {
   impl_->running = true;
   for (const auto& w : impl_->workers) w->start();
 }
+
+void Dataplane::retune(const WorkerTuning& tuning) { impl_->tuning.publish(tuning); }
 
 void Dataplane::stop() {
   if (!impl_->running) return;

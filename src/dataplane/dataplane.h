@@ -17,7 +17,8 @@
 
 namespace synproxy::dataplane {
 
-// What the dataplane itself counts, beside the engine's Counters. Same single-writer rule.
+// What the dataplane itself counts, beside the engine's Counters. The same single-writer rule
+// holds.
 struct alignas(64) IoCounters {
   PerPort<Counter> rx_packets;
   PerPort<Counter> rx_bytes;
@@ -32,8 +33,8 @@ struct alignas(64) IoCounters {
   Counter hand_over_full;                // dropped: that worker's ring was full
   Counter no_buffer;                     // dropped: no mbuf for a frame that the proxy made
   Counter syn_shed_share;                // gauge: of a thousand new SYNs, those that are shed
-  Counter idle_sleeps;                   // because nothing had arrived
-  Counter idle_us;                       // slept in all, microseconds
+  Counter idle_sleeps;                   // sleeps because nothing had arrived
+  Counter idle_us;                       // time slept in all, microseconds
 };
 
 struct PortStatus {
@@ -54,8 +55,8 @@ struct PortStatus {
 
 class Dataplane {
  public:
-  // EAL up, both ports open and started, engines built; no worker runs yet. Throws UsageError or
-  // RuntimeFailure (base/errors.h), whose text names the flag and the value.
+  // Brings EAL up, opens and starts both ports and builds the engines; no worker runs yet. Throws
+  // UsageError or RuntimeFailure (base/errors.h), whose text names the flag and the value.
   Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys);
   ~Dataplane();
   Dataplane(const Dataplane&) = delete;
@@ -63,6 +64,9 @@ class Dataplane {
 
   void start();  // launches the workers
   void stop();   // returns when all workers have left their loops; ports still open
+  // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by
+  // the new tuning.
+  void retune(const WorkerTuning& tuning);
   // To be called about once a second by the control thread: link state, reopening of an interface
   // that came back, the checksum warning. Returns lines to log.
   [[nodiscard]] std::vector<std::string> supervise();
@@ -74,8 +78,8 @@ class Dataplane {
   [[nodiscard]] PortStatus port(PortId id) const;
   [[nodiscard]] std::uint64_t mbufs_in_use() const;
   [[nodiscard]] std::uint64_t mbufs_total() const;
-  [[nodiscard]] const std::string& memory_note()
-      const;  // what it fell back to without hugepages; may be empty
+  // What it fell back to without hugepages; may be empty.
+  [[nodiscard]] const std::string& memory_note() const;
 
  private:
   struct Impl;

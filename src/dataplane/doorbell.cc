@@ -24,7 +24,7 @@ void Doorbell::will_sleep() {
 void Doorbell::awake() {
   sleeping_.store(false, std::memory_order_relaxed);
   std::uint64_t rings = 0;
-  // Empty when nobody rang: EAGAIN, and all is well.
+  // EAGAIN when nobody rang, which is fine.
   [[maybe_unused]] const ssize_t n = ::read(fd_, &rings, sizeof rings);
 }
 
@@ -33,7 +33,7 @@ void Doorbell::ring() {
   if (!sleeping_.load(std::memory_order_relaxed)) return;
   if (!sleeping_.exchange(false, std::memory_order_relaxed)) return;
   const std::uint64_t one = 1;
-  // Cannot fail but by overflow, and then it is readable already.
+  // Fails only by overflow, and then the descriptor is readable already.
   [[maybe_unused]] const ssize_t n = ::write(fd_, &one, sizeof one);
 }
 

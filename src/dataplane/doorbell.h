@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Wakes a worker that sleeps because nothing arrived, when another worker hands a packet to it.
 //
-// The sleeper says that it will sleep, looks at its rings once more and only then sleeps; the
-// ringer puts its packets into the ring and only then looks whether anybody sleeps. With a full
-// fence between the two steps on both sides, one of them sees the other.
+// The sleeper says that it will sleep, looks at its rings once more, and only then sleeps. The
+// ringer puts its packets into the ring, and only then looks whether the owner sleeps. A full fence
+// between the two steps on both sides makes sure that one of them sees the other.
 #pragma once
 
 #include <atomic>

@@ -16,7 +16,7 @@ namespace {
 // EAL's own tables, the drivers' queues, the rings between workers, the pools' own rings.
 constexpr std::size_t kEalOverhead = 64ULL << 20;
 constexpr std::size_t kMegabyte = 1ULL << 20;
-constexpr std::size_t kHugepage = 2 * kMegabyte;  // the smallest of any machine with DPDK
+constexpr std::size_t kHugepage = 2 * kMegabyte;  // the smallest on x86-64
 
 std::size_t memory_for(const EalRequest& request, std::size_t page_bytes) {
   std::size_t bytes = kEalOverhead;
@@ -28,7 +28,7 @@ std::string megabytes(std::size_t bytes) {
   return std::to_string((bytes + kMegabyte - 1) / kMegabyte);
 }
 
-// EAL pins the thread that starts it to one CPU unless it is told to let it float.
+// EAL pins the thread that starts it to one CPU, unless told to let it float.
 std::string floating_lcore() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);

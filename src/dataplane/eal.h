@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DPDK's environment: brought up once per process, quietly.
+// DPDK's environment: starts once per process, and prints nothing.
 #pragma once
 
 #include <memory>
@@ -15,18 +15,17 @@ namespace synproxy::dataplane {
 struct EalRequest {
   std::string name = "synproxy";         // --file-prefix
   std::vector<std::string> pci_devices;  // empty: the PCI bus is left alone
-  std::vector<PoolPlan> pools;           // that will be made: memory is sized for them
+  std::vector<PoolPlan> pools;           // to be made later: memory is sized for them
   std::vector<std::string> extra;        // the user's own arguments, last
   bool verbose = false;
-  // A device that reaches memory by physical addresses, as an error text names it; empty: none.
+  // A device that reaches memory by physical addresses, as an error text names it. Empty: none.
   std::string needs_hugepages;
 };
 
 class Eal {
  public:
-  // The environment that runs already, or a new one; it ends with its last owner. Throws UsageError
-  // or RuntimeFailure. EAL cannot start twice in a process: after the last owner there is no second
-  // one.
+  // The environment that runs already, or a new one. It ends with its last owner, and EAL cannot
+  // start again in the same process. Throws UsageError or RuntimeFailure.
   [[nodiscard]] static std::shared_ptr<Eal> acquire(const EalRequest& request);
   ~Eal();
   Eal(const Eal&) = delete;

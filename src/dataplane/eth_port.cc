@@ -23,15 +23,15 @@ void check(int result, const char* step) {
   if (result < 0) throw std::system_error(-result, std::generic_category(), step);
 }
 
-// net_e1000_em offers two queues for the 82540 and 82545 too, which have one: what is put on the
-// second never leaves. At the 1 Gbit/s of its devices a lock costs nothing.
+// net_e1000_em offers two queues even for the 82540 and 82545, which have only one: frames on the
+// second never leave. At the 1 Gbit/s of these devices a lock costs nothing.
 std::uint16_t transmit_queues(const rte_eth_dev_info& info) {
   return std::string_view(info.driver_name) == "net_e1000_em" ? std::uint16_t{1}
                                                               : info.max_tx_queues;
 }
 
-// A virtio device has queues in pairs and fills every receive queue of a pair that is in use, RSS
-// or not. With more transmit than receive queues, some would be filled that nobody reads.
+// A virtio device has queues in pairs, and fills the receive queue of every pair in use, with or
+// without RSS. With fewer receive than transmit queues, it would fill some that nobody reads.
 bool spreads_by_itself(const rte_eth_dev_info& info) {
   return std::string_view(info.driver_name) == "net_virtio";
 }
@@ -77,7 +77,7 @@ void EthPort::start() {
   link_.begin(has_link());
 }
 
-// Where a queue per worker is all that there is to give, RSS comes before SYNs.
+// If the device has only one queue per worker, RSS gets it, and SYNs get none.
 bool EthPort::may_have_syn_queues() const {
   return request_.physical && request_.id == PortId::kClient &&
          flows_->matching() != SynMatching::kNone && rx_queues_ == request_.workers &&
@@ -85,9 +85,9 @@ bool EthPort::may_have_syn_queues() const {
          (!rss_ || (rss_plan_.hash_fields & kRssTcp) == kRssTcp);
 }
 
-// False: the device is as it was, or has to be set up anew. What it refuses is nobody's business:
-// without these queues it works as devices do that know no rules. It is asked before it is started,
-// since a start may take the link down for seconds.
+// False: set the device up anew, without these queues. No message says so: the device then works as
+// devices without rules do. The rules are validated before the start, because a start may take the
+// link down for seconds.
 bool EthPort::start_with_syn_queues() {
   syn_queues_ = rx_queues_;
   syn_rules_ = std::make_unique<SynRules>(
@@ -98,11 +98,11 @@ bool EthPort::start_with_syn_queues() {
     set_up();
     if (syn_rules_->acceptable()) {
       bring_up();
-      // A table that still names all queues would bring anything into those of the SYNs.
+      // A redirection table that still names all queues would put other frames into the SYN queues.
       if ((!rss_ || spread_.period != 0) && syn_rules_->install()) return true;
     }
   } catch (const std::system_error&) {
-    // Whatever it was, it is said if it stands in the way without SYN queues too.
+    // If the cause persists without SYN queues, the plain start reports it.
   }
   static_cast<void>(rte_eth_dev_stop(request_.port_id));
   syn_rules_.reset();
@@ -111,7 +111,7 @@ bool EthPort::start_with_syn_queues() {
   return false;
 }
 
-// All that comes before the start.
+// Everything that comes before the start.
 void EthPort::set_up() {
   const std::uint16_t id = request_.port_id;
   rte_eth_dev_info info{};
@@ -120,15 +120,15 @@ void EthPort::set_up() {
   conf.rxmode.offloads = offloads_;
   if (rss_) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf = {rss_plan_.key.data(),
-                                 static_cast<std::uint8_t>(rss_plan_.key.size()),
-                                 rss_plan_.hash_fields};
-    // Unasked, some devices leave it out of the mbuf.
+    conf.rx_adv_conf.rss_conf.rss_key = rss_plan_.key.data();
+    conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<std::uint8_t>(rss_plan_.key.size());
+    conf.rx_adv_conf.rss_conf.rss_hf = rss_plan_.hash_fields;
+    // Some devices report the hash only when asked.
     conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
   }
   check(rte_eth_dev_configure(id, receive_queues(), tx_queues_, &conf), "configuring the device");
-  // A wire carries what it carries: as much as the device takes. Most virtual devices have no limit
-  // and no such setting.
+  // A proxy in the wire must pass what the wire carries: take the largest frames that the device
+  // can. Most virtual devices have no limit and no such setting.
   if (request_.mtu != 0) {
     static_cast<void>(rte_eth_dev_set_mtu(id, std::min(request_.mtu, info.max_mtu)));
   }
@@ -136,11 +136,11 @@ void EthPort::set_up() {
   std::uint16_t tx_descriptors = kDescriptors;
   check(rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors_, &tx_descriptors), "ring sizes");
   const int socket = rte_eth_dev_socket_id(id);
-  const auto node = static_cast<unsigned>(socket);  // SOCKET_ID_ANY is -1 and wanted as it is
+  const auto node = static_cast<unsigned>(socket);  // SOCKET_ID_ANY is -1 and stays so
   rte_eth_rxconf rx = info.default_rxconf;
   rx.offloads = conf.rxmode.offloads;
   for (std::uint16_t q = 0; q < receive_queues(); ++q) {
-    // Where a full queue holds up the device's buffer (Intel's), the others would wait behind it.
+    // Otherwise, on Intel's devices, a full queue blocks the device's buffer for all other queues.
     if (is_syn_queue(q)) rx.rx_drop_en = 1;
     check(rte_eth_rx_queue_setup(id, q, rx_descriptors_, node, &rx, pool_), "receive queue");
   }
@@ -153,20 +153,20 @@ void EthPort::set_up() {
 void EthPort::bring_up() {
   const std::uint16_t id = request_.port_id;
   check(rte_eth_dev_start(id), "starting the device");
-  // Virtual devices that pass everything do not know these two.
+  // Virtual devices that pass everything lack these two settings.
   static_cast<void>(rte_eth_promiscuous_enable(id));
   static_cast<void>(rte_eth_allmulticast_enable(id));
   if (rss_) {
     spread_ = {rx_queues_, fill_redirection_table(), (rss_plan_.hash_fields & kRssTcp) == kRssTcp};
   }
-  // igc counts what a queue drops only where it was told in which counter.
+  // igc counts the drops of a queue only if the queue is mapped to a counter.
   for (std::uint16_t q = rx_queues_; q < receive_queues() && q < RTE_ETHDEV_QUEUE_STAT_CNTRS; ++q) {
     static_cast<void>(rte_eth_dev_set_rx_queue_stats_mapping(id, q, static_cast<std::uint8_t>(q)));
   }
 }
 
-// After the start, when no driver resets the table any more; its size may hang on the number of
-// queues. The period, or 0 where the device does not keep what it was told.
+// Call it after the start, when no driver resets the table any more; its size may depend on the
+// number of queues. Returns the period, or 0 if the device does not keep the table it was given.
 std::uint16_t EthPort::fill_redirection_table() const {
   rte_eth_dev_info info{};
   if (rte_eth_dev_info_get(request_.port_id, &info) != 0) return 0;
@@ -185,7 +185,7 @@ std::uint16_t EthPort::fill_redirection_table() const {
   return period;
 }
 
-// Some devices have a size of their own; not all of them say so.
+// Some devices choose their own size, and not all of them report it.
 std::uint32_t EthPort::receive_ring(std::uint16_t queue) const {
   rte_eth_rxq_info info{};
   if (rte_eth_rx_queue_info_get(request_.port_id, queue, &info) == 0 && info.nb_desc != 0) {
@@ -261,7 +261,7 @@ PortStatus EthPort::status() const {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(request_.port_id, &stats) == 0) {
     s.rx_missed = stats.imissed + stats.rx_nombuf;
-    // Devices with a SYN filter count what a queue drops that may drop (rx_drop_en) apart.
+    // Devices with a SYN filter count the drops of queues with rx_drop_en apart.
     if (syn_queues_ != 0 && flows_->matching() == SynMatching::kFilter) {
       for (const std::uint64_t dropped : stats.q_errors) s.rx_missed += dropped;
     }

@@ -23,17 +23,17 @@ struct EthPortRequest {
   unsigned workers = 1;
   std::uint16_t bound_queues = 0;  // AF_XDP: as many as were bound; 0: as the device allows
   bool physical = false;           // a NIC, whose checksum verification and queues are worth using
-  RssWord rss_word = 0;            // that its RSS key is to repeat
-  std::uint16_t mtu = 0;           // to be set where the device lets us; 0: left alone
-  std::string vdev;                // a virtual device that was made for this port and ends with it
+  RssWord rss_word = 0;            // for its RSS key to repeat
+  std::uint16_t mtu = 0;           // to be set if the device allows it; 0: left alone
+  std::string vdev;                // a virtual device made for this port, which ends with it
   std::vector<ProtectRule> protect;  // whose SYNs may get queues of their own
-  FlowDevice* flows = nullptr;       // where a test has its own
-  LogCapture* log = nullptr;         // where drivers' prints go as the port closes; outlives it
+  FlowDevice* flows = nullptr;       // a test brings its own
+  LogCapture* log = nullptr;         // takes what drivers print as the port closes; outlives it
 };
 
 class EthPort final : public Port {
  public:
-  // The device belongs to the port from here on. `pool` outlives the port.
+  // The device belongs to the port from now on. `pool` outlives the port.
   EthPort(EthPortRequest request, rte_mempool* pool);
   ~EthPort() override;  // stops and closes the device
   // Configures and starts the device. Throws std::system_error whose text names the step that
@@ -81,8 +81,8 @@ class EthPort final : public Port {
   FlowDevice* flows_ = nullptr;
   std::unique_ptr<SynRules> syn_rules_;
 
-  // Written while workers read what stands above.
-  alignas(64) std::atomic<std::uint64_t> oversize_{0};  // by any worker that meets one: rare
+  // These are written while workers read the members above.
+  alignas(64) std::atomic<std::uint64_t> oversize_{0};  // by any worker, rarely
   alignas(64) LinkWatch link_;                          // by control's thread
 };
 

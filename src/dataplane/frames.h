@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The crossing between DPDK's buffers and the core's packets.
+// Turns DPDK's buffers into the core's packets and back.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -23,7 +23,7 @@ namespace synproxy::dataplane {
   if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD && ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) {
     return ChecksumHint::kGood;
   }
-  // virtio knows no checksum of IP, and IPv6 has none.
+  // virtio does not check IP checksums, and IPv6 has none.
   if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD && ip == RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN) {
     return ChecksumHint::kTcpGood;
   }
@@ -40,8 +40,7 @@ namespace synproxy::dataplane {
   return p;
 }
 
-// What is to leave by one port: the packets of the burst first, then the frames that the engine
-// made.
+// What leaves by one port: first the packets of the burst, then the frames that the engine made.
 class Outbox {
  public:
   explicit Outbox(Port& port) : port_(port) {}
@@ -49,7 +48,7 @@ class Outbox {
   // At most kMaxBurst between two calls of send().
   void add(rte_mbuf* m) { burst_[burst_count_++] = m; }
 
-  // nullptr: there is no buffer for it.
+  // nullptr: no buffer is free for it, or it does not fit one.
   [[nodiscard]] rte_mbuf* make(std::span<const std::uint8_t> frame) {
     if (made_count_ == kMade) return nullptr;
     rte_mbuf* m = rte_pktmbuf_alloc(port_.pool());
@@ -69,7 +68,7 @@ class Outbox {
   void send(unsigned worker, IoCounters& io, PortId id) {
     const std::size_t count = burst_count_ + made_count_;
     if (count == 0) return;
-    // The burst goes right before what was made, so that one call sends both.
+    // The burst goes directly before the made frames, so that one call sends both.
     rte_mbuf** first = frames_.data() + kMaxBurst - burst_count_;
     std::copy_n(burst_.begin(), burst_count_, first);
     burst_count_ = made_count_ = 0;
@@ -80,8 +79,8 @@ class Outbox {
   }
 
  private:
-  // A burst of 32 SYN-ACKs, each releasing 16 held segments and making an ACK and a window update,
-  // stays below this.
+  // Enough for a burst of 32 SYN-ACKs, each of which releases 16 held segments and makes an ACK and
+  // a window update: 576 frames.
   static constexpr std::size_t kMade = 1024;
 
   Port& port_;

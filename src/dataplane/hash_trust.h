@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Whether the RSS hashes that a device reports may stand in for our own.
 //
-// Both name the same owner, unless the device is wrong: so nothing moves when trust begins or ends.
-// A device has to be right kProofs times first, and is looked at once in a burst for ever; one that
-// was wrong is not trusted again.
+// Both name the same owner unless the device is wrong, so no connection moves when trust begins or
+// ends. A device must first be right kProofs times, and one frame of every burst is always checked.
+// After one wrong hash of a family, its hashes of that family are never trusted again.
 #pragma once
 
 #include <cstdint>

@@ -49,7 +49,7 @@ InterfacePrep::~InterfacePrep() {
   if (ipv6_silenced_) std::ofstream(ipv6_switch(dev_.name())) << 0;
 }
 
-// A driver that does not know a setting, or fixes it, is left as it is.
+// If the driver lacks a setting or keeps it fixed, it stays as it is.
 void InterfacePrep::switch_off(std::uint32_t get, std::uint32_t set, std::uint32_t mask) {
   const auto before = dev_.ethtool_get(get);
   if (!before || (*before & mask) == 0) return;

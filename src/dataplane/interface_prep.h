@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Makes a Linux interface fit to be a wire, and what it was again afterwards.
+// Makes a Linux interface fit to be a wire, and restores it afterwards.
 //
-// Offloads that merge, cut or complete packets below a raw socket are switched off (GRO, LRO, TSO,
-// GSO, checksums, VLAN stripping and insertion). An interface that has no address of its own also
-// loses IPv6 for the time: else a router advertisement that merely passes through would give this
-// host an address and a route. An interface with an address is used by the host: nothing is taken
-// away, one line says so.
+// It switches off the offloads that merge, cut or complete packets below a raw socket (GRO, LRO,
+// TSO, GSO, checksums, VLAN stripping and insertion). If the interface has no address, it also
+// switches IPv6 off for the time: otherwise a router advertisement that merely passes would give
+// this host an address and a route. If the interface has an address, the host uses it: addresses
+// and IPv6 stay, and one line warns.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace synproxy::dataplane {
 
 class InterfacePrep {
  public:
-  // `dev` outlives it. Brings the interface up. Throws std::system_error when that is refused.
+  // `dev` outlives it. Brings the interface up. Throws std::system_error if that is refused.
   explicit InterfacePrep(const Netdev& dev);
   ~InterfacePrep();  // restores, unless the interface has gone
   InterfacePrep(const InterfacePrep&) = delete;

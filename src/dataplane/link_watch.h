@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Remembers whether a link is up, counts its changes, and finds the words.
+// Remembers whether a link is up, counts its changes, and words the log lines.
 #pragma once
 
 #include <atomic>
@@ -11,17 +11,17 @@ namespace synproxy::dataplane {
 
 class LinkWatch {
  public:
-  // Once, before anybody asks.
+  // Call it once, before anybody asks.
   void begin(bool up) { up_ = up; }
 
-  // By control's thread. A link that is down from the start is worth a line too, but is no change.
+  // For control's thread. A link that is down from the start gets a line too, but is no change.
   void observe(bool up, std::vector<std::string>& lines) {
     note(up);
     if (up == told_up_) return;
     told_up_ = up;
     lines.emplace_back(up ? "link is up" : "link is down");
   }
-  // The same where another line says why.
+  // The same, if another line says why.
   void lost() {
     note(false);
     told_up_ = false;
@@ -39,7 +39,7 @@ class LinkWatch {
 
   std::atomic<bool> up_{false};
   std::atomic<std::uint64_t> changes_{0};
-  bool told_up_ = true;  // of control's thread
+  bool told_up_ = true;  // control's thread only
 };
 
 }  // namespace synproxy::dataplane

@@ -15,7 +15,7 @@ ssize_t write_cookie(void* cookie, const char* text, std::size_t length) {
   return static_cast<ssize_t>(length);
 }
 
-// "EAL: Cannot find device" and "vdev_probe(): failed" are about us, not about the user's library.
+// Cuts the "EAL: " of "EAL: Cannot find device" and the "vdev_probe(): " of "vdev_probe(): failed".
 std::string_view without_prefix(std::string_view line) {
   for (const std::string_view separator : {std::string_view("(): "), std::string_view(": ")}) {
     const auto at = line.find(separator);
@@ -30,7 +30,7 @@ std::string_view without_prefix(std::string_view line) {
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n <= 0) return;  // the user closed standard error: nobody is there to be told
+    if (n <= 0) return;  // the user closed standard error: nobody reads it
     text.remove_prefix(static_cast<std::size_t>(n));
   }
 }

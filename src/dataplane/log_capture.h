@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What DPDK and the libraries under it print goes here instead of to the user: kept for error
-// texts, passed on to standard error only when the user asked for debug output.
+// Catches what DPDK and the libraries under it print. The lines are kept for error texts, and go to
+// standard error only if the user asked for debug output.
 #pragma once
 
 #include <cstdio>
@@ -18,19 +18,19 @@ class LogCapture {
   LogCapture(const LogCapture&) = delete;
   LogCapture& operator=(const LogCapture&) = delete;
 
-  // For rte_openlog_stream; nullptr when it could not be made.
+  // For rte_openlog_stream; nullptr if it could not be made.
   [[nodiscard]] std::FILE* stream() const { return stream_; }
 
   void write(std::string_view text);
-  // Forgets what was kept: what follows belongs to the next attempt.
+  // Forgets the lines kept: what follows belongs to the next attempt.
   void forget();
   // The lines kept since then that say something, libraries' prefixes removed, the last ones first
   // come to an error text. Empty: nothing was said.
   [[nodiscard]] std::string last_line() const;
 
  private:
-  static constexpr std::size_t kKept =
-      64;  // enough for one failing probe, bounded for a chatty driver
+  // Enough for one failing probe, and bounded for a chatty driver.
+  static constexpr std::size_t kKept = 64;
 
   mutable std::mutex mutex_;
   std::deque<std::string> lines_;
@@ -39,8 +39,8 @@ class LogCapture {
   int pass_on_fd_ = -1;  // a duplicate of the user's standard error
 };
 
-// While it lives, file descriptors 1 and 2 write into the capture: FATAL lines of EAL, getopt and
-// libxdp do not go through rte_log. Not for use while another thread prints.
+// While it lives, file descriptors 1 and 2 write into the capture, because FATAL lines of EAL,
+// getopt and libxdp do not go through rte_log. Do not use it while another thread prints.
 class QuietScope {
  public:
   explicit QuietScope(LogCapture& capture);

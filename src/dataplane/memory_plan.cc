@@ -12,9 +12,12 @@
 namespace synproxy::dataplane {
 namespace {
 
-// A worker at work: a burst of each side, what the engine makes out of it (frames.h), the cache of
-// the pool, SYNs that wait (syn_lane.h) and two bursts that were sorted out.
+// Frames in the hands of one worker: a burst of each side, what the engine makes from it
+// (frames.h), the pool's cache, SYNs that wait (syn_lane.h), and two bursts being sorted.
 constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 1024 + 2 * 32;
+
+// A connection's record with its place in the index, as the table reserves them.
+constexpr std::uint64_t kFlowBytes = 76;
 
 }  // namespace
 
@@ -25,7 +28,7 @@ std::uint16_t room_for(std::uint32_t frame_bytes) {
 }
 
 std::size_t PoolPlan::bytes(std::size_t page_bytes) const {
-  // Two lines more: objects are aligned and spread over the memory's channels.
+  // Two more lines: objects are aligned, and spread over the memory channels.
   const std::size_t one = sizeof(rte_mbuf) + data_room + sizeof(rte_mempool_objhdr) +
                           2 * std::size_t{RTE_CACHE_LINE_SIZE};
   if (one > page_bytes) return buffers * ((one + page_bytes - 1) / page_bytes * page_bytes);
@@ -36,6 +39,15 @@ std::size_t PoolPlan::bytes(std::size_t page_bytes) const {
 std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames) {
   const std::uint32_t rings = workers > 1 ? workers * kHandOverSlots : 0;
   return workers * kWorkerFrames + rings + device_frames;
+}
+
+std::string no_memory_for(const EngineShape& totals) {
+  if (totals.early_data_memory > totals.max_flows * kFlowBytes) {
+    return "--early-data-memory " + std::to_string(totals.early_data_memory) +
+           ": not enough memory for what clients send early; ask for less";
+  }
+  return "--max-flows " + std::to_string(totals.max_flows) +
+         ": not enough memory for the table of connections; ask for fewer";
 }
 
 std::size_t free_hugepage_bytes() {

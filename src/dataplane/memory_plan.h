@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How many buffers a port needs, and whether hugepages will hold them. All of it is decided before
-// EAL starts: once its memory has failed to come up, it cannot be tried again.
+// How many buffers a port needs, and whether hugepages will hold them. This is decided before EAL
+// starts, because a start that fails for lack of memory cannot be repeated.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include "synproxy/base/config.h"
 
 namespace synproxy::dataplane {
 
@@ -13,19 +15,23 @@ struct PoolPlan {
   std::uint32_t buffers = 0;
   std::uint16_t data_room = 0;  // bytes of one buffer, headroom included
 
-  // With what DPDK keeps beside each buffer, in memory of such pages: a buffer never crosses from
-  // one page to the next, so that pages of 4 KB hold one of 2 KB each.
+  // Memory in pages of that size, with what DPDK keeps beside each buffer. A buffer never crosses a
+  // page boundary, so a page of 4 KB holds only one of 2 KB.
   [[nodiscard]] std::size_t bytes(std::size_t page_bytes) const;
 };
 
 // Room for frames of that length behind the headroom.
 [[nodiscard]] std::uint16_t room_for(std::uint32_t frame_bytes);
 
-// Frames in the rings of a device, beside those in the hands of the workers.
+// Buffers for the workers, for the rings between them, and for `device_frames` in a device's rings.
 inline constexpr std::uint32_t kHandOverSlots = 1024;  // of each ring between workers
 [[nodiscard]] std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames);
 
-// Free bytes in hugepages of the size that has most of them.
+// Which flag asked for most of what the engines could not get, and what to do. The memory itself
+// does not say: whatever is asked for last is refused.
+[[nodiscard]] std::string no_memory_for(const EngineShape& totals);
+
+// Free bytes in hugepages of the size that has the most.
 [[nodiscard]] std::size_t free_hugepage_bytes();
 
 }  // namespace synproxy::dataplane

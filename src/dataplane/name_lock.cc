@@ -29,8 +29,8 @@ std::filesystem::path runtime_directory(const std::string& name) {
 }  // namespace
 
 NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)) {
-  // For the owner alone, as EAL makes them: the telemetry socket will stand there. What exists
-  // already is EAL's to judge.
+  // For the owner alone, as EAL makes them, because the telemetry socket will stand there. EAL
+  // judges directories that exist already.
   static_cast<void>(::mkdir(directory_.parent_path().c_str(), S_IRWXU));
   const std::filesystem::path file = directory_ / "synproxy.lock";
   struct stat locked {};
@@ -45,10 +45,11 @@ NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd_);
       throw UsageError("--name " + name +
-                       ": a proxy of this name is running; stop it, or "
-                       "give this one another --name");
+                       ": a proxy of this name is running; stop it, or give this one another "
+                       "--name");
     }
-    // Its last owner may have removed the file between our two calls: such a lock binds nobody.
+    // The last owner may have removed the file between our two calls: a lock on it holds nobody
+    // off.
   } while (::fstat(fd_, &locked) == 0 && locked.st_nlink == 0);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One proxy of a name on a machine. EAL has a lock of its own for a prefix, but not with
-// --in-memory, and what it says when that is taken is not for users.
+// Allows one proxy of a name on a machine. EAL has its own lock for a prefix, but not with
+// --in-memory, and its error text is not for users.
 #pragma once
 
 #include <filesystem>
@@ -11,8 +11,7 @@ namespace synproxy::dataplane {
 class NameLock {
  public:
   explicit NameLock(const std::string& name);  // throws UsageError
-  ~NameLock();  // frees the name, as the end of the process does, and removes what EAL left under
-                // it
+  ~NameLock();                                 // frees the name and removes what EAL left under it
   NameLock(const NameLock&) = delete;
   NameLock& operator=(const NameLock&) = delete;
 

@@ -12,15 +12,15 @@ namespace synproxy::dataplane {
 struct NetdevFacts {
   int index = 0;
   unsigned mtu = 0;
-  bool up = false;       // IFF_UP: somebody switched it on
-  bool running = false;  // IFF_RUNNING: and there is a carrier
+  bool up = false;       // IFF_UP: switched on
+  bool running = false;  // IFF_RUNNING: there is a carrier too
   bool loopback = false;
   bool ethernet = false;
 };
 
 class Netdev {
  public:
-  // Throws std::system_error when no socket can be had. The interface need not exist.
+  // Throws std::system_error if it gets no socket. The interface need not exist.
   explicit Netdev(std::string name);
   ~Netdev();
   Netdev(const Netdev&) = delete;
@@ -29,9 +29,9 @@ class Netdev {
   [[nodiscard]] const std::string& name() const { return name_; }
   // Nothing: no interface of that name at this moment.
   [[nodiscard]] std::optional<NetdevFacts> facts() const;
-  // Receive queues, 1 where the driver does not say.
+  // Receive queues; 1 if the driver does not say.
   [[nodiscard]] unsigned queues() const;
-  // An IPv4 address, or an IPv6 address other than a link-local one: the host itself uses this
+  // True with an IPv4 address, or an IPv6 address that is not link-local: the host itself uses this
   // interface.
   [[nodiscard]] bool has_address() const;
   [[nodiscard]] bool set_up(bool up) const;

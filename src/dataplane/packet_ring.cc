@@ -21,11 +21,11 @@ constexpr std::uint32_t kBlockBytes = 1U << 16;
 // A reader that loses its CPU for 10 ms at 200,000 packets a second finds 2,000 frames.
 constexpr std::uint32_t kMaxSlots = 4096;
 constexpr std::uint32_t kMaxRingBytes = 16U << 20;
-// What stands before the frame in a slot: tpacket2_hdr, sockaddr_ll, alignment, virtio_net_hdr.
+// Space before the frame in a slot: tpacket2_hdr, sockaddr_ll, alignment, virtio_net_hdr.
 constexpr std::uint32_t kSlotOverhead = 128;
 
-// The legacy virtio_net_hdr, in host order. linux/virtio_net.h itself is not C++: a member is
-// called class.
+// The legacy virtio_net_hdr, in host order. linux/virtio_net.h is not valid C++: it has a member
+// named `class`.
 struct OffloadHeader {
   std::uint8_t flags;
   std::uint8_t gso_type;

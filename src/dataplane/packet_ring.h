@@ -2,9 +2,9 @@
 // A packet socket that receives through a ring shared with the kernel (PACKET_RX_RING, TPACKET_V2).
 //
 // Theory of operation. The kernel writes each frame into the next slot of the ring and sets the
-// slot's status; the reader takes slots in the same order and gives each back by clearing its
-// status. No system call passes a frame. V2 and not V3: V3 hands over whole blocks, when they are
-// full or a timer has run out, which costs latency. A slot carries beside the frame:
+// slot's status. The reader takes slots in the same order, and gives each back by clearing its
+// status. Frames need no system calls. V2 and not V3, because V3 hands over whole blocks, when they
+// are full or a timer runs out, which costs latency. Beside the frame, a slot carries:
 //   - the outermost VLAN tag, which the kernel cuts out of every received frame, with its TPID;
 //   - a virtio_net_hdr that says where a checksum belongs that the sender left to its network card.
 // One thread reads; bind() may be called by another at any time.
@@ -18,13 +18,13 @@ namespace synproxy::dataplane {
 struct RingFrame {
   const std::uint8_t* data = nullptr;  // Ethernet header first, without the cut-out tag
   std::uint32_t captured = 0;          // bytes at `data`
-  std::uint32_t length = 0;            // bytes of the frame; more than captured: it did not fit
+  std::uint32_t length = 0;            // bytes of the frame; if more than captured, it did not fit
   bool tagged = false;
   std::uint16_t tpid = 0;
   std::uint16_t tci = 0;
-  bool checksum_missing = false;      // then the field holds the pseudo-header's sum
+  bool checksum_missing = false;      // the field then holds the pseudo-header's sum
   std::uint16_t checksum_start = 0;   // from `data`: first byte that is summed
-  std::uint16_t checksum_offset = 0;  // from there: where the sum belongs
+  std::uint16_t checksum_offset = 0;  // from checksum_start: where the sum belongs
 };
 
 class PacketRing {
@@ -35,15 +35,16 @@ class PacketRing {
   PacketRing(const PacketRing&) = delete;
   PacketRing& operator=(const PacketRing&) = delete;
 
-  // Binds to an interface, promiscuous; again after the interface was replaced. errno on failure.
+  // Binds to an interface and makes it promiscuous; again after the interface was replaced. Returns
+  // errno on failure.
   [[nodiscard]] int bind(int interface_index);
 
   [[nodiscard]] int descriptor() const { return fd_; }
-  // The oldest frame that was not released yet; false: nothing has arrived.
+  // The oldest frame not yet released; false: nothing has arrived.
   [[nodiscard]] bool front(RingFrame& out) const;
   void release();
 
-  // Frames that found no free slot since the last call.
+  // Frames that have found no free slot since the last call.
   [[nodiscard]] std::uint64_t take_drops() const;
   void clear_error() const;  // so that poll() stops reporting an interface that went down
 

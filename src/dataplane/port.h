@@ -31,21 +31,21 @@ class Port {
   Port& operator=(const Port&) = delete;
 
   [[nodiscard]] virtual std::uint16_t receive_queues() const = 0;
-  // What is not RSS under the key of this process spreads in its own way.
+  // Ports without RSS under this process's key keep the default: they spread in their own way.
   [[nodiscard]] virtual RssSpread spread() const { return {}; }
-  // The device puts SYNs into this queue, and nothing that matters more. Others may come by it too:
-  // it says when a frame is served, not what becomes of it.
+  // The device puts SYNs into this queue. Other frames may come by it too: the queue decides when a
+  // frame is served, not what becomes of it.
   [[nodiscard]] virtual bool is_syn_queue(std::uint16_t /*queue*/) const { return false; }
 
-  // Up to `n` frames, each in one segment. What is dropped or remarkable is counted, in the port or
-  // in `io` at `side`.
+  // Returns up to `n` frames, each in one segment. Counts dropped and remarkable ones, in the port
+  // itself or in `io`.
   virtual std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                                 IoCounters& io) = 0;
 
-  // Takes all `n` frames and never waits: what is not accepted is freed, and missing in the result.
+  // Takes all `n` frames and never waits. Frees what is not accepted; the result counts the rest.
   virtual Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) = 0;
 
-  // Frames that a queue holds while nobody looks at it; 0: it must be looked at all the time.
+  // How many frames a queue holds while nobody looks at it; 0: look at it all the time.
   [[nodiscard]] virtual std::uint32_t receive_ring(std::uint16_t /*queue*/) const { return 0; }
 
   // A descriptor that poll() reports readable when frames wait; -1: this port must be polled.
@@ -56,7 +56,7 @@ class Port {
   virtual void supervise(std::vector<std::string>& lines) = 0;
   [[nodiscard]] virtual PortStatus status() const = 0;
 
-  // Where buffers come from for frames that are to leave by this port.
+  // Gives the buffers for frames that leave by this port.
   [[nodiscard]] virtual rte_mempool* pool() const = 0;
 };
 

@@ -71,7 +71,7 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
   return plan;
 }
 
-// Kernel drivers that DPDK works beside.
+// Kernel drivers that stay in place: DPDK works beside them.
 bool is_bifurcated(const std::string& driver) {
   return driver == "mlx5_core" || driver == "mlx4_core";
 }
@@ -125,7 +125,7 @@ std::unique_ptr<Port> open_vdev(const PortPlan& plan, const std::string& text,
   const std::string who = flag_and_value(plan.name, plan.id);
   const std::string device = text.substr(0, text.find(','));
   const std::string arguments = text.size() > device.size() ? text.substr(device.size() + 1) : "";
-  // There already: the user made it with an EAL argument.
+  // It may exist already: the user can make it with an EAL argument.
   if (rte_eth_dev_get_port_by_name(device.c_str(), &request.port_id) != 0) {
     eal.log().forget();
     int result = 0;
@@ -148,7 +148,7 @@ std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte
   const std::string who = flag_and_value(plan.name, plan.id);
   const std::string& address = plan.name.device;
   if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
-    // EAL has tried as it came up; trying again says why it failed.
+    // EAL tried it at its start; a second try shows why it failed.
     eal.log().forget();
     int result = 0;
     {
@@ -165,7 +165,7 @@ std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte
   return start_eth(std::move(request), pool, eal, who);
 }
 
-// AF_XDP over an interface: what the kernel would merge or strip must be off for it as well.
+// AF_XDP over an interface. What the kernel merges or strips must be off here too.
 class XdpPort final : public Port {
  public:
   XdpPort(const std::string& interface, auto&& open)
@@ -218,8 +218,8 @@ PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
       break;
   }
   plan.max_frame = kJumboMtu + RTE_ETHER_HDR_LEN + kTags;
-  // A receive ring of our own queues; the transmit rings of both ports may hold our buffers.
-  // Queues for SYNs are as many again.
+  // Per worker: a receive ring here, and the transmit rings of both ports, which may hold our
+  // buffers. SYN queues may add as many receive rings again.
   const bool may_sort_syns = name.kind == PortName::Kind::kPci && id == PortId::kClient;
   plan.pool = {buffers_for(workers, (may_sort_syns ? 4 : 3) * kDeviceRing * workers),
                room_for(plan.max_frame)};

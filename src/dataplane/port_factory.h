@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the name that the user typed to an open port. Planning comes before EAL and refuses what can
-// be seen from outside; opening comes after.
+// Turns the name that the user typed into an open port. Planning comes before EAL and refuses what
+// can be seen from outside; opening comes after EAL.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,15 @@ struct PortPlan {
   PoolPlan pool;
   std::uint32_t max_frame = 0;  // bytes, tags included
   std::uint16_t xdp_queues = 0;
-  bool needs_hugepages = false;  // a device without an IOMMU wants physical addresses
+  bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
 };
 
-// "--client-port eth1": how an error text begins.
+// "--client-port eth1", as an error text begins.
 [[nodiscard]] std::string flag_and_value(const PortName& name, PortId id);
 
 [[nodiscard]] PortPlan plan_port(const PortName& name, PortId id, unsigned workers);
-// Both throw UsageError where the name, the device's state or the rights are wrong, RuntimeFailure
-// where a proper device fails.
+// Both throw UsageError if the name, the device's state or the rights are wrong, and RuntimeFailure
+// if a proper device fails.
 [[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,
                                               const ProtectSet& protect, rte_mempool* pool,
                                               Eal& eal);

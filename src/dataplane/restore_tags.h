@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// VLAN tags that a device has cut out of a frame. Nobody asks for that, but a driver or whoever has
-// set the device up before may do it all the same; a tag is part of a connection's key and of what
-// the other end expects.
+// Puts back VLAN tags that a device has cut out of a frame. The proxy never asks for that, but a
+// driver, or whoever set the device up before, may do it all the same. A tag is part of a
+// connection's key, and the other end expects it.
 #pragma once
 
 #include <rte_ether.h>
@@ -18,7 +18,7 @@ inline constexpr std::uint64_t kTagsStripped =
     RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_QINQ_STRIPPED;
 
 namespace detail {
-// Behind the addresses, in front of what is there. False: no room.
+// Inserts the tag behind the addresses, before the tags already there. False: no room.
 [[nodiscard]] inline bool push_tag(rte_mbuf& m, std::uint16_t tpid, std::uint16_t tci) {
   constexpr std::uint32_t kTag = 4;
   constexpr std::size_t kAddresses = std::size_t{2} * RTE_ETHER_ADDR_LEN;
@@ -31,9 +31,9 @@ namespace detail {
 }
 }  // namespace detail
 
-// Puts back what the flags of `m` say was stripped. The mbuf keeps the TCI alone, so the TPIDs are
-// those that a device strips unless it was told others: 802.1Q, and 802.1ad for an outer tag.
-// False: the frame has no room for them, or is none.
+// Puts back what was stripped, by the flags of `m`. The mbuf keeps only the TCI, so the TPIDs are
+// those that a device strips by default: 802.1Q, and 802.1ad for an outer tag. False: `m` has no
+// room for them, or is too short for a frame.
 [[nodiscard]] inline bool restore_tags(rte_mbuf& m) {
   if (m.data_len < 2 * RTE_ETHER_ADDR_LEN) return false;
   if ((m.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 &&

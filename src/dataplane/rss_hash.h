@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a device's RSS makes of a connection, computed here (theory: rss.h).
+// Computes what a device's RSS makes of a connection (theory: rss.h).
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ namespace detail {
 }  // namespace detail
 
 [[nodiscard]] inline RssFold fold_of(const FlowKey& key) {
-  std::uint64_t addresses = 0;  // those of IPv4 are followed by zeros
+  std::uint64_t addresses = 0;  // zeros follow IPv4 addresses
   for (const AddressBytes* a : {&key.client, &key.server}) {
     addresses ^= load_raw<std::uint64_t>(a->data()) ^ load_raw<std::uint64_t>(a->data() + 8);
   }
@@ -55,7 +55,7 @@ inline constexpr std::size_t kIpv6Tcp = kEthernetHeader + kIpv6Header;
              : PlainTcp::kNo;
 }
 
-// Of a frame for which plain_tcp() said `family`, and not kNo.
+// `family` is what plain_tcp() said of the frame, and is not kNo.
 [[nodiscard]] inline RssFold fold_of(const std::uint8_t* frame, PlainTcp family) {
   if (family == PlainTcp::kIpv4) [[likely]] {
     return detail::fold(detail::halve(load_raw<std::uint64_t>(frame + usual_at::kSource)) ^
@@ -72,14 +72,14 @@ inline constexpr std::size_t kIpv6Tcp = kEthernetHeader + kIpv6Header;
 class RssHash {
  public:
   explicit RssHash(RssWord word);
-  // The Toeplitz hash; its halves are equal, as those of the key are.
+  // The Toeplitz hash. Its halves are equal because the key repeats itself.
   [[nodiscard]] std::uint32_t of(RssFold fold) const {
     const std::uint32_t half = first_[fold & 0xffU] ^ std::uint32_t{second_[fold >> 8]};
     return half << 16 | half;
   }
 
  private:
-  // What a value of the first and of the second byte, in the packet's order, adds.
+  // What each value of the first and of the second byte adds, in the packet's order.
   std::array<std::uint16_t, 256> first_{};
   std::array<std::uint16_t, 256> second_{};
 };

@@ -10,7 +10,7 @@
 namespace synproxy::dataplane {
 namespace {
 
-// A sample connection, and the tuple of its client's frames as DPDK takes it: words in host order,
+// A sample connection, with the tuple of its client's frames in DPDK's form: words in host order,
 // source first.
 struct Sample {
   FlowKey key;
@@ -51,7 +51,7 @@ bool agrees_with_dpdk(const RssOwner& owner, RssWord word) {
 RssHash::RssHash(RssWord word) {
   const auto window = [word](unsigned at) { return std::rotl(word, static_cast<int>(at)); };
   for (unsigned value = 0; value < 256; ++value) {
-    for (unsigned bit = 0; bit < 8; ++bit) {  // the key's bits are counted from the highest
+    for (unsigned bit = 0; bit < 8; ++bit) {  // the key's bits count from the highest
       if ((value & 0x80U >> bit) == 0) continue;
       first_[value] ^= window(bit);
       second_[value] ^= window(8 + bit);

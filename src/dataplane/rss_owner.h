@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who owns a connection where RSS decides it: worker w polls queue w of both ports, and both ports
-// put a connection on the same queue.
+// Names the owner of a connection if RSS decides it: worker w polls queue w of both ports, and both
+// ports put a connection on the same queue.
 #pragma once
 
 #include <array>
@@ -29,8 +29,8 @@ class RssOwner {
   std::array<std::uint16_t, kPlaces> owners_{};
 };
 
-// Nothing where the ports do not spread TCP in the same way over as many queues as there are
-// workers, or where DPDK's software Toeplitz disagrees with ours on sample tuples.
+// Nothing if the ports do not both spread TCP in the same way over one queue per worker, or if
+// DPDK's software Toeplitz disagrees with ours on sample tuples.
 [[nodiscard]] std::optional<RssOwner> agree_on_owner(const RssSpread& client,
                                                      const RssSpread& server, unsigned workers,
                                                      RssWord word);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// When to say that SYNs are shed, and when that it is over: each of them one line.
+// Decides when to say that SYNs are shed, and when that it is over: one line for each.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace synproxy::dataplane {
 
 class ShedNotice {
  public:
-  // About once a second, with the sum of what was ever shed. A line to log, or none.
+  // Call it about once a second, with the number of SYNs ever shed. Returns a line to log, or none.
   [[nodiscard]] std::optional<std::string> look(std::uint64_t shed) {
     const bool more = shed != last_;
     last_ = shed;
@@ -19,8 +19,7 @@ class ShedNotice {
       if (told_) return std::nullopt;
       told_ = true;
       return "more SYNs arrive than can be answered: some are shed (counter syn_shed), a client "
-             "that "
-             "sends its SYN again gets through, and connections that stand go first";
+             "that sends its SYN again gets through, and connections that stand go first";
     }
     if (!told_ || ++quiet_ < kQuietLooks) return std::nullopt;
     told_ = false;
@@ -33,7 +32,7 @@ class ShedNotice {
   static constexpr unsigned kQuietLooks = 10;  // a flood that comes in waves is one flood
 
   std::uint64_t last_ = 0;
-  std::uint64_t told_at_ = 0;  // the sum when the last flood was over
+  std::uint64_t told_at_ = 0;  // the number when the last flood was over
   unsigned quiet_ = 0;
   bool told_ = false;
 };

@@ -20,14 +20,14 @@ namespace {
 
 constexpr std::uint32_t kMacBytes = 12;  // both addresses; a tag stands behind them
 constexpr std::uint32_t kTagBytes = 4;
-constexpr int kSendBuffer =
-    8 << 20;  // the default holds some 90 frames, less than a burst of held data
+// The default holds some 90 frames, less than a burst of held data.
+constexpr int kSendBuffer = 8 << 20;
 
 int open_sender() {
   // Protocol 0: it receives nothing.
   const int fd = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "packet socket");
-  // Both are improvements only: older kernels and fewer rights do without.
+  // Both only improve speed: older kernels and fewer rights do without.
   const int one = 1;
   static_cast<void>(::setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one));
   if (::setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
@@ -83,8 +83,8 @@ std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::
   RingFrame frame;
   while (got < n && ring_.front(frame)) {
     const std::uint32_t length = frame.length + (frame.tagged ? kTagBytes : 0);
-    // The kernel hands over nothing shorter than an Ethernet header; were it otherwise, it ends
-    // here.
+    // The kernel delivers no frame shorter than an Ethernet header; if it did, the frame would be
+    // dropped here.
     if (frame.captured < frame.length || length > max_frame_ || frame.captured < kMacBytes + 2) {
       oversize_.add(1);
     } else if (rte_mbuf* m = copy(frame); m == nullptr) {
@@ -139,8 +139,8 @@ Sent SocketPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
       done = static_cast<std::uint16_t>(done + sent);
       continue;
     }
-    // A frame that is too long for the interface concerns itself alone. Anything else (no room, no
-    // interface) would meet the next ones too.
+    // Skip a frame that is too long for the interface. Other errors (no room, no interface) would
+    // hit the next frames too.
     if (errno != EMSGSIZE && errno != EINVAL && errno != EINTR) break;
     if (errno != EINTR) ++done;
   }
@@ -164,7 +164,7 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
     try {
       prep_.reset();
       prep_ = std::make_unique<InterfacePrep>(dev_);
-      if (attach(facts->index) != 0) return;  // gone again: the next call sees
+      if (attach(facts->index) != 0) return;  // gone again: the next call looks
     } catch (const std::system_error&) {
       return;
     }
@@ -177,7 +177,7 @@ PortStatus SocketPort::status() const {
   PortStatus s;
   s.name = typed_;
   s.link_up = link_.up();
-  // The kernel starts again from 0 with each reading.
+  // The kernel's count starts again from 0 after each reading.
   const std::uint64_t news = ring_.take_drops();
   s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news;
   s.rx_oversize = oversize_.get();

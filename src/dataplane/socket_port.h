@@ -2,11 +2,11 @@
 // A Linux interface as a port, through packet sockets: one receive ring, one transmit socket per
 // worker.
 //
-// A received frame becomes again what it was on the wire: the tag that the kernel cut out is put
-// back, a checksum that the sender left to its network card is completed (and counted: such a
-// sender also makes frames longer than the wire allows, which can only be dropped). Transmission
-// never waits. When the interface is deleted and made anew, control binds the same sockets to the
-// new one; the workers notice nothing but failing sends in between.
+// A received frame becomes again what it was on the wire. The port puts back the tag that the
+// kernel cut out, and completes a checksum that the sender left to its network card. It counts such
+// frames, because their sender also makes frames longer than the wire allows, which can only be
+// dropped. Transmission never waits. If the interface is deleted and made anew, control binds the
+// same sockets to the new one; in between, the workers only see sends fail.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,7 @@ class SocketPort final : public Port {
   rte_mempool* const pool_;
   const std::uint32_t max_frame_;
 
-  // Of control's thread.
+  // Control's thread only.
   Netdev dev_;
   std::unique_ptr<InterfacePrep> prep_;
   int interface_index_ = 0;
@@ -59,7 +59,7 @@ class SocketPort final : public Port {
   mutable std::atomic<std::uint64_t> missed_{0};
   std::vector<int> senders_;  // by worker
 
-  // Written by the receiving worker alone.
+  // Written by the receiving worker only.
   alignas(64) Counter oversize_;
   PacketRing ring_;
 };

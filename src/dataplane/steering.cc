@@ -7,14 +7,15 @@
 #include <new>
 #include <string>
 
+#include "dataplane/frame_notes.h"
 #include "dataplane/memory_plan.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
 namespace {
 
-// A flow director's match stands in the place of the hash. A device that finds a frame damaged may
-// not have looked for its ports.
+// The result of a flow director takes the place of the hash. A device that finds a frame damaged
+// may not have looked for its ports.
 bool reports_hash(const rte_mbuf& m) {
   constexpr std::uint64_t kNot =
       RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
@@ -100,6 +101,14 @@ std::uint32_t Steering::owner_by_rss(PortId in, Role sender, const rte_mbuf& m) 
   return rss_->of(fold_of(data, family));
 }
 
+std::uint32_t Steering::owner_by_hash(Role sender, const rte_mbuf& m) const {
+  Arrival elsewhere;
+  Arrival* const notes = notes_of(m);
+  return owner_of({rte_pktmbuf_mtod(&m, const std::uint8_t*), m.data_len}, sender, protect_, key_,
+                  static_cast<std::uint32_t>(batches_.size()), self_,
+                  notes != nullptr ? *notes : elsewhere);
+}
+
 void Steering::look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io) {
   const auto* data = rte_pktmbuf_mtod(&m, const std::uint8_t*);
   const PlainTcp family = plain_tcp(data, m.data_len);
@@ -111,15 +120,12 @@ void Steering::look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& i
 
 std::uint16_t Steering::sort(PortId in, Role sender, rte_mbuf** frames, std::uint16_t n,
                              IoCounters& io) {
-  const auto workers = static_cast<std::uint32_t>(batches_.size());
   std::uint16_t kept = 0;
   if (rss_ != nullptr && n != 0) look_at_reported_hash(in, *frames[0], io);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
-    const std::uint32_t owner = rss_ != nullptr
-                                    ? owner_by_rss(in, sender, *m)
-                                    : owner_of({rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len},
-                                               sender, protect_, key_, workers, self_);
+    const std::uint32_t owner =
+        rss_ != nullptr ? owner_by_rss(in, sender, *m) : owner_by_hash(sender, *m);
     if (owner == self_) {
       frames[kept++] = m;
     } else {
@@ -128,7 +134,7 @@ std::uint16_t Steering::sort(PortId in, Role sender, rte_mbuf** frames, std::uin
     }
   }
   if (kept == n) return kept;
-  for (unsigned w = 0; w < workers; ++w) {
+  for (unsigned w = 0; w < batches_.size(); ++w) {
     Batch& batch = batches_[w];
     if (batch.count == 0) continue;
     const std::uint16_t given = hand_over_.give(w, sender, batch.frames.data(), batch.count);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gives each received frame to the worker that owns its flow.
 //
-// Theory of operation. Who owns a connection is decided by its addresses and ports alone, never by
-// the queue that a frame came by: by the core's keyed hash (owner_of), or, where RSS puts both
-// directions of a connection on the queue of one worker, by what RSS makes of them, computed here
-// (rss_owner.h). So it does not matter what a device makes of a tag, a fragment or a quoted
-// segment, or whether it does what it was told: a frame of another owner goes into that owner's
-// ring for its sender's role, in bursts, and is then processed as if it had been received there.
-// Frames of one flow and one sender pass through one queue and one ring, so they stay in order.
-// With one worker nothing of this runs.
+// Theory of operation. Only its addresses and ports decide who owns a connection, never the queue
+// that a frame came by. If RSS puts both directions of a connection on the queue of one worker, the
+// owner is what RSS makes of them, computed here (rss_owner.h). Otherwise the core's keyed hash
+// decides (owner_of). So it does not matter what a device makes of a tag, a fragment or a quoted
+// segment, or whether it obeys. A frame of another owner goes in bursts into that owner's ring for
+// its sender's role, and is then processed as if it had been received there. Frames of one flow and
+// one sender pass through one queue and one ring, so they stay in order. With one worker none of
+// this runs.
+//
+// What the keyed hash took to compute goes with the frame (frame_notes.h): the engine of the owner
+// neither parses nor hashes it again.
 //
 // A hash that the device reports saves the computing, once it has proven right (hash_trust.h).
 #pragma once
@@ -39,13 +42,14 @@ class HandOver {
   HandOver(const HandOver&) = delete;
   HandOver& operator=(const HandOver&) = delete;
 
-  // By any worker. Returns how many, from the first, found room; the rest stays with the caller.
+  // By any worker. Returns how many frames, from the first on, found room; the caller keeps the
+  // rest.
   std::uint16_t give(unsigned to, Role sender, rte_mbuf** frames, std::uint16_t n);
-  // By worker `self` alone.
+  // By worker `self` only.
   std::uint16_t take(unsigned self, Role sender, rte_mbuf** out, std::uint16_t n);
   [[nodiscard]] bool anything_for(unsigned self) const;
   [[nodiscard]] Doorbell& doorbell(unsigned worker) { return *doorbells_[worker]; }
-  void drain();  // when no worker runs
+  void drain();  // only while no worker runs
 
  private:
   std::vector<std::array<rte_ring*, 2>> rings_;  // by worker and sender
@@ -55,12 +59,12 @@ class HandOver {
 // One worker's view.
 class Steering {
  public:
-  // `rss`: where RSS decides, else null. All references outlive it.
+  // `rss`: null unless RSS decides. All references outlive it.
   Steering(unsigned self, unsigned workers, const ProtectSet& protect, const IndexKey& key,
            const RssOwner* rss, HandOver& hand_over);
 
-  // Frames of one sender, received by one port: hands over what others own. What is left stands at
-  // the front of `frames`, in order; returns how many.
+  // `frames` are of one sender and came by one port. Hands over those that others own. The rest
+  // moves to the front of `frames`, in order; returns how many there are.
   std::uint16_t sort(PortId in, Role sender, rte_mbuf** frames, std::uint16_t n, IoCounters& io);
 
  private:
@@ -69,6 +73,7 @@ class Steering {
     std::array<rte_mbuf*, kMaxBurst> frames;
   };
 
+  [[nodiscard]] std::uint32_t owner_by_hash(Role sender, const rte_mbuf& m) const;
   [[nodiscard]] std::uint32_t owner_by_rss(PortId in, Role sender, const rte_mbuf& m) const;
   void look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io);
 

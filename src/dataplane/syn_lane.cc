@@ -8,7 +8,7 @@
 namespace synproxy::dataplane {
 namespace {
 
-// So long after a queue stood: a lull is no end.
+// The worker stays pressed so long after a queue stood: a lull is not the end of a flood.
 constexpr std::uint64_t kPressedMs = 10;
 
 }  // namespace
@@ -35,7 +35,7 @@ void SynLane::polled(std::size_t source, std::uint16_t frames) {
     return;
   }
   if (++standing_[source] < kStandingPolls) return;
-  stood_ = true;
+  stood_ = enabled_;
   pressed_ = enabled_;
 }
 
@@ -62,7 +62,7 @@ SynLane::Sorted SynLane::sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syn
   for (std::uint16_t i = 0; i < found; ++i) {
     rte_mbuf* m = syns[i];
     const bool passes = (through >> i & 1U) != 0;
-    // Both stores, and no branch that a flood's hash would mispredict.
+    // Store twice, without a branch: in a flood it would be mispredicted.
     syns[sorted.syns] = m;
     dropped[lost] = m;
     sorted.syns = static_cast<std::uint16_t>(sorted.syns + (passes ? 1 : 0));
@@ -94,7 +94,6 @@ std::uint16_t SynLane::take(rte_mbuf** out, std::uint16_t n) {
 }
 
 void SynLane::tick(std::uint64_t now_ms) {
-  if (!enabled_) return;
   if (stood_) pressed_until_ms_ = now_ms + kPressedMs;
   news_.ran_empty = news_.ran_empty || waiting() == 0;
   news_.behind = behind();
@@ -102,8 +101,8 @@ void SynLane::tick(std::uint64_t now_ms) {
   stood_ = false;
   news_ = {};
   turns_ = unread_turns_ = 0;
-  pressed_ = shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_;
-  io_.syn_shed_share.set(shedder_.shed_per_mille());
+  pressed_ = enabled_ && (shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_);
+  io_.syn_shed_share.set(enabled_ ? shedder_.shed_per_mille() : 0);
 }
 
 }  // namespace synproxy::dataplane

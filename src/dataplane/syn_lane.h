@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The lane in which SYNs wait while more arrives than the worker can take.
+// The lane where SYNs wait while more arrives than the worker can take.
 //
 // Theory of operation. A worker that takes one burst from each queue in turn treats all packets
-// alike, and when it is too slow, the device or the kernel drops any of them. So once a queue on
-// the client's side stands (kStandingPolls polls in a row found at least half a burst in it: some
-// hundred frames were waiting), the worker is *pressed*: it takes many bursts at once and sorts
-// them. What is no SYN is processed at once. SYNs wait in this lane, and are answered after
-// everything else, within a budget. What finds the lane full is dropped, and so is what the shedder
-// does not let through, whose share follows from how full the lane is. Reading and dropping a SYN
-// takes a fraction of what answering it does, so the device's queue stays short, and nothing but
-// SYNs is lost, as long as reading alone keeps up.
+// alike. If it is too slow, the device or the kernel drops any of them. So once a queue on the
+// client's side stands (kStandingPolls polls in a row found at least half a burst: some hundred
+// frames were waiting), the worker is *pressed*: it takes many bursts at once and sorts them. It
+// processes segments that are not SYNs at once. SYNs wait in this lane, and are answered after
+// everything else, within a budget. SYNs that find the lane full are dropped, and so are those that
+// the shedder does not let through; the shedder's share follows from whether the lane runs empty.
+// Reading and dropping a SYN takes a fraction of the time of answering it. So the device's queue
+// stays short, and only SYNs are lost, as long as reading alone keeps up.
 //
-// The number of polls and not rte_eth_rx_queue_count: few virtual devices have it, and to the
-// packets it makes no difference by which of the two a queue was known to be long. Half a burst and
-// not a full one: several drivers hand out a little less than was asked for although more is there.
+// Polls are counted instead of calling rte_eth_rx_queue_count because few virtual devices have that
+// function. Half a burst is enough because several drivers give a little less than was asked for
+// although they hold more.
 //
-// A queue that holds nothing but SYNs counts like any other: the SYNs that it overflows by are
-// dropped by the device at random, those that are read here are shed so that a client that tries
-// again gets through. That queue is never a reason to answer fewer of them (unread), though.
+// A queue that holds only SYNs counts like any other: if it overflows, the device drops SYNs
+// blindly, while the shedder lets a client that tries again through. But such a queue is never a
+// reason to answer fewer SYNs (unread).
 //
-// Of one worker's thread.
+// For one worker's thread.
 #pragma once
 
 #include <array>
@@ -36,19 +36,25 @@ namespace synproxy::dataplane {
 
 class SynLane {
  public:
-  // What the usual receive ring holds after a moment without a CPU, and still short enough for the
+  // As many as the usual receive ring holds after a moment without a CPU, yet few enough for the
   // cache: 0.2 ms of SYNs at 5 million answers a second.
   static constexpr std::uint32_t kSlots = 1024;
   static constexpr unsigned kStandingPolls = 8;
   static constexpr std::uint16_t kFewFrames = kMaxBurst / 2;  // fewer: the queue has run empty
 
-  // `sources`: how many queues and rings it is told of. Not `enabled`: never pressed. References
-  // outlive it. Throws std::bad_alloc.
+  // `sources`: the number of queues and rings that are polled. If not `enabled`, it is never
+  // pressed. References outlive it. Throws std::bad_alloc.
   SynLane(bool enabled, std::size_t sources, const ProtectSet& protect, const SynShedder::Key& key,
           Counters& counters, IoCounters& io);
   ~SynLane();  // frees what still waits
   SynLane(const SynLane&) = delete;
   SynLane& operator=(const SynLane&) = delete;
+
+  // Not enabled: never pressed again. What waits is still there to be taken.
+  void enable(bool enabled) {
+    enabled_ = enabled;
+    pressed_ = pressed_ && enabled;
+  }
 
   // What a poll of that source brought.
   void polled(std::size_t source, std::uint16_t frames);
@@ -58,18 +64,19 @@ class SynLane {
     ++turns_;
     unread_turns_ += unread ? 1 : 0;
   }
-  // Since the last tick, most turns left something unread. A single one is a moment without a CPU.
+  // Most turns since the last tick left something unread. A single one may be a moment without a
+  // CPU.
   [[nodiscard]] bool behind() const { return 2 * unread_turns_ > turns_; }
 
   struct Sorted {
     std::uint16_t others = 0;
     std::uint16_t syns = 0;
   };
-  // The others come to the front of `frames`, in order; the SYNs that are let through go to `syns`
-  // (room for `n`, at most kMaxBurst). The rest is counted and freed.
+  // Moves frames that are not SYNs to the front of `frames`, in order, and SYNs that are let
+  // through to `syns` (room for `n`, at most kMaxBurst). Counts and frees the rest.
   Sorted sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syns);
 
-  // SYNs to be answered: those without room are counted and freed.
+  // Takes SYNs to be answered. Counts and frees those without room.
   void keep(rte_mbuf** syns, std::uint16_t n);
   std::uint16_t take(rte_mbuf** out, std::uint16_t n);  // the oldest first
   [[nodiscard]] std::uint32_t waiting() const { return tail_ - head_; }
@@ -79,7 +86,7 @@ class SynLane {
  private:
   void shed(rte_mbuf** syns, std::uint16_t n);
 
-  const bool enabled_;
+  bool enabled_;
   SynLook look_;
   SynShedder shedder_;
   Counters& counters_;

@@ -7,11 +7,13 @@
 #include <cstring>
 #include <numeric>
 
+#include "dataplane/dpdk_version.h"
+
 namespace synproxy::dataplane {
 namespace {
 
-// A device keeps its rules in a table, and looks at each of them for each frame in the worst case.
-// More are not worth it: then one rule per family takes all SYNs.
+// A device keeps its rules in a table, and in the worst case looks at each rule for each frame.
+// More rules than this are not worth it: one rule per family then takes all SYNs.
 constexpr std::size_t kMostRules = 64;
 
 void set_prefix(std::uint8_t* mask, unsigned bits) {
@@ -46,9 +48,10 @@ class RteFlow final : public FlowDevice {
 
 }  // namespace
 
-// By DPDK 22.11. ixgbe, igb, igc and txgbe have one filter (SYNQF): cons_parse_syn_filter() wants a
-// TCP item whose mask is SYN and nothing else, and the action QUEUE. mlx5 matches any flags where
-// it has DV (flow_dv_validate()). i40e, ice, iavf, hns3, cxgbe and bnxt's own parser refuse flags.
+// As of DPDK 22.11. ixgbe, igb, igc and txgbe have one filter (SYNQF): cons_parse_syn_filter()
+// takes a TCP item whose mask is SYN and nothing else, with the action QUEUE. mlx5 matches any
+// flags if it has DV (flow_dv_validate()). i40e, ice, iavf, hns3, cxgbe and bnxt's own parser
+// refuse flags.
 SynMatching syn_matching_of(std::string_view driver) {
   if (driver == "mlx5_pci") return SynMatching::kFlags;
   for (const char* one : {"net_ixgbe", "net_e1000_igb", "net_igc", "net_txgbe"}) {
@@ -70,8 +73,8 @@ SynRule::SynRule(const ProtectRule& to, const SynQueues& queues) {
   const bool any = to.prefix_length == 0;
   pattern_[0].type = RTE_FLOW_ITEM_TYPE_ETH;
   if (to.ipv6) {
-    std::memcpy(ipv6_[0].hdr.dst_addr, to.address.data(), 16);
-    set_prefix(ipv6_[1].hdr.dst_addr, to.prefix_length);
+    std::memcpy(bytes_of(ipv6_[0].hdr.dst_addr), to.address.data(), 16);
+    set_prefix(bytes_of(ipv6_[1].hdr.dst_addr), to.prefix_length);
     pattern_[1] = {RTE_FLOW_ITEM_TYPE_IPV6, any ? nullptr : &ipv6_[0], nullptr,
                    any ? nullptr : &ipv6_[1]};
   } else {
@@ -82,7 +85,7 @@ SynRule::SynRule(const ProtectRule& to, const SynQueues& queues) {
     pattern_[1] = {RTE_FLOW_ITEM_TYPE_IPV4, any ? nullptr : &ipv4_[0], nullptr,
                    any ? nullptr : &ipv4_[1]};
   }
-  // A SYN may bear ECE and CWR (RFC 3168 section 6.1.1), so only these two are looked at.
+  // A SYN may carry ECE and CWR (RFC 3168 section 6.1.1), so the mask has only these two flags.
   tcp_[0].hdr.tcp_flags = RTE_TCP_SYN_FLAG;
   tcp_[1].hdr.tcp_flags = RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG;
   if (to.first_port == to.last_port) {
@@ -117,8 +120,8 @@ void SynRule::go_to(const SynQueues& queues, bool ipv6) {
 std::vector<SynRuleSet> plan_syn_rules(SynMatching matching, const SynQueues& queues,
                                        std::span<const ProtectRule> protect) {
   std::vector<SynRuleSet> plans;
-  // One queue for several workers would make one of them read, and hand over, everybody's SYNs. The
-  // devices that have such a filter carry 10 Gbit/s at most; without it each worker sheds its
+  // One queue for several workers would make one of them read and hand over everybody's SYNs.
+  // Devices with such a filter carry at most 10 Gbit/s; without it, each worker sheds its own
   // share.
   if (matching == SynMatching::kFilter && queues.count == 1) {
     plans.emplace_back().push_back(std::make_unique<SynRule>(queues.first));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rules by which a device puts SYNs into receive queues of their own (rte_flow).
+// Rules that make a device put SYNs into receive queues of their own (rte_flow).
 //
-// Theory of operation. A flood fills the queue that it arrives by, and what else arrives there is
-// lost with it. Where the device can tell a SYN from other segments, each worker has a second queue
-// for SYNs alone and polls it last: an overflow then loses nothing but SYNs, and loses them in the
-// device. A rule decides about where a frame waits, never about what becomes of it: whatever comes
-// by a SYN queue is parsed, steered and shed as if it had come by another (steering.h, syn_lane.h).
-// A SYN may so be overtaken by the ACK that follows it. That changes nothing: the SYN was answered
-// before its ACK could exist, and nothing is kept of it; a repeat that comes late is one more SYN.
+// Theory of operation. A flood fills the queue that it arrives by, and other frames of that queue
+// are lost with it. If the device can tell a SYN from other segments, each worker has a second
+// queue for SYNs alone, and polls it last. An overflow then loses only SYNs, and loses them in the
+// device. A rule decides where a frame waits, never what becomes of it: a frame of a SYN queue is
+// parsed, steered and shed like any other (steering.h, syn_lane.h). A SYN can be overtaken by a
+// later ACK. That changes nothing: the SYN of that ACK was answered before the ACK could exist, and
+// the proxy keeps nothing of it. A late repeat is just one more SYN.
 //
-// Only drivers whose source was read get rules. rte_flow_validate() alone does not tell: the RSS
-// action of ixgbe, igb and igc is taken with any pattern, and turns all traffic.
+// Only drivers whose source was read get rules. rte_flow_validate() alone is not enough: ixgbe, igb
+// and igc accept the RSS action with any pattern, and then move all traffic.
 #pragma once
 
 #include <rte_flow.h>
@@ -33,8 +33,8 @@ enum class SynMatching : std::uint8_t {
 };
 [[nodiscard]] SynMatching syn_matching_of(std::string_view driver);
 
-// The queues that SYNs shall go to, and how they are spread: as ordinary frames are, so that a SYN
-// comes to its owner.
+// The queues for SYNs, and how SYNs are spread over them: like ordinary frames, so that a SYN comes
+// to its owner.
 struct SynQueues {
   std::uint16_t first = 0;
   std::uint16_t count = 0;
@@ -42,7 +42,7 @@ struct SynQueues {
   std::vector<std::uint8_t> key;
 };
 
-// One rule, and all that its pointers point to.
+// One rule, with everything that its pointers point to.
 class SynRule {
  public:
   explicit SynRule(std::uint16_t queue);  // for a SYN filter
@@ -71,11 +71,11 @@ class SynRule {
 using SynRuleSet = std::vector<std::unique_ptr<SynRule>>;
 
 // Sets of rules to be tried, the best first; one of them is enough. A port range counts as all
-// ports of its address: what waits with the SYNs without need is served all the same.
+// ports of its address: SYNs to other ports then wait needlessly, but are served all the same.
 [[nodiscard]] std::vector<SynRuleSet> plan_syn_rules(SynMatching matching, const SynQueues& queues,
                                                      std::span<const ProtectRule> protect);
 
-// What is asked of a device; a test brings its own.
+// The questions to a device; a test brings its own.
 class FlowDevice {
  public:
   virtual ~FlowDevice() = default;
@@ -87,7 +87,7 @@ class FlowDevice {
 [[nodiscard]] std::unique_ptr<FlowDevice> rte_flow_device(std::uint16_t port_id,
                                                           std::string_view driver);
 
-// The rules in a device, for as long as it lives. The device outlives it.
+// Keeps rules in a device for as long as it lives. The device outlives it.
 class SynRules {
  public:
   SynRules(FlowDevice& device, std::vector<SynRuleSet> plans)
@@ -96,9 +96,11 @@ class SynRules {
   SynRules(const SynRules&) = delete;
   SynRules& operator=(const SynRules&) = delete;
 
-  // The device has its queues, and would take one of the sets. It need not be started.
+  // Whether the device, whose queues are set up, would take one of the sets. It need not be
+  // started.
   [[nodiscard]] bool acceptable() const;
-  // On a started device. False: none of the sets is whole, and no rule is left in it.
+  // For a started device. False: no set could be installed whole, and no rule is left in the
+  // device.
   [[nodiscard]] bool install();
 
  private:

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Between the ports and the engine: who sent a frame, and by which port it leaves.
+// Stands between the ports and the engine: says who sent a frame, and by which port it leaves.
 //
-// Theory of operation. A port says where a frame came by, the engine asks who sent it (Role). A
-// burst is first told apart by role (by_sender), then steered to the workers that own its flows,
-// then decided by the engine; what leaves goes by out_port() of the role that it is for, and
+// Theory of operation. A port knows where a frame came in; the engine needs to know who sent it
+// (Role). A burst is first divided by role (by_sender), then steered to the workers that own its
+// flows, then decided by the engine. A frame leaves by out_port() of the role that it goes to, and
 // to_wire() makes the link-layer rewrite that this port needs. So neither the engine nor the
 // steering knows how many ports there are, and neither the ports nor the queues know what a client
 // is.
 //
-// Inline, the only topology so far, two ports make a bump in the wire: whoever sends by the client
-// port is a client, and MAC addresses stay as they are. Both steps then fold into nothing
+// The only topology so far is inline. Two ports make a bump in the wire: whoever sends by the
+// client port is a client, and MAC addresses stay as they are. Both steps then cost nothing
 // (bench/steering_bench.cc).
 #pragma once
 
@@ -24,7 +24,7 @@ namespace synproxy::dataplane {
 
 class InlineTopology {
  public:
-  // Frames of one burst by their sender: those of clients stand in front.
+  // Frames of one burst by their sender: those of clients come first.
   struct Senders {
     std::uint16_t clients = 0;
     std::uint16_t servers = 0;
@@ -34,8 +34,8 @@ class InlineTopology {
     return in == PortId::kClient ? Senders{n, 0} : Senders{0, n};
   }
 
-  // Whether frames of that sender can come by that port at all: who polls what, and which queues
-  // may hold SYNs to be shed.
+  // Whether frames of that sender can come by that port at all. This decides who polls what, and
+  // which queues may hold SYNs to be shed.
   [[nodiscard]] static constexpr bool may_send_by(Role sender, PortId port) {
     return out_port(sender) == port;
   }
@@ -45,7 +45,7 @@ class InlineTopology {
     return to == Role::kClient ? PortId::kClient : PortId::kServer;
   }
 
-  // The link-layer header as the port's link wants it; the frame leaves by out_port(to).
+  // Makes the link-layer header what the port's link needs; the frame leaves by out_port(to).
   static void to_wire(Role /*to*/, rte_mbuf& /*frame*/) {}
 };
 

@@ -12,15 +12,17 @@
 #include <algorithm>
 #include <string>
 
+#include "dataplane/frame_notes.h"
+
 namespace synproxy::dataplane {
 namespace {
 
 PerPort<const Port*> readable(const PerPort<Port*>& ports) { return {{ports[0], ports[1]}}; }
 
-// The turns of a pressed worker: bursts from a queue that may hold anything, from one of SYNs
-// alone, then SYNs that are answered. Half of the usual ring of 1,024 frames is read in a turn, so
-// that the other half takes what arrives meanwhile. Where even that much was not all, next to none
-// is answered: reading comes first.
+// A turn of a pressed worker: bursts read from an ordinary queue, bursts read from a SYN queue, and
+// SYNs answered. A turn reads half of the usual ring of 1,024 frames, so that the other half takes
+// what arrives meanwhile. If a queue still holds more, next to no SYNs are answered: reading comes
+// first.
 constexpr unsigned kDrainBursts = 16;
 constexpr unsigned kSynBursts = 4;
 constexpr unsigned kSyns = 64;
@@ -56,7 +58,7 @@ std::vector<Source> sources_of(unsigned worker, unsigned workers,
 IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
                      const PerPort<const Port*>& ports) {
   if (asked_us == 0) return {};
-  IdleLimit limit{kTickUs, true};  // rings of other workers have their doorbell
+  IdleLimit limit{kTickUs, true};  // for hand-over rings there is the doorbell
   for (const Source& source : sources) {
     if (source.kind == Source::Kind::kRing) continue;
     const Port& port = *ports[source.port];
@@ -68,20 +70,34 @@ IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
   return limit;
 }
 
-Worker::Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
-               HandOver& hand_over, const Clock& clock)
+Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
+               const ProtectSet& protect, const KeyRing& keys, HandOver& hand_over,
+               const Clock& clock)
     : request_(request),
+      published_(tuning),
       hand_over_(hand_over),
       clock_(clock),
       steering_(request.number, request.workers, protect, request.index_key, request.rss,
                 hand_over),
-      engine_(request.engine, protect, keys, request.index_key, counters_),
+      engine_({request.engine, take_tuning().engine}, protect, keys, request.index_key, counters_),
       outbox_{{Outbox(*request.ports[0]), Outbox(*request.ports[1])}},
       sources_(sources_of(request.number, request.workers, readable(request_.ports))),
-      lane_(request.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
+      noted_(request.workers > 1 && request.rss == nullptr),
+      lane_(tuning_.loop.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
-                idle_limit(request.idle_sleep_us, sources_, readable(request_.ports))) {}
+                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {}
+
+const WorkerTuning& Worker::take_tuning() {
+  static_cast<void>(published_.news(tuning_version_, tuning_));
+  return tuning_;
+}
+
+void Worker::retune() {
+  engine_.retune(tuning_.engine);
+  lane_.enable(tuning_.loop.shed_syns);
+  back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
+}
 
 void Worker::start() {
   stopping_ = false;
@@ -100,9 +116,9 @@ void Worker::run() {
   static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof cpu, &cpu));
   static_cast<void>(::pthread_setname_np(::pthread_self(),
                                          ("synproxy-w" + std::to_string(request_.number)).c_str()));
-  // Of this thread: a sleep ends when it is over, and not up to 50 us later.
+  // For this thread, a sleep ends on time and not up to 50 us later.
   static_cast<void>(::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL));
-  // Gives the thread its own buffer cache; without one it would only be slower.
+  // Gives the thread its own buffer cache. If that fails, it is only slower.
   const bool registered = rte_thread_register() == 0;
 
   while (!stopping_.load(std::memory_order_relaxed)) {
@@ -119,7 +135,7 @@ void Worker::run() {
   if (registered) rte_thread_unregister();
 }
 
-// Each source its turn; then, SYNs that had to wait.
+// Serves each source in turn, then the SYNs that had to wait.
 unsigned Worker::serve_all() {
   const bool pressed = lane_.pressed();
   unread_ = false;
@@ -157,7 +173,7 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
   return served;
 }
 
-// Of one sender.
+// All frames are of one sender.
 void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
   if (sender == Role::kClient && lane_.pressed()) return sort_out(from, frames, n);
@@ -181,7 +197,8 @@ std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
   return n;
 }
 
-// SYNs into their lane, or away. The others are few in a flood: they are gathered to whole bursts.
+// Puts SYNs into their lane, or drops them. In a flood the others are few: gather them into whole
+// bursts.
 void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) {
   std::array<rte_mbuf*, kMaxBurst> syns;
   auto [others, kept] = lane_.sort(frames, n, syns.data());
@@ -219,8 +236,12 @@ unsigned Worker::answer_syns(unsigned budget) {
 
 void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
+  heed();
   std::array<Packet, kMaxBurst> packets;
-  for (std::uint16_t i = 0; i < n; ++i) packets[i] = packet_of(*frames[i]);
+  for (std::uint16_t i = 0; i < n; ++i) {
+    packets[i] = packet_of(*frames[i]);
+    if (noted_) packets[i].arrival = notes_of(*frames[i]);
+  }
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
@@ -244,6 +265,7 @@ void Worker::tick() {
   const std::uint64_t now = clock_.now_ms();
   if (now == now_ms_) return;
   now_ms_ = now;
+  heed();
   lane_.tick(now);
   in_tick_ = true;
   engine_.tick(now, *this);
@@ -263,11 +285,11 @@ void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
   } else {
     io_.no_buffer.add(1);
   }
-  // No burst waits before the frames of a timer.
+  // During a tick no burst has to leave before these frames.
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
 }
 
-// Nothing arrived.
+// Called when nothing arrived.
 void Worker::rest() {
   const std::uint64_t now = rte_rdtsc();
   const IdleBackOff::Step step = back_off_.next(now);
@@ -276,7 +298,7 @@ void Worker::rest() {
       rte_pause();
       return;
     case IdleBackOff::Step::What::kYield:
-      ::sched_yield();  // returns at once on a CPU of our own
+      ::sched_yield();  // returns at once if nobody else wants this CPU
       return;
     case IdleBackOff::Step::What::kSleep:
       break;
@@ -291,10 +313,10 @@ void Worker::rest() {
   }
   io_.idle_sleeps.add(1);
   idle_ticks_ += rte_rdtsc() - now;
-  io_.idle_us.set(idle_ticks_ * 1'000'000 / rte_get_tsc_hz());
+  io_.idle_us.set(ticks_to_us(idle_ticks_, rte_get_tsc_hz()));
 }
 
-// So long, or until another worker rings, or a frame arrives where that can be waited for.
+// Waits so long, or until another worker rings, or a frame arrives by a port that can wake us.
 void Worker::wait(std::uint64_t ticks) {
   std::array<pollfd, 3> events{};
   std::array<Port*, 3> waiting{};
@@ -313,7 +335,7 @@ void Worker::wait(std::uint64_t ticks) {
   }
   const auto ns = static_cast<long>(ticks * 1'000'000'000 / rte_get_tsc_hz());
   const std::timespec limit{0, ns};
-  clock_read_ = 0;  // what comes now comes later than we have thought
+  clock_read_ = 0;  // read the clock anew after the sleep
   if (::ppoll(events.data(), count, &limit, nullptr) <= 0) return;
   for (nfds_t i = 0; i < count; ++i) {
     if ((events[i].revents & POLLERR) != 0 && waiting[i] != nullptr) waiting[i]->clear_wait_error();

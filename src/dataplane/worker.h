@@ -7,17 +7,20 @@
 #include <thread>
 #include <vector>
 
+#include "base/config.h"
 #include "dataplane/clock.h"
 #include "dataplane/frames.h"
 #include "dataplane/idle.h"
 #include "dataplane/steering.h"
 #include "dataplane/syn_lane.h"
 #include "dataplane/topology.h"
+#include "synproxy/base/published.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
 
-// Where frames come from: a queue of a port, or what the other workers hand over of one sender.
+// Where frames come from: a queue of a port, or the ring of frames of one sender that other workers
+// hand over.
 struct Source {
   enum class Kind : std::uint8_t { kQueue, kSynQueue, kRing };
   Kind kind = Kind::kQueue;
@@ -30,13 +33,13 @@ struct Source {
   }
 };
 
-// In the order in which they are served: what a server says and what belongs to connections first,
-// queues that hold nothing but SYNs last. Ports with fewer queues than workers start with different
-// workers; with as many, worker and queue have one number.
+// In the order in which they are served: servers first, then clients, and queues that hold only
+// SYNs last. A port with a queue per worker gives worker w queue w. Ports with fewer queues start
+// with different workers.
 [[nodiscard]] std::vector<Source> sources_of(unsigned worker, unsigned workers,
                                              const PerPort<const Port*>& ports);
 
-// How long a worker of these sources may sleep, when `asked_us` were asked for.
+// How long a worker with these sources may sleep if the user asked for `asked_us`.
 [[nodiscard]] IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
                                    const PerPort<const Port*>& ports);
 
@@ -45,19 +48,17 @@ struct WorkerRequest {
   unsigned workers = 1;
   unsigned cpu = 0;
   PerPort<Port*> ports{};
-  std::uint32_t idle_sleep_us = 0;  // while nothing arrives, at most; 0: never
-  bool shed_syns = true;
-  EngineConfig engine;
+  EngineShape engine;
   IndexKey index_key{};
-  const RssOwner* rss = nullptr;  // where RSS decides who owns a connection
+  const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
 };
 
 class Worker final : private FrameSink {
  public:
   // Throws std::bad_alloc. All references outlive the worker.
-  Worker(const WorkerRequest& request, const ProtectSet& protect, const KeyRing& keys,
-         HandOver& hand_over, const Clock& clock);
+  Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
+         const ProtectSet& protect, const KeyRing& keys, HandOver& hand_over, const Clock& clock);
 
   void start();
   void stop();  // returns when the loop has ended
@@ -68,6 +69,15 @@ class Worker final : private FrameSink {
 
  private:
   void run();
+  // Takes over what control has published, if it has. After a burst was fetched and before it is
+  // decided: so whatever arrives after a change is decided by it.
+  void heed() {
+    if (published_.news(tuning_version_, tuning_)) [[unlikely]] {
+      retune();
+    }
+  }
+  void retune();
+  const WorkerTuning& take_tuning();  // the first
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);
@@ -83,6 +93,9 @@ class Worker final : private FrameSink {
   void emit(Role to, std::span<const std::uint8_t> frame) override;
 
   const WorkerRequest request_;
+  const Published<WorkerTuning>& published_;
+  Published<WorkerTuning>::Version tuning_version_ = Published<WorkerTuning>::kNone;
+  WorkerTuning tuning_;
   HandOver& hand_over_;
   const Clock& clock_;
   Counters counters_;
@@ -91,16 +104,17 @@ class Worker final : private FrameSink {
   Engine engine_;
   PerPort<Outbox> outbox_;
   const std::vector<Source> sources_;
+  const bool noted_;  // all frames have passed the steering, which has noted what it found
   SynLane lane_;
 
-  // Sent by clients, sorted out of several bursts while pressed.
+  // While pressed: frames of clients that are not SYNs, gathered from several bursts.
   std::array<rte_mbuf*, 2 * kMaxBurst> gathered_;
   std::uint16_t gathered_count_ = 0;
   bool unread_ = false;  // a queue still held more when its turn ended
 
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;
-  std::uint64_t clock_read_ = 0;  // time-stamp counter of the last look at the clock
+  std::uint64_t clock_read_ = 0;  // time-stamp counter at the last look at the clock
   const std::uint64_t clock_interval_;
   IdleBackOff back_off_;
   std::uint64_t idle_ticks_ = 0;  // slept, in all
@@ -109,7 +123,7 @@ class Worker final : private FrameSink {
   std::thread thread_;
 };
 
-// So two of them share no cache line (tests/dataplane/shared_lines_test.cc).
+// So that no two workers share a cache line (tests/dataplane/shared_lines_test.cc).
 static_assert(alignof(Worker) >= 64 && sizeof(Worker) % 64 == 0);
 
 }  // namespace synproxy::dataplane

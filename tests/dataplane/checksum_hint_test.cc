@@ -24,7 +24,7 @@ TEST(ChecksumHint, EitherBadOneIsBad) {
   EXPECT_EQ(hint(RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_BAD), ChecksumHint::kBad);
 }
 
-// NONE is written as both bits: neither of them may be read alone.
+// NONE is both bits together, so neither may be read alone.
 TEST(ChecksumHint, NotLookedAtIsNeitherGoodNorBad) {
   EXPECT_EQ(hint(RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_NONE),
             ChecksumHint::kUnknown);

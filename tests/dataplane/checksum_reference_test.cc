@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The core's checksums against DPDK's own, over a million random packets.
+// Compares the core's checksums with DPDK's own over a million random packets.
 #include <gtest/gtest.h>
 #include <rte_ip.h>
 #include <rte_tcp.h>
@@ -15,14 +15,14 @@
 namespace synproxy {
 namespace {
 
-// A random IP packet with everything in it but the checksums.
+// A random IP packet that is complete except for the checksums.
 struct RandomPacket {
   alignas(8) std::array<std::uint8_t, 512> bytes{};
   std::size_t l4_length = 0;
 
   RandomPacket(std::mt19937_64& random, bool ipv6) {
     for (std::size_t i = 0; i < bytes.size(); i += 8) {
-      // Words of all ones and all zeros are where carries go wrong.
+      // Words of all ones and all zeros are where carries can go wrong.
       const std::uint64_t r = random();
       const std::uint64_t word = (r & 15) == 0 ? 0 : (r & 15) == 1 ? ~0ULL : r;
       std::memcpy(&bytes[i], &word, sizeof word);
@@ -77,7 +77,7 @@ TEST(ChecksumReference, TcpOverIpv6AgreesWithDpdk) {
   }
 }
 
-// The builder's checksums, which judge everything else here, against DPDK as well.
+// The builder's checksums judge everything else here, so they too are compared with DPDK's.
 TEST(ChecksumReference, ThePacketBuilderAgreesWithDpdk) {
   std::mt19937 random(4);
   for (int i = 0; i < 20'000; ++i) {

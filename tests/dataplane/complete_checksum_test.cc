@@ -23,8 +23,8 @@ rte_mbuf holding(Bytes& frame) {
   return m;
 }
 
-// Leaves in the field what a sender leaves there for its network card. `l4`: where TCP or UDP
-// begins; no IP options before it.
+// Leaves in the field what a sender leaves there for its network card. `l4`: offset of TCP or UDP,
+// without IP options before it.
 void leave_undone(Bytes& frame, bool ipv6, std::size_t l4, bool tcp) {
   const std::size_t addresses = ipv6 ? 32 : 8;
   const std::uint16_t sum = test::naive_pseudo_header({frame.data() + l4 - addresses, addresses},
@@ -49,7 +49,7 @@ TEST(CompleteChecksum, OfTcpUnderAnyTags) {
       rte_mbuf m = holding(frame);
       complete_checksum(m);
       EXPECT_EQ(frame, wanted) << "IPv6 " << ipv6 << ", tags " << tags;
-      // As of a frame that the device has verified; other flags stay.
+      // The flags are then those of a frame that the device has verified; other flags stay.
       EXPECT_EQ(m.ol_flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_RSS_HASH);
     }
   }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An engine that a frame can tell what to do, linked in the place of the real one: see
-// engine_stub.h.
+// An engine that frames tell what to do, linked in place of the real one: see engine_stub.h.
 #include "dataplane/engine_stub.h"
 
 #include <vector>
 
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy {
@@ -13,16 +13,23 @@ namespace stub = tests::engine_stub;
 
 struct Engine::State {
   Counters& counters;
+  EngineTuning tuning;
 };
 
-Engine::Engine(const EngineConfig&, const ProtectSet&, const KeyRing&, std::array<std::uint64_t, 4>,
-               Counters& counters)
-    : state_(new State{counters}) {}
+Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
+               std::array<std::uint64_t, 4>, Counters& counters)
+    : state_(new State{counters, config.tuning}) {}
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
+void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }
 
 void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
   for (Packet& p : burst) {
+    if (state_->tuning.early_window == stub::kDropAll) {
+      p.verdict = Verdict::kDrop;
+      state_->counters.count(Reason::bad_checksum);
+      continue;
+    }
     p.verdict = Verdict::kForward;
     state_->counters.count(Reason::forwarded);
     const std::span<const std::uint8_t> frame(p.data, p.length);
@@ -61,7 +68,7 @@ void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::ke
 
 std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role, const ProtectSet&,
                        const std::array<std::uint64_t, 4>&, std::uint32_t workers,
-                       std::uint32_t fallback) {
+                       std::uint32_t fallback, Arrival&) {
   return stub::is_command(frame) ? frame[stub::kOwnerAt] % workers : fallback;
 }
 

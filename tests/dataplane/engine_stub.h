@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the stub engine understands: a frame of an experimental EtherType carries a command.
-// Everything else is forwarded.
+// Everything else is forwarded, and dropped as a bad checksum while the early window is kDropAll.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,7 @@ inline constexpr std::size_t kNumberAt = 16;
 inline constexpr std::size_t kMinBytes = 60;
 inline constexpr std::uint32_t kGrowth = 20;
 inline constexpr std::uint8_t kGrowthFill = 0x5c;
+inline constexpr std::uint32_t kDropAll = 0;
 inline constexpr unsigned kEmitted = 40;  // more than a burst
 
 [[nodiscard]] inline bool is_command(std::span<const std::uint8_t> frame) {

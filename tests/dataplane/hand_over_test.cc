@@ -92,7 +92,7 @@ TEST_F(HandOverTest, SleeperIsWokenByWhatIsHandedToIt) {
   bell.awake();
   EXPECT_TRUE(hand_over.anything_for(1));
   giver.join();
-  // Answered: it does not ring again, and nobody who is awake is rung for.
+  // Answered: it does not ring again, and it does not ring for a worker that is awake.
   EXPECT_EQ(::poll(&event, 1, 0), 0);
   rte_mbuf* m = frame(1);
   EXPECT_EQ(hand_over.give(1, Role::kClient, &m, 1), 1);

@@ -15,6 +15,14 @@ constexpr std::uint64_t us(std::uint64_t n) { return n * kPerUs; }
 
 IdleBackOff back_off(IdleLimit limit) { return {kPerUs * 1'000'000, limit}; }
 
+TEST(TicksToUs, CountsThroughYearsOfSleep) {
+  constexpr std::uint64_t kHz = 2'600'000'123;
+  for (const std::uint64_t seconds : {0U, 1U, 7094U, 7095U, 7096U, 100'000U, 100'000'000U}) {
+    EXPECT_EQ(ticks_to_us(seconds * kHz, kHz), seconds * 1'000'000) << seconds;
+    EXPECT_EQ(ticks_to_us(seconds * kHz + kHz / 2, kHz), seconds * 1'000'000 + 499'999) << seconds;
+  }
+}
+
 struct Row {
   const char* sentence;
   IdleLimit limit;
@@ -60,8 +68,8 @@ TEST(IdleBackOff, AFrameEndsTheSilence) {
   EXPECT_EQ(idle.next(kBegin + us(50 + 60)).ticks, us(15)) << "and the back-off starts again";
 }
 
-// From the first frame on until the limit is reached, nobody waits longer than a quarter of the
-// silence before.
+// From the first frame until the limit is reached, no frame waits longer than a quarter of the
+// silence before it.
 TEST(IdleBackOff, SlicesGrowWithTheSilence) {
   IdleBackOff idle = back_off({500, false});
   idle.busy(kBegin, 1);

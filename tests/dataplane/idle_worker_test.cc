@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A worker between two ports of the test's own to which nothing comes, or now and then something.
+// A worker between two ports of the test's own, to which frames come never or seldom.
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 #include <sys/eventfd.h>
@@ -19,7 +19,7 @@ using tests::eventually;
 
 constexpr std::uint32_t kLimitUs = 50;
 
-// Counts how often it is looked at, and brings what the test has put into it.
+// Counts how often the worker looks at it, and delivers what the test has put into it.
 class QuietPort final : public Port {
  public:
   explicit QuietPort(rte_mempool* pool, std::uint32_t ring = kUsualRing, int descriptor = -1)
@@ -82,20 +82,21 @@ class IdleWorker : public ::testing::Test {
     request.workers = workers;
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
-    request.idle_sleep_us = idle_sleep_us;
-    return std::make_unique<Worker>(request, protect_, keys_, *hand_over_, clock_);
+    tuning_.publish({.engine = {}, .loop = {.idle_sleep_us = idle_sleep_us}});
+    return std::make_unique<Worker>(request, tuning_, protect_, keys_, *hand_over_, clock_);
   }
 
   rte_mempool* pool_ = nullptr;
   std::unique_ptr<QuietPort> client_;
   std::unique_ptr<QuietPort> server_;
+  Published<WorkerTuning> tuning_{WorkerTuning{}};
   const ProtectSet protect_{{}};
   const KeyRing keys_;
   const Clock clock_{0};
   std::unique_ptr<HandOver> hand_over_;
 };
 
-// No measure of time: a worker that looks once for each sleep of 50 us is no busy one.
+// Does not measure time: a worker that looks only once per sleep of 50 us is not busy.
 TEST_F(IdleWorker, SleepsAfterEachLookWhileNothingArrives) {
   const auto w = worker(kLimitUs);
   w->start();
@@ -150,6 +151,50 @@ TEST_F(IdleWorker, FrameHandedToASleeperIsServed) {
     EXPECT_TRUE(eventually([&] { return w->io().idle_sleeps.get() > sleeps; }));
     ASSERT_EQ(hand_over_->give(1, Role::kClient, &m, 1), 1);
     EXPECT_TRUE(eventually([&] { return server_->sent.load() == i; }));
+  }
+  w->stop();
+}
+
+TEST_F(IdleWorker, ANewLimitHoldsForOneThatSleeps) {
+  const auto w = worker(1000);
+  w->start();
+  const auto sleeps = [&] { return w->io().idle_sleeps.get(); };
+  for (int round = 0; round < 3; ++round) {
+    tuning_.publish({.engine = {}, .loop = {.idle_sleep_us = 1000}});
+    std::uint64_t before = sleeps();
+    EXPECT_TRUE(eventually([&] { return sleeps() > before + 10; }));
+    tuning_.publish({.engine = {}, .loop = {.idle_sleep_us = 0}});
+    std::uint64_t looks = client_->looks.load();
+    EXPECT_TRUE(eventually([&] {
+      const std::uint64_t now = sleeps();
+      if (now != before) looks = client_->looks.load();
+      before = now;
+      return client_->looks.load() > looks + 20'000;
+    })) << "it polls";
+  }
+  w->stop();
+}
+
+// The very next frame: no time is given to the worker to notice.
+TEST_F(IdleWorker, WhatArrivesAfterAChangeIsDecidedByIt) {
+  const auto w = worker(kLimitUs);
+  w->start();
+  std::uint64_t forwarded = 0;
+  std::uint64_t dropped = 0;
+  for (unsigned i = 0; i < 500; ++i) {
+    const bool drop = i % 2 == 0;
+    WorkerTuning next;
+    next.loop.idle_sleep_us = kLimitUs;
+    next.engine.early_window = drop ? stub::kDropAll : 1 + i;
+    tuning_.publish(next);
+    client_->waiting.fetch_add(1 + i % 40);
+    (drop ? dropped : forwarded) += 1 + i % 40;
+    ASSERT_TRUE(eventually([&] { return w->io().rx_packets[0].get() == forwarded + dropped; }));
+    ASSERT_TRUE(eventually([&] {
+      return w->counters().get(Reason::forwarded) + w->counters().get(Reason::bad_checksum) ==
+             forwarded + dropped;
+    }));
+    ASSERT_EQ(w->counters().get(Reason::bad_checksum), dropped) << i;
   }
   w->stop();
 }

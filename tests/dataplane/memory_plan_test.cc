@@ -20,7 +20,20 @@ TEST(MemoryPlan, RoomHoldsTheFrameBehindTheHeadroom) {
   }
 }
 
-// Against what DPDK then takes: the sum of the pool's chunks.
+TEST(MemoryPlan, ShortageNamesTheFlagThatAsksForMost) {
+  EngineShape shape;
+  shape.max_flows = 1U << 20;
+  shape.early_data_memory = 64ULL << 30;
+  EXPECT_EQ(no_memory_for(shape),
+            "--early-data-memory 68719476736: not enough memory for what clients send early; ask "
+            "for less");
+  shape.max_flows = 1U << 28;
+  shape.early_data_memory = 64U << 20;
+  EXPECT_EQ(no_memory_for(shape),
+            "--max-flows 268435456: not enough memory for the table of connections; ask for fewer");
+}
+
+// Compares the plan with what DPDK takes: the sum of the pool's chunks.
 TEST(MemoryPlan, PlannedBytesCoverWhatThePoolTakes) {
   static_cast<void>(tests::shared_eal());
   const std::size_t page = rte_eal_has_hugepages() != 0 ? 2U << 20 : 4096;
@@ -49,7 +62,7 @@ TEST(MemoryPlan, SmallBuffersInLargePagesWasteLittle) {
 }
 
 TEST(MemoryPlan, EveryWorkerAddsItsShare) {
-  EXPECT_GT(buffers_for(2, 0), 2 * buffers_for(1, 0));  // and there are rings between two
+  EXPECT_GT(buffers_for(2, 0), 2 * buffers_for(1, 0));  // two workers also have rings between them
   EXPECT_EQ(buffers_for(1, 500), buffers_for(1, 0) + 500);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Names of ports that cannot work: the flag, the value, what is wrong, what to do.
+// Names of ports that cannot work: the line has the flag, the value, what is wrong, and what to do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -108,8 +108,8 @@ TEST(PortErrors, NameThatIsTaken) {
     const dataplane::NameLock first(name);
     EXPECT_THAT([&] { const dataplane::NameLock second(name); },
                 ThrowsMessage<UsageError>("--name " + name +
-                                          ": a proxy of this name is running; "
-                                          "stop it, or give this one another --name"));
+                                          ": a proxy of this name is running; stop it, or give "
+                                          "this one another --name"));
   }
   EXPECT_NO_THROW(dataplane::NameLock{name}) << "free again";
 }

@@ -50,7 +50,7 @@ ProxyUnderTest::ProxyUnderTest(PortName client, PortName server, unsigned worker
   config.client_port = std::move(client);
   config.server_port = std::move(server);
   config.workers = cpus(workers);
-  config.idle_sleep_us = idle_sleep_us;
+  config.loop.idle_sleep_us = idle_sleep_us;
   dataplane_ = std::make_unique<dataplane::Dataplane>(config, protect_, keys_);
   dataplane_->start();
 }

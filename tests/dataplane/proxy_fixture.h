@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A dataplane with the stub engine, and the environment that all of a program's dataplanes share.
+// A dataplane with the stub engine, and the EAL that all dataplanes of a test program share.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,8 @@
 
 namespace synproxy::tests {
 
-// EAL cannot be started twice in a process: the first call starts it, the program's end ends it.
+// EAL cannot start twice in a process: the first call starts it, and it runs until the program
+// ends.
 [[nodiscard]] dataplane::Eal& shared_eal();
 
 [[nodiscard]] PortName raw(const std::string& interface);
@@ -22,7 +23,7 @@ class ProxyUnderTest {
  public:
   // Started. `workers` threads, all on the CPUs that this process may use.
   ProxyUnderTest(PortName client, PortName server, unsigned workers = 1,
-                 std::uint32_t idle_sleep_us = Config().idle_sleep_us);
+                 std::uint32_t idle_sleep_us = LoopTuning().idle_sleep_us);
 
   dataplane::Dataplane* operator->() { return dataplane_.get(); }
 
@@ -36,7 +37,7 @@ class ProxyUnderTest {
   std::unique_ptr<dataplane::Dataplane> dataplane_;
 };
 
-// Waits until it holds, or for so long that it never will; a test asserts the result.
+// Waits until the condition holds, or so long that it never will. The test asserts the result.
 [[nodiscard]] bool eventually(const std::function<bool()>& condition);
 
 }  // namespace synproxy::tests

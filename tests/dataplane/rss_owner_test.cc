@@ -18,7 +18,7 @@ using test::PacketBuilder;
 
 constexpr RssWord kWord = 0x6d5a;
 
-// What a device makes of these bytes of a frame: addresses and ports, as they lie there.
+// What a device makes of a frame's addresses and ports, as they lie in the frame.
 std::uint32_t toeplitz(const Bytes& frame, std::size_t at, std::size_t words, RssWord word) {
   std::array<std::uint8_t, 40> key{};
   for (std::size_t i = 0; i < key.size(); i += 2) store_be<std::uint16_t>(key.data() + i, word);
@@ -78,8 +78,8 @@ TEST(RssOwner, HashIsTheToeplitzHashOfTheFrame) {
   }
 }
 
-// Every value of the fold has a hash of its own, so nothing that tells two connections apart there
-// is lost.
+// Every value of the fold has its own hash, so connections with different folds keep different
+// hashes.
 TEST(RssOwner, GoodWordKeepsAllFoldsApart) {
   for (const RssWord word : std::initializer_list<RssWord>{kWord, 0x007f, 0xaab5}) {
     ASSERT_TRUE(is_good(word));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Workers share nothing: two of them carry connections, and no cache line is written by both. The
-// core and the loop are compiled so that every store is seen (store_trace.h).
+// Workers share nothing: two of them carry connections, and no cache line that one writes is
+// touched by the other. The core and the loop are compiled so that every load and store is seen
+// (store_trace.h).
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
@@ -32,8 +33,8 @@ constexpr RssWord kWord = 0x6d5a;
 constexpr std::uint64_t kUnixStart = 64'000ULL * 26'562'500;
 constexpr unsigned kConnections = 128;
 
-// How often a pool went past the workers' own caches, to the ring that all of them share. The
-// counting functions take the place of the pools' own.
+// Counts how often a pool went past the workers' own caches, to the ring that all of them share.
+// The counting functions replace the pools' own.
 std::atomic<unsigned> pool_trips{0};
 rte_mempool_enqueue_t real_enqueue = nullptr;
 rte_mempool_dequeue_t real_dequeue = nullptr;
@@ -55,7 +56,7 @@ void count_pool_trips(const rte_mempool& pool) {
 
 using Wanted = std::function<bool(const DecodedFrame&)>;
 
-// A device with a queue pair per worker. As a driver does, it takes buffers from the pool when it
+// A device with a queue pair per worker. Like a driver, it takes buffers from the pool when it
 // receives and gives them back when it has sent, in the worker's thread.
 class TestPort final : public Port {
  public:
@@ -65,8 +66,8 @@ class TestPort final : public Port {
     const std::lock_guard lock(mutex_);
     in_[queue].push_back(std::move(frame));
   }
-  // Waits for such a frame; who sent it is in `sender`. What is not wanted is what a timer has
-  // repeated on a slow machine.
+  // Waits for a matching frame, and puts the worker that sent it into `sender`. On a slow machine
+  // timers repeat frames; these are skipped.
   DecodedFrame take(const Wanted& wanted, unsigned& sender) {
     for (int i = 0; i < 100'000; ++i) {
       {
@@ -152,17 +153,21 @@ class SharedLines : public ::testing::Test {
       ports_[side] = std::make_unique<TestPort>(pools_[side]);
       request.ports[side] = ports_[side].get();
     }
-    request.engine.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
-    request.engine.shape.max_flows = 4096;
-    request.engine.tuning.synack_repeats = 0;
-    request.engine.shape.early_data_memory = 1U << 20;
-    request.engine.shape.unix_ms_at_start = kUnixStart;
+    WorkerTuning tuning;
+    tuning.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+    tuning.engine.synack_repeats = 0;
+    tuning.loop.idle_sleep_us = 0;
+    tuning_.publish(tuning);
+    request.engine.max_flows = 4096;
+    request.engine.early_data_memory = 1U << 20;
+    request.engine.unix_ms_at_start = kUnixStart;
     request.index_key = {1, 2, 3, 4};
     request.rss = &rss_;
     for (unsigned w = 0; w < kWorkers; ++w) {
       request.number = w;
       request.cpu = w;
-      workers_.push_back(std::make_unique<Worker>(request, protect_, keys_, hand_over_, clock_));
+      workers_.push_back(
+          std::make_unique<Worker>(request, tuning_, protect_, keys_, hand_over_, clock_));
     }
     for (const auto& w : workers_) w->start();
   }
@@ -176,7 +181,7 @@ class SharedLines : public ::testing::Test {
     }
   }
 
-  // A frame comes by the queue of its owner, or by the other one; what comes out is its owner's.
+  // A frame comes by the queue of its owner or by the other one, but always leaves by its owner's.
   DecodedFrame exchange(Role from, const PacketBuilder& frame, Role to, const Wanted& wanted) {
     const Bytes bytes = frame.build();
     FlowKey key;
@@ -246,16 +251,16 @@ class SharedLines : public ::testing::Test {
       if (HasFailure()) return;
     }
   }
-  // Carries connections, then as many again under the eyes of the trace.
+  // Carries connections, then as many again with the trace on.
   void trace_connections() {
-    carry_connections(20'000);  // the pools' caches and everything else is warm
+    carry_connections(20'000);  // warms the pools' caches and everything else
     pool_trips = 0;
     StoreTrace::begin();
     carry_connections(30'000);
     StoreTrace::end();
     for (const auto& w : workers_) w->stop();
     for (unsigned w = 0; w < kWorkers; ++w) {
-      // A record and a bucket of each of its connections at least.
+      // At least a record and a bucket of each of its connections.
       EXPECT_GT(StoreTrace::written_by(w).size(), kConnections) << "the trace sees too little";
     }
   }
@@ -291,6 +296,7 @@ class SharedLines : public ::testing::Test {
   Clock clock_{kUnixStart};
   HandOver hand_over_{kWorkers};
   std::unique_ptr<TestPort> ports_[2];
+  Published<WorkerTuning> tuning_{WorkerTuning{}};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
@@ -305,7 +311,7 @@ TEST_F(SharedLines, WhatOneWorkerWritesNoOtherTouches) {
   EXPECT_EQ(pool_trips, 0U) << "the pools' shared rings were used";
 }
 
-// The same connections by the wrong queues: what the trace shows when there is something.
+// The same connections by the wrong queues, to show that the trace finds shared lines.
 TEST_F(SharedLines, BuffersThatAreHandedOverAreWrittenByBoth) {
   wrong_queues_ = true;
   trace_connections();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Linux interfaces as ports: what enters one wire leaves the other as it was.
+// Linux interfaces as ports: a frame leaves by one wire as it came by the other.
 #include <gtest/gtest.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
@@ -37,7 +37,7 @@ Frame command(Command c, std::size_t length = engine_stub::kMinBytes) {
   return f;
 }
 
-// A worker gives a buffer back just after the frame has left.
+// A worker gives a buffer back shortly after the frame has left.
 bool returns_all(ProxyUnderTest& proxy) {
   return eventually([&] { return proxy->mbufs_in_use() == 0; });
 }
@@ -154,7 +154,7 @@ TEST_F(SocketPort, ChecksumLeftToTheSendersCardIsCompletedAndReported) {
       ASSERT_TRUE(lab.client.send_unsummed(f, static_cast<std::uint16_t>(udp), 6));
       auto got = lab.server.receive();
       ASSERT_TRUE(got);
-      // Over the pseudo-header and the datagram, the sum of a right checksum is all ones.
+      // With a right checksum, the sum over pseudo-header and datagram is all ones.
       EXPECT_EQ(ones_sum({&(*got)[udp], udp_bytes}, pseudo), 0xffff);
       // Nothing else has changed.
       std::ranges::copy_n(f.begin() + static_cast<std::ptrdiff_t>(udp) + 6, 2,
@@ -182,7 +182,7 @@ TEST_F(SocketPort, VerdictsAreCarriedOutInOrder) {
   ASSERT_TRUE(lab.client.send(command(Command::kDrop)));
   const Frame cause = command(Command::kEmit);
   ASSERT_TRUE(lab.client.send(cause));
-  // The packet first, then what the engine made because of it.
+  // First the packet, then the frames that the engine made because of it.
   EXPECT_EQ(lab.server.receive(), cause);
   for (unsigned i = 0; i < engine_stub::kEmitted; ++i) {
     Frame made = command(Command::kForward);
@@ -227,7 +227,7 @@ TEST_F(SocketPort, FrameTooLongForTheOtherWireIsDroppedAloneAndCounted) {
 
 TEST_F(SocketPort, FrameLongerThanTheWireAllowsIsCountedOnArrival) {
   Lab lab(1500);
-  // As a sender does that leaves segmentation to its card.
+  // Like a sender that leaves segmentation to its card.
   ASSERT_TRUE(ip("link set spc-far mtu 9000"));
   ASSERT_TRUE(ip("link set spc-near mtu 9000"));
   ASSERT_TRUE(lab.client.send(frame_of(5000, {0x08, 0x06})));
@@ -312,7 +312,7 @@ TEST_F(SocketPort, TwoWorkersShareThePortsAndLoseNothing) {
   ASSERT_TRUE(eventually([&] { return forwarded(0) + forwarded(1) == 2 * kFrames; }));
   EXPECT_EQ(forwarded(0), kFrames);
   EXPECT_EQ(forwarded(1), kFrames);
-  // The client port is read by one worker and the server port by the other: half of each moves
+  // One worker reads the client port and the other the server port: half of each port's frames move
   // over.
   EXPECT_EQ(lab.proxy.sum([](const auto& io) { return io.handed_over.get(); }), kFrames);
   EXPECT_TRUE(returns_all(lab.proxy));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ownership by RSS: whatever a device says or does with a frame, all frames of a connection meet.
+// Ownership by RSS: whatever a device reports or does, all frames of a connection come to one
+// worker.
 #include "dataplane/steering.h"
 #include "dataplane/topology.h"
 
@@ -47,7 +48,7 @@ class SteeringTest : public ::testing::Test {
     m->hash.rss = hash;
     return m;
   }
-  // Who gets the last frame of a burst that `receiver` has received; all are freed.
+  // Returns who gets the last frame of a burst that `receiver` has received. Frees all frames.
   unsigned owner_of_last(std::span<rte_mbuf*> burst, Role side, unsigned receiver) {
     rte_mbuf* last = burst.back();
     std::vector<rte_mbuf*> all(burst.begin(), burst.end());
@@ -67,7 +68,7 @@ class SteeringTest : public ::testing::Test {
     for (rte_mbuf* m : all) rte_pktmbuf_free(m);
     return found;
   }
-  // Who gets the frame when it comes with these flags and this hash.
+  // Returns who gets the frame if it comes with these flags and this hash.
   unsigned owner(const Bytes& frame, Role side = Role::kClient, std::uint64_t flags = 0,
                  std::uint32_t hash = 0, unsigned receiver = 0) {
     rte_mbuf* m = buffer(frame, flags, hash);
@@ -139,12 +140,12 @@ TEST_F(SteeringTest, WhatIsNotProtectedTcpStaysWhereItCame) {
   }
 }
 
-// A hash that names another owner shows whether it was taken.
+// A hash that names another owner shows whether Steering used it.
 TEST_F(SteeringTest, HashOfADeviceThatHasProvenRightIsTaken) {
   const Bytes four = to_server(6000).build();
   const Bytes six = PacketBuilder().ipv6("2001:db8::1", "2001:db8::10").ports(6000, 80).build();
   const auto taken = [&](const Bytes& f, Role side) {
-    // Second in its burst, where nobody looks at it.
+    // Second in its burst, so that it is not checked.
     const unsigned w = owner(f, side);
     return owner_of_second(f, side, hash_of(f) + 1) == (w + 1) % kWorkers;
   };
@@ -156,7 +157,7 @@ TEST_F(SteeringTest, HashOfADeviceThatHasProvenRightIsTaken) {
   EXPECT_FALSE(taken(six, Role::kClient)) << "proven for IPv4 alone";
   EXPECT_FALSE(taken(four, Role::kServer)) << "the other port has proven nothing";
   EXPECT_EQ(io_.rss_mismatch[0].get(), 0U);
-  // Wrong once, wrong for ever.
+  // After one wrong hash it is never trusted again.
   EXPECT_EQ(owner(four, Role::kClient, RTE_MBUF_F_RX_RSS_HASH, hash_of(four) + 1), owner(four));
   EXPECT_EQ(io_.rss_mismatch[0].get(), 1U);
   for (unsigned i = 0; i < 2 * HashTrust::kProofs; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A worker between two ports of the test's own, while more SYNs arrive than it answers. The stub
-// engine forwards everything, so that what the server port sends says what was processed, and when.
+// engine forwards everything, so the frames that the server port sends show what was processed, and
+// when.
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 
@@ -24,10 +25,10 @@ using tests::eventually;
 constexpr std::size_t kSeqAt = 38;  // of TCP over IPv4
 constexpr std::size_t kFlagsAt = 47;
 
-// What a poll of a queue brings is up to the test; what is sent is remembered.
+// A port whose polls bring what the test decides, and which remembers what is sent.
 class FakePort final : public Port {
  public:
-  // Fills `out`; how many. Runs on the worker's thread.
+  // Fills `out` and returns how many. Runs on the worker's thread.
   using Script = std::function<std::uint16_t(std::uint16_t queue, rte_mbuf** out)>;
 
   explicit FakePort(rte_mempool* pool) : pool_(pool) {}
@@ -112,13 +113,13 @@ class SynLaneTest : public ::testing::Test {
     request.workers = workers;
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
-    request.shed_syns = shed;
+    tuning_.publish({.engine = {}, .loop = {.shed_syns = shed, .idle_sleep_us = 0}});
     request.rss = rss_;
     request.shed_key = {1, 2, 3, 4};
-    return std::make_unique<Worker>(request, protect_, keys_, *hand_over_, clock_);
+    return std::make_unique<Worker>(request, tuning_, protect_, keys_, *hand_over_, clock_);
   }
 
-  // Runs it until it has received so many and nothing waits any more.
+  // Runs the worker until it has received so many frames and nothing waits any more.
   void run(Worker& w, std::uint64_t frames) {
     w.start();
     EXPECT_TRUE(eventually([&] { return w.io().rx_packets[0].get() >= frames; }));
@@ -134,6 +135,7 @@ class SynLaneTest : public ::testing::Test {
   rte_mempool* pool_ = nullptr;
   std::unique_ptr<FakePort> client_;
   std::unique_ptr<FakePort> server_;
+  Published<WorkerTuning> tuning_{WorkerTuning{}};
   const ProtectSet protect_{{parse_protect_rule("203.0.113.10:80")}};
   const KeyRing keys_{};
   const Clock clock_{0};
@@ -166,7 +168,7 @@ TEST_F(SynLaneTest, SegmentsDoNotWaitForTheSynsBeforeThem) {
   client_->script = flood(200);
   const auto w = worker();
   run(*w, 200 * kMaxBurst);
-  // From the moment when the queue was seen to stand, the segments of a turn leave together.
+  // Once the queue was seen to stand, the segments of a turn leave together.
   unsigned together = 0;
   for (std::size_t i = 1; i < server_->sent.size(); ++i) {
     together += !server_->sent[i].syn && !server_->sent[i - 1].syn ? 1 : 0;
@@ -196,7 +198,8 @@ TEST_F(SynLaneTest, SynsToWhatIsNotProtectedPassWhateverHappens) {
   EXPECT_EQ(server_->sent.size(), 500 * kMaxBurst);
 }
 
-// Below what a worker can take, its queue runs empty now and then: nothing is shed, nothing waits.
+// If less arrives than a worker can take, its queue runs empty now and then: nothing is shed, and
+// nothing waits.
 TEST_F(SynLaneTest, BurstsThatTheQueueOutlivesAreAllAnswered) {
   constexpr unsigned kRounds = 200;
   unsigned turn = 0;
@@ -224,7 +227,7 @@ TEST_F(SynLaneTest, SharesAreWholeAgainAfterTheFlood) {
   w->stop();
 }
 
-// The server's frames are taken as fast as the client's while the worker is pressed.
+// While the worker is pressed, it takes the server's frames as fast as the client's.
 TEST_F(SynLaneTest, ServersQueueIsDrainedToo) {
   client_->script = flood(1000);
   std::uint32_t from_server = 0;
@@ -235,7 +238,7 @@ TEST_F(SynLaneTest, ServersQueueIsDrainedToo) {
   };
   const auto w = worker();
   w->start();
-  // More of the server's than of the client's are left at the end only if one of them starved.
+  // At the end, more of one side's frames than of the other's are left only if that side starved.
   EXPECT_TRUE(eventually([&] { return w->io().rx_packets[1].get() == 20'000; }));
   EXPECT_TRUE(eventually([&] { return w->io().rx_packets[0].get() == 1000 * kMaxBurst; }));
   w->stop();
@@ -318,7 +321,7 @@ TEST_F(SynLaneTest, UnderLoadOfBothQueuesSegmentsAreServedFirstAndEveryOne) {
   EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
   EXPECT_LE(most_syn_polls, 4U) << "bursts of SYNs between two looks at the others";
   std::uint32_t next = 0;
-  unsigned before_the_last = 0;  // SYNs that left while segments waited
+  unsigned before_the_last = 0;  // SYNs that left before the last segment
   for (const auto& f : server_->sent) {
     if (next == segments) break;
     if (!f.syn) {
@@ -326,7 +329,7 @@ TEST_F(SynLaneTest, UnderLoadOfBothQueuesSegmentsAreServedFirstAndEveryOne) {
     }
     before_the_last += f.syn ? 1 : 0;
   }
-  // A burst of each while nobody knew, then 8 SYNs after 16 bursts of segments.
+  // One burst of each until the worker notices, then 8 SYNs after 16 bursts of segments.
   EXPECT_LE(before_the_last, (SynLane::kStandingPolls + 1) * kMaxBurst + 8 * (kBursts / 16 + 1));
 }
 
@@ -341,6 +344,43 @@ TEST_F(SynLaneTest, BehindIsWhoLeavesSomethingUnreadInMostTurns) {
   EXPECT_TRUE(lane.behind());
   lane.tick(1);
   EXPECT_FALSE(lane.behind()) << "of each millisecond anew";
+}
+
+TEST_F(SynLaneTest, SwitchedOffWhilePressedItStillGivesWhatWaits) {
+  Counters counters;
+  IoCounters io;
+  SynLane lane(true, 1, protect_, {1, 2, 3, 4}, counters, io);
+  const auto press = [&] {
+    for (unsigned i = 0; i < SynLane::kStandingPolls; ++i) lane.polled(0, kMaxBurst);
+    return lane.pressed();
+  };
+  EXPECT_TRUE(press());
+  rte_mbuf* syn = frame(true, 1);
+  lane.keep(&syn, 1);
+  lane.enable(false);
+  EXPECT_FALSE(lane.pressed());
+  lane.tick(1);
+  EXPECT_FALSE(press());
+  rte_mbuf* taken = nullptr;
+  EXPECT_EQ(lane.take(&taken, 1), 1);
+  EXPECT_EQ(taken, syn);
+  rte_pktmbuf_free(taken);
+  lane.enable(true);
+  EXPECT_TRUE(press());
+}
+
+TEST_F(SynLaneTest, SwitchedOffInAFloodItAnswersEachSynThatComesAfterwards) {
+  client_->script = flood(2000);
+  const auto w = worker();
+  w->start();
+  EXPECT_TRUE(eventually([&] { return w->counters().get(Reason::syn_shed) > 0; }));
+  tuning_.publish({.engine = {}, .loop = {.shed_syns = false, .idle_sleep_us = 0}});
+  EXPECT_TRUE(eventually([&] { return w->io().rx_packets[0].get() == 2000 * kMaxBurst; }));
+  w->stop();
+  EXPECT_EQ(w->io().syn_shed_share.get(), 0U);
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, 2000U);
+  EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
 }
 
 // A SYN filter (dataplane/syn_rules.h) brings every segment with SYN, answers to a server's own
@@ -364,7 +404,7 @@ TEST_F(SynLaneTest, SynAcksInAQueueOfSynsAreNotShed) {
   EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), syns_);
 }
 
-// Where a device puts a SYN is its own business: the tuple decides who answers.
+// The device may put a SYN into any queue: the tuple decides who answers.
 TEST_F(SynLaneTest, SynsInTheQueueOfAnotherWorkerAreHandedOver) {
   const RssOwner by_rss(0x1b5b, 2, 2);
   rss_ = &by_rss;
@@ -415,7 +455,7 @@ TEST_F(SynLaneTest, SourcesAreServedInOrderAndSharedAmongWorkers) {
   for (const auto& [queue, times] : polled) EXPECT_EQ(times, 1U);
 }
 
-// A worker whose ring of handed-over frames stands sorts those too.
+// A worker whose hand-over ring stands sorts those frames too.
 TEST_F(SynLaneTest, RingOfTheOtherWorkersIsSortedToo) {
   const auto w = worker(true, 1, 2);
   for (std::uint32_t i = 0; i < 1000; ++i) {
@@ -428,7 +468,7 @@ TEST_F(SynLaneTest, RingOfTheOtherWorkersIsSortedToo) {
   const auto [syns, others] = left();
   EXPECT_EQ(others, 32U);
   EXPECT_EQ(syns + w->counters().get(Reason::syn_shed), 968U);
-  // Some segment overtook a SYN: the lane was in use.
+  // If a segment overtook a SYN, the lane was in use.
   std::uint32_t last = 0;
   bool overtaken = false;
   for (const auto& f : server_->sent) {

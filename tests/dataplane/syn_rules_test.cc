@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rules that bring SYNs into queues of their own: what they say, and what happens where a device
-// refuses them. No device here knows rules, so one is played.
+// Rules that bring SYNs into queues of their own: their content, and what happens if a device
+// refuses them. No device here has such rules, so the test simulates one.
 #include "dataplane/syn_rules.h"
 
 #include <gtest/gtest.h>
 #include <rte_bus_vdev.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_ring.h>
 
+#include <array>
 #include <optional>
 #include <set>
 
+#include "dataplane/dpdk_version.h"
 #include "dataplane/eth_port.h"
 #include "dataplane/proxy_fixture.h"
 #include "synproxy/wire/bytes.h"
@@ -25,7 +29,7 @@ const SynQueues kThree{
     3, 3, RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP,
     Octets(40, 0x6d)};
 
-// Takes what it is told to, and says whether the device ran when it was asked.
+// Accepts what it is told to, and says whether the device ran when it was asked.
 class PlayedDevice final : public FlowDevice {
  public:
   SynMatching can = SynMatching::kFlags;
@@ -68,7 +72,7 @@ bool names_an_address(const SynRule& rule) {
   return (v4 != nullptr && v4->spec != nullptr) || (v6 != nullptr && v6->spec != nullptr);
 }
 
-// Nothing of the header is looked at but the destination port and the flags.
+// The rule looks only at the destination port and the flags of the header.
 std::string tcp_of(const SynRule& rule) {
   const auto* tcp = item(rule, RTE_FLOW_ITEM_TYPE_TCP);
   std::string text;
@@ -142,7 +146,7 @@ TEST(SynRules, FlagsAreMatchedByWhatIsProtected) {
     ASSERT_EQ(ip.type, to.ipv6 ? RTE_FLOW_ITEM_TYPE_IPV6 : RTE_FLOW_ITEM_TYPE_IPV4) << row.protect;
     ASSERT_EQ(ip.spec == nullptr, row.address.empty()) << row.protect;
     if (row.address.empty()) continue;
-    // Destination addresses end the headers.
+    // The destination address is the last field of the header.
     const std::size_t header = to.ipv6 ? 40 : 20;
     for (const auto& [found, wanted] : {std::pair{ip.spec, row.address}, {ip.mask, row.mask}}) {
       Octets bytes(header);
@@ -247,7 +251,7 @@ TEST(SynRules, GoWhenTheirOwnerGoes) {
   EXPECT_TRUE(device.rules.empty());
 }
 
-// EthPort on devices of DPDK's own, the rules played.
+// EthPort on DPDK's own devices, with simulated rules.
 class SynQueuePort : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -307,7 +311,7 @@ class SynQueuePort : public ::testing::Test {
     EXPECT_EQ(port.status().syn_queues, syns);
     for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
       EXPECT_EQ(port.is_syn_queue(q), q >= ordinary) << q;
-      // A bonding device looks for the link of those below it now and then.
+      // A bonding device looks at the links below it only now and then.
       EXPECT_TRUE(tests::eventually([&] {
         rte_mbuf* frames[4];
         IoCounters io;
@@ -357,30 +361,44 @@ TEST_F(SynQueuePort, NobodyElseIsAsked) {
   expect_queues(open("net_null_syn", 1, PortId::kClient, false), 1, 0);
   port_.reset();
   make("net_null_syn", "");
-  expect_queues(open("net_null_syn", 2), 1, 0);  // no RSS: one queue for two workers
-  port_.reset();
-  make("net_null_syn", "");
   device_.can = SynMatching::kNone;
   expect_queues(open("net_null_syn"), 1, 0);
   EXPECT_EQ(device_.asked, 0U);
 }
 
-// A bonding device has a key and a redirection table to set, which net_null alone has not.
+// Rings: DPDK 24.11 gives net_null RSS.
+TEST_F(SynQueuePort, WithoutRssThereIsOneQueueForTwoWorkers) {
+  std::array<rte_ring*, 4> rings{};
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    rings[i] = rte_ring_create(("syn_" + std::to_string(i)).c_str(), 64, SOCKET_ID_ANY, 0);
+    ASSERT_NE(rings[i], nullptr);
+  }
+  ASSERT_GE(rte_eth_from_rings("syn", rings.data(), 4, rings.data(), 4, 0), 0);
+  const EthPort& port = open("net_ring_syn", 2);
+  EXPECT_EQ(port.receive_queues(), 1);
+  EXPECT_EQ(port.status().syn_queues, 0);
+  EXPECT_EQ(device_.asked, 0U);
+  port_.reset();
+  for (rte_ring* ring : rings) rte_ring_free(ring);
+}
+
+// A bonding device has a key and a redirection table to set; in DPDK 22.11 net_null alone has none.
 class SynQueueRssPort : public SynQueuePort {
  protected:
   void SetUp() override {
     SynQueuePort::SetUp();
-    make("net_null_slave", "");
-    const std::uint16_t id = make("net_bonding_syn", "mode=0,slave=net_null_slave");
+    make("net_null_member", "");
+    const std::uint16_t id =
+        make("net_bonding_syn", std::string("mode=0,") + kBondingMember + "=net_null_member");
     rte_eth_conf conf{};
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    // The first time it finds the device below, the second time it learns the length of its key.
+    // On the first start it finds the device below, on the second it learns the length of the key.
     ASSERT_EQ(rte_eth_dev_configure(id, 2, 2, &conf), 0);
     ASSERT_EQ(rte_eth_dev_configure(id, 2, 2, &conf), 0);
   }
   void TearDown() override {
     SynQueuePort::TearDown();
-    static_cast<void>(rte_vdev_uninit("net_null_slave"));
+    static_cast<void>(rte_vdev_uninit("net_null_member"));
   }
 };
 

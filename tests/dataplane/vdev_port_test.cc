@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DPDK's own devices as ports, over rings that the test holds the other end of.
+// DPDK's own devices as ports, over rings whose other ends the test holds.
 #include <gtest/gtest.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "dataplane/engine_stub.h"
@@ -64,7 +65,7 @@ class VdevPort : public ::testing::Test {
     rte_mempool_free(pool_);
   }
 
-  // In as many segments as it needs.
+  // Splits the frame into as many segments as it needs.
   rte_mbuf* buffer(const std::vector<std::uint8_t>& bytes) {
     rte_mbuf* head = nullptr;
     for (std::size_t at = 0; at < bytes.size(); at += 2048) {
@@ -117,7 +118,7 @@ TEST_F(VdevPort, FramesOfEverySizePassUntouched) {
   }
 }
 
-// The engine sees contiguous bytes only.
+// The engine sees only contiguous bytes.
 TEST_F(VdevPort, FrameInSeveralSegmentsIsCountedWhenItCannotBeMadeOne) {
   RingPort client("c2");
   RingPort server("s2");
@@ -195,7 +196,8 @@ TEST_F(VdevPort, MostlyBadChecksumsAreReportedOnce) {
     const std::uint64_t before = proxy->io(0).rx_packets[0].get();
     for (unsigned i = 0; i < frames; ++i) EXPECT_TRUE(client.put(buffer(command(c))));
     EXPECT_TRUE(eventually([&] { return proxy->io(0).rx_packets[0].get() == before + frames; }));
-    // Counted by the engine a moment after the arrival: a later frame comes back only when it was.
+    // The engine counts a frame shortly after its arrival; once a later frame has come back, it has
+    // counted.
     EXPECT_TRUE(client.put(buffer(command(Command::kReply))));
     rte_pktmbuf_free(client.get());
   };
@@ -227,7 +229,7 @@ TEST_F(VdevPort, TwoWorkersHandOverInOrderAndAccountForEveryFrame) {
   for (unsigned i = 0; i < kFrames; ++i) {
     ASSERT_TRUE(client.put(buffer(command(Command::kForward, i, i % 2))));
   }
-  // Each owner's frames keep their order; how the two mix is open.
+  // Each owner's frames keep their order; the two may mix in any way.
   unsigned next[2] = {0, 1};
   for (unsigned i = 0; i < kFrames; ++i) {
     const auto got = take_bytes(server.get());
@@ -263,7 +265,7 @@ TEST_F(VdevPort, StopEmptiesTheRingsBetweenWorkers) {
   }
   ASSERT_TRUE(eventually([&] { return proxy->io(0).rx_packets[0].get() > 0; }));
   proxy->stop();
-  // What the workers had not fetched yet is still the test's.
+  // Frames that the workers had not fetched yet still belong to the test.
   proxy->start();
   ASSERT_TRUE(eventually([&] { return proxy->io(0).rx_packets[0].get() == 900; }));
   proxy->stop();

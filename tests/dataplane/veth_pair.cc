@@ -14,7 +14,7 @@ namespace synproxy::tests {
 bool own_network_namespace() {
   static const bool own = [] {
     if (::unshare(CLONE_NEWNET) != 0) return false;
-    // Else the kernel's own router solicitations would mix with the frames that are counted.
+    // Otherwise the kernel's own router solicitations would mix with the frames that are counted.
     std::ofstream("/proc/sys/net/ipv6/conf/default/disable_ipv6") << 1;
     return std::system("ip link set lo up") == 0;
   }();
@@ -25,7 +25,7 @@ bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c
 
 namespace {
 
-// The files of /sys show the network namespace that they were mounted in: asked by name instead.
+// /sys shows the network namespace in which it was mounted, so ask the kernel by name instead.
 bool is_operational(const std::string& interface) {
   return ip("-o link show dev " + interface + " | grep -q 'state UP'");
 }
@@ -45,8 +45,8 @@ void VethPair::make() const {
       !ip("link set " + near_ + " up") || !ip("link set " + far_ + " up")) {
     throw std::runtime_error("no veth pair");
   }
-  // On a busy machine the kernel's link watch comes late, and until then an end that is up drops
-  // whatever it is to send.
+  // On a busy machine the kernel's link watch runs late. Until then an end that is up drops
+  // everything that it should send.
   if (!eventually([&] { return is_operational(near_) && is_operational(far_); })) {
     throw std::runtime_error("a veth pair whose ends do not come up");
   }

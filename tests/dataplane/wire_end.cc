@@ -91,7 +91,7 @@ std::optional<Frame> WireEnd::receive_within(int milliseconds) {
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   const ssize_t length = ::recvmsg(fd_, &message, 0);
-  // Said once by an interface that was down in between.
+  // An interface that was down in between reports this error once.
   if (length < 0 && errno == ENETDOWN) return receive_within(milliseconds);
   if (length < 0) return {};
   frame.resize(static_cast<std::size_t>(length));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The far end of a wire into the proxy: sends and receives whole frames on a Linux interface, with
-// the tag that the kernel cuts out put back. Independent of the proxy's own socket port.
+// The far end of a wire into the proxy. It sends and receives whole frames on a Linux interface,
+// and puts back the tag that the kernel cuts out. It is independent of the proxy's own socket port.
 #pragma once
 
 #include <cstdint>
@@ -22,13 +22,13 @@ class WireEnd {
 
   // False: the interface did not take it.
   bool send(std::span<const std::uint8_t> frame);
-  // As a kernel with checksum offload sends: the field at `start` + `offset` holds the sum of the
+  // Sends like a kernel with checksum offload: the field at `start` + `offset` holds the sum of the
   // pseudo-header, and the card is asked to do the rest.
   bool send_unsummed(std::span<const std::uint8_t> frame, std::uint16_t start,
                      std::uint16_t offset);
-  // The next frame; nothing when none has come for so long that none will.
+  // The next frame; nothing if none has come for so long that none will.
   std::optional<Frame> receive();
-  // True when nothing comes within a moment: for frames that must not arrive.
+  // True if no frame comes for a moment: for frames that must not arrive.
   bool stays_silent();
 
  private:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Servers that speak first, and clients that only listen, over a lossy way."""
+"""Servers that speak first, and clients that only listen, over a lossy link."""
 import contextlib
 import selectors
 import socket
@@ -12,7 +12,7 @@ from ways import bridge, has_kernel_synproxy, kernel_synproxy, link, synproxy
 
 BANNER = b"220 banner\r\n"
 CONNECTIONS, LIMIT = 40, 30  # seconds: a few repeats of any timer on the way
-PORT = 80  # what the rules of the kernel's SYNPROXY protect: no nginx here
+PORT = 80  # the port that the rules of the kernel's SYNPROXY protect: no nginx here
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def greeter(lab):
 
 
 def listen_only(lab, first_port):
-    """Seconds until the banner came, of every connection that heard one; all at the same time."""
+    """Seconds until the banner came, for every connection that got one; all connect at the same time."""
     heard, clients = [], []
     with selectors.DefaultSelector() as waiting:
         begin = time.monotonic()
@@ -69,8 +69,8 @@ def listen_only(lab, first_port):
 @case(300)
 @own_stand
 def every_banner_arrives_though_one_segment_in_ten_is_lost(_):
-    # The handshake's ACK is lost for some. The server never hears of them, and they have nothing to send: who
-    # stands in front of the server has to ask them again.
+    # Some handshake ACKs are lost. The server never hears of these clients, and they have nothing to send: the proxy in
+    # front of the server must ask them again.
     ways = {"direct (kernel bridge)": bridge, "kernel SYNPROXY": kernel_synproxy,
             "synproxy": synproxy("--server-timeout", "20")}
     heard = {name: [] for name in ways}

@@ -11,7 +11,7 @@ import time
 from scapy.layers.inet import TCP
 
 from clients import MB, sha_of
-from harness import SERVERS, Lab, case, check, equal, own_stand, rounds
+from harness import SERVERS, Lab, case, check, equal, far, own_stand, rounds
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, link, synproxy
 from wire import Trace, payload_length
 
@@ -36,9 +36,8 @@ def first_byte(lab, family, port=80):
 
 
 def flights(segments):
-    """How often the client had to send before the first byte of data came: a flight is all that it sends
-    between two arrivals. Each costs a round trip. And whether the request left before anything but the
-    SYN-ACK had come."""
+    """Counts the client's flights before the first byte of data came. A flight is all that it sends between two
+    arrivals, and costs a round trip. Also says whether the request left before anything but the SYN-ACK had come."""
     count, sending, arrived, request_after, seen = 0, False, 0, None, set()
     for outgoing, packet in segments:
         if outgoing:
@@ -59,6 +58,7 @@ def flights(segments):
 
 
 @case(120)
+@far
 @own_stand
 def time_to_first_byte_at_100_ms_round_trip(_):
     ways = {"direct (kernel bridge)": bridge, "kernel SYNPROXY": kernel_synproxy, "synproxy": synproxy(),
@@ -87,7 +87,7 @@ def time_to_first_byte_at_100_ms_round_trip(_):
 
 
 def tcp_counters(lab, role):
-    """Of that namespace's kernel: all of Tcp and TcpExt."""
+    """The counters of that namespace's kernel: all of Tcp and TcpExt."""
     found = {}
     for path in ("/proc/net/snmp", "/proc/net/netstat"):
         lines = lab.must(role, "cat", path).splitlines()
@@ -98,7 +98,7 @@ def tcp_counters(lab, role):
 
 
 class SocketSample(threading.Thread):
-    """How the server's socket begins: what ss shows of it when its first data is on the way."""
+    """The state of the server's socket, as ss shows it while its first data is on the way."""
 
     def __init__(self, lab):
         super().__init__(daemon=True)
@@ -145,7 +145,7 @@ RESENT = ("RetransSegs", "TCPTimeouts", "TCPSpuriousRTOs", "TCPLossProbes", "TCP
 
 
 def measured_download(lab, name, rtt):
-    # The counters are the namespace's: what closed last must have been acknowledged.
+    # The counters are those of the namespace, so the last close must have been acknowledged.
     settled = 0.05 + rtt / 1e3
     time.sleep(settled)
     before = tcp_counters(lab, "server")
@@ -163,7 +163,7 @@ def downloads(congestion, rtt, ways, count, **wire):
     size = wire.pop("size", MB)
     with Lab("--between", "client") as lab, link(lab, delay=rtt / 2, **wire), \
             lab.sysctl("server", tcp_no_metrics_save=1):
-        # By route: the sysctl of a namespace takes only what the whole machine allows to everybody.
+        # Set it by route: the sysctl of a namespace takes only what the whole machine allows to everybody.
         lab.must("server", "ip", "route", "change", "10.0.0.0/24", "dev", "eth0", "src", SERVERS[4], "scope", "link",
                  "proto", "kernel", "congctl", congestion)
         if not has_kernel_synproxy(lab):
@@ -188,7 +188,8 @@ FAR_WAYS = {"direct (kernel bridge)": bridge, "kernel SYNPROXY": kernel_synproxy
 
 
 def shortest_sample(run):
-    """Milliseconds, as the server's kernel knows it when its answer is under way; None: it has none yet."""
+    """The round trip in milliseconds, as the server's kernel knows it while its answer is under way; None: it has
+    none yet."""
     found = re.search(r"minrtt (\S+)", run["sample"])
     return float(found.group(1)) if found else None
 
@@ -199,6 +200,7 @@ def congestion_controls():
 
 
 @case(300)
+@far
 @own_stand
 def downloads_by_distant_clients(_):
     seen = 0
@@ -213,9 +215,10 @@ def downloads_by_distant_clients(_):
 
 
 @case(240)
+@far
 @own_stand
 def longer_download_from_a_server_that_uses_bbr(_):
-    # By its tenth second BBR has forgotten the first sample; 4 MB do not take that long where it is right.
+    # After ten seconds BBR has forgotten the first sample. With a right sample, 4 MB do not take that long.
     if "bbr" not in congestion_controls():
         return "this kernel has no BBR"
     downloads("bbr", 100, FAR_WAYS, rounds(1, 5), size=4 * MB)

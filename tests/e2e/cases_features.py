@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What real stacks do besides plain TCP: ECN, Fast Open, Multipath TCP, signatures, keepalives, long half-closes."""
+"""What real stacks do beyond plain TCP: ECN, Fast Open, Multipath TCP, signatures, keepalives, long half-closes."""
 import contextlib
 import os
 import socket
@@ -129,7 +129,7 @@ def ecn_both_ways(lab):
 def fast_open_client_falls_back(stand):
     lab, question = stand.lab, os.urandom(600)
     notes = []
-    # 1 asks for a cookie with its first SYN; 5 sends data on the SYN without having one.
+    # 1 asks for a cookie with its first SYN; 5 sends data on the SYN without a cookie.
     for level, family in ((1, 4), (1, 6), (5, 4), (5, 6)):
         with lab.sysctl("client", tcp_fastopen=level), lab.sysctl("server", tcp_fastopen=3), \
                 answering(lab, family, 8010, echo_until_closed, TCP_FASTOPEN=16), \
@@ -220,7 +220,7 @@ def signed_connections_are_refused_or_let_by(_):
                 equal(read_all(client), question, f"what came back over IPv{family}")
             equal(grown["tcp_auth"], 0, "segments refused")
             check(grown["forwarded"] >= 20, f"{grown['forwarded']} segments forwarded")
-            download(stand.lab, family, MB)  # the others are protected as ever
+            download(stand.lab, family, MB)  # the other ports are protected as usual
     return None
 
 
@@ -242,8 +242,8 @@ def keepalives_of_both_ends_are_answered(stand):
             client.sendall(b"still here")
             client.shutdown(socket.SHUT_WR)
             equal(read_all(client), b"still here", f"what came back over IPv{family}")
-        # A keepalive is an ACK one byte behind; that it is answered, the connection's life shows: three
-        # without an answer would have ended it.
+        # A keepalive is an ACK one byte behind. The connection lives, so keepalives are answered: three without an
+        # answer would have ended it.
         opened = next(packet[TCP].seq for way, packet in probes if way and packet[TCP].flags & 2)
         for outgoing, who, start in ((True, "client", opened),
                                      (False, "server", next(packet[TCP].seq for way, packet in probes
@@ -262,7 +262,7 @@ def keep_alive(connection):
 @case(90)
 @own_stand
 def half_closed_connection_outlives_the_idle_timeout(_):
-    # Nothing passes for more than two of the proxy's idle timeouts but the keepalives that it sends itself.
+    # For more than two of the proxy's idle timeouts, only the proxy's own keepalives pass.
     def late_answer(connection):
         question = read_all(connection)
         time.sleep(10)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pages under a flood, and what the server sees of it."""
+"""Pages under a flood, and what the server sees of the flood."""
 import os
 import statistics
 import threading
@@ -7,7 +7,7 @@ import time
 
 from clients import MB, must_get_page, sha_of, url
 from floods import flood
-from harness import CLIENT4, CLIENT6, Lab, case, check, equal, own_stand
+from harness import CLIENT4, CLIENT6, Lab, alone, case, check, equal, own_stand
 
 PAGES = 40
 
@@ -52,9 +52,11 @@ def pages_arrive(stand, kind, family):
 
 
 @case(60)
+@alone
 @own_stand
 def without_a_proxy_the_flood_shows_on_the_server(_):
-    # The proof that the cases below prove something: here the server has thousands of reasons to be busy.
+    # A control for the cases below: without a proxy the flood reaches the server, which has thousands of half-open
+    # connections.
     with Lab() as lab:
         equal(lab.command("bridge", "on").code, 0, "bridge on")
         for kind, family in (("hping3", 4), ("syn", 6)):
@@ -65,6 +67,7 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_hping3(stand):
     note, grown = pages_arrive(stand, "hping3", 4)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -72,6 +75,7 @@ def every_page_arrives_under_hping3(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
     note, grown = pages_arrive(stand, "syn", 6)
     check(grown["synack_sent"] > 10000, f"only {grown['synack_sent']} SYNs were answered")
@@ -79,18 +83,20 @@ def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
 
 
 @case(120)
+@alone
 def every_page_arrives_under_a_flood_of_forged_acks(stand):
     notes = []
     for family in (4, 6):
         note, grown = pages_arrive(stand, "ack", family)
         check(grown["cookie_invalid"] > 10000, f"only {grown['cookie_invalid']} forged ACKs were judged")
-        # 2^-24 is the worst chance of a forgery: of some hundred thousands, one may pass.
+        # A forgery passes with a chance of at most 2^-24: of some hundred thousands, one may pass.
         check(grown["cookie_valid"] <= PAGES + 2, f"{grown['cookie_valid']} ACKs passed, {PAGES} were genuine")
         notes.append(note)
     return "; ".join(notes)
 
 
 @case(120)
+@alone
 def download_begun_before_the_flood_goes_on(stand):
     lab = stand.lab
     path = lab.page_file("during.bin", 100 * MB)

@@ -6,7 +6,7 @@ import socket
 import time
 
 from clients import (MB, RESET, download, few_source_ports, iperf, must_get_page, must_log_client, must_run_wrk, upload)
-from harness import SERVERS, Stand, case, check, own_stand
+from harness import SERVERS, Stand, alone, case, check, own_stand
 
 
 @case()
@@ -36,12 +36,14 @@ def log_of_nginx_holds_the_clients_own_address(stand):
 
 
 @case()
+@alone
 def wrk_with_keep_alive(stand):
     got = must_run_wrk(stand.lab, 4, 4, close=False)
     return f"{got['rate']:.0f} requests/s"
 
 
 @case()
+@alone
 def wrk_with_keep_alive_over_ipv6(stand):
     got = must_run_wrk(stand.lab, 6, 3, close=False)
     return f"{got['rate']:.0f} requests/s"
@@ -57,11 +59,13 @@ def reuse_ports(stand, family, seconds):
 
 
 @case(90)
+@alone
 def wrk_with_connection_close_reuses_every_source_port(stand):
     return reuse_ports(stand, 4, 10)
 
 
 @case(90)
+@alone
 def wrk_with_connection_close_reuses_every_source_port_over_ipv6(stand):
     return reuse_ports(stand, 6, 5)
 
@@ -73,27 +77,32 @@ def four_streams(stand, family, *flags):
 
 
 @case()
+@alone
 def iperf3_four_streams_to_the_server(stand):
     return four_streams(stand, 4)
 
 
 @case()
+@alone
 def iperf3_four_streams_from_the_server(stand):
     return four_streams(stand, 4, "-R")
 
 
 @case()
+@alone
 def iperf3_four_streams_both_ways_over_ipv6(stand):
     return f"{four_streams(stand, 6)} to, {four_streams(stand, 6, '-R')} from the server"
 
 
 @case(120)
+@alone
 def download_of_100_mb_is_whole(stand):
     for family in (4, 6):
         download(stand.lab, family, 100 * MB)
 
 
 @case(120)
+@alone
 def upload_of_100_mb_is_whole(stand):
     for family in (4, 6):
         upload(stand.lab, family, 100 * MB)
@@ -158,6 +167,7 @@ def lossy(stand):
 
 
 @case(240)
+@alone
 def five_percent_loss_on_each_side(stand):
     at_client, at_server = lossy(stand)
     worst = 0.0
@@ -204,8 +214,9 @@ def server_without_window_scaling(stand):
 
 
 @case(90)
+@alone
 def server_without_sack_under_loss(stand):
-    # The promise of SACK cannot be kept: the client's blocks are blanked and it resends more.
+    # The proxy cannot keep the promise of SACK: it blanks the client's blocks, and the server resends more.
     with stand.lab.sysctl("server", tcp_sack=0):
         at_client, at_server = lossy(stand)
         with at_client, at_server, stand.proxy.counting() as grown:
@@ -313,19 +324,21 @@ def other_ports(*ports, driver_keeps=0):
 
 
 @case()
+@alone
 @own_stand
 def af_xdp_ports(_):
     return other_ports("xdp:veth-a", "xdp:veth-b", driver_keeps=128)
 
 
 @case()
+@alone
 @own_stand
 def ports_named_as_dpdk_devices(_):
     return other_ports("net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_af_packet0,iface=veth-b,qdisc_bypass=1")
 
 
 def cpu_share(pid, seconds):
-    """Of one CPU, by all threads of the process, over that time."""
+    """The share of one CPU that all threads of the process took over that time."""
 
     def used():
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
@@ -338,7 +351,7 @@ def cpu_share(pid, seconds):
 
 
 def idle_on_pcap(*flags):
-    """What a proxy on devices that cannot wake it takes while nothing comes; it answers all the same."""
+    """The CPU that a proxy takes while nothing comes, on devices that cannot wake it; it answers all the same."""
     ports = "net_pcap0,rx_iface_in=veth-a,tx_iface=veth-a", "net_pcap1,rx_iface_in=veth-b,tx_iface=veth-b"
     with Stand(*flags, ports=ports) as stand:
         must_get_page(stand.lab, 4)
@@ -350,6 +363,7 @@ def idle_on_pcap(*flags):
 
 
 @case()
+@alone
 @own_stand
 def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
     share, grown = idle_on_pcap()
@@ -362,6 +376,7 @@ def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
 
 
 @case()
+@alone
 @own_stand
 def two_ports_of_different_kinds(_):
     return other_ports("veth-a", "xdp:veth-b", driver_keeps=64)

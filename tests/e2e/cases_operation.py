@@ -11,7 +11,7 @@ from cases_usage import NOBODY
 from clients import must_get_page
 from harness import PROGRAM, Lab, Proxy, SHORT_LIVES, Stand, case, check, equal, own_stand, run, wait_for
 
-# What the kernel prints, for a machine whose kernel has no SYNPROXY to compare with.
+# The kernel's output, for machines whose kernel has no SYNPROXY to compare with.
 KERNEL_HEADER = "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\tconn_reopened"
 KERNEL_TABLE = "/proc/net/stat/synproxy"
 

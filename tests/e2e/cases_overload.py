@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""More SYNs than the proxy's CPU can answer: connections that are there go on, new clients get in."""
+"""More SYNs than the proxy's CPU can answer: existing connections go on, and new clients get in."""
 import os
 
 from clients import MB, sha_of, url
 from floods import Rates, Reader, ask_pages, divided, flood
-from harness import Lab, Proxy, case, check, equal, own_stand
+from harness import Lab, Proxy, alone, case, check, equal, own_stand
 from ways import has_kernel_synproxy, kernel_synproxy
 
 RATE = 300_000  # SYNs per second
 PAGES = 8
 PATIENCE = 31   # seconds: a client's SYN comes again after 1, 3, 7 and 15 s (RFC 6298), and it gives up later
-BESIDE = 10     # the same for the kernel, which is asserted nothing
+BESIDE = 10     # the same for the kernel, for which nothing is asserted
 
 
 def two_cpus():
@@ -38,6 +38,7 @@ def kernel_beside(lab):
 
 
 @case(180)
+@alone
 @own_stand
 def overloaded_by_more_than_it_can_answer_it_serves_all(_):
     if len(two_cpus()) < 2:
@@ -54,7 +55,8 @@ def overloaded_by_more_than_it_can_answer_it_serves_all(_):
             equal(download.process.returncode, 0, "curl's exit code")
         equal(sha_of(copy), sha_of(whole), "SHA-256 of the download that began before")
         equal(it["pages"], PAGES, f"pages of new clients within {PATIENCE} s")
-        # Whoever answers all that comes needs to shed nothing; who does not must do it here, not lose frames unseen.
+        # A proxy that answers all SYNs need not shed any. One that does not must shed them here, and not lose frames
+        # unseen.
         check(grown["syn_shed"] > 0 or it["answered"] > 0.98 * it["sent"],
               f"answered {it['answered']:.0f} of {it['sent']:.0f} per second and shed none")
         beside = kernel_beside(lab)

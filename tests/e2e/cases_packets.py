@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Odd packets, and everything that is none of the proxy's business."""
+"""Odd packets, and traffic that the proxy leaves alone."""
 import os
 import random
 import socket
@@ -81,7 +81,7 @@ def flags(text, **fields):
     return build
 
 
-# sentence, IP versions, frame, counter that must count each of them
+# sentence, IP versions, frame, counter that must count each of these frames
 DROP_ROWS = (
     ("SYN and FIN", (4, 6), flags("SF"), "syn_fin"),
     ("SYN and RST", (4, 6), flags("SR"), "syn_rst"),
@@ -179,7 +179,7 @@ def syn_cut_at_every_length_does_no_harm(stand):
         with ScriptedClient(stand.lab, family) as client:
             for frame in truncations(client):
                 client.raw.send(frame)
-            # A cut segment's checksum cannot hold: none of them may look like a SYN worth an answer.
+            # The checksum of a cut segment cannot be right: none of them may look like a SYN worth an answer.
             client.silence()
             client.syn(11, FULL_OPTIONS)
 
@@ -238,7 +238,7 @@ def missing_frames(lab, source, sink, mtu, least):
 
 
 def both_directions(lab, mtu, least=0):
-    """`least`: bytes of the shortest frame of such a link; a NIC fills shorter ones up."""
+    """`least`: bytes of the shortest frame on such a link; a NIC pads shorter ones."""
     sent, missing = 0, []
     for source, sink in (("client", "server"), ("server", "client")):
         rows, lost = missing_frames(lab, source, sink, mtu, least)
@@ -290,7 +290,7 @@ def large_udp_datagrams_pass_in_fragments(stand):
 
 
 def large_udp_comes_back(lab):
-    """8,000 bytes there and back: six fragments each way, put together only by the ends."""
+    """8,000 bytes there and back: six fragments each way, which only the ends put together."""
     for family in (socket.AF_INET, socket.AF_INET6):
         address = SERVER6 if family == socket.AF_INET6 else SERVER4
         with lab.sockets_in("server"):
@@ -329,7 +329,7 @@ def port_that_is_not_protected_is_a_direct_connection(stand):
 @case()
 @own_stand
 def connection_that_a_protected_server_opens_itself_passes(_):
-    # With every port of the server protected, its own connections are protected TCP too.
+    # If every port of the server is protected, so are the connections that it opens.
     with Stand(protect=[SERVER4, SERVER6]) as stand:
         for family, address in ((4, CLIENT4), (6, CLIENT6)):
             with stand.proxy.counting() as grown, stand.lab.sockets_in("client"):

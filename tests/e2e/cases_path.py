@@ -4,6 +4,8 @@ import contextlib
 import os
 import threading
 
+from scapy.layers.inet import TCP
+
 from clients import sha_of, url
 from harness import CLIENTS, Lab, case, check, equal, own_stand
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
@@ -42,11 +44,12 @@ def make_router(lab):
 
 
 class Largest(threading.Thread):
-    """Sizes of the server's segments as the client's interface sees them."""
+    """Sizes of the server's segments as its interface sees them, and the port of the client that each goes to: a
+    server repeats what the download before has never acknowledged."""
 
     def __init__(self, lab):
         super().__init__(daemon=True)
-        self.trace, self.stop, self.sizes = Trace(lab, "server", 80), threading.Event(), []
+        self.trace, self.stop, self.seen = Trace(lab, "server", 80), threading.Event(), []
 
     def __enter__(self):
         self.start()
@@ -63,7 +66,10 @@ class Largest(threading.Thread):
         self.look()
 
     def look(self):
-        self.sizes += [payload_length(packet) for outgoing, packet in self.trace.take() if outgoing]
+        self.seen += [(packet[TCP].dport, payload_length(packet)) for outgoing, packet in self.trace.take() if outgoing]
+
+    def sizes(self, port):
+        return [size for to, size in self.seen if to == port]
 
 
 def narrow_download(lab, family, limit):
@@ -74,10 +80,11 @@ def narrow_download(lab, family, limit):
     for role in ("server", "relay-a"):
         lab.must(role, "ip", f"-{family}", "route", "flush", "cache")
     with Largest(lab) as largest:
-        result = lab.run("client", "curl", "-sS", "-f", "-m", str(limit), "-w", "%{time_total}", "-o", copy,
+        result = lab.run("client", "curl", "-sS", "-f", "-m", str(limit), "-w", "%{time_total} %{local_port}", "-o", copy,
                          url(family, "/narrow.bin"), limit=limit + 10)
     whole = os.path.exists(copy) and sha_of(copy) == sha_of(os.path.join(lab.nginx, "www", "narrow.bin"))
-    return {"exit": result.code, "s": result.out, "whole": whole, "sizes": largest.sizes}
+    seconds, port = result.out.split()
+    return {"exit": result.code, "s": seconds, "whole": whole, "sizes": largest.sizes(int(port))}
 
 
 def in_words(got):

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""New connections per second, beside what else can stand in the proxy's place."""
+"""New connections per second, compared with other programs in the proxy's place."""
 import contextlib
 import statistics
 import tempfile
 import time
 
 from clients import few_source_ports, must_run_wrk, page, wrk
-from harness import Lab, case, check, own_stand, wait_for
+from harness import Lab, alone, case, check, own_stand, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
 ROUNDS, SECONDS = 3, 2
-WANTED = 0.8  # of testpmd's rate: what the project promises
-FLOOR = 0.5   # below it the case fails whatever the machine: no noise halves a median
+WANTED = 0.8  # of testpmd's rate: the project's promise
+FLOOR = 0.5   # below it the case fails on any machine: no noise halves a median
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def testpmd(lab):
         command += ["--vdev", f"net_af_packet{number},iface={device},qdisc_bypass=1"]
     command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
     with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
-        # It ends when its standard input does; that stays open as long as the block runs.
+        # It ends when its standard input ends, which stays open as long as the block runs.
         wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
         check(process.running(), "testpmd does not run here")
         yield
@@ -34,6 +34,7 @@ WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROX
 
 
 @case(240)
+@alone
 @own_stand
 def connections_per_second_against_testpmd_in_its_place(_):
     ways = dict(WAYS)
@@ -45,7 +46,7 @@ def connections_per_second_against_testpmd_in_its_place(_):
             for name, way in ways.items():
                 with way(lab):
                     time.sleep(0.2)
-                    # Only the proxy has to be without fault here.
+                    # Only the proxy must be without fault here.
                     got = (must_run_wrk if name == "synproxy" else wrk)(lab, 4, SECONDS)
                     rates[name].append(got["rate"])
     median = {name: statistics.median(values) for name, values in rates.items()}

@@ -42,7 +42,7 @@ def syn_ack_offers_nothing_that_was_not_asked_for(stand):
         with ScriptedClient(stand.lab, family) as client:
             names = {name for name, _ in client.syn(7, [("MSS", 1200)])[TCP].options}
             check(names <= {"MSS", "NOP", "EOL"}, f"offered {names} to a client that named only its MSS")
-            # RFC 7323, section 2.2 and RFC 2018, section 2: only in answer to an offer.
+            # RFC 7323 section 2.2 and RFC 2018 section 2: only in answer to an offer.
             client.source_port += 1
             reply = client.syn(8, [("MSS", 1200), ("NOP", None), ("WScale", 2)])
             equal((option(reply, "WScale"), option(reply, "SAckOK"), option(reply, "Timestamp")),
@@ -53,7 +53,7 @@ def syn_ack_offers_nothing_that_was_not_asked_for(stand):
 def syn_sent_twice_gets_the_same_syn_ack(stand):
     for family in (4, 6):
         with ScriptedClient(stand.lab, family) as client:
-            # Two in one epoch of 8 s: only a boundary between them may tell them apart.
+            # Two in one epoch of 8 s: they may differ only if a boundary lies between them.
             for _ in range(3):
                 first, second = (client.syn(99, FULL_OPTIONS)[TCP] for _ in range(2))
                 if first.seq == second.seq:
@@ -70,8 +70,8 @@ def isn_looks_random(stand):
             client.source_port = port
             isns.add(client.syn(1, FULL_OPTIONS)[TCP].seq)
     equal(len(isns), 64, "different ISNs of 64 connections")
-    # RFC 6528: no bit may be alike in all of them, save the one that names the epoch. 64 equal bits by
-    # chance: 2^-63.
+    # RFC 6528: no bit may be the same in all of them, except the one that names the epoch. 64 equal bits have a chance
+    # of 2^-63.
     same = [bit for bit in range(32) if len({isn >> bit & 1 for isn in isns}) == 1]
     check(len(same) <= 1, f"bits {same} of the ISN never change")
 
@@ -80,7 +80,7 @@ def isn_looks_random(stand):
 def cookie_expires(stand):
     with ScriptedClient(stand.lab, 4) as client:
         reply = client.syn(500, FULL_OPTIONS)
-        for _ in client.answers(13):  # 1.5 epochs are 12 s; what comes meanwhile are repeats of the SYN-ACK
+        for _ in client.answers(13):  # 1.5 epochs are 12 s; meanwhile the SYN-ACK is repeated
             pass
         with stand.proxy.counting() as grown:
             client.send("A", seq=501, ack=reply[TCP].seq + 1, options=[("Timestamp", (1001, option(reply, "Timestamp")[0]))])
@@ -89,7 +89,7 @@ def cookie_expires(stand):
 
 
 def open_connection(client, seq, *, payload=b""):
-    """Three-way handshake by hand, timestamps on; the proxy's SYN-ACK."""
+    """Makes a three-way handshake by hand, with timestamps; returns the proxy's SYN-ACK."""
     reply = client.syn(seq, FULL_OPTIONS)
     stamp = ("Timestamp", (1001, option(reply, "Timestamp")[0]))
     client.send("PA" if payload else "A", seq=seq + 1, ack=reply[TCP].seq + 1, options=[stamp], payload=payload)
@@ -98,7 +98,7 @@ def open_connection(client, seq, *, payload=b""):
 
 @case()
 def page_by_hand_in_one_flight(stand):
-    # The request rides on the handshake's ACK: no extra round trip, and the numbers are the cookie's.
+    # The handshake's ACK carries the request: no extra round trip, and the numbers are those of the cookie.
     for family in (4, 6):
         with ScriptedClient(stand.lab, family) as client:
             reply = open_connection(client, 70000, payload=b"GET / HTTP/1.0\r\n\r\n")
@@ -110,7 +110,7 @@ def page_by_hand_in_one_flight(stand):
 
 @case()
 def path_mtu_message_reaches_the_server(stand):
-    # The server only believes an ICMP error that quotes a sequence number of its own.
+    # The server accepts only an ICMP error that quotes one of its own sequence numbers.
     path = stand.lab.page_file("mtu.bin", MB)
     try:
         with ScriptedClient(stand.lab, 4) as client:
@@ -140,7 +140,7 @@ def refusing_server_is_a_refusal_for_the_client(stand):
 
 @case()
 def firewall_that_says_no_is_a_refusal_too(stand):
-    # What firewalld says by default. A direct client is told at once.
+    # The answer of firewalld by default. A direct client is told at once.
     for family in (4, 6):
         with stand.lab.filter("server", "tcp dport 80 reject with icmpx type admin-prohibited"):
             with stand.proxy.counting() as grown:

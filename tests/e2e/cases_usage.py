@@ -7,14 +7,14 @@ import tempfile
 from harness import PROGRAM, Lab, case, check, own_stand
 
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-# Nobody's files, but allowed to open interfaces.
+# Without access to files, but allowed to open interfaces.
 NETWORK_ONLY = [*NOBODY, "--inh-caps", "+net_raw,+net_admin", "--ambient-caps", "+net_raw,+net_admin"]
 GOOD = {"client-port": "veth-a", "server-port": "veth-b", "protect": "10.0.0.2:80"}
 
 
 def command(changed, *more):
     """The good command line with some flags changed; None takes a flag away."""
-    words = [PROGRAM, "--name", "usage"]
+    words = [PROGRAM, "--name", f"usage-{os.getpid()}"]
     for flag, value in {**GOOD, **changed}.items():
         if value is not None:
             words += [f"--{flag}", value]
@@ -82,7 +82,7 @@ def write(path, data, mode):
 def make_files(directory):
     os.chmod(directory, 0o755)
     program = os.path.join(directory, "synproxy")
-    # Where the tree lies, nobody may have no access at all.
+    # The user `nobody` may have no access to the place of the tree.
     shutil.copy(PROGRAM, program)
     os.chmod(program, 0o755)
     return {
@@ -93,7 +93,7 @@ def make_files(directory):
         "secret": write(os.path.join(directory, "secret"), b"x" * 32, 0o600),
         "config": write(os.path.join(directory, "config"), b"bogus = 1\n", 0o644),
         "program": program,
-        # The last CPU that may exist, plus one.
+        # One more than the last CPU that may exist.
         "cpus": os.cpu_count(),
     }
 

@@ -16,7 +16,7 @@ def url(family, path="/", port=80):
 
 
 def page(lab, family, port=80, limit=8):
-    """The answer's code as curl sees it (000: none), curl's exit code, and its times in ms."""
+    """The status of the answer as curl sees it (000: none), curl's exit code, and its times in ms."""
     result = lab.run("client", "curl", "-s", "-o", "/dev/null", "-m", str(limit), "-w",
                      "%{http_code} %{time_connect} %{time_total}", url(family, port=port), limit=limit + 10)
     code, connect, total = result.out.split()
@@ -65,7 +65,7 @@ def upload(lab, family, size, limit=60):
 
 
 def wrk(lab, family, seconds, connections=50, close=True):
-    """What wrk reports. Its own time limit for a response is 2 s: a stall shows as a timeout."""
+    """The report of wrk. Its own time limit for a response is 2 s, so a stall shows as a timeout."""
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency"]
     if close:
         command += ["-H", "Connection: close"]

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Floods that hping3 cannot make: IPv6, forged ACKs, several times as fast, at a given rate. Runs until it is ended.
+"""Makes floods that hping3 cannot make: IPv6, forged ACKs, several times as fast, at a given rate. Runs until it is
+stopped.
 
 usage: flood.py DEVICE SOURCE-MAC TARGET-MAC syn4|syn6|ack4|ack6 TARGET-ADDRESS [FRAMES-PER-SECOND]
 
-Sources are random and hardly any comes twice: what a proxy remembers of a source must not help it.
+Sources are random, and hardly any comes twice, so that a proxy's memory of sources does not help it.
 """
 import contextlib
 import ctypes
@@ -17,14 +18,14 @@ import sys
 import time
 
 BATCH = 64       # frames given to the kernel at once
-FRAMES = 8192    # made beforehand; their sources change each time that all have been sent
-LATE = 0.01      # seconds; what was missed for longer is not made up for
+FRAMES = 8192    # made beforehand; their sources change each time all have been sent
+LATE = 0.01      # seconds; frames that are later than this are skipped
 SYN, ACK = 0x02, 0x10
 ETHERNET = 14
 SYN_OPTIONS = bytes.fromhex("020405b40402080a000003e80000000001030307")
 ACK_OPTIONS = bytes.fromhex("0101080a000003e900000001")
-# 255 - b for each byte b. Wherever the source address holds b, other bytes in a place that counts alike hold this, so
-# that the sum, and with it the checksum, is the same for every b (RFC 1071).
+# 255 - b for each byte b. If a byte of the source address is b, another byte that counts the same in the sum is this.
+# So the sum, and with it the checksum, is the same for every b (RFC 1071).
 COMPLEMENT = bytes(255 - b for b in range(256))
 
 
@@ -66,7 +67,7 @@ def frame6(target, syn):
 
 
 class Pool:
-    """The frames one after another in one piece of memory, so that a byte of all of them is one slice."""
+    """The frames, one after another in one piece of memory, so that the same byte of all frames is one slice."""
 
     def __init__(self, frames, family):
         self.size = len(frames[0])
@@ -117,7 +118,7 @@ def send_for_ever(port, pool, rate):
             at, end = first, first + BATCH
             while at < end:
                 sent = libc.sendmmsg(port.fileno(), ctypes.byref(messages, at * ctypes.sizeof(Message)), end - at, 0)
-                at += max(1, sent)  # what is refused is not sent again: the link took no more just then
+                at += max(1, sent)  # a refused frame is not sent again: the link had no room for it
             if rate:
                 due = max(due + BATCH / rate, time.monotonic() - LATE)
                 time.sleep(max(0.0, due - time.monotonic()))
@@ -133,12 +134,12 @@ def main():
     pool = Pool([macs + build(target, kind.startswith("syn")) for _ in range(FRAMES)], family)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if rate:
-        # It sleeps between batches, and the rate is kept only if it gets the CPU when it wakes: in the wild a flood
-        # comes from other machines, which are not slowed by what goes on here.
+        # It sleeps between batches, and keeps the rate only if it gets the CPU when it wakes. A real flood comes from
+        # other machines, which nothing here slows down.
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as port:
-        # The default buffer slows a sender to what the receiver takes: no flood at all.
+        # With the default buffer the receiver slows the sender down, and there is no flood.
         port.setsockopt(socket.SOL_SOCKET, 32, 32 << 20)  # SO_SNDBUFFORCE
         port.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS
         port.bind((device, 0))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Floods, and what an overload needs: CPUs divided between ends and middle, a download that shows stalls, clients."""
+"""Floods, and what an overload test needs: CPUs divided between ends and middle, a download that shows stalls,
+clients."""
 import contextlib
 import os
 import re
@@ -16,32 +17,32 @@ SLICE = 20_000  # bytes per tick: 2 MB/s, far less than the link carries
 
 
 def sent_frames(lab):
-    """By the client's link, those included that its other end had no room for."""
+    """Frames sent by the client's link, with those for which its other end had no room."""
     with lab.sockets_in("client"), open("/proc/thread-self/net/dev", encoding="ascii") as devices:
         fields = next(line for line in devices if line.strip().startswith("eth0:")).split(":")[1].split()
     return int(fields[9]) + int(fields[11])  # packets, dropped
 
 
 class Count:
-    """How often something has happened up to which moment; the first minus the second is a rate."""
+    """A count and the moment at which it was read; the difference of two is a rate."""
 
     def __init__(self, look):
         begin = time.monotonic()
         self.value = look()
-        self.at = (begin + time.monotonic()) / 2  # looking may take long while a flood goes on
+        self.at = (begin + time.monotonic()) / 2  # reading may take long during a flood
 
     def __sub__(self, earlier):
         return (self.value - earlier.value) / (self.at - earlier.at)
 
 
 def answered_syns(lab):
-    """SYN-ACKs that have reached the client's link, whoever made them."""
+    """SYN-ACKs that have reached the client's link, from any sender."""
     counter = lab.must("client", "nft", "list", "counter", "netdev", "lab", "synack")
     return int(re.search(r"packets (\d+)", counter).group(1))
 
 
 class Rates:
-    """From its making to end(): frames sent and SYNs answered per second."""
+    """Frames sent and SYNs answered per second, from its construction to end()."""
 
     def __init__(self, lab):
         self.lab = lab
@@ -64,10 +65,10 @@ def command_of(lab, kind, family, rate):
 
 @contextlib.contextmanager
 def flood(lab, kind, family, rate=None, cpu=None, met=False):
-    """kind: hping3, syn or ack. `rate`, frames per second: not for hping3; none: as fast as it can. `met`: both ends
+    """kind: hping3, syn or ack. `rate`: frames per second, not for hping3; none: as fast as it can. `met`: both ends
     know their neighbours. Yields a dict that holds the rate after the block."""
     pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
-    if not met:  # before the noise begins
+    if not met:  # before the flood begins
         equal(page(lab, family)["code"], "200", "page before the flood")
     before, begin = sent_frames(lab), time.monotonic()
     with lab.start("client", *pinned, *command_of(lab, kind, family, rate)) as sender:
@@ -81,14 +82,14 @@ def flood(lab, kind, family, rate=None, cpu=None, met=False):
 
 @contextlib.contextmanager
 def divided(lab, ends, middle):
-    """Over veth the receiver works on the sender's CPU, and no sender is ever faster than its receiver. In this block
-    the kernel's receive packet steering (RPS) hands what comes from the client to CPU `middle`, whatever stands there,
-    and the server stays on CPU `ends`."""
+    """Over veth the receiver works on the sender's CPU, so no sender is ever faster than its receiver. In this block
+    the kernel's receive packet steering (RPS) hands frames from the client to CPU `middle`, where the contender
+    runs, and the server stays on CPU `ends`."""
     steering = "/sys/class/net/veth-a/queues/rx-0/rps_cpus"
     lab.must("proxy", "sh", "-c", f"echo {1 << middle:x} > {steering}")
     free = os.sched_getaffinity(0)
     server = [int(pid) for pid in lab.must("server", "ip", "netns", "pids", f"{lab.name}-server").split()]
-    # A contender in the kernel runs there, and is to get the CPU as a program of the lab would.
+    # A contender in the kernel runs there, and must get the CPU like a program of the lab.
     softirqs = [int(pid) for pid in lab.run("proxy", "pgrep", "-x", f"ksoftirqd/{middle}").out.split()]
     nice = {pid: os.getpriority(os.PRIO_PROCESS, pid) for pid in softirqs}
     try:
@@ -110,7 +111,7 @@ def divided(lab, ends, middle):
 
 
 class Reader(threading.Thread):
-    """One connection that is there before the flood: a download without end, read at a steady pace."""
+    """A connection from before the flood: an endless download, read at a steady pace."""
 
     def __init__(self, lab, path, cpu):
         super().__init__(daemon=True)
@@ -136,7 +137,7 @@ class Reader(threading.Thread):
             while not self.over.is_set():
                 begin = time.monotonic()
                 self.read(SLICE)
-                # What a tick has not brought is lost to it: a stall shows, however fast it is made up for.
+                # Bytes that a tick has missed do not count later, so a stall shows even if the download catches up.
                 time.sleep(max(0.0, begin + TICK - time.monotonic()))
 
     def read(self, left):
@@ -178,7 +179,7 @@ class Client(threading.Thread):
 
 
 def ask_pages(lab, number, cpu, limit, gap=0.1):
-    """One after another, none waits for the one before; the Clients when all have ended."""
+    """Starts clients one after another, without waiting for the one before; returns the Clients when all have ended."""
     clients = []
     for _ in range(number):
         clients.append(Client(lab, cpu, limit))

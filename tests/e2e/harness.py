@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the cases stand on: a lab, processes inside it, the proxy under test and its counters."""
+"""The base of the cases: a lab, processes inside it, the proxy under test and its counters."""
 import contextlib
 import ctypes
 import json
@@ -24,7 +24,7 @@ THOROUGH = "SYNPROXY_THOROUGH"
 # Port 80 is nginx's; the others are for servers that a case starts itself.
 OTHER_PORTS = "8000-8099"
 TUTORIAL_FLAGS = ["--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460"]
-# Short lives, so that a case can see a flow's end and the leak check its return.
+# Short timeouts, so that a case sees the end of a flow and the leak check sees its return.
 SHORT_LIVES = ["--server-timeout", "3", "--idle-timeout", "20", "--close-timeout", "2", "--epoch", "8"]
 
 
@@ -46,7 +46,7 @@ def host(family):
 
 
 def wait_for(what, condition, seconds):
-    """Polls until condition() is true; a generous limit, since a loaded machine is slow and not wrong."""
+    """Polls until condition() is true. The limit is generous, because a loaded machine is slow and not wrong."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -62,7 +62,7 @@ class Result:
 
 
 def run(command, limit=60, stdin=b"", text=True):
-    """Runs to the end; whatever interrupts the wait (the case's time limit too) ends the whole group."""
+    """Runs to the end. If anything interrupts the wait (also the case's time limit), the whole group ends."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, start_new_session=True)
     try:
@@ -252,7 +252,7 @@ class Proxy:
         return json.loads(result.out)
 
     def counters(self):
-        """Of all workers together: what became of packets, and what the ports counted."""
+        """The counters of all workers together: the fates of packets, and what the ports counted."""
         total = self.stat()["total"]
         return {**total["counters"], **total["io"]}
 
@@ -270,11 +270,12 @@ class Proxy:
         grown.update({name: after[name] - before[name] for name in after})
 
     def returns_to_start(self, limit=90, driver_keeps=0):
-        """Nothing leaked: flows are back where they were, and no more buffers are out, while the ports still run.
+        """Checks that nothing leaked: flows are back where they were, and no more buffers are out, while the ports
+        still run.
 
-        Fewer is no leak: at the first look a frame of some neighbour's may have been on its way.
-        A driver may keep that many transmitted buffers until it transmits again (AF_XDP: what its
-        completion ring reports is fetched with the next burst).
+        Fewer is no leak: at the first look a neighbour's frame may have been on its way. A driver may keep that many
+        transmitted buffers until it transmits again (AF_XDP fetches what its completion ring reports with the next
+        burst).
         """
         end = time.monotonic() + limit
         while True:
@@ -327,7 +328,7 @@ CASES = {}
 
 
 def case(limit=60):
-    """Registers a test case: its name is the function's, its argument the shared stand."""
+    """Registers a test case. The function's name is the name of the case; its argument is the shared stand."""
 
     def register(function):
         CASES[function.__name__] = (function, limit)
@@ -337,6 +338,19 @@ def case(limit=60):
 
 
 def own_stand(function):
-    """Marks a case that makes a lab of its own: its argument is None, and no shared proxy has to run."""
+    """Marks a case that makes its own lab: its argument is None, and it needs no shared proxy."""
     function.own_stand = True
+    return function
+
+
+def alone(function):
+    """Marks a case that runs when no other does: it measures, or loads the machine by design, or counts on how much
+    is lost. Where a CPU cannot keep up, its backlog of received packets overflows, and that is of all labs."""
+    function.company = "none"
+    return function
+
+
+def far(function):
+    """Marks a case that measures how long a long way takes. It hardly works: it runs beside its like."""
+    function.company = "far"
     return function

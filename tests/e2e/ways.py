@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What can stand between client and server, each for as long as a block runs; and what lies on the wire."""
+"""What can stand between client and server, each for as long as a block runs; and a bad wire."""
 import contextlib
 import os
 import tempfile
@@ -32,7 +32,7 @@ def kernel_synproxy(lab):
 def synproxy(*flags):
     @contextlib.contextmanager
     def way(lab):
-        # The defaults of the lives: they are part of what is measured.
+        # With the default timeouts, which are part of what is measured.
         with Proxy(lab, *flags, lives=[]) as proxy:
             yield proxy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Single frames: raw ports inside a lab and a client whose TCP is written out in the case."""
+"""Single frames: raw ports inside a lab, and a client whose TCP the case writes out."""
 import contextlib
 import os
 import random
@@ -17,7 +17,7 @@ from harness import ROOT, SERVERS, check, mac
 sys.path.append(os.path.join(ROOT, "scripts"))
 import vlan_relay  # noqa: E402  pylint: disable=wrong-import-position,import-error
 
-# An address that nobody owns: the client's kernel never answers for it and resets nothing.
+# An address that no host owns: the client's kernel never answers for it and resets nothing.
 SCRIPTED = {4: "10.0.0.77", 6: "fd00::77"}
 
 
@@ -36,7 +36,7 @@ class RawPort:
         self.socket.send(bytes(frame))
 
     def frames(self, seconds):
-        """What arrives within so many seconds, tags as they were on the wire."""
+        """The frames that arrive within so many seconds, with tags as on the wire."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.socket], [], [], left)[0]:
@@ -49,7 +49,7 @@ class RawPort:
 
 
 class Trace:
-    """The TCP segments of one port that pass an interface, both ways, in the order of the wire."""
+    """The TCP segments of one port that pass an interface, in both directions, in the order of the wire."""
 
     def __init__(self, lab, role, port, device="eth0"):
         self.port = port
@@ -67,7 +67,7 @@ class Trace:
         self.socket.close()
 
     def take(self, client_port=None):
-        """(outgoing, scapy packet) of all that has passed since the last call, or of one connection of it."""
+        """(outgoing, scapy packet) for everything that has passed since the last call, or for one connection of it."""
         segments = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -80,7 +80,7 @@ class Trace:
 
 
 def payload_length(packet):
-    """Of a TCP segment, without what pads its frame to 60 bytes."""
+    """The payload of a TCP segment, without the padding of its frame to 60 bytes."""
     headers = packet[TCP].dataofs * 4
     if IP in packet:
         return packet[IP].len - packet[IP].ihl * 4 - headers
@@ -145,12 +145,12 @@ FULL_OPTIONS = (("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP"
 
 
 def option(packet, name):
-    """The value of a TCP option, None where it is absent."""
+    """The value of a TCP option; None if it is absent."""
     return dict(packet[TCP].options).get(name)
 
 
 def checksums_hold(packet):
-    """Whether scapy, computing the checksums anew, comes to the same bytes."""
+    """Whether scapy gets the same bytes if it computes the checksums anew."""
     copy = packet.copy()
     if IP in copy:
         del copy[IP].chksum

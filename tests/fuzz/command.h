@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The language of the engine's fuzz inputs: records of eight bytes, so that whole commands can be
-// added, left out, doubled and exchanged without turning the rest of an input into another story.
+// The language of the engine's fuzz inputs: records of eight bytes, so that commands can be added,
+// left out, doubled and exchanged without changing the meaning of the rest.
 #pragma once
 
 #include <array>
@@ -13,16 +13,16 @@ namespace synproxy::fuzz {
 
 enum class Op : std::uint8_t {
   kClientSyn,      // options as `a` says
-  kHandshakeAck,   // of the cookie that came last, perhaps with data
-  kServerSynAck,   // to the SYN that came last
+  kHandshakeAck,   // for the last cookie, perhaps with data
+  kServerSynAck,   // to the last SYN
   kClientSegment,  // numbers near those that the ends know, flags from the input
   kServerSegment,
   kLeap,          // time
   kOpen,          // all three of a handshake
   kClose,         // FINs both ways
   kEarlyData,     // several segments in order
-  kReplay,        // a frame from before, once more
-  kMutate,        // ... with a byte changed or its end cut off
+  kReplay,        // an earlier frame again
+  kMutate,        // an earlier frame with a byte changed or its end cut off
   kIcmp,          // error that quotes what the proxy sent, or what an end sent
   kRaw,           // bytes of the input as a frame
   kBurst,         // how many frames make a burst
@@ -31,7 +31,7 @@ enum class Op : std::uint8_t {
   kReuse,         // both ends choose new sequence numbers
   kStallKeys,     // the control thread publishes no keys for a while
   kBufferRoom,    // of the frames that follow
-  kBystander,     // the connection that nobody attacks goes on
+  kBystander,     // continues the connection that nobody attacks
   kSynFlood,
   kAckFlood,  // forged
   kCount,
@@ -56,7 +56,7 @@ inline constexpr std::size_t kMaxCommands = 300;
 class Script {
  public:
   Script(const std::uint8_t* data, std::size_t size) : left_(data, size) {}
-  // The last command may be short: the rest of it reads as zero.
+  // The last command may be short: missing bytes read as zero.
   [[nodiscard]] std::optional<Command> next() {
     if (left_.empty()) return std::nullopt;
     Command c;
@@ -70,7 +70,7 @@ class Script {
   std::span<const std::uint8_t> left_;
 };
 
-// A difference that matters somewhere: at an edge of a window, of a wrap, of nothing.
+// A difference that matters somewhere: at the edge of a window, at a wrap, around zero.
 [[nodiscard]] inline std::uint32_t offset_of(std::uint8_t selector) {
   constexpr std::array<std::uint32_t, 16> kOffsets{
       0,     1,     0xffffffff, 100,     0xffffff9c, 1460,       14600,      14601,

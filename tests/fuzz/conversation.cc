@@ -27,7 +27,7 @@ test::HarnessOptions options_of(const Command& c) {
   e.tuning.early_window = kWindow[c.op >> 2 & 3U];
   e.shape.early_data_memory = kMemory[c.op >> 4 & 3U];
   e.shape.epoch_ms = kEpoch[c.op >> 6];
-  // `auto` has first to learn what the servers can do; told to, the proxy offers at once.
+  // With `auto` the proxy must first learn what the servers can do; with `on` it offers at once.
   const Offer offer = (c.flags & 8) != 0 ? Offer::kAuto : Offer::kOn;
   e.tuning.offer.sack = (c.who & 1) != 0 ? Offer::kOff : offer;
   e.tuning.offer.timestamps = (c.who & 2) != 0 ? Offer::kOff : offer;
@@ -50,7 +50,7 @@ bool icmp_good(Bytes frame) {
   return s.result != ParseResult::kIcmp || icmp_checksum_good(s);
 }
 
-// The client's end and its ISN, as a name to look up.
+// The client's end and its ISN, as a key to look up.
 std::string proof(const DecodedFrame& f, bool syn_ack) {
   const Bytes& address = syn_ack ? f.destination : f.source;
   std::string out(address.begin(), address.end());
@@ -85,7 +85,7 @@ void Conversation::run() {
   bystander_speaks(700);
   p_.check_accounts();
   p_.keys_stall = false;
-  // Longer than any timeout, several times: probes, expiry, tombstones.
+  // Several times longer than any timeout: probes, expiry, tombstones.
   for (int i = 0; i < 5; ++i) {
     p_.leap(7'600'000);
     read_output();
@@ -188,7 +188,7 @@ void Conversation::replay(const Command& c) {
   if (history_.empty()) return;
   auto [side, frame] = history_[c.who % history_.size()];
   if (c.kind() == Op::kReplay) {
-    // A frame from before may be a broken one, and on the wrong side it is nobody's.
+    // An earlier frame may be broken, and on the wrong side it belongs to nobody.
     return send((c.flags & 0x80) != 0 ? other(side) : side, frame, false);
   }
   const std::size_t at = std::size_t{c.a} % std::max<std::size_t>(1, frame.size());
@@ -274,7 +274,7 @@ void Conversation::read_one(const Bytes& frame, Role side) {
   if (to_client && (f->flags & (kSyn | kAck)) == (kSyn | kAck) && !f->timestamps.empty()) {
     proven_.insert(proof(*f, true));
   }
-  // TTL 64 and no IP ID: made by the proxy, not passed on.
+  // TTL 64 and no IP ID: the proxy made it and did not pass it on.
   const bool made = f->ttl == 64 && f->ip_id == 0 && !f->ipv6;
   const bool by_tag = options_.engine.tuning.offer.timestamps == Offer::kOn;
   if (!to_client && burst_honest_ && made && by_tag && (f->flags & (kSyn | kAck)) == kSyn &&
@@ -341,7 +341,8 @@ void Conversation::bystander_speaks(std::size_t length) {
     require(f.timestamps.size() == (to.seen.timestamps ? 1U : 0U));
     if (f.timestamps.empty()) continue;
     require(!client || f.tsval() == tsval);
-    // The client's segment echoes what the server said before; the server's what it just got.
+    // The client's segment echoes what the server said before; the server's echoes what it just
+    // got.
     require(f.tsecr() == (client ? last_tsval : to.ts_base + static_cast<std::uint32_t>(p_.now())));
   }
   bystander_spoke_ = p_.now();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One fuzz input for the engine: hostile connections, played command by command, and what must hold
-// after each of them.
+// Plays one fuzz input for the engine: hostile connections, command by command, with checks after
+// each.
 //
-// Besides what the harness watches (two engines with differently poisoned buffers say the same,
-// each packet has one fate, checksums), after every burst:
+// The harness checks that two engines with differently poisoned buffers agree, that each packet has
+// one fate, and checksums. Besides, after every burst:
 //   - there are never more flows than allowed, and the gauges add up;
 //   - every record that was opened is in use or was freed, every frame that left is counted;
 //   - no SYN with timestamps goes to the server that a client with timestamps did not prove, where
 //     they are always offered (their tag is too long to be hit by chance; the plain one is not);
 //   - the bystander, an honest connection that no command addresses, gets each of its segments
 //     through with the right numbers, whatever happens around it;
-// and at the end, after more time than any timeout, nothing is left.
+// At the end, after more time than any timeout, nothing is left.
 #pragma once
 
 #include <deque>
@@ -41,7 +41,7 @@ class Conversation {
 
   void send(Role side, const Bytes& frame, bool honest = true);
   void flush();
-  // What the ends learn from the frames that came out, and what no frame may be.
+  // Tells the ends what came out, and checks what no frame may be.
   void read_output();
   void read_one(const Bytes& frame, Role side);
   void check();
@@ -67,9 +67,9 @@ class Conversation {
   bool burst_honest_ = true;
   std::deque<std::pair<Role, Bytes>> history_;
 
-  std::set<std::string> proven_;  // who was sent a SYN-ACK with timestamps, and for which ISN
+  std::set<std::string> proven_;  // clients, with ISN, that were sent a SYN-ACK with timestamps
   std::uint64_t frames_out_ = 0;
-  std::uint64_t refused_clients_ = 0;  // of table_full: the rest are the server's own
+  std::uint64_t refused_clients_ = 0;  // part of table_full: the rest are the server's own SYNs
 };
 
 }  // namespace synproxy::fuzz

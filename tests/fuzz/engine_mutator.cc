@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Mutations of command lists by whole commands; linked into the libFuzzer program alone.
+// Mutates command lists by whole commands; linked only into the libFuzzer program.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -34,11 +34,11 @@ class Mutator {
         return insert(fresh());
       case 2:
         return story();
-      case 3: {  // one gone
+      case 3: {  // one is removed
         if (commands_.size() > 1) commands_.erase(at());
         return;
       }
-      case 4: {  // a stretch again, elsewhere
+      case 4: {  // a stretch is repeated elsewhere
         if (commands_.empty()) return;
         const std::size_t from = below(commands_.size());
         const std::size_t n = std::min(1 + below(8), commands_.size() - from);
@@ -87,7 +87,7 @@ class Mutator {
     }
   }
 
-  // Openings that a random walk takes long to find.
+  // Openings that a random walk would take long to find.
   void story() {
     const auto who = static_cast<std::uint8_t>(below(3));
     const auto add = [&](Op op, std::uint8_t flags = 0, std::uint8_t shape = 0) {
@@ -160,7 +160,7 @@ std::size_t write(const Commands& commands, std::uint8_t* data) {
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t max_size, unsigned seed) {
   using namespace synproxy::fuzz;
-  // Sometimes libFuzzer's own way: it knows which constants the code compares with.
+  // Sometimes use libFuzzer's own mutation: it knows the constants that the code compares with.
   if (seed % 8 == 0) return LLVMFuzzerMutate(data, size, max_size);
   Mutator m(commands_of(data, size), seed);
   return write(m.mutate(max_size / sizeof(Command)), data);

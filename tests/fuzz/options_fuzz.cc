@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any bytes as TCP options: the walk against one written differently, and the translation of a
-// segment that carries them against what the decoder of the tests reads before and after.
+// Any bytes as TCP options. The walk is compared with one written differently, and the translation
+// of a segment that carries them with what the tests' decoder reads before and after.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -20,7 +20,7 @@ using test::Bytes;
 using test::DecodedFrame;
 using test::ExactBuffer;
 
-// In front of the options: numbers and flags of the segment and of its flow.
+// Before the options: numbers and flags of the segment and of its flow.
 constexpr std::size_t kPrefix = 20;
 
 struct Found {
@@ -88,10 +88,12 @@ void walk(std::span<const std::uint8_t> options) {
 FlowRecord flow_of(const std::uint8_t* p) {
   FlowRecord f;
   f.options = p[0];
-  f.delta = load_be<std::uint32_t>(p + 1);
-  f.ts_delta = load_be<std::uint32_t>(p + 5);
-  f.scales = static_cast<std::uint8_t>(p[9] % 15 | (p[10] % 15) << 4);
-  f.tries = static_cast<std::uint8_t>((p[11] % 15) << 4);
+  f.become_spliced(FlowState::kEstablished, {.delta = load_be<std::uint32_t>(p + 1),
+                                             .ts_delta = load_be<std::uint32_t>(p + 5),
+                                             .window = 0,
+                                             .mark_second = 0});
+  f.set_scales(p[9] % 15, p[10] % 15);
+  f.set_link(0, p[11] % 15);
   return f;
 }
 
@@ -116,30 +118,30 @@ void move(Bytes& options, std::size_t at, std::uint32_t by) {
   store_be<std::uint32_t>(&options[at], load_be<std::uint32_t>(&options[at]) + by);
 }
 
-// What the server, or the client, has to find in place of well-formed options.
+// What the server, or the client, must find in place of well-formed options.
 Bytes options_for_server(Bytes options, std::span<const Found> found, const FlowRecord& f) {
   for (const Found& o : found) {
     if (o.kind == 8 && o.length == 10 && load_be<std::uint32_t>(&options[o.at + 6]) != 0) {
-      move(options, o.at + 6, f.ts_delta);
+      move(options, o.at + 6, f.spliced().ts_delta);
     } else if (o.kind == 5 && (f.options & kFlowServerNoSack) != 0) {
       std::fill_n(options.begin() + static_cast<long>(o.at), o.length, std::uint8_t{1});
     } else if (o.kind == 5) {
-      for (std::size_t i = 2; i + 4 <= o.length; i += 4) move(options, o.at + i, f.delta);
+      for (std::size_t i = 2; i + 4 <= o.length; i += 4) move(options, o.at + i, f.spliced().delta);
     }
   }
   return options;
 }
 Bytes options_for_client(Bytes options, std::span<const Found> found, const FlowRecord& f) {
   for (const Found& o : found) {
-    if (o.kind == 8 && o.length == 10) move(options, o.at + 2, 0U - f.ts_delta);
+    if (o.kind == 8 && o.length == 10) move(options, o.at + 2, 0U - f.spliced().ts_delta);
   }
   return options;
 }
 
 FlowRecord reversed(const FlowRecord& f) {
   FlowRecord back = f;
-  back.delta = 0U - f.delta;
-  back.ts_delta = 0U - f.ts_delta;
+  back.spliced().delta = 0U - f.spliced().delta;
+  back.spliced().ts_delta = 0U - f.spliced().ts_delta;
   return back;
 }
 
@@ -156,13 +158,13 @@ void to_server(const Bytes& frame, const FlowRecord& f) {
   require(after.checksums_good);
   require(after.seq == before.seq && after.flags == before.flags);
   require(after.urgent == before.urgent && after.payload == before.payload);
-  require(after.ack == before.ack + (before.has(kAck) ? f.delta : 0));
+  require(after.ack == before.ack + (before.has(kAck) ? f.spliced().delta : 0));
   const bool rescaled = (f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales;
   require(rescaled ? (after.window == 0) == (before.window == 0) : after.window == before.window);
   if (!whole) return require(after.options == before.options);
   require(after.options == options_for_server(before.options, found, f));
 
-  // The way back. What was blanked, cut or became an echo of nothing does not come back.
+  // The way back. It does not restore what was blanked or cut, or became an echo of nothing.
   const Bytes restored = options_for_server(after.options, found, reversed(f));
   if (rescaled || restored != before.options) return;
   parse_frame(buffer.data(), buffer.size(), s);
@@ -180,27 +182,26 @@ void to_client(const Bytes& frame, const FlowRecord& f) {
   require(translate_to_client(s, f) == whole);
   const DecodedFrame after = decoded(buffer.span());
   require(after.checksums_good);
-  require(after.seq == before.seq - f.delta && after.ack == before.ack);
+  require(after.seq == before.seq - f.spliced().delta && after.ack == before.ack);
   require(after.flags == before.flags && after.payload == before.payload);
   require(after.urgent == before.urgent);
   require((after.window == 0) == (before.window == 0));
   // Never more than the server has, except that an open window stays open.
-  const std::uint64_t meant = std::uint64_t{after.window} << offered_scale(f);
-  require(meant <= std::uint64_t{before.window} << server_scale(f) || after.window == 1);
+  const std::uint64_t meant = std::uint64_t{after.window} << f.offered_scale();
+  require(meant <= std::uint64_t{before.window} << f.server_scale() || after.window == 1);
   if (!whole) return require(after.options == before.options);
   require(after.options == options_for_client(before.options, found, f));
 
-  if (server_scale(f) != offered_scale(f)) return;
+  if (f.server_scale() != f.offered_scale()) return;
   parse_frame(buffer.data(), buffer.size(), s);
   require(translate_to_client(s, reversed(f)));
   require(std::equal(frame.begin(), frame.end(), buffer.data()));
 }
 
-// A frame that was corrupted on its way must still look corrupted, by the same amount.
+// A frame that was corrupted on its way must remain corrupted by the same amount.
 void keeps_corruption(Bytes frame, const FlowRecord& f, std::uint8_t by) {
-  const std::size_t at = frame.size() - 1;
-  if (by == 0) return;
-  frame[at] ^= by;  // payload, an option or the urgent pointer
+  if (by == 0 || frame.empty()) return;
+  frame.back() ^= by;  // payload, an option or the urgent pointer
   const ExactBuffer buffer(frame);
   Segment s;
   for (const bool up : {true, false}) {
@@ -223,7 +224,7 @@ void ecn(const Bytes& frame) {
   require(after.traffic_class == (cleared ? before.traffic_class & 0xfc : before.traffic_class));
 }
 
-// What we write ourselves is read back as it was meant.
+// Options that we write ourselves read back as they were meant.
 void round_trip(const std::uint8_t* p) {
   TcpReply r;
   r.flags = kSyn | kAck;

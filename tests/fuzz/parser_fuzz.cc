@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any bytes as a frame: every parser, and every function that works on what they made.
+// Any bytes as a frame, for every parser and every function that works on their results.
 #include <array>
 #include <cstring>
 
 #include "fuzz/require.h"
 #include "support/exact_buffer.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/proxy/translate.h"
@@ -24,10 +25,11 @@ constexpr std::size_t kPrefix = 5;
 FlowRecord flow_of(const std::uint8_t* prefix) {
   FlowRecord f;
   f.options = prefix[0];
-  f.delta = load_be<std::uint32_t>(prefix + 1);
-  f.ts_delta = ~f.delta;
-  f.scales = static_cast<std::uint8_t>(prefix[1] % 15 | (prefix[2] % 15) << 4);
-  f.tries = static_cast<std::uint8_t>((prefix[3] % 15) << 4);
+  const auto delta = load_be<std::uint32_t>(prefix + 1);
+  f.become_spliced(FlowState::kEstablished,
+                   {.delta = delta, .ts_delta = ~delta, .window = 0, .mark_second = 0});
+  f.set_scales(prefix[1] % 15, prefix[2] % 15);
+  f.set_link(0, prefix[3] % 15);
   return f;
 }
 
@@ -43,7 +45,7 @@ void use_tcp(const Segment& s, const FlowRecord& f, std::size_t size) {
   parse_frame(s.frame, size, translated);
   require(translated.result == ParseResult::kTcp && translated.l4_length == s.l4_length);
   require(translate_to_client(translated, f) != before.malformed);
-  // Neither hides a corruption nor makes one.
+  // The translation neither hides nor makes a corruption.
   require(checksums_good(s) == good);
   const bool has_ect = clear_ect(s);
   require(!has_ect || checksums_good(s) == good);
@@ -94,7 +96,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Segment s;
   parse_frame(buffer.data(), buffer.size(), s);
   for (const Role side : {Role::kClient, Role::kServer}) {
-    require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7) % 7 < 3);
+    Arrival found;
+    require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7, found) % 7 < 3);
   }
   if (s.result == ParseResult::kTcp) {
     reply_to(s, frame);

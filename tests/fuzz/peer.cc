@@ -8,7 +8,7 @@ namespace {
 
 using Block = std::pair<std::uint32_t, std::uint32_t>;
 
-// Cheap bytes that look like nothing: two inputs choose them.
+// Cheap bytes without meaning, chosen by two inputs.
 Bytes noise(std::uint8_t a, std::uint8_t b, std::size_t size) {
   Bytes out(size);
   std::uint32_t x = 1U + a * 256U + b;
@@ -29,7 +29,7 @@ void add_handshake_options(PacketBuilder& b, std::uint8_t which, std::uint8_t mo
   constexpr std::array<std::uint16_t, 8> kMss{1460, 0, 1, 535, 536, 1220, 8960, 65535};
   constexpr std::array<std::uint8_t, 4> kScale{7, 0, 14, 255};
   b.mss(kMss[more & 7U]);
-  if ((which & 3) == 0) {  // the two of them in one word, as most clients write them
+  if ((which & 3) == 0) {  // both in one word, as most clients write them
     b.option({4, 2, 8, 10});
     for (const std::uint32_t v : {tsval, tsecr}) {
       b.option({static_cast<std::uint8_t>(v >> 24), static_cast<std::uint8_t>(v >> 16),
@@ -60,7 +60,7 @@ Peer::Peer(unsigned n) : port_(static_cast<std::uint16_t>(1000 + n)) {
   client_address_ = ipv6 ? "2001:db8:1::7" : "198.51.100.7";
   server_address_ = ipv6 ? "2001:db8::10" : "203.0.113.10";
   if (n % 3 == 1) tags_ = {{5, kEtherTypeQinQ}, {6, kEtherTypeVlan}};
-  // The last two have the ports of the first two, under another tag.
+  // The last two have the ports of the first two, but another tag.
   if (n + 2 >= kPeers) {
     port_ = static_cast<std::uint16_t>(1000 + n + 2 - kPeers);
     tags_ = {{7, kEtherTypeVlan}};
@@ -293,13 +293,13 @@ Bytes Peer::client_syn_ack(const Command& c, std::uint64_t now) {
 Bytes Peer::icmp(const Command& c) const {
   const bool ipv6 = server_address_.find(':') != std::string::npos;
   const bool from_client_side = (c.flags & 1) != 0;
-  // What the network on that side has in its hands: what was sent towards it. By the input also the
-  // opposite, which is never right.
+  // The network on that side has the frames that were sent towards it. The input may choose the
+  // others, which is never right.
   const Seen& lost = from_client_side == ((c.flags & 2) == 0) ? client.seen : server.seen;
   Bytes quoted = lost.packet;
   const std::size_t limit = (c.flags & 4) != 0 ? (ipv6 ? 48U : 28U) : 20U + c.b;
   if (quoted.size() > limit) quoted.resize(limit);
-  // Somewhere near: the sequence number of the quoted header.
+  // A number near the sequence number of the quoted header.
   const std::size_t at = (ipv6 ? 40U : 20U) + 4U;
   if ((c.flags & 8) != 0 && quoted.size() >= at + 4) {
     const std::uint32_t by = offset_of(c.seq);

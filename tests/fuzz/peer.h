@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Both ends of one hostile connection: they know what real ends would know, because they read what
-// the proxy sends them, and build segments with right checksums and with numbers near the right
-// ones.
+// Both ends of one hostile connection. They read what the proxy sends them, so they know what real
+// ends would know. They build segments with right checksums, and with numbers near the right ones.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +36,7 @@ class Peer {
   [[nodiscard]] bool owns(const DecodedFrame& f, bool to_client) const;
   void at_client(const DecodedFrame& f);
   void at_server(const DecodedFrame& f);
-  // New sequence numbers on the same addresses and ports.
+  // Chooses new sequence numbers for the same addresses and ports.
   void reuse(const Command& c);
 
   [[nodiscard]] Bytes syn(const Command& c, std::uint64_t now);
@@ -47,7 +46,7 @@ class Peer {
   [[nodiscard]] Bytes server_segment(const Command& c, std::uint64_t now);
   [[nodiscard]] Bytes server_syn(const Command& c, std::uint64_t now);
   [[nodiscard]] Bytes client_syn_ack(const Command& c, std::uint64_t now);
-  // In order and with the flags given.
+  // The next segment in order, with the given flags.
   [[nodiscard]] Bytes plain(bool client, std::uint16_t flags, std::size_t length,
                             std::uint64_t now);
   [[nodiscard]] Bytes icmp(const Command& c) const;
@@ -73,7 +72,7 @@ class Peer {
   std::vector<test::VlanTag> tags_;
 };
 
-// How an honest server answers the SYN that it saw: it grants nothing that it was not asked for.
+// The answer of an honest server to the SYN that it saw: it grants only what it was asked for.
 [[nodiscard]] inline std::uint8_t honest_answer(const Peer& p) {
   return static_cast<std::uint8_t>((p.server.seen.sack ? 0 : 1) |
                                    (p.server.seen.timestamps ? 0 : 2));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A fuzz target without a fuzzer: runs every file of the directories given, so that any compiler's
-// build keeps what fuzzing has found.
+// A fuzz target without a fuzzer. It runs every file of the given directories, so that every
+// compiler's build is tested with the findings of fuzzing.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
       const std::vector<char> bytes((std::istreambuf_iterator<char>(in)), {});
       const std::vector<std::uint8_t> input(bytes.begin(), bytes.end());
       std::printf("%s\n", entry.path().filename().c_str());
-      (void)std::fflush(stdout);  // the last name is there when an input aborts
+      (void)std::fflush(stdout);  // so that the last name shows if an input aborts
       LLVMFuzzerTestOneInput(input.data(), input.size());
       ++files;
     }

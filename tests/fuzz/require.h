@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a fuzz target demands, in every build: its own assert, which NDEBUG does not take away.
+// The fuzz targets' own assert, which works in every build: NDEBUG does not remove it.
 #pragma once
 
 #include <cstdio>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ACKs in bursts are refuted eight at a time where the CPU can and many are forged. It must mean
-// what it means for one at a time.
+// If the CPU can and many ACKs are forged, ACKs in bursts are refuted eight at a time. The results
+// must be those of one at a time.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -42,7 +42,7 @@ class AckBurst : public ::testing::Test {
     return c;
   }
 
-  // From here on a burst of ACKs is taken for a flood.
+  // From now on a burst of ACKs is taken for a flood.
   void flood() {
     std::vector<Bytes> forged(kMaxBurst);
     for (Bytes& f : forged) f = ack(random_(), random_(), random_(), random_() % 2 != 0).build();
@@ -111,7 +111,7 @@ TEST_F(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
     for (Bytes& f : frames) f = random_frame();
     if (!seldom(random_, 3)) flood();
     ASSERT_NO_FATAL_FAILURE(expect_alike(*bursts, *singles, frames)) << "round " << round;
-    // Older epochs, and now and then none at all, are behind the cookies that come.
+    // The cookies that come belong to older epochs, and now and then to none.
     const std::uint64_t ms = seldom(random_, 10) ? 20'000 : 1;
     bursts->advance(ms);
     singles->advance(ms);
@@ -123,7 +123,8 @@ TEST_F(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
   EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
 }
 
-// The ACK that opens a connection and what follows it come in one burst, in the middle of a flood.
+// The ACK that opens a connection and the segments after it come in one burst, in the middle of a
+// flood.
 TEST_F(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
   constexpr std::size_t kDataSegments = 6;
   const std::uint32_t isn = 5000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What somebody tries who knows a connection's addresses, or has one of his own.
+// Attacks by somebody who knows a connection's addresses, or has a connection of his own.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -28,7 +28,7 @@ TEST(Attack, MoreSynsBuyNoMoreGuessesAtALiveFlow) {
       guess.client_nxt = next.client_nxt;
       p.from_client(guess.ack_frame());
     }
-    // A segment of the victim that fits clears the mark; it must not clear the count.
+    // A fitting segment of the victim clears the mark; it must not clear the count.
     p.to_server.clear();
     old.client_sends("x");
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Two proxies that are alike: one gets frames in bursts, the other one by one.
+// Two equal proxies: one gets frames in bursts, the other one by one.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ template <typename T, std::size_t N>
   return from[random() % N];
 }
 
-// One in `n`.
+// True once in `n` times.
 [[nodiscard]] inline bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
 
 // Bursts are something else than their packets one by one only where there are kernels for them:
@@ -34,7 +34,7 @@ inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
   for (std::size_t i = 0; i < frames.size(); ++i) {
     ASSERT_EQ(verdicts[i], singles.from_client(frames[i])) << "frame " << i;
   }
-  // What the engine makes leaves after what it has rewritten, burst by burst.
+  // In each burst, frames that the engine makes leave after those that it has rewritten.
   for (ProxyHarness* p : {&bursts, &singles}) {
     std::sort(p->to_client.begin(), p->to_client.end());
     std::sort(p->to_server.begin(), p->to_server.end());

@@ -11,7 +11,7 @@ namespace {
 
 using namespace test;
 
-// Found by the simulator: the numbers of the flow ran away from its ends until nothing fitted.
+// Found by the simulator: the numbers of the flow moved away from its ends until nothing fitted.
 TEST(Close, DamagedNumbersMoveNothing) {
   ProxyHarness p;
   p.checksums_must_be_good = false;
@@ -57,7 +57,7 @@ TEST(Close, LateSegmentsOfAFinishedConnectionAreTranslated) {
   c.open();
   c.close();
   p.advance(20'000);
-  // The server did not get the last ACK: its FIN again, and the answer again.
+  // The server did not get the last ACK: it repeats its FIN, and the client its answer.
   EXPECT_EQ(p.from_server(c.server(kAck | kFin).seq(c.server_nxt - 1).build()), Verdict::kForward);
   EXPECT_EQ(p.take_client().seq, c.seen_by_client(c.server_nxt - 1));
   EXPECT_EQ(p.from_client(c.client().build()), Verdict::kForward);
@@ -97,8 +97,8 @@ TEST(Close, FinsThatCrossFinishTheConnection) {
   EXPECT_EQ(p.count(Reason::conn_finished), 1U);
 }
 
-// RFC 5382 REQ-5: four minutes for a connection that is closing. A repeat that backs off over an
-// outage comes later than the close timeout.
+// RFC 5382 REQ-5: a closing connection lives four minutes. A repeat that backs off during an outage
+// comes later than the close timeout.
 TEST(Close, ConnectionThatIsClosingOutlivesARepeatThatBacksOff) {
   for (const bool reset : {false, true}) {
     ProxyHarness p;
@@ -196,8 +196,8 @@ TEST(Close, ResetCountsWhereItHitsTheExactNumber) {
   }
 }
 
-// A segment that did not fit was forwarded for the server to judge; what it acknowledges it has
-// got.
+// A segment that did not fit was forwarded for the server to judge. If the server acknowledges it,
+// the server has it.
 TEST(Close, ResetBehindDataThatOnlyTheServerTookIsExact) {
   ProxyHarness p;
   Session c(p);
@@ -231,8 +231,7 @@ TEST(Close, ResetConnectionIsFreedAfterTheCloseTimeout) {
   p.expect_quiet();
 }
 
-// A RST that somebody forged, or that the other end did not accept, must not end a living
-// connection.
+// A forged RST, or one that the other end did not accept, must not end a live connection.
 TEST(Close, ConnectionThatProvesAliveAfterAResetComesBack) {
   for (const bool server : {false, true}) {
     ProxyHarness p;
@@ -267,7 +266,7 @@ TEST(Close, ServerRefusingAtTheFirstDataResetsTheClientAtOnce) {
   Session c(p);
   c.open();
   c.client_sends("GET");
-  // A listener with a full queue answers our ACK with a RST that takes its number from that ACK.
+  // A listener with a full queue answers our ACK with a RST whose number comes from that ACK.
   PacketBuilder rst = c.server(kRst);
   EXPECT_EQ(p.from_server(rst.ack(0).flags(kRst).build()), Verdict::kForward);
   const DecodedFrame f = p.take_client();
@@ -276,8 +275,8 @@ TEST(Close, ServerRefusingAtTheFirstDataResetsTheClientAtOnce) {
   EXPECT_EQ(p.count(Reason::conn_reset), 1U);
 }
 
-// With timestamps an end gets two: one that has none and one whose own are old. Some stacks answer
-// only the first (Linux 6.18), some only the second (RFC 7323 section 3.2).
+// With timestamps an end gets two keepalives: one without timestamps and one with old ones. Some
+// stacks answer only the first (Linux 6.18), some only the second (RFC 7323 section 3.2).
 TEST(Close, IdleConnectionIsProbedAndAnAnswerRenewsIt) {
   for (const auto& [server_answers, timestamps] :
        {std::pair(false, true), std::pair(true, true), std::pair(true, false)}) {
@@ -332,7 +331,7 @@ TEST(Close, IdleConnectionWithoutAnAnswerIsResetAtBothEnds) {
     p.expect_quiet();
     EXPECT_EQ(p.count(Reason::conn_idle), 1U);
     EXPECT_EQ(p.counters().flows_established.get(), 0U);
-    p.expect_empty_after(62'000);  // an end that lives all the same was answered meanwhile
+    p.expect_empty_after(62'000);  // meanwhile an end that still lives was answered
   }
 }
 

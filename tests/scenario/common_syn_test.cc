@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The SYN of the usual shape has a path of its own. It must mean what every other SYN means: the
-// same options in another order are answered by the same SYN-ACK, byte for byte.
+// The SYN of the usual shape has a path of its own. Its answer must be that of any other SYN: the
+// same options in another order get the same SYN-ACK, byte for byte.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -105,14 +105,14 @@ TEST(CommonSyn, IsAnsweredAsTheSameOptionsInAnotherOrderAre) {
   }
 }
 
-// The other way of the same: what the SYN-ACK of the usual SYN carries opens a connection.
+// The other direction: the cookie in the SYN-ACK of the usual SYN opens a connection.
 TEST(CommonSyn, ItsCookieIsGoodForItsOwnAck) {
   std::mt19937 random(8);
   ProxyHarness p;
   for (int round = 0; round < 300; ++round) {
     Syn s = random_syn(random);
     s.port = static_cast<std::uint16_t>(1024 + round);
-    answer_to(p, usual(s));  // the service is known from here on
+    answer_to(p, usual(s));  // the service is known from now on
     ASSERT_EQ(p.from_client(usual(s)), Verdict::kReply);
     const DecodedFrame syn_ack = p.take_client();
     PacketBuilder b;
@@ -130,7 +130,7 @@ TEST(CommonSyn, ItsCookieIsGoodForItsOwnAck) {
 
 TEST(CommonSyn, DamagedAnywhereItIsNotAnswered) {
   ProxyHarness p;
-  p.checksums_must_be_good = false;  // what is not for the proxy is forwarded, damage and all
+  p.checksums_must_be_good = false;  // frames for others pass even if damaged
   for (const bool ipv6 : {false, true}) {
     Syn s;
     s.ipv6 = ipv6;
@@ -139,7 +139,7 @@ TEST(CommonSyn, DamagedAnywhereItIsNotAnswered) {
     const Bytes good = usual(s);
     answer_to(p, good);
     for (std::size_t at = kEthernetHeader; at < good.size(); ++at) {
-      // IPv6 has no checksum of its own: version, class, label and hop limit are nobody's to check.
+      // IPv6 has no header checksum: nobody checks version, class, label and hop limit.
       if (ipv6 && (at < kEthernetHeader + 4 || at == kEthernetHeader + 7)) continue;
       for (unsigned bit = 0; bit < 8; ++bit) {
         Bytes bad = good;

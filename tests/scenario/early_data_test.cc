@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the client sends before the server has answered: held in order, released, never
-// acknowledged.
+// Data that the client sends before the server has answered is held in order and released, but
+// never acknowledged.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -21,7 +21,7 @@ struct Waiting {
   Verdict send(std::uint32_t at, std::string_view text, std::uint16_t flags = kAck | kPsh) {
     return p.from_client(c.client(flags).seq(c.o.client_isn + 1 + at).payload(text).build());
   }
-  // The server answers; what it gets besides the ACK, put together.
+  // Lets the server answer. Returns what it gets besides the ACK, put together.
   std::string splice() {
     EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
     EXPECT_EQ(p.take_server().flags, kAck);
@@ -121,7 +121,7 @@ TEST(EarlyData, NoMoreThanSixteenSegmentsAreHeld) {
   EXPECT_EQ(w.p.count(Reason::early_held), 16U);
   EXPECT_EQ(w.p.count(Reason::early_dropped), 4U);
   EXPECT_EQ(w.splice(), all);
-  // What was dropped was not acknowledged: the client sends it again.
+  // The dropped data was not acknowledged: the client sends it again.
   w.c.client_nxt += 16;
   w.c.client_sends("qrst");
 }
@@ -192,7 +192,7 @@ TEST(EarlyData, IsFreedWhenTheServerIsDeadOrTheClientResets) {
   EXPECT_EQ(rst.seq, dead.c.cookie + 1) << "what the client waits for: nothing was acknowledged";
   Waiting reset;
   reset.send(0, "GET /");
-  // The client's own number has moved on by what it sent.
+  // The client's own number has moved on by the data that it sent.
   reset.p.from_client(reset.c.client(kRst).seq(reset.c.o.client_isn + 6).build());
   EXPECT_EQ(reset.p.count(Reason::conn_aborted), 1U);
   EXPECT_EQ(reset.p.early_buffers(), 0U);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every packet that TCP can bring: IP options and extension headers, options that a splice cannot
-// carry, URG, ECN, jumbo segments. What has a file of its own (ICMP, RST, SYN on a live flow,
-// wraps) is there.
+// carry, URG, ECN, jumbo segments. ICMP, RST, SYN on a live flow and wraps have files of their own.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -11,7 +10,8 @@ namespace {
 
 using namespace test;
 
-// `in` as it has to come out: the same but for what the splice translates. `tcp`: where TCP begins.
+// `in` as it must come out: the same, except for what the splice translates. `tcp`: where TCP
+// begins.
 void expect_only_numbers_changed(const Bytes& in, const Bytes& out, std::size_t tcp,
                                  bool to_server) {
   ASSERT_EQ(out.size(), in.size());
@@ -28,7 +28,7 @@ void expect_only_numbers_changed(const Bytes& in, const Bytes& out, std::size_t 
 
 using Headers = void (*)(PacketBuilder&);
 
-// A whole connection whose every packet, of both ends, has these headers in front of TCP.
+// A whole connection in which every packet of both ends has these headers before TCP.
 void connect_with(bool ipv6, Headers add, std::size_t added) {
   ProxyHarness p;
   Session c(p, {.ipv6 = ipv6});
@@ -140,8 +140,8 @@ TEST(EveryPacket, UrgentDataPassesUntouched) {
   }
 }
 
-// Fast Open: the SYN-ACK grants no cookie and acknowledges the SYN alone, so the client sends its
-// data again, as it would to a server without Fast Open (RFC 7413 section 4.2).
+// Fast Open: the SYN-ACK grants no cookie and acknowledges only the SYN. So the client sends its
+// data again, as to a server without Fast Open (RFC 7413 section 4.2).
 TEST(EveryPacket, DataOnASynIsNotTakenAndFastOpenFallsBack) {
   for (const Bytes& option :
        {Bytes{34, 2}, Bytes{34, 10, 1, 2, 3, 4, 5, 6, 7, 8}, Bytes{254, 4, 0xf9, 0x89}}) {
@@ -215,7 +215,8 @@ TEST(EveryPacket, EcnWorksFromEndToEnd) {
 }
 
 TEST(EveryPacket, JumboSegmentsPass) {
-  // The largest frame is 65,535 bytes; IPv4 could say 14 more, which no Ethernet carries.
+  // The largest frame has 65,535 bytes. An IPv4 packet could be 14 bytes longer, but no Ethernet
+  // carries it.
   for (const bool ipv6 : {false, true}) {
     const std::size_t headers = (ipv6 ? 40U : 20U) + 20 + 12;
     for (const std::size_t frame :

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the SYN to the splice, with every packet of it lost, doubled, late or wrong.
+// From the SYN to the splice, with every packet lost, doubled, late or wrong.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -199,7 +199,7 @@ TEST(Handshake, AckWithDataOpensTheConnectionWhenTheBareAckWasLost) {
   c.syn();
   PacketBuilder request = c.client(kAck | kPsh);
   request.payload("GET /");
-  // Numbers and timestamps are those of the bare ACK.
+  // The numbers and timestamps are those of the bare ACK.
   c.server_nxt = c.o.server_isn + 1;
   EXPECT_EQ(p.from_client(request.build()), Verdict::kDrop);
   EXPECT_EQ(p.count(Reason::early_held), 1U);
@@ -342,7 +342,7 @@ TEST(Handshake, DeadServerEndsInResetsAndATombstone) {
     EXPECT_EQ(late.seq, c.o.client_isn + 1);
     EXPECT_EQ(p.count(Reason::synack_stale), 1U);
     p.expect_empty_after(70'000);
-    // Even when the tombstone is gone.
+    // Also after the tombstone is gone.
     EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
     EXPECT_EQ(p.take_server().flags, kRst);
   }
@@ -421,7 +421,7 @@ TEST(Handshake, ChallengeAckOfAnOldConnectionIsResetAndTheSynSentAgain) {
   Session c(p);
   c.syn();
   const DecodedFrame syn = c.ack();
-  // The server still has a connection that ended for everybody else.
+  // The server still has a connection that has ended for the others.
   PacketBuilder challenge = c.server(kAck);
   challenge.seq(0x12345678).ack(0x9abcdef0);
   EXPECT_EQ(p.from_server(challenge.build()), Verdict::kReply);
@@ -435,8 +435,8 @@ TEST(Handshake, ChallengeAckOfAnOldConnectionIsResetAndTheSynSentAgain) {
   c.client_sends("x");
 }
 
-// RFC 9293 section 3.10.7.3, fifth step. A RST with this number would kill what the server just
-// accepted.
+// RFC 9293 section 3.10.7.3, fifth step. A RST with this number would kill the connection that the
+// server just accepted.
 TEST(Handshake, AckOfOurSynWithoutASynIsNoChallenge) {
   ProxyHarness p;
   Session c(p);
@@ -484,7 +484,7 @@ TEST(Handshake, LostAckToTheServerIsSentAgainForEachSynAck) {
   c.client_sends("x");
 }
 
-// Found by the simulator: the flow of that connection passed everything untranslated.
+// Found by the simulator: the flow of such a connection passed everything untranslated.
 TEST(Handshake, DamagedSynAckThatLooksLikeASynIsNoConnectionOfTheServer) {
   ProxyHarness p;
   p.checksums_must_be_good = false;
@@ -528,8 +528,7 @@ TEST(Handshake, SynAckAgainAfterTheClientSpokeIsAcknowledgedToo) {
   p.expect_quiet();
 }
 
-// Found by the simulator: of the client's first window nothing was left, and the ACK showed
-// garbage.
+// Found by the simulator: the client's first window was lost, and the ACK showed garbage.
 TEST(Handshake, LateCopyOfTheSynAckIsNotAnsweredOnceTheServerHasSpoken) {
   for (const bool data : {true, false}) {
     ProxyHarness p;
@@ -582,8 +581,8 @@ TEST(Handshake, AckIsNotRepeatedWhenASideHasSpoken) {
   }
 }
 
-// TSval of what the proxy makes is the one of the packet that opened the flow, or PAWS drops what
-// the client sent in the meantime.
+// Segments that the proxy makes carry the TSval of the packet that opened the flow; otherwise PAWS
+// drops what the client sent in the meantime.
 TEST(Handshake, GeneratedSegmentsCarryTheTsvalThatOpenedTheFlow) {
   ProxyHarness p;
   Session c(p);

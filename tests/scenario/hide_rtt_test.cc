@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// --hide-rtt: the server takes no sample of the round trip from a handshake that is the proxy's.
+// --hide-rtt: the server takes no sample of the round trip from the handshake with the proxy.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -34,7 +34,7 @@ TEST(HideRtt, TheSynIsSentTwiceAndTheAckEchoesNothing) {
         EXPECT_EQ(ack.tsecr(), 0U);
       }
       p.expect_quiet();
-      // What the client sends and echoes is translated as ever.
+      // What the client sends and echoes is translated as usual.
       const DecodedFrame request = c.client_sends("GET /");
       if (timestamps) {
         EXPECT_EQ(request.tsecr(), c.server_ts);
@@ -55,7 +55,7 @@ TEST(HideRtt, TheAnswerToTheSecondSynIsNoCallForAnotherAck) {
   c.syn_ack();
   EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kDrop);
   p.expect_quiet();
-  // Nobody has spoken: the ACK may have been lost.
+  // Neither end has sent anything: the ACK may have been lost.
   p.advance(200);
   EXPECT_EQ(p.take_server().tsecr(), 0U);
   // A server that has got neither repeats its SYN-ACK.
@@ -77,13 +77,13 @@ TEST(HideRtt, HeldDataFollowsTheOneAck) {
   p.expect_quiet();
 }
 
-// While a service is asked what it can do, it is asked once; what follows is the connection.
+// The SYN that asks what a service can do goes out once; the SYN of the connection follows, twice.
 TEST(HideRtt, AServerThatShowsMoreIsAskedTwiceForWhatWasPromised) {
   HarnessOptions h = hiding();
   h.engine.tuning.offer = {};
   ProxyHarness p(h);
   Session c(p, {.timestamps = false});
-  SessionOptions asked;  // what the server answers to: timestamps that the client has not
+  SessionOptions asked;  // the server is asked for timestamps, which the client lacks
   EXPECT_EQ(p.from_client(c.syn_frame()), Verdict::kReply);
   c.cookie = p.take_client().seq;
   EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);

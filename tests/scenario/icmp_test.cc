@@ -15,7 +15,7 @@ struct Error {
 };
 Error too_big(bool ipv6) { return ipv6 ? Error{2, 0} : Error{3, 4}; }
 
-// From a router on the client's side, about a segment of the server as the client's side saw it.
+// An error from a router on the client's side, about a segment of the server as that side saw it.
 Bytes error_to_server(const Session& c, Error e, const PacketBuilder& quoted, std::size_t limit) {
   PacketBuilder b;
   b.vlans(c.o.tags).ip(c.o.ipv6 ? "2001:db8:2::1" : "192.0.2.1", c.o.server);
@@ -46,7 +46,7 @@ std::uint32_t u32(const Bytes& b, std::size_t at) {
          std::uint32_t{b[at + 2]} << 8 | b[at + 3];
 }
 
-// The quoted packet as a frame of its own, for decode().
+// The quoted packet as a frame, for decode().
 std::optional<DecodedFrame> quoted_of(const Session& c, const Bytes& frame) {
   Bytes inner(frame.begin(), frame.begin() + 12);
   inner.push_back(c.o.ipv6 ? 0x86 : 0x08);
@@ -258,7 +258,7 @@ TEST(Icmp, ForgedOrOtherErrorsInHandshakeEndNothing) {
   EXPECT_EQ(p.from_server(corrupt.build()), Verdict::kDrop);
   EXPECT_EQ(p.from_server(error_to_client(c, {3, 1}, PacketBuilder(quoted).seq(syn.seq), 60)),
             Verdict::kDrop);
-  // From the client's side nobody can know our SYN.
+  // Nobody on the client's side can know our SYN.
   PacketBuilder mirrored;
   mirrored.ip(c.o.server, c.o.client).ports(80, c.o.client_port).seq(c.cookie).flags(kSyn | kAck);
   EXPECT_EQ(p.from_client(error_to_server(c, {3, 3}, mirrored, 60)), Verdict::kDrop);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is dropped unread, each with its own counter, and what is none of the proxy's business.
+// Frames that are dropped, each with its own counter, and frames that the proxy leaves alone.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -100,7 +100,7 @@ std::vector<Row> client_rows() {
   };
 }
 
-// What hardware says is taken for what software would have found.
+// The verdict of the hardware counts like that of the software.
 TEST(Junk, ChecksumHintsStandForALookOfOurOwn) {
   const Bytes bad_tcp = v4().flags(kSyn).break_l4_checksum().build();
   const Bytes bad_ip = v4().flags(kSyn).break_ip_checksum().build();
@@ -268,7 +268,8 @@ TEST(Forward, SubnetsAndPortRangesAreProtected) {
   EXPECT_EQ(syn("2001:db8:1::7", "2001:db8:0:1::1", 1), Verdict::kForward);
 }
 
-// The direction counts: a protected server that talks to somebody else's port 80 is a client there.
+// The direction counts: a protected server that talks to port 80 of somebody else is a client
+// there.
 TEST(Forward, ProtectedAddressAsAClientElsewhereIsNotOurs) {
   ProxyHarness p;
   const Bytes frame =
@@ -342,7 +343,7 @@ TEST(Outbound, RefusedConnectionOfTheServerIsForgottenSoon) {
   p.expect_empty_after(70'000);
 }
 
-// A server that opens a connection may not be made to lose one that a client has.
+// A server that opens a connection must not displace one that a client has.
 TEST(Outbound, SynOfTheServerOnAClientsFlowIsDropped) {
   ProxyHarness p;
   Session c(p);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults that SYN proxies had in the field, as tests: what a packet of a flood may cost. Locks,
-// memory and output of an engine at work are counted here; that its objects refer to nothing of the
-// kind at all is the test core_symbols.
+// Faults that SYN proxies had in the field, as tests: the cost of a packet of a flood. This counts
+// locks, memory and output of an engine at work; the test core_symbols checks that its objects
+// refer to no such thing at all.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -37,7 +37,7 @@ void* allocate(std::size_t size, std::size_t alignment) {
 
 }  // namespace
 
-// In place of the library's, for this program.
+// Replaces the library's functions in this program.
 extern "C" {
 int pthread_mutex_lock(pthread_mutex_t* m) {
   static const auto real = next<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
@@ -83,7 +83,7 @@ namespace {
 
 using namespace test;
 
-// That the counting counts.
+// Shows that the counting works.
 TEST(KnownFaultCounting, SeesALockAndAnAllocation) {
   const std::uint64_t locks = g_locks;
   const std::uint64_t allocations = g_allocations;
@@ -125,7 +125,7 @@ TEST(KnownFault, NoSynTakesALock) {
   EXPECT_EQ(p.flows(), 0U);
 }
 
-// It writes nothing, sends nothing, keeps nothing; one counter moves.
+// An invalid ACK makes the engine write, send and keep nothing; one counter moves.
 TEST(KnownFault, InvalidAckIsCountedAndCostsNothingMore) {
   ProxyHarness p;
   Session c(p);
@@ -166,7 +166,7 @@ TEST(KnownFault, InvalidAckIsCountedAndCostsNothingMore) {
   EXPECT_EQ(p.flows(), 1U);
 }
 
-// Nor does anything else on the way of a packet or of a timer, from the first SYN to the last tick.
+// The same holds for all other packets and timers, from the first SYN to the last tick.
 TEST(KnownFault, NothingIsAllocatedAfterConstruction) {
   HarnessOptions h;
   h.engine.shape.max_flows = 64;
@@ -191,7 +191,7 @@ TEST(KnownFault, NothingIsAllocatedAfterConstruction) {
       p.from_client(c.client().nop(2).sack({{c.cookie, c.cookie + 9}}).payload(data).build());
       p.from_server(c.server().payload(data).build());
     }
-    // The network on the client's side quotes what it was sent.
+    // The network on the client's side quotes frames that were sent to it.
     PacketBuilder lost = c.server();
     lost.seq(c.seen_by_client(c.server_nxt));
     PacketBuilder error;

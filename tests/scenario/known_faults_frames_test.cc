@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults that SYN proxies had in the field, as tests: what stands below TCP.
+// Faults that SYN proxies had in the field, as tests: the layers below TCP.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -9,7 +9,7 @@ namespace {
 
 using namespace test;
 
-// Of every IPv6 frame that came out, whoever made it.
+// Checks every IPv6 frame that came out, whoever made it.
 void expect_ipv6_lengths(const ProxyHarness& p, std::size_t l2) {
   for (const auto* queue : {&p.to_client, &p.to_server}) {
     for (const Bytes& f : *queue) {
@@ -130,7 +130,7 @@ TEST(KnownFault, PacketsWithoutDfAreServed) {
   EXPECT_EQ(p.count(Reason::fragment), 0U);
 }
 
-// Whatever stands in it, a packet with a flow label is the packet without one.
+// A packet with any flow label is treated like the packet without one.
 TEST(KnownFault, Ipv6FlowLabelIsNoLength) {
   for (const std::uint32_t label : {0U, 1U, 0x14U, 0x28U, 0x1400U, 0x00ffffU, 0x10000U, 0xfffffU}) {
     SCOPED_TRACE(label);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults that SYN proxies had in the field, as tests: sequence numbers and timestamps at the wrong
+// Faults that SYN proxies had in the field, as tests: sequence numbers and timestamps of the wrong
 // moment, and handshakes that are not what they seem.
 #include <gtest/gtest.h>
 
@@ -90,7 +90,7 @@ TEST(KnownFault, MidStreamRstHasTheNumbersOfTheMoment) {
       EXPECT_EQ(p.count(Reason::conn_reset), 1U);
     }
   }
-  // One that the proxy makes itself, when nobody has spoken for two hours.
+  // A RST that the proxy makes itself, after two hours of silence.
   ProxyHarness p;
   Session c(p);
   c.open();
@@ -133,8 +133,8 @@ TEST(KnownFault, RstWithAWrongSequenceNumberClosesNothing) {
   }
 }
 
-// What opens the connection may be the ACK, a keepalive or a zero-window probe: the server must be
-// offered the same.
+// The ACK, a keepalive or a zero-window probe may open the connection: the server must be offered
+// the same.
 TEST(KnownFault, ProbeDecodesTheSameMssAsItsAck) {
   for (const bool timestamps : {true, false}) {
     for (const auto mss : std::to_array<std::uint16_t>({0, 536, 1000, 1220, 1440, 1460, 9000})) {
@@ -168,7 +168,7 @@ TEST(KnownFault, ProbeDecodesTheSameMssAsItsAck) {
   }
 }
 
-// ack - 1 of it is a number like any other, and seq - 1 too.
+// Its ack - 1 is a number like any other, and so is its seq - 1.
 TEST(KnownFault, FinalAckOfAClosedConnectionIsNoCookieAck) {
   for (const bool server_first : {false, true}) {
     for (const char* data : {"", "G", "GET"}) {
@@ -179,7 +179,7 @@ TEST(KnownFault, FinalAckOfAClosedConnectionIsNoCookieAck) {
         if (*data != 0) c.client_sends(data);
         c.close(server_first);
         const Bytes last = c.client().build();
-        // While the flow is remembered it is passed on, later it is nothing.
+        // While the flow is remembered, the ACK is passed on; later it is dropped.
         EXPECT_EQ(p.from_client(last), Verdict::kForward);
         EXPECT_EQ(p.take_server().flags, kAck);
         p.advance(62'000);
@@ -234,7 +234,7 @@ TEST(KnownFault, ProbeOpensAConnectionAndThenDataFollows) {
   }
 }
 
-// The client that was shown no window asks for one with probes, and they reach the server.
+// A client that was shown no window asks for one with probes, which reach the server.
 TEST(KnownFault, WindowUpdateToTheClientIsLost) {
   for (const std::uint32_t back : {0U, 1U}) {
     HarnessOptions h;
@@ -291,7 +291,7 @@ TEST(KnownFault, ServersSynAckAgainAfterTheSplice) {
   again(c.o.server_ts + 3000);
   c.server_ts += 4000;
   EXPECT_EQ(c.server_sends("200").tsval(), c.server_ts - c.ts_delta());
-  // A server that has sent data is past its handshake: a late copy.
+  // A server that has sent data is past its handshake: this is a late copy.
   EXPECT_EQ(p.from_server(syn_ack(c.o.server_ts + 1000)), Verdict::kDrop);
   p.expect_quiet();
   EXPECT_EQ(p.count(Reason::conn_established), 1U);
@@ -299,8 +299,8 @@ TEST(KnownFault, ServersSynAckAgainAfterTheSplice) {
   c.close();
 }
 
-// TSecr of what the proxy makes is the server's own number as it stands; translated once more it
-// would be one that the server never sent, and a current kernel drops the segment.
+// In segments that the proxy makes, TSecr is the server's own number. Translated once more, it
+// would be a number that the server never sent, and a current kernel drops the segment.
 TEST(KnownFault, AckToTheServerIsNotTranslatedTwice) {
   for (const std::uint32_t server_ts : {700'000U, 0U, 1U, 0xffffffffU, 0x80000000U}) {
     SCOPED_TRACE(server_ts);

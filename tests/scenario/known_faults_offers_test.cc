@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults that SYN proxies had in the field, as tests: what a handshake promises and what a cookie
-// gives back.
+// Faults that SYN proxies had in the field, as tests: the promises of a handshake, and what a
+// cookie gives back.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -27,8 +27,9 @@ std::vector<unsigned> kinds(const Bytes& options) {
   return out;
 }
 
-// Whatever is configured, and whatever else the SYN carries. A client that did not offer window
-// scaling would read our scaled windows as bytes: 64 KB become 512, and it crawls.
+// This holds whatever is configured and whatever else the SYN carries. A client that did not offer
+// window scaling would read our scaled windows as bytes: 64 KB would become 512, and the connection
+// would crawl.
 TEST(KnownFault, SynAckCarriesNoOptionThatTheClientDidNotOffer) {
   for (const Offer offer : {Offer::kOn, Offer::kAuto}) {
     for (const std::uint8_t scale : {kAutoScale, std::uint8_t{0}, std::uint8_t{14}}) {
@@ -63,7 +64,7 @@ TEST(KnownFault, SynAckCarriesNoOptionThatTheClientDidNotOffer) {
         EXPECT_EQ(p.from_client(ack.build()), Verdict::kDrop);
         const DecodedFrame syn = p.take_server();
         EXPECT_EQ(syn.window_scale.has_value(), (which & 8) != 0) << "nor asks the server for it";
-        // On `auto` the first SYN to a server asks for all, to learn what it has.
+        // With `auto` the first SYN to a server asks for everything, to learn what the server has.
         if (offer == Offer::kOn) {
           EXPECT_EQ(syn.sack_permitted, (which & 2) != 0);
           EXPECT_EQ(!syn.timestamps.empty(), (which & 4) != 0);
@@ -77,7 +78,7 @@ TEST(KnownFault, SynAckCarriesNoOptionThatTheClientDidNotOffer) {
   }
 }
 
-// The same between us and the server: a scale that it was not asked for it cannot use.
+// The same between us and the server: it cannot use a scale for which it was not asked.
 TEST(KnownFault, ServersUnaskedOptionsChangeNothing) {
   ProxyHarness p;
   Session c(p, {.timestamps = false, .sack = false, .client_scale = {}});
@@ -103,14 +104,14 @@ struct Offered {
   int scale;          // -1: none
 };
 
-// The SYN that the server gets for it.
+// The SYN that the server gets for this client.
 DecodedFrame decoded_offer(ProxyHarness& p, const Offered& o) {
   Session c(p, {.ipv6 = o.ipv6,
                 .timestamps = o.timestamps,
                 .sack = false,
                 .client_scale = {},
                 .mss = o.mss});
-  // Another ISN each time: a cookie that was used is not good again.
+  // Another ISN each time, because a used cookie is not valid again.
   c.o.client_isn = static_cast<std::uint32_t>(1000 * p.packets_in());
   c.client_nxt = c.o.client_isn + 1;
   PacketBuilder syn;
@@ -186,8 +187,9 @@ TEST(KnownFault, NoEncodingOfACookieDecodesToMore) {
   }
 }
 
-// A client cannot turn its cookie into a better one: of all 128 option fields of a plain cookie,
-// and of all changes of up to two bits of one with timestamps, one opens a connection.
+// A client cannot turn its cookie into a better one. Of all 128 option fields of a plain cookie
+// only one opens a connection, and so does only one of all changes of up to two bits of a cookie
+// with timestamps.
 TEST(KnownFault, ClientCannotRaiseWhatItsCookieSays) {
   for (const bool timestamps : {false, true}) {
     ProxyHarness p;

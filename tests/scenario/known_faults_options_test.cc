@@ -38,8 +38,8 @@ PacketBuilder bare(const Session& c, bool from_client) {
   return b.seq(c.server_nxt).ack(c.client_nxt);
 }
 
-// The length byte is missing. A parser that reads it all the same finds the payload, or whatever
-// the buffer held before: the two engines of the harness would differ.
+// The length byte is missing. A parser that reads it all the same finds the payload, or what the
+// buffer held before: then the two engines of the harness differ.
 TEST(KnownFault, OptionParsingWithOneByteLeft) {
   struct Row {
     std::uint8_t kind;
@@ -64,7 +64,7 @@ TEST(KnownFault, OptionParsingWithOneByteLeft) {
     const DecodedFrame f = p.take_client();
     EXPECT_EQ(f.flags, kSyn | kAck);
     EXPECT_FALSE(f.window_scale || f.sack_permitted || !f.timestamps.empty());
-    // What stood before it counts.
+    // The options before it count.
     PacketBuilder ack;
     EXPECT_EQ(p.from_client(ack.seq(78).ack(f.seq + 1).build()), Verdict::kDrop);
     EXPECT_EQ(p.take_server().mss, 1220);
@@ -85,7 +85,8 @@ TEST(KnownFault, OptionParsingWithOneByteLeft) {
   }
 }
 
-// Data offsets that no segment can have. The checksum is right, so nothing else can be the reason.
+// Data offsets that no segment can have. The checksum is right, so they are the only reason for the
+// drop.
 TEST(KnownFault, CorruptTcpHeaderLength) {
   const auto with_offset = [](Bytes frame, unsigned words) {
     const std::size_t tcp = 14 + 20;
@@ -151,14 +152,14 @@ TEST(KnownFault, DuplicateTimestampOptionsAreAllAdjusted) {
   }
 }
 
-// At every place in the list, so at every alignment, behind options of every kind.
+// At every place in the list, and so at every alignment, behind options of every kind.
 TEST(KnownFault, UnalignedTimestampOption) {
   ProxyHarness p;
   Session c(p);
   c.open();
   for (unsigned before = 0; before <= 30; ++before) {
     SCOPED_TRACE(before);
-    // An unknown option of that length, or NOPs where it is too short to be one.
+    // An unknown option of that length, or NOPs if the length is too short for an option.
     Bytes pad(before, 1);
     if (before >= 2) {
       pad[0] = 253;
@@ -227,7 +228,7 @@ TEST(KnownFault, ClientWscaleZeroIsScaling) {
   }
 }
 
-// The MSS of a SYN-ACK says what may be sent to this end, not what the other end said.
+// The MSS of a SYN-ACK says what may be sent to this end; it does not repeat the other end's.
 TEST(KnownFault, SynAckOffersItsOwnMssAndNotTheClients) {
   for (const auto clients : std::to_array<std::uint16_t>({536, 1200, 1400, 1460, 8960, 65535})) {
     for (const bool ipv6 : {false, true}) {
@@ -260,13 +261,13 @@ TEST(KnownFault, SackEdgesAreTranslated) {
                                 c.o.server_isn + 1 + 1000 * i + 900);
         }
         PacketBuilder b = c.client(flags);
-        // Its place and alignment must not matter either.
+        // Its place and alignment must not matter.
         b.nop(static_cast<unsigned>(timestamps ? count % 2 : count % 3)).sack(sent);
         EXPECT_EQ(p.from_client(b.build()), Verdict::kForward);
         EXPECT_EQ(p.take_server().sack, expected);
       }
     }
-    // Two SACK options in one header: both.
+    // Two SACK options in one header: both are translated.
     PacketBuilder two = bare(c, true);
     two.sack(Blocks{{c.cookie + 1, c.cookie + 2}}).sack(Blocks{{c.cookie + 5, c.cookie + 9}});
     EXPECT_EQ(p.from_client(two.build()), Verdict::kForward);

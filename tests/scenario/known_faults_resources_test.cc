@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults that SYN proxies had in the field, as tests: full tables, slow servers, keys that are not
-// there.
+// Faults that SYN proxies had in the field, as tests: full tables, slow servers, missing keys.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -27,8 +26,8 @@ HarnessOptions flows(std::uint32_t n) {
   return h;
 }
 
-// A rotation that goes wrong, or a slot that was never filled, must never leave a key that
-// everybody knows: neither are cookies made with it nor believed.
+// A failed rotation, or a slot that was never filled, must never leave a key that everybody knows:
+// no cookie is made with it, and none is accepted.
 TEST(KnownFault, RotationLeavesNoZeroKey) {
   HarnessOptions h;
   h.engine.shape.epoch_ms = 2'000;
@@ -97,7 +96,7 @@ TEST(KnownFault, RotationLeavesNoZeroKey) {
   late.syn();
   late.ack();
 
-  // What would be one is refused where keys come in, and the good one stays.
+  // publish() refuses such a key, and the good one stays.
   KeyRing ring;
   ring.publish(test_keys(1, 8));
   for (const bool plain : {false, true}) {
@@ -110,7 +109,8 @@ TEST(KnownFault, RotationLeavesNoZeroKey) {
   EXPECT_EQ(kept.plain.k0, test_keys(1, 8).plain.k0);
 }
 
-// What waits for a slow server is bounded in all, comes back, and others are served meanwhile.
+// The buffers that wait for a slow server are bounded in number and come back, and others are
+// served meanwhile.
 TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
   HarnessOptions h;
   h.engine.shape.early_data_memory = 64 * 1024;
@@ -126,7 +126,7 @@ TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
     c.syn();
     c.ack();
     for (int n = 0; n < 10; ++n) {
-      // The packet's own buffer is given back at once, kept or not.
+      // The packet's own buffer is given back at once, whether its data is kept or not.
       EXPECT_EQ(p.from_client(c.client().payload(segment).build()), Verdict::kDrop);
       c.client_nxt += 1400;
     }
@@ -135,16 +135,16 @@ TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
   EXPECT_EQ(p.count(Reason::early_held) + p.count(Reason::early_dropped), 2000U);
   EXPECT_GT(p.count(Reason::early_dropped), 1000U);
   p.to_server.clear();
-  // A connection that is open holds nothing, however slow its server is.
+  // An open connection holds nothing, however slow its server is.
   const std::uint64_t held = p.early_buffers();
   for (int i = 0; i < 100; ++i) before.client_sends(segment);
   EXPECT_EQ(p.early_buffers(), held);
-  // A newcomer is connected; its data it sends again.
+  // A newcomer is connected; it sends its data again.
   Session after(p, on_port(5000));
   after.open();
   after.client_sends("GET");
   after.server_sends("200");
-  // One that the server answers at last gets what was held of it in order, once.
+  // If the server answers at last, it gets the held data in order, once.
   Session& first = *waiting.front();
   EXPECT_EQ(p.from_server(first.syn_ack_frame()), Verdict::kReply);
   EXPECT_EQ(p.take_server().flags, kAck);
@@ -155,7 +155,7 @@ TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
     next += f.seq_length();
   }
   EXPECT_GT(next, first.o.client_isn + 1);
-  // The rest is given up, and every buffer is back.
+  // The others are given up, and every buffer comes back.
   p.advance(30'000);
   EXPECT_EQ(p.early_buffers(), 0U);
   EXPECT_EQ(p.count(Reason::conn_timed_out), 199U);
@@ -164,8 +164,8 @@ TEST(KnownFault, SlowServerCannotExhaustTheBuffers) {
   before.client_sends("alive");
 }
 
-// Half-open flows fill the table, again and again: each call returns, each newcomer gets its place,
-// the established ones keep theirs. An endless search for a victim would end in the time limit.
+// Half-open flows fill the table again and again. Each call returns, each newcomer gets a place,
+// and established flows keep theirs. An endless search for a victim would run into the time limit.
 TEST(KnownFault, FullHalfOpenCacheHangsNothing) {
   ProxyHarness p(flows(32));
   Session open(p, on_port(100));
@@ -224,13 +224,13 @@ TEST(KnownFault, NoFlowIsInsertedWhenAllocationFailed) {
   EXPECT_EQ(p.count(Reason::syn_to_server), 16U) << "the server never hears of it";
   p.advance(1'000);
   p.to_server.clear();  // repeated ACKs of the others
-  // Nothing of it is there: a SYN-ACK for it is nobody's, a segment of the server neither.
+  // Nothing of it is there: a SYN-ACK for it, or a segment of the server, belongs to no flow.
   EXPECT_EQ(p.from_server(late.syn_ack_frame()), Verdict::kReply);
   EXPECT_TRUE(p.take_server().has(kRst));
   EXPECT_EQ(p.from_server(late.server().payload("x").build()), Verdict::kDrop);
   EXPECT_EQ(p.from_client(late.client(kRst).build()), Verdict::kDrop);
   EXPECT_EQ(p.count(Reason::no_flow_client), 1U);
-  // A record that is given back serves it, with its own numbers.
+  // Once a record is given back, it gets that record, with its own numbers.
   all.front()->close();
   late.syn();
   late.ack();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `auto`: what servers can do is learned from their SYN-ACKs, asked for at the first chance.
+// `auto`: the proxy learns from SYN-ACKs what servers can do, and asks for it at the first chance.
 #include <gtest/gtest.h>
 
 #include "support/proxy_harness.h"
@@ -20,7 +20,7 @@ HarnessOptions all_auto() {
   return h;
 }
 
-// A server as its SYN-ACKs show it; it answers only what it is asked.
+// A server as its SYN-ACKs show it; it grants only what it is asked for.
 struct Server {
   bool timestamps = true;
   bool sack = true;
@@ -72,10 +72,10 @@ DecodedFrame ack(ProxyHarness& p, const DecodedFrame& syn_ack) {
 struct Outcome {
   DecodedFrame syn_ack;                // to the client
   std::vector<DecodedFrame> requests;  // our SYNs and RSTs to the server, in order
-  DecodedFrame last;                   // what followed the last SYN-ACK of the server
+  DecodedFrame last;                   // the frame after the server's last SYN-ACK
 };
 
-// SYN to splice. The server answers each of our SYNs.
+// From SYN to splice. The server answers each of our SYNs.
 Outcome connect(ProxyHarness& p, std::uint16_t port, const Server& server) {
   Outcome out;
   out.syn_ack = syn(p, port, server.port);
@@ -247,7 +247,7 @@ TEST(Learning, ASynAckWithMoreThanAskedThatComesTwiceIsNotSplicedWithTheWrongNum
   EXPECT_TRUE(p.take_server().has(kRst));
   const DecodedFrame again = p.take_server();
   ASSERT_EQ(again.flags, kSyn);
-  // The network doubled it. Another RST would end the handshake of our second SYN.
+  // The network doubled the SYN-ACK. Another RST would end the handshake of our second SYN.
   EXPECT_EQ(p.from_server(first), Verdict::kDrop);
   p.expect_quiet();
   EXPECT_EQ(p.count(Reason::conn_established), 0U);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Clients that are within their rights and yet seldom seen: what they change between the packets of
-// a handshake, when they use an address and port again, and how their frames are tagged.
+// Clients that behave within the rules and are yet seldom seen: what they change between the
+// packets of a handshake, when they use an address and port again, and how their frames are tagged.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -25,8 +25,9 @@ TEST(OddClient, WindowThatChangesWhileTheServerIsSilentReachesTheServer) {
   }
 }
 
-// Some stacks leave out what may have been in the way of an unanswered SYN: the number is the same,
-// the options are not. Whichever SYN-ACK the client takes, it gets what that one said.
+// Some stacks leave out options that may have been the reason why a SYN was not answered: the
+// number is the same, but the options differ. Whichever SYN-ACK the client takes, it gets what that
+// one said.
 TEST(OddClient, SynThatComesAgainWithFewerOptionsGetsWhatItAsksFor) {
   for (const bool takes_first : {true, false}) {
     SCOPED_TRACE(takes_first);
@@ -44,7 +45,7 @@ TEST(OddClient, SynThatComesAgainWithFewerOptionsGetsWhatItAsksFor) {
     c.syn_ack();
     c.client_sends("hello");
     c.server_sends("world");
-    // The other SYN-ACK is answered by a client in ESTABLISHED with the numbers that it has.
+    // A client in ESTABLISHED answers the other SYN-ACK with its present numbers.
     EXPECT_EQ(p.from_client(c.client().build()), Verdict::kForward);
     EXPECT_EQ(p.take_server().ack, c.server_nxt);
     EXPECT_EQ(p.count(Reason::conn_established), 1U);
@@ -60,7 +61,7 @@ TEST(OddClient, RequestAndFinInTheHandshakesAckAreOneFlight) {
     EXPECT_EQ(p.from_client(c.client(kAck | kPsh | kFin).payload("all there is").build()),
               Verdict::kDrop);
     EXPECT_TRUE(p.take_server().has(kSyn));
-    // And again, with what a client adds when it repeats: nothing that is not there already.
+    // And once more, as a client repeats: it adds nothing new.
     EXPECT_EQ(p.from_client(c.client(kAck | kPsh | kFin).payload("all there is").build()),
               Verdict::kDrop);
     c.syn_ack();
@@ -139,7 +140,7 @@ enum class Before {
 struct ReuseRow {
   const char* sentence;
   Before before;
-  bool server_believes;  // in the old connection, so that it has to be told
+  bool server_believes;  // in the old connection, and must be told
 };
 
 void bring_to(ProxyHarness& p, Session& c, Before state) {
@@ -208,7 +209,7 @@ TEST(OddClient, StartsOverInEveryStateOfTheConnectionBefore) {
         next.client_nxt += 3;
         next.server_sends("done");
         next.client_sends("thanks");
-        // What is still under way of the old one changes nothing.
+        // Late segments of the old one change nothing.
         if (timestamps) {
           p.from_client(old.client(kAck | kPsh).payload("late").build());
           p.from_client(old.client(kRst).build());
@@ -227,8 +228,8 @@ TEST(OddClient, StartsOverInEveryStateOfTheConnectionBefore) {
 
 // --- tags
 
-// IEEE 802.1Q: the priority of a frame may change from one to the next, and a tag that says nothing
-// but the priority (VID 0) names no VLAN: a host answers it without one.
+// IEEE 802.1Q: the priority may change from frame to frame. A tag with only a priority (VID 0)
+// names no VLAN, and a host answers it without a tag.
 TEST(OddClient, PriorityOfATagIsNobodysBusiness) {
   ProxyHarness p;
   SessionOptions o;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the operator may let past the proxy: fragments, and segments that their ends sign.
+// What the operator may let past the proxy: fragments, and signed segments.
 #include <gtest/gtest.h>
 
 #include "support/session.h"

@@ -10,7 +10,7 @@ namespace {
 
 using namespace test;
 
-// RFC 9293 section 3.8.4: the byte before the next one, once more, or none.
+// RFC 9293 section 3.8.4: the byte before the next one again, or no byte.
 PacketBuilder keepalive(const Session& c, bool from_client, std::string_view byte) {
   PacketBuilder b = from_client ? c.client() : c.server();
   b.seq((from_client ? c.client_nxt : c.server_nxt) - 1).payload(byte);
@@ -60,7 +60,7 @@ TEST(Probes, InSynSentAreNeitherHeldNorAnswered) {
       EXPECT_EQ(p.from_client(keepalive(c, true, byte).build()), Verdict::kDrop);
     }
     EXPECT_EQ(p.count(Reason::cookie_retrans), 2U);
-    // With a window it is the first byte of data; without one the client will say it again.
+    // With a window this is the first byte of data; without one the client will send it again.
     EXPECT_EQ(p.from_client(window_probe(c, true).build()), Verdict::kDrop);
     EXPECT_EQ(p.count(window != 0 ? Reason::early_held : Reason::early_dropped), 1U);
     p.expect_quiet();
@@ -112,7 +112,8 @@ TEST(Probes, PassWhileClosingAndAfter) {
   EXPECT_EQ(p.count(Reason::cookie_valid), 1U) << "and open nothing";
 }
 
-// The client learns that there is nobody, from a RST that it accepts: at the number it asks with.
+// A RST tells the client that nobody is there. It has the number of the probe, so the client
+// accepts it.
 TEST(Probes, OnATombstoneGetAReset) {
   ProxyHarness p;
   Session c(p);
@@ -131,7 +132,7 @@ TEST(Probes, OnATombstoneGetAReset) {
   p.expect_quiet();
 }
 
-// A download that trickles for ten hours after the client has said all it had to say.
+// A download that trickles for ten hours after the client's FIN.
 TEST(HalfClose, LastsForHoursWhileTheOtherSideSpeaks) {
   for (const bool server_first : {false, true}) {
     ProxyHarness p;

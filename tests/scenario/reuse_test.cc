@@ -83,7 +83,7 @@ TEST(Reuse, PacketThatFitsClearsTheMark) {
   old.client_sends("still");
 }
 
-// Found by the simulator: the client would wait for ever, for it repeats no SYN.
+// Found by the simulator: the client would wait for ever, because it repeats no SYN.
 TEST(Reuse, OldAckThatTheSynHasOvertakenLeavesTheMark) {
   ProxyHarness p;
   Session old(p);
@@ -99,7 +99,7 @@ TEST(Reuse, OldAckThatTheSynHasOvertakenLeavesTheMark) {
   next.client_sends("hello");
 }
 
-// Found by the simulator: the server, which knows neither number, resets what it does not know.
+// Found by the simulator: the server knows neither number, and resets what it does not know.
 TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotSentInTheNumbersOfALiveFlow) {
   ProxyHarness p;
   Session old(p);
@@ -149,7 +149,7 @@ TEST(Reuse, OneMarkASecond) {
   p.to_server.clear();
   Session first(p, next_options());
   first.syn();
-  // A flood with the flow's own addresses: these SYNs are answered, but push no mark out.
+  // A flood with the flow's own addresses: these SYNs are answered, but displace no mark.
   for (std::uint32_t i = 0; i < 50; ++i) {
     SessionOptions o = next_options();
     o.client_isn = 0x80000000 + i * 1000;
@@ -374,7 +374,8 @@ TEST(Reuse, TimersOfTheOldConnectionDoNotFireForTheNewOne) {
   p.expect_quiet();
 }
 
-// In the old connection's numbers it would draw a RST from the server that the new one accepts.
+// With the old connection's numbers it would draw a RST from the server that the new connection
+// accepts.
 TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotSentInTheOldNumbers) {
   ProxyHarness p;
   Session old(p);
@@ -408,7 +409,7 @@ TEST(Reuse, DataThatOvertakesItsHandshakeAckIsNotAnsweredByTheTombstoneOfTheOneB
   EXPECT_EQ(p.from_client(early.build()), Verdict::kDrop);
   EXPECT_EQ(p.count(Reason::ack_unfit), 1U);
   p.expect_quiet();
-  // Whereas the refused client is told again.
+  // But the refused client is told again.
   EXPECT_EQ(p.from_client(first.client().payload("hello?").build()), Verdict::kReply);
   EXPECT_TRUE(p.take_client().has(kRst));
   next.ack();

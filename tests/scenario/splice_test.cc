@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Translation on a spliced connection: numbers, timestamps, SACK edges, windows, and what stays as
-// it is.
+// Translation on a spliced connection: numbers, timestamps, SACK edges and windows change,
+// everything else stays.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -331,7 +331,7 @@ TEST(Splice, ChallengeAckOnALiveFlowPassesBothWays) {
   ProxyHarness p;
   Session c(p);
   c.open();
-  // A segment out of any window is the ends' business.
+  // A segment outside any window is for the ends to judge.
   EXPECT_EQ(p.from_client(c.client().seq(c.client_nxt - 100'000).payload("old").build()),
             Verdict::kForward);
   EXPECT_EQ(p.take_server().seq, c.client_nxt - 100'000);
@@ -372,7 +372,7 @@ TEST(Splice, BurstOfMixedPacketsIsDecidedInOrder) {
   std::vector<Bytes> burst;
   burst.push_back(a.client(kAck).payload("one").build());
   burst.push_back(b.ack_frame());                       // opens a flow
-  burst.push_back(b.client().payload("held").build());  // which this packet of the same burst meets
+  burst.push_back(b.client().payload("held").build());  // this packet of the same burst meets it
   burst.push_back(n.syn_frame());
   a.client_nxt += 3;
   burst.push_back(a.client(kAck).payload("two").build());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SYNs in bursts are answered eight at a time where the CPU can. It must mean what it means for one
-// at a time: the same frames, fed in bursts to one proxy and one by one to another, come back alike
-// byte by byte, and are counted alike.
+// If the CPU can, SYNs in bursts are answered eight at a time. The results must be those of one at
+// a time: the same frames, fed in bursts to one proxy and one by one to another, come back the same
+// byte by byte, and are counted the same.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -147,7 +147,7 @@ TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   EXPECT_EQ(verdicts, std::vector<Verdict>(burst.size(), Verdict::kReply));
   for (const Bytes& frame : burst) singles.from_client(frame);
   ASSERT_EQ(bursts.to_client, singles.to_client);
-  // What only shows later: the SYN has left its mark on the flow, and its cookie replaces it.
+  // This shows only later: the SYN has left its mark on the flow, and its cookie replaces the flow.
   for (ProxyHarness* p : {&bursts, &singles}) {
     const DecodedFrame syn_ack = p->take_client();
     ASSERT_EQ(syn_ack.destination_port, 1000);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A lost handshake ACK in front of a server that speaks first: the SYN-ACK is sent again.
+// A lost handshake ACK before a server that speaks first: the SYN-ACK is sent again.
 #include <gtest/gtest.h>
 
 #include "support/session.h"
@@ -107,7 +107,7 @@ TEST(SynAckRepeat, AFloodSwitchesItOffAndQuietBringsItBack) {
   EXPECT_EQ(p.count(Reason::synack_repeated), 0U);
   p.to_client.clear();
   Session first_after(p, numbered(60'000));
-  first_after.syn();  // the second of the flood is over: it counts as a quiet one
+  first_after.syn();  // the flood's second is over: this one counts as quiet
   p.advance(1'000);
   Session second_after(p, numbered(60'001));
   second_after.syn();
@@ -117,7 +117,7 @@ TEST(SynAckRepeat, AFloodSwitchesItOffAndQuietBringsItBack) {
 
 TEST(SynAckRepeat, TheStatedAmplificationHolds) {
   ProxyHarness p(repeating());
-  // Below the rate at which it switches itself off, nobody ever answers.
+  // Nobody ever answers, at less than the rate that switches the repeats off.
   constexpr std::uint32_t kSyns = 10'000;
   for (std::uint32_t n = 0; n < kSyns; ++n) {
     Session(p, numbered(n)).syn();
@@ -126,7 +126,7 @@ TEST(SynAckRepeat, TheStatedAmplificationHolds) {
   }
   p.advance(20'000);
   const std::uint64_t sent = p.count(Reason::synack_sent) + p.count(Reason::synack_repeated);
-  // Each once more; later repeats 256 at a time at most.
+  // Each is sent once more; at most 256 at a time are repeated later again.
   EXPECT_GE(sent, 2 * kSyns - 4096);
   EXPECT_LE(sent, 2 * kSyns + kSyns / 1000 * (256 / 2 + 256 / 4) + 512);
 }

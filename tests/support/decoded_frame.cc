@@ -8,7 +8,7 @@
 namespace synproxy::test {
 namespace {
 
-// Reads from the front; `good` turns false and stays so when there is not enough.
+// Reads from the front. If too few bytes are left, `good` becomes false and stays so.
 class Reader {
  public:
   explicit Reader(std::span<const std::uint8_t> bytes) : left_(bytes) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A frame taken apart field by field, for tests to look at. Shares no code with src/core/.
+// Takes a frame apart field by field, for tests. Shares no code with src/core/.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct DecodedFrame {
   [[nodiscard]] std::string to_string() const;
 };
 
-// Empty for anything but whole TCP over IPv4 or IPv6.
+// Nothing unless the frame is whole TCP over IPv4 or IPv6.
 [[nodiscard]] std::optional<DecodedFrame> decode(std::span<const std::uint8_t> frame);
 
 }  // namespace synproxy::test

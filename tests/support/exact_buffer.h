@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A copy on the heap of exactly the bytes given, so that AddressSanitizer sees every byte beyond.
+// A heap copy of exactly the given bytes, so that AddressSanitizer sees each access beyond them.
 #pragma once
 
 #include <cstddef>

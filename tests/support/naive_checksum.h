@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The Internet checksum as RFC 1071 words it, byte by byte: slow, and unlike the code it judges.
+// The Internet checksum as RFC 1071 describes it, byte by byte: slow, and unlike the code that it
+// checks.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +26,7 @@ class NaiveSum {
     return *this;
   }
   [[nodiscard]] std::uint16_t sum() const { return static_cast<std::uint16_t>(sum_); }
-  // What belongs into the field, in host order.
+  // The value for the field, in host order.
   [[nodiscard]] std::uint16_t checksum() const { return static_cast<std::uint16_t>(~sum_); }
 
  private:

@@ -4,8 +4,8 @@
 //   const Bytes syn = PacketBuilder().ipv4("198.51.100.7", "203.0.113.10").ports(40000, 80)
 //                         .seq(1000).flags(kSyn).mss(1460).sack_permitted().build();
 //
-// Lengths and checksums are right unless a mutator says otherwise; nothing of src/core/ computes
-// them.
+// Lengths and checksums are right unless a mutator changes them. They are not computed with code of
+// src/core/.
 #pragma once
 
 #include <array>
@@ -34,8 +34,8 @@ struct VlanTag {
 };
 
 [[nodiscard]] Bytes to_bytes(std::string_view text);
-[[nodiscard]] Bytes parse_address(
-    std::string_view text);  // 4 or 16 bytes; throws std::invalid_argument
+// 4 or 16 bytes; throws std::invalid_argument.
+[[nodiscard]] Bytes parse_address(std::string_view text);
 
 class PacketBuilder {
  public:
@@ -46,21 +46,21 @@ class PacketBuilder {
 
   PacketBuilder& ipv4(std::string_view source, std::string_view destination);
   PacketBuilder& ipv6(std::string_view source, std::string_view destination);
-  PacketBuilder& ip(std::string_view source,
-                    std::string_view destination);  // by the address's form
+  // IPv4 or IPv6, by the form of the addresses.
+  PacketBuilder& ip(std::string_view source, std::string_view destination);
   PacketBuilder& ip_raw(std::span<const std::uint8_t> source,
                         std::span<const std::uint8_t> destination);
   PacketBuilder& ttl(std::uint8_t v);
   PacketBuilder& traffic_class(std::uint8_t v);
   PacketBuilder& flow_label(std::uint32_t v);
   PacketBuilder& ip_id(std::uint16_t v);
-  PacketBuilder& fragment(
-      std::uint16_t flags_and_offset);       // IPv4: the field; IPv6: a fragment header
+  // IPv4: sets the field; IPv6: adds a fragment header.
+  PacketBuilder& fragment(std::uint16_t flags_and_offset);
   PacketBuilder& ip_options(Bytes options);  // IPv4, padded to words
   // IPv6; `body` follows the two bytes of next header and length, padded to 8 n.
   PacketBuilder& extension(std::uint8_t type, Bytes body = {});
   PacketBuilder& protocol(std::uint8_t v);  // instead of the one that fits
-  PacketBuilder& raw_l4(Bytes bytes);       // instead of TCP: taken as it is
+  PacketBuilder& raw_l4(Bytes bytes);       // instead of TCP; taken as it is
 
   PacketBuilder& ports(std::uint16_t source, std::uint16_t destination);
   PacketBuilder& seq(std::uint32_t v);
@@ -79,7 +79,7 @@ class PacketBuilder {
   PacketBuilder& payload(Bytes bytes);
   PacketBuilder& payload(std::string_view text);
 
-  // An ICMP error (family by the addresses) that quotes an IP packet.
+  // An ICMP error that quotes an IP packet; the addresses decide the family.
   PacketBuilder& icmp_error(std::uint8_t type, std::uint8_t code, std::uint32_t rest, Bytes quoted);
 
   PacketBuilder& pad_to(std::size_t frame_length);  // Ethernet padding after the packet
@@ -87,7 +87,7 @@ class PacketBuilder {
   PacketBuilder& break_l4_checksum();
 
   [[nodiscard]] Bytes build() const;
-  // The IP packet alone, its first `limit` bytes: what an ICMP error quotes.
+  // The first `limit` bytes of the IP packet, as an ICMP error quotes them.
   [[nodiscard]] Bytes build_packet(std::size_t limit = 0xffff) const;
 
  private:

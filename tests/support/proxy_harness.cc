@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "synproxy/base/reasons.h"
+#include "synproxy/proxy/arrival.h"
 
 namespace synproxy::test {
 namespace {
@@ -42,7 +43,7 @@ EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch) {
   return keys;
 }
 
-// What one engine says to one call: verdicts and frames, in the order in which they are to be sent.
+// The results of one call of one engine: verdicts and frames, in the order in which they are sent.
 class ProxyHarness::Collector final : public FrameSink {
  public:
   void emit(Role out, std::span<const std::uint8_t> frame) override {
@@ -95,6 +96,8 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
   for (std::size_t e = 0; e < engines_.size(); ++e) {
     std::vector<std::unique_ptr<std::uint8_t[]>> buffers;
     std::vector<Packet> packets;
+    // One engine gets its packets as with several workers, with what the steering has found out.
+    std::vector<Arrival> arrivals(e == 0 ? 0 : frames.size());
     for (const Bytes& frame : frames) {
       const std::size_t size = std::max<std::size_t>(room, frame.size());
       buffers.emplace_back(new std::uint8_t[size]);
@@ -105,6 +108,10 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
                          .length = static_cast<std::uint32_t>(frame.size()),
                          .room = static_cast<std::uint32_t>(size),
                          .checksum = checksum_hint});
+      if (arrivals.empty()) continue;
+      Arrival& found = arrivals[packets.size() - 1];
+      static_cast<void>(owner_of({data, frame.size()}, side, protect_, kIndexKey, 2, 0, found));
+      packets.back().arrival = &found;
     }
     Collector made;
     ++inside_engine;
@@ -135,6 +142,10 @@ void ProxyHarness::tick() {
   }
   EXPECT_EQ(said[0].frames, said[1].frames);
   for (const auto& [out, frame] : said[0].frames) store(out, frame);
+}
+
+void ProxyHarness::retune(const EngineTuning& tuning) {
+  for (const auto& engine : engines_) engine->retune(tuning);
 }
 
 void ProxyHarness::advance(std::uint64_t ms) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An engine on a bench: a clock that the test moves, frames in, frames out.
+// An engine under test: the test moves its clock, feeds frames and takes frames.
 //
-// What every test gets without asking:
-//   - two engines run the same packets, in buffers whose unused bytes are poisoned differently: a
-//   byte
-//     that the engine forgot to write makes the outputs differ;
+// Every test gets this:
+//   - two engines run the same packets, in buffers whose unused bytes are poisoned differently, so
+//     that a byte that the engine forgot to write makes the outputs differ;
 //   - every TCP frame that comes out has good checksums by the naive implementation, unless the
-//   test
-//     says that it feeds bad ones;
+//     test says that it feeds bad ones;
 //   - finish() checks that each packet counted exactly one fate.
 #pragma once
 
@@ -15,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,12 +25,11 @@
 
 namespace synproxy::test {
 
-// Deterministic keys of an epoch; another `secret` gives other keys.
+// Deterministic keys for an epoch; another `secret` gives other keys.
 [[nodiscard]] EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch);
 
-// The defaults with little memory, and all options offered: what `auto` makes of a server that has
-// shown nothing yet, and repeated SYN-ACKs, are matters of their own (learning_test,
-// synack_repeat_test).
+// The defaults with little memory, and with all options offered. Other tests cover `auto` for a
+// server that has shown nothing yet, and repeated SYN-ACKs (learning_test, synack_repeat_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
@@ -57,43 +55,51 @@ class ProxyHarness {
   ProxyHarness(const ProxyHarness&) = delete;
   ProxyHarness& operator=(const ProxyHarness&) = delete;
 
-  // One packet; returns its verdict. What comes out waits in to_client and to_server.
+  // Feeds one packet and returns its verdict. Frames that come out wait in to_client and to_server.
   Verdict from_client(const Bytes& frame) { return feed(Role::kClient, frame); }
   Verdict from_server(const Bytes& frame) { return feed(Role::kServer, frame); }
   Verdict feed(Role side, const Bytes& frame);
   std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
 
+  void retune(const EngineTuning& tuning);
+
   void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
-  void leap(std::uint64_t ms);     // one tick at the end of it: a core that was away
+  void leap(std::uint64_t ms);     // with one tick at the end, like a core that was away
   [[nodiscard]] std::uint64_t now() const { return now_ms_; }
 
-  // The oldest frame that came out on a side; fails the test and returns an empty one if there is
-  // none.
+  // The oldest frame that came out on a side. If there is none, fails the test and returns an empty
+  // one.
   [[nodiscard]] DecodedFrame take_client();
   [[nodiscard]] DecodedFrame take_server();
   [[nodiscard]] Bytes take_raw(Role side);
   [[nodiscard]] bool quiet() const { return to_client.empty() && to_server.empty(); }
-  // Nothing left in either queue; fails the test otherwise, showing it.
+  // Fails the test, and shows the frames, if any is left in either queue.
   void expect_quiet();
 
   [[nodiscard]] std::uint64_t count(Reason r) const { return counters_[0]->get(r); }
   [[nodiscard]] const Counters& counters() const { return *counters_[0]; }
   [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
+  // The record of the connection that a frame of the client belongs to.
+  [[nodiscard]] std::optional<FlowRecord> record(const Bytes& client_frame) const {
+    FlowKey key;
+    if (!flow_of(client_frame, Role::kClient, protect_, key)) return std::nullopt;
+    return engines_[0]->flow(key);
+  }
   [[nodiscard]] std::uint64_t early_buffers() const { return counters_[0]->early_buffers.get(); }
   [[nodiscard]] std::uint64_t packets_in() const { return packets_in_; }
   [[nodiscard]] const ProtectSet& protect() const { return protect_; }
 
-  // Every packet one fate, gauges in agreement. Called by the destructor too.
+  // Checks that every packet had one fate and that the gauges agree. The destructor calls it too.
   void check_accounts();
-  // Long after: no flow, no buffer; for the end of a test.
+  // For the end of a test: after a long time no flow and no buffer is left.
   void expect_empty_after(std::uint64_t ms);
 
   std::deque<Bytes> to_client;
   std::deque<Bytes> to_server;
   bool checksums_must_be_good = true;
-  ChecksumHint checksum_hint = ChecksumHint::kUnknown;  // of what is fed
+  ChecksumHint checksum_hint = ChecksumHint::kUnknown;  // of the frames fed
   std::uint32_t room = 2048;                            // of the buffers
-  // Above 0 while an engine works, and not while the harness takes its frames: for tests that watch
+  // Above 0 while an engine works, but not while the harness takes its frames: for tests that watch
   // what an engine asks of the system.
   static inline thread_local int inside_engine = 0;
   bool keys_stall = false;  // the control thread sleeps: no keys for the epochs that begin

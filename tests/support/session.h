@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One connection played by the test: a client and a server whose every segment the test sends
-// itself.
+// One connection played by the test, which sends every segment of client and server itself.
 //
-// The numbers are those of each end: client_nxt is the client's, server_nxt the server's own. What
-// the client knows of the server's stream is `cookie`; the difference is delta().
+// Each end has its own numbers: client_nxt is the client's, server_nxt the server's. The client
+// knows the server's stream by `cookie`; the difference is delta().
 #pragma once
 
 #include <cstdint>
@@ -33,7 +32,7 @@ struct SessionOptions {
   std::uint32_t client_ts = 5'000;
   std::uint32_t server_ts = 700'000;
   std::uint16_t client_window = 64'240;
-  // What the server answers with, if it was asked.
+  // What the server answers with, if asked.
   bool server_timestamps = true;
   bool server_sack = true;
   bool server_ecn = true;
@@ -45,25 +44,25 @@ class Session {
  public:
   explicit Session(ProxyHarness& proxy, SessionOptions options = {});
 
-  // Empty segments with addresses, tags, ports and, when agreed, timestamps; numbers as they stand.
+  // Empty segments with addresses, tags, ports, the present numbers and, if agreed, timestamps.
   [[nodiscard]] PacketBuilder client(std::uint16_t flags = kAck) const;
   [[nodiscard]] PacketBuilder server(std::uint16_t flags = kAck) const;
   [[nodiscard]] Bytes syn_frame() const;
   [[nodiscard]] Bytes ack_frame() const;
   [[nodiscard]] Bytes syn_ack_frame() const;
 
-  // The three steps; each returns what the proxy sent: SYN-ACK to the client, SYN to the server,
-  // ACK to the server.
+  // The three steps of a handshake. Each returns what the proxy sent: SYN-ACK to the client, SYN to
+  // the server, ACK to the server.
   DecodedFrame syn();
   DecodedFrame ack();
   DecodedFrame syn_ack();
-  // All three; the connection is spliced and both queues are empty.
+  // All three steps; then the connection is spliced and both queues are empty.
   void open();
 
-  // In order, each returns what arrives at the other end.
+  // Sends in order; each returns what arrives at the other end.
   DecodedFrame client_sends(std::string_view text, std::uint16_t flags = kAck | kPsh);
   DecodedFrame server_sends(std::string_view text, std::uint16_t flags = kAck | kPsh);
-  // FIN, FIN-ACK, ACK, begun by the client (or by the server).
+  // FIN, FIN-ACK, ACK; the client (or the server) begins.
   void close(bool server_first = false);
 
   [[nodiscard]] std::uint32_t delta() const { return o.server_isn - cookie; }

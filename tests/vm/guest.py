@@ -14,14 +14,14 @@ from harness import Failed, check, wait_for
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MB = 1088
-CPUS = 3  # two for workers, which never sleep, one for all else
+CPUS = 3  # two for workers, which never sleep, and one for everything else
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
 ROLES = ("client", "server")
 
 
 def end_with_parent():
-    """In the child: however the runner ends, a guest whose workers never sleep must not outlive it."""
+    """Runs in the child: a guest whose workers never sleep must not outlive the runner, however that ends."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
@@ -39,7 +39,7 @@ def open_tap(lab, role, name, queues):
 
 
 class Nic:
-    """A pair of emulated NICs of one model, one towards each namespace.
+    """A pair of emulated NICs of one model, one for each namespace.
 
     `driver` is the kernel's driver that hands the device to userspace; `vlan` and the like are what the
     device can do, as its DPDK driver says.
@@ -105,7 +105,7 @@ class Guest:
         words = [QEMU, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", str(CPUS), "-m", str(MEMORY_MB),
                  "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                  "-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", self.initramfs,
-                 # Devices that nobody has bound to VFIO keep their own addresses for DMA, as uio needs it.
+                 # Devices that are not bound to VFIO keep their own addresses for DMA, as uio needs.
                  "-append", "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt mitigations=off",
                  "-device", "intel-iommu",
                  "-serial", f"file:{self.place}/console",
@@ -187,7 +187,7 @@ class Guest:
                 f"the guest's console: {self.read('console').strip()[-300:] or 'empty'}")
 
     def run(self, line, limit=60):
-        """Runs a line of shell in the guest; its exit code and what it printed."""
+        """Runs a line of shell in the guest; returns its exit code and its output."""
         try:
             self.control.say(line)
             code, size = self.control.line(limit).split()
@@ -213,7 +213,7 @@ class Guest:
         self.tell("set_link", name=f"nic-{nic.ident(role)}", up=up)
 
     def bind(self, nic, driver=None):
-        """Gives both devices of the pair to that driver of the guest's kernel."""
+        """Binds both devices of the pair to that driver of the guest's kernel."""
         for role in ROLES:
             device = f"/sys/bus/pci/devices/{nic.address(role)}"
             self.must(f"[ ! -e {device}/driver ] || echo {nic.address(role)} >{device}/driver/unbind; "

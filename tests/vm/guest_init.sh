@@ -1,11 +1,11 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=dash
-# The guest's first process. Brings the machine up, then obeys: a command line comes in on the second
-# serial port, "EXIT-CODE BYTES" and so many bytes of output go back.
+# The guest's first process. Brings the machine up, then takes commands: a command line comes in on the
+# second serial port; "EXIT-CODE BYTES" and that many bytes of output go back.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
-# DPDK loads no driver from below a directory that everybody may write to.
+# DPDK loads no driver from a directory that everybody may write to.
 chmod 755 /
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the guest boots: Debian's kernel, unpacked and not installed, and an initramfs of a few files."""
+"""The guest's boot files: Debian's kernel, unpacked and not installed, and an initramfs of a few files."""
 import glob
 import os
 import re
@@ -10,11 +10,12 @@ from harness import BUILD, PROGRAM, check, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STORE = os.path.join(BUILD, "vm")
-# Each after what it needs. The kernel's own NIC drivers stay out: a device that nobody drives can be bound.
+# Each module comes after those that it needs. The kernel's own NIC drivers stay out, so that devices are free to be
+# bound.
 MODULES = ("drivers/uio/uio", "drivers/uio/uio_pci_generic", "virt/lib/irqbypass", "drivers/vfio/vfio_virqfd",
            "drivers/vfio/vfio", "drivers/vfio/vfio_iommu_type1", "drivers/vfio/pci/vfio-pci-core",
            "drivers/vfio/pci/vfio-pci", "drivers/net/ethernet/intel/e1000e/e1000e")
-BOUND_BY_US = "e1000e"  # loaded only by the case that needs a device in the kernel's hands
+BOUND_BY_US = "e1000e"  # loaded only by the case that needs a device with its kernel driver
 DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_virtio", "net_e1000", "net_vmxnet3")
 BUSYBOX = "/bin/busybox"
 
@@ -38,10 +39,10 @@ def kernel():
 
 
 def unpack(package, place):
-    """False: apt does not get it."""
+    """False: apt cannot fetch it."""
     os.makedirs(STORE, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORE) as work:
-        # With the sandbox's user apt could not write here.
+        # As its sandbox user apt could not write here.
         fetch = f"cd '{work}' && exec apt-get -qq -o APT::Sandbox::User=root download {package}"
         fetched = run(["sh", "-c", fetch], limit=300)
         archives = glob.glob(os.path.join(work, "*.deb"))
@@ -111,7 +112,7 @@ class Archive:
             self.file(name, data.read())
 
     def library(self, path):
-        """Under its own path and under its real one: loaded twice, a driver would register twice."""
+        """The file at its real path, and a link at its own: a driver loaded from two files would register twice."""
         real = os.path.realpath(path)
         self.copy(real, real.lstrip("/"))
         if path != real:
@@ -121,7 +122,7 @@ class Archive:
 def initramfs(kernel_files, path):
     drivers = plugins()
     modules = [os.path.basename(module) + ".ko" for module in MODULES]
-    # Kernels differ in what is a module; the drivers that bind devices must be there.
+    # Kernels differ in what they build as modules; the drivers that bind devices must be there.
     modules = [name for name in modules if os.path.exists(os.path.join(kernel_files, name))]
     check({"uio_pci_generic.ko", "vfio-pci.ko"} <= set(modules), "the kernel package lacks modules")
     with open(path, "wb") as out:

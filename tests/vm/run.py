@@ -15,37 +15,14 @@ import os
 import signal
 import sys
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(os.path.dirname(HERE), "e2e"))
 from cases import CASES  # noqa: E402  pylint: disable=wrong-import-position
 from harness import PROGRAM, Failed  # noqa: E402  pylint: disable=wrong-import-position
 from image import Unavailable  # noqa: E402  pylint: disable=wrong-import-position
+from lanes import guarded, on_alarm  # noqa: E402  pylint: disable=wrong-import-position
 from stand import VmStand  # noqa: E402  pylint: disable=wrong-import-position
-
-
-class TimeLimit(BaseException):
-    """Not an Exception: no handler inside a case may swallow it."""
-
-
-def on_alarm(*_):
-    raise TimeLimit
-
-
-def outcome(function, limit, stand):
-    """None for a pass, else why not; and a note."""
-    signal.alarm(limit)
-    try:
-        return None, function(stand)
-    except Failed as why:
-        return str(why), None
-    except TimeLimit:
-        return f"not done after {limit} s", None
-    except Exception:  # pylint: disable=broad-except # a broken case is a failed case
-        return traceback.format_exc(limit=-4), None
-    finally:
-        signal.alarm(0)
 
 
 def show_log(stand):
@@ -66,7 +43,7 @@ def run_cases(names):
         for name in names:
             function, limit = CASES[name]
             begin = time.monotonic()
-            results[name], note = outcome(function, limit, stand)
+            results[name], note = guarded(limit, function, stand)
             took = time.monotonic() - begin
             if results[name] is None:
                 print(f"PASS {name} ({took:.1f} s){': ' + note if note else ''}", flush=True)
@@ -77,7 +54,7 @@ def run_cases(names):
                 if not stand.guest.running():
                     stand.new_guest()
         last = "last_proxy_stops_cleanly"
-        results[last], _ = outcome(VmStand.end_proxy, 60, stand)
+        results[last], _ = guarded(60, stand.end_proxy)
         print(f"{'PASS' if results[last] is None else 'FAIL'} {last}: {results[last] or 'exit code 0'}", flush=True)
     return results
 

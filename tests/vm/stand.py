@@ -12,8 +12,8 @@ from image import initramfs, kernel
 
 ADDRESSES = {"client": (CLIENT4, CLIENT6), "server": (SERVER4, SERVER6)}
 MODELS = {nic.name: nic for nic in (
-    # Every offload, two queues, RSS whose key can be set; behind the guest's IOMMU. The longest rings that there
-    # are: QEMU does this RSS in software, and a queue that has overflowed may never be served again.
+    # Every offload, two queues, RSS whose key can be set; behind the guest's IOMMU. The rings are the longest possible:
+    # QEMU does this RSS in software, and a queue that has overflowed may never be served again.
     Nic("virtio", 4, "virtio-net-pci,mq=on,vectors=8,rss=on,iommu_platform=on,disable-legacy=on,rx_queue_size=1024",
         "vfio-pci", queues=2),
     # The same without RSS: the host's kernel spreads flows over the queues as it likes.
@@ -21,11 +21,12 @@ MODELS = {nic.name: nic for nic in (
     Nic("e1000e", 6, "e1000e", "vfio-pci"),
     Nic("vmxnet3", 8, "vmxnet3", "vfio-pci"),
     Nic("e1000", 10, "e1000", "uio_pci_generic"),
-    # What a device can lack: queues, RSS, checksums, VLAN filters, a link state, the modern interface, the IOMMU.
+    # This device lacks what a device can lack: queues, RSS, checksums, VLAN filters, a link state, the modern
+    # interface, the IOMMU.
     Nic("plain", 12, "virtio-net-pci,disable-modern=on,csum=off,guest_csum=off,gso=off,guest_tso4=off,guest_tso6=off,"
                      "guest_ecn=off,guest_ufo=off,ctrl_vlan=off,status=off", "uio_pci_generic"),
 )}
-HUGEPAGES = 200  # of 2 MB: two workers' buffers, and some to spare
+HUGEPAGES = 200  # of 2 MB: two workers' buffers, and a reserve
 
 
 class GuestProxy:
@@ -42,11 +43,11 @@ class GuestProxy:
         self.pid = self.guest.must(f"synproxy {' '.join(self.flags)} >/tmp/log 2>&1 & echo $!").strip()
         wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 60)
         check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
-        # Cards negotiate with the other end of their cable first.
+        # Cards first negotiate with the other end of their cable.
         wait_for("both links are up", lambda: all(port["link_up"] for port in self.ports().values()), 60)
 
     def stop(self):
-        """Its exit code; None when it was stopped before."""
+        """Its exit code; None if it was stopped before."""
         pid, self.pid = self.pid, None
         return self.guest.run(f"kill {pid}; wait {pid}")[0] if pid else None
 
@@ -106,7 +107,7 @@ class VmStand:
         self.guest.hugepages(HUGEPAGES)
 
     def end_guest(self):
-        """With it go its devices, their TAPs and the proxy."""
+        """Its devices, their TAPs and the proxy end with it."""
         guest, self.guest = self.guest, None
         self.proxy = self.wanted = None
         self.bound = {}
@@ -136,7 +137,7 @@ class VmStand:
             self.bound[nic.name] = driver
 
     def proxy_on(self, client, *flags, server=None, mtu=1500):
-        """The proxy on these models, links up; one that runs already with the same flags goes on."""
+        """The proxy on these models, with links up; one that runs already with the same flags goes on."""
         wanted = (client, server, mtu, flags)
         if self.wanted == wanted and self.proxy.running():
             return self.proxy
@@ -150,7 +151,7 @@ class VmStand:
         return self.proxy
 
     def end_proxy(self):
-        """Nothing, where none runs. A stop has to be a clean one."""
+        """Does nothing if none runs. A stop must be clean."""
         proxy, self.proxy, self.wanted = self.proxy, None, None
         if proxy is None:
             return

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The counters of one worker: written by that worker alone, read by anybody at any time.
+// The counters of one worker. Only that worker writes them; any thread may read them at any time.
 #pragma once
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace synproxy {
 
-// No read-modify-write: a single writer needs none, and a plain store keeps the line in its cache.
+// A single writer needs no atomic read-modify-write: a load and a plain store are cheaper.
 class Counter {
  public:
   void add(std::uint64_t n) {

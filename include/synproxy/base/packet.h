@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What passes between the core and whoever moves frames: bytes in, verdicts and bytes out.
+// What passes between the core and its caller, who moves the frames: bytes in, verdicts and bytes
+// out.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@
 
 namespace synproxy {
 
-// Who sent a frame, or whom it goes to: the side of the clients or the side of the protected
-// servers. Which port that is, only the dataplane knows.
+// Who sent a frame, or whom it goes to: the clients' side or the protected servers' side. Only the
+// dataplane knows which port that is.
 enum class Role : std::uint8_t { kClient = 0, kServer = 1 };
 [[nodiscard]] constexpr Role other(Role r) {
   return r == Role::kClient ? Role::kServer : Role::kClient;
@@ -16,16 +17,18 @@ enum class Role : std::uint8_t { kClient = 0, kServer = 1 };
 
 enum class Verdict : std::uint8_t {
   kDrop,     // free the buffer
-  kForward,  // on its way, to the other role
-  kReply,    // back to its sender
+  kForward,  // send it on, to the other role
+  kReply,    // send it back to its sender
 };
 
 enum class ChecksumHint : std::uint8_t {
   kUnknown,  // nobody looked: software verifies where it matters
   kGood,     // hardware verified IP and TCP
-  kTcpGood,  // somebody verified TCP, nobody the IPv4 header
+  kTcpGood,  // TCP was verified, the IPv4 header was not
   kBad,      // hardware found a bad one, or the sender never filled it in
 };
+
+struct Arrival;  // synproxy/proxy/arrival.h
 
 // One received frame. The engine may rewrite bytes in place, and change `length` within `room`.
 struct Packet {
@@ -34,11 +37,12 @@ struct Packet {
   std::uint32_t room = 0;        // bytes that may be written from `data`, >= length
   Verdict verdict = Verdict::kDrop;
   ChecksumHint checksum = ChecksumHint::kUnknown;
+  const Arrival* arrival = nullptr;  // what the steering has found out; nullptr: nothing
 };
 
 // Receives the frames that the engine makes besides its verdicts (the SYN to the server, resets,
-// released early data). They are to be sent in the order given, after the packets of the burst
-// whose call made them. `frame` is valid during the call only.
+// released early data). They must be sent in the order given, after the packets of the burst whose
+// call made them. `frame` is valid only during the call.
 class FrameSink {
  public:
   virtual void emit(Role to, std::span<const std::uint8_t> frame) = 0;

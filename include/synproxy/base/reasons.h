@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every counter of the datapath: name, kind and the operator's sentence, in one list.
+// The one list of all counters of the datapath: name, kind and the sentence for operators.
 // docs/counters.md is generated from it.
 //
-// Kinds: FATE, what became of a received packet; each packet counts exactly one. DROP is a fate
-// too, a packet thrown away for that reason. MADE counts frames that the proxy built itself beyond
-// the in-place replies. EVENT counts what happened to connections and may go with any packet or
-// timer.
+// Kinds. FATE: what became of a received packet; each packet counts in exactly one FATE or DROP.
+// DROP: the packet was dropped for that reason. MADE: frames that the proxy built itself, besides
+// the SYN-ACKs. EVENT: what happened to connections, by any packet or timer.
 #pragma once
 
 #include <array>
@@ -19,23 +18,23 @@
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
-  X(consumed, FATE, "Handshake segment that the proxy itself used: a cookie ACK, the server's SYN-ACK, a refusal.") \
+  X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
   X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
-  X(cookie_invalid, DROP, "ACK without a connection whose cookie is wrong or too old.") \
-  X(cookie_retrans, DROP, "The same handshake ACK again, while the server has not answered or after the splice.") \
-  X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; with data it gets a RST.") \
-  X(early_dropped, DROP, "Early data out of order, or over the limit of the connection or of --early-data-memory: the client resends it.") \
-  X(table_full, DROP, "No room for another connection: valid cookie, the client gets a RST; or a SYN of the server itself.") \
+  X(cookie_invalid, DROP, "ACK that belongs to no connection and whose cookie is wrong or too old.") \
+  X(cookie_retrans, DROP, "Handshake ACK that came again, before the server has answered or after the splice.") \
+  X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; if it has data, it gets a RST.") \
+  X(early_dropped, DROP, "Early data that is out of order, or over the limit of the connection or of --early-data-memory; the client sends it again.") \
+  X(table_full, DROP, "No room for another connection: a client with a valid cookie gets a RST; a SYN of the server itself is dropped.") \
   X(no_flow_client, DROP, "Client segment that belongs to no connection and cannot be a cookie ACK.") \
   X(no_flow_server, DROP, "Segment from a protected server port that belongs to no connection.") \
-  X(synack_stale, DROP, "Segment of the server for a connection already given up, or a SYN-ACK that nobody asked for: answered with a RST.") \
+  X(synack_stale, DROP, "Segment of the server for a connection that was given up, or a SYN-ACK that nobody asked for; it gets a RST.") \
   X(server_rst_ignored, DROP, "RST of the server that does not answer our SYN.") \
   X(rst_out_of_window, DROP, "RST whose sequence number is outside the window (RFC 5961).") \
-  X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped as the congested hop would have.") \
-  X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, which is in handshake or over.") \
+  X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped, as the congested hop would have done.") \
+  X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
-  X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered: a client that sends it again gets through.") \
+  X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
   X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -51,10 +50,10 @@
   X(bad_destination_mac, DROP, "TCP to a broadcast or multicast MAC address.") \
   X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
   X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
-  X(no_secret, DROP, "SYN while the keys of its epoch are not there; does not happen in a running program.") \
-  X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no connection, or numbers that are not outstanding (RFC 5927).") \
+  X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \
+  X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
-  X(synack_repeated, MADE, "SYN-ACK sent again because nobody had answered it: its ACK may have been lost.") \
+  X(synack_repeated, MADE, "SYN-ACK sent again because no ACK had come: the ACK may have been lost.") \
   X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
@@ -63,13 +62,13 @@
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
   X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
-  X(syn_received, EVENT, "SYN to a protected port, junk and shed ones excluded.") \
+  X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
-  X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network with an ICMP error that says no: port unreachable, prohibited.") \
+  X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \
   X(conn_timed_out, EVENT, "Server did not answer within --server-timeout.") \
-  X(conn_aborted, EVENT, "Client reset before the server had answered.") \
+  X(conn_aborted, EVENT, "Client sent a RST before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
   X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
@@ -80,8 +79,8 @@
   X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
-  X(server_shows_more, EVENT, "Server took up in its SYN-ACK more than the client was promised: learned, and the SYN sent again without it.") \
-  X(bad_options, EVENT, "Segment of a live connection with a malformed option list, passed with its options untouched.")
+  X(server_shows_more, EVENT, "Server granted in its SYN-ACK more than the client was promised: learned, and the SYN is sent again without the extras.") \
+  X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")
 // clang-format on
 
 namespace synproxy {

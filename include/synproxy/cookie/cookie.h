@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Making and checking cookies: pure arithmetic on a MAC that the caller computed, burst by burst.
 //
-// Theory of operation. Of every SYN and of every ACK without a flow the caller builds a MacInput
-// and hashes it under the key of the layout and of the epoch: h. Both are covered by being in the
-// key. The option bits x are hidden by the low bits of h, and the tag is the top bits of h +
-// multiplier * x: a change of a covered field changes h, a change of the options changes the sum.
+// Theory of operation. For every SYN, and for every ACK without a flow, the caller builds a
+// MacInput and hashes it under the key of the layout and epoch. The result is h. It covers layout
+// and epoch because they choose the key. The low bits of h mask the option bits x. The tag is the
+// top bits of h + multiplier * x: a change of a covered field changes h, and a change of the
+// options changes the sum.
 //
-// The window scale that the SYN-ACK offers is covered without being carried: there is no bit left
-// for it, and the checker knows the few that this server could have been given (ScaleSet).
+// The tag also covers the window scale that the SYN-ACK offers, but the cookie does not carry it.
+// No bit is left for it, and the checker knows the few scales that it can have been (ScaleSet).
 //
 //   SYN   keys.current()                               -> make_cookie -> ISN, TSval of the SYN-ACK
 //   ACK   keys.for_parity(cookie_parity(ack - 1))      -> check_cookie{ack - 1, TSecr} -> options
@@ -25,8 +26,8 @@
 
 namespace synproxy {
 
-// Addresses, ports and the client's ISN. The VLAN stack is covered by cover_vlan(), where there is
-// one. Words of `out` beyond its count stay as they were.
+// Addresses, ports and the client's ISN. cover_vlan() covers the VLAN stack, if there is one. Words
+// of `out` beyond its count stay as they were.
 inline void cookie_mac_input(const FlowIdentity& ipv4, std::uint32_t client_isn, MacInput& out) {
   static_assert(std::endian::native == std::endian::little,
                 "two proxies that share a secret must hash the same words");
@@ -52,9 +53,9 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return in;
 }
 
-// A tagged handshake is bound to its tags by a second hash: without it one ACK, copied into every
-// VLAN, would open a flow in each. Untagged traffic does not pay for it. Three words: no message of
-// cookie_mac_input has that length.
+// A second hash binds a tagged handshake to its tags. Without it, one ACK copied into every VLAN
+// would open a flow in each. Untagged traffic does not pay for it. The message has three words, a
+// length that no message of cookie_mac_input has.
 [[nodiscard]] inline std::uint64_t cover_vlan(std::uint64_t mac, const LayoutKey& key,
                                               VlanStack vlan) {
   if (vlan.packed == 0) [[likely]] {
@@ -64,7 +65,7 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
-// True where the plain layout has no class that small: the SYN is to be refused (syn_mss_small).
+// True if the plain layout has no class that small: refuse the SYN (syn_mss_small).
 [[nodiscard]] constexpr bool mss_too_small(const ClientOptions& options) {
   return !options.timestamps && options.mss < kLowestMssClass;
 }

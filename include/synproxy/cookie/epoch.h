@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Time as the cookies see it: which epoch it is, which epoch a cookie is of, and a worker's own
-// keys.
+// Time as the cookies see it: the current epoch, the epoch of a cookie, and a worker's own keys.
 #pragma once
 
 #include <array>
@@ -17,17 +16,17 @@ struct EpochClock {
   friend bool operator==(const EpochClock&, const EpochClock&) = default;
 };
 
-// `epoch_ms` is not 0. Half of an odd number of milliseconds begins with the millisecond that
-// crosses it.
+// `epoch_ms` is not 0. If it is odd, the second half begins with the first whole millisecond after
+// the middle.
 [[nodiscard]] constexpr EpochClock epoch_at(std::uint64_t unix_ms, std::uint32_t epoch_ms) {
   const std::uint64_t into = unix_ms % epoch_ms;
   return {.epoch = unix_ms / epoch_ms, .second_half = 2 * into >= epoch_ms};
 }
 
-// The epoch of a cookie with this parity. Its own parity means the epoch that it is; the foreign
-// one the previous epoch in the first half of an epoch, and in the second half the next one: the
-// other proxy's clock is ahead. So a cookie lives 0.5 to 1.5 epochs, and clocks may differ by half
-// an epoch.
+// The epoch of a cookie with this parity. The parity of the current epoch means the current epoch.
+// The other parity means the previous epoch during the first half of an epoch, and the next one
+// during the second half: then the clock of another proxy is ahead. So a cookie lives 0.5 to 1.5
+// epochs, and clocks may differ by half an epoch.
 [[nodiscard]] constexpr std::uint64_t epoch_of(const EpochClock& clock, unsigned parity) {
   if ((clock.epoch & 1U) == (parity & 1U)) {
     return clock.epoch;
@@ -35,7 +34,8 @@ struct EpochClock {
   return clock.second_half ? clock.epoch + 1 : clock.epoch - 1;
 }
 
-// A worker's own copy of the three keys that can matter to it: no atomic is touched per packet.
+// A worker's own copy of the three keys that can matter to it, so that it touches no atomic per
+// packet.
 class WorkerKeys {
  public:
   WorkerKeys() = default;
@@ -43,8 +43,8 @@ class WorkerKeys {
   WorkerKeys(const WorkerKeys&) = delete;
   WorkerKeys& operator=(const WorkerKeys&) = delete;
 
-  // Once per burst. Does nothing while the clock stands in the same half of the same epoch, unless
-  // a key is still missing: then it looks again.
+  // Call it once per burst. It does nothing while the clock stays in the same half of the same
+  // epoch, unless a key is still missing: then it looks again.
   void refresh(const KeyRing& ring, const EpochClock& clock) {
     if (clock == clock_ && complete_) [[likely]] {
       return;
@@ -52,8 +52,8 @@ class WorkerKeys {
     load(ring, clock);
   }
 
-  // The keys of the epoch that a cookie with this parity is of; nullptr while they are not
-  // published, and before the first refresh. Valid until the next refresh.
+  // The keys for a cookie with this parity; nullptr while they are not published, and before the
+  // first refresh. Valid until the next refresh.
   [[nodiscard]] const EpochKeys* for_parity(unsigned parity) const {
     const unsigned slot = by_parity_[parity & 1U];
     return slot == kNone ? nullptr : &copies_[slot];

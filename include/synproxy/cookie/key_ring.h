@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Epoch keys on their way from the thread that derives them to the workers that use them.
+// Passes epoch keys from the thread that derives them to the workers that use them.
 #pragma once
 
 #include <array>
@@ -20,16 +20,20 @@ struct EpochKeys {
   LayoutKey timestamps;     // client with timestamps
   LayoutKey plain;          // client without
 };
+[[nodiscard]] constexpr const LayoutKey& key_of_layout(const EpochKeys& keys, bool timestamps) {
+  return timestamps ? keys.timestamps : keys.plain;
+}
 
-// A slot per epoch modulo 4: the previous, current and next one are always there, and the slot
-// being written is one that nobody reads any more. Should a reader be so late that it still does,
-// it notices and gets nothing, never a mixture: key_ring.cc says how.
+// One slot per epoch modulo 4. The previous, current and next epoch are always there, and the
+// writer writes the slot that nobody reads any more. A reader so late that it still reads that slot
+// notices, and gets nothing instead of a mixture: key_ring.cc says how.
 class KeyRing {
  public:
   // One writer. Throws std::invalid_argument, and leaves the slot as it was, if a SipHash key is
   // zero or a multiplier even: a rotation never puts a guessable key in place of a good one.
   void publish(const EpochKeys& keys);
-  // Any thread. False, and `out` untouched: not published, or no longer.
+  // Any thread. Returns false and leaves `out` untouched if the epoch is not published, or no
+  // longer.
   [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;
   void clear();  // wipes all slots, at exit
 

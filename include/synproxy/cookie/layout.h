@@ -26,8 +26,8 @@ struct ClientOptions {
   bool sack = false;
   bool ecn = false;         // carried by the timestamps layout only
   bool timestamps = false;  // chooses the layout
-  // What the SYN-ACK offered in return; kNoScale exactly where `wscale` is. Covered by the tag, not
-  // carried: whoever checks has to name the candidates.
+  // The scale that the SYN-ACK offered in return; kNoScale if and only if `wscale` is. The tag
+  // covers it, but the cookie does not carry it: the checker names the candidates.
   std::uint8_t offered_scale = kNoScale;
 
   friend bool operator==(const ClientOptions&, const ClientOptions&) = default;
@@ -36,13 +36,13 @@ struct ClientOptions {
 // What the SYN-ACK carries, in host order.
 struct Cookie {
   std::uint32_t isn = 0;
-  std::uint32_t tsval = 0;  // 0 without timestamps (with them every value occurs, 0 too)
+  std::uint32_t tsval = 0;  // 0 without timestamps; with them any value, even 0
 
   friend bool operator==(const Cookie&, const Cookie&) = default;
 };
 
-// The parity of the cookie's epoch. It is the lowest bit of the ISN, and in clear: it has to be
-// read before the key is known. There it does not help anybody to hit a window by guessing.
+// The parity of the cookie's epoch: the lowest bit of the ISN. It is not masked, because it must be
+// read before the key is known. As the lowest bit it helps nobody to hit a window by guessing.
 [[nodiscard]] constexpr unsigned cookie_parity(std::uint32_t isn) { return isn & 1U; }
 
 namespace layout {
@@ -84,8 +84,8 @@ inline constexpr unsigned kPlainTagBits = 24;
 inline constexpr std::uint64_t kPlainOptionMask = (1ULL << kPlainOptionBits) - 1;
 static_assert(kParityBits + kPlainTagBits + kPlainOptionBits == 32);
 
-// The tag is cut from the top of a 64-bit sum and the mask from the bottom of one of its summands:
-// they must not share a bit.
+// The tag is the top of a 64-bit sum, and the mask is the bottom of one of its summands: they must
+// not share a bit.
 static_assert(kTsTagBits + kTsOptionBits <= 64 && kPlainTagBits + kPlainOptionBits <= 64);
 
 [[nodiscard]] constexpr unsigned option_bits(bool timestamps) {

@@ -22,12 +22,12 @@ class MasterSecret {
   // From the system's random generator. Throws std::runtime_error if it fails.
   static MasterSecret random();
 
-  // The file's bytes as they are, less one newline at the end; every proxy given a copy of the file
-  // accepts the cookies of the others. Throws std::runtime_error with a sentence that says what is
-  // wrong and what to do, without the path (the caller adds flag and value): the file cannot be
-  // read, is not a regular file, may be read or written by others than its owner, belongs to
-  // somebody else than root or this process, has fewer than kMinBytes or more than kMaxBytes, or
-  // repeats one single byte.
+  // The file's bytes as they are, without one newline at the end. Proxies that have a copy of the
+  // file accept each other's cookies. Throws std::runtime_error if the file cannot be read, is not
+  // a regular file, has a mode other than 0600 or less, belongs neither to root nor to the user of
+  // this process, has fewer than kMinBytes or more than kMaxBytes, or repeats one single byte. The
+  // message is a sentence that says what is wrong and what to do, without the path: the caller adds
+  // flag and value.
   static MasterSecret from_file(const std::string& path);
 
   ~MasterSecret();  // wipes it
@@ -36,9 +36,11 @@ class MasterSecret {
   MasterSecret(const MasterSecret&) = delete;
   MasterSecret& operator=(const MasterSecret&) = delete;
 
-  // HKDF-SHA256 (RFC 5869), a separate expansion for each layout and epoch: a key says nothing
+  // HKDF-SHA256 (RFC 5869), expanded separately for each layout and epoch, so a key says nothing
   // about any other. Throws std::runtime_error if OpenSSL fails.
   [[nodiscard]] EpochKeys derive(std::uint64_t epoch) const;
+  // Takes the same time whatever they are.
+  friend bool operator==(const MasterSecret& a, const MasterSecret& b);
 
  private:
   explicit MasterSecret(std::span<const std::uint8_t> secret);
@@ -46,9 +48,10 @@ class MasterSecret {
   std::array<std::uint8_t, 32> prk_{};  // HKDF-Extract of the secret; the secret itself is not kept
 };
 
-// Publishes what is missing of the epochs from the one before `epoch` to the second one after it:
+// Publishes what is missing of the epochs from the one before `epoch` to kEpochsAhead after it:
 // enough that a control thread which sleeps through a whole epoch leaves no worker without keys. To
 // be called before the workers start and then at least once an epoch. One caller per ring.
+inline constexpr std::uint64_t kEpochsAhead = 2;
 void publish_epochs(KeyRing& ring, const MasterSecret& secret, std::uint64_t epoch);
 
 // Wipes a local copy of keys.

@@ -19,7 +19,7 @@ inline constexpr std::uint32_t kBucketSlots = 10;
 // All zero is an empty bucket. A tag of 0 is an empty slot.
 struct alignas(64) FlowBucket {
   std::array<std::uint16_t, kBucketSlots> tags{};
-  std::uint16_t displaced = 0;  // entries at home here that stand in their other bucket
+  std::uint16_t displaced = 0;  // entries whose home is here but that stand in their other bucket
   std::uint16_t foreign = 0;    // bit s: slot s holds an entry whose home is its other bucket
   std::array<FlowIndex, kBucketSlots> records{};
 };
@@ -41,7 +41,7 @@ static_assert(sizeof(FlowBucket) == 64);
 
 [[nodiscard]] inline std::uint32_t match_tags(const FlowBucket& bucket, std::uint16_t tag) {
 #if defined(__SSE2__)
-  // The second load reaches past the tags into the same line; the mask forgets what it finds there.
+  // The second load reaches past the tags, into the same line; the mask drops what it finds there.
   const auto* line = reinterpret_cast<const __m128i*>(&bucket);
   const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag));
   const __m128i equal = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(line), wanted),

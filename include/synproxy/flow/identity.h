@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The first 16 bytes of a FlowRecord as two words: what a lookup compares and the hash eats.
+// The first 16 bytes of a FlowRecord as two words: a lookup compares them, and the index hash takes
+// them.
 #pragma once
 
 #include <array>
@@ -32,15 +33,15 @@ static_assert(offsetof(FlowRecord, server_port) == 10);
 static_assert(offsetof(FlowRecord, vlan_and_family) == 12);
 static_assert(sizeof(FlowIdentity) == 16);
 
-// Only a filter in front of the comparison of whole addresses, so it need not resist collisions:
-// who makes them still has to meet in one bucket with one tag, and those come from a keyed hash.
+// Only a filter before whole addresses are compared, so it need not resist collisions. Colliding
+// keys do harm only if they also meet in one bucket with one tag, and a keyed hash decides that.
 [[nodiscard]] inline std::uint32_t address_digest(const std::uint8_t* address) {
   const std::uint64_t both =
       load_raw<std::uint64_t>(address) ^ load_raw<std::uint64_t>(address + 8);
   return static_cast<std::uint32_t>(both ^ both >> 32);
 }
 
-// Without a branch and without the call that a comparison of byte arrays compiles to.
+// Avoids the branch and the call that a comparison of byte arrays compiles to.
 [[nodiscard]] inline bool same_address(const AddressBytes& a, const std::uint8_t* b) {
   return ((load_raw<std::uint64_t>(a.data()) ^ load_raw<std::uint64_t>(b)) |
           (load_raw<std::uint64_t>(a.data() + 8) ^ load_raw<std::uint64_t>(b + 8))) == 0;
@@ -65,8 +66,8 @@ static_assert(sizeof(FlowIdentity) == 16);
   return {words[0], words[1]};
 }
 
-// A key where it lies, in a packet or in a FlowKey: what the index hashes and compares, without a
-// FlowKey being put together first. Valid while what it points to is.
+// A key where it lies, in a packet or in a FlowKey. The index hashes and compares it, so nobody has
+// to build a FlowKey first. Valid as long as what it points to.
 struct KeyView {
   FlowIdentity identity;
   const std::uint8_t* client = nullptr;  // 16 bytes; IPv6 only, as the next

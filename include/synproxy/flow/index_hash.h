@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The keyed hash that places a connection: its worker, its bucket and its tag.
 //
-// An attacker has as many real addresses and ports as he likes, so without the key he must not be
-// able to choose connections that meet in one bucket. The first round is NH (RFC 4418
-// section 5.2.2) with 64-bit words: whatever two keys he picks, they agree in all of its 128 bits
-// with a chance of 2^-64 over the choice of the IndexKey. The second round is the same construction
-// over those 128 bits, and the xor of its halves evens out the bits that a product leaves uneven.
-// Not a MAC: nothing of it is ever shown outside, and a cookie has its own hash.
+// An attacker may have as many real addresses and ports as he likes. Without the key he must not be
+// able to choose connections that meet in one bucket. The first round is NH (RFC 4418 section
+// 5.2.2) with 64-bit words: any two keys that he picks agree in all of its 128 bits with a chance
+// of 2^-64 over the choice of the IndexKey. The second round is the same construction over those
+// 128 bits. The xor of its halves evens out the bits that a product leaves uneven. This is not a
+// MAC: none of it is ever shown outside, and cookies have their own hash.
 #pragma once
 
 #include <array>
@@ -18,11 +18,12 @@
 
 namespace synproxy {
 
-// Random, drawn once per process; the same for all workers, since they must agree on worker_of().
+// Random, drawn once per process. All workers have the same one, because they must agree on
+// worker_of().
 using IndexKey = std::array<std::uint64_t, 4>;
 
-// How the 64 bits are shared out: bit 0 tells IPv6 (a prefetch can then tell the family by the hash
-// alone), bits 0-15 are the tag, 16-31 the worker, 32-63 the bucket.
+// Use of the 64 bits: bits 0-15 are the tag, 16-31 the worker, 32-63 the bucket. Bit 0 is also the
+// family, so that a prefetch knows it from the hash alone.
 inline constexpr std::uint64_t kHashFamilyIpv6 = 1;
 
 namespace detail {
@@ -43,8 +44,7 @@ __extension__ using Uint128 = unsigned __int128;
     first =
         detail::wide_product(identity.addresses + secret[0], identity.ports_and_vlan + secret[1]);
   } else {
-    // NH bounds the chance of every difference, not only of none, so a fifth word may be added on
-    // top.
+    // NH bounds the chance of every difference, not only of zero, so a fifth word may be added.
     first = detail::wide_product(load_raw<std::uint64_t>(key.client) + secret[0],
                                  load_raw<std::uint64_t>(key.client + 8) + secret[1]) +
             detail::wide_product(load_raw<std::uint64_t>(key.server) + secret[2],
@@ -57,7 +57,7 @@ __extension__ using Uint128 = unsigned __int128;
   return (hash & ~kHashFamilyIpv6) | (key.ipv6() ? kHashFamilyIpv6 : 0U);
 }
 
-// 0 <= result < workers; workers from 1 to 65,535, even to workers / 65,536.
+// 0 <= result < workers, which is 1 to 65,535. The spread is even to within workers / 65,536.
 [[nodiscard]] constexpr std::uint32_t worker_of(std::uint64_t hash, std::uint32_t workers) {
   return static_cast<std::uint32_t>((hash >> 16 & 0xffffU) * workers >> 16);
 }

@@ -10,7 +10,7 @@
 
 namespace synproxy {
 
-// An IPv4 address stands in the first four bytes, the rest is zero. Network byte order.
+// Network byte order. An IPv4 address takes the first four bytes; the rest is zero.
 using AddressBytes = std::array<std::uint8_t, 16>;
 
 struct FlowKey {

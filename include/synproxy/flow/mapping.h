@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Zeroed pages straight from the kernel: a page is taken when it is first touched, not before.
+// Zeroed pages straight from the kernel. A page takes memory when it is first touched, not before.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,12 @@ namespace synproxy {
 
 class Mapping {
  public:
-  // kReserved: refused at once when the machine can obviously not hold it. kSparse: address space
-  // only, for an array of which most may never be touched.
+  // kReserved: the kernel refuses it at once if the machine can obviously not hold it. kSparse:
+  // address space only, for an array of which most may never be touched.
   enum class Kind : std::uint8_t { kReserved, kSparse };
 
-  // Starts on a 2 MiB boundary when it is at least that long, and asks for transparent hugepages; a
-  // kernel that has none gives ordinary pages. Throws std::bad_alloc. 0 bytes map nothing.
+  // A mapping of 2 MiB or more starts on a 2 MiB boundary and asks for transparent hugepages; a
+  // kernel that has none gives ordinary pages. 0 bytes map nothing. Throws std::bad_alloc.
   Mapping(std::size_t bytes, Kind kind);
   ~Mapping();
   Mapping(const Mapping&) = delete;

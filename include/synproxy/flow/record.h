@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One connection in one cache line. No pointers: the array can be mapped again by another process.
 //
-// Sequence numbers are kept in the numbers that the client sees: the client's own, and for the
-// server's stream the cookie's. Adding `delta` gives the server's own.
+// A record is a head that means the same in every state, and one of two parts: `handshake` while
+// our SYN waits for the server's answer (kSynSent), `spliced` in every state after that. The
+// meaning of its bytes depends on the state alone, and a bit that belongs to one part is 0 in the
+// other.
+//
+// Numbers are in host byte order unless a line says otherwise. Sequence numbers are those that the
+// client sees: the client's own, and for the server's stream numbers that count from the cookie.
+// Adding SplicedPart::delta gives the server's own number. The server opened an outbound flow
+// itself; its delta is 0, so both ends see the same numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
+
+#include "synproxy/base/checked.h"
 
 namespace synproxy {
 
@@ -13,9 +24,9 @@ enum class FlowState : std::uint8_t {
   kFree = 0,
   kSynSent,      // the cookie was valid, our SYN is on its way to the server
   kEstablished,  // spliced
-  kClosing,      // a RST at the exact number or the FINs of both sides passed; still translated
+  kClosing,      // a RST at the exact number, or both FINs passed; still translated
   kFinished,     // both FINs acknowledged, or reset: kept to translate late segments
-  kTombstone,    // given up in syn_sent: a late SYN-ACK is answered with a RST
+  kTombstone,    // given up: a late SYN-ACK is answered with a RST
   kPassed,       // the server's own SYN passed, its peer has not answered
 };
 
@@ -25,25 +36,54 @@ inline constexpr std::uint8_t kFlowSack = 2;           // agreed with the client
 inline constexpr std::uint8_t kFlowEcn = 4;            // agreed with the client
 inline constexpr std::uint8_t kFlowClientScales = 8;   // window scaling agreed with the client
 inline constexpr std::uint8_t kFlowServerScales = 16;  // ... and with the server
-inline constexpr std::uint8_t kFlowServerNoSack =
-    32;  // promised to the client, refused by the server
-inline constexpr std::uint8_t kFlowServerNoEcn =
-    64;                                             // promised to the client, refused by the server
-inline constexpr std::uint8_t kFlowOutbound = 128;  // opened by the server: all deltas and scales 0
+inline constexpr std::uint8_t kFlowServerNoSack = 32;  // the server refused what was promised
+inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised
+inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server
 
-// FlowRecord::progress
-inline constexpr std::uint8_t kFlowClientFin = 1;  // seen; client_nxt counts it
-inline constexpr std::uint8_t kFlowServerFin = 2;  // seen; server_nxt counts it
-inline constexpr std::uint8_t kFlowClientFinAcked = 4;
-inline constexpr std::uint8_t kFlowServerFinAcked = 8;
-inline constexpr std::uint8_t kFlowMarked = 16;  // a later SYN came on this flow, see mark_isn
-inline constexpr std::uint8_t kFlowSpoke = 32;  // a side has spoken after the splice: no ACK repeat
-inline constexpr std::uint8_t kFlowProbed = 64;  // keepalives were sent and not answered; in
-                                                 // syn_sent: our SYN was sent again at once
-inline constexpr std::uint8_t kFlowAskedMore = kFlowSpoke;      // in syn_sent: our SYN offered more
-                                                                // than the client was promised
-inline constexpr std::uint8_t kFlowHasProbed = kFlowServerFin;  // in syn_sent: one of our SYNs did
-inline constexpr std::uint8_t kFlowAgeKnown = 128;  // mark_isn holds the time of opening
+// FlowRecord::progress: the state in the low bits, one bit for each of the following.
+inline constexpr std::uint16_t kFlowStateMask = 7;
+// In every state.
+inline constexpr std::uint16_t kFlowClientFin = 1U << 3;       // seen; client_nxt counts it
+inline constexpr std::uint16_t kFlowMarked = 1U << 4;          // mark_isn holds a later SYN's ISN
+inline constexpr std::uint16_t kFlowMarkTimestamps = 1U << 5;  // that SYN was promised timestamps
+// Of a handshake.
+inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN offered more than the
+                                                              // client was promised
+inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
+inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
+// Of a spliced flow.
+inline constexpr std::uint16_t kFlowServerFin = 1U << 9;  // seen; server_nxt counts it
+inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
+inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
+inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice
+inline constexpr std::uint16_t kFlowProbed = 1U << 13;  // keepalives were sent, not answered yet
+inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // decides what SplicedPart::window is
+inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
+
+inline constexpr std::uint16_t kFlowHandshakeBits =
+    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain;
+
+// kSynSent.
+struct HandshakePart {
+  std::uint32_t early = 0;      // EarlyStore::Handle of the first held segment; no pointer, but of
+                                // this process only
+  std::uint32_t our_tsval = 0;  // of our SYN-ACK, as the client echoes it; 0 without timestamps
+  std::uint16_t mss = 0;        // bytes; the client's, for our SYN
+  std::uint16_t window = 0;     // the client's latest raw window field, for our SYN and ACK
+};
+
+// All later states. The struct is trivial, because it is the second member of a union: initialise
+// all its fields or none.
+struct SplicedPart {
+  std::uint32_t delta;        // server's ISN - cookie
+  std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps
+  std::uint16_t window;       // kFlowServerAcked: low half of what the server acknowledged
+                              // last; without: the client's raw first window field, for our
+                              // ACK of a repeated SYN-ACK
+  std::uint16_t mark_second;  // kFlowMarkTimed: when a SYN last set the mark, in seconds of the
+                              // worker's clock modulo 2^16
+};
+static_assert(sizeof(HandshakePart) == 12 && sizeof(SplicedPart) == 12);
 
 struct alignas(64) FlowRecord {
   // Identity; owned by FlowTable. For IPv6 the two words hold a digest and the addresses stand in a
@@ -54,36 +94,119 @@ struct alignas(64) FlowRecord {
   std::uint16_t server_port = 0;
   std::uint32_t vlan_and_family = 0;  // VlanStack::packed, bit 31 set for IPv6
 
-  // Translation.
-  std::uint32_t delta = 0;     // server ISN - cookie; in syn_sent: head of the held early data
-  std::uint32_t ts_delta = 0;  // server TSval - our TSval; in syn_sent: our TSval
-  std::uint32_t client_isn = 0;
-  std::uint32_t cookie = 0;  // our ISN towards the client
-
-  // Progress.
+  std::uint32_t client_isn = 0;  // outbound: 0 until the peer has answered
+  std::uint32_t cookie = 0;      // ISN of the server's stream as the client sees it: our cookie, or
+                                 // of an outbound flow the server's own ISN
   std::uint32_t client_nxt = 0;  // one past the highest byte seen from the client
-  std::uint32_t server_nxt = 0;  // one past the highest byte seen from the server, client's numbers
-  std::uint32_t mark_isn = 0;  // ISN of the SYN that came last on this live flow; before any came,
-                               // the time of opening in the unit of last_seen
-  std::uint32_t opening_tsval = 0;  // TSval of the packet that opened the flow
-  std::uint32_t last_seen = 0;      // milliseconds of the worker's clock, modulo 2^32
+  std::uint32_t server_nxt = 0;  // one past the highest byte seen from the server
+  std::uint32_t mark_isn = 0;    // kFlowMarked: ISN of the SYN that came last on this live flow
+  std::uint32_t opening_tsval = 0;  // TSval of the client's packet that opened the flow
+  std::uint32_t last_seen = 0;      // milliseconds of the worker's clock modulo 2^32
 
-  std::uint16_t link = 0;    // index into the link table: MAC addresses and tags
-  std::uint16_t mss = 0;     // the client's, for our SYN; once spliced: second of the mark
-                             // modulo 2^15, and in bit 0 whether its SYN got timestamps
-  std::uint16_t window = 0;  // the client's raw window field, for our SYN and ACK; once the server
-                             // has spoken: the low half of what it acknowledged last
-  FlowState state = FlowState::kFree;
+  std::uint16_t link_and_offer = 0;  // low 12 bits: index into the link table; high 4 bits: the
+                                     // window scale offered to the client
   std::uint8_t options = 0;
-  std::uint8_t progress = 0;
-  std::uint8_t scales = 0;  // low 4 bits the client's, high 4 bits the server's
-  std::uint8_t tries = 0;   // low 4 bits: cookies tried against the mark; high 4 bits: the
-                            // scale offered to the client
-  // log2 of the largest window seen: client low, server high 4 bits, less 15; in syn_sent: whether
-  // the mark's SYN got timestamps
-  std::uint8_t windows = 0;
+  std::uint8_t scales = 0;   // window scales: low 4 bits the client's, high 4 bits the server's
+  std::uint8_t windows = 0;  // log2 of the largest window seen, less 15: low 4 bits the client's,
+                             // high 4 bits the server's; 0 until spliced
+  std::uint8_t tries_and_epoch = 0;  // low 4 bits: cookies tried in vain against the mark; high 4
+                                     // bits: of the number of the cookie's epoch, bits 1 to 4 (bit
+                                     // 0 is the cookie's own)
+  std::uint16_t progress = 0;
+
+  // Use them through handshake() and spliced() only.
+  union {
+    HandshakePart handshake_part{};
+    SplicedPart spliced_part;
+  };
+
+  [[nodiscard]] constexpr FlowState state() const {
+    return static_cast<FlowState>(progress & kFlowStateMask);
+  }
+  [[nodiscard]] constexpr bool has(std::uint16_t bits) const { return (progress & bits) != 0; }
+  constexpr void set(std::uint16_t bits) { progress = static_cast<std::uint16_t>(progress | bits); }
+  constexpr void clear(std::uint16_t bits) {
+    progress = static_cast<std::uint16_t>(progress & ~unsigned{bits});
+  }
+
+  [[nodiscard]] constexpr HandshakePart& handshake() {
+    check(state() == FlowState::kSynSent);
+    return handshake_part;
+  }
+  [[nodiscard]] constexpr const HandshakePart& handshake() const {
+    check(state() == FlowState::kSynSent);
+    return handshake_part;
+  }
+  [[nodiscard]] constexpr SplicedPart& spliced() {
+    check(has_spliced_part(state()));
+    return spliced_part;
+  }
+  [[nodiscard]] constexpr const SplicedPart& spliced() const {
+    check(has_spliced_part(state()));
+    return spliced_part;
+  }
+
+  [[nodiscard]] static constexpr bool has_spliced_part(FlowState state) {
+    return state > FlowState::kSynSent;
+  }
+
+  // The two ways into a part; the part that was there before is gone, with its bits. Whoever counts
+  // flows by state calls these (set_state of the engine), nobody else.
+  constexpr void become_handshake(const HandshakePart& part) {
+    check(state() == FlowState::kFree);
+    handshake_part = part;
+    put_state(FlowState::kSynSent);
+  }
+  constexpr void become_spliced(FlowState to, const SplicedPart& part) {
+    check(has_spliced_part(to) && !has_spliced_part(state()));
+    spliced_part = part;
+    clear(kFlowHandshakeBits);
+    put_state(to);
+  }
+  // From one state of a spliced flow to another, or from any state to kFree.
+  constexpr void put_spliced_state(FlowState to) {
+    check(to == FlowState::kFree || (has_spliced_part(to) && has_spliced_part(state())));
+    put_state(to);
+  }
+
+  [[nodiscard]] constexpr unsigned client_scale() const { return scales & 15U; }
+  [[nodiscard]] constexpr unsigned server_scale() const { return scales >> 4; }
+  [[nodiscard]] constexpr unsigned offered_scale() const { return link_and_offer >> 12; }
+  [[nodiscard]] constexpr std::uint16_t link() const { return link_and_offer & kLinkMask; }
+  [[nodiscard]] constexpr unsigned mark_tries() const { return tries_and_epoch & 15U; }
+  [[nodiscard]] constexpr unsigned epoch_bits() const { return tries_and_epoch >> 4; }
+
+  constexpr void set_scales(unsigned client, unsigned server) {
+    scales = static_cast<std::uint8_t>((client & 15U) | (server & 15U) << 4);
+  }
+  constexpr void set_link(std::uint16_t link, unsigned offered_scale) {
+    check(link <= kLinkMask);
+    link_and_offer = static_cast<std::uint16_t>(link | (offered_scale & 15U) << 12);
+  }
+  constexpr void set_mark_tries(unsigned tries) {
+    tries_and_epoch = static_cast<std::uint8_t>((tries_and_epoch & 0xf0U) | (tries & 15U));
+  }
+  constexpr void set_epoch(std::uint64_t epoch) {
+    tries_and_epoch =
+        static_cast<std::uint8_t>((tries_and_epoch & 15U) | bits_of_epoch(epoch) << 4);
+  }
+  [[nodiscard]] static constexpr unsigned bits_of_epoch(std::uint64_t epoch) {
+    return static_cast<unsigned>(epoch >> 1 & 15U);
+  }
+
+  static constexpr std::uint16_t kLinkMask = 0x0fff;
+
+ private:
+  constexpr void put_state(FlowState to) {
+    progress = static_cast<std::uint16_t>((progress & ~unsigned{kFlowStateMask}) |
+                                          static_cast<unsigned>(to));
+  }
 };
-static_assert(sizeof(FlowRecord) == 64);
+static_assert(sizeof(FlowRecord) == 64 && alignof(FlowRecord) == 64);
+static_assert(std::is_trivially_copyable_v<FlowRecord> && std::is_standard_layout_v<FlowRecord>);
+static_assert(offsetof(FlowRecord, client_isn) == 16 && offsetof(FlowRecord, progress) == 50 &&
+                  offsetof(FlowRecord, handshake_part) == 52,
+              "the next process reads it");
 
 using FlowIndex = std::uint32_t;
 inline constexpr FlowIndex kNoFlow = 0xffffffffU;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Remembers that a cookie was used after its flow had to go: a late copy of the ACK opens nothing.
+// Remembers used cookies after their flows are gone, so that a late copy of an ACK opens nothing.
 //
-// A blocked Bloom filter for each of the three epochs whose cookies can be alive (previous,
-// current, next). An entry lives in one cache line, 15 of its words are the filter and the first
-// names the epoch it was written in. A line of another epoch is empty to a reader and is cleared by
-// the first writer, so an epoch takes its slot over without a pass over the memory and without a
-// pause.
+// There is a blocked Bloom filter for each of the three epochs whose cookies can be alive
+// (previous, current, next). An entry lives in one cache line: the first word names the epoch that
+// the line was written in, and the other 15 are the filter. To a reader, a line of another epoch is
+// empty; the first writer clears it. So an epoch takes over its slot without a pass over the memory
+// and without a pause.
 //
-// Never forgets an entry of a live epoch, up to one and a half times the expected load; beyond that
-// it answers no to everything, because to refuse the living is worse than to open a connection
-// twice. May take a fresh fingerprint for an old one: at the expected load with a chance below
-// kReplayFalsePositives (measured: 0.13 %), at three quarters of it a fifth of that, at one and a
-// half times it eight times that.
+// The filter never forgets an entry of a live epoch, up to one and a half times the expected load.
+// Beyond that it answers no for that epoch, because refusing live clients is worse than opening a
+// connection twice. It may take a fresh fingerprint for an old one. At the expected load the chance
+// is below kReplayFalsePositives (measured: 0.13 %); at three quarters of the load it is a fifth of
+// that, and at one and a half times the load eight times that.
 #pragma once
 
 #include <array>
@@ -26,16 +26,16 @@ inline constexpr double kReplayFalsePositives = 0.0015;
 
 class ReplayFilter {
  public:
-  // 2 bytes for each expected entry in each of three epochs, taken when first touched. Throws
-  // std::bad_alloc.
+  // Takes 2 bytes for each expected entry in each of three epochs, when they are first touched.
+  // Throws std::bad_alloc.
   explicit ReplayFilter(std::uint32_t expected_per_epoch);
 
-  // `fingerprint`: 64 bits of a keyed hash of everything that makes the ACK this one and no other
-  // (addresses, ports, VLANs, ISN and cookie). An epoch older than what holds its slot is past
-  // and is ignored.
+  // `fingerprint`: 64 bits of a keyed hash of everything that identifies the ACK (addresses, ports,
+  // VLANs, ISN and cookie). An epoch older than the one that holds its slot is past, and is
+  // ignored.
   void insert(std::uint64_t epoch, std::uint64_t fingerprint);
 
-  // Reads no filter memory where nothing was inserted in that epoch.
+  // Reads no filter memory if nothing was inserted in that epoch.
   [[nodiscard]] bool contains(std::uint64_t epoch, std::uint64_t fingerprint) const {
     const Slot& slot = slots_[epoch % kSlots];
     return slot.used && slot.epoch == epoch && slot.entries <= limit_ &&
@@ -62,8 +62,8 @@ class ReplayFilter {
   };
   static_assert(sizeof(Line) == 64);
 
-  // Inserted, and its line is on its way: it is written when the ring comes round, so that nobody
-  // waits for memory. An epoch that has passed meanwhile is nobody's loss.
+  // An inserted entry whose line is being fetched. It is written when the ring comes round, so that
+  // nobody waits for memory. An entry whose epoch has passed meanwhile is dropped: nobody needs it.
   struct Waiting {
     std::uint64_t epoch = 0;
     std::uint64_t fingerprint = 0;

@@ -3,24 +3,24 @@
 //
 // Theory of operation. A record is found by its number. The index leads from a key to the number:
 // the hash (index_hash.h) names a home bucket, and ten tags of 16 bits in that line are compared at
-// once. A tag that fits names a record, whose first 16 bytes decide (for IPv6 the whole addresses
-// in a parallel array as well). A key that is not there touches its home bucket and nothing else,
-// but for the one tag in several thousand that fits by chance.
+// once. A tag that fits names a record, whose first 16 bytes decide (for IPv6 also the whole
+// addresses, in a parallel array). Looking up an absent key nearly always reads its home bucket and
+// nothing else: a tag fits by chance once in more than ten thousand look-ups.
 //
-// A key whose home is full goes to its other bucket, and its home counts it as displaced: only when
-// that count is not zero does a lookup read a second line. The other bucket is computed from the
-// bucket at hand and the tag alone, and the computation is its own inverse, so an entry can be
-// moved between its two places without its key or record being read. There are 16 buckets for 3
-// records of each 16, that is 10 slots for 5.3 entries when every record is in use: about one entry
-// in 200 is then displaced. If both buckets are full a short path of such moves makes room (at most
-// kMaxPathBuckets lines are searched); at this load it exists unless the hash is broken.
+// A key whose home is full goes to its other bucket, and its home counts it as displaced. A lookup
+// reads a second line only if that count is not zero. The other bucket is computed from the present
+// bucket and the tag alone, and the computation is its own inverse. So an entry moves between its
+// two places without a look at its key or record. There are 3 buckets for 16 records, that is 10
+// slots for 5.3 entries when every record is in use; about one entry in 200 is then displaced. If
+// both buckets are full, a short path of such moves makes room (at most kMaxPathBuckets lines are
+// searched). At this load a path exists unless the hash is broken.
 //
-// Walk one connection through. The ACK with the valid cookie: prefetch_bucket() for the whole
-// burst, then find() gives kNoFlow, insert() takes a record (the one freed last, which is warm, or
-// the next that was never used), writes the identity and the tag. Its data: prefetch_bucket() for
-// the burst, prefetch_record() for the burst, find(). Its end: erase() empties the slot and puts
-// the record on top of the free list, which is threaded through the free records. Nothing is ever
-// rehashed, no operation depends on how many connections there are, and no array holds a pointer.
+// The life of one connection. The ACK with the valid cookie: prefetch_bucket() for the whole burst,
+// find() gives kNoFlow, and insert() takes a record (the one freed last, which is warm, or the next
+// one that was never used) and writes the identity and the tag. Its data: prefetch_bucket() for the
+// burst, prefetch_record() for the burst, find(). Its end: erase() empties the slot and puts the
+// record on top of the free list, which runs through the free records. Nothing is ever rehashed, no
+// operation on a connection gets slower with their number, and no array holds a pointer.
 //
 // Not thread-safe: one worker, one table.
 #pragma once
@@ -40,14 +40,15 @@ namespace synproxy {
 
 class FlowTable {
  public:
-  // Takes all its address space now and memory as records are used. Throws std::bad_alloc.
+  // Takes all its address space at once, and memory as records are used. Throws std::bad_alloc.
   explicit FlowTable(std::uint32_t max_flows);
 
   // `hash` is everywhere the key's index_hash().
   void prefetch_bucket(std::uint64_t hash) const { __builtin_prefetch(buckets_ + home_of(hash)); }
 
-  // Once the bucket has arrived: fetches the records whose tag fits (nearly always one or none), or
-  // the other bucket where the key may stand there. False: the key is not there, for certain.
+  // Call it once the bucket has arrived. Fetches the records whose tag fits (nearly always one or
+  // none), or else the other bucket if the key may be there. False: the key is certainly not in the
+  // table.
   bool prefetch_record(std::uint64_t hash) const;
 
   void prefetch_at(FlowIndex index) const { __builtin_prefetch(records_ + index, 1); }
@@ -55,15 +56,15 @@ class FlowTable {
   // kNoFlow if the key is not there.
   [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const;
 
-  // The key must not be there. The record comes back value-initialised but for its identity: its
-  // state is kFree until the caller sets it. kNoFlow when all records are in use, or when the index
-  // finds no room, which random hashes do not bring about.
+  // The key must not be in the table. The record is value-initialised except for its identity; its
+  // state is kFree until the caller sets it. Returns kNoFlow if all records are in use, or if the
+  // index finds no room, which does not happen with random hashes.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash);
 
   // `index` is a record in use and `hash` belongs to its key.
   void erase(FlowIndex index, std::uint64_t hash);
 
-  // The identity in the record belongs to the table: read it, leave it.
+  // The identity in the record belongs to the table: read it, but never change it.
   [[nodiscard]] FlowRecord& operator[](FlowIndex index) { return records_[index]; }
   [[nodiscard]] const FlowRecord& operator[](FlowIndex index) const { return records_[index]; }
 
@@ -72,17 +73,17 @@ class FlowTable {
   [[nodiscard]] std::uint32_t size() const { return size_; }
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 
-  // No record at or above it is in use. It falls again when the uppermost records are freed, a few
-  // with each erase(), so that a sweep of [0, high_water()) costs what is there and not what once
-  // was.
+  // No record at or above this number is in use. It falls again when the uppermost records are
+  // free, by a few with each erase(). So the cost of a sweep over [0, high_water()) follows the
+  // records in use now, not those of the past.
   [[nodiscard]] FlowIndex high_water() const { return high_water_; }
 
-  // Connections that stand in their other bucket. Walks the whole index: for tests and benches.
+  // Entries that stand in their other bucket. Walks the whole index: for tests and benches.
   [[nodiscard]] std::uint32_t displaced() const;
 
-  // Records and index: all that IPv4 takes, at most 80 bytes for each of capacity() (from a few
-  // hundred on; a tiny table has a minimum). ipv6_bytes() more are address space that only IPv6
-  // flows touch.
+  // Records and index, which is all that IPv4 takes: at most 80 bytes for each of capacity() (from
+  // a few hundred records on; a tiny table has a minimum). Another ipv6_bytes() of address space
+  // are touched by IPv6 flows only.
   [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
   [[nodiscard]] std::size_t ipv6_bytes() const { return ipv6_memory_.bytes(); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Segments to a protected port that no TCP sends: dropped before anything is looked up.
+// Junk: segments to a protected port that no TCP sends. They are dropped before anything is looked
+// up.
 #pragma once
 
 #include <array>
@@ -13,7 +14,7 @@
 
 namespace synproxy {
 
-// Addresses that are never the source of a unicast connection. Raw: as they lie in a packet.
+// A range of addresses that are never the source of a connection. Raw: as they lie in a packet.
 struct Ipv4Prefix {
   std::uint32_t mask;
   std::uint32_t value;
@@ -34,7 +35,7 @@ namespace detail {
 inline constexpr std::array<Ipv4Prefix, 4> kImpossibleIpv4{
     detail::ipv4_prefix(0, 8), detail::ipv4_prefix(127U << 24, 8),
     detail::ipv4_prefix(224U << 24, 4), detail::ipv4_prefix(0xffffffffU, 32)};
-// RFC 4291 section 2.7 and 2.5: multicast; unspecified and loopback, :: and ::1.
+// RFC 4291 sections 2.7 and 2.5: multicast; unspecified (::) and loopback (::1).
 inline constexpr std::array<Ipv6Prefix, 2> kImpossibleIpv6{
     Ipv6Prefix{{detail::raw64(0xffULL << 56), 0}, {detail::raw64(0xffULL << 56), 0}},
     Ipv6Prefix{{~0ULL, detail::raw64(~1ULL)}, {0, 0}}};
@@ -55,7 +56,7 @@ inline constexpr std::array<Ipv6Prefix, 2> kImpossibleIpv6{
   return found;
 }
 
-// The flags alone: which of the six classic ones may stand together.
+// Judges the flags alone: which of the six classic ones may stand together.
 [[nodiscard]] constexpr std::optional<Reason> junk_flags(std::uint16_t flags) {
   constexpr std::uint16_t kClassic = kFin | kSyn | kRst | kPsh | kAck | kUrg;
   const std::uint16_t f = flags & kClassic;
@@ -75,7 +76,7 @@ inline constexpr std::uint64_t kSoundFlags = [] {
   return sound;
 }();
 
-// First bytes of IPv4 addresses that impossible_source() never objects to.
+// Indexed by the first byte of an IPv4 address: impossible_source() accepts every address with it.
 inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
   std::array<bool, 256> sound{};
   constexpr std::uint32_t kFirstByte = be32(0xff000000U).raw();
@@ -94,15 +95,15 @@ inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
 }
 }  // namespace detail
 
-// Nothing of what junk() looks for: what nearly every segment is, without naming a reason. May be
-// false for a segment that is no junk.
+// A quick test that nearly every segment passes. True: junk() would find nothing. False says
+// nothing: the segment may be sound.
 [[nodiscard]] inline bool surely_sound(const Segment& s) {
   const bool flags = (detail::kSoundFlags >> (s.flags & 63U) & 1U) != 0;
   const bool ports = s.ports.raw() != std::rotl(s.ports.raw(), 16);  // so the ends differ
   return flags && is_unicast(s.frame) && ports && !s.ipv6 && detail::kSoundFirstByte[s.source()[0]];
 }
 
-// For kTcp from the client side.
+// Why the segment is junk, if it is. For segments of result kTcp from the client side.
 [[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
   if (const auto reason = junk_flags(s.flags)) return reason;
   if ((s.frame[ether_at::kDestination] & kGroupAddress) != 0) return Reason::bad_destination_mac;

@@ -20,28 +20,28 @@ struct ProtectRule {
   std::uint16_t last_port = 65535;
 
   [[nodiscard]] bool whole_address() const { return first_port == 0 && last_port == 65535; }
+  friend bool operator==(const ProtectRule&, const ProtectRule&) = default;
 };
 
-// "203.0.113.10", "203.0.113.0/24:80-89", "2001:db8::1", "[2001:db8::1]:443",
-// "[2001:db8::/64]:443",
-// "[2001:db8::]/64:443". Refused: set host bits, port 0, a range that runs backwards, zones, and
-// IPv4 addresses in IPv6 clothes. Throws std::invalid_argument with a sentence that says what is
-// wrong and what to do; the caller adds flag and value.
+// Takes "203.0.113.10", "203.0.113.0/24:80-89", "2001:db8::1", "[2001:db8::1]:443",
+// "[2001:db8::/64]:443" and "[2001:db8::]/64:443". Refuses set host bits, port 0, a range that runs
+// backwards, zones, and IPv4-mapped IPv6 addresses: throws std::invalid_argument with a sentence
+// that says what is wrong and what to do. The caller adds flag and value.
 [[nodiscard]] ProtectRule parse_protect_rule(std::string_view text);
 
-// Theory of operation. Prefixes either nest or are apart, so the distinct prefixes of a family form
-// a forest: each is a node with its sorted port ranges and a link to the next shorter prefix around
-// it. Where prefixes begin and end the line of all addresses is cut into intervals; each names the
-// longest prefix that covers it. A look-up is one binary search for the interval of the address,
-// and then a walk up the links, which for rules that do not nest is one step. Nothing is keyed by
-// what a client sends, so nobody can aim at a slow path; memory is linear in the number of rules.
+// Theory of operation. Two prefixes either nest or are apart, so the distinct prefixes of a family
+// form a forest. Each is a node with its sorted port ranges and a link to the next shorter prefix
+// around it. The beginnings and ends of prefixes cut the line of all addresses into intervals, and
+// each interval names the longest prefix that covers it. A look-up is one binary search for the
+// interval of the address, then a walk up the links; if the rules do not nest, that is one step. A
+// look-up has no slow path that a client could aim at, and memory is linear in the number of rules.
 class ProtectSet {
  public:
   explicit ProtectSet(std::vector<ProtectRule> rules);
 
   // `address` points to 4 or 16 bytes in network order; `port` is in host order.
   [[nodiscard]] bool matches(const std::uint8_t* address, bool ipv6, std::uint16_t port) const;
-  // Some port of this address is protected: what fragments, which show no ports, are judged by.
+  // Some port of this address is protected. For fragments, which show no ports.
   [[nodiscard]] bool matches_address(const std::uint8_t* address, bool ipv6) const;
 
   [[nodiscard]] std::span<const ProtectRule> rules() const { return rules_; }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Remembers SYNs that were shed, so that the client that sends one again is known.
+// Remembers SYNs that were shed, so that a client that sends its SYN again is recognised.
 //
-// Time is cut into generations of 900 ms: a repeat comes a second later (RFC 6298 section 2.1) and
-// therefore always in a later generation than its first SYN. Each generation is a blocked Bloom
-// filter of two probes; all four that are kept stand side by side, so that asking for the last two
-// and noting in the present one touch one cache line. A block is stamped with its generation: one
-// of another generation is empty to a reader and is cleared by the first writer, so nobody sweeps.
+// Time is cut into generations of 900 ms. A repeat comes a second later (RFC 6298 section 2.1), so
+// it always falls into a later generation than its first SYN. Each generation is a blocked Bloom
+// filter with two probes. The four that are kept stand side by side, so asking the last two and
+// noting in the present one touches one cache line. A block is stamped with its generation. To a
+// reader, a block of another generation is empty; the first writer clears it, so nobody sweeps.
 //
-// Noting is paced: a generation takes kEntriesPerLine for each of its lines, evenly over its time,
-// and then takes one stranger in 16 for a repeat (kRetryFalsePositives, for the two generations
-// that are asked). When more are shed than that, only those are noted whose source falls into a
-// window of the hash; it moves on by its own width with each generation, so that a client that
-// falls outside of it at its first SYN has a new chance at the next one.
+// Noting is paced. A generation takes kEntriesPerLine entries for each of its lines, evenly over
+// its time; at that load the two generations that are asked take one stranger in 16 for a repeat
+// (kRetryFalsePositives). If more SYNs than that are shed, only those whose source hash falls into
+// a window are noted. The window moves on by its own width with each generation, so a client
+// outside it at its first SYN has a new chance at the next one.
 #pragma once
 
 #include <array>
@@ -29,15 +29,16 @@ class RetryMemory {
   static constexpr std::uint64_t kGenerationMs = 900;
   static constexpr std::uint32_t kEntriesPerLine = 11;
 
-  // 64 bytes a line, taken when first touched. Throws std::bad_alloc.
+  // Takes 64 bytes per line, when first touched. Throws std::bad_alloc.
   explicit RetryMemory(std::size_t lines);
 
-  // Before the first of them, and about every millisecond. `behind`: there was no time for the
-  // cache misses of this. Where that was so in most milliseconds of the last ten, half as many are
-  // noted from here on.
+  // Call it before the first question, and about every millisecond. `behind`: the worker had no
+  // time for the cache misses of this memory. If most of the calls in the last ten milliseconds
+  // said so, half as many sources are noted from now on.
   void set_time(std::uint64_t now_ms, bool behind = false);
 
-  // Whether this source is remembered at all at the moment; `place` is its hash.
+  // Whether SYNs of this source are noted, or were in the last two generations; `place` is its
+  // hash.
   [[nodiscard]] bool concerns(std::uint32_t place) const {
     unsigned windows = 0;
     for (const Window& w : noted_) windows |= w.has(place) ? 1U : 0U;
@@ -45,16 +46,17 @@ class RetryMemory {
   }
   // `mark`: a hash of the whole SYN.
   void prefetch(std::uint64_t mark) const { __builtin_prefetch(line_of(mark), 1); }
-  // Was it noted in one of the last two generations? And notes it in the present one.
+  // Returns whether the SYN was noted in one of the last two generations, and notes it in the
+  // present one if the window has its place.
   [[nodiscard]] bool asked_again(std::uint32_t place, std::uint64_t mark);
 
   [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
-  // Of 2^32 sources, those that are noted at the moment.
+  // How many of 2^32 places are noted at the moment.
   [[nodiscard]] std::uint32_t width() const { return noted_[0].width; }
 
  private:
   struct Block {
-    std::uint64_t stamp_and_bits;  // the generation in the lowest 16 bits, 48 of the filter
+    std::uint64_t stamp_and_bits;  // lowest 16 bits: the generation; 48 bits of the filter
     std::uint64_t bits;
   };
   struct alignas(64) Line {
@@ -62,7 +64,7 @@ class RetryMemory {
   };
   static_assert(sizeof(Line) == 64);
 
-  // Sources from `begin` on, modulo 2^32.
+  // The places from `begin` on, modulo 2^32.
   struct Window {
     std::uint32_t begin = 0;
     std::uint32_t width = 0;
@@ -76,7 +78,7 @@ class RetryMemory {
 
   std::uint64_t lines_;
   Mapping memory_;
-  std::array<Window, 3> noted_;  // present generation, the last, the one before
+  std::array<Window, 3> noted_;  // of the present generation, the last and the one before
   std::uint64_t now_ms_ = 0;
   std::uint64_t paced_ms_ = 0;  // the last look at the pace
   std::uint64_t generation_ = 0;

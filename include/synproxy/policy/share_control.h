@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How large a share of the new SYNs is answered, while more arrive than can be.
+// Decides which share of the new SYNs is answered while more arrive than can be.
 //
-// Theory of operation. SYNs wait in a short queue; what finds it full is refused. Each step (a
-// millisecond or more) looks at what happened since the last one. The queue ran empty and refused
-// nothing: there was time for more, and the share rises by a thousandth of the whole for each
-// millisecond. The queue has not run empty in kStandingSteps steps: it stands, the share is too
-// large, and falls by an eighth (the rule of CoDel, RFC 8289: a queue that empties is a burst, one
-// that stands is overload). Neither: it stays.
+// Theory of operation. SYNs wait in a short queue, which refuses them when it is full. Each step (a
+// millisecond or more) looks at what happened since the last one. If the queue ran empty and
+// refused nothing, there was time for more: the share rises by a thousandth of the whole for each
+// millisecond. If the queue has not run empty in kStandingSteps steps, the share is too large: it
+// falls by an eighth with each further step. (This is the rule of CoDel, RFC 8289: a queue that
+// empties is a burst, one that stands is overload.) Otherwise the share stays.
 //
-// A refusal alone says little. A worker that loses its CPU for a quarter of a millisecond finds a
-// device's ring full afterwards, and the next instant it has time again. When each of these took a
-// quarter of the share, a worker with time for nearly all of a flood was held at a quarter of it.
+// A refusal alone says little. A worker that loses its CPU for a quarter of a millisecond finds the
+// device's ring full afterwards, and has time again the next instant. An earlier version took a
+// quarter of the share for each refusal; it held a worker that had time for nearly all of a flood
+// at a quarter of it.
 //
-// A flood that comes at once is met within thirty steps, and until then refused by the queue, which
-// costs its clients a try and nobody else anything. After its end the share is whole again within a
-// second.
+// The share meets a sudden flood within 35 steps. Until then the queue refuses the surplus, which
+// costs new clients a try and nobody else anything. The share is whole again within a second after
+// the flood.
 //
-// It never falls below kSmallestShare, so that some are always answered, whatever was measured.
+// The share never falls below kSmallestShare, so that some SYNs are always answered.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +39,7 @@ class ShareControl {
     if (now_ms <= stepped_ms_) return;
     const std::uint64_t elapsed = now_ms - stepped_ms_;
     stepped_ms_ = now_ms;
-    // A step that took long was a worker without its CPU: one step of standing, however long.
+    // A long step means that the worker had no CPU: it counts as one step, however long.
     standing_ = ran_empty ? 0 : standing_ + 1;
     if (standing_ >= kStandingSteps) {
       share_ = std::max(kSmallestShare, share_ - share_ / 8);

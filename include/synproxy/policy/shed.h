@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which SYNs are answered when not all can be.
+// Decides which SYNs are answered when not all can be.
 //
-// Theory of operation. The hash of a SYN's source address, under a random key, is its place on a
-// circle. A window of the circle, as wide as the share that can be answered (ShareControl), is let
-// through; the rest is shed. The window turns: 3/16 of the circle a second. So a client that was
-// outside is inside at one of its next SYNs. Speed and share belong together: the places of a
-// client that sends after 0, 1, 3, 7 and 15 s (RFC 6298) are then spread so that any window of
-// 0.26 meets one of them, where five draws by lot would miss one client in five. All SYNs of one
-// address share a place: a browser that opens six connections gets all or none.
+// Theory of operation. A keyed hash of a SYN's source address is its place on a circle. A window of
+// the circle, as wide as the share that can be answered (ShareControl), is let through; the rest is
+// shed. The window turns by 3/16 of the circle a second, so a client that was outside is inside at
+// one of its next SYNs. This speed suits clients that send after 0, 1, 3, 7 and 15 s (RFC 6298):
+// seen from the window, their five places are spread so that any window of 0.26 meets one of them.
+// Five random draws would miss one client in five. All SYNs of one address share a place: a browser
+// that opens six connections gets all or none.
 //
-// Most clients need not wait that long. A SYN that was shed is remembered (RetryMemory), and one
-// that comes again, a second later, is let through: a flood with forged sources does not repeat
-// itself, a client does. A flood that does repeat itself fills the memory with its own and is then
-// told apart by the window alone.
+// Most clients need not wait that long. The RetryMemory remembers shed SYNs, and a SYN that comes
+// again a second later is let through: a client repeats its SYN, and a flood with forged sources
+// does not. A flood that does repeat itself fills the memory with its own SYNs; the window alone
+// then decides.
 //
-// One packet: the client's SYN comes at 0.30 s and its place is outside: noted, shed, counted. It
-// comes again at 1.31 s, in the next generation of the memory: known, let through, answered, and
-// the rest of the connection is no SYN and was never in question.
+// The way of one client: its SYN comes at 0.30 s, and its place is outside the window. The SYN is
+// noted, shed and counted. It comes again at 1.31 s, in the next generation of the memory, is
+// known, let through and answered. The rest of the connection is not SYNs, and is never shed.
 //
-// The hash is keyed because who knows the places could aim a flood at the window. Who has many real
-// addresses can watch which of them are answered when; so the key changes every 65 s, and the hash
-// is not linear in the address. Were it broken all the same, forged SYNs would take the place of
-// new clients, as they do without any of this, and the spliced connections would not notice.
+// The hash is keyed because an attacker who knew the places could aim a flood at the window. An
+// attacker with many real addresses can watch which of them are answered when, so the key changes
+// every 65 s and the hash is not linear in the address. If he broke it all the same, his forged
+// SYNs would displace new clients, as they do without any shedding; spliced connections would not
+// notice.
 #pragma once
 
 #include <array>
@@ -39,32 +40,32 @@ namespace synproxy {
 class SynShedder {
  public:
   using Key = std::array<std::uint64_t, 4>;
-  // 8 MB, which a worker's share of the cache still holds: 1.6 million shed SYNs a second are
-  // remembered whole.
+  // 8 MB, which still fits a worker's share of the cache. That is enough to remember 1.6 million
+  // shed SYNs a second.
   static constexpr std::size_t kMemoryLines = std::size_t{1} << 17;
 
-  // `key`: random, the same for all workers, so that one that hands a SYN to another lets through
-  // what the other does. Throws std::bad_alloc.
+  // `key`: random, and the same for all workers, so that a worker that hands a SYN to another lets
+  // through what the other would. Throws std::bad_alloc.
   explicit SynShedder(const Key& key, std::size_t memory_lines = kMemoryLines);
 
   // What happened since the last tick.
   struct News {
-    bool refused = false;    // the queue of those that were let through had no room for one
-    bool ran_empty = false;  // that queue
-    bool behind = false;     // mostly, not even reading and dropping kept up
+    bool refused = false;    // the queue of SYNs let through had no room for one
+    bool ran_empty = false;  // the same queue
+    bool behind = false;     // most of the time, not even reading and dropping kept up
   };
-  // About every millisecond.
+  // Call it about every millisecond.
   void tick(std::uint64_t now_ms, const News& news);
 
-  // False: all are answered.
+  // False while all SYNs are answered.
   [[nodiscard]] bool shedding() const { return !control_.whole(); }
-  // Of a thousand SYNs that come for the first time, how many are not let through.
+  // How many of a thousand SYNs that come for the first time are not let through.
   [[nodiscard]] std::uint32_t shed_per_mille() const {
     return 1000 - static_cast<std::uint32_t>(control_.share() * std::uint64_t{1000} >> 32) -
            (control_.whole() ? 1 : 0);
   }
 
-  // Bit i is set: syns[i] is let through. At most kMaxBurst.
+  // Bit i of the result: syns[i] is let through. At most kMaxBurst SYNs.
   [[nodiscard]] std::uint32_t let_through(std::span<const SynIdentity> syns);
 
  private:

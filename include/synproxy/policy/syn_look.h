@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One quick look at a frame, before the engine: is it a SYN to a protected port?
 //
-// For when more arrives than can be answered and each cycle counts. It never says yes to what the
-// parser would call anything else: the usual shapes (IPv4 without options, IPv6 without extension
-// headers, up to two tags) are matched here, the rest is left to parse_frame().
+// It is used when more arrives than can be answered, so each cycle counts. It says yes only where
+// the parser finds a SYN too. The usual shapes (IPv4 without options, IPv6 without extension
+// headers, up to two tags) are matched here; the rest is left to parse_frame().
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@
 
 namespace synproxy {
 
-// What tells one client's attempt from another's, as it stands on the wire. A SYN and its repeats
-// agree in all of it; timestamps, TTL and IP ID are not in it because they do not.
+// What tells one attempt of a client from another, as it stands on the wire. A SYN and its repeats
+// have it in common. Timestamps, TTL and IP ID are left out, because they differ in a repeat.
 struct SynIdentity {
   std::array<std::uint64_t, 2> source;  // address; IPv4: the first word alone
   std::uint64_t start = 0;              // both ports and the sequence number
@@ -26,7 +26,8 @@ struct SynIdentity {
 namespace detail {
 inline constexpr std::uint16_t kSynOrNot = kSyn | kAck | kRst | kFin;
 
-// Nearly every SYN of a flood: a usual frame with these flags. kUsualHeaders bytes are there.
+// Recognises nearly every SYN of a flood: a usual frame with SYN and none of ACK, RST and FIN.
+// kUsualHeaders bytes are readable.
 [[nodiscard]] inline bool is_usual_syn(const std::uint8_t* frame, std::size_t length) {
   const auto offset_and_flags = load_be<std::uint16_t>(frame + usual_at::kOffsetAndFlags);
   const std::size_t total = load_be<std::uint16_t>(frame + usual_at::kTotalLength);
@@ -38,10 +39,10 @@ inline constexpr std::uint16_t kSynOrNot = kSyn | kAck | kRst | kFin;
 
 class SynLook {
  public:
-  explicit SynLook(const ProtectSet& protect) : protect_(protect) {}  // which outlives it
+  explicit SynLook(const ProtectSet& protect) : protect_(protect) {}  // `protect` outlives it
 
-  // SYN without ACK, RST and FIN, whole, to a protected address and port. Reads at most `length`
-  // bytes; fills `out` where the answer is yes.
+  // Whether the frame is a whole SYN, without ACK, RST and FIN, to a protected address and port.
+  // Reads at most `length` bytes. Fills `out` if the answer is yes.
   [[nodiscard]] bool is_syn(const std::uint8_t* frame, std::size_t length, SynIdentity& out) {
     if (!has_usual_length(length)) return false;
     if (detail::is_usual_syn(frame, length)) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Early data: what clients sent before the server had answered, kept in order until the splice.
+// Early data: what clients send before the server has answered. It is kept in order until the
+// splice.
 //
 // Theory of operation. A held segment is the whole frame as it came, copied out of its receive
 // buffer into a chain of small buffers of one fixed pool, so that a slow server can never exhaust
 // the port's own buffers. A flow in syn_sent names the first segment of its list
-// (FlowRecord::delta); segments are linked through their first buffer. At the splice every frame is
-// put together again, translated like any other packet of the flow, and sent.
+// (HandshakePart::early); segments are linked through their first buffer. At the splice every frame
+// is put together again, translated like any other packet of the flow, and sent.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +23,13 @@ class EarlyStore {
   static constexpr std::size_t kBufferBytes = 512;
   static constexpr unsigned kMaxSegments = 16;  // per flow
 
-  // `memory`: bytes of all buffers together. Touched as it is used. Throws std::bad_alloc.
+  // `memory`: bytes of all buffers together. A page is touched when it is first used. Throws
+  // std::bad_alloc.
   explicit EarlyStore(std::uint64_t memory);
 
-  // Appends a copy of `frame` to the list that begins with `head` (kNone: begins one) and returns
-  // the head; kNone when the list has kMaxSegments or the pool is empty: then the list is as it
-  // was.
+  // Appends a copy of `frame` to the list that begins with `head` and returns the head. kNone as
+  // `head` begins a list. Returns kNone, and leaves the list as it was, if the list has
+  // kMaxSegments or the pool has too few buffers.
   [[nodiscard]] Handle append(Handle head, std::span<const std::uint8_t> frame);
   // Copies the first frame into `out` and returns its length; `out` is at least as long as any
   // frame.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine of one worker: packets and time in, verdicts and frames out. No I/O, no clock, no
-// allocation after construction. Its parts: src/core/proxy/burst/engine_state.h.
+// allocation after construction. Its parts: src/core/proxy/burst/rooms.h.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "synproxy/base/config.h"
@@ -13,6 +14,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/key.h"
+#include "synproxy/flow/record.h"
 #include "synproxy/policy/protect.h"
 
 namespace synproxy {
@@ -27,30 +29,30 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Decides at most kMaxBurst packets that came in on `side`, in order, and rewrites them in place.
+  // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.
   void process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
 
-  // A slice of the timers and of the ageing; to be called about every millisecond, load or no load.
+  // Does a slice of the repeats and of the ageing. Call about every millisecond, with or without
+  // load.
   void tick(std::uint64_t now_ms, FrameSink& sink);
 
+  // Puts `tuning` in force from the next burst on. What was promised before is kept
+  // (proxy/earlier_tuning.h). Until the first call the tuning of the constructor is in force.
+  void retune(const EngineTuning& tuning);
+
   [[nodiscard]] std::uint32_t flows() const;
+  // A copy of the connection's record.
+  [[nodiscard]] std::optional<FlowRecord> flow(const FlowKey& key) const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-// The connection that a frame belongs to, or that an ICMP error quotes; both directions agree.
-// False for everything that is not protected TCP.
+// Finds the connection that a frame belongs to, or that an ICMP error quotes. Both directions give
+// the same key. False for everything that is not protected TCP.
 [[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
                            const ProtectSet& protect, FlowKey& key);
-
-// Which of `workers` owns that connection, by the keyed hash. Frames that are not protected TCP may
-// go anywhere: `fallback` is returned.
-[[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,
-                                     const ProtectSet& protect,
-                                     const std::array<std::uint64_t, 4>& index_key,
-                                     std::uint32_t workers, std::uint32_t fallback);
 
 }  // namespace synproxy

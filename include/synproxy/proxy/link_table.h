@@ -19,7 +19,7 @@
 
 namespace synproxy {
 
-// As it stood on a frame from client to server, tags and EtherType included.
+// The header of a frame from client to server, tags and EtherType included.
 struct LinkHeader {
   std::array<std::uint8_t, kMaxL2Header> bytes{};
   std::uint8_t length = 0;
@@ -29,8 +29,7 @@ struct LinkHeader {
     length = static_cast<std::uint8_t>(std::min(header.size(), kMaxL2Header));
     std::memcpy(bytes.data(), header.data(), length);
   }
-  // The same header for a frame `to` one side: towards the client the addresses are
-  // swapped.
+  // Writes the header of a frame to `to`. Towards the client the addresses are swapped.
   void write(std::uint8_t* frame, Role to) const {
     std::memcpy(frame, bytes.data(), length);
     if (to == Role::kClient) {
@@ -42,7 +41,7 @@ struct LinkHeader {
 
 class LinkTable {
  public:
-  static constexpr std::size_t kEntries = 4096;  // below 2^16: FlowRecord::link
+  static constexpr std::size_t kEntries = 4096;  // 2^12: FlowRecord::link()
   static constexpr std::size_t kWays = 4;
 
   LinkTable() : entries_(kEntries) {}

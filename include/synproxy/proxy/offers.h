@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the SYN-ACKs of a service offer: the flags and what was learned, put together once and not
-// for every SYN.
+// What the SYN-ACKs of a service offer. It follows from the flags and from what was learned, and is
+// put together once instead of for every SYN.
 //
-// A site has a handful of services, so a few entries, found by the address and port themselves,
-// serve nearly every SYN. An entry counts while nothing was learned since it was made.
+// A site has a handful of services, so a few entries serve nearly every SYN. They are found by
+// address and port. An entry is valid until something is learned, the epoch changes or the tuning
+// changes.
 #pragma once
 
 #include <array>
 #include <cstdint>
 
 #include "synproxy/base/config.h"
+#include "synproxy/proxy/earlier_tuning.h"
 #include "synproxy/proxy/services.h"
 
 namespace synproxy {
@@ -17,17 +19,17 @@ namespace synproxy {
 // A client that was shown less window than this waits for a window update.
 inline constexpr std::uint32_t kSmallestSegment = 536;
 
-// SynAckOffer::can: where the client asks for it.
+// SynAckOffer::can: what is agreed to if the client asks for it.
 inline constexpr std::uint8_t kOffersTimestamps = 1;
 inline constexpr std::uint8_t kOffersSack = 2;
 inline constexpr std::uint8_t kOffersEcn = 4;
 
 struct SynAckOffer {
   std::uint16_t mss = 0;     // bytes
-  std::uint16_t window = 0;  // as on the wire: a SYN-ACK's is never scaled
+  std::uint16_t window = 0;  // as on the wire; in a SYN-ACK it is never scaled
   std::uint8_t window_scale = 0;
   std::uint8_t can = 0;
-  ScaleSet scales = 0;  // that a cookie of this service may have been made with
+  ScaleSet scales = 0;  // scales that cookies of this service may have been made with
 
   [[nodiscard]] bool has(std::uint8_t abilities) const { return (can & abilities) == abilities; }
 };
@@ -36,7 +38,7 @@ static_assert(sizeof(SynAckOffer) == 8, "copied as one word");
 [[nodiscard]] SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
                                      const KeyView& key, std::uint64_t epoch);
 
-// Address and port of a service in one word; of an IPv6 address a digest. Never 0.
+// Address and port of a service in one word, never 0. For IPv6 it has a digest of the address.
 using ServiceName = std::uint64_t;
 inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
 [[nodiscard]] inline ServiceName service_name(const FlowIdentity& identity) {
@@ -46,14 +48,14 @@ inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
 
 class OfferCache {
  public:
-  // Good until the next call.
+  // Valid until the next call.
   [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
                                         const KeyView& key, std::uint64_t epoch) {
     const ServiceName name = service_name(key.identity);
     const SynAckOffer* known = find_known(services, name, key.server, epoch);
     return known != nullptr ? *known : fill(tuning, services, key, epoch);
   }
-  // The same where it is at hand, else nullptr. `server`: 16 bytes, IPv6 only.
+  // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* find_known(const ServiceTable& services, ServiceName name,
                                               const std::uint8_t* server,
                                               std::uint64_t epoch) const {
@@ -61,9 +63,15 @@ class OfferCache {
     const bool fresh = version_ == services.version() && epoch_ == epoch;
     return e != nullptr && fresh ? &e->offer : nullptr;
   }
-  // Whether the service was asked for lately, however much was learned since.
+  // Whether an entry for the service is there, even if something was learned since.
   [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server) const {
     return entry_of(name, server) != nullptr;
+  }
+
+  // Call after the tuning has changed. `earlier`: what was offered before.
+  void retuned(const EarlierTuning& earlier) {
+    earlier_ = earlier;
+    forget();
   }
 
  private:
@@ -82,12 +90,16 @@ class OfferCache {
     // An IPv6 name is a digest that others may share.
     return (name & kNameIpv6) == 0 || same_address(e.server, server) ? &e : nullptr;
   }
+  void forget() {
+    for (Entry& e : entries_) e.name = 0;
+  }
   const SynAckOffer& fill(const EngineTuning& tuning, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
   std::array<Entry, 1U << kEntryBits> entries_;
-  std::uint64_t version_ = 0;  // of the services when the entries were made, as the next
-  std::uint64_t epoch_ = 0;
+  EarlierTuning earlier_;
+  std::uint64_t version_ = 0;  // of the services, when the entries were made
+  std::uint64_t epoch_ = 0;    // when the entries were made
 };
 
 }  // namespace synproxy

@@ -23,7 +23,7 @@ struct TcpReply {
   std::uint16_t flags = 0;
   std::uint16_t window = 0;              // as on the wire
   std::uint16_t mss = 0;                 // 0: no option
-  std::uint8_t window_scale = kNoScale;  // which is: no option
+  std::uint8_t window_scale = kNoScale;  // kNoScale: no option
   bool sack_permitted = false;
   bool timestamps = false;
   std::uint32_t tsval = 0;
@@ -38,7 +38,7 @@ struct IpEnds {
   bool ipv6 = false;
 };
 
-// The ends of a segment of `key` that goes `to` one side.
+// Source and destination of a segment of `key` that goes to `to`.
 [[nodiscard]] IpEnds ends_of(const FlowKey& key, Role to);
 
 inline constexpr std::size_t kMaxTcpPacket = kIpv6Header + kTcpHeader + kAllFourOptions.bytes();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What has to be repeated after a fixed delay: a FIFO, because everything in it waits equally long.
+// What has to be repeated after a fixed delay. It is a FIFO, because all entries wait equally long.
 //
-// No timer object per flow. An entry outlives the need for it; whoever takes it out compares the
-// flow's cookie, which is random, to see that the record still is the same connection.
+// There is no timer object per flow. An entry may outlive the need for it. Whoever takes it out
+// compares the flow's cookie, which is random, to see whether the record is still the same
+// connection.
 #pragma once
 
 #include <bit>
@@ -23,11 +24,11 @@ class RetryQueue {
     std::uint32_t deadline_ms;  // worker's clock modulo 2^32
   };
 
-  // `capacity` is rounded up to a power of two. Memory is touched as it is used.
+  // `capacity` is rounded up to a power of two. A page is touched when it is first used.
   explicit RetryQueue(std::size_t capacity)
       : mask_(std::bit_ceil(capacity) - 1), ring_(new Entry[mask_ + 1]) {}
 
-  // False when full: the entry is not taken, and the connection has to do without this repeat.
+  // False: the queue is full, and the connection does without this repeat.
   bool push(const Entry& e) {
     if (tail_ - head_ > mask_) return false;
     ring_[tail_++ & mask_] = e;

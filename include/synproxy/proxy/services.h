@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the protected servers can do, learned from the handshakes that pass.
+// Learns from the handshakes that pass what the protected servers can do.
 //
 // Theory of operation. A bump in the wire has no address of its own to ask from, so it asks in the
 // name of real clients: our SYN on a client's behalf also offers what the flags leave to `auto` and
@@ -8,9 +8,10 @@
 // sees nothing but one more round trip between proxy and server. The server's own outbound SYNs
 // tell about its host.
 //
-// Until it is shown, an option that cannot be taken back is not offered: timestamps, without which
-// a client that was promised them drops every segment (RFC 7323 section 3.2), and ECN. SACK and
-// window scaling are assumed: blocks can be blanked and windows rescaled.
+// A promise of timestamps or ECN cannot be taken back: a client that was promised timestamps drops
+// every segment without them (RFC 7323 section 3.2). So these two are offered only after the server
+// has shown them. SACK and window scaling are assumed, because blocks can be blanked and windows
+// rescaled.
 //
 // Each worker learns alone. A service is one address and port; entries are made only for servers
 // that have answered, so that nobody can fill the table with connection attempts. When a bucket is
@@ -59,13 +60,13 @@ class ServiceTable {
 
   ServiceTable() : services_(kServices) {}
 
-  // What is known of the service, else of its host, else what is assumed. Good until the next
+  // What is known of the service, else of its host, else what is assumed. Valid until the next
   // learn() or learn_host().
   [[nodiscard]] const ServiceOffer& offer(const KeyView& key) const;
-  // The scales that a cookie alive in `epoch` may have been made with; every one while the service
-  // is unknown, so that the cookies of a process before this one, or of a second one, count.
+  // The scales that a cookie alive in `epoch` may have been made with. All scales while the service
+  // is unknown, so that cookies of an earlier process, or of a second proxy, are accepted.
   [[nodiscard]] ScaleSet scales(const KeyView& key, std::uint64_t epoch) const;
-  // Changes whenever one of the two above may have changed for whatever service.
+  // Changes whenever offer() or scales() may have changed for any service.
   [[nodiscard]] std::uint64_t version() const { return version_; }
   // True when the next SYN to the server should ask for all that is `wanted`.
   [[nodiscard]] bool probe_due(const KeyView& key, const Abilities& wanted,
@@ -76,19 +77,20 @@ class ServiceTable {
   struct Answer {
     Abilities asked;
     bool scale_asked = false;
-    bool probe = false;  // the SYN had asked for all that was wanted
+    bool probe = false;  // our SYN asked for all that was wanted
     TcpOptions options;
     bool ecn = false;
     std::uint16_t window = 0;
   };
   void learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
-  // A SYN that the server sent itself: shows what its host can do, on any port; proves no lack.
+  // Learns from a SYN that the server sent itself. It shows what the host can do, on any port, but
+  // never a lack.
   void learn_host(const KeyView& key, std::uint64_t now_ms, const TcpOptions& syn, bool ecn);
 
  private:
   struct Service {
     AddressBytes address{};
-    std::uint16_t port = 0;  // 0: the host, for its ports that have no entry yet
+    std::uint16_t port = 0;  // 0: the host; counts for its ports without an entry
     bool ipv6 = false;
     bool used = false;
     bool window_known = false;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The SYN-ACKs of the last seconds, so that an unanswered one can be sent again.
+// Keeps the SYN-ACKs of the last seconds, so that an unanswered one can be sent again.
 //
-// A client whose handshake ACK is lost believes in a connection that the proxy knows nothing of.
-// One that speaks first mends that itself; behind a server that speaks first nobody would ever say
-// a word again. So a SYN-ACK without a flow a second later is sent once more, and the client
-// answers it (RFC 9293 section 3.10.7.4: an unacceptable segment is acknowledged).
+// A client whose handshake ACK is lost believes in a connection that the proxy does not know. If
+// the client speaks first, its data mends that. If the server is to speak first, both sides would
+// wait for ever. So a SYN-ACK that has no flow a second later is sent again, and the client answers
+// it (RFC 9293 section 3.10.7.4: an unacceptable segment is acknowledged).
 //
-// Once is not enough on a bad path: with 10 % loss each way 1.9 % of the connections lose the ACK
-// and then the repeat or its answer. While few SYN-ACKs wait, the repeat is repeated after 2 and 4
-// s more, as a server does (RFC 6298 section 5.5).
+// On a bad path one repeat is not enough: with 10 % loss each way 1.9 % of the connections lose the
+// ACK and then the repeat or its answer. So while few SYN-ACKs wait, there is a second repeat 2 s
+// later and a third 4 s after that; servers back off alike (RFC 6298 section 5.5).
 //
-// The memory is a fixed one, and a flood switches it off: when it is full, the repeats would only
-// go to forged addresses. It comes back after a second with few SYNs.
+// The memory has a fixed size, and a flood switches it off: when it is full, most repeats would go
+// to forged addresses. A second with few SYNs switches it on again.
 #pragma once
 
 #include <algorithm>
@@ -40,13 +40,19 @@ class SynAckRepeats {
     std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
   };
 
-  // `repeats`: 0 to kLevels. Memory is touched as it is used.
+  // `repeats`: 0 to kLevels. There is room for kLevels in any case, since the number may change. A
+  // page is touched when it is first used.
   explicit SynAckRepeats(std::size_t repeats) : repeats_(std::min(repeats, kLevels)) {
-    for (std::size_t i = 0; i < repeats_; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+    for (std::size_t i = 0; i < kLevels; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+  }
+  // Forgets the entries that wait for a repeat above the new number.
+  void set_repeats(std::size_t repeats) {
+    repeats_ = std::min(repeats, kLevels);
+    for (std::size_t i = repeats_; i < kLevels; ++i) rings_[i].head = rings_[i].tail;
   }
 
-  // To be asked for every SYN: the place for its SYN-ACK, or nullptr. All but `deadline_ms` is for
-  // the caller to fill in.
+  // Call for every SYN. Returns the place for its SYN-ACK, or nullptr. The caller fills in all
+  // fields but `deadline_ms`.
   [[nodiscard]] Entry* admit(std::uint32_t now_ms) {
     const bool may = open(now_ms);
     pass_over(1);
@@ -59,7 +65,8 @@ class SynAckRepeats {
     return push(0, now_ms);
   }
 
-  // Whether there may be a place now. Where not, pass_over() is enough for `n` SYNs.
+  // Whether there may be a place now. If not, one call of pass_over() replaces `n` calls of
+  // admit().
   [[nodiscard]] bool open(std::uint32_t now_ms) {
     if (repeats_ == 0) return false;
     if (now_ms - second_began_ >= 1000) {
@@ -71,8 +78,8 @@ class SynAckRepeats {
   }
   void pass_over(std::uint32_t n) { seen_ += n; }
 
-  // Calls unanswered(entry) for what is due, `limit` entries at most; where it returns true the
-  // entry waits for its next repeat.
+  // Calls unanswered(entry) for entries that are due, `limit` at most. Where it returns true, the
+  // entry goes on to wait for its next repeat, if there is one.
   template <typename Unanswered>
   void run(std::uint32_t now_ms, unsigned limit, Unanswered&& unanswered) {
     for (std::size_t level = 0; level < repeats_; ++level) {

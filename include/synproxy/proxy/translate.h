@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The splice: rewriting one segment from the numbers of one side to those of the other.
+// Translation: rewrites one segment from the numbers of one side to those of the other.
 //
 // Client to server: ack, every SACK edge and TSecr move up (delta, ts_delta). Server to client: seq
 // and TSval move down. Windows are rescaled where the scales differ. Checksums follow by RFC 1624
@@ -14,32 +14,28 @@
 
 namespace synproxy {
 
-[[nodiscard]] constexpr unsigned client_scale(const FlowRecord& f) { return f.scales & 15U; }
-[[nodiscard]] constexpr unsigned server_scale(const FlowRecord& f) { return f.scales >> 4; }
-[[nodiscard]] constexpr unsigned offered_scale(const FlowRecord& f) { return f.tries >> 4; }
-
-// Server's window as the client has to see it. RFC 7323 section 2.3: both shifts are 0 to 14, or 0
-// where scaling was not agreed. A window that is open never becomes closed by rounding.
+// The server's window as the client has to see it. RFC 7323 section 2.3: both shifts are 0 to 14; 0
+// where scaling was not agreed. Rounding never closes an open window.
 [[nodiscard]] constexpr std::uint16_t window_to_client(std::uint16_t window, unsigned server_shift,
                                                        unsigned offered_shift) {
   const std::uint32_t scaled = (std::uint32_t{window} << server_shift) >> offered_shift;
   return static_cast<std::uint16_t>(
       std::min<std::uint32_t>(0xffff, scaled == 0 && window != 0 ? 1 : scaled));
 }
-// Client's window for a server that does not scale.
+// The client's window for a server that does not scale.
 [[nodiscard]] constexpr std::uint16_t window_unscaled(std::uint16_t window, unsigned client_shift) {
   return static_cast<std::uint16_t>(
       std::min<std::uint32_t>(0xffff, std::uint32_t{window} << client_shift));
 }
 
-// Both rewrite the frame of `segment` in place; its fields keep the old values. False when the
-// option list is malformed: then the options stay as they were, and the rest is translated.
+// Both rewrite the frame of `segment` in place; the fields of `segment` keep the old values. False:
+// the option list is malformed; the options stay as they were, and the rest is translated.
 bool translate_to_server(const Segment& segment, const FlowRecord& flow);
 bool translate_to_client(const Segment& segment, const FlowRecord& flow);
 
-// Takes ECT from a packet to a server that did not agree to ECN (RFC 3168 section 6.1.1). False
-// when it carries CE: nobody could report that congestion, so the packet has to be dropped as it
-// would have been.
+// Clears ECT in a packet to a server that did not agree to ECN (RFC 3168 section 6.1.1). False: the
+// packet carries CE. Nobody could report that congestion, so the caller drops the packet, as the
+// congested hop would have done without ECN.
 [[nodiscard]] bool clear_ect(const Segment& segment);
 
 }  // namespace synproxy

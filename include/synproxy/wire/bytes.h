@@ -25,7 +25,8 @@ constexpr T swap_to_network(T v) {
 }
 }  // namespace detail
 
-// A big-endian integer in memory. `host()` and the explicit constructor are the only crossings.
+// A big-endian integer in memory. Only host() and the explicit constructor convert between the two
+// orders.
 template <typename T>
 class BigEndian {
  public:
@@ -61,8 +62,7 @@ inline void store_be(std::uint8_t* p, T host_value) {
   const T raw = detail::swap_to_network(host_value);
   std::memcpy(p, &raw, sizeof raw);
 }
-// The same without a change of byte order: for hashing and checksums, where any fixed order will
-// do.
+// Loads without changing the byte order: for hashing and checksums, where any fixed order will do.
 template <typename T>
 [[nodiscard]] inline T load_raw(const std::uint8_t* p) {
   T raw;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 //
-// Sums are taken over 16-bit words as they lie in memory: the ones' complement sum does not care
-// about byte order as long as all of it is in the same one. Nothing here swaps bytes but for fields
-// that start at an odd offset.
+// Sums are taken over 16-bit words as they lie in memory. Byte order does not matter to a ones'
+// complement sum, as long as all words have the same one. Bytes are swapped only for fields that
+// start at an odd offset.
 #pragma once
 
 #include <cstddef>
@@ -19,18 +19,18 @@ namespace synproxy {
   const auto high = static_cast<std::uint32_t>(sum >> 32);
   std::uint32_t half = static_cast<std::uint32_t>(sum) + high;
   half += half < high ? 1U : 0U;
-  // The carry of the low halves' sum goes into the high halves', which is the one that is kept.
+  // The carry out of the low half goes into the high half, and the high half is kept.
   return static_cast<std::uint16_t>(~((~half - (half << 16 | half >> 16)) >> 16));
 }
 
-// One more word, with the carry out of the top brought in at the bottom. For many, WordSum.
+// Adds one word; the carry out of the top comes in at the bottom. For many words use WordSum.
 [[nodiscard]] constexpr std::uint64_t add_word(std::uint64_t sum, std::uint64_t raw) {
   sum += raw;
   return sum + (sum < raw ? 1U : 0U);
 }
 
-// A sum over whole words in the making. Halves are added up, so that no carry can be lost and none
-// has to be looked for.
+// Sums many words. The halves of each word are added up separately, so no carry is lost and none
+// has to be handled.
 class WordSum {
  public:
   constexpr explicit WordSum(std::uint64_t start) : sum_(start & 0xffffffffU), high_(start >> 32) {}
@@ -38,7 +38,7 @@ class WordSum {
     sum_ += raw & 0xffffffffU;
     high_ += raw >> 32;
   }
-  // As a sum of 64 bits, as add_to_sum() takes and gives.
+  // As a 64-bit sum, in the form that add_to_sum() takes and returns.
   [[nodiscard]] constexpr std::uint64_t value() const { return sum_ + high_; }
 
  private:
@@ -52,7 +52,7 @@ namespace detail {
 }
 
 // Adds `length` bytes to `sum`. An odd last byte counts as if a zero followed. The total must stay
-// below 2^32 words, which any frame does.
+// below 2^32 words; every frame does.
 [[nodiscard]] inline std::uint64_t add_to_sum(std::uint64_t sum, const std::uint8_t* data,
                                               std::size_t length) {
   if (length > 128) return detail::add_long_to_sum(sum, data, length);
@@ -70,13 +70,14 @@ namespace detail {
   return words.value();
 }
 
-// The value that belongs into a checksum field whose packet sums to `sum` with that field as zero.
+// The value for a checksum field. `sum`: of the packet, with that field as zero.
 [[nodiscard]] constexpr std::uint16_t finish_sum(std::uint64_t sum) {
   return static_cast<std::uint16_t>(~fold_sum(sum));
 }
 
-// RFC 9293 section 3.1 and RFC 8200 section 8.1: addresses (4 + 4 or 16 + 16 bytes, adjacent in
-// both headers), protocol and the length of the TCP or ICMPv6 part in bytes.
+// The pseudo header of RFC 9293 section 3.1 and RFC 8200 section 8.1: both addresses (4 + 4 or 16 +
+// 16 bytes, adjacent in the IP header), the protocol, and the length of the TCP or ICMPv6 part in
+// bytes.
 [[nodiscard]] inline std::uint64_t pseudo_header_sum(const std::uint8_t* addresses, bool ipv6,
                                                      std::uint8_t protocol, std::uint32_t length) {
   WordSum sum(std::uint64_t{be32(length).raw()} + be16(protocol).raw());
@@ -87,10 +88,11 @@ namespace detail {
 }
 
 // Collects the changes made to a packet and applies them to a checksum field by RFC 1624 equation
-// 3: HC' = ~(~HC + ~m + m'). What was corrupt before stays visibly corrupt.
+// 3: HC' = ~(~HC + ~m + m'). A packet that was corrupt before stays visibly corrupt.
 class ChecksumUpdate {
  public:
-  // Both in the same order; `odd` when the field starts at an odd offset of the checksummed data.
+  // Both values have the same byte order. `odd`: the field starts at an odd offset of the
+  // checksummed data.
   constexpr void replace16(std::uint16_t old_raw, std::uint16_t new_raw) {
     sum_ += static_cast<std::uint16_t>(~old_raw);
     sum_ += new_raw;
@@ -98,7 +100,7 @@ class ChecksumUpdate {
   constexpr void replace32(std::uint32_t old_raw, std::uint32_t new_raw, bool odd = false) {
     std::uint64_t change = static_cast<std::uint32_t>(~old_raw);
     change += new_raw;
-    // RFC 1071 section 2(B): shifted by one byte, the sum is the same with its bytes swapped.
+    // RFC 1071 section 2(B): for data shifted by one byte, the sum has its bytes swapped.
     if (odd) change = __builtin_bswap16(fold_sum(change));
     sum_ += change;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sizes, offsets and constants of the headers that the proxy reads and writes.
 //
-// The names of an offset say whose header it counts from: frame + ether_at::kType, ip +
+// The namespace of an offset says from which header it counts: frame + ether_at::kType, ip +
 // ipv4_at::kProtocol, tcp + tcp_at::kWindow.
 #pragma once
 
@@ -18,7 +18,7 @@ inline constexpr std::size_t kMaxL2Header = kEthernetHeader + kMaxVlanTags * kVl
 inline constexpr std::size_t kIpv4Header = 20;
 inline constexpr std::size_t kIpv6Header = 40;
 inline constexpr std::size_t kTcpHeader = 20;
-// Offsets into a frame are 16 bits wide: nothing longer comes from a wire.
+// Offsets into a frame have 16 bits, because no wire brings longer frames.
 inline constexpr std::size_t kMaxFrame = 0xffff;
 
 inline constexpr std::size_t kMacAddress = 6;
@@ -28,7 +28,7 @@ inline constexpr std::size_t kSource = 6;
 inline constexpr std::size_t kType = 12;
 }  // namespace ether_at
 
-// A VLAN tag, behind its own EtherType.
+// A VLAN tag. Offsets count from the byte behind the tag's own EtherType.
 namespace vlan_at {
 inline constexpr std::size_t kTci = 0;
 inline constexpr std::size_t kType = 2;
@@ -71,7 +71,7 @@ inline constexpr std::size_t kDestinationPort = 2;
 inline constexpr std::size_t kSeq = 4;
 inline constexpr std::size_t kAck = 8;
 inline constexpr std::size_t kOffsetAndFlags = 12;
-inline constexpr std::size_t kFlags = 13;  // the lower eight
+inline constexpr std::size_t kFlags = 13;  // the lower eight flags
 inline constexpr std::size_t kWindow = 14;
 inline constexpr std::size_t kChecksum = 16;
 inline constexpr std::size_t kOptions = kTcpHeader;
@@ -97,7 +97,8 @@ inline constexpr std::size_t kChecksum = 2;
 
 inline constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
 inline constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
-// The first bit of a MAC address: more than one station (IEEE 802 section 8.2.2).
+// The group bit of a MAC address, in its first byte: it names more than one station (IEEE 802
+// section 8.2.2).
 inline constexpr std::uint8_t kGroupAddress = 1;
 
 inline constexpr std::uint8_t kIpv4WithoutOptions = 0x45;  // version and header length
@@ -114,7 +115,7 @@ inline constexpr std::uint8_t kHopByHop = 0;
 inline constexpr std::uint8_t kRouting = 43;
 inline constexpr std::uint8_t kFragmentHeader = 44;
 inline constexpr std::uint8_t kDestinationOptions = 60;
-// Section 4.1 lists six, one of them twice; more is an attack.
+// Section 4.1 lists six headers, one of them twice. A longer chain is an attack.
 inline constexpr int kMaxExtensionHeaders = 8;
 [[nodiscard]] constexpr bool is_extension(std::uint8_t next) {
   return next == kHopByHop || next == kRouting || next == kFragmentHeader ||

@@ -8,11 +8,11 @@
 
 namespace synproxy {
 
-// What an ICMP error quotes. All quoted bytes lie inside the ICMP part; `tcp_bytes` of the quoted
-// TCP header are there, at least the 8 that RFC 792 promises.
+// What an ICMP error quotes. All quoted bytes lie inside the ICMP part. `tcp_bytes`: how many bytes
+// of the TCP header are quoted, at least the 8 that RFC 792 promises.
 struct QuotedSegment {
-  bool valid = false;           // an error that quotes TCP of the same family, no later fragment
-  bool refusal = false;         // unreachable for good: nobody there, or a filter that says no
+  bool valid = false;           // an error that quotes TCP of the same family, not a later fragment
+  bool refusal = false;         // unreachable for good: nobody is there, or a filter forbids it
   std::uint16_t ip_offset = 0;  // of the quoted IP header, from the start of the frame
   std::uint16_t tcp_offset = 0;
   std::uint16_t tcp_bytes = 0;
@@ -21,7 +21,7 @@ struct QuotedSegment {
   SeqNum seq;
 };
 
-// For a segment parsed as kIcmp. Anything that is not an error comes back not valid.
+// For a segment parsed as kIcmp. For anything but an error the result is not valid.
 [[nodiscard]] QuotedSegment parse_quoted(const Segment& icmp);
 
 // The checksum of the ICMP part: with the pseudo header for ICMPv6, without for ICMPv4.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Lists of TCP options as they stand on the wire, in words of 32 bits: those of the usual senders,
-// told from others by their fixed bits, and those that the proxy writes.
+// recognised by their fixed bits, and those that the proxy writes.
 #pragma once
 
 #include <array>
@@ -30,15 +30,15 @@ inline constexpr std::uint8_t kNoScale = 15;         // no window scale option
 enum class OptionWord : std::uint8_t {
   kMss,                // kind, length, value in the lower half
   kNopAndScale,        // value in the last byte
-  kNopsAndSack,        // SACK-permitted, as the next two
-  kSackAndEnd,         // and padding
-  kSackAndTimestamps,  // kind and length of timestamps, as the next
-  kNopsAndTimestamps,
-  kTsval,  // behind one of these two
-  kTsecr,
+  kNopsAndSack,        // SACK-permitted
+  kSackAndEnd,         // SACK-permitted, end of options, padding
+  kSackAndTimestamps,  // SACK-permitted, kind and length of timestamps
+  kNopsAndTimestamps,  // kind and length of timestamps
+  kTsval,              // follows one of the two words before
+  kTsecr,              // follows kTsval
 };
 
-// A word without its value, host order, and the bits that are not value.
+// The fixed bits of a word in host order, and a mask of the bits that are fixed.
 struct WordForm {
   std::uint32_t fixed = 0;
   std::uint32_t mask = 0;
@@ -85,7 +85,7 @@ struct OptionList {
   constexpr void add(OptionWord w) { words[count++] = w; }
 
   [[nodiscard]] constexpr std::size_t bytes() const { return 4 * count; }
-  // Offset of the word from the start of the options; bytes() where there is none.
+  // Offset of the word from the start of the options; bytes() if it is not in the list.
   [[nodiscard]] constexpr std::size_t at(OptionWord w) const {
     std::size_t i = 0;
     while (i < count && words[i] != w) ++i;
@@ -100,15 +100,16 @@ struct OptionList {
   }
 };
 
-// The SYN of Linux and Android; what the proxy writes where it has all four to say.
+// The options of a SYN of Linux or Android. The proxy writes the same list when all four are agreed
+// upon.
 inline constexpr OptionList kAllFourOptions{OptionWord::kMss, OptionWord::kSackAndTimestamps,
                                             OptionWord::kTsval, OptionWord::kTsecr,
                                             OptionWord::kNopAndScale};
-// Segments of nearly all stacks once timestamps are agreed upon (RFC 7323 appendix A).
+// The options of nearly all stacks' segments once timestamps are agreed upon (RFC 7323 appendix A).
 inline constexpr OptionList kTimestampsAlone{OptionWord::kNopsAndTimestamps, OptionWord::kTsval,
                                              OptionWord::kTsecr};
 
-// Reading `options`, of list.bytes() bytes.
+// Reading. `options` has list.bytes() bytes.
 namespace detail {
 template <OptionList kList, std::size_t... kWord>
 [[nodiscard]] inline std::uint32_t difference(const std::uint8_t* options,
@@ -119,7 +120,7 @@ template <OptionList kList, std::size_t... kWord>
            be32(form_of(kList.words[kWord]).mask).raw()));
 }
 }  // namespace detail
-// Whether they are such a list, whatever its values.
+// Whether the options are such a list, with any values.
 template <OptionList kList>
 [[nodiscard]] inline bool is_list(const std::uint8_t* options) {
   return detail::difference<kList>(options, std::make_index_sequence<kList.count>()) == 0;
@@ -142,8 +143,8 @@ inline constexpr OptionSet kSaysAllFour = kSaysMss | kSaysTimestamps | kSaysSack
                                 (sack ? kSaysSack : 0U) | (scale ? kSaysScale : 0U));
 }
 
-// The order in which the proxy writes them: emit(word) for each. `Set`: an OptionSet, or a type
-// that is one at compile time.
+// Calls emit(word) for each word, in the order in which the proxy writes them. `Set`: OptionSet, or
+// a type whose value is known at compile time.
 template <typename Set, typename Emit>
 constexpr void lay_out_options(Set set, Emit&& emit) {
   if ((set & kSaysMss) != 0) emit(OptionWord::kMss);
@@ -162,7 +163,7 @@ constexpr void lay_out_options(Set set, Emit&& emit) {
   lay_out_options(set, [&](OptionWord w) { list.add(w); });
   return list;
 }
-// The bytes that they take.
+// The bytes that these options take.
 template <typename Set>
 [[nodiscard]] constexpr std::uint32_t written_size(Set set) {
   std::uint32_t bytes = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The bits in which all frames of a kind are alike. A kind is written down once, field by field;
-// who looks for it takes words of the size that suits them.
+// The bits that all frames of a kind have in common. A kind is written down once, field by field.
+// Each user reads it in words of the size that suits it.
 #pragma once
 
 #include <array>
@@ -12,13 +12,13 @@
 
 namespace synproxy {
 
-// A word as it lies in memory.
+// A pattern of one word, as it lies in memory.
 template <typename Word>
 struct Pattern {
   Word mask = 0;
   Word value = 0;
 
-  // 0: all bits of the mask are as they must be.
+  // 0: all bits under the mask match.
   [[nodiscard]] constexpr Word difference(Word raw) const { return (raw & mask) ^ value; }
 };
 
@@ -27,7 +27,7 @@ struct BytePattern {
   std::array<std::uint8_t, kBytes> mask{};
   std::array<std::uint8_t, kBytes> value{};
 
-  // The big-endian field at byte `at` has these bits of `host`.
+  // Fixes `bits` of the big-endian field at byte `at` to those of `host`.
   template <typename Field>
   constexpr void fix(std::size_t at, Field host, Field bits = static_cast<Field>(~Field{0})) {
     for (std::size_t i = 0; i < sizeof(Field); ++i) {
@@ -36,7 +36,7 @@ struct BytePattern {
       value[at + i] = static_cast<std::uint8_t>((host & bits) >> shift);
     }
   }
-  // All that `other` fixes, `at` bytes further on.
+  // Fixes all that `other` fixes, `at` bytes further on.
   template <std::size_t kOther>
   constexpr void fix_all(const BytePattern<kOther>& other, std::size_t at = 0) {
     for (std::size_t i = 0; i < kOther; ++i) {
@@ -45,7 +45,7 @@ struct BytePattern {
       value[at + i] = other.value[i];
     }
   }
-  // Of the bytes from `at` on. Those behind the end may be anything.
+  // The pattern of the word at byte `at`. Bytes behind the end may have any value.
   template <typename Word>
   [[nodiscard]] constexpr Pattern<Word> word(std::size_t at) const {
     std::array<std::uint8_t, sizeof(Word)> m{};

@@ -18,12 +18,13 @@ namespace synproxy {
 
 enum class ParseResult : std::uint8_t {
   kOther,     // not IP, too short for IP, or IP with something that is neither TCP nor ICMP
-  kTcp,       // a whole TCP segment: all fields hold
-  kIcmp,      // ICMPv4 or ICMPv6: l3, l4_offset, l4_length and addresses hold
-  kFragment,  // of TCP: addresses hold
-  kBadIp,   // impossible length, or an extension header chain that cannot be walked: addresses hold
-  kBadTcp,  // TCP whose header does not fit: addresses hold
-  kTooDeep,  // TCP in any of these shapes under more than kMaxVlanTags tags: addresses hold
+  kTcp,       // a whole TCP segment: all fields are valid
+  kIcmp,      // ICMPv4 or ICMPv6: l3, l4_offset, l4_length and addresses are valid
+  kFragment,  // of TCP: addresses are valid
+  kBadIp,     // impossible length, or extension headers that cannot be walked: addresses are valid
+  kBadTcp,    // TCP whose header does not fit: addresses are valid
+  kTooDeep,   // any of the above but kOther and kIcmp, under more than kMaxVlanTags tags: addresses
+              // are valid
 };
 
 struct Segment {
@@ -32,7 +33,7 @@ struct Segment {
   bool ipv6 = false;
   std::uint16_t l3_offset = 0;  // also the length of the Ethernet header with its tags
   std::uint16_t l4_offset = 0;
-  std::uint16_t l4_length = 0;  // TCP header and payload, from the IP length: padding is not in it
+  std::uint16_t l4_length = 0;  // TCP header and payload, by the IP length: without padding
   std::uint16_t payload_length = 0;
   std::uint16_t flags = 0;         // kFin .. kAe
   std::uint16_t window = 0;        // as on the wire, unscaled
@@ -40,7 +41,7 @@ struct Segment {
   VlanStack vlan;
   SeqNum seq;
   SeqNum ack;
-  // Both ports as one word, source first: whoever needs both must not wait for two stores to be
+  // Both ports as one word, source first. A reader of both would wait for two separate stores to be
   // joined.
   be32 ports;
 
@@ -68,7 +69,7 @@ struct Segment {
 namespace detail {
 void parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& out);
 
-// Its fields, once l4_length is there and the header fits it.
+// Fills the TCP fields. l4_length is set, and the header fits it.
 inline void read_tcp_header(const std::uint8_t* tcp, std::uint16_t offset_and_flags, Segment& out) {
   const unsigned header_length = tcp_header_size(offset_and_flags);
   out.header_length = static_cast<std::uint8_t>(header_length);
@@ -100,9 +101,9 @@ inline void parse_frame(std::uint8_t* frame, std::size_t length, Segment& out) {
   detail::read_tcp_header(frame + usual_at::kTcp, offset_and_flags, out);
 }
 
-// The IPv4 header's; always true for IPv6. For kTcp only, as the next.
+// Whether the checksum of the IPv4 header is good; always true for IPv6. For kTcp only.
 [[nodiscard]] bool ip_checksum_good(const Segment& segment);
-// That one and the TCP checksum.
+// Whether that one and the TCP checksum are good. For kTcp only.
 [[nodiscard]] bool checksums_good(const Segment& segment);
 
 }  // namespace synproxy

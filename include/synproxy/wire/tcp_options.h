@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TCP options (RFC 9293 section 3.1): a walk that cannot leave the header, and what a handshake
-// needs.
+// TCP options (RFC 9293 section 3.1): a walk that cannot leave the header, and the options that a
+// handshake needs.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace synproxy {
 
-// RFC 9293 section 3.7.1: what a missing MSS option means, bytes.
+// RFC 9293 section 3.7.1: the MSS in bytes that a missing MSS option means.
 [[nodiscard]] constexpr std::uint16_t default_mss(bool ipv6) { return ipv6 ? 1220 : 536; }
 
 // Calls visit(kind, offset, length) for each option but NOP, `offset` and `length` covering kind
@@ -36,11 +36,11 @@ inline bool walk_options(const std::uint8_t* options, std::size_t size, Visitor&
   return true;
 }
 
-// What the options of a SYN or of any segment say. Options of a wrong length are ignored, the last
-// one of a kind counts, and what stands before a malformed one counts: so does Linux.
+// What the options of a SYN or of any segment say. As in Linux, options of a wrong length are
+// ignored, the last one of a kind counts, and so does all that stands before a malformed one.
 struct TcpOptions {
   std::uint16_t mss = 0;                 // bytes; 0: not given, or given as 0
-  std::uint8_t window_scale = kNoScale;  // above kMaxWindowScale it counts as that (RFC 7323)
+  std::uint8_t window_scale = kNoScale;  // larger values count as kMaxWindowScale (RFC 7323)
   bool sack_permitted = false;
   bool timestamps = false;
   bool malformed = false;
@@ -54,7 +54,7 @@ namespace detail {
 }
 
 [[nodiscard]] inline TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size) {
-  // The SYN and the SYN-ACK of Linux, and our own, matched whole.
+  // SYNs and SYN-ACKs of Linux, and our own, are matched as a whole.
   constexpr OptionList kUsual = kAllFourOptions;
   if (size == kUsual.bytes() && is_list<kUsual>(options)) {
     const auto scale = value_of<kUsual, OptionWord::kNopAndScale, std::uint8_t>(options);
@@ -70,7 +70,7 @@ namespace detail {
   return detail::parse_any_tcp_options(options, size);
 }
 
-// The timestamps option alone, the common layout (NOP NOP TS) matched whole.
+// Whether there is the timestamps option alone, in its common layout (NOP NOP TS).
 [[nodiscard]] inline bool are_timestamps_alone(const std::uint8_t* options, std::size_t size) {
   return size == kTimestampsAlone.bytes() && is_list<kTimestampsAlone>(options);
 }

@@ -11,9 +11,9 @@ inline constexpr std::uint16_t kEtherTypeQinQ = 0x88a8;
 inline constexpr std::uint32_t kMaxVlanTags = 2;
 
 // Bits 0-11 the inner VID, 12-23 the outer one, 24-25 the number of tags, 26 and 27 set where the
-// inner and the outer tag have TPID 0x88a8. PCP and DEI are not part of a connection's identity,
-// and a tag whose VID is 0 names no VLAN (IEEE 802.1Q table 9-2): hosts answer such a frame without
-// a tag.
+// inner and the outer tag have TPID 0x88a8. PCP and DEI are not part of a connection's identity. A
+// tag whose VID is 0 names no VLAN (IEEE 802.1Q table 9-2) and is left out: hosts answer such a
+// frame without a tag.
 struct VlanStack {
   std::uint32_t packed = 0;
 
@@ -22,7 +22,7 @@ struct VlanStack {
     const std::uint32_t vid = tci & 0xfffU;
     if (vid == 0) return *this;
     const std::uint32_t service = tpid == kEtherTypeQinQ ? 1U : 0U;
-    // What was the inner tag becomes the outer one.
+    // The former inner tag becomes the outer one.
     const std::uint32_t outer = (packed & 0xfffU) << 12 | (packed & 1U << 26) << 1;
     return {outer | vid | service << 26 | (tags() + 1) << 24};
   }

@@ -12,10 +12,10 @@ void WorkerKeys::load(const KeyRing& ring, const EpochClock& clock) {
   complete_ = true;
   for (const std::uint64_t epoch : {clock.epoch - 1, clock.epoch, clock.epoch + 1}) {
     const std::size_t slot = epoch % copies_.size();
-    if (epoch == kNoEpoch || held_[slot] == epoch) {  // nothing is before epoch 0
+    if (epoch == kNoEpoch || held_[slot] == epoch) {  // epoch 0 has no predecessor
       continue;
     }
-    // An old key stays where it is until the new one is there, but nothing points to it any more.
+    // The old key stays in the slot until the new one arrives, but nothing points to it any more.
     if (ring.read(epoch, copies_[slot])) {
       held_[slot] = epoch;
     } else {

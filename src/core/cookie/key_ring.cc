@@ -7,7 +7,7 @@ namespace synproxy {
 
 namespace {
 
-constexpr std::uint64_t kEmpty = ~0ULL;  // no time of day divided by any epoch length is that large
+constexpr std::uint64_t kEmpty = ~0ULL;  // no clock gives an epoch that large
 
 [[nodiscard]] bool usable(const LayoutKey& key) {
   return (key.k0 | key.k1) != 0 && (key.multiplier & 1U) != 0;
@@ -15,10 +15,10 @@ constexpr std::uint64_t kEmpty = ~0ULL;  // no time of day divided by any epoch 
 
 }  // namespace
 
-// A word is stored with release and loaded with acquire: a reader that sees any word of a newer
-// epoch therefore sees the slot as empty or newer when it looks at `epoch` for the second time. A
-// slot whose epoch is the same before and after has given the words of that epoch, because an epoch
-// is only ever published with one set of keys. On x86 these are plain moves.
+// Words are stored with release and loaded with acquire. So a reader that sees any word of a newer
+// epoch also sees an empty or newer slot when it looks at `epoch` for the second time. If the epoch
+// is the same before and after, the words belong to it, because an epoch is only ever published
+// with one set of keys. On x86 these are plain moves.
 void KeyRing::publish(const EpochKeys& keys) {
   if (!usable(keys.timestamps) || !usable(keys.plain) || keys.epoch == kEmpty) {
     throw std::invalid_argument("unusable epoch keys");

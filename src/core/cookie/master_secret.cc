@@ -18,7 +18,8 @@ namespace {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// The names change when the layouts do: a proxy of another version then shares nothing by mistake.
+// These names change when the layouts do, so that proxies of different versions share nothing by
+// mistake.
 constexpr std::string_view kSalt = "synproxy cookie 1";
 constexpr std::string_view kTimestampsInfo = "timestamps";
 constexpr std::string_view kPlainInfo = "plain";
@@ -81,8 +82,13 @@ EpochKeys MasterSecret::derive(std::uint64_t epoch) const {
           .plain = derive_layout(prk_, kPlainInfo, epoch)};
 }
 
+bool operator==(const MasterSecret& a, const MasterSecret& b) {
+  return CRYPTO_memcmp(a.prk_.data(), b.prk_.data(), a.prk_.size()) == 0;
+}
+
 void publish_epochs(KeyRing& ring, const MasterSecret& secret, std::uint64_t epoch) {
-  for (std::uint64_t wanted = epoch == 0 ? 0 : epoch - 1; wanted != epoch + 3; ++wanted) {
+  for (std::uint64_t wanted = epoch == 0 ? 0 : epoch - 1; wanted <= epoch + kEpochsAhead;
+       ++wanted) {
     EpochKeys keys;
     if (!ring.read(wanted, keys)) {
       keys = secret.derive(wanted);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// --secret-file: what is accepted as a secret, and one sentence for each refusal.
+// --secret-file: which files are accepted, and one sentence for each refusal.
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <sys/stat.h>
@@ -18,7 +18,7 @@ namespace {
 
 class File {
  public:
-  // O_NONBLOCK: a FIFO is to be refused, not waited for.
+  // O_NONBLOCK: refuse a FIFO instead of waiting for it.
   explicit File(const std::string& path)
       : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
   ~File() {
@@ -40,7 +40,7 @@ class File {
   refuse("cannot be read: " + std::generic_category().message(error));
 }
 
-// Judged on the open file, so that nothing can be swapped between the look and the read.
+// Looks at the open file, so that nobody can swap it between the check and the read.
 void require_private(int fd) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) {

@@ -57,7 +57,8 @@ void siphash24_burst(const std::uint64_t* k0s, const std::uint64_t* k1s, const M
 
 namespace detail {
 
-// Two messages of one length at a time: their rounds overlap in the pipeline. Three would spill.
+// Two messages of the same length at a time: their rounds overlap in the pipeline. Three would
+// spill registers.
 void siphash24_scalar(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                       std::uint64_t* out, std::size_t n) {
   std::size_t i = 0;

@@ -7,8 +7,8 @@ namespace synproxy::detail {
 
 namespace {
 
-// Words `w` and `w + 1` of eight neighbouring messages, in order. Not a gather: where microcode
-// guards gathers against data sampling they cost more than the hash.
+// Words `w` and `w + 1` of eight neighbouring messages, in order. Not a gather: with the microcode
+// that guards gathers against data sampling, they cost more than the hash.
 struct WordPair {
   __m512i even, odd;
 };

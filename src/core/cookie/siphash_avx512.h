@@ -6,7 +6,7 @@
 #include "siphash_kernels.h"
 
 #if defined(__x86_64__)
-// g++ 12 takes the deliberately undefined operand inside its own intrinsics for a mistake of ours.
+// g++ 12 warns about the deliberately undefined operand inside its own intrinsics.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #if !defined(__clang__)

@@ -20,7 +20,8 @@ inline constexpr std::uint64_t kSipInit2 = 0x6c7967656e657261ULL;
 inline constexpr std::uint64_t kSipInit3 = 0x7465646279746573ULL;
 inline constexpr std::uint64_t kSipFinish = 0xff;
 
-// The last block: no message bytes are left over, so only the length modulo 256 in the top byte.
+// The last block. No message bytes are left over, so it holds only the length modulo 256, in the
+// top byte.
 [[nodiscard]] constexpr std::uint64_t length_word(std::size_t count) {
   return std::uint64_t{count} << 59;
 }
@@ -69,14 +70,14 @@ void siphash24_avx512(const std::uint64_t* k0s, const std::uint64_t* k1s, const 
                       std::uint64_t* out, std::size_t n);
 #endif
 
-// What the vector kernels load sixteen bytes at a time: the words, then the count and its padding.
+// The vector kernels load this sixteen bytes at a time: the words, then the count and its padding.
 static_assert(sizeof(MacInput) == 48 && offsetof(MacInput, count) == 40);
 inline constexpr std::size_t kGroup = 8;
 
-// Feeds a burst to a kernel that takes kGroup messages at a time. The other two arguments are the
-// fewest messages for which a group is faster than one by one, as measured: for a rest that is
-// reached by hashing some of the group before it again, and for a burst too short for that, which
-// has to be copied.
+// Feeds a burst to a kernel that takes kGroup messages at a time. kMinRest and kMinBurst are the
+// fewest messages for which a group is measurably faster than one message at a time. kMinRest is
+// for the rest of a long burst: its group hashes some earlier messages again. kMinBurst is for a
+// burst shorter than a group, which must be copied.
 template <void (*kGroupKernel)(const std::uint64_t*, const std::uint64_t*, const MacInput*,
                                std::uint64_t*),
           std::size_t kMinRest, std::size_t kMinBurst>

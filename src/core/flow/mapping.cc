@@ -20,7 +20,7 @@ Mapping::Mapping(std::size_t bytes, Kind kind) : bytes_(bytes) {
   if (bytes == 0) return;
   if (bytes > std::numeric_limits<std::ptrdiff_t>::max() - 2 * kHugePage) throw std::bad_alloc();
   const bool huge = bytes >= kHugePage;
-  // Older kernels do not align by themselves: map a page too many and give back what juts out.
+  // Older kernels do not align by themselves: map one hugepage more and give back both ends.
   const std::size_t kept = rounded_up(bytes, huge ? kHugePage : 4096);
   const std::size_t asked = huge ? kept + kHugePage : kept;
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (kind == Kind::kSparse ? MAP_NORESERVE : 0);

@@ -17,9 +17,8 @@ std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-// Eight places in a line, 16 bits of mixed fingerprint for each. The fingerprint itself chose the
-// line, so all that meet in one line share its upper bits: hence the mixing. Constants: digits of
-// pi.
+// Eight places in a line, each from 16 bits of the mixed fingerprint. It is mixed because its upper
+// bits chose the line: all fingerprints in one line share them. Constants: digits of pi.
 class Places {
  public:
   explicit Places(std::uint64_t fingerprint)

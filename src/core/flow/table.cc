@@ -10,8 +10,8 @@
 namespace synproxy {
 namespace {
 
-// 3 buckets for 16 records: see the theory of operation. The least number keeps a tiny table from
-// being a special case: with one bucket every key would have the same two places.
+// 3 buckets for 16 records: see the theory of operation. The minimum keeps a tiny table from being
+// a special case: with one bucket, every key would have the same two places.
 constexpr std::uint32_t kMinBuckets = 16;
 std::uint32_t buckets_for(std::uint32_t max_flows) {
   const std::uint64_t wanted = (std::uint64_t{max_flows} * 3 + 15) / 16;
@@ -21,12 +21,12 @@ std::uint32_t buckets_for(std::uint32_t max_flows) {
 constexpr std::size_t kMaxPathBuckets = 64;
 constexpr std::uint16_t kMaxDisplaced = 0xffff;
 
-// A free record carries a VLAN word that no frame can have, and the list of free records in the
-// words of its addresses.
+// A free record carries a VLAN word that no frame can have. Its address words hold the links of the
+// free list.
 constexpr std::uint32_t kFreeVlan = 0x7fffffff;
 bool is_free(const FlowRecord& record) { return record.vlan_and_family == kFreeVlan; }
 FlowIndex& next_of(FlowRecord& record) { return record.client_address; }
-// Of the uppermost record on the list it is out of date: nothing follows from it there.
+// Stale in the first record of the list, where nobody uses it.
 FlowIndex& previous_of(FlowRecord& record) { return record.server_address; }
 
 std::uint32_t empty_slots(const FlowBucket& bucket) { return match_tags(bucket, 0); }
@@ -153,7 +153,7 @@ void FlowTable::move_entry(std::uint32_t from, std::uint32_t slot, std::uint32_t
 }
 
 // Breadth first over "which bucket could take an entry of this one", so that the fewest entries
-// move. A bucket stands in the queue once, hence no path crosses itself.
+// move. Each bucket enters the queue once, so no path crosses itself.
 bool FlowTable::make_room(std::uint32_t home, std::uint32_t other) {
   struct Step {
     std::uint32_t bucket;
@@ -228,8 +228,8 @@ void FlowTable::free_record(FlowIndex index) {
   lower_high_water();
 }
 
-// A few at a time: more than one, so that it catches up, and bounded, so that no erase() is a
-// pause.
+// A few at a time: more than one, so that it catches up, and bounded, so that no erase() takes
+// long.
 void FlowTable::lower_high_water() {
   for (int i = 0; i < 4 && high_water_ != 0 && is_free(records_[high_water_ - 1]); ++i) {
     --high_water_;

@@ -16,7 +16,7 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& sentence) { throw std::invalid_argument(sentence); }
 
-// For an error line: what could break the line or the terminal shows as '?'.
+// For an error line: '?' stands for what could break the line or the terminal.
 [[nodiscard]] std::string quoted(std::string_view text) {
   std::string out("'");
   for (const char c : text) {
@@ -26,7 +26,7 @@ namespace {
   return out;
 }
 
-// Decimal digits only: no sign, no space, nothing after them.
+// Decimal digits only: no sign, no space, nothing behind them.
 [[nodiscard]] std::optional<unsigned> parse_number(std::string_view text) {
   unsigned value = 0;
   const char* end = text.data() + text.size();
@@ -37,7 +37,7 @@ namespace {
   return value;
 }
 
-// What a rule is made of, as typed.
+// The parts of a rule, as typed.
 struct Parts {
   std::string_view address{};
   std::optional<std::string_view> length{};
@@ -45,7 +45,7 @@ struct Parts {
   bool bracketed = false;
 };
 
-// Cuts "head<separator>tail" into both; nullopt and an untouched head without a separator.
+// Cuts "head<separator>tail" in two. Without a separator: nullopt, and `head` is untouched.
 [[nodiscard]] std::optional<std::string_view> cut(std::string_view& head, char separator) {
   const std::size_t at = head.find(separator);
   if (at == std::string_view::npos) {

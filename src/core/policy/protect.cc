@@ -85,7 +85,7 @@ void ProtectSet::build(Intervals<Address>& intervals, bool ipv6) {
   if (prefixes.empty()) {
     return;
   }
-  // An enclosing prefix before what it encloses; the same prefix's ports in order.
+  // An enclosing prefix comes before what it encloses; the ports of one prefix are in order.
   std::sort(prefixes.begin(), prefixes.end(), [](const Prefix& a, const Prefix& b) {
     return a.first != b.first     ? a.first < b.first
            : a.length != b.length ? a.length < b.length

@@ -7,7 +7,7 @@ namespace synproxy {
 namespace {
 
 constexpr std::uint32_t kAllSources = 0xffffffffU;
-// Wide enough for somebody, whatever comes.
+// Never so narrow that nobody is noted.
 constexpr std::uint32_t kNarrowest = kAllSources / 1024;
 constexpr std::uint64_t kPaceMs = 10;
 
@@ -30,8 +30,7 @@ void RetryMemory::set_time(std::uint64_t now_ms, bool behind) {
   if (noted_[0].width != kAllSources) noted_[0].begin += noted_[0].width;
 }
 
-// The window follows what was noted in the last hundredth of a second: at once to a smaller width,
-// slowly to a larger one.
+// The window follows what was noted in the last 10 ms: it narrows at once and widens slowly.
 void RetryMemory::pace(bool behind_now) {
   ++ticks_;
   behind_ += behind_now ? 1 : 0;
@@ -52,7 +51,7 @@ void RetryMemory::pace(bool behind_now) {
   paced_ms_ = now_ms_;
 }
 
-// No branch hangs on a hash: a flood would have each second one mispredicted.
+// No branch depends on a hash: in a flood, every second one would be mispredicted.
 bool RetryMemory::asked_again(std::uint32_t place, std::uint64_t mark) {
   Line& line = *line_of(mark);
   const unsigned first = 16 + static_cast<unsigned>((mark & 0xffffU) * 48 >> 16);

@@ -26,8 +26,8 @@ void SynShedder::tick(std::uint64_t now_ms, const News& news) {
   epoch_key_ = key_[0] + folded_product(now_ms >> kKeyShift, key_[1] | 1U);
 }
 
-// The first round is a product of two keyed words, as in index_hash.h; for IPv4 one of them does
-// not change, hence the second.
+// The first round is a product of two keyed words, as in index_hash.h. With IPv4 one of them never
+// changes, so a second round follows.
 SynShedder::Hash SynShedder::hash_of(const SynIdentity& syn) const {
   const std::uint64_t source = folded_product(syn.source[0] + epoch_key_, syn.source[1] + key_[1]);
   const std::uint64_t place = folded_product(source ^ key_[2], key_[3] | 1U);
@@ -49,7 +49,7 @@ std::uint32_t SynShedder::let_through(std::span<const SynIdentity> syns) {
     const Hash h = hash_of(syns[i]);
     const bool inside = h.place - turned_ <= share;
     through |= std::uint32_t{inside} << i;
-    // Stored in any case, kept where there is something to ask: no branch to mispredict.
+    // Always stored, but kept only if there is something to ask: no branch to mispredict.
     questions[asked] = {h, std::uint32_t{1} << i};
     asked += !inside && memory_.concerns(h.place) ? 1 : 0;
   }

@@ -22,7 +22,7 @@ std::uint64_t add_long_to_sum(std::uint64_t sum, const std::uint8_t* data, std::
   }
   std::uint32_t tail = 0;
   if (length != 0) std::memcpy(&tail, data, length);
-  // The caller's sum may be near 2^64 already; the parts fold to less than 2^17 each.
+  // The caller's sum may be near 2^64 already, so its halves are added separately.
   return (sum & 0xffffffffU) + (sum >> 32) + even + odd + tail;
 }
 

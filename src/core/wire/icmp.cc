@@ -15,8 +15,8 @@ bool is_error(const Segment& icmp) {
   return type == 3 || type == 4 || type == 11 || type == 12;  // RFC 792
 }
 
-// What RFC 1122 section 4.2.3.9 calls a hard error, and the codes of a filter (RFC 1812 section
-// 5.2.7.1). Other unreachable codes may pass.
+// Refusals are the hard errors of RFC 1122 section 4.2.3.9 and the codes of a filter (RFC 1812
+// section 5.2.7.1). Other unreachable codes may be temporary.
 bool is_refusal(const Segment& icmp) {
   const std::uint8_t type = icmp.l4()[icmp_at::kType];
   const std::uint8_t code = icmp.l4()[icmp_at::kCode];
@@ -25,7 +25,8 @@ bool is_refusal(const Segment& icmp) {
   return type == 3 && (code == 2 || code == 3 || code == 9 || code == 10 || code == 13);
 }
 
-// Offset of TCP in the quoted IPv6 packet, behind its extension headers; 0: none, or not quoted.
+// Offset of the TCP header in the quoted IPv6 packet, behind its extension headers. 0: it has none,
+// or it is not quoted.
 std::size_t tcp_in_ipv6(const std::uint8_t* ip, std::size_t available) {
   std::uint8_t next = ip[ipv6_at::kNextHeader];
   std::size_t at = kIpv6Header;

@@ -24,7 +24,7 @@ void parse_tcp(Segment& out) {
 
 void parse_ipv4(Segment& out, std::size_t available) {
   const std::uint8_t* ip = out.l3();
-  if (available < kIpv4Header) return;  // no addresses to judge it by: not ours
+  if (available < kIpv4Header) return;  // without addresses it cannot be protected
   const auto first = ip[ipv4_at::kVersionAndLength];
   const unsigned header = (first & 0xfU) * 4U;
   const std::size_t total = load_be<std::uint16_t>(ip + ipv4_at::kTotalLength);
@@ -75,8 +75,8 @@ void parse_ipv6(Segment& out, std::size_t available) {
     }
     const std::uint8_t hidden = ip[at + extension_at::kNextHeader];
     if (hidden == kProtocolTcp || is_extension(hidden)) {
-      // What the fragment header hides may be TCP behind more headers; all other protocols are not
-      // ours. RFC 8200 section 4.5: of all fragments the first one's next header counts.
+      // Behind more headers there may be TCP. All other protocols are not protected. RFC 8200
+      // section 4.5: the next header of the first fragment counts for all.
       out.result = ParseResult::kFragment;
     }
     return;
@@ -116,7 +116,8 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
     out.ipv6 = true;
     parse_ipv6(out, length - at);
   }
-  // A host that strips priority tags one by one would see the TCP under them.
+  // Under too many tags TCP is not passed as an unknown protocol: a host that strips priority tags
+  // one by one would see it.
   if (tags > kMaxVlanTags && out.result != ParseResult::kOther) {
     out.result = out.result == ParseResult::kIcmp ? ParseResult::kOther : ParseResult::kTooDeep;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Chance by seed: the same everywhere, and cheap to begin (SplitMix64).
+// Random numbers from a seed: the same on every machine, and cheap to start (SplitMix64).
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class Dice {
   }
   bool chance(std::uint32_t percent) { return (*this)(100) < percent; }
   bool permille(std::uint32_t n) { return (*this)(1000) < n; }
-  // Near the wrap as often as anywhere else.
+  // Half of the numbers are near the wrap.
   std::uint32_t word() {
     return chance(50) ? static_cast<std::uint32_t>(next()) : 0U - (*this)(20'000);
   }

@@ -39,13 +39,13 @@ void Inspector::sent(const DecodedFrame& f) {
   if (f.has(kRst)) return;
   if (f.has(kSyn)) {
     const std::uint32_t client_isn = is_client_ ? f.seq : f.ack - 1;
-    // A server that was asked again, for less, answers otherwise than the first time.
+    // A server that is asked again, for less, answers differently from the first time.
     const bool same = conversation_ == client_isn && isn_ == f.seq &&
                       offered_timestamps_ == !f.timestamps.empty() &&
                       offered_sack_ == f.sack_permitted && offered_scale_ == f.window_scale;
     if (!same) begin(client_isn, f);
     if (!is_client_) {
-      // A SYN-ACK says what both want.
+      // A SYN-ACK shows what both want.
       peer_isn_ = client_isn;
       timestamps_ = offered_timestamps_;
       sack_ = offered_sack_;
@@ -86,7 +86,7 @@ void Inspector::check_syn_ack(const DecodedFrame& f) {
   if (f.has(kEce) && !offered_ecn_) complain("ECN not offered", f);
   if (!f.timestamps.empty() && !sent_tsval(f.tsecr())) complain("echo never sent", f);
   if (f.timestamps.size() > 1) complain("timestamps twice", f);
-  if (peer_isn_) return;  // a repeated one: the host has chosen
+  if (peer_isn_) return;  // a repeat: the host has chosen already
   timestamps_ = !f.timestamps.empty();
   sack_ = f.sack_permitted;
   ecn_ = f.has(kEce) && !f.has(kCwr) && offered_ecn_;
@@ -130,7 +130,7 @@ void Inspector::check_segment(const DecodedFrame& f) {
 
 void Inspector::delivered(const Flight& flight) {
   if (flight.corrupt) {
-    // What no checksum covers may have changed: the numbers are still good.
+    // Fields that no checksum covers may have changed: the numbers are still good.
     if (!flight.frame || !flight.frame->checksums_good) return;
   } else if (!flight.frame) {
     if (violation.empty()) violation = "a frame that is not whole TCP";
@@ -146,7 +146,7 @@ void Inspector::delivered(const Flight& flight) {
     if (!flight.corrupt && !(flight.made && f.has(kSyn))) complain("other tags", f);
     return;
   }
-  // A server's first SYN is judged by the referee: there is no conversation yet.
+  // The referee judges a server's first SYN, because there is no conversation yet.
   if (!conversation_ || flight.conversation != conversation_ || f.has(kRst)) return;
   if (f.has(kSyn)) {
     if (is_client_) check_syn_ack(f);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stands beside one host, sees every frame that it sends and gets, and says what no honest network
-// could have brought: acknowledgements and SACK edges of what was never sent, echoes of timestamps
-// that never left, data beyond the window or the MSS, options that were not agreed on. It looks at
-// frames only, so it does for lwIP what the scripted end's own code does.
+// Stands beside one host and sees every frame that it sends and gets. It reports what no honest
+// network could have brought: acknowledgements and SACK edges for bytes that were never sent,
+// echoes of timestamps that never left, data beyond the window or the MSS, options that were not
+// agreed on. It looks only at frames, so it works for lwIP as for the scripted end.
 //
-// Only a frame of the conversation that the host is in is judged: late ones of the connection
-// before prove nothing.
+// It judges only frames of the host's present conversation: late frames of an earlier connection
+// prove nothing.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,16 @@ namespace synproxy::test::sim {
 
 class Inspector {
  public:
-  // `peer_is_lwip`: whose probes of a closed window lack the timestamps that were agreed on.
+  // `peer_is_lwip`: lwIP's probes of a closed window lack the agreed timestamps.
   Inspector(const HostPlan& plan, bool is_client, bool peer_is_lwip)
       : plan_(plan), is_client_(is_client), peer_is_lwip_(peer_is_lwip) {}
 
   void sent(const DecodedFrame& f);
   void delivered(const Flight& flight);
-  // What the peer may send beyond the window that the host has shown.
+  // How much the peer may send beyond the window that the host has shown.
   void set_window_slack(std::uint32_t bytes) { window_slack_ = bytes; }
 
-  // The server was asked a second time, for less: what it said before may still be under way.
+  // The server was asked a second time, for less: its earlier answer may still be under way.
   void set_asked_twice(bool yes) { asked_twice_ = yes; }
 
   // What the host and the proxy have agreed on in the current conversation.

@@ -7,9 +7,9 @@ namespace synproxy::test::sim {
 
 Links::Links(const Plan& plan, std::uint64_t seed) : plan_(plan), dice_(seed) {}
 
-// One 16-bit word changes. The sums of IPv4 and TCP see every such change but for 0 to 0xffff; the
-// words of an IPv6 header that only the pseudo header's sum or nobody covers are left alone, for
-// there a damaged packet may well pass as a good one. Addresses below IP are the link's business.
+// Changes one 16-bit word. The sums of IPv4 and TCP notice every such change except 0 to 0xffff.
+// Words of an IPv6 header that only the pseudo header or no sum covers are left alone, because a
+// packet damaged there may pass as good. So are the addresses below IP, which belong to the link.
 void Links::damage(Flight& flight) {
   Bytes& b = flight.bytes;
   const std::size_t l3 = 14 + plan_.client.tags.size() * 4;
@@ -26,7 +26,7 @@ void Links::damage(Flight& flight) {
   flight.frame = decode(b);
 }
 
-// Congestion where the sender said that it understands (RFC 3168 section 5).
+// Marks congestion if the sender has said that it understands (RFC 3168 section 5).
 void Links::mark_ce(Flight& flight) {
   if (!flight.frame || (flight.frame->traffic_class & 3U) == 0) return;
   Bytes& b = flight.bytes;
@@ -66,7 +66,7 @@ void Links::launch(Role side, bool to_proxy, Flight flight, std::uint64_t now) {
   if (dice_.permille(l.drop)) return;
   const auto at = [&] { return now + 1 + l.delay + dice_(l.jitter); };
   if (dice_.permille(l.duplicate)) push(side, to_proxy, flight, at());
-  // Twice damaged might be whole again.
+  // Damaged twice, it might be whole again.
   if (dice_.permille(l.corrupt) && !flight.corrupt) damage(flight);
   if (dice_.permille(l.mark_ce)) mark_ce(flight);
   push(side, to_proxy, std::move(flight), at());

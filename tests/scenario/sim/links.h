@@ -14,12 +14,12 @@
 
 namespace synproxy::test::sim {
 
-// Which conversation (ISN of the client's SYN) a frame belongs to, told by who sent it.
+// The conversation (ISN of the client's SYN) to which a frame belongs, as its sender knows.
 using Conversation = std::optional<std::uint32_t>;
 
 struct Flight {
   Bytes bytes;
-  std::optional<DecodedFrame> frame;  // of `bytes`; empty when that is not whole TCP
+  std::optional<DecodedFrame> frame;  // of `bytes`; empty if these are not whole TCP
   Conversation conversation;
   bool corrupt = false;
   bool made = false;  // by the proxy itself
@@ -29,7 +29,7 @@ class Links {
  public:
   Links(const Plan& plan, std::uint64_t seed);
 
-  // On `side` of the proxy. Lost, doubled, delayed and damaged as the plan says.
+  // Sends on `side` of the proxy. Frames are lost, doubled, delayed and damaged as the plan says.
   void launch(Role side, bool to_proxy, Flight flight, std::uint64_t now);
   [[nodiscard]] bool empty() const { return heap_.empty(); }
   [[nodiscard]] std::uint64_t next_at() const { return heap_.empty() ? kNever : heap_[0].at; }
@@ -39,7 +39,7 @@ class Links {
     bool to_proxy;
     Flight flight;
   };
-  // Where the next one arrives; the heap is not empty.
+  // Where the next frame arrives; the heap must not be empty.
   [[nodiscard]] Role next_side() const { return heap_[0].side; }
   [[nodiscard]] bool next_to_proxy() const { return heap_[0].to_proxy; }
   [[nodiscard]] Arrival take();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// lwIP as one end: its raw API, its timers called by the virtual clock, its packets wrapped into
-// Ethernet and tags. lwIP cannot be told per connection to leave an option out; where the plan does
-// not want one, its place on the SYN is filled with NOPs on the way out (or in, for a server), as
-// if the host lacked it.
+// lwIP as one end: by its raw API, with its timers called by the virtual clock and its packets
+// wrapped into Ethernet and tags. lwIP cannot leave out an option per connection. If the plan does
+// not want one, NOPs replace it in the SYN on the way out (or in, for a server), as if the host
+// lacked it.
 //
-// lwIP's state is global: one peer at a time, and a new one begins with everything cleared, so that
-// a seed does not see the seed before it.
+// lwIP's state is global. So there is one peer at a time, and a new one begins with everything
+// cleared, so that a seed does not see the seed before it.
 #include <algorithm>
 #include <cstring>
 
@@ -68,10 +68,10 @@ class LwipPeer final : public Peer {
   void new_connection(const Part& part);
   void adopt(tcp_pcb* pcb);
   void leave();  // the application forgets the connection, the stack goes on with it
-  void push();   // as much of the stream as fits
-  void look();   // what the stack did besides the callbacks
+  void push();   // writes as much of the stream as fits
+  void look();   // notes what the stack did outside the callbacks
   void emit(const pbuf* p);
-  // Options that the host is not to have become NOPs.
+  // Options that the host must not have become NOPs.
   void strip(Bytes& packet) const;
 
   static err_t on_link_output4(netif* n, pbuf* p, const ip4_addr_t*) {
@@ -162,7 +162,7 @@ LwipPeer::~LwipPeer() {
   netif_remove(&netif_);
 }
 
-// Every connection of the stack, whether anybody knows of it or not.
+// Every connection of the stack, known to the application or not.
 void LwipPeer::forget() {
   emitting_ = false;
   leave();
@@ -210,8 +210,8 @@ void LwipPeer::adopt(tcp_pcb* pcb) {
 
 void LwipPeer::connect(const Part& part, const Bytes& data, std::uint64_t now) {
   set_time(now);
-  // The application begins anew: what is left of its last connection dies unheard, as when a
-  // process is killed and the network is down. TIME_WAIT stays; it does not keep the port.
+  // The application begins anew. The rest of its last connection dies unheard, as if a process were
+  // killed while the network is down. TIME_WAIT stays, but does not keep the port.
   emitting_ = false;
   leave();
   while (tcp_active_pcbs != nullptr) {
@@ -248,7 +248,8 @@ void LwipPeer::listen(const Part& part, bool refuse, std::uint64_t now) {
 err_t LwipPeer::on_accept(void* self, tcp_pcb* pcb, err_t error) {
   auto* const me = static_cast<LwipPeer*>(self);
   if (error != ERR_OK || pcb == nullptr) return ERR_VAL;
-  // The proxy may have asked for a client that has gone: lwIP's own callbacks serve that one.
+  // The proxy may have asked for a client that has gone: lwIP's own callbacks serve this
+  // connection.
   if (pcb->rcv_nxt - 1 != me->peer_isn_) return ERR_OK;
   me->leave();
   me->adopt(pcb);
@@ -293,7 +294,7 @@ void LwipPeer::push() {
     }
     written_ += n;
   }
-  // The FIN has to travel alone: lwIP 2.1.3 repeats it when it cuts the segment that carries it.
+  // The FIN must travel alone: lwIP 2.1.3 repeats it if it cuts the segment that carries it.
   if (closing_ && !fin_given_ && written_ == stream_.size() && pcb_->unsent == nullptr &&
       tcp_shutdown(pcb_, 0, 1) == ERR_OK) {
     fin_given_ = true;
@@ -392,12 +393,12 @@ void LwipPeer::emit(const pbuf* p) {
 void LwipPeer::receive(const DecodedFrame& f, std::uint64_t now) {
   set_time(now);
   if (!same_vlans(f.tags, plan_.tags) || f.ipv6 != plan_.ipv6) return;
-  // A late copy of the SYN of a connection that has come and gone: as good as lost, for the one
-  // that it would begin had the same numbers. A plan has one ISN for each.
+  // A late copy of the SYN of a past connection. It counts as lost: it would begin another
+  // connection with the same numbers, but a plan has one ISN for each.
   if (opened && pcb_ == nullptr && f.has(kSyn) && !f.has(kAck) && f.seq == peer_isn_) return;
-  // lwIP takes ACK and window of a segment before it looks whether it lies in the window (against
-  // RFC 9293 section 3.10.7.4): a late one of another connection can stop it for good. The host has
-  // a filter in front of it.
+  // lwIP takes ACK and window of a segment before it checks that the segment lies in the window
+  // (against RFC 9293 section 3.10.7.4). A late segment of another connection can stop it for good,
+  // so the host has a filter in front of it.
   if (pcb_ != nullptr && pcb_->state >= ESTABLISHED && !f.has(kRst | kSyn) &&
       SeqNum(f.seq) - SeqNum(pcb_->rcv_nxt) + kFarAway > 2 * kFarAway) {
     return;
@@ -418,7 +419,7 @@ std::uint64_t LwipPeer::next_timer() const {
 void LwipPeer::tick(std::uint64_t now) {
   set_time(now);
   while (now >= timer_at_) {
-    // A clock that stood still while nothing was to be done.
+    // The clock stood still while there was nothing to do.
     timer_at_ = std::max(timer_at_ + kTimerMs, now > 10 * kTimerMs ? now - 10 * kTimerMs : 0);
     tcp_fasttmr();
     if ((++phase_ & 1U) != 0) tcp_slowtmr();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One host of the simulation: a TCP stack with one address, of which one connection at a time is
-// used by an application (the world).
+// One host of the simulation: a TCP stack with one address. An application (the world) uses one
+// connection of it at a time.
 #pragma once
 
 #include <algorithm>
@@ -25,13 +25,12 @@ class Peer {
  public:
   virtual ~Peer() = default;
 
-  // --- the application
-  // The next connection begins; of the one before only TIME_WAIT is left. A server listens, or
-  // (refuse) has nobody listening.
+  // --- the application Begins the next connection; only TIME_WAIT is left of the one before. A
+  // server listens, or (refuse) nobody listens.
   virtual void connect(const Part& part, const Bytes& data, std::uint64_t now) = 0;
   virtual void listen(const Part& part, bool refuse, std::uint64_t now) = 0;
   virtual void write(const Bytes& data, std::uint64_t now) = 0;
-  virtual void close(std::uint64_t now) = 0;  // FIN behind what was written
+  virtual void close(std::uint64_t now) = 0;  // sends FIN behind what was written
   virtual void abort(std::uint64_t now) = 0;  // RST
   virtual void read(std::uint64_t now) = 0;   // takes what has arrived
   virtual void forget() = 0;  // restarts: every connection and TIME_WAIT is gone, silently
@@ -42,17 +41,17 @@ class Peer {
   [[nodiscard]] virtual std::uint64_t next_timer() const = 0;  // kNever: none
   struct Outgoing {
     Bytes bytes;
-    bool stale = false;  // an old frame once more: says nothing of how things stand
+    bool stale = false;  // an old frame again: does not show the present state
   };
   std::vector<Outgoing> out;  // for the link
 
-  // --- what the application knows
+  // --- the application's view
   Bytes received;            // in order, whether read or not
   bool opened = false;       // the handshake is done
   bool peer_closed = false;  // the peer's FIN has come, and all before it
   bool all_acked = false;    // our FIN and everything before it is acknowledged
   bool reset = false;        // the peer reset or refused, or the stack gave up
-  // There is something that the peer has to acknowledge: a dead connection comes to light.
+  // True while the peer must acknowledge something, so that a dead connection shows.
   [[nodiscard]] virtual bool outstanding() const = 0;
 };
 

@@ -85,7 +85,7 @@ void make_hosts(Dice& d, Plan& p, bool lwip_is_there) {
     h->ecn = false;
     h->mischief = {};
     h->mss = std::max<std::uint16_t>(h->mss, 536);  // there is always an MSS option
-    // lwIP stops for good when a window is taken back while its data is under way.
+    // lwIP stops for good if a window is taken back while its data is under way.
     (h == &c ? s : c).mischief.shrink = 0;
   }
 }
@@ -99,19 +99,19 @@ void make_engine(Dice& d, Plan& p) {
   e.tuning.close_timeout_ms = 60'000 + d(60'000);  // longer than most repeats of an end wait
   e.tuning.idle_timeout_ms = 400'000;
   e.tuning.server_timeout_ms = 120'000;
-  // A client whose handshake ACK is lost until its cookie has expired is never heard again: with
-  // short epochs it must not be.
+  // A client whose handshake ACKs are lost until its cookie has expired is never heard again, so
+  // this must not happen with short epochs.
   const LinkPlan& l = p.links[0][1];
   e.shape.epoch_ms = l.drop + l.corrupt == 0 && d.chance(70) ? 8'000 : 64'000;
-  p.engine_starts_at = d(e.shape.epoch_ms);  // rotations in the middle of it
-  // The operator's side of the bargain: nothing is offered that the server lacks, but for a few.
+  p.engine_starts_at = d(e.shape.epoch_ms);  // so that keys rotate in the middle
+  // The operator does his part: with few exceptions, nothing is offered that the server lacks.
   e.tuning.offer.mss = p.server.mss;
   if (!p.server.timestamps) e.tuning.offer.timestamps = d.chance(85) ? Offer::kOff : Offer::kAuto;
   if (!p.server.sack && d.chance(50)) e.tuning.offer.sack = Offer::kOff;
   if (p.server.scale && d.chance(50)) e.tuning.offer.window_scale = *p.server.scale;
   if (d.chance(10)) e.tuning.offer.window_scale = static_cast<std::uint8_t>(d(15));
   // lwIP 2.1.3 aborts on data beyond its window, and on a peer whose window is tiny. Its probes of
-  // a closed window lack the timestamps that were agreed on, so no cookie can be checked by them.
+  // a closed window lack the agreed timestamps, so they prove no cookie.
   if (p.server.lwip) {
     e.tuning.early_window = std::min(e.tuning.early_window, 4U * 1460U);
     e.tuning.offer.window_scale = p.server.scale.value_or(0);
@@ -193,16 +193,17 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there) {
     c.client.isn = client_isn;
     c.server.isn = server_isn;
     c.server.peer_isn = client_isn;
-    // lwIP does not repeat a segment that has become larger than the window, not even as a probe:
-    // from the window of a SYN-ACK to the next one the scale may take some bytes.
+    // lwIP does not repeat a segment that has become larger than the window, not even as a probe.
+    // The scale may make the next window some bytes smaller than that of the SYN-ACK.
     if (p.client.lwip) c.server.buffer = std::max<std::uint32_t>(c.server.buffer, 4 * 1460);
     if (p.server.lwip) c.client.buffer = std::max<std::uint32_t>(c.client.buffer, 4 * 1460);
-    // A client that only listens is dead when its handshake ACK is lost.
+    // A client that only listens is stuck if its handshake ACK is lost.
     if (!clean && c.client.waits_for_fin && c.client.bytes == 0) c.client.bytes = 1 + d(300);
-    // Data of an aborted connection behind the next one's SYN proves to the proxy that it lives.
+    // Data of an aborted connection that comes after the next one's SYN tells the proxy that the
+    // old one lives.
     if (c.ending == Ending::kClientAborts && !clean) c.gap = std::max(c.gap, Gap::kDrained);
     p.connections.push_back(c);
-    // Far enough apart that without timestamps nothing late falls into a window, before or behind.
+    // So far apart that without timestamps no late segment falls into a window, before or behind.
     const auto apart = [&] { return (1U << 24) + d(0xfe000000U); };
     client_isn += apart();
     server_isn += apart();

@@ -24,11 +24,11 @@ struct LinkPlan {
   std::uint32_t jitter = 0;   // more than 0 reorders
 };
 
-// What the scripted end does beyond what a polite stack does; permille of the occasions.
+// What the scripted end does and a polite stack does not, in permille of the occasions.
 struct Mischief {
   std::uint32_t shuffle = 0;      // segments of one burst leave in another order
   std::uint32_t overlap = 0;      // a segment begins before what is new
-  std::uint32_t stale = 0;        // an old frame is sent again, of this or an earlier connection
+  std::uint32_t stale = 0;        // an old frame of this or an earlier connection is sent again
   std::uint32_t keepalive = 0;    // while idle
   std::uint32_t urgent = 0;       // URG on data
   std::uint32_t odd_options = 0;  // timestamps unaligned, last, or twice
@@ -71,16 +71,16 @@ enum class Ending : std::uint8_t {
 // One end's part in one connection.
 struct Part {
   std::uint32_t isn = 0;
-  std::uint32_t peer_isn = 0;     // a server's: by it the application knows whose connection it is
+  std::uint32_t peer_isn = 0;     // for a server: tells the application whose connection it is
   std::uint32_t buffer = 65'535;  // of the receiver
   std::size_t segment = 1000;     // payload sent at most at once
   std::size_t bytes = 0;          // to send
   std::uint64_t speaks_at = 0;    // milliseconds after the connection's begin
-  bool waits_for_fin = false;     // closes only when the other side has
-  std::uint32_t reads_permille = 1000;  // how readily the application takes what arrived
+  bool waits_for_fin = false;     // closes only after the other side has
+  std::uint32_t reads_permille = 1000;  // how readily the application reads what arrived
 };
 
-// What lies between this connection and the next one on the same addresses and ports.
+// The gap between this connection and the next one on the same addresses and ports.
 enum class Gap : std::uint8_t {
   kNone,       // at once; late segments are still under way, TIME_WAIT stands
   kForgotten,  // at once, and both hosts have forgotten everything
@@ -91,7 +91,7 @@ enum class Gap : std::uint8_t {
 struct ConnectionPlan {
   Ending ending = Ending::kClose;
   std::uint64_t abort_at = 0;
-  std::uint64_t server_deaf_until = 0;  // the server sees nothing before
+  std::uint64_t server_deaf_until = 0;  // before that, the server sees nothing
   Part client;
   Part server;
   Gap gap = Gap::kDrained;  // after it

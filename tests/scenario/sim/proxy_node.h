@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The engine under the virtual clock. By seed a second one runs the same packets in buffers that
-// are poisoned differently: a byte that the engine forgot to write makes the outputs differ.
+// The engine under the virtual clock. With some seeds a second one runs the same packets in
+// differently poisoned buffers, so that a byte that the engine forgot to write makes the outputs
+// differ.
 #pragma once
 
 #include <array>
@@ -20,22 +21,23 @@ class ProxyNode {
   struct Output {
     Role side;
     Bytes bytes;
-    int cause;  // index of the packet that it is, changed in place; -1: made besides
+    int cause;  // index of the packet that was changed in place; -1: the engine made it
     bool operator==(const Output&) const = default;
   };
 
   explicit ProxyNode(const Plan& plan);
 
-  // At most kMaxBurst frames of one side; what comes out replaces `out`.
+  // Takes at most kMaxBurst frames of one side; the frames that come out replace `out`.
   void feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   void tick(std::uint64_t now);
   std::vector<Output> out;
 
   [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
   [[nodiscard]] const Counters& counters() const { return *counters_[0]; }
-  // Empty, or what does not add up: each packet has exactly one fate, the gauges agree.
+  // Empty, or what does not add up: each packet must have exactly one fate, and the gauges must
+  // agree.
   [[nodiscard]] std::string check_accounts() const;
-  // Empty, or what is left although everything is over.
+  // Empty, or what is left after everything is over.
   [[nodiscard]] std::string check_empty() const;
   std::string violation;  // the first one
 

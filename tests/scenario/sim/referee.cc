@@ -12,7 +12,7 @@ void Referee::complain(const char* what, const DecodedFrame& in, const DecodedFr
   }
 }
 
-// Both hosts are in the conversation that the frame belongs to, and both have said their numbers.
+// Both hosts are in the conversation of the frame, and both have shown their numbers.
 bool Referee::same_conversation(const Flight& in) {
   if (!in.conversation || client_.conversation() != in.conversation ||
       server_.conversation() != in.conversation || !client_.peer_isn()) {
@@ -114,14 +114,14 @@ void Referee::made(Role to, const Flight& out) {
       out.conversation != client_.conversation()) {
     return;
   }
-  // RFC 7323 section 5.3: never newer than what the client has sent, else its own data falls.
+  // RFC 7323 section 5.3: never newer than what the client has sent, else its own data is dropped.
   for (const auto& [tsval, tsecr] : f.timestamps) {
     if (client_.timestamps() && !client_.sent_tsval(tsval))
       complain("a TSval that the client never sent", f, f);
   }
   if (!f.has(kSyn)) return;
   if (f.mss.value_or(536) > client_.own_mss()) complain("a larger MSS than the client's", f, f);
-  // What the client was promised, at least. More may be asked for to learn what the server can.
+  // At least what the client was promised. More may be asked for, to learn what the server can do.
   if (client_.timestamps() && f.timestamps.empty()) complain("timestamps of the SYN", f, f);
   if (client_.sack() && !f.sack_permitted) complain("SACK of the SYN", f, f);
   if (client_.own_scale() && f.window_scale != client_.own_scale()) complain("window scale", f, f);

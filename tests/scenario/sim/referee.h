@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Stands beside the proxy and compares what goes in with what comes out. It knows what both hosts
-// said in their handshakes, so it can do the translation of the design's section 3 itself, from the
-// text and not from the engine's code.
+// said in their handshakes. So it can do the translation itself, from the text of the design and
+// not from the engine's code.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,9 @@ class Referee {
 
   // `in` came on side `from`; `out` is the same packet on its way.
   void forwarded(Role from, const Flight& in, const Flight& out);
-  // Answered in its own buffer.
+  // An answer in the packet's own buffer.
   void replied(const Flight& in, const Flight& out);
-  // Made besides.
+  // A frame that the proxy made.
   void made(Role to, const Flight& out);
 
   std::string violation;  // the first one

@@ -15,7 +15,7 @@ namespace {
 
 volatile std::uint64_t running = 0;
 
-// Formatting is not safe in a handler by the book; what can go wrong here has gone wrong already.
+// Strictly, formatting is not safe in a signal handler; but here the program is lost anyway.
 void on_crash(int signal) {
   std::array<char, 80> text{};
   const int n = std::snprintf(text.data(), text.size(), "failed SYNPROXY_SEED=%llu: signal %d\n",

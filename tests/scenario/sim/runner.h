@@ -10,12 +10,12 @@ namespace synproxy::test::sim {
 struct Outcome {
   std::string failure;  // empty: fine
   std::uint64_t fingerprint = 0;
-  bool chance_hit = false;  // a cookie was hit by chance: the seed says nothing from there on
+  bool chance_hit = false;  // a cookie was hit by chance: nothing after that counts
 };
 [[nodiscard]] Outcome run_seed(std::uint64_t seed, bool trace);
 
-// From now on a seed that brings the program down (a signal, an assertion of lwIP) says which it
-// is.
+// From now on, if a seed crashes the program (a signal, an assertion of lwIP), it prints its
+// number.
 void announce_crashes();
 
 // Number in the environment variable `name`, or `otherwise`.

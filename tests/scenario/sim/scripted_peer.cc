@@ -38,8 +38,8 @@ void ScriptedPeer::new_connection(const Part& part) {
 
 void ScriptedPeer::connect(const Part& part, const Bytes& data, std::uint64_t now) {
   new_connection(part);
-  // A SYN and an ACK of an earlier handshake together would be a handshake: whoever can bring up
-  // both is the client.
+  // A SYN and an ACK of an earlier handshake would make a handshake together: only the client can
+  // send both.
   std::erase_if(history_, [](const Bytes& frame) { return decode(frame)->has(kSyn); });
   received.clear();
   opened = peer_closed = all_acked = reset = false;
@@ -116,11 +116,11 @@ void ScriptedPeer::on_listen(const DecodedFrame& f, std::uint64_t now) {
   if (f.has(kRst)) return;
   if (f.has(kAck) || refuse_) return answer_without_connection(f, now);
   if (!f.has(kSyn)) return;
-  // A late copy of the SYN of a connection that has come and gone. Another one would begin with it,
-  // of the same numbers, since a plan has one ISN for each: it is as good as lost.
+  // A late copy of the SYN of a past connection. It counts as lost: it would begin another
+  // connection with the same numbers, but a plan has one ISN for each.
   if (opened && f.seq == next_part_.peer_isn) return;
   new_connection(next_part_);
-  // The proxy may still be asking for a client that has gone: nobody here waits for that one.
+  // The proxy may still ask for a client that has gone; nobody here waits for that connection.
   current_ = f.seq == next_part_.peer_isn;
   state_ = State::kSynReceived;
   learn_options(f);
@@ -204,7 +204,7 @@ bool ScriptedPeer::acceptable(const DecodedFrame& f, std::uint64_t now) {
     return false;
   }
   if (f.has(kSyn)) {
-    // Our SYN-ACK was lost; or a late copy, which is challenged.
+    // Our SYN-ACK was lost, or this is a late copy, which is challenged.
     if (state_ == State::kSynReceived && seq == irs_) {
       send_syn(now);
     } else {

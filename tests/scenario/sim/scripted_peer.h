@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A TCP end written for this simulation: RFC 9293 with timestamps and PAWS (RFC 7323), SACK and
 // D-SACK blocks (RFC 2018, 2883), window scaling, ECN (RFC 3168), challenge ACKs (RFC 5961),
-// TIME_WAIT (RFC 6191, 1337) and go-back-N retransmission; and, as its Mischief says, with what no
-// polite stack does. Congestion control, Nagle and delayed ACKs are left out.
+// TIME_WAIT (RFC 6191, 1337) and go-back-N retransmission. Its Mischief adds what no polite stack
+// does. It has no congestion control, no Nagle and no delayed ACKs.
 //
 //   scripted_peer.cc      states and numbers
 //   scripted_sender.cc    what it sends
@@ -83,7 +83,7 @@ class ScriptedPeer final : public Peer {
   Dice dice_;
   State state_ = State::kClosed;
   Part part_;
-  Part next_part_;  // of the connection that is listened for
+  Part next_part_;  // for the connection that is awaited
   bool listening_ = false;
   bool refuse_ = false;
   bool current_ = false;  // the application's present connection, not the one before

@@ -11,15 +11,15 @@ std::uint32_t ScriptedPeer::free_window(std::uint64_t now) const {
   return now < shrunk_until_ ? std::min(room, shrunk_to_) : room;
 }
 
-// Rounding down by the scale would take the window back for good (RFC 7323 section 2.4): like
-// Linux, up to what was shown before.
+// Rounding down by the scale would take the window back for good (RFC 7323 section 2.4). Like
+// Linux, round up to the window shown before.
 std::uint32_t ScriptedPeer::window_field(unsigned shift, std::uint64_t now) const {
   const std::uint32_t down = free_window(now) >> shift;
   if (now < shrunk_until_ || !rcv_right_.after(rcv_nxt_)) return down;
   return std::max(down, (rcv_right_ - rcv_nxt_ + (1U << shift) - 1) >> shift);
 }
 
-// Everything from rcv_nxt_ on that is there.
+// Takes everything from rcv_nxt_ on that has arrived.
 void ScriptedPeer::put_together() {
   for (auto it = ahead_.begin(); it != ahead_.end();) {
     const std::uint32_t next = rcv_nxt_ - irs_;
@@ -48,7 +48,7 @@ void ScriptedPeer::on_payload(const DecodedFrame& f, std::uint64_t now) {
   const std::uint32_t expected = rcv_nxt_ - irs_;
   const bool begins_old = static_cast<std::int32_t>(distance - expected) < 0;
   if (f.has(kFin)) peer_fin_at_ = SeqNum(f.seq) + static_cast<std::uint32_t>(f.payload.size());
-  // A receiver without room takes nothing (a probe of its closed window).
+  // A receiver without room takes nothing (this is a probe of its closed window).
   if (!f.payload.empty() && (free_window(now) != 0 || begins_old)) {
     Bytes fresh = f.payload;
     std::uint32_t from = distance;

@@ -7,7 +7,6 @@
 namespace synproxy::test::sim {
 namespace {
 
-constexpr std::uint64_t kFirstRto = 500;
 constexpr std::uint64_t kLongestRto = 8000;
 constexpr std::uint32_t kInFlight = 10'000;  // bytes: keeps the queues of the simulation short
 constexpr std::size_t kHistory = 24;
@@ -17,7 +16,7 @@ void put32(Bytes& b, std::uint32_t v) {
   for (int shift = 24; shift >= 0; shift -= 8) b.push_back(static_cast<std::uint8_t>(v >> shift));
 }
 
-// Not insert(): GCC 12 sees overflows in it that are not there.
+// Not insert(): GCC 12 warns of overflows that do not exist.
 void put(Bytes& b, std::initializer_list<std::uint8_t> bytes) {
   for (const std::uint8_t byte : bytes) b.push_back(byte);
 }
@@ -36,7 +35,7 @@ Bytes ScriptedPeer::make_options(bool syn, bool answer, std::uint64_t now) {
       put(o,
           {2, 4, static_cast<std::uint8_t>(plan_.mss >> 8), static_cast<std::uint8_t>(plan_.mss)});
     }
-    // Role by side they share a word, as Linux writes them; alone each is padded.
+    // Side by side they share a word, as Linux writes them; alone, each is padded.
     const bool sack = answer ? sack_ : plan_.sack;
     const bool timestamps = answer ? timestamps_ : plan_.timestamps;
     if (sack != timestamps) put(o, {1, 1});
@@ -129,7 +128,8 @@ void ScriptedPeer::send_rst(SeqNum seq, std::optional<std::uint32_t> ack) {
   out.push_back({b.build()});
 }
 
-// Behind everything sent, but never outside the peer's window: it would be answered, and so on.
+// Behind everything sent, but never outside the peer's window: otherwise it would be answered, and
+// the answer answered, and so on.
 void ScriptedPeer::send_ack(std::uint64_t now) {
   send(kAck, snd_max_.after(snd_right_) && snd_right_.after(snd_una_) ? snd_right_ : snd_max_, {},
        now);
@@ -232,7 +232,7 @@ void ScriptedPeer::prank(std::uint64_t now) {
     send(kAck, snd_una_ - 1, dice_.chance(50) ? Bytes{} : Bytes{0xee}, now);
   }
   if (dice_.permille(m.wild_rst * 4)) {
-    // In the window only where no byte will ever stand: it must not become exact on the way.
+    // In the window, but only where no byte will ever be: it must not become exact on the way.
     const bool in_window = closing_ && dice_.chance(50);
     send_rst(in_window ? at(stream_.size()) + 2 + dice_(500) : snd_una_ + 0x40000000U,
              rcv_nxt_.value());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A share of the seeds (SYNPROXY_SHARD of SYNPROXY_SHARDS, 1 to that), so that they spread over the
-// cores. A failing seed prints itself: SYNPROXY_SEED=<n> runs it alone, SYNPROXY_TRACE=1 shows its
-// packets, SYNPROXY_SEEDS=<n> runs another number of them.
+// Runs a share of the seeds (number SYNPROXY_SHARD of SYNPROXY_SHARDS, from 1), so that they spread
+// over the cores. A failing seed prints its number: SYNPROXY_SEED=<n> runs it alone,
+// SYNPROXY_TRACE=1 shows its packets. SYNPROXY_SEEDS=<n> runs another number of seeds.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -12,7 +12,15 @@
 namespace synproxy::test::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+// GCC has a macro, Clang has a feature.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SYNPROXY_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SYNPROXY_SANITIZED
+#endif
+#if defined(SYNPROXY_SANITIZED)
 constexpr std::uint64_t kSeeds = 3'000;  // ten times slower
 #else
 constexpr std::uint64_t kSeeds = 20'000;
@@ -44,7 +52,7 @@ TEST(Simulator, ASeedReplaysAlone) {
   }
 }
 
-// An end that is left out has to be seen to be.
+// If lwIP is not built in, the test must say so.
 TEST(Simulator, OneEndIsARealStack) {
   if (!lwip_is_there()) {
     GTEST_SKIP() << "built without lwIP (-Dlwip=): both ends are scripted";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// soak FIRST LAST: runs these seeds, says every few seconds how far it is ("at SEED"), and stops at
-// the first that fails. scripts/soak.sh starts one on each core.
+// soak FIRST LAST: runs these seeds, prints its progress every few seconds ("at SEED"), and stops
+// at the first that fails. scripts/soak.sh starts one on each core.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

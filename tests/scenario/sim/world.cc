@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t kHangs =
     900'000;                              // milliseconds; every timer of either end has run by then
-constexpr std::uint64_t kProxyStep = 10;  // the engine's timers are this late at most
+constexpr std::uint64_t kProxyStep = 10;  // the engine's timers are at most this late
 
 bool is_lossless(const Plan& plan) {
   return std::all_of(plan.links.begin(), plan.links.end(), [](const std::array<LinkPlan, 2>& side) {
@@ -64,7 +64,7 @@ void World::note(const char* where, Role side, const Flight& flight) {
               flight.corrupt ? " (damaged)" : "", flight.made ? " (made)" : "");
 }
 
-// Told by the number that counts the client's stream.
+// By the number that counts the client's stream.
 Conversation World::conversation_of(Role to, const DecodedFrame& f) const {
   if (to == Role::kClient && !f.has(kAck)) return std::nullopt;
   if (to == Role::kServer && f.has(kRst)) return std::nullopt;
@@ -77,8 +77,8 @@ Conversation World::conversation_of(Role to, const DecodedFrame& f) const {
 }
 
 // A segment that has overtaken its handshake ACK is tried as a cookie, and the plain layout has a
-// tag of 24 bits (docs/cookie.md): once in millions of tries a connection is opened that nobody
-// asked for. Nothing can be said about such a seed; how many there are is watched.
+// tag of 24 bits (docs/cookie.md). So once in millions of tries a connection opens that nobody
+// asked for. Such a seed proves nothing; the test watches how many there are.
 bool World::is_chance_hit(Role to, const DecodedFrame& f) const {
   if (to != Role::kServer || !f.has(kSyn) || client_.inspector.timestamps()) return false;
   return std::none_of(plan_.connections.begin(), plan_.connections.end(),
@@ -106,8 +106,8 @@ void World::begin() {
   const std::uint8_t offered = plan_.engine.tuning.offer.window_scale == kAutoScale
                                    ? std::uint8_t{7}
                                    : plan_.engine.tuning.offer.window_scale;
-  // A window below the unit of the offered scale is rounded up, and the proxy shows its own before
-  // it knows the server's: then the client may send what the server will not take.
+  // A window below the unit of the offered scale is rounded up, and the proxy shows a window before
+  // it knows the server's. So the client may send what the server will not take.
   server_.inspector.set_window_slack((1U << offered) + (plan_.engine.tuning.early_window > shown
                                                             ? plan_.engine.tuning.early_window
                                                             : 0));
@@ -157,7 +157,7 @@ bool World::is_done(const Peer& p) { return p.all_acked && p.peer_closed; }
 bool World::must_succeed() const {
   const bool no_timestamps = plan_.client.timestamps && !plan_.server.timestamps &&
                              plan_.engine.tuning.offer.timestamps != Offer::kOff;
-  // Where the server has to be asked twice, a copy of the RST between may hit the second answer.
+  // If the server must be asked twice, a copy of the RST between may hit the second answer.
   const bool luck = !lossless_ && asked_twice_;
   return connection_->ending == Ending::kClose && !no_timestamps && !luck;
 }
@@ -180,7 +180,7 @@ bool World::is_over() const {
 
 void World::play() {
   while (failure_.empty() && !chance_hit_ && !is_over() && now_ < began_ + kHangs) {
-    // Where the RST was lost the other end may not know for long.
+    // If the RST was lost, the other end may not know for a long time.
     if (aborted_ && !lossless_ && now_ > aborted_at_ + 60'000) break;
     step(now_ + 1'000);
   }
@@ -194,11 +194,11 @@ void World::judge() {
   switch (connection_->ending) {
     case Ending::kClose:
       if (!must_succeed() && (a.reset || b.reset)) return;
-      // An end that is done forgets; one whose last ACK was lost again and again then gets a RST,
-      // or gives up. Nobody misses anything, and the proxy had no part in it.
+      // An end that is done forgets. If its last ACK was lost again and again, the other end then
+      // gets a RST, or gives up. Nobody misses anything, and the proxy had no part in it.
       if (a.reset && !(is_done(b) && client_.resets_made == 0)) fail("the client was reset");
       if (b.reset && !(is_done(a) && server_.resets_made == 0)) fail("the server was reset");
-      // It may even ask in vain when the flow has been given back too.
+      // It may even ask in vain if the flow has been given back too.
       if (!(a.reset || b.reset || (is_done(a) && is_done(b)) ||
             (!lossless_ && (is_done(a) || is_done(b))))) {
         fail("the connection hangs");
@@ -234,7 +234,7 @@ void World::pause(Gap gap) {
   }
 }
 
-// Both hosts leave the network; everything has to expire.
+// Both hosts leave the network; everything must expire.
 void World::end() {
   gone_ = true;
   links_.clear();
@@ -347,7 +347,7 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
       if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) {
-        // With other options than before: to learn what the server can, the proxy asks for more.
+        // The options differ from before: the proxy asks for more, to learn what the server can do.
         const unsigned asks =
             (out.frame->timestamps.empty() ? 0U : 1U) | (out.frame->sack_permitted ? 2U : 0U) |
             (out.frame->window_scale ? 4U : 0U) | (out.frame->has(kEce) ? 8U : 0U);
@@ -371,7 +371,7 @@ void World::send_out(Host& h) {
     flight.bytes = std::move(o.bytes);
     if (!flight.frame || !flight.frame->checksums_good) return fail("a host sends nonsense");
     if (!o.stale) {
-      // What is left of the connection before speaks too.
+      // The rest of the earlier connection speaks too.
       flight.conversation = conversation_of(other(h.side), *flight.frame);
       if (flight.frame->has(kSyn) || flight.conversation == h.inspector.conversation()) {
         h.inspector.sent(*flight.frame);

@@ -22,7 +22,7 @@ class World {
   // Empty, or what was wrong.
   [[nodiscard]] std::string run();
 
-  // Over all frames that were delivered: a seed replays alone when this comes out the same.
+  // A hash over all delivered frames: a seed replays alone if it is the same.
   [[nodiscard]] std::uint64_t fingerprint() const { return fingerprint_; }
   // The seed ended early because a cookie was hit by chance.
   [[nodiscard]] bool chance_hit() const { return chance_hit_; }
@@ -38,7 +38,7 @@ class World {
     std::uint64_t speaks_at = kNever;
     bool may_close = false;
     bool closed = false;
-    std::size_t verified = 0;  // of what it has received
+    std::size_t verified = 0;  // bytes verified of those received
     unsigned resets_made = 0;  // RSTs that the proxy sent to it after its handshake
     unsigned resets_got = 0;   // of these, delivered whole
   };
@@ -76,7 +76,7 @@ class World {
   std::uint64_t deaf_until_ = 0;
   bool aborted_ = false;
   std::uint64_t aborted_at_ = 0;
-  std::optional<unsigned> asked_;  // what the last SYN to the server offered
+  std::optional<unsigned> asked_;  // the offer of the last SYN to the server
   bool asked_twice_ = false;
   bool chance_hit_ = false;
   bool gone_ = false;  // both hosts have left the network

@@ -27,6 +27,7 @@ Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&)
 Dataplane::~Dataplane() = default;
 void Dataplane::start() {}
 void Dataplane::stop() {}
+void Dataplane::retune(const WorkerTuning& tuning) { fake_state().retuned.push_back(tuning); }
 std::vector<std::string> Dataplane::supervise() {
   ++fake_state().supervised;
   return std::exchange(fake_state().lines, {});

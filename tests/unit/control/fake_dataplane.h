@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stands in for src/dataplane in tests of what control does with a running one.
+// Stands in for src/dataplane in tests of what control does with a running dataplane.
 #pragma once
 
 #include <string>
@@ -14,9 +14,10 @@ struct FakeState {
   std::array<IoCounters, 2> io;
   std::vector<std::string> lines;  // what supervise() returns next
   unsigned supervised = 0;
+  std::vector<WorkerTuning> retuned;
 };
 
-// Of the Dataplane that was made last.
+// The state of the Dataplane that was made last.
 FakeState& fake_state();
 
 }  // namespace synproxy::dataplane

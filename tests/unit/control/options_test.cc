@@ -123,7 +123,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_EQ(c.engine.tuning.synack_repeats, 0U);
   EXPECT_TRUE(c.engine.tuning.forward_fragments);
   EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
-  EXPECT_FALSE(c.shed_syns);
+  EXPECT_FALSE(c.loop.shed_syns);
   EXPECT_TRUE(c.engine.tuning.hide_rtt);
   EXPECT_EQ(c.engine.tuning.offer.window_scale, 0);
   EXPECT_EQ(c.engine.tuning.offer.mss, 88);
@@ -138,7 +138,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_EQ(c.workers, (std::vector<unsigned>{1, 0}));
   EXPECT_EQ(c.name, "web");
   EXPECT_EQ(c.stats_interval, 86'400U);
-  EXPECT_EQ(c.idle_sleep_us, 0U);
+  EXPECT_EQ(c.loop.idle_sleep_us, 0U);
   EXPECT_EQ(c.log_level, LogLevel::kDebug);
   ASSERT_EQ(c.protect.size(), 2U);
   EXPECT_TRUE(c.protect[1].ipv6);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The built program as a shell sees it: exit status, and who says what on which stream.
+// The built program as a shell sees it: its exit status, and what it prints on which stream.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +22,12 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// A child whose two streams are pipes of ours.
+// A child process whose two output streams are our pipes.
 class Program {
  public:
-  explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr) {
+  // `prepare` is called in the child, just before the program.
+  explicit Program(Words words, bool without_capabilities = false, const char* output = nullptr,
+                   void (*prepare)() = nullptr) {
     std::array<int, 2> out_pipe{};
     std::array<int, 2> err_pipe{};
     EXPECT_EQ(::pipe2(out_pipe.data(), O_CLOEXEC), 0);
@@ -43,6 +46,7 @@ class Program {
       }
       ::dup2(output == nullptr ? out_pipe[1] : ::open(output, O_WRONLY), STDOUT_FILENO);
       ::dup2(err_pipe[1], STDERR_FILENO);
+      if (prepare != nullptr) prepare();
       ::execv(argv[0], argv.data());
       ::_exit(127);
     }
@@ -62,7 +66,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // One line of its standard output; empty when it ends before.
+  // One line of its standard output; empty if it ends before.
   std::string line() {
     std::string text;
     for (char c = 0; ::read(out_, &c, 1) == 1 && c != '\n';) {
@@ -73,18 +77,31 @@ class Program {
 
   void signal(int number) const { ::kill(child_, number); }
 
-  // What remains on the streams, then the exit status; 128 and more for a signal.
+  // False if it still runs after ten seconds.
+  [[nodiscard]] bool ends() const {
+    siginfo_t info{};
+    for (int i = 0; i < 1000 && info.si_pid == 0; ++i) {
+      if (::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        break;
+      ::usleep(10'000);
+    }
+    return info.si_pid != 0;
+  }
+
+  // Reads the rest of the streams, then returns the exit status; 128 and more for a signal.
   int finish() {
     out = drain(out_);
     err = drain(err_);
     int status = 0;
     ::waitpid(child_, &status, 0);
+    dumped = WIFSIGNALED(status) && WCOREDUMP(status);
     status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return status_;
   }
 
   std::string out;
   std::string err;
+  bool dumped = false;
 
  private:
   static std::string drain(int fd) {
@@ -167,13 +184,13 @@ TEST(Program, StatFailsWhereNothingRuns) {
   EXPECT_THAT(program.err, testing::StartsWith("synproxy: --name no-such-proxy: "));
 }
 
-// The whole life: ready, answers to stat, rates, a summary, nothing else.
+// A whole life: the ready line, answers to stat, rates, a summary, and nothing else.
 TEST(Program, StartsAnswersAndStopsCleanly) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "DPDK's runtime directory is root's";
   }
   const std::string name = "program-test-" + std::to_string(::getpid());
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int signal : {SIGTERM, SIGINT}) {
     Program proxy(with(kNullPorts, {"--name", name, "--stats-interval", "1", "--max-flows", "1024",
                                     "--log-level", "error"}));
     EXPECT_THAT(proxy.line(),
@@ -198,12 +215,63 @@ TEST(Program, StartsAnswersAndStopsCleanly) {
     EXPECT_EQ(second.finish(), 2);
     EXPECT_THAT(second.err, testing::StartsWith("synproxy: --name " + name + ": "));
 
+    proxy.signal(SIGHUP);  // of those that wait, the lowest number comes first
     proxy.signal(signal);
     EXPECT_EQ(proxy.finish(), 0);
     EXPECT_THAT(proxy.out, testing::HasSubstr("synproxy: stopped after "));
-    EXPECT_EQ(proxy.err, "");
+    EXPECT_EQ(proxy.err,
+              "synproxy: not reloaded: neither --config nor --secret-file was given, there is "
+              "nothing to read\n");
   }
   std::filesystem::remove_all("/var/run/dpdk/" + name);  // EAL leaves it
+}
+
+// DPDK's lock must not become the standard input, nor what it prints go into one of its files.
+TEST(Program, StopsAlsoWhenItWasStartedWithItsStreamsClosed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-closed-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
+                [] { ::close_range(STDIN_FILENO, STDERR_FILENO, 0); });
+  bool answers = false;
+  for (int i = 0; i < 100 && !answers; ++i) {
+    ::usleep(100'000);
+    Program stat({"stat", "--name", name});
+    answers = stat.finish() == 0;
+  }
+  EXPECT_TRUE(answers);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 0);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, UserSignalsDoNotEndIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-signals-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
+  EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGUSR1);
+  proxy.signal(SIGUSR2);
+  proxy.signal(SIGTERM);
+  EXPECT_EQ(proxy.finish(), 0);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, CrashLeavesNoCoreWithTheSecret) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-core-" + std::to_string(::getpid());
+  const auto allow_cores = [] {
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    static_cast<void>(::setrlimit(RLIMIT_CORE, &all));
+    static_cast<void>(::chdir("/tmp"));
+  };
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
+                allow_cores);
+  EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGABRT);
+  EXPECT_EQ(proxy.finish(), 128 + SIGABRT);
+  EXPECT_FALSE(proxy.dumped);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
 }
 
 }  // namespace

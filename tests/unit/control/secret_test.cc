@@ -27,7 +27,7 @@ bool has(const KeyRing& ring, std::uint64_t epoch) {
   return ring.read(epoch, keys) && keys.epoch == epoch;
 }
 
-// Every tick of the control thread through many epochs, for starts anywhere in an epoch.
+// Walks every tick of the control thread through many epochs, for starts anywhere in an epoch.
 TEST(EpochKeeper, WorkersAlwaysFindPreviousCurrentAndNext) {
   for (const std::uint32_t epoch_ms : {1000U, 1500U, 64'000U}) {
     for (const std::uint64_t start : {1'700'000'000'000ULL, 1'700'000'000'999ULL}) {
@@ -45,6 +45,50 @@ TEST(EpochKeeper, WorkersAlwaysFindPreviousCurrentAndNext) {
       }
     }
   }
+}
+
+EpochKeys keys_of(const KeyRing& ring, std::uint64_t epoch) {
+  EpochKeys keys;
+  EXPECT_TRUE(ring.read(epoch, keys)) << epoch;
+  return keys;
+}
+
+// The cookies that are out there stay good: no epoch changes its keys once they are published.
+TEST(EpochKeeper, AnotherSecretComesWithAnEpochThatNobodyHasKeysOf) {
+  KeyRing ring;
+  const std::uint64_t start = 1'700'000'000'000;
+  const std::uint64_t epoch = epoch_at(start, 64'000).epoch;
+  EpochKeeper keeper(MasterSecret::random(), ring, config_at(start, 64'000));
+  std::array<std::uint64_t, 4> before{};
+  for (std::uint64_t i = 0; i < 4; ++i) before[i] = keys_of(ring, epoch - 1 + i).plain.k0;
+  MasterSecret next = MasterSecret::random();
+  const std::uint64_t expected = next.derive(epoch + 3).plain.k0;
+  const auto wait = keeper.replace(std::move(next), 10);
+  ASSERT_TRUE(wait);
+  EXPECT_EQ(*wait, (epoch + 3) * 64'000 - start - 10);
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(keys_of(ring, epoch - 1 + i).plain.k0, before[i]);
+  }
+  for (std::uint64_t now = 10; now < 3 * 64'000; now += 250) {
+    keeper.keep(now);
+    const std::uint64_t e = epoch_at(start + now, 64'000).epoch;
+    if (e < epoch + 2) continue;
+    EXPECT_EQ(keys_of(ring, epoch + 2).plain.k0, before[3]);
+    EXPECT_EQ(keys_of(ring, epoch + 3).plain.k0, expected);
+  }
+}
+
+TEST(EpochKeeper, TheSameSecretIsNoChange) {
+  KeyRing ring;
+  Config config;
+  config.secret_file = std::filesystem::temp_directory_path() /
+                       ("synproxy-same-secret-test-" + std::to_string(::getpid()));
+  std::ofstream(config.secret_file) << "0123456789abcdef";
+  ::chmod(config.secret_file.c_str(), 0600);
+  EpochKeeper keeper(load_secret(config), ring, config_at(1'700'000'000'000, 64'000));
+  EXPECT_FALSE(keeper.replace(load_secret(config), 5));
+  EXPECT_TRUE(keeper.replace(MasterSecret::random(), 5));
+  std::filesystem::remove(config.secret_file);
 }
 
 TEST(EpochKeeper, PublishesBeforeTheFirstTickAndWipesAtTheEnd) {

@@ -122,10 +122,7 @@ TEST(Settings, BadLinesAreNamedWithFileAndLine) {
 }
 
 TEST(Settings, BinaryGarbageIsRefusedNotRead) {
-  EXPECT_THROW((void)read(std::string("\x7f"
-                                      "ELF\0\1\2\n",
-                                      9)),
-               UsageError);
+  EXPECT_THROW((void)read(std::string("\177ELF\0\1\2\n", 9)), UsageError);
 }
 
 }  // namespace

@@ -4,7 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 
 #include "control/options.h"
 #include "fake_dataplane.h"
@@ -76,13 +82,119 @@ TEST_F(SupervisorTest, ReadyLineNamesPortsRulesAndCpus) {
             "[2001:db8::1]:443, 2 workers (cpus 1 4)");
 }
 
-TEST(StopSignals, ReportWhatCameAndNothingElse) {
-  const StopSignals stop;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    EXPECT_FALSE(stop.wait(std::chrono::milliseconds(0)));
-    std::raise(signal);
-    EXPECT_TRUE(stop.wait(std::chrono::milliseconds(0))) << signal;
+class SupervisorReload : public SupervisorTest {
+ protected:
+  SupervisorReload() {
+    std::ofstream(secret_) << "0123456789abcdef";
+    ::chmod(secret_.c_str(), 0600);
   }
+  ~SupervisorReload() override {
+    std::filesystem::remove(path_);
+    std::filesystem::remove(secret_);
+  }
+
+  Reloader start(const std::string& text, const std::vector<std::string>& more = {}) {
+    file(text);
+    std::vector<std::string> words = {
+        "--client-port", "eth1",        "--server-port", "xdp:eth2",
+        "--protect",     "10.0.0.2:80", "--protect",     "[2001:db8::1]:443"};
+    words.insert(words.end(), more.begin(), more.end());
+    config_ = parse_command_line(words).config;
+    return {words, config_};
+  }
+  void file(const std::string& text) const { std::ofstream(path_) << text; }
+  // Both streams.
+  static std::string reload(Supervisor& supervisor, Reloader& reloader, std::uint64_t now = 0) {
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    supervisor.reload(reloader, now);
+    return testing::internal::GetCapturedStdout() + "|" + testing::internal::GetCapturedStderr();
+  }
+
+  const std::string path_ = std::filesystem::temp_directory_path() /
+                            ("synproxy-supervisor-test-" + std::to_string(::getpid()));
+  const std::string secret_ = path_ + ".secret";
+};
+
+TEST_F(SupervisorReload, PublishesWhatChangedAndSaysSo) {
+  Reloader reloader = start("wscale = 7\n", {"--config", path_});
+  Supervisor supervisor = make();
+  EXPECT_EQ(reload(supervisor, reloader), "synproxy: reloaded: nothing changed\n|");
+  EXPECT_TRUE(fake_state().retuned.empty());
+  file("wscale = 9\nsyn-shed = off\n");
+  EXPECT_EQ(reload(supervisor, reloader),
+            "synproxy: reloaded: wscale 7 -> 9, syn-shed auto -> off\n|");
+  ASSERT_EQ(fake_state().retuned.size(), 1U);
+  EXPECT_EQ(fake_state().retuned[0].engine.offer.window_scale, 9);
+  EXPECT_FALSE(fake_state().retuned[0].loop.shed_syns);
+  EXPECT_EQ(reload(supervisor, reloader), "synproxy: reloaded: nothing changed\n|");
+}
+
+TEST_F(SupervisorReload, AnErrorOrAChangeOfShapeChangesNothing) {
+  Reloader reloader = start("wscale = 7\n", {"--config", path_});
+  Supervisor supervisor = make();
+  file("wscale = 9\nmss = 1\n");
+  EXPECT_EQ(reload(supervisor, reloader),
+            "|synproxy: not reloaded: " + path_ +
+                ":2: mss 1: is too small; give 88 to 65535 bytes or auto\n");
+  file("wscale = 9\nmax-flows = 2048\n");
+  EXPECT_EQ(reload(supervisor, reloader),
+            "|synproxy: not reloaded: --max-flows 2048: needs a restart, it runs with 1048576; "
+            "restart it, or put the old value back\n");
+  EXPECT_TRUE(fake_state().retuned.empty());
+  file("wscale = 9\n");
+  EXPECT_EQ(reload(supervisor, reloader), "synproxy: reloaded: wscale 7 -> 9\n|");
+}
+
+TEST_F(SupervisorReload, IntervalAndLogLevelHoldAtOnce) {
+  Reloader reloader = start("", {"--config", path_});
+  Supervisor supervisor = make();
+  EXPECT_EQ(run(supervisor, 4'000), "");
+  file("stats-interval = 2\nlog-level = error\n");
+  reload(supervisor, reloader, 4'000);
+  EXPECT_TRUE(fake_state().retuned.empty()) << "no worker's business";
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  fake_state().lines = {"eth1 went away"};
+  for (std::uint64_t now = 4'000; now <= 8'000; now += 250) supervisor.tick(now);
+  const std::string lines = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 2);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST_F(SupervisorReload, WithoutAConfigFileTheSecretAloneIsRead) {
+  Reloader reloader = start("", {"--secret-file", secret_});
+  Supervisor supervisor = make();
+  EXPECT_THAT(
+      reload(supervisor, reloader),
+      testing::StartsWith("synproxy: reloaded the secret file alone: another secret, in use in "))
+      << "this one's keys were made of a random one";
+  EXPECT_EQ(reload(supervisor, reloader),
+            "synproxy: reloaded the secret file alone: nothing changed\n|");
+  Reloader nothing = start("");
+  EXPECT_EQ(
+      reload(supervisor, nothing),
+      "|synproxy: not reloaded: neither --config nor --secret-file was given, there is nothing "
+      "to read\n");
+}
+
+TEST(Signals, ReportWhatCameAndNothingElse) {
+  using What = Signals::What;
+  const Signals signals;
+  for (const auto& [signal, what] :
+       {std::pair{SIGINT, What::kStop}, {SIGTERM, What::kStop}, {SIGHUP, What::kReload}}) {
+    EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), What::kNone);
+    std::raise(signal);
+    EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), what) << signal;
+  }
+}
+
+TEST(Signals, AHangUpIsHeardUnderNohup) {
+  (void)std::signal(SIGHUP, SIG_IGN);
+  const Signals signals;
+  std::raise(SIGHUP);
+  EXPECT_EQ(signals.wait(std::chrono::milliseconds(0)), Signals::What::kReload);
+  (void)std::signal(SIGHUP, SIG_DFL);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include <functional>
 #include <stdexcept>
 
@@ -104,37 +106,28 @@ TEST(Values, SecondsTakeMilliseconds) {
   }
 }
 
-TEST(Values, OfferIsOneOfThreeWords) {
-  EXPECT_EQ(parse_offer("on"), Offer::kOn);
-  EXPECT_EQ(parse_offer("off"), Offer::kOff);
-  EXPECT_EQ(parse_offer("auto"), Offer::kAuto);
+TEST(Values, AWordIsItsPlaceInTheList) {
+  constexpr std::array<std::string_view, 3> kWords{"off", "on", "auto"};
+  const auto place = [&](std::string_view text) { return parse_word(text, kWords, "is no word"); };
+  EXPECT_EQ(place("off"), 0U);
+  EXPECT_EQ(place("on"), 1U);
+  EXPECT_EQ(place("auto"), 2U);
   for (const char* text : {"On", "yes", "1", "on "}) {
-    EXPECT_EQ(refusal([&] { (void)parse_offer(text); }), "is not a setting of this flag") << text;
+    EXPECT_EQ(refusal([&] { (void)place(text); }), "is no word") << text;
   }
-  EXPECT_EQ(refusal([] { (void)parse_offer(""); }), "is empty");
+  EXPECT_EQ(refusal([&] { (void)place(""); }), "is empty");
 }
 
-TEST(Values, ForwardIsOneOfTwoWords) {
-  EXPECT_TRUE(parse_forward("forward"));
-  EXPECT_FALSE(parse_forward("drop"));
-  for (const char* text : {"Drop", "pass", "on", "drop "}) {
-    EXPECT_EQ(refusal([&] { (void)parse_forward(text); }), "is not a setting of this flag") << text;
-  }
-  EXPECT_EQ(refusal([] { (void)parse_forward(""); }), "is empty");
-  EXPECT_TRUE(parse_auto("auto"));
-  EXPECT_FALSE(parse_auto("off"));
-  for (const char* text : {"on", "Auto", "0", "off "}) {
-    EXPECT_EQ(refusal([&] { (void)parse_auto(text); }), "is not a setting of this flag") << text;
-  }
-  EXPECT_EQ(refusal([] { (void)parse_auto(""); }), "is empty");
-}
-
-TEST(Values, LogLevelIsOneOfFourWords) {
-  EXPECT_EQ(parse_log_level("error"), LogLevel::kError);
-  EXPECT_EQ(parse_log_level("warning"), LogLevel::kWarning);
-  EXPECT_EQ(parse_log_level("info"), LogLevel::kInfo);
-  EXPECT_EQ(parse_log_level("debug"), LogLevel::kDebug);
-  EXPECT_EQ(refusal([] { (void)parse_log_level("loud"); }), "is not a log level");
+TEST(Values, TextIsAsAUserWouldTypeIt) {
+  EXPECT_EQ(size_text(0), "0");
+  EXPECT_EQ(size_text(14600), "14600");
+  EXPECT_EQ(size_text(1024), "1K");
+  EXPECT_EQ(size_text(64ULL << 20), "64M");
+  EXPECT_EQ(size_text(3ULL << 30), "3G");
+  EXPECT_EQ(seconds_text(10'000), "10");
+  EXPECT_EQ(seconds_text(200), "0.2");
+  EXPECT_EQ(seconds_text(1'005), "1.005");
+  EXPECT_EQ(cpus_text({3, 0, 1}), "3,0,1");
 }
 
 TEST(Values, CpuListKeepsItsOrder) {

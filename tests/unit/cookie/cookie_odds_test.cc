@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What docs/cookie.md states about chance: guesses, flipped bits, and what an ISN looks like.
+// Checks what docs/cookie.md says about chance: guesses, flipped bits, and the look of an ISN.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,9 +20,9 @@ using testing::kOffered;
 using testing::mac_of;
 using testing::usual;
 
-// Every other bit of a cookie is either tag, and then a flip is always noticed, or it changes the
-// options, and then the multiple of the secret multiplier moves the tag: unnoticed with the chance
-// of a guess. (The parity bit is checked by the choice of the key.)
+// The other bits of a cookie are tag or options. A flip in the tag is always noticed. A flip in the
+// options moves the tag by a multiple of the secret multiplier, and goes unnoticed with the chance
+// of a guess. (The choice of the key checks the parity bit.)
 TEST(TimestampsCookie, AnySingleBitFlipFails) {
   std::mt19937_64 random(3);
   for (int round = 0; round < 20000; ++round) {
@@ -75,8 +75,9 @@ TEST(PlainCookie, ASingleBitFlipOfTheTagFailsAndOneOfTheOptionsAlmostAlways) {
 }
 
 TEST(PlainCookie, AGuessFitsWithTheChanceOfItsTwentyFourBitTag) {
-  // All 2^31 cookies of one parity cannot be tried in a unit test, but those with one value of the
-  // masked bits can: exactly one tag of 2^24 fits. Any masked value is then one chance in 2^24.
+  // A unit test cannot try all 2^31 cookies of one parity, but it can try those with one value of
+  // the masked bits: exactly one tag of 2^24 fits. So a guess with any masked value has one chance
+  // in 2^24.
   ClientOptions out;
   for (const std::uint32_t masked : {0U, 1U, 77U, 127U}) {
     unsigned fits = 0;
@@ -89,8 +90,8 @@ TEST(PlainCookie, AGuessFitsWithTheChanceOfItsTwentyFourBitTag) {
 }
 
 TEST(PlainCookie, ForgedAcksForRandomConnectionsPassAtTheStatedRate) {
-  // What a flood does: other addresses each time, one guess each. 2^27 guesses at 2^-24: 8
-  // expected, and a Poisson variable of that mean is between 1 and 21 except once in 2,000 seeds.
+  // Like a flood: new addresses each time, one guess for each. With 2^27 guesses at 2^-24, 8 are
+  // expected; a Poisson variable of that mean is between 1 and 21 except once in 2,000 seeds.
   std::mt19937_64 random(5);
   std::uint64_t state = random();
   unsigned passed = 0;
@@ -119,8 +120,8 @@ TEST(TimestampsCookie, HundredMillionForgedAcksPassNone) {
   EXPECT_EQ(passed, 0U);
 }
 
-// RFC 6528: nobody may predict the ISN of somebody else's connection. All inputs that a client
-// varies in practice count up here, with the same options each time.
+// RFC 6528: nobody may predict the ISN of somebody else's connection. Here all inputs that a client
+// varies in practice count up, with the same options each time.
 TEST(Cookie, IsnAndTsvalLookRandomWhileInputsCountUp) {
   constexpr unsigned kSamples = 1U << 16;
   for (const bool timestamps : {false, true}) {

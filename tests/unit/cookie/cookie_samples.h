@@ -34,7 +34,7 @@ inline std::uint64_t mac_of(const LayoutKey& key, const FlowKey& flow, std::uint
 }
 
 inline constexpr ScaleSet kOffered = scale_set(7);
-// What a client of that scale gets.
+// The scale that a client with that scale is offered.
 inline std::uint8_t offered_for(unsigned scale) { return scale == kNoScale ? kNoScale : 7; }
 
 inline ClientOptions usual(bool timestamps) {

@@ -259,7 +259,7 @@ TEST(Cookie, IsAcceptedFromThePreviousEpochUntilHalfOfThisOneIsOver) {
       EXPECT_TRUE(proxy.ack(flow, 99, cookie, timestamps));
       proxy.at(1001 * kEpoch + 32'000);
       EXPECT_FALSE(proxy.ack(flow, 99, cookie, timestamps));
-      proxy.at(1002 * kEpoch);  // its own parity again, another key
+      proxy.at(1002 * kEpoch);  // the same parity again, but another key
       EXPECT_FALSE(proxy.ack(flow, 99, cookie, timestamps));
     }
   }

@@ -67,8 +67,8 @@ TEST(Epoch, ForeignParityMeansThePreviousOneFirstAndTheNextOneLater) {
   }
 }
 
-// With equal clocks a cookie made `into` milliseconds into an epoch is found again for the rest of
-// that epoch and half of the next one, and not a millisecond longer.
+// With equal clocks, a cookie made `into` milliseconds into an epoch is valid for the rest of that
+// epoch and half of the next one, and not a millisecond longer.
 TEST(Epoch, ACookieLivesHalfToOneAndAHalfEpochs) {
   constexpr std::uint64_t kLength = 64;
   for (std::uint64_t into = 0; into < kLength; ++into) {
@@ -82,7 +82,7 @@ TEST(Epoch, ACookieLivesHalfToOneAndAHalfEpochs) {
   }
 }
 
-// A cookie that a second proxy with the same secret makes now, while its clock is `skew` ahead.
+// A cookie made now by a second proxy with the same secret, whose clock is `skew` ahead.
 bool fresh_cookie_is_found(std::uint64_t now, std::int64_t skew, std::uint32_t length) {
   const std::uint64_t made_in = epoch_at(now + static_cast<std::uint64_t>(skew), length).epoch;
   return epoch_of(epoch_at(now, length), made_in & 1U) == made_in;
@@ -157,7 +157,7 @@ TEST(WorkerKeys, KeepTheirCopiesWhenTheRingIsClearedOrStalls) {
   EXPECT_EQ(epoch_or_never(keys.for_parity(0)), 10U);
   keys.refresh(ring, {11, true});
   EXPECT_EQ(keys.for_parity(0), nullptr) << "epoch 12 was never copied";
-  // Far ahead: what is left is of no use and must not be handed out as something else.
+  // Far ahead: the keys still held are of no use, and must not be handed out for other epochs.
   keys.refresh(ring, {13, false});
   EXPECT_EQ(keys.current(), nullptr);
   EXPECT_EQ(keys.for_parity(0), nullptr);
@@ -196,7 +196,7 @@ TEST(PublishEpochs, LeavesNoZeroAndNoRepeatedKeyThroughHundredsOfEpochs) {
   std::uint64_t last = 0;
   for (std::uint64_t epoch = 0; epoch < 300; ++epoch) {
     publish_epochs(ring, secret, epoch);
-    publish_epochs(ring, secret, epoch);  // twice is as good as once
+    publish_epochs(ring, secret, epoch);  // the second call changes nothing
     for (std::uint64_t e = epoch == 0 ? 0 : epoch - 1; e <= epoch + 2; ++e) {
       EpochKeys keys;
       ASSERT_TRUE(ring.read(e, keys)) << e;

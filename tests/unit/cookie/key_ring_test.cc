@@ -9,7 +9,7 @@
 namespace synproxy {
 namespace {
 
-// Keys whose every word names the epoch: a mixture of two epochs shows.
+// Every word of these keys names the epoch, so that a mixture of two epochs shows.
 EpochKeys keys_of(std::uint64_t epoch) {
   const std::uint64_t base = epoch << 8;
   return {.epoch = epoch,
@@ -105,7 +105,7 @@ TEST(KeyRing, AReaderNeverSeesAMixtureWhileSlotsAreRewritten) {
     EpochKeys keys;
     for (std::uint64_t good = 0; good < kGoodReads;) {
       const std::uint64_t epoch = newest.load(std::memory_order_relaxed);
-      // From the one that is being written to the one that it overwrites.
+      // From the epoch that is being written to the one that it overwrites.
       for (std::uint64_t wanted = epoch - 3; wanted <= epoch + 1; ++wanted) {
         if (ring.read(wanted, keys)) {
           ++good;

@@ -93,7 +93,7 @@ TEST_F(SecretFile, IsRefusedWhenItIsADirectoryOrAFifo) {
   EXPECT_THAT(refusal(), HasSubstr("is not a regular file"));
   ASSERT_EQ(::rmdir(path_.c_str()), 0);
   ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_THAT(refusal(), HasSubstr("is not a regular file"));  // and does not wait for a writer
+  EXPECT_THAT(refusal(), HasSubstr("is not a regular file"));  // and nobody waits for a writer
 }
 
 TEST_F(SecretFile, IsRefusedWhenItBelongsToSomebodyElse) {
@@ -152,7 +152,7 @@ TEST_F(SecretFile, MayBeReachedThroughALink) {
   EXPECT_NO_THROW(static_cast<void>(MasterSecret::from_file(link)));
 }
 
-// HKDF in one call on OpenSSL, extraction and expansion together, from the file's bytes.
+// HKDF in one call of OpenSSL, extraction and expansion together, over the file's bytes.
 std::vector<std::uint8_t> openssl_hkdf(std::string secret, std::string salt, std::string info,
                                        std::size_t size) {
   const std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(

@@ -17,7 +17,7 @@
 namespace synproxy {
 namespace {
 
-// OpenSSL's SipHash: not ours. Keys, messages and results travel as bytes there.
+// OpenSSL's SipHash, for comparison. It takes keys and messages as bytes, and gives bytes.
 std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const std::uint64_t* words,
                               std::size_t count) {
   static EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
@@ -41,7 +41,7 @@ std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const std::uin
   return out;
 }
 
-// The paper's key 00 01 .. 0f, and messages that count upwards in the same way.
+// The paper's key 00 01 .. 0f, with messages that count up in the same way.
 constexpr std::uint64_t kPaperK0 = 0x0706050403020100ULL;
 constexpr std::uint64_t kPaperK1 = 0x0f0e0d0c0b0a0908ULL;
 constexpr std::array<std::uint64_t, 5> kPaperWords{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL,

@@ -41,7 +41,7 @@ TEST(Bucket, MatchAgreesWithThePortableLoop) {
   const auto random = [&] { return static_cast<std::uint16_t>(testing::scrambled(++drawn)); };
   for (int round = 0; round < 100000; ++round) {
     FlowBucket bucket;
-    // Few values, around the sign bit, so that tags repeat within the line.
+    // A few values around the sign bit, so that tags repeat within the line.
     const auto random_tag = [&] { return static_cast<std::uint16_t>(0x7ffe + random() % 4); };
     for (auto& tag : bucket.tags) tag = random_tag();
     bucket.displaced = random();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The table against std::unordered_map, step by step, under long random work.
+// Compares the table with std::unordered_map, step by step, over long random work.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,7 +34,7 @@ class Churn {
   }
 
   void run() {
-    // Phases of growth and of decay, so that full and empty are both met.
+    // Phases of growth and of decay, so that the table gets both full and empty.
     const std::uint32_t phase = 2 * std::min(work_.capacity, kMixedKeys) + 3;
     for (std::uint32_t step = 0; step < work_.steps && !::testing::Test::HasFatalFailure();
          ++step) {
@@ -74,8 +74,8 @@ class Churn {
       return;
     }
     ASSERT_LT(index, table_.high_water());
-    ASSERT_EQ(table_[index].state, FlowState::kFree);
-    table_[index].state = FlowState::kEstablished;
+    ASSERT_EQ(table_[index].state(), FlowState::kFree);
+    table_[index].become_spliced(FlowState::kEstablished, {});
     table_[index].client_isn = ++stamp_;
     reference_[n] = {index, stamp_, known_.size()};
     known_.push_back(n);
@@ -109,7 +109,7 @@ class Churn {
     for (std::uint32_t n = 0; n < kMixedKeys; ++n) check(n);
     std::uint32_t in_use = 0;
     for (FlowIndex i = 0; i < table_.capacity(); ++i) {
-      if (table_[i].state == FlowState::kFree) continue;
+      if (table_[i].state() == FlowState::kFree) continue;
       ++in_use;
       ASSERT_LT(i, table_.high_water());
     }
@@ -144,7 +144,7 @@ TEST(FlowChurn, OftenFull) {
   }
 }
 
-// Homes in an eighth of the table: entries are moved all the time.
+// All homes lie in an eighth of the table, so entries move all the time.
 TEST(FlowChurn, CrowdedHomes) {
   Churn churn({kMixedKeys, 400000, 3, [](const FlowKey&, std::uint32_t n) {
                  const std::uint64_t random = scrambled(n);
@@ -154,7 +154,7 @@ TEST(FlowChurn, CrowdedHomes) {
   EXPECT_GT(churn.most_displaced(), 500U);
 }
 
-// Few tags and few homes: nearly every tag that fits belongs to another key, and places run out.
+// Few tags and few homes: nearly every matching tag belongs to another key, and places run out.
 TEST(FlowChurn, FewTagsAndFewHomes) {
   Churn churn({kMixedKeys, 400000, 4,
                [](const FlowKey&, std::uint32_t n) { return std::uint64_t{n % 7} << 61 | n % 5; }});

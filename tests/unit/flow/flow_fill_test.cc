@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every record can be used, however large or small the table and however bad the hashes.
+// Every record can be used, whatever the size of the table and however bad the hashes.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -77,7 +77,7 @@ TEST(FlowFill, StaysFullUnderReplacement) {
   EXPECT_LT(table.displaced(), kFlows / 30);
 }
 
-// From here on the hashes are made up, as nobody without the IndexKey can make them.
+// The hashes below are made up; without the IndexKey nobody could produce them.
 
 TEST(FlowFill, OneBucketAndOneTagTakeTwoBucketsAndThenRefuse) {
   FlowTable table(1000);
@@ -89,7 +89,7 @@ TEST(FlowFill, OneBucketAndOneTagTakeTwoBucketsAndThenRefuse) {
   for (std::uint32_t n = 0; n < 1000; ++n) {
     ASSERT_EQ(table.find(ipv4_key(n), kHash) != kNoFlow, n < inserted) << n;
   }
-  // Others are not harmed, and room that is made is used.
+  // Other keys are not harmed, and freed room is used.
   ASSERT_NE(table.insert(ipv6_key(1), hash_of(ipv6_key(1))), kNoFlow);
   table.erase(table.find(ipv4_key(4), kHash), kHash);
   EXPECT_NE(table.insert(ipv4_key(5000), kHash), kNoFlow);

@@ -33,9 +33,9 @@ TEST(FlowTable, InsertedRecordHoldsItsIdentityAndNothingElse) {
   FlowTable table(4);
   FlowKey key = ipv4_key(1);
   key.vlan = key.vlan.pushed(kEtherTypeQinQ, 12).pushed(kEtherTypeVlan, 34);
-  // A record that was used before, every byte of it.
+  // A record whose every byte was used before.
   const FlowIndex used = insert(table, ipv4_key(2));
-  std::memset(&table[used].delta, 0xa5, sizeof(FlowRecord) - offsetof(FlowRecord, delta));
+  std::memset(&table[used].client_isn, 0xa5, sizeof(FlowRecord) - offsetof(FlowRecord, client_isn));
   erase(table, ipv4_key(2));
 
   const FlowIndex index = insert(table, key);
@@ -61,10 +61,10 @@ TEST(FlowTable, KeyOfGivesBackTheKey) {
 TEST(FlowTable, ErasedKeyIsGoneAndItsRecordFree) {
   FlowTable table(4);
   const FlowIndex index = insert(table, ipv4_key(1));
-  table[index].state = FlowState::kEstablished;
+  table[index].become_spliced(FlowState::kEstablished, {});
   erase(table, ipv4_key(1));
   EXPECT_EQ(find(table, ipv4_key(1)), kNoFlow);
-  EXPECT_EQ(table[index].state, FlowState::kFree);
+  EXPECT_EQ(table[index].state(), FlowState::kFree);
   EXPECT_EQ(table.size(), 0U);
 }
 
@@ -72,7 +72,8 @@ TEST(FlowTable, KeysOneBitApartAreTwoConnections) {
   FlowTable table(2);
   for (const FlowKey& key : {ipv4_key(9), ipv6_key(9)}) {
     const FlowIndex index = insert(table, key);
-    // All under one hash: bucket and tag agree, so only the comparison of the keys can tell.
+    // All have one hash, so bucket and tag agree, and only the comparison of the keys can tell them
+    // apart.
     const std::uint64_t hash = hash_of(key);
     const auto is_other = [&](FlowKey other) { return table.find(other, hash) == kNoFlow; };
     ASSERT_EQ(table.find(key, hash), index);
@@ -118,7 +119,7 @@ TEST(FlowTable, FamilyTellsConnectionsOfEqualWordsApart) {
 }
 
 TEST(FlowTable, CollidingIpv6DigestsAreToldApart) {
-  // Words of an address swapped: the digest is a xor of them.
+  // Swapped words of an address have the same digest, which is a xor.
   FlowKey a = ipv6_key(1);
   FlowKey b = a;
   std::memcpy(b.client.data(), a.client.data() + 8, 8);
@@ -157,12 +158,12 @@ TEST(FlowTable, HighWaterFallsWhenTheUppermostRecordsAreFreed) {
   FlowTable table(100);
   for (std::uint64_t n = 0; n < 50; ++n) insert(table, ipv4_key(n));
   EXPECT_EQ(table.high_water(), 50U);
-  // In every order of freeing: holes first, then the one above them.
+  // Frees in every order: holes first, then the record above them.
   for (const std::uint64_t n : {46U, 48U, 47U}) erase(table, ipv4_key(n));
   EXPECT_EQ(table.high_water(), 50U);
   erase(table, ipv4_key(49));
   EXPECT_EQ(table.high_water(), 46U);
-  // What was unlinked is used again in order, and nothing twice.
+  // Unlinked records are used again in order, and none twice.
   EXPECT_EQ(insert(table, ipv4_key(100)), 46U);
   EXPECT_EQ(insert(table, ipv4_key(101)), 47U);
   EXPECT_EQ(table.size(), 48U);
@@ -183,7 +184,8 @@ TEST(FlowTable, RecordsUnlinkedFromTheMiddleOfTheFreeListLeaveItWhole) {
 TEST(FlowTable, HighWaterReachesZeroAgain) {
   FlowTable table(1000);
   for (std::uint64_t n = 0; n < 1000; ++n) insert(table, ipv4_key(n));
-  // The worst order: nothing can fall before the last erase, which may only take a few steps.
+  // The worst order: high_water() cannot fall before the last erase, which may take only a few
+  // steps.
   for (std::uint64_t n = 0; n < 1000; ++n) erase(table, ipv4_key(n));
   EXPECT_EQ(table.size(), 0U);
   for (std::uint64_t n = 0; n < 1000; ++n) {

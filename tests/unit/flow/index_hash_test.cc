@@ -52,7 +52,8 @@ TEST(IndexHash, OneBitOfAnyFieldChangesAboutHalfOfTheHash) {
       changed_bits += std::popcount(hash_of(key) ^ hash_of(other));
     }
     EXPECT_EQ(hashes.size(), neighbours.size() + 1);
-    // 63 bits take part; the mean over a hundred neighbours is within two bits of their half.
+    // 63 bits take part; the mean over a hundred neighbours must be within two bits of half of
+    // them.
     EXPECT_NEAR(changed_bits / static_cast<double>(neighbours.size()), 31.5, 2.0);
   }
 }
@@ -83,9 +84,9 @@ TEST(IndexHash, MirroredAddressesAreAnotherConnection) {
   }
 }
 
-// What an attacker has without effort: one address and all its ports, or a subnet on one port. Each
-// of the three uses of the hash must spread them evenly. Chi-squared over 256 cells, 65,536 keys:
-// mean 255, standard deviation 22.6; six of them is the limit.
+// An attacker easily has one address with all its ports, or a subnet on one port. Each of the three
+// uses of the hash must spread them evenly. Chi-squared over 256 cells with 65,536 keys has mean
+// 255 and standard deviation 22.6; the limit is six deviations.
 TEST(IndexHash, PortsOfOneAddressAndAddressesOfOneSubnetSpreadEvenly) {
   const auto keys_by_port = [](std::uint32_t n) {
     FlowKey key = ipv4_key(1);
@@ -107,7 +108,8 @@ TEST(IndexHash, PortsOfOneAddressAndAddressesOfOneSubnetSpreadEvenly) {
   for (const auto& make : {std::function<FlowKey(std::uint32_t)>(keys_by_port),
                            std::function<FlowKey(std::uint32_t)>(keys_by_address),
                            std::function<FlowKey(std::uint32_t)>(keys_by_ipv6_address)}) {
-    // Lowest bit of the byte: tag above the family, worker, bucket's low and high end.
+    // The lowest bit of each byte: the tag above the family bit, the worker, the bucket's low and
+    // high ends.
     for (const int shift : {1, 8, 16, 24, 32, 48, 56}) {
       std::vector<int> cells(256);
       for (std::uint32_t n = 0; n < 65536; ++n) ++cells[hash_of(make(n)) >> shift & 0xff];

@@ -25,7 +25,7 @@ TEST(Mapping, FirstAndLastByteAreZeroAndWritable) {
 }
 
 TEST(Mapping, LongOneStartsOnAHugePage) {
-  // Several at once: whatever the kernel chose, some of the raw addresses were not aligned.
+  // Several at once, so that some of the addresses that the kernel chose are not aligned.
   const Mapping a(kHugePage + 1, Mapping::Kind::kReserved);
   const Mapping b(3 * kHugePage - 5, Mapping::Kind::kSparse);
   const Mapping c(kHugePage, Mapping::Kind::kReserved);

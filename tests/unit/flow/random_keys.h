@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keys for the tests and benches of the flow table: distinct by construction, not by luck.
+// Keys for the tests and benches of the flow table, distinct by construction.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ inline constexpr IndexKey kTestIndexKey = {0x8f1d6b0c25e3a947U, 0x30c9e6f4d7125b
   return v ^ v >> 31;
 }
 
-// One server, clients of any address and port. Different for every n below 2^48.
+// One server, and clients of any address and port. Every n below 2^48 gives a different key.
 [[nodiscard]] inline FlowKey ipv4_key(std::uint64_t n) {
   FlowKey key;
   // Odd multiplier: a bijection of the low 48 bits.
@@ -34,7 +34,7 @@ inline constexpr IndexKey kTestIndexKey = {0x8f1d6b0c25e3a947U, 0x30c9e6f4d7125b
   return key;
 }
 
-// Different for every n.
+// Every n gives a different key.
 [[nodiscard]] inline FlowKey ipv6_key(std::uint64_t n) {
   FlowKey key;
   key.ipv6 = true;

@@ -83,7 +83,7 @@ TEST(ReplayFilter, NewEpochTakesTheSlotOverEmpty) {
     // One entry sets eight bits of one line.
     ASSERT_FALSE(filter.contains(12, f)) << "the slot was to be empty";
   }
-  // Fill all lines again: what the old epoch left in them must be gone.
+  // Fill all lines again: nothing of the old epoch may remain in them.
   const auto new_ones = fingerprints(1000, 7);
   for (const std::uint64_t f : new_ones) filter.insert(12, f);
   for (const std::uint64_t f : new_ones) ASSERT_TRUE(filter.contains(12, f));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "support/packet_builder.h"
@@ -26,7 +27,7 @@ TEST(SurelySound, IsTrueForTheUsualSegmentsOfIpv4) {
   }
 }
 
-// Never true for what junk() drops, whatever the bytes.
+// surely_sound() is never true for what junk() drops, whatever the bytes.
 TEST(SurelySound, NeverCoversJunk) {
   std::mt19937 random(3);
   std::size_t sound = 0;

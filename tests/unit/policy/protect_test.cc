@@ -236,7 +236,7 @@ TEST(ProtectSet, NestedPrefixesAddUp) {
 TEST(ProtectSet, PortRangesOfOneAddressMayOverlapTouchOrRepeatInAnyOrder) {
   std::vector<const char*> texts{"10.0.0.1:80-90", "10.0.0.1:80",     "10.0.0.1:85-95",
                                  "10.0.0.1:96",    "10.0.0.1:90-100", "10.0.0.1:200"};
-  std::sort(texts.begin(), texts.end());  // by place in memory: any first order will do
+  std::sort(texts.begin(), texts.end());  // by place in memory: any starting order will do
   do {
     const ProtectSet set = set_of(texts);
     for (std::uint16_t port = 70; port < 210; ++port) {
@@ -278,7 +278,7 @@ TEST(ProtectSet, MayBeCopiedAndMoved) {
   }
 }
 
-// The reference: every rule, bit by bit.
+// The reference: tries every rule, bit by bit.
 bool covers(const ProtectRule& rule, const AddressBytes& address, bool ipv6) {
   if (rule.ipv6 != ipv6) {
     return false;
@@ -293,7 +293,7 @@ bool covers(const ProtectRule& rule, const AddressBytes& address, bool ipv6) {
 
 struct RandomRules {
   std::mt19937_64 random;
-  unsigned density;  // address bits that vary: few make prefixes nest
+  unsigned density;  // address bits that vary: with few, prefixes nest
 
   AddressBytes address(bool ipv6) {
     AddressBytes a{};
@@ -321,7 +321,7 @@ struct RandomRules {
     }
     return r;
   }
-  // Near a rule: its first or last address, or one beside.
+  // Near a rule: its first or last address, or a neighbour.
   AddressBytes probe(const std::vector<ProtectRule>& rules, bool ipv6) {
     const ProtectRule& near = rules[random() % rules.size()];
     if (near.ipv6 != ipv6 || random() % 4 == 0) {
@@ -353,7 +353,7 @@ TEST(ProtectSet, AgreesWithANaiveScanForRandomRules) {
       std::vector<ProtectRule> rules;
       for (std::size_t i = 0; i < count; ++i) {
         rules.push_back(source.rule());
-        // Half of the prefixes would cover everything if short ones were as common as long ones.
+        // If short prefixes were as common as long ones, half of them would cover everything.
         while (count > 10 && rules.back().prefix_length < 6) {
           rules.back() = source.rule();
         }

@@ -25,7 +25,8 @@ std::vector<Mark> marks(std::size_t count, unsigned seed) {
   return result;
 }
 
-// Tells a memory of `all`, evenly over the generation that begins at `from_ms`; how many it knew.
+// Shows a memory `all` marks, evenly over the generation that begins at `from_ms`. Returns how many
+// it knew.
 std::size_t tell(RetryMemory& memory, const std::vector<Mark>& all, std::uint64_t from_ms) {
   std::size_t known = 0;
   std::size_t next = 0;
@@ -96,8 +97,8 @@ TEST(RetryMemory, UpToItsPaceItNotesEverybody) {
   EXPECT_EQ(tell(memory, all, kGeneration * 11), all.size());
 }
 
-// Twenty times as many: it notes as many as before, the same ones for a whole generation, and knows
-// those.
+// With twenty times as many, it notes as many as before, the same ones for a whole generation, and
+// knows them again.
 TEST(RetryMemory, AboveItsPaceItNotesAWindowOfSourcesAndStaysTrustworthy) {
   RetryMemory memory(kLines);
   for (std::uint64_t g = 10; g < 14; ++g) {
@@ -106,7 +107,7 @@ TEST(RetryMemory, AboveItsPaceItNotesAWindowOfSourcesAndStaysTrustworthy) {
   EXPECT_NEAR(memory.width() / 4294967296.0, 1 / 20.0, 0.01);
   const auto strangers = marks(20 * kPace, 77);
   const std::size_t known = tell(memory, strangers, kGeneration * 14);
-  // Those of three windows are asked for.
+  // The sources of three windows are asked for.
   EXPECT_LE(static_cast<double>(known) / static_cast<double>(strangers.size()),
             3.0 / 20 * 1.3 * kRetryFalsePositives);
   const std::size_t again = tell(memory, strangers, kGeneration * 15);
@@ -134,7 +135,7 @@ TEST(RetryMemory, NotesLessWhileItsOwnerIsBehind) {
   EXPECT_EQ(memory.width(), 0xffffffffU);
 }
 
-// A worker that lost its CPU for a moment, or is at its limit, needs its memory.
+// A worker that lost its CPU for a moment, or is at its limit, still needs its memory.
 TEST(RetryMemory, NotesAsManyWhileItsOwnerIsBehindNowAndThen) {
   RetryMemory memory(kLines);
   for (std::uint64_t ms = 1; ms <= 1000; ++ms) memory.set_time(ms, ms % 10 < 4);

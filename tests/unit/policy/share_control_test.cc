@@ -10,7 +10,7 @@ namespace {
 
 double of_whole(std::uint32_t share) { return share / 4294967296.0; }
 
-// So many steps in which the queue does not run empty.
+// That many steps in which the queue does not run empty.
 std::uint64_t stand(ShareControl& control, std::uint64_t ms, unsigned steps) {
   for (unsigned i = 0; i < steps; ++i) control.step(++ms, true, false);
   return ms;
@@ -38,7 +38,7 @@ TEST(ShareControl, FallsWhileTheQueueStands) {
   EXPECT_LT(of_whole(last), 0.05) << "a flood of twenty times is met within thirty steps";
 }
 
-// A worker that loses its CPU now and then finds a full ring each time, and has time again at once.
+// A worker that loses its CPU now and then finds a full ring each time, but has time again at once.
 TEST(ShareControl, RefusalsOfAQueueThatRunsEmptyAreNoOverload) {
   ShareControl control;
   std::uint64_t ms = stand(control, 0, 20);
@@ -73,7 +73,7 @@ TEST(ShareControl, WholeAgainWithinASecondOfTheEnd) {
   EXPECT_LE(needed, 1000U);
 }
 
-// A worker that sleeps sees few milliseconds.
+// A worker that sleeps sees only some of the milliseconds.
 TEST(ShareControl, RiseCountsTheTimeThatPassed) {
   ShareControl slept;
   const std::uint64_t begin = stand(slept, 0, 10);
@@ -93,8 +93,8 @@ TEST(ShareControl, OneStepAMillisecond) {
   EXPECT_EQ(control.share(), share);
 }
 
-// Arrivals of so many SYNs a millisecond at a worker that answers so many, through a queue of
-// 1,024. What it settles at is what can be answered, whatever the flood.
+// A given number of SYNs a millisecond arrives at a worker that answers a given number, through a
+// queue of 1,024. The share settles at what can be answered, whatever the flood.
 TEST(ShareControl, SettlesAtWhatCanBeAnswered) {
   for (const double flood : {1.2, 2.0, 5.0, 20.0}) {
     constexpr double kAnswered = 4000;
@@ -105,7 +105,7 @@ TEST(ShareControl, SettlesAtWhatCanBeAnswered) {
     constexpr int kMs = 4000;
     constexpr int kSettled = 1000;
     for (int ms = 1; ms <= kMs; ++ms) {
-      // Ten slices: within one, arrivals and answers go side by side.
+      // Ten slices per millisecond, so that arrivals and answers interleave.
       bool refused = false;
       bool empty = false;
       for (int slice = 0; slice < 10; ++slice) {

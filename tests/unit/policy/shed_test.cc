@@ -19,10 +19,10 @@ SynIdentity ipv4(std::uint32_t source, std::uint32_t isn = 0) {
   return {{source, 0}, 0x50009c40ULL | std::uint64_t{isn} << 32};
 }
 
-// The share stays as it is: the queue is full at times, and empty at times.
+// Keeps the share as it is: the queue is sometimes full and sometimes empty.
 constexpr SynShedder::News kHeld{.refused = true, .ran_empty = true};
 
-// Down to a share.
+// Lowers the share to this one.
 void press(SynShedder& shedder, std::uint64_t& ms, double share) {
   while (shedder.shed_per_mille() < 1000 - 1000 * share) shedder.tick(++ms, {.refused = true});
 }
@@ -152,12 +152,13 @@ TEST(SynShedder, OtherKeysAndLaterTimesDrawOtherLots) {
     other[word] ^= 1U << 20;
     EXPECT_LT(agreeing(base, lots(other, 1000)), kSources * 7 / 10) << word;
   }
-  // Sixteen turns of 16/3 s later the window stands where it stood, and the key has changed.
+  // After sixteen turns of 16/3 s the window stands at the same place again, but the key has
+  // changed.
   EXPECT_LT(agreeing(base, lots(kKey, 1000 + 256'000 / 3)), kSources * 7 / 10);
 }
 
-// Clients in a flood, each of which sends until it is let through. `share` is held by hand: a
-// worker that could answer that much of the flood.
+// Clients in a flood; each sends until it is let through. The test holds `share` by hand, as for a
+// worker that can answer that much of the flood.
 struct Outcome {
   double by_second_syn = 0;
   double by_last_syn = 0;
@@ -166,7 +167,7 @@ struct Outcome {
 struct Flood {
   double share;
   std::uint32_t per_ms;
-  bool repeats;              // every SYN again 1,024 ms later
+  bool repeats;              // every SYN comes again 1,024 ms later
   std::size_t memory_lines;  // each is good for 12 SYNs a second
 };
 
@@ -206,7 +207,7 @@ Outcome clients_in(const Flood& flood) {
         outcome.by_second_syn += c.sent <= 2 ? 1.0 / kClients : 0;
         outcome.by_last_syn += 1.0 / kClients;
       } else if (c.sent < kSendsAtMs.size()) {
-        // Timers fire late, by some hundredths of a second.
+        // Timers fire late by some hundredths of a second.
         due.emplace(c.start + kSendsAtMs[c.sent] + random() % 30, c);
       }
     }
@@ -221,7 +222,7 @@ TEST(SynShedder, ClientThatRetriesGetsThroughAFloodThatFitsTheMemory) {
   }
 }
 
-// Ten times more than the memory takes: nine clients in ten have their turn of the window alone.
+// Ten times more than the memory takes: nine clients in ten must wait for the window.
 TEST(SynShedder, ClientThatRetriesGetsThroughAFloodThatDoesNot) {
   for (const double share : {0.6, 0.32}) {
     const Outcome o = clients_in({share, 15, false, 1 << 7});
@@ -230,7 +231,7 @@ TEST(SynShedder, ClientThatRetriesGetsThroughAFloodThatDoesNot) {
   }
 }
 
-// The memory is of no use then, and does no harm.
+// Then the memory is of no use, but does no harm.
 TEST(SynShedder, FloodThatRepeatsItselfIsLeftToTheWindow) {
   const Outcome o = clients_in({0.32, 15, true, 1 << 7});
   EXPECT_NEAR(o.by_last_syn, 1, 1e-9);

@@ -29,7 +29,7 @@ bool seen(const Bytes& frame) {
   return look.is_syn(exact.data(), frame.size(), out);
 }
 
-// By the parser alone.
+// The same question, answered by the parser.
 bool is_syn_to_protected(Bytes frame) {
   Segment s;
   parse_frame(frame.data(), frame.size(), s);
@@ -92,7 +92,7 @@ TEST(SynLook, SeesSynsToProtectedPortsAndNothingElse) {
   }
 }
 
-// ExactBuffer: a read past the end is a crash under the sanitizer.
+// ExactBuffer: under the sanitizer a read past the end is a crash.
 TEST(SynLook, CutFramesAreNoSyns) {
   for (const Row& row : rows()) {
     for (std::size_t length = 0; length < row.frame.size(); ++length) {
@@ -118,8 +118,7 @@ TEST(SynLook, LengthsThatLieAreNoSyns) {
   EXPECT_FALSE(seen(patched(v6().build(), 14, 0x45)));
 }
 
-// The two are written differently: whatever the first calls a SYN, the parser does too, and the
-// other way round.
+// The two are written differently, but must agree: each calls a SYN what the other does.
 TEST(SynLook, AgreesWithTheParserOnDamagedFrames) {
   std::mt19937 random(4711);
   unsigned syns = 0;
@@ -127,7 +126,7 @@ TEST(SynLook, AgreesWithTheParserOnDamagedFrames) {
     for (int i = 0; i < 3000; ++i) {
       Bytes frame = row.frame;
       for (int damage = static_cast<int>(random() % 3); damage >= 0; --damage) {
-        // The headers; half of the time a single bit.
+        // Changes the headers; half of the time a single bit.
         std::uint8_t& byte = frame[12 + random() % (std::min<std::size_t>(frame.size(), 70) - 12)];
         byte = static_cast<std::uint8_t>(random() % 2 == 0 ? random() : byte ^ 1U << random() % 8);
       }

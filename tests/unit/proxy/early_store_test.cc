@@ -97,7 +97,7 @@ TEST(EarlyStore, HoldsNothingWithoutMemoryAndNothingOfNothing) {
   s.free_all(kNone);
 }
 
-// Against a model: many flows, every operation at random, a pool that is often full.
+// Compared with a model: many flows, random operations, and a pool that is often full.
 TEST(EarlyStore, RandomOperationsAgreeWithAModel) {
   std::mt19937 random(17);
   EarlyStore s(200 * EarlyStore::kBufferBytes);

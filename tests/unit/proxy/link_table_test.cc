@@ -63,7 +63,8 @@ TEST(LinkTable, HandfulOfRoutersNeverPushesOneAnotherOut) {
   }
 }
 
-// Somebody who forges source MACs gets an entry for each: old ones go, nothing else happens.
+// An attacker who forges source MACs gets an entry for each. Old entries go, and nothing else
+// happens.
 TEST(LinkTable, FloodOfHeadersStaysInside) {
   LinkTable t;
   for (unsigned i = 0; i < 60'000; ++i) {

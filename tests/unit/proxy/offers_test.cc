@@ -64,7 +64,7 @@ TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
   const EngineTuning tuning;
   OfferCache cache;
   for (std::uint32_t step = 0; step < 5000; ++step) {
-    // More services than there are entries, among them some that share one.
+    // More services than there are entries, so that some share one.
     const FlowKey key =
         service(step * 7 % 1500, static_cast<std::uint16_t>(80 + step % 3), step % 4 == 0);
     const std::uint64_t epoch = kEpoch + step / 1000;
@@ -102,7 +102,7 @@ TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
   EXPECT_FALSE(cache.knows(service_name(KeyView(service(1, 81)).identity), view.server));
 }
 
-// Two IPv6 addresses with one digest: each gets its own offer.
+// Two IPv6 addresses with the same digest: each gets its own offer.
 TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
   ServiceTable services;
   const EngineTuning tuning;
@@ -119,6 +119,78 @@ TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
     EXPECT_FALSE(cache.knows(service_name(identity_of(b)), b.server.data()));
     EXPECT_EQ(cache.find(tuning, services, b, kEpoch).window_scale, 4);
   }
+}
+
+TEST(OfferCache, ANewTuningHoldsAtOnceAndTheOldScaleForAsLongAsItsCookies) {
+  ServiceTable services;
+  OfferCache cache;
+  EarlierTuning earlier;
+  EngineTuning from;
+  EngineTuning to;
+  from.offer.window_scale = 7;
+  to.offer.window_scale = 9;
+  const FlowKey key = service(1);
+  EXPECT_EQ(cache.find(from, services, key, kEpoch).scales, scale_set(7));
+  earlier.changed(from, to, kEpoch, 0);
+  cache.retuned(earlier);
+  for (const std::uint64_t epoch : {kEpoch, kEpoch + 1}) {
+    EXPECT_EQ(cache.find(to, services, key, epoch).window_scale, 9);
+    EXPECT_EQ(cache.find(to, services, key, epoch).scales, scale_set(7) | scale_set(9));
+  }
+  EXPECT_EQ(cache.find(to, services, key, kEpoch + 2).scales, scale_set(9));
+}
+
+TEST(OfferCache, WhatAutoHasOfferedCountsAfterIt) {
+  ServiceTable services;
+  OfferCache cache;
+  EarlierTuning earlier;
+  EngineTuning fixed;
+  fixed.offer.window_scale = 2;
+  earlier.changed(EngineTuning{}, fixed, kEpoch, 0);
+  cache.retuned(earlier);
+  EXPECT_EQ(cache.find(fixed, services, service(1), kEpoch).scales, kEveryScale);
+  services.learn(service(1), kEpoch, 0, answer(5, 9000));
+  EXPECT_EQ(cache.find(fixed, services, service(1), kEpoch).scales,
+            scale_set(2) | scale_set(5) | scale_set(kAssumedScale));
+}
+
+TEST(EarlierTuning, WindowsOfTheLastChangesBindUntilTheirCookiesHaveExpired) {
+  EarlierTuning earlier;
+  const auto window = [](std::uint32_t bytes) {
+    EngineTuning t;
+    t.early_window = bytes;
+    return t;
+  };
+  EXPECT_EQ(earlier.least_window(window(500), kEpoch), 500U);
+  EXPECT_EQ(earlier.most_window(window(500), kEpoch), 500U);
+  earlier.changed(window(0), window(9000), kEpoch, 0);
+  earlier.changed(window(9000), window(500), kEpoch + 1, 0);
+  EXPECT_EQ(earlier.least_window(window(500), kEpoch + 2), 0U);
+  EXPECT_EQ(earlier.most_window(window(500), kEpoch + 2), 9000U);
+  EXPECT_EQ(earlier.least_window(window(500), kEpoch + 3), 500U);
+  EXPECT_EQ(earlier.most_window(window(500), kEpoch + 3), 500U);
+  earlier.changed(window(500), window(600), kEpoch + 4, 0);
+  EXPECT_EQ(earlier.most_window(window(600), kEpoch + 4), 600U) << "the old ones are forgotten";
+}
+
+TEST(EarlierTuning, KnowsSinceWhenOffersAndIdleTimeoutStand) {
+  EarlierTuning earlier;
+  EXPECT_TRUE(earlier.same_offer_since(0, 0));
+  EXPECT_TRUE(earlier.same_idle_for(75'000, 0));
+  EngineTuning to;
+  to.early_window = 1;
+  earlier.changed(EngineTuning{}, to, kEpoch, 500);
+  EXPECT_TRUE(earlier.same_offer_since(0, 600)) << "neither has changed";
+  to.offer.ecn = Offer::kOff;
+  to.idle_timeout_ms = 5000;
+  // The clock of flows has 32 bits.
+  const std::uint64_t now = (1ULL << 32) + 10;
+  earlier.changed(EngineTuning{}, to, kEpoch, now);
+  EXPECT_FALSE(earlier.same_offer_since(0xfffffff0U, now + 5));
+  EXPECT_FALSE(earlier.same_offer_since(10, now + 5));
+  EXPECT_TRUE(earlier.same_offer_since(11, now + 5));
+  EXPECT_FALSE(earlier.same_idle_for(100, now + 99));
+  EXPECT_TRUE(earlier.same_idle_for(100, now + 100));
 }
 
 }  // namespace

@@ -5,7 +5,8 @@
 
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
-#include "synproxy/proxy/engine.h"
+#include "synproxy/flow/index_hash.h"
+#include "synproxy/proxy/arrival.h"
 
 namespace synproxy {
 namespace {
@@ -22,12 +23,22 @@ ProtectSet protect() {
 
 std::uint32_t owner(const Bytes& frame, Role side, const ProtectSet& set, std::uint32_t workers) {
   const ExactBuffer buffer(frame);
-  const std::uint32_t w = owner_of(buffer.span(), side, set, kKey, workers, kFallback);
+  Arrival found;
+  const std::uint32_t w = owner_of(buffer.span(), side, set, kKey, workers, kFallback, found);
+  if (found.owned) {
+    EXPECT_EQ(w, worker_of(found.hash, workers));
+  } else {
+    EXPECT_EQ(w, kFallback);
+  }
+  Segment parsed;
+  parse_frame(buffer.data(), buffer.size(), parsed);
+  EXPECT_EQ(found.segment.result, parsed.result) << "what the engine would find";
+  EXPECT_EQ(found.segment.l4_offset, parsed.l4_offset);
   EXPECT_EQ(Bytes(buffer.data(), buffer.data() + buffer.size()), frame) << "it only reads";
   return w;
 }
 
-// A flow has one owner, whatever the direction, and an ICMP error about it goes there too.
+// A flow has one owner for both directions, and an ICMP error about it goes there too.
 TEST(OwnerOf, BothDirectionsAndIcmpErrorsMeetTheSameWorker) {
   const ProtectSet set = protect();
   for (const bool ipv6 : {false, true}) {

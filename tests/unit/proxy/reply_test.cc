@@ -26,8 +26,8 @@ FlowKey key(bool ipv6) {
   return k;
 }
 
-// Every combination of options: the decoder finds each, the length is what was promised, and with
-// another poison in the buffer the bytes are the same.
+// Every combination of options: the decoder finds each option, the length is as promised, and
+// another poison in the buffer gives the same bytes.
 TEST(WriteTcpPacket, EveryCombinationOfOptions) {
   for (unsigned bits = 0; bits < 64; ++bits) {
     const bool ipv6 = (bits & 1) != 0;

@@ -58,7 +58,7 @@ TEST(SynAckRepeats, FullMeansOffUntilASecondWithFewSyns) {
   EXPECT_EQ(admit(r, 1000, 1), nullptr);
   EXPECT_TRUE(r.off());
   EXPECT_EQ(r.waiting(), 0U) << "what waited was part of the flood";
-  // A second as busy keeps it off, half of that does too.
+  // A second with more than half as many SYNs keeps it off.
   for (std::uint32_t i = 0; i <= SynAckRepeats::kRoom[0] / 2; ++i) {
     ASSERT_EQ(admit(r, 2000, 1), nullptr);
   }
@@ -80,6 +80,23 @@ TEST(SynAckRepeats, NoneAreKeptWhenNoneAreAskedFor) {
   SynAckRepeats r(0);
   EXPECT_EQ(r.admit(0), nullptr);
   EXPECT_EQ(r.waiting(), 0U);
+}
+
+TEST(SynAckRepeats, TheirNumberChangesWhileSomeWait) {
+  SynAckRepeats r(3);
+  admit(r, 0, 1);
+  EXPECT_EQ(due(r, 1000, true).size(), 1U);  // waits for the second repeat
+  admit(r, 1000, 2);
+  r.set_repeats(1);
+  EXPECT_EQ(r.waiting(), 1U);
+  EXPECT_EQ(due(r, 9000, true), (std::vector<unsigned>{2}));
+  r.set_repeats(0);
+  EXPECT_EQ(r.admit(9000), nullptr);
+  r.set_repeats(3);
+  EXPECT_EQ(r.waiting(), 0U) << "what was forgotten does not come back";
+  admit(r, 10'000, 3);
+  for (const std::uint32_t now : {11'000U, 13'000U, 17'000U})
+    EXPECT_EQ(due(r, now, true).size(), 1U);
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ TEST(WindowToClient, Rows) {
   }
 }
 
-// What the client is told must never be more than what the server has, but for a window that is
-// less than one unit of the client's.
+// The client must never be told of more than the server has, except for a window that is less than
+// one unit of the client's scale.
 TEST(WindowToClient, NeverPromisesMoreThanTheServerHas) {
   for (unsigned server = 0; server <= 14; ++server) {
     for (unsigned offered = 0; offered <= 14; ++offered) {
@@ -68,8 +68,7 @@ TEST(WindowUnscaled, ShiftsAndClamps) {
   EXPECT_EQ(window_unscaled(65535, 0), 65535);
 }
 
-// Random segments against a second opinion: the decoder's fields before and after, and a full
-// checksum.
+// Checks random segments by the decoder's fields before and after, and by a full checksum.
 TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
   std::mt19937 random(23);
   const auto word = [&] {
@@ -78,11 +77,13 @@ TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
   };
   for (int i = 0; i < 60'000; ++i) {
     FlowRecord f;
-    f.delta = word();
-    f.ts_delta = word();
+    const std::uint32_t delta = word();
+    const std::uint32_t ts_delta = word();
+    f.become_spliced(FlowState::kEstablished,
+                     {.delta = delta, .ts_delta = ts_delta, .window = 0, .mark_second = 0});
     f.options = static_cast<std::uint8_t>(random() & 0x38U);  // scales, no SACK
-    f.scales = static_cast<std::uint8_t>(random() % 15 | (random() % 15) << 4);
-    f.tries = static_cast<std::uint8_t>((random() % 15) << 4);
+    f.set_scales(static_cast<unsigned>(random() % 15), static_cast<unsigned>(random() % 15));
+    f.set_link(0, static_cast<unsigned>(random() % 15));
     const bool to_server = (random() & 1) != 0;
     PacketBuilder b;
     if ((random() & 1) != 0) b.ipv6("2001:db8:1::7", "2001:db8::10");
@@ -120,30 +121,31 @@ TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
     ASSERT_EQ(after->timestamps.size(), before->timestamps.size());
     if (to_server) {
       ASSERT_EQ(after->seq, before->seq);
-      ASSERT_EQ(after->ack, before->has(kAck) ? before->ack + f.delta : before->ack);
+      ASSERT_EQ(after->ack, before->has(kAck) ? before->ack + delta : before->ack);
       const bool blank = (f.options & kFlowServerNoSack) != 0;
       ASSERT_EQ(after->sack.size(), blank ? 0 : before->sack.size());
       for (std::size_t k = 0; k < after->sack.size(); ++k) {
-        ASSERT_EQ(after->sack[k].first, before->sack[k].first + f.delta);
-        ASSERT_EQ(after->sack[k].second, before->sack[k].second + f.delta);
+        ASSERT_EQ(after->sack[k].first, before->sack[k].first + delta);
+        ASSERT_EQ(after->sack[k].second, before->sack[k].second + delta);
       }
       for (std::size_t k = 0; k < after->timestamps.size(); ++k) {
         const auto [tsval, tsecr] = before->timestamps[k];
-        ASSERT_EQ(after->timestamps[k], std::pair(tsval, tsecr == 0 ? 0 : tsecr + f.ts_delta));
+        ASSERT_EQ(after->timestamps[k], std::pair(tsval, tsecr == 0 ? 0 : tsecr + ts_delta));
       }
       const bool unscale =
           (f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales;
       ASSERT_EQ(after->window,
-                unscale ? window_unscaled(before->window, f.scales & 15U) : before->window);
+                unscale ? window_unscaled(before->window, f.client_scale()) : before->window);
     } else {
-      ASSERT_EQ(after->seq, before->seq - f.delta);
+      ASSERT_EQ(after->seq, before->seq - delta);
       ASSERT_EQ(after->ack, before->ack);
       ASSERT_EQ(after->sack, before->sack);
       for (std::size_t k = 0; k < after->timestamps.size(); ++k) {
         const auto [tsval, tsecr] = before->timestamps[k];
-        ASSERT_EQ(after->timestamps[k], std::pair(tsval - f.ts_delta, tsecr));
+        ASSERT_EQ(after->timestamps[k], std::pair(tsval - ts_delta, tsecr));
       }
-      ASSERT_EQ(after->window, window_to_client(before->window, f.scales >> 4, f.tries >> 4));
+      ASSERT_EQ(after->window,
+                window_to_client(before->window, f.server_scale(), f.offered_scale()));
     }
   }
 }

@@ -76,7 +76,7 @@ TEST(Checksum, AMillionRandomBuffersAgreeWithTheNaiveSum) {
   std::mt19937_64 random(3);
   Bytes pool(4096);
   for (auto& b : pool) b = static_cast<std::uint8_t>(random());
-  // Runs of ones and zeros are where carries hide.
+  // Runs of ones and zeros show mistakes with carries.
   std::fill_n(pool.begin() + 512, 128, std::uint8_t{0xff});
   std::fill_n(pool.begin() + 1024, 128, std::uint8_t{0});
   for (int i = 0; i < 1'000'000; ++i) {
@@ -84,7 +84,7 @@ TEST(Checksum, AMillionRandomBuffersAgreeWithTheNaiveSum) {
     pool[r % pool.size()] = static_cast<std::uint8_t>(r >> 56);
     const std::size_t length = (r >> 12) % 96;
     const std::span part(pool.data() + (r >> 24) % (pool.size() - length), length);
-    // A sum that goes on from another one, as a pseudo header's does; large ones too.
+    // The sum continues from another one, as with a pseudo header; large ones too.
     const std::uint64_t before = (r & 0x8000) != 0 ? ~(r >> 40) : r >> 40;
     NaiveSum naive;
     naive.add32(static_cast<std::uint32_t>(before >> 32)).add32(static_cast<std::uint32_t>(before));
@@ -119,7 +119,7 @@ TEST(Checksum, PseudoHeaderCoversAddressesProtocolAndLength) {
   }
 }
 
-// What ChecksumUpdate says after a change must be what a full sum over the changed bytes says.
+// After a change, ChecksumUpdate must give the same as a full sum over the changed bytes.
 TEST(ChecksumUpdate, AMillionChangesAtEvenAndOddOffsetsEqualAFullSum) {
   std::mt19937_64 random(5);
   Bytes bytes(40);
@@ -135,7 +135,7 @@ TEST(ChecksumUpdate, AMillionChangesAtEvenAndOddOffsetsEqualAFullSum) {
     ChecksumUpdate update;
     ChecksumUpdate second;
     const std::uint64_t r = random();
-    // Mostly the values where ones' complement has two zeros.
+    // Mostly the values around the two zeros of ones' complement.
     const auto value = [&](unsigned shift) {
       const auto v = static_cast<std::uint32_t>(r >> shift);
       return (v & 3) == 0 ? 0U : (v & 3) == 1 ? 0xffffffffU : (v & 3) == 2 ? 0xffffU : v;
@@ -152,7 +152,7 @@ TEST(ChecksumUpdate, AMillionChangesAtEvenAndOddOffsetsEqualAFullSum) {
     second.replace16(old16, new16);
     update.add(second);
     update.apply(&bytes[kField]);
-    // RFC 1624 section 3: 0x0000 and 0xffff are the same number; all other values have to be equal.
+    // RFC 1624 section 3: 0x0000 and 0xffff are the same number; all other values must be equal.
     const unsigned incremental = load_be<std::uint16_t>(&bytes[kField]);
     ASSERT_EQ(incremental % 0xffffU, full() % 0xffffU) << "change " << i << " at " << at;
   }

@@ -20,7 +20,7 @@ constexpr const char* kClient4 = "198.51.100.7";
 constexpr const char* kServer6 = "2001:db8::10";
 constexpr const char* kClient6 = "2001:db8:1::7";
 
-// The server's segment that did not arrive.
+// The segment of the server that did not arrive.
 PacketBuilder lost(bool ipv6) {
   PacketBuilder b;
   b.ip(ipv6 ? kServer6 : kServer4, ipv6 ? kClient6 : kClient4).ports(80, 40000).seq(0x01020304);
@@ -152,7 +152,7 @@ TEST(ParseQuoted, Rows) {
 TEST(ParseQuoted, EveryFrameTruncatedAtEveryLengthStaysInside) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.sentence);
-    // The IP header is made to agree with the cut, or the parser before would never let it through.
+    // The IP header must agree with the cut, or the parser would refuse the frame before.
     for (std::size_t n = 0; n <= row.frame.size(); ++n) {
       const ExactBuffer buffer{std::span(row.frame).first(n)};
       Segment s;

@@ -28,8 +28,8 @@ struct Row {
   std::size_t l4 = 0;  // 0: not looked at
 };
 
-// Changes one 16-bit field of a built frame: the checksums are then wrong, which the parser
-// ignores.
+// Changes one 16-bit field of a built frame. The checksums are then wrong, but the parser ignores
+// them.
 Bytes patched(Bytes frame, std::size_t at, unsigned value) {
   frame[at] = static_cast<std::uint8_t>(value >> 8);
   frame[at + 1] = static_cast<std::uint8_t>(value);
@@ -140,7 +140,7 @@ TEST(ParseFrame, Rows) {
   }
 }
 
-// The promise of Segment: offsets and lengths lie inside the bytes that were given.
+// The promise of Segment: offsets and lengths lie inside the given bytes.
 void expect_inside(const Segment& s, std::size_t size) {
   const bool addresses = s.result != ParseResult::kOther;
   if (addresses) {
@@ -170,7 +170,7 @@ TEST(ParseFrame, EveryFrameTruncatedAtEveryLengthStaysInside) {
   }
 }
 
-// An IP length says how much belongs to the packet, so what is cut is never taken for TCP.
+// The IP length says how much belongs to the packet, so a cut packet is never taken for TCP.
 TEST(ParseFrame, NoTruncatedTcpIsTakenForWhole) {
   for (const PacketBuilder& b : {v4().payload("payload"), v6().vlan(7).payload("payload")}) {
     const Bytes frame = b.build();
@@ -204,7 +204,7 @@ TEST(ParseFrame, AMillionMutatedFramesStayInside) {
   for (const std::uint64_t n : results) EXPECT_GT(n, 1000U) << "a kind was hardly seen";
 }
 
-// The common shape is matched whole; it must be told from its neighbours by every byte.
+// The common shape is matched as a whole; every byte must tell it from its neighbours.
 TEST(ParseFrame, CommonShapeMeansTheSameAsTheWholeWalk) {
   std::mt19937 random(5);
   const Bytes common = v4().timestamps(1, 2).payload("payload").build();
@@ -283,7 +283,7 @@ TEST(ParseFrame, AddressesOfIpv6StandWhereTheyShould) {
   EXPECT_EQ(Bytes(s.destination(), s.destination() + 16), test::parse_address("2001:db8::10"));
 }
 
-// The result of a frame before must not shine through.
+// Nothing of an earlier frame's result may remain.
 TEST(ParseFrame, NothingOfThePreviousFrameIsLeft) {
   Segment s;
   const ExactBuffer first(v6().vlan(9).flags(kSyn).seq(7).build());

@@ -68,7 +68,8 @@ TEST(WalkOptions, StopsWhenTheVisitorHasEnough) {
   EXPECT_EQ(visits, 1);
 }
 
-// Whatever the bytes are: inside the buffer, in order, without overlap, and an end.
+// Whatever the bytes are, the walk stays inside the buffer, goes in order, does not overlap, and
+// ends.
 TEST(WalkOptions, AMillionRandomListsStayInside) {
   std::mt19937_64 random(7);
   std::uint64_t visits = 0;

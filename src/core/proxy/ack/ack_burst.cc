@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ack/ack_burst.h"
 
-#include "ack/cookies.h"
-#include "burst/engine_state.h"
 #include "burst/lane_look_up.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
@@ -11,8 +10,8 @@ namespace {
 constexpr std::size_t kRows = kAckShapes.size();
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + kRows - 1;
 
-// By row, which packets may be of it, as far as a few bytes tell. Their IP length fits the frame
-// and holds the TCP header.
+// For each row the packets that may have its shape, judged by a few bytes. Their IP length fits the
+// frame and holds the TCP header.
 using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
   Candidates found{};
@@ -36,13 +35,14 @@ struct Group {
   AckGroup columns;
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;
-  ScaleSet scales = 0;  // that any of their services may have offered
+  ScaleSet scales = 0;  // those that any of the lanes' services may have offered
   std::size_t row = 0;
 };
 
 class AckBurst {
  public:
-  AckBurst(EngineState& s, std::span<const Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
+  AckBurst(Rooms& rooms, std::span<const Packet> burst)
+      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {
@@ -53,9 +53,11 @@ class AckBurst {
   }
 
  private:
-  [[nodiscard]] const AckKernel& kernel(std::size_t row) const { return (*s_.ack_kernels)[row]; }
+  [[nodiscard]] const AckKernel& kernel(std::size_t row) const {
+    return (*rooms_.ack_kernels)[row];
+  }
 
-  // One copy for all rows.
+  // noinline: one copy of the code for all rows.
   [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
     do {
       Group& g = groups_[count_++];
@@ -76,7 +78,7 @@ class AckBurst {
     if (lanes == 0) return;
     KeysByParity keys{};
     for (unsigned parity = 0; parity < 2; ++parity) {
-      const EpochKeys* of_epoch = s_.keys.for_parity(parity);
+      const EpochKeys* of_epoch = rooms_.now.keys().for_parity(parity);
       if (of_epoch == nullptr) continue;
       keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].timestamps);
     }
@@ -84,7 +86,7 @@ class AckBurst {
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
   }
 
-  EngineState& s_;
+  Rooms& rooms_;
   const std::span<const Packet> burst_;
   LaneLookUp look_up_;
   std::size_t count_ = 0;
@@ -94,13 +96,12 @@ class AckBurst {
 
 }  // namespace
 
-std::uint32_t refute_ack_burst(EngineState& s, std::span<const Packet> burst,
-                               std::uint32_t decided) {
-  if (s.ack_kernels == nullptr || s.acks_refuted < kFewestLanes || s.tuning.forward_tcp_auth) {
+std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
+  if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes) {
     return 0;
   }
   const Candidates found = sort_by_shape(burst, decided);
-  return has_fewest_lanes_of_any(found) ? AckBurst(s, burst).run(found) : 0;
+  return has_fewest_lanes_of_any(found) ? AckBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

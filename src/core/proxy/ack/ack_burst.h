@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The forged ACKs of a flood, eight at a time.
 //
-// Theory of operation. An ACK without a flow that quotes no cookie is dropped, and in a flood of
-// them nothing else happens. Where the CPU has AVX-512, eight are turned into columns, and their
-// MACs, two for each since an ACK may be a probe, are computed and compared in columns. A lane is
-// *refuted* when no cookie fits, whatever window scale may have been offered. Everything else about
-// a frame, and every frame that is in any way uncommon, is left to the stages that treat all
-// packets alike: a cookie that fits is looked at again there.
+// Theory of operation. An ACK without a flow that quotes no valid cookie is dropped. In a flood of
+// forged ACKs nothing else happens. Where the CPU has AVX-512, eight ACKs are turned into columns.
+// Each ACK needs two MACs, because it may be a probe; all are computed and compared in columns. A
+// lane is *refuted* when no cookie fits, whatever window scale may have been offered. The stages
+// that treat all packets alike do the rest: they take every uncommon frame, and they check a cookie
+// that fits again.
 //
-// Segments of spliced connections look just so, and for them all this would be done in vain: it is
-// only done while bursts bring many that are refuted (EngineState::acks_refuted).
+// Segments of spliced connections have the same shape, and for them this work is wasted. So it is
+// done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted).
 //
-// A refuted ACK is not dropped at once. An ACK before it in the burst may open the very flow that
-// it belongs to: so it waits for its turn, and when the burst has changed the table by then, it
-// goes the way of the others after all (engine.cc).
+// A refuted ACK is not dropped at once, because an earlier ACK of the burst may open the flow that
+// it belongs to. It waits for its turn. If the burst has changed the table by then, the ACK is
+// parsed and looked up like any other packet (act.cc).
 #pragma once
 
 #include <array>
@@ -27,9 +27,9 @@
 
 namespace synproxy {
 
-struct EngineState;
+struct Rooms;
 
-// By their options, a row each: the timestamps of current stacks, or none.
+// The shapes of an ACK, by its options: timestamps as current stacks write them, or no options.
 struct AckShape {
   OptionList options;
   std::uint32_t tcp_header;  // bytes
@@ -44,33 +44,34 @@ inline constexpr std::array<AckShape, 2> kAckShapes{AckShape(kTimestampsAlone), 
 
 struct AckGroup : Columns {
   // From verify(), host order:
-  alignas(64) Column<std::uint64_t> isn;     // of the client: seq - 1
-  alignas(64) Column<std::uint64_t> quoted;  // of the proxy: ack - 1
+  alignas(64) Column<std::uint64_t> isn;     // the client's: seq - 1
+  alignas(64) Column<std::uint64_t> quoted;  // the proxy's: ack - 1
   alignas(64) Column<std::uint64_t> tsecr;   // with timestamps only
 };
 
-// The layout's keys by the parity of their epoch; nullptr: none is known.
+// Keys of one cookie layout, by the parity of their epoch. nullptr: no such epoch is known.
 using KeysByParity = std::array<const LayoutKey*, 2>;
 
 struct AckKernel {
-  // Bit i: lane i of the `used` ones holds an untagged IPv4 segment of the shape with ACK and none
-  // of SYN, RST and URG, that is no junk, and its columns are filled. That the lengths in it fit
-  // the frame is for the caller to know. kTouched bytes of each frame must be there.
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged IPv4
+  // segment of the shape, with ACK and without SYN, RST and URG, that is no junk. The caller has
+  // checked that the lengths in the frame fit it. kTouched bytes of each frame must be readable.
   std::uint32_t (*verify)(AckGroup& g, std::uint32_t used);
-  // Of `lanes` those for which no cookie fits, neither for seq - 1 nor for seq, that offered any of
-  // `scales` or no scale.
+  // Returns those of `lanes` for which no cookie fits: neither for ISN seq - 1 nor for ISN seq,
+  // with none of `scales` and without a scale.
   std::uint32_t (*refute)(const AckGroup& g, std::uint32_t lanes, const KeysByParity& keys,
                           ScaleSet scales);
 };
 
-// By row of kAckShapes; nullptr where this CPU has nothing that would be faster than one by one.
+// One kernel for each row of kAckShapes. nullptr: this CPU has nothing faster than one ACK at a
+// time.
 using AckKernels = std::array<AckKernel, kAckShapes.size()>;
 [[nodiscard]] const AckKernels* ack_kernels();
 
-// Bit i: the i-th packet is refuted, and has no flow. Nothing is done to it. `burst`: up to
-// kMaxBurst packets of the client's side, their headers prefetched; those of `decided` are left
-// out.
-[[nodiscard]] std::uint32_t refute_ack_burst(EngineState& s, std::span<const Packet> burst,
+// Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:
+// up to kMaxBurst packets from the client side, with their headers prefetched. Packets of `decided`
+// are left out.
+[[nodiscard]] std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst,
                                              std::uint32_t decided);
 
 }  // namespace synproxy

@@ -9,7 +9,7 @@ namespace {
 
 using namespace columns;
 
-// Any of these may stand beside ACK; none of AE, URG, RST and SYN. No fragment, whatever DF says.
+// These flags may stand beside ACK; AE, URG, RST and SYN may not.
 constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
 
 template <std::size_t kRow>
@@ -35,7 +35,7 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   return good & used;
 }
 
-// Each lane's key, by the parity in the ISN that it quotes.
+// The key of each lane, chosen by the parity bit of the ISN that it quotes.
 struct LaneKeys {
   __mmask8 known;
   __mmask8 odd;
@@ -60,7 +60,7 @@ SYNPROXY_COLUMNS LaneKeys keys_of(__m512i quoted, const KeysByParity& keys) {
   return k;
 }
 
-// check_cookie() for every scale at once: only whether one fits.
+// check_cookie() for all scales: tells only whether some cookie fits.
 template <bool kStamped>
 SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k,
                                std::uint32_t scales) {
@@ -84,7 +84,8 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
   __mmask8 found = 0;
   for (; scales != 0; scales &= scales - 1) {
     const auto scale = static_cast<unsigned>(std::countr_zero(scales));
-    // The option bits and the scale above them share no bit: the product is a sum of two.
+    // The scale stands above the option bits and shares no bit with them, so the product is the sum
+    // of two products.
     const __m512i of_scale = _mm512_mullo_epi64(all(covered(0, kOptionBits, scale)), k.multiplier);
     found |= _mm512_cmpeq_epi64_mask(_mm512_srli_epi64(add(sum, of_scale), 64 - kTagBits), tag);
   }

@@ -1,76 +1,87 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The stages of a burst before anything is decided about a connection.
+// The first stage of a burst: parses each packet and sorts out what is not protected TCP.
 #include <cstring>
 
-#include "burst/engine_state.h"
 #include "burst/flow_key.h"
+#include "burst/stages.h"
 #include "syn/known_syn.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/icmp.h"
 
 namespace synproxy {
 namespace {
 
-// The end of the packet that may be protected: its destination from the client, its source from the
-// server.
+// The address that may be protected: the destination of a client's packet, the source of a
+// server's.
 const std::uint8_t* protected_end(const Segment& s, Role sender) {
   return sender == Role::kClient ? s.destination() : s.source();
 }
 
-Kind decide(EngineState& s, Context& c, Reason why) {
-  if (s.protect.matches_address(protected_end(c.segment, c.sender), c.segment.ipv6)) {
-    drop(s, c, why);
+Kind decide(Rooms& rooms, Context& c, Reason why) {
+  if (rooms.protect.matches_address(protected_end(c.segment, c.sender), c.segment.ipv6)) {
+    drop(rooms.counters, c, why);
   } else {
-    forward(s, c, Reason::forwarded);
+    forward(rooms.counters, c, Reason::forwarded);
   }
   return Kind::kDecided;
 }
 
-Kind classify_tcp(EngineState& s, Context& c) {
+Kind classify_tcp(Rooms& rooms, Context& c) {
   const Segment& g = c.segment;
   const KeyView key = key_view(g, c.sender);
   const ServiceName service = service_name(key.identity);
-  // The services of the last SYNs are protected; for the others the rules are asked.
-  if (!s.offers.knows(service, key.server)) [[unlikely]] {
+  const Arrival* const found = c.packet->arrival;
+  if (found != nullptr) {
+    if (!found->owned) {
+      forward(rooms.counters, c, Reason::forwarded);
+      return Kind::kDecided;
+    }
+  } else if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
+    // Services of recent SYNs are known to be protected. For all others the rules decide.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();
-    if (!s.protect.matches(protected_end(g, c.sender), g.ipv6, port)) {
-      forward(s, c, Reason::forwarded);
+    if (!rooms.protect.matches(protected_end(g, c.sender), g.ipv6, port)) {
+      forward(rooms.counters, c, Reason::forwarded);
       return Kind::kDecided;
     }
   }
   if (c.sender == Role::kClient && !surely_sound(g)) {
     if (const auto reason = junk(g)) {
-      drop(s, c, *reason);
+      drop(rooms.counters, c, *reason);
       return Kind::kDecided;
     }
   }
-  // Word by word: as a whole it would be put together in memory first, and waited for.
+  // Copied word by word: a copy as a whole would be assembled in memory first, and the reader would
+  // wait for it.
   c.identity.addresses = key.identity.addresses;
   c.identity.ports_and_vlan = key.identity.ports_and_vlan;
   c.service = service;
-  c.hash = index_hash(s.index_key, key);
-  s.table.prefetch_bucket(c.hash);
+  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(key);
+  rooms.flows.prefetch_bucket(c.hash);
+  if (rooms.now.tuning().forward_tcp_auth) [[unlikely]] {
+    c.passes_signed = parse_tcp_options(g.options(), g.options_size()).auth;
+  }
   return Kind::kTcp;
 }
 
-Kind classify_other(EngineState& s, Context& c) {
+Kind classify_other(Rooms& rooms, Context& c) {
   switch (c.segment.result) {
     case ParseResult::kFragment:
-      if (s.tuning.forward_fragments) break;
-      return decide(s, c, Reason::fragment);
+      if (rooms.now.tuning().forward_fragments) break;
+      return decide(rooms, c, Reason::fragment);
     case ParseResult::kBadIp:
-      return decide(s, c, Reason::bad_ip_header);
+      return decide(rooms, c, Reason::bad_ip_header);
     case ParseResult::kBadTcp:
-      return decide(s, c, Reason::bad_tcp_header);
+      return decide(rooms, c, Reason::bad_tcp_header);
     case ParseResult::kTooDeep:
-      return decide(s, c, Reason::vlan_depth);
+      return decide(rooms, c, Reason::vlan_depth);
     case ParseResult::kIcmp:
       return Kind::kIcmp;
     default:
       break;
   }
-  forward(s, c, Reason::forwarded);
+  forward(rooms.counters, c, Reason::forwarded);
   return Kind::kDecided;
 }
 
@@ -78,67 +89,42 @@ bool is_client_syn(const Context& c) {
   return (c.segment.flags & (kSyn | kAck | kRst)) == kSyn && c.sender == Role::kClient;
 }
 
-// Before its flow is looked up: here the frame is at hand, and the bucket is still on its way.
-void plan_if_known(EngineState& s, Context& c) {
-  const KnownSyn known = c.segment.ipv6 ? plan_known_syn<true>(s, c) : plan_known_syn<false>(s, c);
+// Done before the flow is looked up: the frame is in the cache here, and the bucket is still being
+// fetched.
+void plan_if_known(Rooms& rooms, Context& c) {
+  const KnownSyn known = c.segment.ipv6
+                             ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
+                             : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);
   if (known == KnownSyn::kYes) c.kind = Kind::kSynPlanned;
   if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
 }
 
+// Inline, because it is the body of a loop that nearly every packet goes through.
+[[gnu::always_inline]] inline void classify_packet(Rooms& rooms, Context& c) {
+  if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
+    c.segment = found->segment;
+  } else {
+    parse_frame(c.packet->data, c.packet->length, c.segment);
+  }
+  c.ack.macs = 0;
+  c.ack.refuted = false;
+  c.passes_signed = false;
+  if (c.segment.result == ParseResult::kTcp) [[likely]] {
+    c.kind = classify_tcp(rooms, c);
+    if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(rooms, c);
+  } else {
+    c.kind = classify_other(rooms, c);
+  }
+}
+
 }  // namespace
 
-void classify(EngineState& s, std::span<Context> burst) {
+void classify(Rooms& rooms, std::span<Context> burst) {
   for (Context& c : burst) {
-    if (c.kind == Kind::kRefuted) continue;
-    parse_frame(c.packet->data, c.packet->length, c.segment);
-    c.ack.macs = 0;
-    c.ack.refuted = false;
-    if (c.segment.result == ParseResult::kTcp) [[likely]] {
-      c.kind = classify_tcp(s, c);
-      if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(s, c);
-    } else {
-      c.kind = classify_other(s, c);
-    }
+    if (c.kind != Kind::kRefuted) classify_packet(rooms, c);
   }
 }
 
-void look_up(EngineState& s, std::span<Context> burst) {
-  std::array<Context*, kMaxBurst> maybe;
-  std::size_t n = 0;
-  for (Context& c : burst) {
-    if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
-    c.flow = kNoFlow;
-    maybe[n] = &c;
-    n += s.table.prefetch_record(c.hash) ? 1U : 0U;
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    Context& c = *maybe[i];
-    c.flow = s.table.find(c.key(), c.hash);
-    // On a flow a SYN has to wait for its turn.
-    if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
-  }
-}
-
-void find_flow(EngineState& s, Context& c) { c.flow = s.table.find(c.key(), c.hash); }
-
-FlowIndex insert_flow(EngineState& s, const Context& c) {
-  FlowKey key;
-  key_of(c.segment, c.sender, key);
-  const FlowIndex i = s.table.insert(key, c.hash);
-  if (i != kNoFlow) s.changes.note(c.hash);
-  return i;
-}
-
-bool goes_past(const EngineState& s, const Context& c) {
-  if (!s.tuning.forward_tcp_auth || c.flow != kNoFlow) return false;
-  return parse_tcp_options(c.segment.options(), c.segment.options_size()).auth;
-}
-
-void publish_gauges(EngineState& s) {
-  s.counters.flows.set(s.table.size());
-  s.counters.flows_embryonic.set(s.embryonic);
-  s.counters.flows_established.set(s.established);
-  s.counters.early_buffers.set(s.early.buffers_in_use());
-}
+void classify_one(Rooms& rooms, Context& c) { classify_packet(rooms, c); }
 
 }  // namespace synproxy

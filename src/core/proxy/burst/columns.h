@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Eight frames of one shape side by side: what a burst's kernels compute for all of them at once
-// (columns_avx512.h), and what is looked up for each.
+// Eight frames of one shape side by side. Holds what the kernels compute for all eight at once
+// (columns_avx512.h) and what is looked up for each.
 #pragma once
 
 #include <algorithm>
@@ -17,40 +17,41 @@
 
 namespace synproxy {
 
-// The arrays are columns: the i-th element is of the i-th frame, lane i.
+// The arrays are columns. Element i belongs to lane i, the i-th frame.
 struct Columns {
   static constexpr std::size_t kLanes = 8;
-  // Read and written in whole, whatever the shape; of a frame with more options, up to their end.
+  // So many bytes of each frame are read and written, whatever its shape. With more options,
+  // reading goes on to their end.
   static constexpr std::uint32_t kTouched = 74;
 
   template <typename T>
   using Column = std::array<T, kLanes>;
 
-  Column<std::uint8_t*> frames;  // in unused lanes one of the others
-  Column<std::uint8_t> places;   // in the burst
-  // From the kernel that verifies the shape:
+  Column<std::uint8_t*> frames;  // an unused lane repeats another one
+  Column<std::uint8_t> places;   // index in the burst
+  // Filled by the kernel that verifies the shape:
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
   alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
   alignas(64) Column<ServiceName> service;
 };
 
-// A frame is read in two halves, the first from kFirstHalf on; both together end where it ends, or
-// at kTouched.
+// A frame is read in two halves of kHalf bytes. The first starts at kFirstHalf; the second ends at
+// the end of the options, and not before kTouched.
 namespace columns {
 inline constexpr std::size_t kHalf = 32;
 inline constexpr std::size_t kFirstHalf = kEthernetHeader;
 [[nodiscard]] constexpr std::size_t second_half(std::size_t option_bytes) {
   return std::max<std::size_t>(Columns::kTouched, usual_at::kOptions + option_bytes) - kHalf;
 }
-// Without a gap between them.
+// With more options there would be a gap between the halves.
 inline constexpr std::size_t kMostOptionBytes = kFirstHalf + 2 * kHalf - usual_at::kOptions;
 static_assert(second_half(kMostOptionBytes) == kFirstHalf + kHalf);
 }  // namespace columns
 
-// The bits that are alike in all frames of one shape.
+// The bits that all frames of one shape have in common.
 using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>;
 
-// A usual frame with these options, and with `flags` as far as `flag_bits` go.
+// The pattern of a usual frame with these options. Only the flags in `flag_bits` are compared.
 [[nodiscard]] constexpr FramePattern usual_frame_with(const OptionList& options,
                                                       std::uint16_t flags,
                                                       std::uint16_t flag_bits) {
@@ -65,9 +66,8 @@ using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>
   return p;
 }
 
-// Whether columns can hold it at all, as far as their kernels do not see for themselves: an
-// untagged IPv4 frame from one station to another that is long enough for a TCP header, with room
-// for what is touched.
+// Checks what the kernels do not check themselves: the frame is untagged IPv4, unicast, long enough
+// for a TCP header, and its buffer has room for kTouched bytes.
 [[nodiscard]] inline bool fits_columns(const Packet& p) {
   constexpr auto kType = kUsualFrame.word<std::uint16_t>(ether_at::kType);
   return has_usual_length(p.length) && p.room >= Columns::kTouched &&
@@ -75,7 +75,7 @@ using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>
          is_unicast(p.data);
 }
 
-// Columns for fewer take longer than one by one.
+// For fewer frames, columns are slower than one frame at a time.
 inline constexpr unsigned kFewestLanes = 4;
 [[nodiscard]] inline bool has_fewest_lanes(std::uint32_t places) {
   for (unsigned i = 1; i < kFewestLanes; ++i) places &= places - 1;  // not every CPU counts bits
@@ -89,7 +89,8 @@ template <std::size_t kShapes>
   return any;
 }
 
-// Takes the first of `places`, as many as there are lanes. Bit i of the result: lane i is used.
+// Moves the first packets of `places` into the lanes, as many as fit. Bit i of the result: lane i
+// is used.
 [[nodiscard]] inline std::uint32_t take_lanes(Columns& c, std::span<const Packet> burst,
                                               std::uint32_t& places) {
   std::uint32_t used = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Columns. A frame is two halves of 32 bytes (columns.h), that is eight 64-bit words; word k of
-// eight frames is one register. What a word holds, in the order of bytes, where there are at most
-// 20 bytes of options; with more the second half begins one word of 32 bits later:
+// Columns in AVX-512 registers. A frame is read as two halves of 32 bytes (columns.h), which are
+// eight 64-bit words. Register k holds word k of eight frames. The table shows the content of each
+// word, in byte order, for at most 20 bytes of options; with 24 bytes the second half begins 32
+// bits later:
 //
 //   0  version, TOS, length   identification, fragment
 //   1  TTL, protocol, sum     source
@@ -13,8 +14,8 @@
 //   7  next options
 //
 // A 16-bit sum of ones' complement is the same modulo 0xffff however the bytes are grouped (RFC
-// 1071 section 2), so columns are summed by halves of 32 bits as they lie there.
-// For files that are called only where supported().
+// 1071 section 2), so columns are summed by halves of 32 bits as they lie there. Only for code that
+// runs where supported() is true.
 #pragma once
 
 #include "../cookie/siphash_avx512.h"
@@ -42,12 +43,12 @@ struct Words {
   __m512i w[kWords];
 };
 
-// Where a register's word begins in the frame.
+// Offset in the frame at which register `word` begins.
 constexpr std::size_t begin_of(std::size_t word, std::size_t second) {
   constexpr std::size_t kInHalf = kWords / 2;
   return word < kInHalf ? kFirstHalf + 8 * word : second + 8 * (word - kInHalf);
 }
-// Which register has the 32 bits from byte `at` of the frame on, and whether in its upper half.
+// The register that holds the 32 bits at byte `at` of the frame, and which half of it.
 struct Place {
   std::size_t word;
   bool upper;
@@ -66,7 +67,7 @@ SYNPROXY_COLUMNS __m512i load_half_of_two(const std::uint8_t* low, const std::ui
   return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
 
-// Which two frames share a register decides the order of the lanes: so it is that of the frames.
+// The frames are paired so that the lanes come out in the order of the frames.
 SYNPROXY_COLUMNS void load_columns(const Columns& g, std::size_t offset, __m512i* w) {
   const auto& f = g.frames;
   const __m512i a = load_half_of_two(f[0] + offset, f[2] + offset);
@@ -87,7 +88,7 @@ SYNPROXY_COLUMNS void store_half(std::uint8_t* at, __m256i half) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), half);
 }
 
-// Lane by lane: a lane that is not answered keeps its frame.
+// Stores lane by lane, because a lane that is not answered keeps its frame.
 template <bool kAll>
 SYNPROXY_COLUMNS void store_columns(const Columns& g, std::uint32_t lanes, std::size_t offset,
                                     const __m512i* w) {
@@ -118,7 +119,7 @@ SYNPROXY_COLUMNS __m512i up(__m512i v) { return _mm512_slli_epi64(v, 32); }
 SYNPROXY_COLUMNS __m512i either(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 SYNPROXY_COLUMNS __m512i halves(__m512i v) { return add(low(v), high(v)); }
 
-// Sums of a few dozen 32-bit words to 16 bits; 0 only from 0.
+// Folds sums of a few dozen 32-bit words to 16 bits. The result is 0 only for a sum of 0.
 SYNPROXY_COLUMNS __m512i fold(__m512i sum) {
   sum = halves(sum);  // below 2^32 + 64, so that two steps are enough
   for (int i = 0; i < 2; ++i) {
@@ -128,7 +129,7 @@ SYNPROXY_COLUMNS __m512i fold(__m512i sum) {
 }
 
 SYNPROXY_COLUMNS __m512i each_16_bytes(__m128i pattern) { return _mm512_broadcast_i32x4(pattern); }
-// Four bytes of each half the other way round: between network and host order.
+// Reverses the four bytes of each half: converts between network and host order.
 SYNPROXY_COLUMNS __m512i swap_words(__m512i v) {
   return _mm512_shuffle_epi8(
       v, each_16_bytes(_mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12)));
@@ -140,7 +141,7 @@ constexpr std::uint64_t raw(std::uint32_t first, std::uint32_t second) {
   return raw(first) | raw(second) << 32;
 }
 
-// Those 32 bits in host order, `mask`ed.
+// The 32 bits at byte kAt of the frame, in host order, under `mask`.
 template <std::size_t kAt, std::size_t kSecond>
 SYNPROXY_COLUMNS __m512i number_at(const Words& f, std::uint32_t mask) {
   constexpr Place kPlace = place_of(kAt, kSecond);
@@ -152,23 +153,23 @@ SYNPROXY_COLUMNS __m512i number_at(const Words& f, std::uint32_t mask) {
     return _mm512_and_si512(words, all(mask));
   }
 }
-// The value of an option.
+// The value of the option word at byte kAt.
 template <OptionWord kWord, std::size_t kAt, std::size_t kSecond>
 SYNPROXY_COLUMNS __m512i option_value(const Words& f) {
   return number_at<kAt, kSecond>(f, ~form_of(kWord).mask);
 }
 
-// Them as they lie there.
+// The 32 bits at byte kAt, as they lie in the frame.
 template <std::size_t kAt, std::size_t kSecond>
 SYNPROXY_COLUMNS __m512i raw_at(const Words& f) {
   constexpr Place kPlace = place_of(kAt, kSecond);
   static_assert(kPlace.word < kWords);
   return kPlace.upper ? high(f.w[kPlace.word]) : low(f.w[kPlace.word]);
 }
-// The sum of the bytes from kFrom to kTo, by 32 bits.
+// The sum of the 32-bit words from byte kFrom to byte kTo.
 template <std::size_t kFrom, std::size_t kTo, std::size_t kSecond>
 SYNPROXY_COLUMNS __m512i sum_of(const Words& f) {
-  // Not a loop: its body is not one code for all.
+  // Recursive instead of a loop, because each step compiles to different code.
   if constexpr (kFrom + 4 == kTo) {
     return raw_at<kFrom, kSecond>(f);
   } else {
@@ -193,7 +194,8 @@ SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
   return good;
 }
 
-// Nothing of what junk() objects to in source and ports; equal ports alone are for it to judge.
+// Keeps the lanes whose source and ports junk() accepts for certain. Equal ports are left to junk()
+// itself.
 SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
   const __m512i source = high(f.w[1]);
   for (const Ipv4Prefix& p : kImpossibleIpv4) {
@@ -216,20 +218,20 @@ SYNPROXY_COLUMNS __m512i get(const Columns::Column<T>& column) {
   return _mm512_load_si512(column.data());
 }
 
-// What the engine looks a frame up by.
+// Fills the columns by which the engine looks a frame up.
 SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f) {
-  // Client's port below the server's, host order.
+  // In host order, the client's port in the lower half.
   const __m512i ports = _mm512_shuffle_epi8(
       f.w[2],
       each_16_bytes(_mm_setr_epi8(5, 4, 7, 6, -1, -1, -1, -1, 13, 12, 15, 14, -1, -1, -1, -1)));
   put(c.addresses, either(high(f.w[1]), up(f.w[2])));
   put(c.ports, ports);
-  // service_name()
+  // Does what service_name() does.
   put(c.service, either(either(low(f.w[2]), _mm512_slli_epi64(_mm512_srli_epi64(ports, 16), 32)),
                         all(1ULL << 48)));
 }
 
-// siphash24() of cookie_mac_input(), IPv4.
+// Does what siphash24() does with cookie_mac_input(), for IPv4.
 SYNPROXY_COLUMNS __m512i macs_of(const Columns& c, __m512i client_isn, __m512i k0, __m512i k1) {
   detail::SipState8 sip = detail::sip_begin(k0, k1);
   detail::sip_compress(sip, get(c.addresses));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The key of a flow from a packet of either side, or from what an ICMP error quotes.
+// Makes the key of a flow from a packet of either side, or from the packet that an ICMP error
+// quotes.
 #pragma once
 
 #include <bit>
@@ -26,7 +27,7 @@ inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_
   key.ipv6 = ipv6;
 }
 
-// `side`: where the packet came from.
+// The key of the flow of a segment that `sender` sent.
 inline void key_of(const Segment& s, Role sender, FlowKey& out) {
   if (sender == Role::kClient) {
     make_key(out, s.source(), s.destination(), s.source_port(), s.destination_port(), s.ipv6,
@@ -37,7 +38,7 @@ inline void key_of(const Segment& s, Role sender, FlowKey& out) {
   }
 }
 
-// The same key where it lies in the packet: identity_of(key) without the key.
+// The same key as a view of the packet. Its identity equals identity_of() of the key.
 [[nodiscard]] inline KeyView key_view(const Segment& s, Role sender) {
   KeyView v;
   const bool from_client = sender == Role::kClient;
@@ -56,7 +57,7 @@ inline void key_of(const Segment& s, Role sender, FlowKey& out) {
   return v;
 }
 
-// An error travels against the packet that it quotes: what comes from the client side quotes a
+// An ICMP error travels against the packet that it quotes. An error from the client side quotes a
 // segment that the server sent.
 inline void key_of(const Segment& icmp, const QuotedSegment& q, Role sender, FlowKey& out) {
   const std::uint8_t* ip = icmp.frame + q.ip_offset;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is asked for each lane of a burst's columns by itself: its service, and whether it has a
-// flow.
+// Looks things up lane by lane: the service of each lane, and whether it has a flow.
 #pragma once
 
+#include <span>
+
 #include "burst/columns.h"
-#include "burst/engine_state.h"
+#include "burst/rooms.h"
+#include "synproxy/proxy/arrival.h"
 
 namespace synproxy {
 
@@ -12,10 +14,13 @@ class LaneLookUp {
  public:
   using Hashes = Columns::Column<std::uint64_t>;
 
-  explicit LaneLookUp(EngineState& s) : s_(s) {}
+  LaneLookUp(Rooms& rooms, std::span<const Packet> burst)
+      : rooms_(rooms),
+        burst_(burst),
+        noted_(burst.front().arrival != nullptr && burst.back().arrival != nullptr) {}
 
-  // Calls use(lane, offer) for each of `lanes`. Those whose service is at hand, and for which it is
-  // true, are the result, and their buckets are on their way.
+  // Calls use(lane, offer) for each of `lanes` whose service has a cached offer. Returns the lanes
+  // for which use() was true, and prefetches their buckets.
   template <typename Use>
   [[nodiscard]] std::uint32_t begin(const Columns& c, std::uint32_t lanes, Hashes& hashes,
                                     Use&& use) {
@@ -23,33 +28,43 @@ class LaneLookUp {
     for_each_lane(lanes, [&](std::size_t lane) {
       if (c.service[lane] != service_ || offer_ == nullptr) {
         service_ = c.service[lane];
-        offer_ = s_.offers.find_known(s_.services, service_, nullptr, s_.epoch.epoch);
+        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, nullptr);
       }
       if (offer_ == nullptr || !use(lane, *offer_)) {
         kept &= ~(1U << lane);
         return;
       }
-      KeyView key;
-      key.identity.addresses = c.addresses[lane];
-      key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
-      hashes[lane] = index_hash(s_.index_key, key);
-      s_.table.prefetch_bucket(hashes[lane]);
+      hashes[lane] = hash_of(c, lane);
+      rooms_.flows.prefetch_bucket(hashes[lane]);
     });
     return kept;
   }
 
-  // Of `lanes` those that have no flow, for certain.
+  // Returns those of `lanes` that certainly have no flow.
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
     std::uint32_t kept = lanes;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if (s_.table.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
+      if (rooms_.flows.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
     });
     return kept;
   }
 
  private:
-  EngineState& s_;
-  ServiceName service_ = 0;  // of the lane looked at last
+  [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {
+    if (noted_) [[unlikely]] {
+      // Each frame has a note of its own. A buffer without room for one is the exception.
+      if (const Arrival* found = burst_[c.places[lane]].arrival) return found->hash;
+    }
+    KeyView key;
+    key.identity.addresses = c.addresses[lane];
+    key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
+    return rooms_.flows.hash_of(key);
+  }
+
+  Rooms& rooms_;
+  const std::span<const Packet> burst_;
+  const bool noted_;         // the steering has hashed these frames already
+  ServiceName service_ = 0;  // of the previous lane
   const SynAckOffer* offer_ = nullptr;
 };
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "burst/engine_state.h"
+#include "burst/verdicts.h"
 
 namespace synproxy {
 
-void answer(EngineState& s, Context& c, const TcpReply& reply, Reason fate, Reason made) {
+void answer(Counters& counters, Context& c, const TcpReply& reply, Reason fate, Reason made) {
   if (!reply_in_place(*c.packet, c.segment, reply)) {
-    return drop(s, c, Reason::no_buffer_room);
+    return drop(counters, c, Reason::no_buffer_room);
   }
   c.packet->verdict = Verdict::kReply;
-  s.counters.count(fate);
-  s.counters.count(made);
+  counters.count(fate);
+  counters.count(made);
 }
 
-void answer_with_rst(EngineState& s, Context& c, Role sender, Reason why) {
+void answer_with_rst(Counters& counters, Context& c, Reason why) {
   const Segment& g = c.segment;
-  if (!checksum_ok(c)) return drop(s, c, Reason::bad_checksum);
+  if (!checksum_ok(c)) return drop(counters, c, Reason::bad_checksum);
   TcpReply rst;
   rst.seq = g.ack;
   rst.flags = kRst;
@@ -23,7 +23,8 @@ void answer_with_rst(EngineState& s, Context& c, Role sender, Reason why) {
     rst.ack = g.seq_end();
     rst.flags = kRst | kAck;
   }
-  answer(s, c, rst, why, sender == Role::kClient ? Reason::rst_to_client : Reason::rst_to_server);
+  answer(counters, c, rst, why,
+         c.sender == Role::kClient ? Reason::rst_to_client : Reason::rst_to_server);
 }
 
 bool checksum_ok(const Context& c) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writing the headers of a segment that the proxy makes itself, checksums and all, in one pass.
+// Writes the headers of a segment that the proxy makes itself, checksums included, in one pass.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace synproxy {
 
 inline constexpr std::uint32_t kReplyTtl = 64;
 
-// The words of its headers that are not numbers, in host order.
+// The constant header words of such a segment, in host order.
 [[nodiscard]] constexpr std::uint32_t ipv4_length_word(std::uint32_t total) {
   return std::uint32_t{kIpv4WithoutOptions} << 24 | total;
 }
@@ -31,8 +31,8 @@ inline constexpr std::uint32_t kIpv4ProtocolWord = kReplyTtl << 24 | std::uint32
   return option_set(r.mss != 0, r.timestamps, r.sack_permitted, r.window_scale != kNoScale);
 }
 
-// Stores words and sums them on the way: a sum over bytes that were just stored in other sizes
-// would have to wait for them to reach the cache.
+// Stores words and sums them on the way. A sum over bytes that were just stored in other sizes
+// would have to wait until they reach the cache.
 class SummedBytes {
  public:
   SummedBytes(std::uint8_t* at, std::uint64_t sum) : at_(at), sum_(sum) {}
@@ -89,7 +89,7 @@ struct RawEnds {
   be32 ports;  // source first
 };
 
-// Those of a segment, the other way round.
+// The ends of the answer to a segment: its own, swapped.
 template <bool kIpv6>
 [[nodiscard]] inline RawEnds<kIpv6> ends_of_answer(const Segment& s) {
   const std::uint8_t* l3 = s.l3();
@@ -98,7 +98,7 @@ template <bool kIpv6>
           be32::from_raw(std::rotl(s.ports.raw(), 16))};
 }
 
-// `addresses`: the sum of both; `length`: of the TCP part, bytes.
+// `addresses`: the sum of both addresses. `length`: bytes of the TCP part.
 template <bool kIpv6>
 inline void write_ip_header(std::uint8_t* l3, const RawEnds<kIpv6>& ends, std::uint64_t addresses,
                             std::uint32_t length) {
@@ -118,7 +118,7 @@ inline void write_ip_header(std::uint8_t* l3, const RawEnds<kIpv6>& ends, std::u
   ends.destination.store(l3 + ip_destination_at(kIpv6));
 }
 
-// Returns the size of the packet. `says`: said_in(reply), or the same at compile time.
+// Returns the size of the packet. `says`: said_in(reply), as a value or as a compile-time constant.
 template <bool kIpv6, typename Says>
 inline std::uint32_t write_headers(std::uint8_t* l3, const RawEnds<kIpv6>& ends,
                                    const TcpReply& reply, Says says) {
@@ -149,7 +149,8 @@ inline void swap_mac_addresses(std::uint8_t* frame) {
   std::memcpy(frame + 8, &rest, sizeof rest);
 }
 
-// The frame of `s` becomes `reply`, its ends the other way round. `says` as above.
+// Turns the frame of `s` into `reply`, with its ends swapped. False: no room; nothing was written.
+// `says`: as above.
 template <bool kIpv6, typename Says>
 [[nodiscard]] inline bool answer_in_place(Packet& packet, const Segment& s, const TcpReply& reply,
                                           Says says) {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ICMP errors: the header that they quote is translated, as the connection's own segments are.
+// Translates the header that an ICMP error quotes, as the connection's own segments are translated.
 #include <cstring>
 
-#include "burst/engine_state.h"
-#include "burst/flow_key.h"
+#include "burst/quoted_flow.h"
+#include "flows/end_flow.h"
+#include "spliced/progress.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/checksum.h"
-#include "synproxy/wire/icmp.h"
 
 namespace synproxy {
 namespace {
 
-// A number inside the quoted TCP header moved by `add`. The quoted TCP checksum, where it is
-// quoted, moves with it, and the ICMP checksum covers both.
+// Adds `add` to a number in the quoted TCP header. Corrects the TCP checksum if that is quoted too,
+// and notes both changes for the ICMP checksum.
 void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quoted,
            ChecksumUpdate& icmp) {
   if (at + 4 > quoted) return;
@@ -44,16 +45,17 @@ std::size_t timestamps_at(const std::uint8_t* tcp, std::size_t quoted) {
 }
 
 void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord& f, Role sender) {
+  const SplicedPart& numbers = f.spliced();
   std::uint8_t* tcp = c.segment.frame + q.tcp_offset;
   ChecksumUpdate update;
   const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
-  if (sender == Role::kClient) {  // quotes what the server sent, in the client's numbers
-    shift(tcp, tcp_at::kSeq, f.delta, q.tcp_bytes, update);
-    if (tsval != 0) shift(tcp, tsval, f.ts_delta, q.tcp_bytes, update);
+  if (sender == Role::kClient) {  // quotes a server's segment, in the client's numbers
+    shift(tcp, tcp_at::kSeq, numbers.delta, q.tcp_bytes, update);
+    if (tsval != 0) shift(tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
   } else {
-    shift(tcp, tcp_at::kAck, 0U - f.delta, q.tcp_bytes, update);
+    shift(tcp, tcp_at::kAck, 0U - numbers.delta, q.tcp_bytes, update);
     if (tsval != 0 && load_raw<std::uint32_t>(tcp + tsval + 4) != 0) {
-      shift(tcp, tsval + 4, 0U - f.ts_delta, q.tcp_bytes, update);
+      shift(tcp, tsval + 4, 0U - numbers.ts_delta, q.tcp_bytes, update);
     }
   }
   update.apply(c.segment.l4() + icmp_at::kChecksum);
@@ -69,34 +71,35 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
 
 }  // namespace
 
-void on_icmp(EngineState& s, Context& c, Role sender, FrameSink& sink) {
+void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Role sender = c.sender;
   const Segment& g = c.segment;
-  const QuotedSegment q = parse_quoted(g);
-  if (!q.valid) return forward(s, c, Reason::forwarded);
-  FlowKey key;
-  key_of(g, q, sender, key);
-  if (!s.protect.matches(key.server.data(), key.ipv6, key.server_port)) {
-    return forward(s, c, Reason::forwarded);
+  QuotedFlow quoted;
+  if (!quoted_flow(g, sender, rooms.protect, quoted)) {
+    return forward(rooms.counters, c, Reason::forwarded);
   }
-  c.flow = s.table.find(key, index_hash(s.index_key, key));
-  if (c.flow == kNoFlow) return drop(s, c, Reason::icmp_invalid);
-  FlowRecord& f = s.table[c.flow];
-  if (f.state == FlowState::kSynSent) {
-    // About our own SYN, or about a SYN-ACK: nobody else may see it.
+  const QuotedSegment& q = quoted.segment;
+  const Arrival* const found = c.packet->arrival;
+  c.flow = rooms.flows.find(quoted.key,
+                            found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key));
+  if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
+  FlowRecord& f = rooms.flows[c.flow];
+  if (f.state() == FlowState::kSynSent) {
+    // The error is about our own SYN or about a SYN-ACK. It is not passed on.
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
-    if (!ours || !icmp_checksum_good(g)) return drop(s, c, Reason::icmp_invalid);
-    drop(s, c, Reason::consumed);
+    if (!ours || !icmp_checksum_good(g)) return drop(rooms.counters, c, Reason::icmp_invalid);
+    drop(rooms.counters, c, Reason::consumed);
     if (!q.refusal) return;
-    s.counters.count(Reason::conn_refused);
-    return give_up(s, c.flow, true, false, sink);
+    rooms.counters.count(Reason::conn_refused);
+    return give_up(rooms, c.flow, true, false, sink);
   }
-  if (f.state == FlowState::kTombstone) return drop(s, c, Reason::icmp_invalid);
-  if (f.state == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
-    return forward(s, c, Reason::passed);
+  if (f.state() == FlowState::kTombstone) return drop(rooms.counters, c, Reason::icmp_invalid);
+  if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
+    return forward(rooms.counters, c, Reason::passed);
   }
-  if (!outstanding(f, q.seq, sender)) return drop(s, c, Reason::icmp_invalid);
+  if (!outstanding(f, q.seq, sender)) return drop(rooms.counters, c, Reason::icmp_invalid);
   translate_quoted(c, q, f, sender);
-  forward(s, c, Reason::icmp_translated);
+  forward(rooms.counters, c, Reason::icmp_translated);
 }
 
 }  // namespace synproxy

@@ -9,30 +9,32 @@ namespace {
 // A segment that comes this long after a RST was not under way when the RST passed: that end lives.
 constexpr std::uint32_t kReviveMs = 1000;
 
-// Every segment of a live connection renews it; one that follows a RST only when it proves life.
-void touch(EngineState& s, FlowRecord& f) {
-  const std::uint32_t now = s.now32();
-  if (f.state == FlowState::kClosing && !closed_by_both(f)) {
+// Every segment of a live connection renews it. After a RST only a segment that proves life does.
+void touch(Rooms& rooms, FlowRecord& f) {
+  const std::uint32_t now = rooms.now.ms32();
+  if (f.state() == FlowState::kClosing && !closed_by_both(f)) {
     if (now - f.last_seen < kReviveMs) return;
-    set_state(s, f, FlowState::kEstablished);
+    rooms.flows.set_state(f, FlowState::kEstablished);
   }
   f.last_seen = now;
-  f.progress = static_cast<std::uint8_t>((f.progress | kFlowSpoke) & ~kFlowProbed);
+  f.set(kFlowSpoke);
+  f.clear(kFlowProbed);
 }
 
-void update_closing(EngineState& s, FlowRecord& f) {
-  constexpr std::uint8_t kAcked = kFlowClientFinAcked | kFlowServerFinAcked;
-  if (f.state == FlowState::kFinished || !closed_by_both(f)) return;
+void update_closing(Rooms& rooms, FlowRecord& f) {
+  constexpr std::uint16_t kAcked = kFlowClientFinAcked | kFlowServerFinAcked;
+  if (f.state() == FlowState::kFinished || !closed_by_both(f)) return;
   if ((f.progress & kAcked) == kAcked) {
-    set_state(s, f, FlowState::kFinished);
-    s.counters.count(Reason::conn_finished);
+    rooms.flows.set_state(f, FlowState::kFinished);
+    rooms.counters.count(Reason::conn_finished);
   } else {
-    set_state(s, f, FlowState::kClosing);
+    rooms.flows.set_state(f, FlowState::kClosing);
   }
 }
 
-// Numbers go up segment by segment. A segment that leaves a gap has overtaken another or is
-// damaged; were a damaged one believed, the flow's numbers would run away from its ends.
+// Whether a segment's number may move the flow's. Numbers go up segment by segment. A segment that
+// leaves a gap has overtaken another or is damaged. Believing a damaged one would move the flow's
+// numbers away from its ends.
 bool believable(const Segment& g, SeqNum first, SeqNum next) {
   return !first.after(next) || checksums_good(g);
 }
@@ -43,97 +45,83 @@ Reason fate(const FlowRecord& f) {
 
 }  // namespace
 
-void note_client(EngineState& s, FlowRecord& f, const Segment& g) {
-  touch(s, f);
+void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
+  touch(rooms, f);
   if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(g, g.seq, SeqNum(f.client_nxt))) {
     f.client_nxt = g.seq_end().value();
-    // Alive. An old ACK that the SYN has overtaken proves nothing.
-    f.progress &= static_cast<std::uint8_t>(~kFlowMarked);
+    // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
+    // overtaken proves nothing.
+    f.clear(kFlowMarked);
   }
-  widen_windows(f, std::uint32_t{g.window} << client_scale(f), 0);
-  if (g.has(kFin)) f.progress |= kFlowClientFin;
-  if ((f.progress & kFlowServerFin) != 0 && g.ack == SeqNum(f.server_nxt)) {
-    f.progress |= kFlowServerFinAcked;
+  widen_windows(f, std::uint32_t{g.window} << f.client_scale(), 0);
+  if (g.has(kFin)) f.set(kFlowClientFin);
+  if (f.has(kFlowServerFin) && g.ack == SeqNum(f.server_nxt)) {
+    f.set(kFlowServerFinAcked);
   }
-  if ((f.progress & (kFlowClientFin | kFlowServerFin)) != 0) update_closing(s, f);
+  if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
 
-void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq) {
-  touch(s, f);
+void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
+  touch(rooms, f);
   const SeqNum end = seq + g.seq_length();
   if (end.after(SeqNum(f.server_nxt)) && believable(g, seq, SeqNum(f.server_nxt))) {
     f.server_nxt = end.value();
   }
   if (g.has(kAck)) {
-    // What the server acknowledges it has got, even where we saw it come in a shape that did not
-    // fit.
+    // What the server acknowledges has reached it, even if the segment did not fit when we saw it.
     const bool known = !g.ack.after(SeqNum(f.client_nxt));
     if (!known && believable(g, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
-    // The client's window stays until there is something better to keep, for our ACK of a repeated
-    // SYN-ACK.
-    if (g.ack != SeqNum(f.client_isn + 1)) f.window = static_cast<std::uint16_t>(g.ack.value());
-    if ((f.progress & kFlowClientFin) != 0 && g.ack == SeqNum(f.client_nxt)) {
-      f.progress |= kFlowClientFinAcked;
+    // The client's first window stays until the server acknowledges data. From then on it needs no
+    // ACK of ours.
+    if (f.has(kFlowServerAcked) || g.ack.after(SeqNum(f.client_isn + 1))) {
+      f.spliced().window = static_cast<std::uint16_t>(g.ack.value());
+      f.set(kFlowServerAcked);
+    }
+    if (f.has(kFlowClientFin) && g.ack == SeqNum(f.client_nxt)) {
+      f.set(kFlowClientFinAcked);
     }
   }
-  widen_windows(f, 0, std::uint32_t{g.window} << server_scale(f));
-  if (g.has(kFin)) f.progress |= kFlowServerFin;
-  if ((f.progress & (kFlowClientFin | kFlowServerFin)) != 0) update_closing(s, f);
+  widen_windows(f, 0, std::uint32_t{g.window} << f.server_scale());
+  if (g.has(kFin)) f.set(kFlowServerFin);
+  if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
 
-void note_reset(EngineState& s, FlowRecord& f) {
-  f.last_seen = s.now32();
-  if (f.state == FlowState::kClosing) {
-    // With both FINs there is nothing to come back to.
-    if (closed_by_both(f)) set_state(s, f, FlowState::kFinished);
+void note_reset(Rooms& rooms, FlowRecord& f) {
+  f.last_seen = rooms.now.ms32();
+  if (f.state() == FlowState::kClosing) {
+    // After both FINs the flow cannot revive.
+    if (closed_by_both(f)) rooms.flows.set_state(f, FlowState::kFinished);
     return;
   }
-  if (f.state != FlowState::kEstablished) return;
-  set_state(s, f, FlowState::kClosing);
-  s.counters.count(Reason::conn_reset);
+  if (f.state() != FlowState::kEstablished) return;
+  rooms.flows.set_state(f, FlowState::kClosing);
+  rooms.counters.count(Reason::conn_reset);
 }
 
-void pass_to_server(EngineState& s, Context& c, FlowRecord& f) {
+void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(c.segment)) {
-    return drop(s, c, Reason::ce_without_ecn);
+    return drop(rooms.counters, c, Reason::ce_without_ecn);
   }
   if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f)) {
-    s.counters.count(Reason::bad_options);
+    rooms.counters.count(Reason::bad_options);
   }
-  forward(s, c, fate(f));
+  forward(rooms.counters, c, fate(f));
 }
 
-void pass_to_client(EngineState& s, Context& c, FlowRecord& f) {
+void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f)) {
-    s.counters.count(Reason::bad_options);
+    rooms.counters.count(Reason::bad_options);
   }
-  forward(s, c, fate(f));
+  forward(rooms.counters, c, fate(f));
 }
 
-std::optional<CookieMatch> match_successor(EngineState& s, Context& c) {
-  const FlowRecord& f = s.table[c.flow];
-  if ((f.options & kFlowOutbound) == 0 && c.segment.ack == SeqNum(f.cookie + 1)) {
-    return std::nullopt;
+void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window) {
+  while (client_window > client_window_bound(f) && (f.windows & 15U) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 1);
   }
-  const CookieMatch m = match_cookie(s, c);
-  if (!m.valid) return std::nullopt;
-  return m;
-}
-
-std::optional<CookieMatch> match_marked(EngineState& s, Context& c, FlowRecord& f) {
-  const Segment& g = c.segment;
-  if ((f.progress & kFlowMarked) == 0 || !g.has(kAck)) return std::nullopt;
-  const std::uint32_t ahead = g.seq.value() - f.mark_isn;
-  if (ahead > 1 || (ahead == 0 && g.payload_length > 1)) return std::nullopt;
-  if ((f.tries & 0xfU) == kMaxMarkTries) return std::nullopt;  // until the next mark
-  if (f.state != FlowState::kSynSent) {
-    const bool promised = (f.mss & 1U) != 0;
-    if (find_timestamps(g.options(), g.options_size()).present != promised) return std::nullopt;
+  while (server_window > server_window_bound(f) && (f.windows >> 4) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 16);
   }
-  ++f.tries;
-  const CookieMatch m = match_cookie_of(s, c, f.mark_isn);
-  if (!m.valid) return std::nullopt;
-  return m;
 }
 
 }  // namespace synproxy

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How far a spliced connection has come, told from the segments that pass: numbers, FINs, resets.
+// Follows a spliced connection by the segments that pass: numbers, FINs, resets.
 #pragma once
 
-#include <optional>
-
-#include "burst/engine_state.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 
-// Both FINs seen, or reset: the next connection with these addresses may be on its way.
+// Upper bound of the windows that a side has shown, as a power of two: 2^15 to 2^30.
+[[nodiscard]] inline std::uint32_t client_window_bound(const FlowRecord& f) {
+  return 1U << (15 + (f.windows & 15U));
+}
+[[nodiscard]] inline std::uint32_t server_window_bound(const FlowRecord& f) {
+  return 1U << (15 + (f.windows >> 4));
+}
+void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
+
+// Both FINs seen, or reset. The next connection with these addresses may be on its way.
 [[nodiscard]] inline bool is_over(const FlowRecord& f) {
-  return f.state == FlowState::kClosing || f.state == FlowState::kFinished;
+  return f.state() == FlowState::kClosing || f.state() == FlowState::kFinished;
 }
 
 // Both FINs seen, acknowledged or not.
 [[nodiscard]] inline bool closed_by_both(const FlowRecord& f) {
-  constexpr std::uint8_t kFins = kFlowClientFin | kFlowServerFin;
+  constexpr std::uint16_t kFins = kFlowClientFin | kFlowServerFin;
   return (f.progress & kFins) == kFins;
 }
 
@@ -40,29 +47,15 @@ namespace synproxy {
          (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
 }
 
-// Whether the server has acknowledged more than our SYN, so that FlowRecord::window is the low half
-// of that. A window of the client that looks like it is taken for it: then the client has sent
-// data, and the server needs nobody else's ACK.
-[[nodiscard]] inline bool server_acked_data(const FlowRecord& f) {
-  const std::uint32_t sent = f.client_nxt - (f.client_isn + 1);
-  const auto beyond = static_cast<std::uint16_t>(f.window - (f.client_isn + 1));
-  return beyond != 0 && beyond <= sent;
-}
+// Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
+void note_client(Rooms& rooms, FlowRecord& f, const Segment& g);
+void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq);
+// Notes a RST at the exact number.
+void note_reset(Rooms& rooms, FlowRecord& f);
 
-// A fitting segment of one side (`seq` in the client's numbers), no RST.
-void note_client(EngineState& s, FlowRecord& f, const Segment& g);
-void note_server(EngineState& s, FlowRecord& f, const Segment& g, SeqNum seq);
-// RST at the exact number.
-void note_reset(EngineState& s, FlowRecord& f);
-
-// Translated and forwarded, or dropped for its CE mark.
-void pass_to_server(EngineState& s, Context& c, FlowRecord& f);
-void pass_to_client(EngineState& s, Context& c, FlowRecord& f);
-
-// The cookie of a later handshake on this flow's addresses: of any ISN but the flow's own where the
-// flow is over or given up, of the marked ISN where it lives. A duplicate of the flow's own
-// handshake ACK is none of these.
-[[nodiscard]] std::optional<CookieMatch> match_successor(EngineState& s, Context& c);
-[[nodiscard]] std::optional<CookieMatch> match_marked(EngineState& s, Context& c, FlowRecord& f);
+// Translates and forwards the packet. A packet with a CE mark is dropped if the server does not do
+// ECN.
+void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f);
+void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f);
 
 }  // namespace synproxy

@@ -9,7 +9,7 @@
 namespace synproxy {
 namespace {
 
-// One 32-bit number in the TCP header moved by `add`.
+// Adds `add` to a 32-bit number in the TCP header.
 void shift32(std::uint8_t* field, std::uint32_t add, ChecksumUpdate& update, bool odd = false) {
   const auto old_raw = load_raw<std::uint32_t>(field);
   const std::uint32_t new_raw = be32(be32::from_raw(old_raw).host() + add).raw();
@@ -23,7 +23,8 @@ void set_window(const Segment& s, std::uint16_t window, ChecksumUpdate& update) 
   update.replace16(be16(s.window).raw(), be16(window).raw());
 }
 
-// A byte pair at an odd offset belongs to two words of the sum; NOPs are written byte by byte.
+// Overwrites an option with NOPs. It works byte by byte, because an option at an odd offset
+// straddles the words of the sum.
 void blank(std::uint8_t* options, std::size_t at, std::size_t length, ChecksumUpdate& update) {
   for (std::size_t i = at; i < at + length; ++i) {
     const bool high = (i & 1) == 0;
@@ -41,18 +42,19 @@ bool well_formed(const std::uint8_t* options, std::size_t size) {
 }  // namespace
 
 bool translate_to_server(const Segment& s, const FlowRecord& f) {
+  const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  // RFC 9293 section 3.10.7.4: without ACK the field means nothing, and stays.
-  if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, f.delta, update);
+  // RFC 9293 section 3.10.7.4: without the ACK flag the field means nothing, so it stays.
+  if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, numbers.delta, update);
   if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
-    set_window(s, window_unscaled(s.window, client_scale(f)), update);
+    set_window(s, window_unscaled(s.window, f.client_scale()), update);
   }
   bool whole = true;
   if (are_timestamps_alone(options, size)) {
     std::uint8_t* tsecr = options + kTimestampsAlone.at(OptionWord::kTsecr);
-    if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, f.ts_delta, update);
+    if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
@@ -61,12 +63,12 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
         if (kind == kOptionTimestamps && length == 10) {
           // RFC 7323 section 3.2: a TSecr of 0 echoes nothing.
           std::uint8_t* tsecr = options + at + 6;
-          if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, f.ts_delta, update, odd);
+          if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update, odd);
         } else if (kind == kOptionSack && (f.options & kFlowServerNoSack) != 0) {
           blank(options, at, length, update);
         } else if (kind == kOptionSack) {
           for (std::size_t edge = at + 2; edge + 4 <= at + length; edge += 4) {
-            shift32(options + edge, f.delta, update, odd);
+            shift32(options + edge, numbers.delta, update, odd);
           }
         }
         return true;
@@ -78,20 +80,21 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
 }
 
 bool translate_to_client(const Segment& s, const FlowRecord& f) {
+  const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  shift32(s.l4() + tcp_at::kSeq, 0U - f.delta, update);
-  set_window(s, window_to_client(s.window, server_scale(f), offered_scale(f)), update);
+  shift32(s.l4() + tcp_at::kSeq, 0U - numbers.delta, update);
+  set_window(s, window_to_client(s.window, f.server_scale(), f.offered_scale()), update);
   bool whole = true;
   if (are_timestamps_alone(options, size)) {
-    shift32(options + kTimestampsAlone.at(OptionWord::kTsval), 0U - f.ts_delta, update);
+    shift32(options + kTimestampsAlone.at(OptionWord::kTsval), 0U - numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
       walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
         if (kind == kOptionTimestamps && length == 10) {
-          shift32(options + at + 2, 0U - f.ts_delta, update, (at & 1) != 0);
+          shift32(options + at + 2, 0U - numbers.ts_delta, update, (at & 1) != 0);
         }
         return true;
       });

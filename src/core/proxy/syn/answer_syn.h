@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The stateless answer to a SYN, in the two halves between which its MAC is computed: plan_syn()
-// decides, whatever the options are, and answer_syn() writes. For the usual SYNs plan_known_syn()
-// decides the same (known_syn.h). Inline: this is what a flood pays for.
+// The stateless answer to a SYN, in two halves. plan_syn() decides what the answer says, for any
+// options; then the MAC is computed; then answer_syn() writes. For the usual SYNs plan_known_syn()
+// decides the same (known_syn.h). All is inline, because a flood runs through this code.
 #pragma once
 
 #include <type_traits>
 
-#include "ack/cookies.h"
+#include "burst/verdicts.h"
 #include "frames/tcp_writer.h"
+#include "syn/answerer.h"
 
 namespace synproxy {
 
@@ -20,7 +21,7 @@ namespace synproxy {
   return static_cast<std::uint16_t>(kSyn | kAck | (ecn ? kEce : 0));
 }
 
-// Without the offered scale, which is the service's or none.
+// What both sides agree on, except the offered scale: that is the service's, or none.
 [[nodiscard]] inline ClientOptions agree(const Segment& g, const TcpOptions& o,
                                          const SynAckOffer& offer) {
   ClientOptions out;
@@ -31,22 +32,19 @@ namespace synproxy {
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
   return out;
 }
-// True: c.syn says what the answer will be. False: the packet is decided.
-[[nodiscard]] inline bool plan_syn(EngineState& s, Context& c) {
+// True: c.syn holds the plan of the answer. False: the packet was dropped.
+[[nodiscard]] inline bool plan_syn(const Moment& now, Answerer& answerer, Counters& counters,
+                                   Context& c) {
   const Segment& g = c.segment;
   const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
   const auto refuse = [&](Reason why) {
-    drop(s, c, why);
+    drop(counters, c, why);
     return false;
   };
-  if (o.auth && s.tuning.forward_tcp_auth && c.flow == kNoFlow) {
-    forward(s, c, Reason::forwarded);
-    return false;
-  }
   if (!checksum_ok(c)) return refuse(Reason::bad_checksum);
   if (o.auth) return refuse(Reason::tcp_auth);
-  if (s.keys.current() == nullptr) return refuse(Reason::no_secret);
-  c.syn.offer = s.offers.find(s.tuning, s.services, c.key(), s.epoch.epoch);
+  if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
+  c.syn.offer = answerer.offer(now, c.key());
   const ClientOptions agreed = agree(g, o, c.syn.offer);
   if (mss_too_small(agreed)) return refuse(Reason::syn_mss_small);
   c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
@@ -57,14 +55,15 @@ namespace synproxy {
   return true;
 }
 
-// The answer is remembered for a while, so that it can be repeated. By value: the caller's stays in
-// registers.
+// Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
+// caller's copy stays in registers.
 void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
 
-// `Says`: an OptionSet, or one at compile time; c.syn.says in either case.
+// `says`: c.syn.says, as an OptionSet or as a constant known at compile time.
 template <bool kIpv6, typename Says>
-[[nodiscard]] inline bool answer_saying(EngineState& s, Context& c, const EpochKeys& keys,
-                                        std::uint64_t mac, bool remembered, Says says) {
+[[nodiscard]] inline bool answer_saying(const Moment& now, Answerer& answerer, Counters& counters,
+                                        Context& c, const EpochKeys& keys, std::uint64_t mac,
+                                        bool remembered, Says says) {
   const SynPlan& plan = c.syn;
   const SynAckOffer offer = plan.offer;
   const unsigned parity = keys.epoch & 1U;
@@ -84,29 +83,31 @@ template <bool kIpv6, typename Says>
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
   if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = s.synack_repeats.admit(s.now32())) remember_syn_ack(c, r, *e);
+    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
   }
   if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, says)) {
-    drop(s, c, Reason::no_buffer_room);
+    drop(counters, c, Reason::no_buffer_room);
     return false;
   }
   c.packet->verdict = Verdict::kReply;
   return true;
 }
 
-// The frame becomes the SYN-ACK that c.syn plans. False: it has no room for that, and is dropped.
-// `mac`: of c.syn's layout key, over the VLAN stack too; `remembered`: so that it can be repeated.
-[[nodiscard]] inline bool answer_syn(EngineState& s, Context& c, const EpochKeys& keys,
-                                     std::uint64_t mac, bool remembered) {
+// Turns the frame into the SYN-ACK that c.syn plans. False: the frame has no room for it and is
+// dropped. `mac`: made with the key of c.syn's layout, covers the VLAN stack too. `remembered`:
+// keeps the SYN-ACK so that it can be repeated.
+[[nodiscard]] inline bool answer_syn(const Moment& now, Answerer& answerer, Counters& counters,
+                                     Context& c, const EpochKeys& keys, std::uint64_t mac,
+                                     bool remembered) {
   const bool ipv6 = c.segment.ipv6;
-  // Nearly always all four options are agreed upon: for them the writer has no question left.
+  // Nearly always all four options are agreed upon. The constant then leaves the writer no branch.
   if (c.syn.says == kSaysAllFour) [[likely]] {
     constexpr std::integral_constant<OptionSet, kSaysAllFour> kAllFour;
-    return ipv6 ? answer_saying<true>(s, c, keys, mac, remembered, kAllFour)
-                : answer_saying<false>(s, c, keys, mac, remembered, kAllFour);
+    return ipv6 ? answer_saying<true>(now, answerer, counters, c, keys, mac, remembered, kAllFour)
+                : answer_saying<false>(now, answerer, counters, c, keys, mac, remembered, kAllFour);
   }
-  return ipv6 ? answer_saying<true>(s, c, keys, mac, remembered, c.syn.says)
-              : answer_saying<false>(s, c, keys, mac, remembered, c.syn.says);
+  return ipv6 ? answer_saying<true>(now, answerer, counters, c, keys, mac, remembered, c.syn.says)
+              : answer_saying<false>(now, answerer, counters, c, keys, mac, remembered, c.syn.says);
 }
 
 }  // namespace synproxy

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The SYNs of kSynShapes, one at a time, to a service whose offer is at hand: what plan_syn() means
-// for them, with the shape known when this was compiled.
+// Plans the answer to SYNs of kSynShapes, one at a time, where the service's offer is cached. The
+// result is that of plan_syn(), but the shape is known at compile time.
 #pragma once
 
 #include <utility>
@@ -21,7 +21,7 @@ template <std::size_t kBytes>
   return sum.value();
 }
 
-// Both checksums of a packet without IP options whose TCP part has kTcp bytes.
+// Whether both checksums are good, of a packet without IP options whose TCP part has kTcp bytes.
 template <bool kIpv6, std::uint32_t kTcp>
 [[nodiscard]] inline bool known_checksums_good(const std::uint8_t* l3) {
   constexpr std::size_t kFrom = ip_source_at(kIpv6);  // addresses, and TCP right behind them
@@ -32,14 +32,15 @@ template <bool kIpv6, std::uint32_t kTcp>
 }
 
 enum class KnownSyn : std::uint8_t {
-  kNo,   // it is of no known shape, and nothing was done
+  kNo,   // left to plan_syn(): nothing was done
   kYes,  // c.syn has what answer_syn() needs
   kBad,  // damaged, and dropped
 };
 
-// A row's, of a segment that has its size.
+// For one row. The segment has the row's size.
 template <bool kIpv6, std::size_t kRow>
-[[nodiscard]] inline KnownSyn plan_syn_of(EngineState& s, Context& c) {
+[[nodiscard]] inline KnownSyn plan_syn_of(const Moment& now, Answerer& answerer, Counters& counters,
+                                          Context& c) {
   constexpr SynShape kShape = kSynShapes[kRow];
   constexpr OptionList kIn = kShape.options;
   const Segment& g = c.segment;
@@ -58,15 +59,14 @@ template <bool kIpv6, std::size_t kRow>
     agreed.wscale = value_of<kIn, OptionWord::kNopAndScale, std::uint8_t>(options);
     if (agreed.wscale > kMaxWindowScale) return KnownSyn::kNo;
   }
-  if (s.keys.current() == nullptr) return KnownSyn::kNo;
-  const SynAckOffer* offer =
-      s.offers.find_known(s.services, c.service, l3 + ip_destination_at(kIpv6), s.epoch.epoch);
+  if (now.keys().current() == nullptr) return KnownSyn::kNo;
+  const SynAckOffer* offer = answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6));
   if (offer == nullptr || !offer->has(kShape.needs)) return KnownSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown
                         ? known_checksums_good<kIpv6, kShape.tcp_size>(l3)
                         : checksum_ok(c);
   if (!good) {
-    drop(s, c, Reason::bad_checksum);
+    drop(counters, c, Reason::bad_checksum);
     return KnownSyn::kBad;
   }
   if constexpr (kShape.timestamps) {
@@ -83,23 +83,27 @@ template <bool kIpv6, std::size_t kRow>
 }
 
 template <bool kIpv6, std::size_t... kRow>
-[[nodiscard]] inline KnownSyn plan_syn_of_any(EngineState& s, Context& c,
+[[nodiscard]] inline KnownSyn plan_syn_of_any(const Moment& now, Answerer& answerer,
+                                              Counters& counters, Context& c,
                                               std::index_sequence<kRow...>) {
   const std::size_t size = c.segment.header_length;
   KnownSyn known = KnownSyn::kNo;
-  // One has the size, or none.
-  (void)((size == kSynShapes[kRow].tcp_size && (known = plan_syn_of<kIpv6, kRow>(s, c), true)) ||
+  // At most one row has the size.
+  (void)((size == kSynShapes[kRow].tcp_size &&
+          (known = plan_syn_of<kIpv6, kRow>(now, answerer, counters, c), true)) ||
          ...);
   return known;
 }
 
 template <bool kIpv6>
-[[nodiscard]] inline KnownSyn plan_known_syn(EngineState& s, Context& c) {
+[[nodiscard]] inline KnownSyn plan_known_syn(const Moment& now, Answerer& answerer,
+                                             Counters& counters, Context& c) {
   const Segment& g = c.segment;
   if (g.payload_length != 0 || g.l4_offset != g.l3_offset + ip_header_size(kIpv6)) {
     return KnownSyn::kNo;
   }
-  return plan_syn_of_any<kIpv6>(s, c, std::make_index_sequence<kSynShapes.size()>());
+  return plan_syn_of_any<kIpv6>(now, answerer, counters, c,
+                                std::make_index_sequence<kSynShapes.size()>());
 }
 
 }  // namespace synproxy

@@ -25,8 +25,8 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
   const ServiceOffer& learned = services.offer(key);
   SynAckOffer out;
   out.mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
-  // No more than the server is known to take, but a segment of the smallest kind: a client must not
-  // be kept waiting for a window update because a server was busy once.
+  // No more than the server is known to take, but at least one smallest segment: because a server
+  // was busy once, clients must not wait for a window update.
   const std::uint32_t window = std::max<std::uint32_t>(learned.window, kSmallestSegment);
   out.window = static_cast<std::uint16_t>(std::min(tuning.early_window, window));
   const bool fixed = flags.window_scale != kAutoScale;
@@ -42,7 +42,7 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
 const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTable& services,
                                     const KeyView& key, std::uint64_t epoch) {
   if (version_ != services.version() || epoch_ != epoch) {
-    for (Entry& e : entries_) e.name = 0;
+    forget();
     version_ = services.version();
     epoch_ = epoch;
   }
@@ -50,6 +50,11 @@ const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTab
   Entry& entry = entries_[place_of(name)];
   entry.name = name;
   entry.offer = make_offer(tuning, services, key, epoch);
+  ScaleSet& scales = entry.offer.scales;
+  scales = static_cast<ScaleSet>(scales | earlier_.scales(epoch));
+  if (earlier_.learned_scales(epoch)) {
+    scales = static_cast<ScaleSet>(scales | services.scales(key, epoch));
+  }
   if (key.ipv6()) std::memcpy(entry.server.data(), key.server, entry.server.size());
   return entry.offer;
 }

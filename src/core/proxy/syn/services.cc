@@ -107,7 +107,8 @@ void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t 
   } else if (a.probe) {
     s.probed_ms = now_ms;
   }
-  // An answer shows what it has, asked for or not, and lacks only what was asked for.
+  // An option in the answer shows the ability, asked for or not. A missing option shows a lack only
+  // if our SYN asked for it.
   Abilities& can = s.offer.can;
   if (a.asked.timestamps || a.options.timestamps) can.timestamps = a.options.timestamps;
   if (a.asked.sack || a.options.sack_permitted) can.sack = a.options.sack_permitted;
@@ -115,7 +116,7 @@ void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t 
   // RFC 9293 section 3.7.1: what a missing MSS option means.
   s.offer.mss = a.options.mss != 0 ? a.options.mss : default_mss(key.ipv6());
   s.offer.window = a.window;
-  // A server that does not scale shows its windows as they are.
+  // A server that does not scale counts as scale 0: its windows are sent as they are.
   if (a.scale_asked) {
     set_scale(s, a.options.window_scale == kNoScale ? 0 : a.options.window_scale, epoch);
   }

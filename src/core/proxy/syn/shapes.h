@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The shapes of the SYNs that nearly all clients send, a row each. A SYN of a row is matched whole
-// and answered without its options being walked: one at a time (known_syn.h), and where the CPU can
-// eight at a time (syn_burst.h). Both are made from the row; nothing else says what a shape is. A
-// SYN of no row is answered alike, only later (answer_syn.h).
+// The shapes of the SYNs that nearly all clients send, one row for each. A SYN of a row is matched
+// as a whole and answered without walking its options: one at a time (known_syn.h), or eight at a
+// time where the CPU can (syn_burst.h). Both ways are generated from the row; a shape is defined
+// nowhere else. A SYN of no row gets the same answer, a little later (answer_syn.h).
 #pragma once
 
 #include <algorithm>
@@ -18,16 +18,16 @@
 
 namespace synproxy {
 
-// A name and the options; the rest follows from them.
+// A row gives a name and the options; the other fields follow from them.
 struct SynShape {
   std::string_view name;
   OptionList options;
-  std::uint32_t tcp_size;  // bytes
-  bool timestamps;         // of the options, as the next
-  bool sack;
-  std::uint8_t needs;       // what the service has to do for it: with less, its answer is another
-  OptionSet says;           // the options of its SYN-ACK
-  std::uint32_t tcp_reply;  // the bytes of that
+  std::uint32_t tcp_size;   // bytes
+  bool timestamps;          // among the options
+  bool sack;                // among the options
+  std::uint8_t needs;       // what the service must offer, else the SYN-ACK has other options
+  OptionSet says;           // options of the SYN-ACK
+  std::uint32_t tcp_reply;  // bytes of the SYN-ACK's TCP part
 
   constexpr SynShape(std::string_view who, const OptionList& list)
       : name(who),
@@ -51,7 +51,7 @@ inline constexpr auto kSynShapes = [] {
   });
 }();
 
-// Each is told from the others by its size alone, before anything else of it is read.
+// The size alone tells the shapes apart, before anything else of the SYN is read.
 [[nodiscard]] constexpr bool sizes_differ() {
   for (std::size_t i = 0; i < kSynShapes.size(); ++i) {
     for (std::size_t k = 0; k < i; ++k) {
@@ -62,8 +62,8 @@ inline constexpr auto kSynShapes = [] {
 }
 static_assert(sizes_differ(), "sort_by_shape() and plan_known_syn() go by the size");
 
-// In columns: a SYN without data. Of the flags AE and all below it count: who asks for ECN is a
-// case of its own.
+// The pattern that columns match: a SYN without data. AE and all flags below it are compared, so a
+// SYN that asks for ECN does not match.
 [[nodiscard]] constexpr FramePattern pattern_of(const SynShape& shape) {
   FramePattern p = usual_frame_with(shape.options, kSyn, kTcpFlagBits);
   p.fix(usual_at::kTotalLength, static_cast<std::uint16_t>(kIpv4Header + shape.tcp_size));

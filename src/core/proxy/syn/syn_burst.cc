@@ -3,18 +3,17 @@
 
 #include <bit>
 
-#include "ack/cookies.h"
-#include "burst/engine_state.h"
 #include "burst/lane_look_up.h"
+#include "burst/rooms.h"
 
 namespace synproxy {
 namespace {
 
 constexpr std::size_t kRows = kSynShapes.size();
-// Full ones, and one of each shape that is not.
+// Full groups, and one more for each shape that does not fill its last group.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
 
-// The row whose SYN has a TCP header of that many words; kRows: none.
+// The row whose SYN has a TCP header of that many 32-bit words. kRows: no such row.
 constexpr auto kRowOfSize = [] {
   std::array<std::uint8_t, 16> row{};
   row.fill(kRows);
@@ -22,14 +21,14 @@ constexpr auto kRowOfSize = [] {
   return row;
 }();
 
-// By row, which packets may be of it, as far as a few bytes tell.
+// For each row the packets that may have its shape, judged by a few bytes.
 using Candidates = std::array<std::uint32_t, kRows>;
 Candidates sort_by_shape(std::span<const Packet> burst) {
   Candidates found{};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    // The flags first: most packets are no SYNs, and pay for this look. A SYN that asks for ECN is
-    // not common.
+    // The flags come first, because every packet pays for this look and most are no SYNs. A SYN
+    // that asks for ECN is left to the other stages.
     if (p.length < kUsualHeaders) continue;
     const auto offset_and_flags = load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags);
     if (static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits) != kSyn ||
@@ -46,29 +45,32 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
 struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
-  std::uint32_t lanes = 0;  // that will be answered
+  std::uint32_t lanes = 0;  // lanes that will be answered
   std::size_t row = 0;
 };
 
 class SynBurst {
  public:
-  SynBurst(EngineState& s, std::span<Packet> burst) : s_(s), burst_(burst), look_up_(s) {}
+  SynBurst(Rooms& rooms, std::span<Packet> burst)
+      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {
       if (has_fewest_lanes(found[row])) gather(row, found[row]);
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
-    s_.synack_repeats.pass_over(syns_);
-    s_.counters.count(Reason::syn_received, syns_);
-    s_.counters.count(Reason::synack_sent, syns_);
+    rooms_.answerer.repeats().pass_over(syns_);
+    rooms_.counters.count(Reason::syn_received, syns_);
+    rooms_.counters.count(Reason::synack_sent, syns_);
     return answered_;
   }
 
  private:
-  [[nodiscard]] const SynKernel& kernel(std::size_t row) const { return (*s_.syn_kernels)[row]; }
+  [[nodiscard]] const SynKernel& kernel(std::size_t row) const {
+    return (*rooms_.syn_kernels)[row];
+  }
 
-  // One copy for all rows.
+  // noinline: one copy of the code for all rows.
   [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
     const std::uint8_t needs = kSynShapes[row].needs;
     do {
@@ -84,11 +86,11 @@ class SynBurst {
     } while (has_fewest_lanes(places));
   }
 
-  // A SYN that may have a flow goes the way of the others.
+  // A SYN that may have a flow is left to the other stages.
   void answer(const Group& g) {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
-    const EpochKeys& keys = *s_.keys.current();
+    const EpochKeys& keys = *rooms_.now.keys().current();
     const SynShape& shape = kSynShapes[g.row];
     const auto length = static_cast<std::uint32_t>(usual_at::kTcp + shape.tcp_reply);
     const LayoutKey& key = key_of_layout(keys, shape.timestamps);
@@ -102,23 +104,24 @@ class SynBurst {
     });
   }
 
-  EngineState& s_;
+  Rooms& rooms_;
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
   std::size_t count_ = 0;
   std::uint32_t answered_ = 0;  // bit by place
-  std::uint32_t syns_ = 0;      // how many of them
+  std::uint32_t syns_ = 0;      // how many bits are set in it
   std::array<Group, kGroups> groups_;
 };
 
 }  // namespace
 
-std::uint32_t answer_syn_burst(EngineState& s, std::span<Packet> burst) {
-  if (s.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
-  // While SYN-ACKs are remembered there are few.
-  if (s.keys.current() == nullptr || s.synack_repeats.open(s.now32())) return 0;
+std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst) {
+  if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
+  // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
+  if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
+    return 0;
   const Candidates found = sort_by_shape(burst);
-  return has_fewest_lanes_of_any(found) ? SynBurst(s, burst).run(found) : 0;
+  return has_fewest_lanes_of_any(found) ? SynBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

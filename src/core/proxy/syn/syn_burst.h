@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The SYNs of a flood, eight at a time.
 //
-// Theory of operation. In a burst of a flood most frames are SYNs of one of few shapes, down to the
-// order of the options (shapes.h). Where the CPU has AVX-512, eight of one shape are turned into
-// columns, a lane for each, and all that is the same work for each of them is done on columns: the
-// shape and both checksums are verified, the MAC and the cookie computed, the SYN-ACK written. What
-// differs in kind is done frame by frame between the two: what the service offers, and whether
-// there is a flow.
+// Theory of operation. In a flood most frames are SYNs of a few shapes, alike down to the order of
+// the options (shapes.h). Where the CPU has AVX-512, eight SYNs of one shape are turned into
+// columns, one lane for each. The columns do the work that is the same for all: first they verify
+// the shape and both checksums; later they compute MAC and cookie and write the SYN-ACK. Between
+// the two, two questions are asked frame by frame: what the service offers, and whether there is a
+// flow.
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
-// (stages.cc). So this is never the only place that does something, and means the same: the tests
-// compare both ways byte by byte.
+// (burst/stages.h). So this is never the only place that does something, and means the same: the
+// tests compare both ways byte by byte.
 //
-// Walk one burst through. answer_syn_burst() sorts frames by shape, by a few bytes of each. A group
-// of eight is verified; the buckets of those that passed are prefetched; after the last group each
-// bucket is looked at, and those without a flow are answered. The rest of the burst is returned to
-// the engine.
+// One burst, step by step. answer_syn_burst() sorts frames by shape, looking at a few bytes of
+// each. It verifies groups of eight and prefetches the buckets of the SYNs that pass. After the
+// last group it looks at each bucket and answers the SYNs without a flow. The rest of the burst is
+// left to the engine.
 #pragma once
 
 #include <array>
@@ -29,35 +29,36 @@
 
 namespace synproxy {
 
-struct EngineState;
+struct Rooms;
 
 struct SynGroup : Columns {
-  // From verify(). Raw are words as they lie in the frame.
+  // Filled by verify(). Raw: as it lies in the frame.
   alignas(64) Column<std::uint64_t> source;       // raw, in the upper half
   alignas(64) Column<std::uint64_t> destination;  // raw; above it both ports, raw, source first
-  alignas(64) Column<std::uint64_t> isn;          // of the client, host order
+  alignas(64) Column<std::uint64_t> isn;          // the client's, host order
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
-  // Before answer(); of lanes that are not answered, anything.
+  // Filled by the caller before answer(). Lanes that are not answered may hold anything.
   alignas(64) Column<std::uint64_t> offers;  // each a SynAckOffer as it lies in memory
 };
 
 struct SynKernel {
-  // Bit i: lane i of the `used` ones holds an untagged IPv4 SYN of the shape, sound in all that
-  // the engine asks of a SYN but for its service, and its columns are filled. Frames that are not
-  // such a SYN are read as if they were: kTouched bytes from each must be there, or those of the
-  // shape if they are more.
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged IPv4 SYN
+  // of the shape that passes all checks of the engine but that of its service. Every frame is read
+  // as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of the shape
+  // if those are more.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
-  // Those lanes become their SYN-ACKs. `key` is of the shape's layout.
+  // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout.
   void (*answer)(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key, unsigned parity);
 };
 
-// By row of kSynShapes; nullptr where this CPU has nothing that would be faster than one by one.
+// One kernel for each row of kSynShapes. nullptr: this CPU has nothing faster than one SYN at a
+// time.
 using SynKernels = std::array<SynKernel, kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
 
-// Bit i: the i-th packet is decided. `burst`: up to kMaxBurst packets of the client's side, their
-// headers prefetched.
-[[nodiscard]] std::uint32_t answer_syn_burst(EngineState& s, std::span<Packet> burst);
+// Bit i of the result: the i-th packet is answered. `burst`: up to kMaxBurst packets from the
+// client side, with their headers prefetched.
+[[nodiscard]] std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst);
 
 }  // namespace synproxy

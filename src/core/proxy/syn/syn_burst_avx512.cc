@@ -11,7 +11,7 @@ namespace {
 
 using namespace columns;
 
-// A row of kSynShapes with all that follows from it.
+// A row of kSynShapes and the constants that follow from it.
 template <std::size_t kRow>
 struct Shape {
   static constexpr SynShape kRowOfTable = kSynShapes[kRow];
@@ -23,7 +23,7 @@ struct Shape {
   static constexpr std::size_t kSecondIn = second_half(kIn.bytes());
   static constexpr std::size_t kSecondOut = second_half(kOut.bytes());
   static_assert(kIn.bytes() <= kMostOptionBytes && kSecondOut + kHalf == Columns::kTouched);
-  // Of the frame, where a word of its options stands.
+  // Offset of an option word from the start of the frame.
   static constexpr std::size_t at(OptionWord w) { return usual_at::kOptions + kIn.at(w); }
 };
 
@@ -37,8 +37,9 @@ SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
   return _mm512_mask_cmpeq_epi64_mask(good, fold(add(add(ends, tcp), all(kPseudo))), all(0xffff));
 }
 
-// pack_timestamps() or pack_plain() of what the SYN offers. Lanes that it does not fit are left
-// out: scales above 14, MSS that are 0, or too small for a cookie without timestamps.
+// Does what pack_timestamps() or pack_plain() does with the options of the SYN. Drops lanes from
+// `good` whose values do not fit: a scale above 14, an MSS of 0, or an MSS too small for a cookie
+// without timestamps.
 template <typename S>
 SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& packed) {
   using namespace layout;
@@ -95,7 +96,7 @@ SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   return good & used;
 }
 
-// make_packed_cookie()
+// Does what make_packed_cookie() does.
 struct Cookies {
   __m512i isn;
   __m512i tsval;
@@ -122,14 +123,14 @@ SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, uns
   }
 }
 
-// What the options of a SYN-ACK say, in host order.
+// The values of the options of a SYN-ACK, in host order.
 struct OptionValues {
   __m512i mss;
   __m512i scale;
   __m512i tsval;
   __m512i tsecr;
 };
-// The i-th word of the options.
+// Word kIndex of the options, in host order.
 template <OptionList kOut, std::size_t kIndex>
 SYNPROXY_COLUMNS __m512i option_word(const OptionValues& v) {
   constexpr OptionWord kWord = kOut.words[kIndex];
@@ -140,7 +141,7 @@ SYNPROXY_COLUMNS __m512i option_word(const OptionValues& v) {
   if constexpr (kWord == OptionWord::kTsecr) return v.tsecr;
   return all(kFixed);
 }
-// That one and the next, as they lie in the frame.
+// Words kIndex and kIndex + 1, as they lie in the frame.
 template <OptionList kOut, std::size_t kIndex>
 SYNPROXY_COLUMNS __m512i two_option_words(const OptionValues& v) {
   if constexpr (kIndex >= kOut.count) {
@@ -167,7 +168,7 @@ SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words&
   store_columns<kAll>(g, lanes, second_half(0), reply.w + kWords / 2);
 }
 
-// write_headers() of tcp_writer.h.
+// Does what write_headers() of tcp_writer.h does.
 template <std::size_t kRow>
 SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
                             unsigned parity) {
@@ -183,7 +184,7 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   v.tsval = cookie.tsval;
   v.tsecr = S::kTimestamps ? get(g.tsval) : all(0);
 
-  // The ends change places.
+  // Source and destination are swapped.
   const __m512i source = high(get(g.source));
   const __m512i destination = low(get(g.destination));
   const __m512i ends = add(source, destination);
@@ -202,7 +203,7 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   r.w[3] = swap_words(either(cookie.isn, up(ack)));
   constexpr std::uint64_t kFlags = tcp_flags_word(S::kTcpOut, kSyn | kAck, 0);
   r.w[4] = swap_words(either(ack, up(either(all(kFlags), window))));
-  r.w[5] = swap_words(up(option_word<S::kOut, 0>(v)));  // below it the checksum, yet 0
+  r.w[5] = swap_words(up(option_word<S::kOut, 0>(v)));  // the lower half is the checksum, still 0
   r.w[6] = two_option_words<S::kOut, 1>(v);
   r.w[7] = two_option_words<S::kOut, 3>(v);
   constexpr std::size_t kChecksum = usual_at::kTcp + tcp_at::kChecksum;

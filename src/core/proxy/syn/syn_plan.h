@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a SYN-ACK will say, decided before its MAC is known: the layout chooses the key.
+// What a SYN-ACK will say. It is decided before the MAC is computed, because the cookie layout
+// chooses the key.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,10 @@ namespace synproxy {
 
 struct SynPlan {
   SynAckOffer offer;         // of the service
-  std::uint32_t packed = 0;  // what the SYN offers, as the cookie has it
-  be32 tsval;                // of the client, with timestamps only
+  std::uint32_t packed = 0;  // the agreed options, as the cookie packs them
+  be32 tsval;                // the client's, with timestamps only
   std::uint16_t flags = 0;   // of the SYN-ACK
-  OptionSet says = 0;        // as well
+  OptionSet says = 0;        // options of the SYN-ACK
 
   [[nodiscard]] bool timestamps() const { return (says & kSaysTimestamps) != 0; }
 };

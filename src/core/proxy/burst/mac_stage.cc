@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The MACs of a burst, computed side by side. SYNs are answered with them; ACKs without a flow
-// learn whether they quote a cookie at all, which those of a flood do not.
+// Computes the MACs of a burst side by side. SYNs are answered with them. For ACKs without a flow
+// the stage notes whether they quote a valid cookie; those of a flood do not.
 //
-// A SYN needs nothing but itself, so it need not wait for its turn: only those that have a flow do
-// (on_client_syn).
-#include "ack/cookies.h"
-
+// A SYN without a flow depends on no other packet, so it is answered before its turn. A SYN on a
+// flow waits for it (on_client_syn).
+#include "ack/prove_ack.h"
+#include "burst/stages.h"
 #include "syn/answer_syn.h"
 
 namespace synproxy {
@@ -13,18 +13,18 @@ namespace {
 
 class CookieStage {
  public:
-  CookieStage(EngineState& s, std::span<Context> burst)
-      : s_(s),
+  CookieStage(Rooms& rooms, std::span<Context> burst)
+      : rooms_(rooms),
         burst_(burst),
-        current_(s.keys.current()),
-        remembering_(s.synack_repeats.open(s.now32())) {}
+        current_(rooms.now.keys().current()),
+        remembering_(rooms.answerer.repeats().open(rooms.now.ms32())) {}
 
   void plan(std::size_t place) {
     Context& c = burst_[place];
     if (c.kind == Kind::kSynPlanned) [[likely]] {
       return add_syn(c, place);
     }
-    if (c.kind != Kind::kTcp || c.flow != kNoFlow) return;
+    if (c.kind != Kind::kTcp || c.flow != kNoFlow || c.passes_signed) return;
     const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
     if (flags == kSyn) {
       plan_syn_of(c, place);
@@ -36,30 +36,29 @@ class CookieStage {
   [[nodiscard]] std::size_t lanes() const { return lanes_; }
 
   void finish(std::size_t lane) {
-    const MacBatch& m = s_.macs;
+    const MacBatch& m = rooms_.macs;
     Context& c = burst_[m.owner[lane]];
     const std::uint64_t mac = cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
     if (c.kind == Kind::kSynPlanned) {
-      answered_ += answer_syn(s_, c, *current_, mac, remembering_) ? 1U : 0U;
+      answered_ +=
+          answer_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, *current_, mac, remembering_)
+              ? 1U
+              : 0U;
       c.kind = Kind::kDecided;
     } else {
-      const unsigned i = c.ack.macs++;
-      c.ack.mac[i] = mac;
-      const bool valid = match_mac(c, i).valid;
-      c.ack.refuted = (i == 0 || c.ack.refuted) && !valid;
-      if (valid) s_.replay.prefetch(c.ack.keys->epoch, mac);
+      check_ack(c, mac);
     }
   }
 
   void count() {
-    if (!remembering_) s_.synack_repeats.pass_over(static_cast<std::uint32_t>(planned_));
-    s_.counters.count(Reason::syn_received, planned_);
-    s_.counters.count(Reason::synack_sent, answered_);
+    if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
+    rooms_.counters.count(Reason::syn_received, planned_);
+    rooms_.counters.count(Reason::synack_sent, answered_);
   }
 
  private:
   void add(std::size_t place, const Context& c, const LayoutKey& key, std::uint32_t isn) {
-    MacBatch& m = s_.macs;
+    MacBatch& m = rooms_.macs;
     const std::size_t lane = lanes_++;
     if (c.segment.ipv6) {
       cookie_mac_input(c.key(), isn, m.in[lane]);
@@ -71,8 +70,17 @@ class CookieStage {
     m.owner[lane] = static_cast<std::uint16_t>(place);
   }
 
+  // The first MAC is for ISN seq - 1. The second one, for a possible probe, is for ISN seq.
+  void check_ack(Context& c, std::uint64_t mac) {
+    AckPlan& a = c.ack;
+    if (a.match.valid) return;
+    const std::uint32_t isn = c.segment.seq.value() - (a.macs++ == 0 ? 1 : 0);
+    a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, a.match);
+    if (!a.refuted) rooms_.flows.prefetch_replay(a.match.epoch, mac);
+  }
+
   void plan_syn_of(Context& c, std::size_t place) {
-    if (!plan_syn(s_, c)) {
+    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c)) {
       c.kind = Kind::kDecided;
       return;
     }
@@ -87,32 +95,33 @@ class CookieStage {
 
   void plan_ack_of(Context& c, std::size_t place) {
     const Segment& g = c.segment;
-    c.ack.keys = s_.keys.for_parity(cookie_parity((g.ack - 1).value()));
+    c.ack.keys = rooms_.now.keys().for_parity(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
+    c.ack.match.valid = false;
     c.ack.timestamps = find_timestamps(g.options(), g.options_size());
-    c.ack.scales = scales_offered(s_, c);
+    c.ack.scales = scales_offered(rooms_.now, rooms_.answerer, c);
     const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);
     add(place, c, key, (g.seq - 1).value());
     // A keepalive or a zero-window probe repeats the byte before the first: seq is the ISN itself.
     if (g.payload_length <= 1) add(place, c, key, g.seq.value());
   }
 
-  EngineState& s_;
+  Rooms& rooms_;
   const std::span<Context> burst_;
   const EpochKeys* const current_;
   const bool remembering_;
   std::size_t lanes_ = 0;
-  std::uint64_t planned_ = 0;   // SYNs
-  std::uint64_t answered_ = 0;  // of them
+  std::uint64_t planned_ = 0;   // SYNs planned
+  std::uint64_t answered_ = 0;  // of them answered
 };
 
 }  // namespace
 
-void make_and_check_cookies(EngineState& s, std::span<Context> burst) {
-  CookieStage stage(s, burst);
+void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
+  CookieStage stage(rooms, burst);
   for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
   if (stage.lanes() == 0) return;
-  MacBatch& m = s.macs;
+  MacBatch& m = rooms.macs;
   siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
   for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
   stage.count();

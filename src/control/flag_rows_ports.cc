@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Ports, and what is protected behind them.
+#include <array>
+
+#include "control/flag_rows.h"
+#include "control/flag_values.h"
+
+namespace synproxy::control {
+namespace {
+
+constexpr auto kRows = std::to_array<Flag>({
+    {.name = "client-port",
+     .form = "DEV",
+     .example = "eth1",
+     .group = FlagGroup::kPorts,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .required = true,
+     .accepts = "a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK device "
+                "(net_tap0)",
+     .help =
+         "where the clients are. DEV is a Linux interface (eth1: raw socket; xdp:eth1: AF_XDP), "
+         "the PCI address of a NIC that DPDK drives (0000:3b:00.0), or a DPDK virtual device "
+         "(net_tap0,iface=t0)",
+     .reason = "A device that nobody named is never opened.",
+     .value = port(At<&Config::client_port>{})},
+    {.name = "server-port",
+     .form = "DEV",
+     .example = "eth2",
+     .group = FlagGroup::kPorts,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .required = true,
+     .accepts = "a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK device "
+                "(net_tap0)",
+     .help = "where the protected servers are; the same forms",
+     .reason = "As for `--client-port`.",
+     .value = port(At<&Config::server_port>{})},
+    {.name = "protect",
+     .form = "RULE",
+     .example = "203.0.113.10:80",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kRepeat,
+     .change = Change::kRestart,
+     .required = true,
+     .accepts = "ADDR[/LEN][:PORT[-PORT]], as in 203.0.113.10:80, 203.0.113.0/24:80-89 or "
+                "[2001:db8::10]:443",
+     .help =
+         "what is protected: ADDR[/LEN][:PORT[-PORT]], an IPv6 address with a port in brackets. "
+         "Repeatable. Without a port: every port, and the server may open connections of its own",
+     .reason =
+         "What is protected is for you to say; all other traffic is forwarded untouched. The rules "
+         "are built into each worker and into the rules of the device.",
+     .value = rules(At<&Config::protect>{})},
+    {.name = "fragments",
+     .form = "drop|forward",
+     .example = "forward",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "drop or forward",
+     .help = "what becomes of IP fragments of TCP to and from protected addresses",
+     .reason =
+         "No TCP of today is fragmented on purpose, and only the first fragment has ports: "
+         "forwarded ones go past the proxy untranslated, SYNs in fragments too. `forward` is for "
+         "addresses where something else, on an unprotected port, needs them.",
+     .value = word<kDropForward>(kTuning<&EngineTuning::forward_fragments>)},
+    {.name = "tcp-auth",
+     .form = "drop|forward",
+     .example = "forward",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "drop or forward",
+     .help =
+         "what becomes of segments that carry TCP MD5 or TCP-AO (RFC 2385, RFC 5925) and belong "
+         "to no connection of the proxy",
+     .reason =
+         "Their ends sign addresses, ports and sequence numbers, so no proxy can answer or "
+         "translate them: such a SYN is dropped and counted (`tcp_auth`). `forward` lets them by "
+         "in both directions, for a BGP speaker behind the proxy. Then a flood whose segments "
+         "carry that option gets by too.",
+     .value = word<kDropForward>(kTuning<&EngineTuning::forward_tcp_auth>)},
+});
+
+}  // namespace
+
+std::span<const Flag> port_rows() { return kRows; }
+
+}  // namespace synproxy::control

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How the proxy runs, and the flags that have no place in a Config.
+#include <array>
+
+#include "control/flag_rows.h"
+#include "control/flag_values.h"
+
+namespace synproxy::control {
+namespace {
+
+constexpr auto kRows = std::to_array<Flag>({
+    {.name = "secret-file",
+     .form = "FILE",
+     .example = "/etc/synproxy.secret",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a file of 16 to 1024 bytes that only its owner may read (chmod 600)",
+     .help =
+         "master secret of the cookies, so that a restarted or a second proxy accepts them (head "
+         "-c 32 /dev/urandom > FILE; chmod 600 FILE)",
+     .reason = "Without it the proxy makes a random secret at each start: handshakes that are "
+               "under way at a restart fail, and their clients try again. A reload reads the "
+               "file again. Another secret in it is used from the first epoch that no worker has "
+               "keys of: two to three epochs later. Until then cookies are made with the old one, "
+               "so that no handshake fails, and proxies that are given the new file in the same "
+               "epoch change over together. Restart where the old secret is to be worthless at "
+               "once.",
+     .value = path(At<&Config::secret_file>{})},
+    {.name = "workers",
+     .form = "LIST",
+     .example = "2-3",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "CPUs such as 0-1,3, each once",
+     .help =
+         "CPUs that move packets, one thread each, as in 0-1,3 (default: the first CPU allowed)",
+     .reason =
+         "One worker on the first CPU of the affinity mask. A worker polls its ports and, while "
+         "frames come, keeps its CPU at 100 %.",
+     .value = cpus(At<&Config::workers>{})},
+    {.name = "idle-sleep",
+     .form = "MICROSECONDS",
+     .example = "100",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "0 to 1000 microseconds",
+     .help = "longest sleep of a worker while nothing arrives, microseconds; 0 keeps polling",
+     .reason =
+         "A receive queue of 1,024 frames, the usual one, holds what 10 Gbit/s of the smallest "
+         "frames bring in 69 us; that leaves 19 us for waking when a flood begins. A queue that "
+         "holds fewer frames shortens the sleep in proportion. The worker polls for 50 us after "
+         "each frame, then sleeps for a quarter of the silence so far, up to this limit: no "
+         "connection that is busy notices, and the first frame after a silence waits that long at "
+         "most, and until the kernel wakes the worker. Measured over memif on a busy virtual "
+         "machine, where waking is dear: at 1,000 SYNs a second half of the SYN-ACKs came within "
+         "36 us (3 us when polling, 61 with a limit of 100, 80 with 500), and without traffic the "
+         "worker took 0.28 of its CPU (0.14 with 100, 0.08 with 500). A larger limit also risks "
+         "the first frames of a sudden burst. Linux interfaces (eth1) wake the proxy with each "
+         "frame, whatever the limit; xdp:eth1 does not. 0 keeps polling on every port: one CPU "
+         "per worker at 100 %, and the lowest latency. 1 ms is the tick of the proxy's timers, "
+         "hence the largest limit.",
+     .value = integer<0, 1000>(kLoop<&LoopTuning::idle_sleep_us>)},
+    {.name = "name",
+     .form = "NAME",
+     .example = "web",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "1 to 48 of the characters A-Z a-z 0-9 _ . - and no . or - first",
+     .help = "tells several proxies on one machine apart; `synproxy stat --name` finds it by this",
+     .reason =
+         "It is DPDK's file prefix and names the directory of the telemetry socket, whose path "
+         "has to fit the 108 bytes of a socket address: hence 48 characters.",
+     .value = name(At<&Config::name>{})},
+    {.name = "stats-interval",
+     .form = "N",
+     .example = "1",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "0 to 86400 seconds",
+     .help = "print a line of rates every N seconds; 0 prints none",
+     .reason = "`synproxy stat` answers at any time; a daemon's log needs no line a second.",
+     .value = integer<0, 86'400>(At<&Config::stats_interval>{})},
+    {.name = "log-level",
+     .form = "LEVEL",
+     .example = "error",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "error, warning, info or debug",
+     .help = "error, warning, info or debug; with debug DPDK's own lines are shown too",
+     .reason = "What needs an operator, and nothing else. Whether DPDK's own lines are shown is "
+               "settled at the start.",
+     .value = word<kLogLevels, kNoLevel>(At<&Config::log_level>{})},
+    {.name = "config",
+     .form = "FILE",
+     .example = "/etc/synproxy.conf",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a file of lines `key = value`",
+     .help = "read these flags from FILE, lines `key = value`, # comments; flags given here win. "
+             "SIGHUP reads it again",
+     .reason = "None is read unless named.",
+     .value = path(At<&Config::config_file>{})},
+    {.name = "json",
+     .group = FlagGroup::kOther,
+     .kind = FlagKind::kBare,
+     .help = "with `stat`: every counter, per worker and summed, as one JSON document"},
+    {.name = "help",
+     .group = FlagGroup::kOther,
+     .kind = FlagKind::kBare,
+     .help = "print this text"},
+    {.name = "version",
+     .group = FlagGroup::kOther,
+     .kind = FlagKind::kBare,
+     .help = "print the version"},
+});
+
+}  // namespace
+
+std::span<const Flag> running_rows() { return kRows; }
+
+}  // namespace synproxy::control

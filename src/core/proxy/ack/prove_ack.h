@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Proves an ACK: finds whether the cookie that it quotes fits, for a connection without a flow or
+// for a later connection on a flow's addresses. Nothing is opened here; admit() decides that.
+#pragma once
+
+#include <optional>
+
+#include "burst/packet_context.h"
+#include "flows/flow_book.h"
+#include "syn/answerer.h"
+
+namespace synproxy {
+
+// How often a blind attacker may guess against one mark. The number fits FlowRecord::mark_tries().
+inline constexpr unsigned kMaxMarkTries = 15;
+
+// The scales that the SYN-ACK of a client's cookie may have offered.
+[[nodiscard]] inline ScaleSet scales_offered(const Moment& now, Answerer& answerer,
+                                             const Context& c) {
+  const KeyView key = c.key();
+  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server);
+  if (known != nullptr) [[likely]] {
+    return known->scales;
+  }
+  return answerer.offer(now, key).scales;
+}
+
+// The cookie that an ACK quotes, for ISN seq - 1 or, if it may be a probe, for ISN seq. Uses the
+// MACs of the burst, or computes them now where the packet had none.
+[[nodiscard]] CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c);
+
+// The cookie of a later handshake on the addresses of a flow that is over or given up. A duplicate
+// of the flow's own handshake ACK does not count.
+[[nodiscard]] std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
+                                                         const FlowRecord& f, const Context& c);
+// The same for a live flow, for the marked ISN only. Counts failed tries.
+[[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
+                                                      FlowRecord& f, const Context& c);
+
+}  // namespace synproxy

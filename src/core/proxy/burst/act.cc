@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sends each packet to its act.
+#include "burst/stages.h"
+
+namespace synproxy {
+namespace {
+
+void decide(Rooms& rooms, Context& c, FrameSink& sink) {
+  if (c.kind == Kind::kDecided) return;
+  if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
+  if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
+    // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
+    classify_one(rooms, c);
+    if (c.kind != Kind::kTcp) return;
+    c.flow = rooms.flows.find(c.key(), c.hash);
+    c.ack.refuted = true;
+  } else if (rooms.flows.changed(c.hash)) {
+    c.flow = rooms.flows.find(c.key(), c.hash);
+  }
+  if (c.flow == kNoFlow) {
+    if (c.ack.refuted) {
+      ++rooms.acks_refuted;
+      return drop(rooms.counters, c, Reason::cookie_invalid);
+    }
+    // A proxy cannot change the numbers of a signed connection, so it passes as it is.
+    if (c.passes_signed) return forward(rooms.counters, c, Reason::forwarded);
+  }
+  if (c.sender == Role::kServer) return on_server_segment(rooms, c, sink);
+  if ((c.segment.flags & (kSyn | kAck)) == kSyn) return on_client_syn(rooms, c);
+  on_client_segment(rooms, c, sink);
+}
+
+}  // namespace
+
+void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
+  for (Context& c : burst) decide(rooms, c, sink);
+}
+
+}  // namespace synproxy

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is read once per burst and stays the same for all its packets: the time, the epoch with its
+// keys, the tuning.
+#pragma once
+
+#include <cstdint>
+
+#include "synproxy/base/config.h"
+#include "synproxy/cookie/epoch.h"
+#include "synproxy/cookie/key_ring.h"
+#include "synproxy/cookie/layout.h"
+#include "synproxy/proxy/earlier_tuning.h"
+
+namespace synproxy {
+
+class Moment {
+ public:
+  Moment(const EngineConfig& config, const KeyRing& ring)
+      : shape_(config.shape), tuning_(config.tuning), ring_(ring) {}
+
+  // `now_ms`: of the worker's clock, which never goes back.
+  void begin(std::uint64_t now_ms) {
+    if (now_ms == ms_ && epoch_.epoch != 0) return;
+    ms_ = now_ms;
+    epoch_ = epoch_at(shape_.unix_ms_at_start + now_ms, shape_.epoch_ms);
+    keys_.refresh(ring_, epoch_);
+  }
+
+  // Puts the tuning in force. False: it was in force already.
+  bool retune(const EngineTuning& to) {
+    if (to == tuning_) return false;
+    earlier_.changed(tuning_, to, epoch_.epoch, ms_);
+    tuning_ = to;
+    return true;
+  }
+
+  [[nodiscard]] std::uint64_t ms() const { return ms_; }
+  [[nodiscard]] std::uint32_t ms32() const { return static_cast<std::uint32_t>(ms_); }
+  // The clock that SplicedPart::mark_second counts in.
+  [[nodiscard]] std::uint16_t second() const { return static_cast<std::uint16_t>(ms_ / 1000); }
+  [[nodiscard]] std::uint64_t epoch() const { return epoch_.epoch; }
+  [[nodiscard]] std::uint64_t epoch_of_cookie(std::uint32_t isn) const {
+    return epoch_of(epoch_, cookie_parity(isn));
+  }
+  [[nodiscard]] const WorkerKeys& keys() const { return keys_; }
+  [[nodiscard]] const EngineTuning& tuning() const { return tuning_; }
+  [[nodiscard]] const EarlierTuning& earlier() const { return earlier_; }
+  // The smallest and the largest early window that a client may have been shown.
+  [[nodiscard]] std::uint32_t least_early_window() const {
+    return earlier_.least_window(tuning_, epoch_.epoch);
+  }
+  [[nodiscard]] std::uint32_t most_early_window() const {
+    return earlier_.most_window(tuning_, epoch_.epoch);
+  }
+
+ private:
+  const EngineShape shape_;
+  EngineTuning tuning_;
+  EarlierTuning earlier_;  // what earlier tunings have promised
+  const KeyRing& ring_;
+  WorkerKeys keys_;
+  EpochClock epoch_;
+  std::uint64_t ms_ = 0;
+};
+
+}  // namespace synproxy

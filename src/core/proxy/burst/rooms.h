@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The rooms of one worker's engine, and the acts that go through several of them.
+//
+// Theory of operation. Engine::process() (engine.cc) takes a burst through these stages:
+//
+//   syn/syn_burst      answers SYNs of a flood, eight at a time, before all other packets
+//   ack/ack_burst      refutes forged ACKs of a flood, eight at a time; does not drop them yet
+//   burst/classify     parses; tells protected from not, drops junk; prefetches the bucket
+//   burst/look_up      finds the flow of each packet; prefetches all records first
+//   burst/mac_stage    computes all MACs at once: answers SYNs without a flow, and notes for
+//                      each ACK without a flow whether it quotes a valid cookie
+//   burst/act          decides in order of arrival: each packet sees what those before it changed
+//
+// and each packet then goes to one act:
+//
+//   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
+//   ack/prove_ack      an ACK is proven by the cookie that it quotes
+//   handshake/admit    the gate for what is proven
+//   handshake/         open_flow, ask_server, client_waits, server_answers, splice
+//   spliced/           from_client and from_server look at a segment's numbers (progress), then
+//                      it is translated (translate); outbound, icmp_error
+//   time/              time passes (pass_time): repeats, ageing; eviction makes room
+//
+// State lives in the rooms below, each with its own invariants. Code that works on one room is its
+// method. Code that works on a few takes those as arguments. An act may need any room, so it takes
+// `Rooms`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "ack/ack_burst.h"
+#include "burst/mac_batch.h"
+#include "burst/moment.h"
+#include "burst/packet_context.h"
+#include "burst/verdicts.h"
+#include "flows/flow_book.h"
+#include "frames/made_frames.h"
+#include "handshake/handshakes.h"
+#include "syn/answerer.h"
+#include "syn/syn_burst.h"
+#include "synproxy/policy/protect.h"
+
+namespace synproxy {
+
+struct Rooms {
+  // Throws std::bad_alloc.
+  Rooms(const EngineConfig& config, const ProtectSet& protect, const KeyRing& ring,
+        const IndexKey& index_key, Counters& counters);
+
+  const ProtectSet& protect;
+  Counters& counters;
+  Moment now;
+  FlowBook flows;
+  Answerer answerer;
+  Handshakes handshakes;
+  MadeFrames frames;
+
+  // Scratch memory of a burst. Only `acks_refuted` outlives process().
+  MacBatch macs;
+  std::array<Context, kMaxBurst> contexts;
+  std::uint32_t acks_refuted = 0;  // in the last burst from the client side
+
+  // Kernels for this CPU; nullptr: there are none.
+  const SynKernels* const syn_kernels = synproxy::syn_kernels();
+  const AckKernels* const ack_kernels = synproxy::ack_kernels();
+};
+
+// The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
+// A SYN of a client that has waited for its turn: on a flow, or one that has just lost it.
+void on_client_syn(Rooms& rooms, Context& c);
+// Any other segment of a client.
+void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
+void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);
+void on_icmp(Rooms& rooms, Context& c, FrameSink& sink);
+
+}  // namespace synproxy

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The stages of a burst, in their order.
+#pragma once
+
+#include <span>
+
+#include "burst/rooms.h"
+
+namespace synproxy {
+
+// Parses each packet, decides those that are not protected TCP or are junk, and prefetches the
+// flow's bucket. ICMP errors become kIcmp. Leaves kRefuted packets as they are.
+void classify(Rooms& rooms, std::span<Context> burst);
+// The same for one packet.
+void classify_one(Rooms& rooms, Context& c);
+
+// Finds the flow of each packet; prefetches all records before it looks at the first.
+void look_up(const FlowBook& flows, std::span<Context> burst);
+
+// Computes in one SipHash burst the MACs of clients' SYNs and ACKs without a flow. Answers the
+// SYNs. Notes for each ACK whether it quotes a valid cookie.
+void make_and_check_cookies(Rooms& rooms, std::span<Context> burst);
+
+// Decides each packet, in order of arrival. Each one sees what those before it have changed.
+void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink);
+
+}  // namespace synproxy

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What waits while two handshakes become one connection: early data, and our SYNs and ACKs that may
+// have to be repeated.
+//
+// There is no timer object per flow. An entry may outlive the need for it. The flow's cookie is
+// random, so it tells whether the record is still the same connection.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "flows/flow_book.h"
+#include "synproxy/base/config.h"
+#include "synproxy/proxy/early_store.h"
+#include "synproxy/proxy/retry_queue.h"
+#include "synproxy/wire/segment.h"
+
+namespace synproxy {
+
+// Our SYN is repeated after 0.2, 0.4, 0.8 ... s. The last step repeats.
+inline constexpr std::uint32_t kFirstRetryMs = 200;
+inline constexpr std::size_t kRetryLevels = 10;
+
+class Handshakes {
+ public:
+  // Throws std::bad_alloc.
+  explicit Handshakes(const EngineShape& shape);
+
+  // --- Early data of a flow in kSynSent.
+  // Keeps the segment's frame if it is the next one and ends within `limit` bytes. False: it is not
+  // kept.
+  [[nodiscard]] bool hold(FlowRecord& f, const Segment& g, std::uint32_t limit);
+  // Frees what is held.
+  void drop_early(FlowRecord& f);
+  // Takes over the list that begins with `head`. Puts each frame together and hands it to
+  // use(frame), until use() returns false. Frees all of them.
+  template <typename Use>
+  void release(EarlyStore::Handle head, Use&& use) {
+    for (; head != EarlyStore::kNone; head = early_.pop(head)) {
+      const std::size_t length = early_.read(head, frame_);
+      if (!use(std::span(frame_.data(), length))) break;
+    }
+    early_.free_all(head);
+  }
+  [[nodiscard]] std::uint32_t early_buffers() const { return early_.buffers_in_use(); }
+
+  // --- Repeats.
+  // Call when our SYN was sent for the first time.
+  void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
+    syns_[0].push({i, f.cookie, 0, now_ms + kFirstRetryMs});
+  }
+  // Call when our ACK was sent. `tsecr`: the TSval of the SYN-ACK that it answers.
+  void await_speech(FlowIndex i, const FlowRecord& f, std::uint32_t tsecr, std::uint32_t now_ms) {
+    acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});
+  }
+  // Calls repeat(index) for each flow whose SYN is due and unanswered. Looks at no more than
+  // `limit` entries per level.
+  template <typename Repeat>
+  void run_syns(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
+    RetryQueue::Entry e{};
+    for (std::size_t level = 0; level < kRetryLevels; ++level) {
+      for (unsigned n = 0; n < limit && syns_[level].pop_due(now_ms, e); ++n) {
+        if (!still(flows, e, FlowState::kSynSent)) continue;
+        repeat(e.flow);
+        const std::size_t next = std::min(level + 1, kRetryLevels - 1);
+        e.deadline_ms = now_ms + (kFirstRetryMs << next);
+        syns_[next].push(e);
+      }
+    }
+  }
+  // Calls repeat(index, tsecr) for each flow on which nobody has spoken in time.
+  template <typename Repeat>
+  void run_acks(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
+    RetryQueue::Entry e{};
+    for (unsigned n = 0; n < limit && acks_.pop_due(now_ms, e); ++n) {
+      if (still(flows, e, FlowState::kEstablished) && !flows[e.flow].has(kFlowSpoke)) {
+        repeat(e.flow, e.tsecr);
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] static bool still(const FlowBook& flows, const RetryQueue::Entry& e,
+                                  FlowState state) {
+    const FlowRecord& f = flows[e.flow];
+    return f.state() == state && f.cookie == e.cookie;
+  }
+
+  EarlyStore early_;
+  std::array<RetryQueue, kRetryLevels> syns_;
+  RetryQueue acks_;
+  std::vector<std::uint8_t> frame_;  // one frame put together from the early store
+};
+
+}  // namespace synproxy

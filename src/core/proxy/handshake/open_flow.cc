@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "handshake/open_flow.h"
+
+#include "ack/prove_ack.h"
+#include "flows/end_flow.h"
+#include "handshake/admit.h"
+#include "handshake/ask_server.h"
+#include "handshake/client_waits.h"
+#include "time/eviction.h"
+
+namespace synproxy {
+namespace {
+
+void refuse(Rooms& rooms, Context& c, Admission refusal) {
+  // A client that sends data believes in this connection. The RST lets it try again if the filter
+  // was wrong.
+  const bool answered =
+      refusal == Admission::kReplayed && c.flow == kNoFlow && c.segment.payload_length != 0;
+  if (answered) return answer_with_rst(rooms.counters, c, reason_of(refusal));
+  drop(rooms.counters, c, reason_of(refusal));
+}
+
+void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
+  rooms.counters.count(Reason::conn_reopened);
+  const FlowRecord& f = rooms.flows[c.flow];
+  const bool live = f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished;
+  if (live) rooms.frames.send_rst(f, rooms.flows.key_of(c.flow), Role::kServer, sink);
+  free_flow(rooms, c.flow);
+  c.flow = kNoFlow;
+}
+
+void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMatch& m) {
+  const bool timestamps = m.options.timestamps;
+  const bool scales = m.options.wscale != kNoScale;
+  rooms.flows.become_handshake(f, {.early = EarlyStore::kNone,
+                                   // The client echoes it.
+                                   .our_tsval = timestamps ? m.timestamps.tsecr : 0,
+                                   .mss = m.options.mss,
+                                   .window = g.window});
+  f.client_isn = m.client_isn;
+  f.cookie = (g.ack - 1).value();
+  f.client_nxt = m.client_isn + 1;
+  f.server_nxt = g.ack.value();
+  f.opening_tsval = timestamps ? m.timestamps.tsval : 0;
+  f.last_seen = rooms.now.ms32();
+  f.set_epoch(m.epoch);
+  f.set_link(rooms.frames.intern({g.frame, g.l3_offset}), scales ? m.options.offered_scale : 0);
+  f.options = static_cast<std::uint8_t>(
+      (timestamps ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
+      (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0));
+  if (scales) f.set_scales(m.options.wscale, 0);
+}
+
+}  // namespace
+
+void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
+  const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c);
+  if (!m.valid) return drop(rooms.counters, c, Reason::cookie_invalid);
+  open_proven(rooms, c, m, sink);
+}
+
+void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink) {
+  const Admission verdict = admit(rooms.flows, c, m);
+  if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
+  rooms.counters.count(Reason::cookie_valid);
+  if (c.flow != kNoFlow) give_way(rooms, c, sink);
+
+  const Segment& g = c.segment;
+  const FlowIndex i = take_record(rooms, c, sink);
+  if (i == kNoFlow) return answer_with_rst(rooms.counters, c, Reason::table_full);
+  FlowRecord& f = rooms.flows[i];
+  write_record(rooms, f, g, m);
+  c.flow = i;
+  // The byte of a probe lies before the first one. Any other segment may carry the first data.
+  const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
+  if (early) {
+    hold_early(rooms, c, f);
+  } else {
+    drop(rooms.counters, c, Reason::consumed);
+  }
+  ask_server(rooms, i, probe_due(rooms, c), sink);
+  rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
+}
+
+}  // namespace synproxy

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Handles what the server answers to our SYN.
+#include "handshake/server_answers.h"
+
+#include "flows/end_flow.h"
+#include "handshake/ask_server.h"
+#include "handshake/splice.h"
+
+namespace synproxy {
+namespace {
+
+// For so long a copy may still come of a SYN-ACK that was answered with a RST.
+constexpr std::uint32_t kCopiesMs = 1000;
+
+Abilities promised(const FlowRecord& f) {
+  return {.timestamps = (f.options & kFlowTimestamps) != 0,
+          .sack = (f.options & kFlowSack) != 0,
+          .ecn = (f.options & kFlowEcn) != 0};
+}
+
+// Learns what the service can do. True when the server has taken up more than the client was
+// promised.
+bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
+  const Abilities client = promised(f);
+  ServiceTable::Answer a;
+  a.probe =
+      f.has(kFlowAskedMore) && rooms.now.earlier().same_offer_since(f.last_seen, rooms.now.ms());
+  const Abilities extra = a.probe ? wanted(rooms.now.tuning().offer) : Abilities{};
+  a.asked = {.timestamps = client.timestamps || extra.timestamps,
+             .sack = client.sack || extra.sack,
+             .ecn = client.ecn || extra.ecn};
+  a.scale_asked = (f.options & kFlowClientScales) != 0;
+  a.options = o;
+  a.ecn = is_ecn_setup(c.segment);
+  a.window = c.segment.window;
+  rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
+  return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
+}
+
+}  // namespace
+
+void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  FlowRecord& f = rooms.flows[c.flow];
+  // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
+  const bool acks_our_syn = g.has(kAck) && g.ack == SeqNum(f.client_isn + 1);
+  if (g.has(kRst)) {
+    if (!acks_our_syn) return drop(rooms.counters, c, Reason::server_rst_ignored);
+    if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+    rooms.counters.count(Reason::conn_refused);
+    drop(rooms.counters, c, Reason::consumed);
+    return give_up(rooms, c.flow, true, false, sink);
+  }
+  if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
+  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  if (acks_our_syn && g.has(kSyn)) {
+    const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+    const bool more = learn_service(rooms, c, f, o);
+    // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
+    // its extras are ignored.
+    if (!more || !f.has(kFlowEverAskedMore)) return splice(rooms, c, f, o, sink);
+    rooms.counters.count(Reason::server_shows_more);
+    // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
+    // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:
+    // our RST was lost.
+    if (f.has(kFlowAskedAgain) && rooms.now.ms32() - f.last_seen < kCopiesMs) {
+      return drop(rooms.counters, c, Reason::consumed);
+    }
+    return ask_again(rooms, c, f, sink);
+  }
+  // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it when a late
+  // segment of an older connection arrives. A RST with this number would kill the connection in the
+  // making.
+  if (acks_our_syn) return drop(rooms.counters, c, Reason::no_flow_server);
+  // A challenge ACK of an older connection that the server still has (RFC 5961 section 4). We reset
+  // that connection, as a TCP client does.
+  rooms.counters.count(Reason::challenge_ack);
+  ask_again(rooms, c, f, sink);
+}
+
+}  // namespace synproxy

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "handshake/splice.h"
+
+#include "flows/end_flow.h"
+#include "handshake/ask_server.h"
+#include "spliced/progress.h"
+#include "synproxy/proxy/translate.h"
+
+namespace synproxy {
+namespace {
+
+// Takes over the options of the server's SYN-ACK. False: the client was promised timestamps that
+// the server does not have.
+bool keep_promises(Rooms& rooms, FlowRecord& f, const Segment& g, const TcpOptions& o) {
+  if ((f.options & kFlowTimestamps) != 0 && !o.timestamps) return false;
+  if ((f.options & kFlowClientScales) != 0 && o.window_scale != kNoScale) {
+    f.options |= kFlowServerScales;
+    f.set_scales(f.client_scale(), o.window_scale);
+  }
+  if ((f.options & kFlowSack) != 0 && !o.sack_permitted) {
+    f.options |= kFlowServerNoSack;
+    rooms.counters.count(Reason::server_no_sack);
+  }
+  if ((f.options & kFlowEcn) != 0 && !is_ecn_setup(g)) {
+    f.options |= kFlowServerNoEcn;
+    rooms.counters.count(Reason::server_no_ecn);
+  }
+  return true;
+}
+
+// Sends the held segments, as far as the server's window of `budget` bytes allows. The client
+// resends the rest. Returns how many were sent.
+unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std::uint32_t budget,
+                       FrameSink& sink) {
+  unsigned sent = 0;
+  SeqNum next(f.client_isn + 1);
+  f.clear(kFlowClientFin);  // set again when a held FIN is sent
+  rooms.handshakes.release(head, [&](std::span<std::uint8_t> frame) {
+    Segment g;
+    parse_frame(frame.data(), frame.size(), g);
+    if (g.result != ParseResult::kTcp || g.payload_length > budget) return false;
+    if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(g)) return false;
+    budget -= g.payload_length;
+    if (!translate_to_server(g, f)) rooms.counters.count(Reason::bad_options);
+    if (g.has(kFin)) f.set(kFlowClientFin);
+    next = g.seq_end();
+    sink.emit(Role::kServer, frame);
+    rooms.counters.count(Reason::early_released);
+    ++sent;
+    return true;
+  });
+  f.client_nxt = next.value();
+  return sent;
+}
+
+// Tells the client the server's window. A client that was shown too small a window would wait for
+// this.
+void send_window_update(Rooms& rooms, FlowIndex i, std::uint16_t window, std::uint32_t our_tsval,
+                        FrameSink& sink) {
+  const FlowRecord& f = rooms.flows[i];
+  TcpReply update;
+  update.seq = SeqNum(f.cookie + 1);
+  update.ack = SeqNum(f.client_isn + 1);
+  update.flags = kAck;
+  update.window = window_to_client(window, 0, f.offered_scale());  // a SYN-ACK's is never scaled
+  update.timestamps = (f.options & kFlowTimestamps) != 0;
+  update.tsval = our_tsval;
+  update.tsecr = f.opening_tsval;
+  rooms.frames.send(f, rooms.flows.key_of(i), Role::kClient, update, sink);
+  rooms.counters.count(Reason::window_update);
+}
+
+}  // namespace
+
+void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameSink& sink) {
+  const Segment& g = c.segment;
+  if (!keep_promises(rooms, f, g, o)) {
+    rooms.counters.count(Reason::server_no_timestamps);
+    drop(rooms.counters, c, Reason::consumed);
+    return give_up(rooms, c.flow, true, true, sink);
+  }
+  const HandshakePart before = f.handshake();
+  const bool timestamps = (f.options & kFlowTimestamps) != 0;
+  rooms.flows.become_spliced(f, FlowState::kEstablished,
+                             {.delta = g.seq.value() - f.cookie,
+                              .ts_delta = timestamps ? o.tsval - before.our_tsval : 0,
+                              .window = before.window,
+                              .mark_second = rooms.now.second()});
+  f.last_seen = rooms.now.ms32();
+  // A mark stays: the client may have begun anew while the server was silent.
+  if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);
+  f.set_mark_tries(0);
+  widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
+  rooms.counters.count(Reason::conn_established);
+
+  answer(rooms.counters, c, handshake_ack(rooms.now, f, o.tsval), Reason::consumed,
+         Reason::ack_to_server);
+
+  if (release_early(rooms, f, before.early, g.window, sink) != 0) {
+    f.set(kFlowSpoke);
+  } else {
+    rooms.handshakes.await_speech(c.flow, f, o.tsval, rooms.now.ms32());
+  }
+  if (rooms.now.least_early_window() < kSmallestSegment) {
+    send_window_update(rooms, c.flow, g.window, before.our_tsval, sink);
+  }
+}
+
+TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr) {
+  TcpReply r;
+  r.seq = SeqNum(f.client_isn + 1);
+  r.ack = SeqNum(f.cookie + f.spliced().delta + 1);
+  r.flags = kAck;
+  r.window = opening_window(f, f.spliced().window, (f.options & kFlowServerScales) != 0);
+  r.timestamps = (f.options & kFlowTimestamps) != 0;
+  r.tsval = f.opening_tsval;
+  // A true echo would give the server a sample (RFC 7323 section 4.1). 0 is what a sender without
+  // an echo writes.
+  r.tsecr = now.tuning().hide_rtt ? 0 : tsecr;
+  return r;
+}
+
+void send_ack(Rooms& rooms, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
+  const FlowRecord& f = rooms.flows[i];
+  rooms.frames.send(f, rooms.flows.key_of(i), Role::kServer, handshake_ack(rooms.now, f, tsecr),
+                    sink);
+  rooms.counters.count(Reason::ack_to_server);
+}
+
+}  // namespace synproxy

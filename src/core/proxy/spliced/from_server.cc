@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Handles segments from a protected server port: picks the act by the state of the flow, and passes
+// segments of spliced flows.
+#include "handshake/server_answers.h"
+#include "handshake/splice.h"
+#include "spliced/outbound.h"
+#include "spliced/progress.h"
+
+namespace synproxy {
+namespace {
+
+// Nobody waits for this segment any more. A RST keeps the server from holding a half-open
+// connection.
+void on_stale(Rooms& rooms, Context& c) {
+  answer_with_rst(rooms.counters, c, Reason::synack_stale);
+}
+
+void on_rst(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
+  const std::uint32_t bound = client_window_bound(f);
+  const SeqNum next(f.server_nxt);
+  if (!seq.within(next - bound, next + bound))
+    return drop(rooms.counters, c, Reason::rst_out_of_window);
+  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  // A RST without ACK takes its number from the ack of the segment that it answers. So the server
+  // has forgotten this connection, even if data of it was still under way.
+  const bool exact = seq == next || (!c.segment.has(kAck) && !seq.after(next));
+  if (exact) note_reset(rooms, f);
+  pass_to_client(rooms, c, f);
+}
+
+void on_spliced(Rooms& rooms, Context& c) {
+  const Segment& g = c.segment;
+  FlowRecord& f = rooms.flows[c.flow];
+  const std::uint32_t delta = f.spliced().delta;
+  if (g.has(kSyn)) {
+    // The server repeats its SYN-ACK, because our ACK was lost.
+    const bool answers_our_syn = (f.options & kFlowOutbound) == 0 &&
+                                 g.seq == SeqNum(f.cookie + delta) &&
+                                 g.ack == SeqNum(f.client_isn + 1);
+    if (!answers_our_syn) {
+      return drop(rooms.counters, c, Reason::no_flow_server);
+    }
+    // This is a late copy. The server has finished its handshake, and the client's first window is
+    // no longer stored.
+    if (f.server_nxt != f.cookie + 1 || f.has(kFlowServerAcked))
+      return drop(rooms.counters, c, Reason::consumed);
+    if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+    // This is the answer to our second SYN. If our ACK was lost, its own timer repeats it.
+    if (rooms.now.tuning().hide_rtt && rooms.now.ms32() - f.last_seen < kFirstRetryMs) {
+      return drop(rooms.counters, c, Reason::consumed);
+    }
+    const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+    return answer(rooms.counters, c, handshake_ack(rooms.now, f, o.tsval), Reason::consumed,
+                  Reason::ack_to_server);
+  }
+  const SeqNum seq = g.seq - delta;
+  if (g.has(kRst)) return on_rst(rooms, c, f, seq);
+  if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  if (server_fits(f, g, seq)) note_server(rooms, f, g, seq);
+  pass_to_client(rooms, c, f);
+}
+
+}  // namespace
+
+void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(rooms, c, sink);
+  const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
+  if (c.flow == kNoFlow) {
+    if (syn_ack) return on_stale(rooms, c);
+    return drop(rooms.counters, c, Reason::no_flow_server);
+  }
+  const FlowRecord& f = rooms.flows[c.flow];
+  switch (f.state()) {
+    case FlowState::kSynSent:
+      return on_server_answer(rooms, c, sink);
+    case FlowState::kTombstone:
+      if (g.has(kRst)) return drop(rooms.counters, c, Reason::server_rst_ignored);
+      if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
+      return on_stale(rooms, c);
+    case FlowState::kPassed:
+      rooms.flows[c.flow].last_seen = rooms.now.ms32();
+      return forward(rooms.counters, c, Reason::passed);
+    default:
+      return on_spliced(rooms, c);
+  }
+}
+
+}  // namespace synproxy

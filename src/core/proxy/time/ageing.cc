@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "time/ageing.h"
+
+#include <algorithm>
+
+#include "flows/end_flow.h"
+#include "spliced/progress.h"
+
+namespace synproxy {
+namespace {
+
+// The two ends of an idle connection have this long to answer the keepalive.
+constexpr std::uint32_t kProbeLeadMs = 75'000;
+
+std::uint32_t probe_lead(const EngineTuning& tuning) {
+  return std::min(kProbeLeadMs, tuning.idle_timeout_ms / 4);
+}
+
+// RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one, which the
+// receiver acknowledged long ago.
+void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, bool timestamps,
+                FrameSink& sink) {
+  TcpReply r;
+  r.flags = kAck;
+  r.window = 0xffff;  // nobody uses it: the segment is not acceptable
+  r.timestamps = timestamps;
+  r.seq = SeqNum(f.client_nxt) - 1;
+  r.ack = SeqNum(f.server_nxt + f.spliced().delta);
+  r.tsval = f.opening_tsval;
+  rooms.frames.send(f, key, Role::kServer, r, sink);
+  r.seq = SeqNum(f.server_nxt) - 1;
+  r.ack = SeqNum(f.client_nxt);
+  rooms.frames.send(f, key, Role::kClient, r, sink);
+  rooms.counters.count(Reason::keepalive_probe, 2);
+}
+
+// The proxy knows no TSval that is new enough. By RFC 7323 an end answers an old TSval (section
+// 5.3, R1) and drops a segment without one (section 3.2). Linux 6.18 does the opposite of both. So
+// each end gets one of each kind.
+void probe(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
+  const FlowKey key = rooms.flows.key_of(i);
+  f.set(kFlowProbed);
+  probe_ends(rooms, f, key, false, sink);
+  if ((f.options & kFlowTimestamps) != 0) probe_ends(rooms, f, key, true, sink);
+}
+
+void expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
+  const FlowKey key = rooms.flows.key_of(i);
+  rooms.frames.send_rst(f, key, Role::kClient, sink);
+  rooms.frames.send_rst(f, key, Role::kServer, sink);
+  rooms.counters.count(Reason::conn_idle);
+  // If our RST was not exact for an end, that end asks (RFC 5961 section 3.2) and gets an answer.
+  rooms.flows.set_state(f, FlowState::kTombstone);
+  f.last_seen = rooms.now.ms32();
+}
+
+// RFC 5382 REQ-5 gives a closing connection four minutes, and an established one more than two
+// hours. An end may still repeat its last segment, and the repeat may back off for longer than
+// `close_timeout_ms`. All other states that come here are over.
+std::uint32_t life_after(const EngineTuning& tuning, const FlowRecord& f) {
+  const bool closing = f.state() == FlowState::kClosing && closed_by_both(f);
+  return tuning.close_timeout_ms * (closing ? 4 : 1);
+}
+
+}  // namespace
+
+void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
+  const std::uint32_t idle = rooms.now.ms32() - f.last_seen;
+  const EngineTuning& tuning = rooms.now.tuning();
+  switch (f.state()) {
+    case FlowState::kFree:
+      return;
+    case FlowState::kSynSent:
+      if (idle < tuning.server_timeout_ms) return;
+      rooms.counters.count(Reason::conn_timed_out);
+      return give_up(rooms, i, true, true, sink);
+    case FlowState::kEstablished: {
+      const std::uint32_t probe_at = tuning.idle_timeout_ms - probe_lead(tuning);
+      if (idle < probe_at) return;
+      if (!f.has(kFlowProbed)) {
+        probe(rooms, i, sink);
+        f.last_seen =
+            rooms.now.ms32() - probe_at;  // both ends get the whole lead, even if we are late
+      } else if (idle >= tuning.idle_timeout_ms &&
+                 rooms.now.earlier().same_idle_for(probe_lead(tuning), rooms.now.ms())) {
+        expire_idle(rooms, i, sink);
+      }
+      return;
+    }
+    default:
+      if (idle >= life_after(tuning, f)) free_flow(rooms, i);
+  }
+}
+
+}  // namespace synproxy

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace synproxy::control {
+namespace {
+
+std::vector<Flag> rows_with_value() {
+  std::vector<Flag> rows;
+  for (const Flag& flag : flags()) {
+    if (flag.kind != FlagKind::kBare) rows.push_back(flag);
+  }
+  return rows;
+}
+
+void apply_all(const Flag& flag, Config& config, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) flag.value.apply(config, text);
+}
+
+TEST(Flags, ABareRowHasNoValueAndEveryOtherRowIsWhole) {
+  for (const Flag& flag : flags()) {
+    const bool bare = flag.kind == FlagKind::kBare;
+    EXPECT_EQ(flag.value.apply == nullptr, bare) << flag.name;
+    EXPECT_EQ(flag.value.print == nullptr, bare) << flag.name;
+    EXPECT_EQ(flag.form.empty(), bare) << flag.name;
+    EXPECT_EQ(flag.example.empty(), bare) << flag.name;
+    EXPECT_EQ(find_flag(flag.name), &flag);
+  }
+}
+
+TEST(Flags, TheDefaultsTextGivesTheDefault) {
+  for (const Flag& flag : rows_with_value()) {
+    Config config;
+    apply_all(flag, config, flag.value.print(config));
+    EXPECT_EQ(config, Config{}) << flag.name;
+  }
+}
+
+TEST(Flags, AnotherValueChangesTheConfigAndPrintsAsItIs) {
+  for (const Flag& flag : rows_with_value()) {
+    Config config;
+    flag.value.apply(config, flag.example);
+    EXPECT_FALSE(config == Config{}) << flag.name;
+    Config again;
+    apply_all(flag, again, flag.value.print(config));
+    EXPECT_EQ(again, config) << flag.name;
+  }
+}
+
+TEST(Flags, NoRowTouchesWhatAnotherPrints) {
+  for (const Flag& flag : rows_with_value()) {
+    Config config;
+    flag.value.apply(config, flag.example);
+    for (const Flag& other : rows_with_value()) {
+      if (other.name == flag.name) continue;
+      EXPECT_EQ(other.value.print(config), other.value.print(Config{}))
+          << flag.name << " " << other.name;
+    }
+  }
+}
+
+// What all rows together have printed is all that there is to say about a configuration.
+TEST(Flags, PrintedAndAppliedAgainAWholeConfigIsTheSame) {
+  Config config;
+  for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
+  Config again;
+  for (const Flag& flag : rows_with_value()) apply_all(flag, again, flag.value.print(config));
+  EXPECT_EQ(again, config);
+}
+
+// A field that is added does not compile here before it is listed.
+struct Field {
+  std::string name;
+  bool same;
+};
+std::vector<Field> fields(const Config& a, const Config& b) {
+  std::vector<Field> out;
+  const auto add = [&](const char* name, const auto& x, const auto& y) {
+    out.push_back({name, x == y});
+  };
+#define SYNPROXY_SAME(field) add(#field, field, other_##field)
+  const auto& [client_port, server_port, protect, engine, loop, workers, name, secret_file,
+               config_file, stats_interval, log_level, eal_arguments] = a;
+  const auto& [other_client_port, other_server_port, other_protect, other_engine, other_loop,
+               other_workers, other_name, other_secret_file, other_config_file,
+               other_stats_interval, other_log_level, other_eal_arguments] = b;
+  SYNPROXY_SAME(client_port);
+  SYNPROXY_SAME(server_port);
+  SYNPROXY_SAME(protect);
+  SYNPROXY_SAME(workers);
+  SYNPROXY_SAME(name);
+  SYNPROXY_SAME(secret_file);
+  SYNPROXY_SAME(config_file);
+  SYNPROXY_SAME(stats_interval);
+  SYNPROXY_SAME(log_level);
+  SYNPROXY_SAME(eal_arguments);
+  const auto& [shape, tuning] = engine;
+  const auto& [other_shape, other_tuning] = other_engine;
+  const auto& [max_flows, early_data_memory, epoch_ms, replays_per_epoch, unix_ms_at_start] = shape;
+  const auto& [other_max_flows, other_early_data_memory, other_epoch_ms, other_replays_per_epoch,
+               other_unix_ms_at_start] = other_shape;
+  SYNPROXY_SAME(max_flows);
+  SYNPROXY_SAME(early_data_memory);
+  SYNPROXY_SAME(epoch_ms);
+  SYNPROXY_SAME(replays_per_epoch);
+  SYNPROXY_SAME(unix_ms_at_start);
+  const auto& [offer, early_window, synack_repeats, hide_rtt, forward_fragments, forward_tcp_auth,
+               server_timeout_ms, idle_timeout_ms, close_timeout_ms] = tuning;
+  const auto& [other_offer, other_early_window, other_synack_repeats, other_hide_rtt,
+               other_forward_fragments, other_forward_tcp_auth, other_server_timeout_ms,
+               other_idle_timeout_ms, other_close_timeout_ms] = other_tuning;
+  SYNPROXY_SAME(early_window);
+  SYNPROXY_SAME(synack_repeats);
+  SYNPROXY_SAME(hide_rtt);
+  SYNPROXY_SAME(forward_fragments);
+  SYNPROXY_SAME(forward_tcp_auth);
+  SYNPROXY_SAME(server_timeout_ms);
+  SYNPROXY_SAME(idle_timeout_ms);
+  SYNPROXY_SAME(close_timeout_ms);
+  const auto& [sack, timestamps, ecn, window_scale, mss] = offer;
+  const auto& [other_sack, other_timestamps, other_ecn, other_window_scale, other_mss] =
+      other_offer;
+  SYNPROXY_SAME(sack);
+  SYNPROXY_SAME(timestamps);
+  SYNPROXY_SAME(ecn);
+  SYNPROXY_SAME(window_scale);
+  SYNPROXY_SAME(mss);
+  const auto& [shed_syns, idle_sleep_us] = loop;
+  const auto& [other_shed_syns, other_idle_sleep_us] = other_loop;
+  SYNPROXY_SAME(shed_syns);
+  SYNPROXY_SAME(idle_sleep_us);
+#undef SYNPROXY_SAME
+  return out;
+}
+
+TEST(Flags, EveryFieldIsReachedBySomeRow) {
+  // What comes after `--`; what no user decides; the hour.
+  const std::set<std::string> others{"eal_arguments", "replays_per_epoch", "unix_ms_at_start"};
+  Config config;
+  for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
+  for (const Field& field : fields(config, Config{})) {
+    EXPECT_EQ(field.same, others.contains(field.name)) << field.name;
+  }
+}
+
+}  // namespace
+}  // namespace synproxy::control
