@@ -30,7 +30,7 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   put(g.quoted, low(add(high(numbers), minus_one)));
   if constexpr (kAckShapes[kRow].timestamps) {
     constexpr std::size_t kTsecr = usual_at::kOptions + kOptions.at(OptionWord::kTsecr);
-    put(g.tsecr, columns::value_at<OptionWord::kTsecr, kTsecr, kSecond>(f));
+    put(g.tsecr, option_value<OptionWord::kTsecr, kTsecr, kSecond>(f));
   }
   return good & used;
 }

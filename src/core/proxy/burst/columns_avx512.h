@@ -155,7 +155,7 @@ SYNPROXY_COLUMNS __m512i number_at(const Words& f, std::uint32_t mask) {
 }
 // The value of the option word at byte kAt.
 template <OptionWord kWord, std::size_t kAt, std::size_t kSecond>
-SYNPROXY_COLUMNS __m512i value_at(const Words& f) {
+SYNPROXY_COLUMNS __m512i option_value(const Words& f) {
   return number_at<kAt, kSecond>(f, ~form_of(kWord).mask);
 }
 

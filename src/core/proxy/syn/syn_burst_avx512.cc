@@ -48,9 +48,13 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
     packed = all(pack_plain({.mss = default_mss(false)}));
     return good;
   } else {
-    const __m512i mss = columns::value_at<kMss, S::at(kMss), S::kSecondIn>(f);
-    const __m512i scale = columns::value_at<kNopAndScale, S::at(kNopAndScale), S::kSecondIn>(f);
-    good = _mm512_mask_cmple_epu64_mask(good, scale, all(kMaxWindowScale));
+    __m512i mss = all(default_mss(false));
+    if constexpr (S::kIn.has(kMss)) mss = option_value<kMss, S::at(kMss), S::kSecondIn>(f);
+    __m512i scale = all(kNoScale);
+    if constexpr (S::kIn.has_scale()) {
+      scale = option_value<kNopAndScale, S::at(kNopAndScale), S::kSecondIn>(f);
+      good = _mm512_mask_cmple_epu64_mask(good, scale, all(kMaxWindowScale));
+    }
     constexpr std::uint64_t kSack = S::kRowOfTable.sack ? 1 : 0;
     if constexpr (S::kTimestamps) {
       good = _mm512_mask_cmpneq_epi64_mask(good, mss, all(0));
@@ -87,7 +91,7 @@ SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   put(g.isn, low(swap_words(f.w[3])));
   put(g.options, packed);
   if constexpr (S::kTimestamps) {
-    put(g.tsval, columns::value_at<OptionWord::kTsval, S::at(OptionWord::kTsval), S::kSecondIn>(f));
+    put(g.tsval, option_value<OptionWord::kTsval, S::at(OptionWord::kTsval), S::kSecondIn>(f));
   }
   return good & used;
 }
