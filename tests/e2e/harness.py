@@ -119,9 +119,13 @@ class Lab:
         self.nginx = None
 
     def __enter__(self):
-        result = self.command("up", "--owner", str(os.getpid()), *self.up_flags)
-        check(result.code == 0, f"lab up: {result.err.strip()}")
-        shown = dict(line.split("=", 1) for line in self.command("show").out.split())
+        try:
+            result = self.command("up", "--owner", str(os.getpid()), *self.up_flags)
+            check(result.code == 0, f"lab up: {result.err.strip()}")
+            shown = dict(line.split("=", 1) for line in self.command("show").out.split())
+        except BaseException:
+            self.command("down")  # killed at a time limit, `up` leaves what it has made so far
+            raise
         self.nginx = shown.get("nginx")
         return self
 
