@@ -10,7 +10,8 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
   if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
     // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
-    classify_one(rooms, c);
+    c.kind = Kind::kTcp;
+    classify(rooms, {&c, 1});
     if (c.kind != Kind::kTcp) return;
     c.flow = rooms.flows.find(c.key(), c.hash);
     c.ack.refuted = true;

@@ -99,32 +99,26 @@ void plan_if_known(Rooms& rooms, Context& c) {
   if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
 }
 
-// Inline, because it is the body of a loop that nearly every packet goes through.
-[[gnu::always_inline]] inline void classify_packet(Rooms& rooms, Context& c) {
-  if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
-    c.segment = found->segment;
-  } else {
-    parse_frame(c.packet->data, c.packet->length, c.segment);
-  }
-  c.ack.macs = 0;
-  c.ack.refuted = false;
-  c.passes_signed = false;
-  if (c.segment.result == ParseResult::kTcp) [[likely]] {
-    c.kind = classify_tcp(rooms, c);
-    if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(rooms, c);
-  } else {
-    c.kind = classify_other(rooms, c);
-  }
-}
-
 }  // namespace
 
 void classify(Rooms& rooms, std::span<Context> burst) {
   for (Context& c : burst) {
-    if (c.kind != Kind::kRefuted) classify_packet(rooms, c);
+    if (c.kind == Kind::kRefuted) continue;
+    if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
+      c.segment = found->segment;
+    } else {
+      parse_frame(c.packet->data, c.packet->length, c.segment);
+    }
+    c.ack.macs = 0;
+    c.ack.refuted = false;
+    c.passes_signed = false;
+    if (c.segment.result == ParseResult::kTcp) [[likely]] {
+      c.kind = classify_tcp(rooms, c);
+      if (c.kind == Kind::kTcp && is_client_syn(c)) plan_if_known(rooms, c);
+    } else {
+      c.kind = classify_other(rooms, c);
+    }
   }
 }
-
-void classify_one(Rooms& rooms, Context& c) { classify_packet(rooms, c); }
 
 }  // namespace synproxy

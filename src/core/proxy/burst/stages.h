@@ -11,8 +11,6 @@ namespace synproxy {
 // Parses each packet, decides those that are not protected TCP or are junk, and prefetches the
 // flow's bucket. ICMP errors become kIcmp. Leaves kRefuted packets as they are.
 void classify(Rooms& rooms, std::span<Context> burst);
-// The same for one packet.
-void classify_one(Rooms& rooms, Context& c);
 
 // Finds the flow of each packet; prefetches all records before it looks at the first.
 void look_up(const FlowBook& flows, std::span<Context> burst);

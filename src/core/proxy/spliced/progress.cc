@@ -115,13 +115,4 @@ void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
   forward(rooms.counters, c, fate(f));
 }
 
-void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window) {
-  while (client_window > client_window_bound(f) && (f.windows & 15U) < 15U) {
-    f.windows = static_cast<std::uint8_t>(f.windows + 1);
-  }
-  while (server_window > server_window_bound(f) && (f.windows >> 4) < 15U) {
-    f.windows = static_cast<std::uint8_t>(f.windows + 16);
-  }
-}
-
 }  // namespace synproxy

@@ -13,7 +13,14 @@ namespace synproxy {
 [[nodiscard]] inline std::uint32_t server_window_bound(const FlowRecord& f) {
   return 1U << (15 + (f.windows >> 4));
 }
-void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window);
+inline void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint32_t server_window) {
+  while (client_window > client_window_bound(f) && (f.windows & 15U) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 1);
+  }
+  while (server_window > server_window_bound(f) && (f.windows >> 4) < 15U) {
+    f.windows = static_cast<std::uint8_t>(f.windows + 16);
+  }
+}
 
 // Both FINs seen, or reset. The next connection with these addresses may be on its way.
 [[nodiscard]] inline bool is_over(const FlowRecord& f) {
