@@ -6,7 +6,7 @@
 
 namespace synproxy {
 
-// Call for each record in turn, in use or not.
-void age(Rooms& rooms, FlowIndex i, FrameSink& sink);
+// A slice of the sweep: looks at as many records as the time since the last slice asks for.
+void age_flows(Rooms& rooms, FrameSink& sink);
 
 }  // namespace synproxy

@@ -50,7 +50,7 @@ void pass_time(Rooms& rooms, FrameSink& sink) {
   repeat_syns(rooms, sink);
   repeat_syn_acks(rooms, sink);
   repeat_acks(rooms, sink);
-  rooms.flows.sweep(rooms.now.ms(), [&](FlowIndex i) { age(rooms, i, sink); });
+  age_flows(rooms, sink);
 }
 
 }  // namespace synproxy
