@@ -274,8 +274,8 @@ void Conversation::read_one(const Bytes& frame, Role side) {
   if (to_client && (f->flags & (kSyn | kAck)) == (kSyn | kAck) && !f->timestamps.empty()) {
     proven_.insert(proof(*f, true));
   }
-  // TTL 64 and no IP ID: the proxy made it and did not pass it on.
-  const bool made = f->ttl == 64 && f->ip_id == 0 && !f->ipv6;
+  // DF and no IP ID: the proxy made it and did not pass it on.
+  const bool made = f->fragment == kDontFragment && f->ip_id == 0 && !f->ipv6;
   const bool by_tag = options_.engine.tuning.offer.timestamps == Offer::kOn;
   if (!to_client && burst_honest_ && made && by_tag && (f->flags & (kSyn | kAck)) == kSyn &&
       !f->timestamps.empty()) {

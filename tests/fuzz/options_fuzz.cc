@@ -240,7 +240,7 @@ void round_trip(const std::uint8_t* p) {
   Bytes frame(kEthernetHeader + size);
   store_be<std::uint16_t>(frame.data() + 12, ends.ipv6 ? kEtherTypeIpv6 : kEtherTypeIpv4);
   const ExactBuffer buffer(frame);
-  require(write_tcp_packet(buffer.data() + kEthernetHeader, ends, r) == size);
+  require(write_tcp_packet(buffer.data() + kEthernetHeader, ends, r, {}) == size);
   require(decoded(buffer.span()).checksums_good);
   Segment s;
   parse_frame(buffer.data(), buffer.size(), s);

@@ -75,7 +75,7 @@ void reply_to(const Segment& s, std::span<const std::uint8_t> frame) {
              .room = static_cast<std::uint32_t>(room)};
     Segment own;
     parse_frame(p.data, p.length, own);
-    if (!reply_in_place(p, own, r)) continue;
+    if (!reply_in_place(p, own, r, {})) continue;
     require(p.length <= room);
     Segment made;
     parse_frame(p.data, p.length, made);

@@ -124,7 +124,7 @@ TEST(Handshake, WholeConnectionsOfEveryShape) {
   }
 }
 
-TEST(Handshake, SynAckInheritsNothingFromTheSyn) {
+TEST(Handshake, SynAckInheritsNothingButDscpAndFlowLabelFromTheSyn) {
   for (const bool ipv6 : {false, true}) {
     ProxyHarness p;
     PacketBuilder b;
@@ -139,8 +139,8 @@ TEST(Handshake, SynAckInheritsNothingFromTheSyn) {
     EXPECT_EQ(p.from_client(b.build()), Verdict::kReply);
     const DecodedFrame f = p.take_client();
     EXPECT_EQ(f.ttl, 64);
-    EXPECT_EQ(f.traffic_class, 0);
-    EXPECT_EQ(f.flow_label, 0U);
+    EXPECT_EQ(f.traffic_class, 0xfc) << "DSCP without ECN";
+    EXPECT_EQ(f.flow_label, ipv6 ? 0xabcdeU : 0U);
     EXPECT_EQ(f.ip_header, ipv6 ? 40U : 20U);
     if (!ipv6) {
       EXPECT_EQ(f.fragment, 0x4000) << "DF";

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "bursts_and_singles.h"
-#include "support/proxy_harness.h"
+#include "support/session.h"
 #include "syn/syn_burst.h"
 
 namespace synproxy {
@@ -106,6 +106,14 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
         std::vector<Bytes> frames(1 + random() % kMaxBurst);
         for (Bytes& f : frames) f = random_frame(random);
         ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
+        if (round == 250) {  // from here on one of the servers is known, with its TTL
+          SessionOptions o;
+          o.timestamps = timestamps == Offer::kOn;
+          o.sack = sack == Offer::kOn;
+          o.server_path.ttl = 200;
+          Session(bursts, o).open();
+          Session(singles, o).open();
+        }
         if (round % 100 == 99) {  // other keys, other parity
           bursts.advance(64'000);
           singles.advance(64'000);

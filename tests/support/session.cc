@@ -17,26 +17,44 @@ Session::Session(ProxyHarness& p, SessionOptions options)
   if (o.server.empty()) o.server = o.ipv6 ? "2001:db8::10" : "203.0.113.10";
 }
 
-PacketBuilder Session::client(std::uint16_t flags) const {
+namespace {
+PacketBuilder on(const SidePath& path) {
   PacketBuilder b;
+  b.macs(path.source, path.destination).ttl(path.ttl);
+  b.traffic_class(path.traffic_class).flow_label(path.flow_label);
+  return b;
+}
+}  // namespace
+
+PacketBuilder Session::from_client() const {
+  PacketBuilder b = on(o.client_path);
   b.vlans(o.tags).ip(o.client, o.server).ports(o.client_port, o.server_port);
+  return b;
+}
+PacketBuilder Session::from_server() const {
+  PacketBuilder b = on(o.server_path);
+  b.vlans(o.server_tags.value_or(o.tags));
+  b.ip(o.server, o.client).ports(o.server_port, o.client_port);
+  return b;
+}
+
+PacketBuilder Session::client(std::uint16_t flags) const {
+  PacketBuilder b = from_client();
   b.seq(client_nxt).ack(seen_by_client(server_nxt)).flags(flags).window(o.client_window);
   if (o.timestamps) b.timestamps(client_ts, server_ts - ts_delta());
   return b;
 }
 
 PacketBuilder Session::server(std::uint16_t flags) const {
-  PacketBuilder b;
-  b.macs(kServerMac, kClientMac).vlans(o.tags);
-  b.ip(o.server, o.client).ports(o.server_port, o.client_port);
+  PacketBuilder b = from_server();
   b.seq(server_nxt).ack(client_nxt).flags(flags).window(o.server_window);
   if (o.timestamps && o.server_timestamps) b.timestamps(server_ts, client_ts);
   return b;
 }
 
 Bytes Session::syn_frame() const {
-  PacketBuilder b;
-  b.vlans(o.tags).ip(o.client, o.server).ports(o.client_port, o.server_port).seq(o.client_isn);
+  PacketBuilder b = from_client();
+  b.seq(o.client_isn);
   b.flags(static_cast<std::uint16_t>(kSyn | (o.ecn ? kEce | kCwr : 0))).window(o.client_window);
   if (o.mss != 0) b.mss(o.mss);
   if (o.sack) b.sack_permitted();
@@ -46,17 +64,14 @@ Bytes Session::syn_frame() const {
 }
 
 Bytes Session::ack_frame() const {
-  PacketBuilder b;
-  b.vlans(o.tags).ip(o.client, o.server).ports(o.client_port, o.server_port);
+  PacketBuilder b = from_client();
   b.seq(o.client_isn + 1).ack(cookie + 1).window(o.client_window);
   if (o.timestamps) b.timestamps(client_ts, our_tsval);
   return b.build();
 }
 
 Bytes Session::syn_ack_frame() const {
-  PacketBuilder b;
-  b.macs(kServerMac, kClientMac).vlans(o.tags);
-  b.ip(o.server, o.client).ports(o.server_port, o.client_port);
+  PacketBuilder b = from_server();
   b.seq(o.server_isn).ack(o.client_isn + 1).window(o.server_window);
   b.flags(static_cast<std::uint16_t>(kSyn | kAck | (o.ecn && o.server_ecn ? kEce : 0)));
   b.mss(1460);

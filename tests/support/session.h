@@ -15,6 +15,15 @@
 
 namespace synproxy::test {
 
+// What the frames of one side have in common below TCP, besides addresses.
+struct SidePath {
+  Mac source{};
+  Mac destination{};
+  std::uint8_t ttl = 57;
+  std::uint8_t traffic_class = 0;
+  std::uint32_t flow_label = 0;
+};
+
 struct SessionOptions {
   bool ipv6 = false;
   std::string client{};  // empty: the family's default
@@ -22,6 +31,9 @@ struct SessionOptions {
   std::uint16_t client_port = 40000;
   std::uint16_t server_port = 80;
   std::vector<VlanTag> tags{};
+  std::optional<std::vector<VlanTag>> server_tags{};  // where the server's frames have other ones
+  SidePath client_path{.source = kClientMac, .destination = kServerMac};
+  SidePath server_path{.source = kServerMac, .destination = kClientMac};
   std::uint32_t client_isn = 1'000'000;
   std::uint32_t server_isn = 0x90000000;
   bool timestamps = true;
@@ -71,6 +83,10 @@ class Session {
   [[nodiscard]] std::uint32_t seen_by_client(std::uint32_t server_seq) const {
     return server_seq - delta();
   }
+
+  // A frame of one side, with its path and addresses.
+  [[nodiscard]] PacketBuilder from_client() const;
+  [[nodiscard]] PacketBuilder from_server() const;
 
   ProxyHarness& proxy;
   SessionOptions o;

@@ -27,9 +27,10 @@ inline constexpr std::uint8_t kOffersEcn = 4;
 struct SynAckOffer {
   std::uint16_t mss = 0;     // bytes
   std::uint16_t window = 0;  // as on the wire; in a SYN-ACK it is never scaled
-  std::uint8_t window_scale = 0;
-  std::uint8_t can = 0;
-  ScaleSet scales = 0;  // scales that cookies of this service may have been made with
+  std::uint8_t window_scale : 4 = 0;
+  std::uint8_t can : 4 = 0;
+  std::uint8_t ttl = 0;  // the server's; 0: not known
+  ScaleSet scales = 0;   // scales that cookies of this service may have been made with
 
   [[nodiscard]] bool has(std::uint8_t abilities) const { return (can & abilities) == abilities; }
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Segments that the proxy makes itself: SYN-ACK, SYN, ACK, RST, keepalive.
 //
-// They inherit nothing from the packet that caused them: TTL or hop limit 64, DF, IP ID 0 (allowed
-// by RFC 6864 section 4.1 for a datagram that is never fragmented), traffic class and flow label 0,
-// so IP-ECN is 00, no IP options, urgent pointer 0.
+// They look like segments of the end in whose name they are sent: its TTL or hop limit, DSCP and
+// flow label (IpLook). They inherit nothing else from the packet that caused them: DF, IP
+// ID 0 (allowed by RFC 6864 section 4.1 for a datagram that is never fragmented), IP-ECN 00, no IP
+// options, urgent pointer 0.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/proxy/link_table.h"
+#include "synproxy/wire/ip_look.h"
 #include "synproxy/wire/option_list.h"
 #include "synproxy/wire/segment.h"
 
@@ -48,11 +50,13 @@ inline constexpr std::size_t kMaxReplyFrame = kMaxL2Header + kMaxTcpPacket;
 
 // Writes IP and TCP header with both checksums to `l3`, which has tcp_packet_size() bytes of room,
 // and returns that size.
-std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpReply& reply);
+std::size_t write_tcp_packet(std::uint8_t* l3, const IpEnds& ends, const TcpReply& reply,
+                             const IpLook& look);
 
 // Turns the frame of `segment` into an answer that goes back where it came from: MAC addresses
 // swapped, tags kept. False when the answer does not fit the packet's room; nothing was written
 // then.
-[[nodiscard]] bool reply_in_place(Packet& packet, const Segment& segment, const TcpReply& reply);
+[[nodiscard]] bool reply_in_place(Packet& packet, const Segment& segment, const TcpReply& reply,
+                                  const IpLook& look);
 
 }  // namespace synproxy

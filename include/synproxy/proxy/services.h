@@ -48,6 +48,7 @@ struct ServiceOffer {
   std::uint8_t window_scale = kAssumedScale;  // 0 to 14
   std::uint16_t mss = 0;                      // bytes; 0: not learned
   std::uint16_t window = 0xffff;              // bytes, of the server's last SYN-ACK
+  std::uint8_t ttl = 0;                       // of it, or its hop limit; 0: not learned
 
   friend bool operator==(const ServiceOffer&, const ServiceOffer&) = default;
 };
@@ -81,6 +82,7 @@ class ServiceTable {
     TcpOptions options;
     bool ecn = false;
     std::uint16_t window = 0;
+    std::uint8_t ttl = 0;
   };
   void learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
   // Learns from a SYN that the server sent itself. It shows what the host can do, on any port, but

@@ -36,6 +36,7 @@ class SynAckRepeats {
   struct Entry {
     FlowKey key;
     TcpReply syn_ack;
+    IpLook look;
     LinkHeader link;                // as on the client's SYN
     std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
   };

@@ -38,6 +38,7 @@ namespace ipv4_at {
 inline constexpr std::size_t kVersionAndLength = 0;
 inline constexpr std::size_t kTotalLength = 2;
 inline constexpr std::size_t kFragment = 6;
+inline constexpr std::size_t kTtl = 8;
 inline constexpr std::size_t kProtocol = 9;
 inline constexpr std::size_t kChecksum = 10;
 inline constexpr std::size_t kSource = 12;
@@ -48,6 +49,7 @@ namespace ipv6_at {
 inline constexpr std::size_t kVersion = 0;
 inline constexpr std::size_t kPayloadLength = 4;
 inline constexpr std::size_t kNextHeader = 6;
+inline constexpr std::size_t kHopLimit = 7;
 inline constexpr std::size_t kSource = 8;
 inline constexpr std::size_t kDestination = 24;
 }  // namespace ipv6_at
@@ -106,6 +108,12 @@ inline constexpr std::uint8_t kIpv4WithoutOptions = 0x45;  // version and header
 inline constexpr std::uint16_t kDontFragment = 0x4000;
 inline constexpr std::uint16_t kFragmentOffset = 0x1fff;
 inline constexpr std::uint16_t kFragmented = 0x2000 | kFragmentOffset;  // more, or not the first
+
+// DSCP in the first word of either header, RFC 2474 (the two bits below it are ECN, RFC 3168), and
+// for IPv6 the flow label.
+[[nodiscard]] constexpr std::uint32_t look_bits(bool ipv6) {
+  return ipv6 ? 0x0fcfffffU : 0x00fc0000U;
+}
 
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;

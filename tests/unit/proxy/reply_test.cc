@@ -47,7 +47,7 @@ TEST(WriteTcpPacket, EveryCombinationOfOptions) {
     std::array<Bytes, 2> written;
     for (const std::size_t i : {0U, 1U}) {
       const ExactBuffer buffer(Bytes(size, i == 0 ? 0xa5 : 0x5a));
-      ASSERT_EQ(write_tcp_packet(buffer.data(), ends_of(key(ipv6), Role::kClient), r), size);
+      ASSERT_EQ(write_tcp_packet(buffer.data(), ends_of(key(ipv6), Role::kClient), r, {}), size);
       written[i].assign(buffer.data(), buffer.data() + size);
     }
     EXPECT_EQ(written[0], written[1]) << "a byte was not written";
@@ -130,7 +130,7 @@ TEST(ReplyInPlace, SwapsMacsKeepsTagsAndNeedsItsRoom) {
         Segment s;
         parse_frame(p.data, p.length, s);
         const bool fits = room >= needed;
-        EXPECT_EQ(reply_in_place(p, s, r), fits);
+        EXPECT_EQ(reply_in_place(p, s, r, {}), fits);
         if (!fits) {
           EXPECT_EQ(p.length, in.size());
           EXPECT_EQ(Bytes(p.data, p.data + p.length), in) << "nothing was written";
@@ -162,7 +162,7 @@ TEST(ReplyInPlace, ShorterAnswerShortensTheFrame) {
   parse_frame(p.data, p.length, s);
   TcpReply r;
   r.flags = kRst;
-  ASSERT_TRUE(reply_in_place(p, s, r));
+  ASSERT_TRUE(reply_in_place(p, s, r, {}));
   EXPECT_EQ(p.length, 54U);
   EXPECT_TRUE(decode({p.data, p.length})->checksums_good);
 }

@@ -3,8 +3,9 @@
 
 namespace synproxy {
 
-void answer(Counters& counters, Context& c, const TcpReply& reply, Reason fate, Reason made) {
-  if (!reply_in_place(*c.packet, c.segment, reply)) {
+void answer(Counters& counters, Context& c, const TcpReply& reply, const IpLook& look, Reason fate,
+            Reason made) {
+  if (!reply_in_place(*c.packet, c.segment, reply, look)) {
     return drop(counters, c, Reason::no_buffer_room);
   }
   c.packet->verdict = Verdict::kReply;
@@ -12,7 +13,7 @@ void answer(Counters& counters, Context& c, const TcpReply& reply, Reason fate, 
   counters.count(made);
 }
 
-void answer_with_rst(Counters& counters, Context& c, Reason why) {
+void answer_with_rst(Counters& counters, Context& c, Reason why, const IpLook& look) {
   const Segment& g = c.segment;
   if (!checksum_ok(c)) return drop(counters, c, Reason::bad_checksum);
   TcpReply rst;
@@ -23,7 +24,7 @@ void answer_with_rst(Counters& counters, Context& c, Reason why) {
     rst.ack = g.seq_end();
     rst.flags = kRst | kAck;
   }
-  answer(counters, c, rst, why,
+  answer(counters, c, rst, look, why,
          c.sender == Role::kClient ? Reason::rst_to_client : Reason::rst_to_server);
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "burst/moment.h"
+#include "flows/flow_looks.h"
 #include "flows/table_changes.h"
 #include "synproxy/base/config.h"
 #include "synproxy/flow/index_hash.h"
@@ -27,6 +28,7 @@ class FlowBook {
   FlowBook(const EngineShape& shape, const IndexKey& key)
       : index_key_(key),
         table_(shape.max_flows),
+        looks_(shape.max_flows),
         replay_(std::max(shape.max_flows, shape.replays_per_epoch)) {}
 
   // --- Find and read. `hash` is the key's hash_of() everywhere.
@@ -43,6 +45,10 @@ class FlowBook {
   [[nodiscard]] FlowRecord& operator[](FlowIndex i) { return table_[i]; }
   [[nodiscard]] const FlowRecord& operator[](FlowIndex i) const { return table_[i]; }
   [[nodiscard]] FlowKey key_of(FlowIndex i) const { return table_.key_of(i); }
+  // `f` is a record of this book.
+  [[nodiscard]] FlowIndex index_of(const FlowRecord& f) const {
+    return static_cast<FlowIndex>(&f - &table_[0]);
+  }
   [[nodiscard]] std::uint32_t size() const { return table_.size(); }
   [[nodiscard]] bool full() const { return table_.size() == table_.capacity(); }
   [[nodiscard]] std::uint32_t embryonic() const { return embryonic_; }
@@ -70,6 +76,15 @@ class FlowBook {
   void set_state(FlowRecord& f, FlowState to) {
     count(f.state(), to);
     f.put_spliced_state(to);
+  }
+
+  // --- How the segments of `end` look. Whoever opens a flow sets both ends.
+  void set_look(const FlowRecord& f, Role end, const IpLook& look) {
+    looks_.set(index_of(f), end, is_ipv6(f), look);
+  }
+  void prefetch_look(FlowIndex i) const { looks_.prefetch(i); }
+  [[nodiscard]] IpLook look(const FlowRecord& f, Role end) const {
+    return looks_.get(index_of(f), end, is_ipv6(f));
   }
 
   // --- Whether any key came or went since the burst began, and whether this one may have.
@@ -102,6 +117,9 @@ class FlowBook {
   }
 
  private:
+  [[nodiscard]] static bool is_ipv6(const FlowRecord& f) {
+    return (f.vlan_and_family & kFamilyIpv6) != 0;
+  }
   void count(FlowState from, FlowState to) {
     embryonic_ -= from == FlowState::kSynSent ? 1U : 0U;
     established_ -= counts_established(from) ? 1U : 0U;
@@ -116,6 +134,7 @@ class FlowBook {
 
   IndexKey index_key_;
   FlowTable table_;
+  FlowLooks looks_;
   ReplayFilter replay_;
   TableChanges changes_;
   std::uint64_t swept_ms_ = 0;

@@ -5,12 +5,18 @@
 
 namespace synproxy {
 
-void MadeFrames::send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
+void MadeFrames::send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
                       FrameSink& sink) const {
+  send(links_[f.link()], key, to, reply, flows_.look(f, other(to)), sink);
+}
+
+void MadeFrames::send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
+                      const IpLook& look, FrameSink& sink) const {
   std::array<std::uint8_t, kMaxReplyFrame> frame;
   if (link.length == 0) return;
   link.write(frame.data(), to);
-  const std::size_t size = write_tcp_packet(frame.data() + link.length, ends_of(key, to), reply);
+  const std::size_t size =
+      write_tcp_packet(frame.data() + link.length, ends_of(key, to), reply, look);
   sink.emit(to, {frame.data(), link.length + size});
 }
 

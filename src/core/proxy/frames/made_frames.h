@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "flows/flow_book.h"
 #include "synproxy/base/counters.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
@@ -17,7 +18,7 @@ namespace synproxy {
 
 class MadeFrames {
  public:
-  explicit MadeFrames(Counters& counters) : counters_(counters) {}
+  MadeFrames(const FlowBook& flows, Counters& counters) : flows_(flows), counters_(counters) {}
 
   // Returns the index for FlowRecord::set_link(). `header`: 14, 18 or 22 bytes, as on a frame from
   // the client.
@@ -25,18 +26,17 @@ class MadeFrames {
     return links_.intern(header);
   }
 
-  // `key`: of the flow.
+  // Sends a segment that looks like one of the other end. `key`: of the flow `f`.
   void send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
-            FrameSink& sink) const {
-    send(links_[f.link()], key, to, reply, sink);
-  }
-  void send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
             FrameSink& sink) const;
+  void send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
+            const IpLook& look, FrameSink& sink) const;
   // Sends a RST with the sequence number that the receiver should take for exact.
   void send_rst(const FlowRecord& f, const FlowKey& key, Role to, FrameSink& sink) const;
 
  private:
   LinkTable links_;
+  const FlowBook& flows_;
   Counters& counters_;
 };
 

@@ -13,15 +13,12 @@
 
 namespace synproxy {
 
-inline constexpr std::uint32_t kReplyTtl = 64;
-
-// The constant header words of such a segment, in host order.
+// The header words of such a segment, in host order. TOS and TTL are still 0 in them.
 [[nodiscard]] constexpr std::uint32_t ipv4_length_word(std::uint32_t total) {
   return std::uint32_t{kIpv4WithoutOptions} << 24 | total;
 }
 inline constexpr std::uint32_t kIpv4FragmentWord = kDontFragment;  // identification 0
-inline constexpr std::uint32_t kIpv4ProtocolWord = kReplyTtl << 24 | std::uint32_t{kProtocolTcp}
-                                                                         << 16;  // checksum 0
+inline constexpr std::uint32_t kIpv4ProtocolWord = std::uint32_t{kProtocolTcp} << 16;  // checksum 0
 [[nodiscard]] constexpr std::uint32_t tcp_flags_word(std::uint32_t tcp, std::uint32_t flags,
                                                      std::uint32_t window) {
   return std::uint32_t{tcp_offset_and_flags(tcp, flags)} << 16 | window;
@@ -101,16 +98,18 @@ template <bool kIpv6>
 // `addresses`: the sum of both addresses. `length`: bytes of the TCP part.
 template <bool kIpv6>
 inline void write_ip_header(std::uint8_t* l3, const RawEnds<kIpv6>& ends, std::uint64_t addresses,
-                            std::uint32_t length) {
+                            std::uint32_t length, const IpLook& look) {
   if constexpr (kIpv6) {
-    store_be<std::uint32_t>(l3 + ipv6_at::kVersion, 6U << 28);
+    const std::uint32_t first = be32(6U << 28).raw() | look.first.raw();
+    std::memcpy(l3 + ipv6_at::kVersion, &first, sizeof first);
     store_be<std::uint32_t>(l3 + ipv6_at::kPayloadLength,
-                            length << 16 | std::uint32_t{kProtocolTcp} << 8 | kReplyTtl);
+                            length << 16 | std::uint32_t{kProtocolTcp} << 8 | look.ttl);
   } else {
     SummedBytes ip(l3, addresses);
-    ip.put(ipv4_length_word(static_cast<std::uint32_t>(kIpv4Header) + length));
+    ip.put_raw(be32(ipv4_length_word(static_cast<std::uint32_t>(kIpv4Header) + length)).raw() |
+               look.first.raw());
     ip.put(kIpv4FragmentWord);
-    ip.put(kIpv4ProtocolWord);
+    ip.put(kIpv4ProtocolWord | std::uint32_t{look.ttl} << 24);
     const std::uint16_t sum = ip.checksum();
     std::memcpy(l3 + ipv4_at::kChecksum, &sum, sizeof sum);
   }
@@ -121,12 +120,12 @@ inline void write_ip_header(std::uint8_t* l3, const RawEnds<kIpv6>& ends, std::u
 // Returns the size of the packet. `says`: said_in(reply), as a value or as a compile-time constant.
 template <bool kIpv6, typename Says>
 inline std::uint32_t write_headers(std::uint8_t* l3, const RawEnds<kIpv6>& ends,
-                                   const TcpReply& reply, Says says) {
+                                   const TcpReply& reply, const IpLook& look, Says says) {
   constexpr std::uint32_t kIpHeader = ip_header_size(kIpv6);
   const std::uint32_t length = kTcpHeader + written_size(says);
   const std::uint32_t total = kIpHeader + length;
   const std::uint64_t addresses = ends.source.sum() + ends.destination.sum();
-  write_ip_header<kIpv6>(l3, ends, addresses, length);
+  write_ip_header<kIpv6>(l3, ends, addresses, length, look);
   std::uint8_t* tcp = l3 + kIpHeader;
   SummedBytes out(tcp, addresses + be32(kProtocolTcp + length).raw());
   out.put_raw(ends.ports.raw());
@@ -153,12 +152,12 @@ inline void swap_mac_addresses(std::uint8_t* frame) {
 // `says`: as above.
 template <bool kIpv6, typename Says>
 [[nodiscard]] inline bool answer_in_place(Packet& packet, const Segment& s, const TcpReply& reply,
-                                          Says says) {
+                                          const IpLook& look, Says says) {
   const std::uint32_t packet_size = ip_header_size(kIpv6) + kTcpHeader + written_size(says);
   if (s.l3_offset + packet_size > packet.room) return false;
   const RawEnds<kIpv6> ends = ends_of_answer<kIpv6>(s);
   swap_mac_addresses(s.frame);
-  packet.length = s.l3_offset + write_headers<kIpv6>(s.l3(), ends, reply, says);
+  packet.length = s.l3_offset + write_headers<kIpv6>(s.l3(), ends, reply, look, says);
   return true;
 }
 

@@ -52,7 +52,7 @@ void on_client_tombstone(Rooms& rooms, Context& c, FrameSink& sink) {
   if (!c.segment.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
     return drop(rooms.counters, c, Reason::ack_unfit);
   }
-  answer_with_rst(rooms.counters, c, Reason::cookie_retrans);
+  answer_with_rst(rooms.counters, c, Reason::cookie_retrans, rooms.flows.look(f, Role::kServer));
 }
 
 }  // namespace synproxy

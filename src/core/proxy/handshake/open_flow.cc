@@ -11,12 +11,22 @@
 namespace synproxy {
 namespace {
 
+// How the server's segments to this client look, as far as the service has shown it.
+IpLook presumed_look(Rooms& rooms, const Context& c) {
+  IpLook look = look_of_answer(look_of(c.segment));
+  const std::uint8_t ttl = rooms.answerer.offer(rooms.now, c.key()).ttl;
+  if (ttl != 0) look.ttl = ttl;
+  return look;
+}
+
 void refuse(Rooms& rooms, Context& c, Admission refusal) {
   // A client that sends data believes in this connection. The RST lets it try again if the filter
   // was wrong.
   const bool answered =
       refusal == Admission::kReplayed && c.flow == kNoFlow && c.segment.payload_length != 0;
-  if (answered) return answer_with_rst(rooms.counters, c, reason_of(refusal));
+  if (answered) {
+    return answer_with_rst(rooms.counters, c, reason_of(refusal), presumed_look(rooms, c));
+  }
   drop(rooms.counters, c, reason_of(refusal));
 }
 
@@ -29,7 +39,8 @@ void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
   c.flow = kNoFlow;
 }
 
-void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMatch& m) {
+void write_record(Rooms& rooms, FlowRecord& f, const Context& c, const CookieMatch& m) {
+  const Segment& g = c.segment;
   const bool timestamps = m.options.timestamps;
   const bool scales = m.options.wscale != kNoScale;
   rooms.flows.become_handshake(f, {.early = EarlyStore::kNone,
@@ -49,6 +60,8 @@ void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMat
       (timestamps ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
       (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0));
   if (scales) f.set_scales(m.options.wscale, 0);
+  rooms.flows.set_look(f, Role::kClient, look_of(g));
+  rooms.flows.set_look(f, Role::kServer, presumed_look(rooms, c));
 }
 
 }  // namespace
@@ -67,9 +80,11 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
 
   const Segment& g = c.segment;
   const FlowIndex i = take_record(rooms, c, sink);
-  if (i == kNoFlow) return answer_with_rst(rooms.counters, c, Reason::table_full);
+  if (i == kNoFlow) {
+    return answer_with_rst(rooms.counters, c, Reason::table_full, presumed_look(rooms, c));
+  }
   FlowRecord& f = rooms.flows[i];
-  write_record(rooms, f, g, m);
+  write_record(rooms, f, c, m);
   c.flow = i;
   // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;

@@ -33,6 +33,7 @@ bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const Tc
   a.options = o;
   a.ecn = is_ecn_setup(c.segment);
   a.window = c.segment.window;
+  a.ttl = look_of(c.segment).ttl;
   rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
   return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
 }
@@ -42,6 +43,7 @@ bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const Tc
 void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
+  rooms.flows.prefetch_look(c.flow);
   // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
   const bool acks_our_syn = g.has(kAck) && g.ack == SeqNum(f.client_isn + 1);
   if (g.has(kRst)) {

@@ -86,6 +86,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
                               .ts_delta = timestamps ? o.tsval - before.our_tsval : 0,
                               .window = before.window,
                               .mark_second = rooms.now.second()});
+  rooms.flows.set_look(f, Role::kServer, look_of(g));
   f.last_seen = rooms.now.ms32();
   // A mark stays: the client may have begun anew while the server was silent.
   if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);
@@ -93,8 +94,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.counters.count(Reason::conn_established);
 
-  answer(rooms.counters, c, handshake_ack(rooms.now, f, o.tsval), Reason::consumed,
-         Reason::ack_to_server);
+  answer_syn_ack(rooms, c, f, o.tsval);
 
   if (release_early(rooms, f, before.early, g.window, sink) != 0) {
     f.set(kFlowSpoke);
@@ -104,6 +104,11 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
   if (rooms.now.least_early_window() < kSmallestSegment) {
     send_window_update(rooms, c.flow, g.window, before.our_tsval, sink);
   }
+}
+
+void answer_syn_ack(Rooms& rooms, Context& c, const FlowRecord& f, std::uint32_t tsval) {
+  answer(rooms.counters, c, handshake_ack(rooms.now, f, tsval),
+         rooms.flows.look(f, Role::kClient), Reason::consumed, Reason::ack_to_server);
 }
 
 TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr) {

@@ -12,7 +12,10 @@ namespace {
 // Nobody waits for this segment any more. A RST keeps the server from holding a half-open
 // connection.
 void on_stale(Rooms& rooms, Context& c) {
-  answer_with_rst(rooms.counters, c, Reason::synack_stale);
+  const bool flow = c.flow != kNoFlow;
+  answer_with_rst(rooms.counters, c, Reason::synack_stale,
+                  flow ? rooms.flows.look(rooms.flows[c.flow], Role::kClient)
+                       : look_of_answer(look_of(c.segment)));
 }
 
 void on_rst(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
@@ -50,8 +53,7 @@ void on_spliced(Rooms& rooms, Context& c) {
       return drop(rooms.counters, c, Reason::consumed);
     }
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    return answer(rooms.counters, c, handshake_ack(rooms.now, f, o.tsval), Reason::consumed,
-                  Reason::ack_to_server);
+    return answer_syn_ack(rooms, c, f, o.tsval);
   }
   const SeqNum seq = g.seq - delta;
   if (g.has(kRst)) return on_rst(rooms, c, f, seq);

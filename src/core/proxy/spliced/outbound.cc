@@ -53,6 +53,8 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // the scales are unknown: the widest windows
   f.last_seen = rooms.now.ms32();
+  rooms.flows.set_look(f, Role::kServer, look_of(g));
+  rooms.flows.set_look(f, Role::kClient, look_of_answer(look_of(g)));
   rooms.flows.become_spliced(f, FlowState::kPassed, {});
   rooms.counters.count(Reason::conn_passed);
   forward(rooms.counters, c, Reason::passed);
@@ -68,6 +70,7 @@ void on_answer_to_outbound(Rooms& rooms, Context& c) {
       g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
     f.client_isn = g.seq.value();
     f.client_nxt = g.seq_end().value();
+    rooms.flows.set_look(f, Role::kClient, look_of(g));
     rooms.flows.set_state(f, FlowState::kEstablished);
   }
   forward(rooms.counters, c, Reason::passed);

@@ -57,7 +57,7 @@ namespace synproxy {
 
 // Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
 // caller's copy stays in registers.
-void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
+void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look, SynAckRepeats::Entry& e);
 
 // `says`: c.syn.says, as an OptionSet or as a constant known at compile time.
 template <bool kIpv6, typename Says>
@@ -82,10 +82,12 @@ template <bool kIpv6, typename Says>
   r.mss = offer.mss;
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
+  IpLook look = look_at<kIpv6>(c.segment.l3());
+  look.ttl = offer.ttl != 0 ? offer.ttl : ttl_for_answer(look.ttl);
   if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
+    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, look, *e);
   }
-  if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, says)) {
+  if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, look, says)) {
     drop(counters, c, Reason::no_buffer_room);
     return false;
   }

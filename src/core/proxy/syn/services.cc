@@ -116,6 +116,7 @@ void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t 
   // RFC 9293 section 3.7.1: what a missing MSS option means.
   s.offer.mss = a.options.mss != 0 ? a.options.mss : default_mss(key.ipv6());
   s.offer.window = a.window;
+  s.offer.ttl = a.ttl;
   // A server that does not scale counts as scale 0: its windows are sent as they are.
   if (a.scale_asked) {
     set_scale(s, a.options.window_scale == kNoScale ? 0 : a.options.window_scale, epoch);

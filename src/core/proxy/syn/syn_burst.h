@@ -33,7 +33,8 @@ struct Rooms;
 
 struct SynGroup : Columns {
   // Filled by verify(). Raw: as it lies in the frame.
-  alignas(64) Column<std::uint64_t> source;       // raw, in the upper half
+  alignas(64) Column<std::uint64_t> source;       // raw, in the upper half; below it the TTL in
+                                                  // bits 0 to 7, the TOS in bits 8 to 15
   alignas(64) Column<std::uint64_t> destination;  // raw; above it both ports, raw, source first
   alignas(64) Column<std::uint64_t> isn;          // the client's, host order
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them

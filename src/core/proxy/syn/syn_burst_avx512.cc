@@ -73,6 +73,31 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
   }
 }
 
+// SynGroup::source: word 1, with the TOS byte from the same place of word 0.
+SYNPROXY_COLUMNS __m512i source_and_look(const Words& f) {
+  constexpr __mmask64 kSecondBytes = 0x0202020202020202ULL;
+  return _mm512_mask_mov_epi8(f.w[1], kSecondBytes, f.w[0]);
+}
+// a | (b & mask)
+SYNPROXY_COLUMNS __m512i with_bits(__m512i a, __m512i b, std::uint64_t mask) {
+  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf8);
+}
+constexpr std::uint64_t kTtlByte = 0xff;
+constexpr std::uint64_t kDscpByte = raw(look_bits(false));
+static_assert(kDscpByte == 0xfc00 && be32(kIpv4ProtocolWord | 0xffU << 24).raw() ==
+                                         (be32(kIpv4ProtocolWord).raw() | kTtlByte));
+// The look of the answers: TTL and DSCP in these bytes. Does what answer_saying() does: the TTL is
+// the server's if it is known, else that of ttl_for_answer().
+SYNPROXY_COLUMNS __m512i look_of_answers(__m512i source_and_look, __m512i offer) {
+  static_assert(offsetof(SynAckOffer, ttl) == 5);
+  const __m512i seen = _mm512_and_si512(source_and_look, all(kTtlByte | kDscpByte));
+  const __m512i known = _mm512_and_si512(_mm512_srli_epi64(offer, 40), all(kTtlByte));
+  const __mmask8 unknown = _mm512_testn_epi64_mask(known, known);
+  const __m512i least = _mm512_mask_mov_epi64(known, unknown, all(kDefaultTtl));
+  return _mm512_max_epu8(
+      _mm512_mask_and_epi64(seen, static_cast<__mmask8>(~unknown), seen, all(kDscpByte)), least);
+}
+
 template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   using S = Shape<kRow>;
@@ -86,7 +111,7 @@ SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   good = sums_are_good<S>(good, f);
   good = pack_options<S>(good, f, packed);
   put_ends(g, f);
-  put(g.source, f.w[1]);
+  put(g.source, source_and_look(f));
   put(g.destination, f.w[2]);
   put(g.isn, low(swap_words(f.w[3])));
   put(g.options, packed);
@@ -173,19 +198,20 @@ template <std::size_t kRow>
 SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
                             unsigned parity) {
   using S = Shape<kRow>;
-  static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2 &&
-                offsetof(SynAckOffer, window_scale) == 4);
+  static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2);
   const __m512i offer = get(g.offers);
   const __m512i window = _mm512_and_si512(_mm512_srli_epi64(offer, 16), all(0xffff));
   OptionValues v;
   v.mss = _mm512_and_si512(offer, all(0xffff));
-  v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xff)) : all(kNoScale);
+  v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xf)) : all(kNoScale);
   const Cookies cookie = cookies_of<S::kTimestamps>(g, key, parity, v.scale);
   v.tsval = cookie.tsval;
   v.tsecr = S::kTimestamps ? get(g.tsval) : all(0);
 
   // Source and destination are swapped.
-  const __m512i source = high(get(g.source));
+  const __m512i source_and_look = get(g.source);
+  const __m512i look = look_of_answers(source_and_look, offer);
+  const __m512i source = high(source_and_look);
   const __m512i destination = low(get(g.destination));
   const __m512i ends = add(source, destination);
   const __m512i ports = _mm512_shuffle_epi8(
@@ -194,11 +220,12 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   const __m512i ack = low(add(get(g.isn), all(1)));
   constexpr std::uint32_t kLength = ipv4_length_word(kIpv4Header + S::kTcpOut);
   constexpr std::uint64_t kIpSum = raw(kLength) + raw(kIpv4FragmentWord) + raw(kIpv4ProtocolWord);
-  const __m512i ip_sum = _mm512_andnot_si512(fold(add(ends, all(kIpSum))), all(0xffff));
+  const __m512i ip_sum = _mm512_andnot_si512(fold(add(add(ends, all(kIpSum)), look)), all(0xffff));
   Words r;
-  r.w[0] = all(raw(kLength, kIpv4FragmentWord));
-  r.w[1] =
-      either(either(all(raw(kIpv4ProtocolWord)), _mm512_slli_epi64(ip_sum, 16)), up(destination));
+  r.w[0] = with_bits(all(raw(kLength, kIpv4FragmentWord)), look, kDscpByte);
+  r.w[1] = with_bits(
+      either(either(all(raw(kIpv4ProtocolWord)), _mm512_slli_epi64(ip_sum, 16)), up(destination)),
+      look, kTtlByte);
   r.w[2] = either(source, ports);
   r.w[3] = swap_words(either(cookie.isn, up(ack)));
   constexpr std::uint64_t kFlags = tcp_flags_word(S::kTcpOut, kSyn | kAck, 0);

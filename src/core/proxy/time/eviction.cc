@@ -30,7 +30,9 @@ FlowIndex take_record(Rooms& rooms, const Context& c, FrameSink& sink) {
   if (!make_room(rooms, sink)) return kNoFlow;
   FlowKey key;
   key_of(c.segment, c.sender, key);
-  return rooms.flows.insert(key, c.hash);
+  const FlowIndex i = rooms.flows.insert(key, c.hash);
+  if (i != kNoFlow) rooms.flows.prefetch_look(i);
+  return i;
 }
 
 }  // namespace synproxy

@@ -32,7 +32,8 @@ void repeat_syn_acks(Rooms& rooms, FrameSink& sink) {
   rooms.answerer.repeats().run(
       rooms.now.ms32(), kMaxRepeatsPerTick, [&](const SynAckRepeats::Entry& waiting) {
         if (!unanswered(rooms.flows, waiting)) return false;
-        rooms.frames.send(waiting.link, waiting.key, Role::kClient, waiting.syn_ack, sink);
+        rooms.frames.send(waiting.link, waiting.key, Role::kClient, waiting.syn_ack,
+                          waiting.look, sink);
         rooms.counters.count(Reason::synack_repeated);
         return true;
       });
