@@ -46,7 +46,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock) {
   const Signals signals;
   KeyRing ring;
   EpochKeeper keys(std::move(secret), ring, config.engine);
-  const ProtectSet protect(config.protect);
+  const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
   dataplane::Dataplane dataplane(config, protect, ring);
   const Telemetry telemetry(dataplane, config.name, clock);
   if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {

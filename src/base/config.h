@@ -44,6 +44,7 @@ struct Config {
   PortName client_port;
   PortName server_port;
   std::vector<ProtectRule> protect;
+  std::vector<VlanPair> vlan_pairs;
   EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
   LoopTuning loop;
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU

@@ -52,6 +52,20 @@ constexpr auto kRows = std::to_array<Flag>({
          "What is protected is for you to say; all other traffic is forwarded untouched. The rules "
          "are built into each worker and into the rules of the device.",
      .value = rules(At<&Config::protect>{})},
+    {.name = "vlan-pair",
+     .form = "CLIENT:SERVER",
+     .example = "100:101",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kRepeat,
+     .change = Change::kRestart,
+     .accepts = "CLIENT:SERVER, two VLAN numbers from 1 to 4094, as in 100:101",
+     .help =
+         "private VLANs: frames of clients have the VLAN number CLIENT where those of servers have "
+         "SERVER. Repeatable. Without it both directions have the same tags",
+     .reason =
+         "A connection is told from others by the tags of its frames, so the proxy has to know which "
+         "two belong together. It counts for each tag of a frame.",
+     .value = vlan_pairs(At<&Config::vlan_pairs>{})},
     {.name = "fragments",
      .form = "drop|forward",
      .example = "forward",

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "control/flags.h"
@@ -129,6 +130,23 @@ constexpr FlagValue rules(Field) {
         for (const ProtectRule& rule : Field::of(c)) texts.push_back(rule_text(rule));
         return texts;
       }};
+}
+
+template <typename Field>
+constexpr FlagValue vlan_pairs(Field) {
+  return {[](Config& c, std::string_view text) {
+            std::vector<VlanPair> pairs = Field::of(c);
+            pairs.push_back(parse_vlan_pair(text));
+            static_cast<void>(VlanPairs(pairs));  // throws if two of them exclude each other
+            Field::of(c) = std::move(pairs);
+          },
+          [](const Config& c) {
+            Texts texts;
+            for (const VlanPair& p : Field::of(c)) {
+              texts.push_back(std::to_string(p.client) + ":" + std::to_string(p.server));
+            }
+            return texts;
+          }};
 }
 
 }  // namespace synproxy::control

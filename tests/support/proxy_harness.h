@@ -43,6 +43,7 @@ struct HarnessOptions {
   EngineConfig engine = small_engine();
   std::vector<std::string> protect{"203.0.113.10:80", "[2001:db8::10]:80"};
   std::uint64_t secret = 1;
+  std::vector<VlanPair> vlan_pairs{};
 };
 
 class ProxyHarness {

@@ -47,7 +47,7 @@
   X(bad_checksum, DROP, "IP or TCP checksum wrong on a packet that changes state.") \
   X(land, DROP, "Source and destination are the same address and port.") \
   X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
-  X(bad_destination_mac, DROP, "TCP to a broadcast or multicast MAC address.") \
+  X(bad_destination_mac, DROP, "TCP to the broadcast MAC address.") \
   X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
   X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
   X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \

@@ -95,6 +95,12 @@ inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
 }
 }  // namespace detail
 
+// RFC 1122 section 3.3.6: a datagram to one host does not come by link-layer broadcast. Other group
+// addresses are no junk: a cluster listens at one.
+[[nodiscard]] inline bool is_broadcast(const std::uint8_t* mac) {
+  return load_raw<std::uint32_t>(mac) == ~0U && load_raw<std::uint16_t>(mac + 4) == 0xffffU;
+}
+
 // A quick test that nearly every segment passes. True: junk() would find nothing. False says
 // nothing: the segment may be sound.
 [[nodiscard]] inline bool surely_sound(const Segment& s) {
@@ -106,7 +112,7 @@ inline constexpr std::array<bool, 256> kSoundFirstByte = [] {
 // Why the segment is junk, if it is. For segments of result kTcp from the client side.
 [[nodiscard]] inline std::optional<Reason> junk(const Segment& s) {
   if (const auto reason = junk_flags(s.flags)) return reason;
-  if ((s.frame[ether_at::kDestination] & kGroupAddress) != 0) return Reason::bad_destination_mac;
+  if (is_broadcast(s.frame + ether_at::kDestination)) return Reason::bad_destination_mac;
   if (detail::same_ends(s)) return Reason::land;
   const bool group = (s.frame[ether_at::kSource] & kGroupAddress) != 0;
   if (group || impossible_source(s.source(), s.ipv6)) return Reason::bad_source;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "synproxy/flow/key.h"
+#include "synproxy/policy/vlan_pairs.h"
 
 namespace synproxy {
 
@@ -37,7 +38,7 @@ struct ProtectRule {
 // look-up has no slow path that a client could aim at, and memory is linear in the number of rules.
 class ProtectSet {
  public:
-  explicit ProtectSet(std::vector<ProtectRule> rules);
+  explicit ProtectSet(std::vector<ProtectRule> rules, VlanPairs vlan_pairs = {});
 
   // `address` points to 4 or 16 bytes in network order; `port` is in host order.
   [[nodiscard]] bool matches(const std::uint8_t* address, bool ipv6, std::uint16_t port) const;
@@ -45,6 +46,8 @@ class ProtectSet {
   [[nodiscard]] bool matches_address(const std::uint8_t* address, bool ipv6) const;
 
   [[nodiscard]] std::span<const ProtectRule> rules() const { return rules_; }
+  // In which VLANs the protected addresses answer.
+  [[nodiscard]] const VlanPairs& vlan_pairs() const { return vlan_pairs_; }
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffffU;
@@ -77,6 +80,7 @@ class ProtectSet {
   [[nodiscard]] std::uint32_t find(const std::uint8_t* address, bool ipv6) const;
 
   std::vector<ProtectRule> rules_;
+  VlanPairs vlan_pairs_;
   std::vector<Node> nodes_;
   std::vector<PortRange> ranges_;
   Intervals<std::uint32_t> ipv4_;

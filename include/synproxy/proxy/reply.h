@@ -12,7 +12,6 @@
 
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
-#include "synproxy/proxy/link_table.h"
 #include "synproxy/wire/ip_look.h"
 #include "synproxy/wire/option_list.h"
 #include "synproxy/wire/segment.h"

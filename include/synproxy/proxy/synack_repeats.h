@@ -21,7 +21,7 @@
 #include <memory>
 
 #include "synproxy/flow/key.h"
-#include "synproxy/proxy/link_table.h"
+#include "synproxy/proxy/link_header.h"
 #include "synproxy/proxy/reply.h"
 
 namespace synproxy {
@@ -37,7 +37,7 @@ class SynAckRepeats {
     FlowKey key;
     TcpReply syn_ack;
     IpLook look;
-    LinkHeader link;                // as on the client's SYN
+    LinkHeader link;                // of the client's SYN
     std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
   };
 

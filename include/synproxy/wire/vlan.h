@@ -18,6 +18,11 @@ struct VlanStack {
   std::uint32_t packed = 0;
 
   [[nodiscard]] constexpr std::uint32_t tags() const { return (packed >> 24) & 3; }
+  [[nodiscard]] constexpr std::uint16_t inner() const { return packed & 0xfffU; }
+  [[nodiscard]] constexpr std::uint16_t outer() const { return packed >> 12 & 0xfffU; }
+  [[nodiscard]] constexpr VlanStack with_vids(std::uint32_t inner, std::uint32_t outer) const {
+    return {(packed & ~0xffffffU) | (inner & 0xfffU) | (outer & 0xfffU) << 12};
+  }
   [[nodiscard]] constexpr VlanStack pushed(std::uint16_t tpid, std::uint16_t tci) const {
     const std::uint32_t vid = tci & 0xfffU;
     if (vid == 0) return *this;

@@ -59,7 +59,8 @@ template <typename T>
 
 }  // namespace
 
-ProtectSet::ProtectSet(std::vector<ProtectRule> rules) : rules_(std::move(rules)) {
+ProtectSet::ProtectSet(std::vector<ProtectRule> rules, VlanPairs vlan_pairs)
+    : rules_(std::move(rules)), vlan_pairs_(std::move(vlan_pairs)) {
   build(ipv4_, false);
   build(ipv6_, true);
 }

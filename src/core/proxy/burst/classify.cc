@@ -108,6 +108,7 @@ void classify(Rooms& rooms, std::span<Context> burst) {
       c.segment = found->segment;
     } else {
       parse_frame(c.packet->data, c.packet->length, c.segment);
+      name_vlan(c.segment, c.sender, rooms.protect.vlan_pairs());
     }
     c.ack.macs = 0;
     c.ack.refuted = false;

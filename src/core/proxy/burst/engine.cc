@@ -6,6 +6,7 @@
 
 #include "burst/rooms.h"
 #include "burst/stages.h"
+#include "burst/turn_answers.h"
 #include "time/pass_time.h"
 
 namespace synproxy {
@@ -22,7 +23,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       flows(config.shape, index_key),
       answerer(config.tuning),
       handshakes(config.shape),
-      frames(flows, all_counters) {}
+      frames(flows, protected_ends.vlan_pairs(), all_counters) {}
 
 namespace {
 
@@ -104,11 +105,15 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
     rooms.acks_refuted = 0;
   }
   const std::span<Context> contexts = contexts_for(rooms, sender, packets, answered, refuted);
-  if (contexts.empty()) return;  // a flood of SYNs: no flow came or went
+  if (contexts.empty()) {  // a flood of SYNs: no flow came or went
+    if (rooms.frames.turns_answers()) turn_answers(rooms, sender, packets, contexts);
+    return;
+  }
   classify(rooms, contexts);
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
   act(rooms, contexts, sink);
+  if (rooms.frames.turns_answers()) turn_answers(rooms, sender, packets, contexts);
   publish_gauges(rooms);
 }
 

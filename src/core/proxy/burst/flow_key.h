@@ -9,6 +9,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/key.h"
+#include "synproxy/policy/vlan_pairs.h"
 #include "synproxy/wire/icmp.h"
 #include "synproxy/wire/segment.h"
 
@@ -25,6 +26,12 @@ inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_
   key.server_port = server_port;
   key.vlan = vlan;
   key.ipv6 = ipv6;
+}
+
+// A flow is known by the tags of its client's frames. For every parsed frame, before its key is made.
+inline void name_vlan(Segment& s, Role sender, const VlanPairs& pairs) {
+  if (!pairs.empty()) [[unlikely]]
+    s.vlan = pairs.as_clients(s.vlan, sender);
 }
 
 // The key of the flow of a segment that `sender` sent.

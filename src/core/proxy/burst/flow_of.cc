@@ -11,6 +11,7 @@ bool flow_of(std::span<const std::uint8_t> frame, Role sender, const ProtectSet&
   Segment s;
   // parse_frame() keeps a writable pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), s);
+  name_vlan(s, sender, protect.vlan_pairs());
   if (s.result == ParseResult::kIcmp) {
     QuotedFlow quoted;
     if (!quoted_flow(s, sender, protect, quoted)) return false;

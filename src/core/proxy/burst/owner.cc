@@ -31,6 +31,7 @@ std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender, const P
                        Arrival& found) {
   // parse_frame() keeps a writable pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), found.segment);
+  name_vlan(found.segment, sender, protect.vlan_pairs());
   const ParseResult result = found.segment.result;
   found.owned = (result == ParseResult::kTcp && find_tcp(found, sender, protect, index_key)) ||
                 (result == ParseResult::kIcmp && find_quoted(found, sender, protect, index_key));

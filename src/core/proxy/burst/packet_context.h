@@ -9,6 +9,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/proxy/link_header.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/wire/segment.h"
 
@@ -44,5 +45,10 @@ struct Context {
     return v;
   }
 };
+
+// The Ethernet header of the packet's frame, tags included.
+[[nodiscard]] inline LinkHeader link_header(const Segment& s) {
+  return LinkHeader({s.frame, s.l3_offset});
+}
 
 }  // namespace synproxy

@@ -3,21 +3,58 @@
 
 #include <array>
 
-namespace synproxy {
+#include "synproxy/flow/identity.h"
 
-void MadeFrames::send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
-                      FrameSink& sink) const {
-  send(links_[f.link()], key, to, reply, flows_.look(f, other(to)), sink);
+namespace synproxy {
+namespace {
+
+std::uint32_t digest_of_client(const FlowKey& key) { return address_digest(key.client.data()); }
+
+}  // namespace
+
+LinkHeader MadeFrames::way_to_client(const LinkHeader& header, const FlowKey& key) const {
+  if (const LinkHeader* known = ways_.find(header, digest_of_client(key))) return *known;
+  return answer_to(header, Role::kClient, vlan_pairs_);
 }
 
-void MadeFrames::send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
+std::uint16_t MadeFrames::new_link(const FlowKey& key, Role sender, const LinkHeader& header) {
+  if (sender == Role::kClient) return links_.intern({header, way_to_client(header, key)});
+  return links_.intern({answer_to(header, Role::kServer, vlan_pairs_), header});
+}
+
+void MadeFrames::follow(FlowRecord& f, Role sender, const LinkHeader& header) {
+  f.set_link(links_.intern(moved(links_[f.link()], sender, header)), f.offered_scale());
+}
+
+void MadeFrames::complete_link(FlowRecord& f, Role sender, const LinkHeader& header) {
+  Link link = links_[f.link()];
+  (sender == Role::kClient ? link.to_server : link.to_client) = header;
+  f.set_link(links_.intern(link), f.offered_scale());
+}
+
+void MadeFrames::learn_way(const FlowRecord& f, const FlowKey& key, const LinkHeader& header) {
+  const LinkHeader& from = links_[f.link()].to_server;
+  const LinkHeader usual = answer_to(from, Role::kClient, vlan_pairs_);
+  if (header.length != usual.length || (header == usual && !ways_.any())) return;
+  ways_.learn(from, header, usual, digest_of_client(key));
+}
+
+void MadeFrames::turn_answer(std::uint8_t* frame, const LinkHeader& header, const FlowKey& key,
+                             Role sender, const FlowRecord* f) const {
+  if (sender == Role::kClient) return way_to_client(header, key).write(frame);
+  const LinkHeader usual = answer_to(header, Role::kServer, vlan_pairs_);
+  const bool known = f != nullptr && links_[f->link()].to_server.length == usual.length;
+  (known ? links_[f->link()].to_server : usual).write(frame);
+}
+
+void MadeFrames::send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,
                       const IpLook& look, FrameSink& sink) const {
   std::array<std::uint8_t, kMaxReplyFrame> frame;
-  if (link.length == 0) return;
-  link.write(frame.data(), to);
+  if (header.length == 0) return;
+  header.write(frame.data());
   const std::size_t size =
-      write_tcp_packet(frame.data() + link.length, ends_of(key, to), reply, look);
-  sink.emit(to, {frame.data(), link.length + size});
+      write_tcp_packet(frame.data() + header.length, ends_of(key, to), reply, look);
+  sink.emit(to, {frame.data(), header.length + size});
 }
 
 void MadeFrames::send_rst(const FlowRecord& f, const FlowKey& key, Role to, FrameSink& sink) const {

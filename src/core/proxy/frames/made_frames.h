@@ -11,6 +11,8 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/policy/vlan_pairs.h"
+#include "synproxy/proxy/answer_ways.h"
 #include "synproxy/proxy/link_table.h"
 #include "synproxy/proxy/reply.h"
 
@@ -18,25 +20,58 @@ namespace synproxy {
 
 class MadeFrames {
  public:
-  MadeFrames(const FlowBook& flows, Counters& counters) : flows_(flows), counters_(counters) {}
+  MadeFrames(const FlowBook& flows, const VlanPairs& vlan_pairs, Counters& counters)
+      : flows_(flows), vlan_pairs_(vlan_pairs), counters_(counters) {}
 
-  // Returns the index for FlowRecord::set_link(). `header`: 14, 18 or 22 bytes, as on a frame from
-  // the client.
-  [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header) {
-    return links_.intern(header);
+  // --- The link of a flow.
+  // Returns the index for FlowRecord::set_link(). `header`: of the frame of `sender` that opens the
+  // flow. `key`: of the flow.
+  [[nodiscard]] std::uint16_t new_link(const FlowKey& key, Role sender, const LinkHeader& header);
+  // The first frame of the other end shows what new_link() could only assume.
+  void complete_link(FlowRecord& f, Role sender, const LinkHeader& header);
+  // Whether `frame` of `sender` came another way than the flow's last one.
+  [[nodiscard]] bool has_moved(const FlowRecord& f, Role sender, const std::uint8_t* frame) const {
+    return !links_[f.link()].to(other(sender)).is_of(frame);
   }
+  // The flow's frames take the way of `header` from here on. Only for a segment of `sender` whose
+  // numbers and checksum have been found good: a forged one must not lead the flow away.
+  void follow(FlowRecord& f, Role sender, const LinkHeader& header);
+  // The server's SYN-ACK shows where answers to this client leave.
+  void learn_way(const FlowRecord& f, const FlowKey& key, const LinkHeader& header);
 
+  // --- Frames.
   // Sends a segment that looks like one of the other end. `key`: of the flow `f`.
   void send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
-            FrameSink& sink) const;
-  void send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
-            const IpLook& look, FrameSink& sink) const;
+            FrameSink& sink) const {
+    send(links_[f.link()].to(to), key, to, reply, flows_.look(f, other(to)), sink);
+  }
+  // Sends a SYN-ACK again. `header`: of its SYN.
+  void send_syn_ack(const LinkHeader& header, const FlowKey& key, const TcpReply& reply,
+                    const IpLook& look, FrameSink& sink) const {
+    send(way_to_client(header, key), key, Role::kClient, reply, look, sink);
+  }
   // Sends a RST with the sequence number that the receiver should take for exact.
   void send_rst(const FlowRecord& f, const FlowKey& key, Role to, FrameSink& sink) const;
 
+  // --- Answers in place, which have the header of the frame that they answer, with its addresses
+  // swapped.
+  // Whether any of them may have to leave another way. If not, none needs a look.
+  [[nodiscard]] bool turns_answers() const { return !vlan_pairs_.empty() || ways_.any(); }
+  // Writes the header of an answer over that of `frame`, which is as long. `header`: of the frame that
+  // is answered. `f`: its flow, nullptr: it has none.
+  void turn_answer(std::uint8_t* frame, const LinkHeader& header, const FlowKey& key, Role sender,
+                   const FlowRecord* f) const;
+
  private:
+  void send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,
+            const IpLook& look, FrameSink& sink) const;
+  // The header of an answer to a client whose frames have `header`.
+  [[nodiscard]] LinkHeader way_to_client(const LinkHeader& header, const FlowKey& key) const;
+
   LinkTable links_;
+  AnswerWays ways_;
   const FlowBook& flows_;
+  const VlanPairs& vlan_pairs_;
   Counters& counters_;
 };
 

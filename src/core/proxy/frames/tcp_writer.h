@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "synproxy/proxy/link_header.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/wire/checksum.h"
 #include "synproxy/wire/tcp_options.h"
@@ -139,6 +140,7 @@ inline std::uint32_t write_headers(std::uint8_t* l3, const RawEnds<kIpv6>& ends,
   return total;
 }
 
+// A frame to a group is answered from a single station.
 inline void swap_mac_addresses(std::uint8_t* frame) {
   const auto first = load_raw<std::uint64_t>(frame);
   const auto last = load_raw<std::uint32_t>(frame + 8);
@@ -146,6 +148,8 @@ inline void swap_mac_addresses(std::uint8_t* frame) {
   const auto rest = static_cast<std::uint32_t>(first >> 16);
   std::memcpy(frame, &swapped, sizeof swapped);
   std::memcpy(frame + 8, &rest, sizeof rest);
+  if ((first & kGroupAddress) != 0) [[unlikely]]
+    make_single_station(frame + ether_at::kSource);
 }
 
 // Turns the frame of `s` into `reply`, with its ends swapped. False: no room; nothing was written.

@@ -39,7 +39,8 @@ void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
   c.flow = kNoFlow;
 }
 
-void write_record(Rooms& rooms, FlowRecord& f, const Context& c, const CookieMatch& m) {
+void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch& m) {
+  FlowRecord& f = rooms.flows[i];
   const Segment& g = c.segment;
   const bool timestamps = m.options.timestamps;
   const bool scales = m.options.wscale != kNoScale;
@@ -55,7 +56,8 @@ void write_record(Rooms& rooms, FlowRecord& f, const Context& c, const CookieMat
   f.opening_tsval = timestamps ? m.timestamps.tsval : 0;
   f.last_seen = rooms.now.ms32();
   f.set_epoch(m.epoch);
-  f.set_link(rooms.frames.intern({g.frame, g.l3_offset}), scales ? m.options.offered_scale : 0);
+  f.set_link(rooms.frames.new_link(rooms.flows.key_of(i), Role::kClient, link_header(g)),
+             scales ? m.options.offered_scale : 0);
   f.options = static_cast<std::uint8_t>(
       (timestamps ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
       (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0));
@@ -84,7 +86,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
     return answer_with_rst(rooms.counters, c, Reason::table_full, presumed_look(rooms, c));
   }
   FlowRecord& f = rooms.flows[i];
-  write_record(rooms, f, c, m);
+  write_record(rooms, i, c, m);
   c.flow = i;
   // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;

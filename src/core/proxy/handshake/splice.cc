@@ -87,6 +87,10 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
                               .window = before.window,
                               .mark_second = rooms.now.second()});
   rooms.flows.set_look(f, Role::kServer, look_of(g));
+  rooms.frames.learn_way(f, rooms.flows.key_of(c.flow), link_header(g));
+  if (rooms.frames.has_moved(f, Role::kServer, g.frame)) {
+    rooms.frames.complete_link(f, Role::kServer, link_header(g));
+  }
   f.last_seen = rooms.now.ms32();
   // A mark stays: the client may have begun anew while the server was silent.
   if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);

@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "spliced/outbound.h"
 
-#include <array>
-#include <cstring>
-
 #include "flows/end_flow.h"
 #include "spliced/progress.h"
 #include "time/eviction.h"
 
 namespace synproxy {
-namespace {
-
-// The link table keeps headers as a client's frame has them.
-std::uint16_t learn_link(Rooms& rooms, const Context& c) {
-  std::array<std::uint8_t, kMaxL2Header> header;
-  const std::size_t length = c.segment.l3_offset;
-  std::memcpy(header.data(), c.segment.frame, length);
-  std::memcpy(header.data(), c.segment.frame + ether_at::kSource, kMacAddress);
-  std::memcpy(header.data() + ether_at::kSource, c.segment.frame, kMacAddress);
-  return rooms.frames.intern({header.data(), length});
-}
-
-}  // namespace
 
 void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   // A damaged frame may be a SYN-ACK that has lost its ACK flag.
@@ -49,7 +33,7 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   f.options = kFlowOutbound;
   f.cookie = c.segment.seq.value();
-  f.set_link(learn_link(rooms, c), 0);
+  f.set_link(rooms.frames.new_link(rooms.flows.key_of(i), Role::kServer, link_header(g)), 0);
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // the scales are unknown: the widest windows
   f.last_seen = rooms.now.ms32();
@@ -71,6 +55,7 @@ void on_answer_to_outbound(Rooms& rooms, Context& c) {
     f.client_isn = g.seq.value();
     f.client_nxt = g.seq_end().value();
     rooms.flows.set_look(f, Role::kClient, look_of(g));
+    rooms.frames.complete_link(f, Role::kClient, link_header(g));
     rooms.flows.set_state(f, FlowState::kEstablished);
   }
   forward(rooms.counters, c, Reason::passed);

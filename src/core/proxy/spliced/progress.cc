@@ -86,6 +86,12 @@ void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
   if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
 
+void move_link(Rooms& rooms, const Context& c, FlowRecord& f) {
+  if (!checksum_ok(c)) return;
+  rooms.frames.follow(f, c.sender, link_header(c.segment));
+  rooms.flows.set_look(f, c.sender, look_of(c.segment));
+}
+
 void note_reset(Rooms& rooms, FlowRecord& f) {
   f.last_seen = rooms.now.ms32();
   if (f.state() == FlowState::kClosing) {

@@ -32,7 +32,7 @@ void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look,
   key_of(c.segment, c.sender, e.key);
   e.syn_ack = syn_ack;
   e.look = look;
-  e.link.set({c.segment.frame, c.segment.l3_offset});
+  e.link = link_header(c.segment);
 }
 
 void on_client_syn(Rooms& rooms, Context& c) {

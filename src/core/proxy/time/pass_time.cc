@@ -32,8 +32,7 @@ void repeat_syn_acks(Rooms& rooms, FrameSink& sink) {
   rooms.answerer.repeats().run(
       rooms.now.ms32(), kMaxRepeatsPerTick, [&](const SynAckRepeats::Entry& waiting) {
         if (!unanswered(rooms.flows, waiting)) return false;
-        rooms.frames.send(waiting.link, waiting.key, Role::kClient, waiting.syn_ack,
-                          waiting.look, sink);
+        rooms.frames.send_syn_ack(waiting.link, waiting.key, waiting.syn_ack, waiting.look, sink);
         rooms.counters.count(Reason::synack_repeated);
         return true;
       });
