@@ -34,6 +34,7 @@ PacketBuilder base(bool ipv6, Role from) {
   const bool up = from == Role::kClient;
   const char* client = ipv6 ? "2001:db8::7" : "198.51.100.7";
   const char* server = ipv6 ? "2001:db8:1::8" : "203.0.113.8";
+  if (!up) b.macs(test::kServerMac, test::kClientMac);
   b.ip(up ? client : server, up ? server : client).window(501);
   return b;
 }

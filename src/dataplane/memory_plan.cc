@@ -16,8 +16,8 @@ namespace {
 // (frames.h), the pool's cache, SYNs that wait (syn_lane.h), and two bursts being sorted.
 constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 1024 + 2 * 32;
 
-// A connection's record with its place in the index and the look of its ends, as the engine reserves
-// them.
+// A connection's record with its place in the index and the look of its ends, as the engine
+// reserves them.
 constexpr std::uint64_t kFlowBytes = 80;
 
 }  // namespace

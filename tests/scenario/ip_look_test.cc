@@ -167,7 +167,8 @@ TEST_P(IpLooks, ConnectionThatTheServerOpenedIsProbedWithTheLooksOfItsEnds) {
   ProxyHarness p(h);
   Session c(p, with_looks(GetParam()));
   p.from_server(c.from_server().seq(c.o.server_isn).flags(kSyn).build());
-  p.from_client(c.from_client().seq(c.o.client_isn).ack(c.o.server_isn + 1).flags(kSyn | kAck).build());
+  p.from_client(
+      c.from_client().seq(c.o.client_isn).ack(c.o.server_isn + 1).flags(kSyn | kAck).build());
   p.to_client.clear();
   p.to_server.clear();
   p.leap(7'430'000);

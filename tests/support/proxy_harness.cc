@@ -56,7 +56,8 @@ class ProxyHarness::Collector final : public FrameSink {
 };
 
 ProxyHarness::ProxyHarness(HarnessOptions options)
-    : options_(std::move(options)), protect_(parse_rules(options_.protect), VlanPairs(options_.vlan_pairs)) {
+    : options_(std::move(options)),
+      protect_(parse_rules(options_.protect), VlanPairs(options_.vlan_pairs)) {
   options_.engine.shape.unix_ms_at_start = kUnixStart;
   publish_keys();
   for (std::size_t i = 0; i < engines_.size(); ++i) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Private VLANs: the tags of one direction that are not those of the other (--vlan-pair 100:101).
 //
-// A connection is known by the tags of its client's frames. The VIDs that servers use are translated
-// where a frame of theirs is parsed, and back where one is made in their name.
+// A connection is known by the tags of its client's frames. The VIDs that servers use are
+// translated where a frame of theirs is parsed, and back where one is made in their name.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,8 @@ class AnswerWays {
   [[nodiscard]] bool any() const { return used_ != 0; }
 
   // A server's segment with header `back` belongs to a connection whose client's frames have header
-  // `frame`, and has as many tags. `usual`: the plain answer_to() that. `client`: a digest of its address.
+  // `frame`, and has as many tags. `usual`: the plain answer_to() that. `client`: a digest of its
+  // address.
   void learn(const LinkHeader& frame, const LinkHeader& back, const LinkHeader& usual,
              std::uint32_t client) {
     const LinkHeader from = name_of(frame);
@@ -47,6 +48,13 @@ class AnswerWays {
     const LinkHeader from = name_of(frame);
     const Entry& e = entries_[place_of(from)];
     return e.from == from && (e.shared || e.client == client) ? &e.back : nullptr;
+  }
+
+  // Whether find() may tell clients with such frames apart.
+  [[nodiscard]] bool depends_on_client(const LinkHeader& frame) const {
+    const LinkHeader from = name_of(frame);
+    const Entry& e = entries_[place_of(from)];
+    return e.from == from && !e.shared;
   }
 
  private:

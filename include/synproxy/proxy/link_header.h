@@ -56,7 +56,8 @@ inline void make_single_station(std::uint8_t* mac) {
   mac[0] = static_cast<std::uint8_t>((mac[0] & ~kGroupAddress) | kLocallyAdministered);
 }
 
-// The header of an answer to a frame of `sender` with `header`, as long as nobody has shown another.
+// The header of an answer to a frame of `sender` with `header`, as long as nobody has shown
+// another.
 [[nodiscard]] inline LinkHeader answer_to(const LinkHeader& header, Role sender,
                                           const VlanPairs& pairs) {
   LinkHeader out = header;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What routers and receivers judge a packet by, besides its addresses: TTL or hop limit, DSCP and
-// flow label. The ECN bits are no part of it, since they belong to the packet and not to its sender.
+// flow label. The ECN bits are no part of it, since they belong to the packet and not to its
+// sender.
 #pragma once
 
 #include <algorithm>
@@ -14,14 +15,16 @@ namespace synproxy {
 inline constexpr std::uint8_t kDefaultTtl = 64;
 
 struct IpLook {
-  be32 first;  // of the first word of the header: DSCP, and for IPv6 the flow label; other bits are 0
+  be32 first;  // of the first word of the header: DSCP, and for IPv6 the flow label; other bits are
+               // 0
   std::uint8_t ttl = kDefaultTtl;  // or hop limit
 
   friend bool operator==(const IpLook&, const IpLook&) = default;
 };
 
 // Of an end that has sent nothing yet. A peer that demands a high TTL (RFC 5082) sends a high one
-// itself, so its packet shows what it wants. A packet that has nearly used up its TTL wants nothing.
+// itself, so its packet shows what it wants. A packet that has nearly used up its TTL wants
+// nothing.
 [[nodiscard]] constexpr std::uint8_t ttl_for_answer(std::uint8_t seen) {
   return std::max(kDefaultTtl, seen);
 }

@@ -28,10 +28,10 @@ inline void make_key(FlowKey& key, const std::uint8_t* client, const std::uint8_
   key.ipv6 = ipv6;
 }
 
-// A flow is known by the tags of its client's frames. For every parsed frame, before its key is made.
+// A flow is known by the tags of its client's frames. For every parsed frame, before its key is
+// made.
 inline void name_vlan(Segment& s, Role sender, const VlanPairs& pairs) {
-  if (!pairs.empty()) [[unlikely]]
-    s.vlan = pairs.as_clients(s.vlan, sender);
+  s.vlan = pairs.as_clients(s.vlan, sender);
 }
 
 // The key of the flow of a segment that `sender` sent.

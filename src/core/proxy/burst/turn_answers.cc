@@ -11,7 +11,8 @@ namespace {
 
 // The record of the packet's flow. A flow that has ended since, or another one in its record, has
 // another identity.
-const FlowRecord* record_of(const Rooms& rooms, const Packet& p, std::span<const Context> contexts) {
+const FlowRecord* record_of(const Rooms& rooms, const Packet& p,
+                            std::span<const Context> contexts) {
   const auto c = std::find_if(contexts.begin(), contexts.end(),
                               [&](const Context& x) { return x.packet == &p; });
   if (c == contexts.end() || c->flow == kNoFlow) return nullptr;
@@ -25,6 +26,7 @@ void turn_answers(Rooms& rooms, Role sender, std::span<Packet> packets,
                   std::span<const Context> contexts) {
   for (Packet& p : packets) {
     if (p.verdict != Verdict::kReply) continue;
+    if (sender == Role::kClient && rooms.frames.turn_like_last(p.data)) continue;
     Segment answer;  // the engine has just written it, so it is whole TCP
     parse_frame(p.data, p.length, answer);
     // The header of the packet that is answered. (If it went to a group, the group bit is lost.)

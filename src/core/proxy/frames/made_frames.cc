@@ -37,11 +37,19 @@ void MadeFrames::learn_way(const FlowRecord& f, const FlowKey& key, const LinkHe
   const LinkHeader usual = answer_to(from, Role::kClient, vlan_pairs_);
   if (header.length != usual.length || (header == usual && !ways_.any())) return;
   ways_.learn(from, header, usual, digest_of_client(key));
+  last_answer_ = LinkHeader();
 }
 
 void MadeFrames::turn_answer(std::uint8_t* frame, const LinkHeader& header, const FlowKey& key,
-                             Role sender, const FlowRecord* f) const {
-  if (sender == Role::kClient) return way_to_client(header, key).write(frame);
+                             Role sender, const FlowRecord* f) {
+  if (sender == Role::kClient) {
+    const LinkHeader way = way_to_client(header, key);
+    if (header.length == kEthernetHeader && !ways_.depends_on_client(header)) {
+      last_answer_.set({frame, header.length});
+      last_way_ = way;
+    }
+    return way.write(frame);
+  }
   const LinkHeader usual = answer_to(header, Role::kServer, vlan_pairs_);
   const bool known = f != nullptr && links_[f->link()].to_server.length == usual.length;
   (known ? links_[f->link()].to_server : usual).write(frame);

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <cstring>
 
 #include "flows/flow_book.h"
 #include "synproxy/base/counters.h"
@@ -57,10 +57,16 @@ class MadeFrames {
   // swapped.
   // Whether any of them may have to leave another way. If not, none needs a look.
   [[nodiscard]] bool turns_answers() const { return !vlan_pairs_.empty() || ways_.any(); }
-  // Writes the header of an answer over that of `frame`, which is as long. `header`: of the frame that
-  // is answered. `f`: its flow, nullptr: it has none.
+  // Writes the header of an answer over that of `frame`, which is as long. `header`: of the frame
+  // that is answered. `f`: its flow, nullptr: it has none.
   void turn_answer(std::uint8_t* frame, const LinkHeader& header, const FlowKey& key, Role sender,
-                   const FlowRecord* f) const;
+                   const FlowRecord* f);
+  // Does the same for an answer to a client like the one before, as in a flood. False: it is not.
+  [[nodiscard]] bool turn_like_last(std::uint8_t* frame) const {
+    if (!last_answer_.is_of(frame)) return false;
+    std::memcpy(frame, last_way_.bytes.data(), 2 * kMacAddress);
+    return true;
+  }
 
  private:
   void send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,
@@ -70,6 +76,9 @@ class MadeFrames {
 
   LinkTable links_;
   AnswerWays ways_;
+  // An untagged answer as it is written in place, and its way, if that is the same for all clients.
+  LinkHeader last_answer_;
+  LinkHeader last_way_;
   const FlowBook& flows_;
   const VlanPairs& vlan_pairs_;
   Counters& counters_;

@@ -52,7 +52,8 @@ void ask_again(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink) {
   TcpReply rst;
   rst.seq = c.segment.ack;
   rst.flags = kRst;
-  answer(rooms.counters, c, rst, rooms.flows.look(f, Role::kClient), Reason::consumed, Reason::rst_to_server);
+  answer(rooms.counters, c, rst, rooms.flows.look(f, Role::kClient), Reason::consumed,
+         Reason::rst_to_server);
   if (f.has(kFlowAskedAgain)) return;
   f.set(kFlowAskedAgain);
   ask_server(rooms, c.flow, false, sink);

@@ -29,7 +29,7 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
     return give_up(rooms, c.flow, false, true, sink);
   }
   if (g.ack == SeqNum(f.cookie + 1)) {
-    follow(rooms, c, f);
+    follow(rooms, c, Role::kClient, f);
     if (g.seq_length() == 0 && g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
       f.handshake().window = g.window;  // the server has to learn the latest one
     }

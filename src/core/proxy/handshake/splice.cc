@@ -111,8 +111,8 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
 }
 
 void answer_syn_ack(Rooms& rooms, Context& c, const FlowRecord& f, std::uint32_t tsval) {
-  answer(rooms.counters, c, handshake_ack(rooms.now, f, tsval),
-         rooms.flows.look(f, Role::kClient), Reason::consumed, Reason::ack_to_server);
+  answer(rooms.counters, c, handshake_ack(rooms.now, f, tsval), rooms.flows.look(f, Role::kClient),
+         Reason::consumed, Reason::ack_to_server);
 }
 
 TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr) {

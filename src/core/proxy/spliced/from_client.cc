@@ -45,7 +45,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   }
   if (fits) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    follow(rooms, c, f);
+    follow(rooms, c, Role::kClient, f);
     note_client(rooms, f, g);
   } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
     return open_proven(rooms, c, *m, sink);

@@ -59,7 +59,7 @@ void on_spliced(Rooms& rooms, Context& c) {
   if (g.has(kRst)) return on_rst(rooms, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (server_fits(f, g, seq)) {
-    follow(rooms, c, f);
+    follow(rooms, c, Role::kServer, f);
     note_server(rooms, f, g, seq);
   }
   pass_to_client(rooms, c, f);

@@ -57,11 +57,12 @@ inline void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint3
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
 void note_client(Rooms& rooms, FlowRecord& f, const Segment& g);
 void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq);
-// Leads the flow's made frames the way of its latest fitting segment: after a fail-over the frames of
-// an end come from another MAC address. Nearly always nothing has changed.
+// Leads the flow's made frames the way of its latest fitting segment: after a fail-over the frames
+// of an end come from another MAC address. Nearly always nothing has changed.
 void move_link(Rooms& rooms, const Context& c, FlowRecord& f);
-inline void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
-  if (rooms.frames.has_moved(f, c.sender, c.segment.frame)) [[unlikely]]
+// `sender`: c.sender.
+inline void follow(Rooms& rooms, const Context& c, Role sender, FlowRecord& f) {
+  if (rooms.frames.has_moved(f, sender, c.segment.frame)) [[unlikely]]
     move_link(rooms, c, f);
 }
 

@@ -85,7 +85,8 @@ template <bool kIpv6, typename Says>
   IpLook look = look_at<kIpv6>(c.segment.l3());
   look.ttl = offer.ttl != 0 ? offer.ttl : ttl_for_answer(look.ttl);
   if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, look, *e);
+    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32()))
+      remember_syn_ack(c, r, look, *e);
   }
   if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, look, says)) {
     drop(counters, c, Reason::no_buffer_room);

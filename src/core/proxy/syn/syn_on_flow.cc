@@ -27,8 +27,7 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
 
 }  // namespace
 
-void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look,
-                      SynAckRepeats::Entry& e) {
+void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look, SynAckRepeats::Entry& e) {
   key_of(c.segment, c.sender, e.key);
   e.syn_ack = syn_ack;
   e.look = look;
