@@ -9,10 +9,12 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "synproxy/base/config.h"
 #include "synproxy/proxy/earlier_tuning.h"
 #include "synproxy/proxy/services.h"
+#include "synproxy/wire/ip_look.h"
 
 namespace synproxy {
 
@@ -24,17 +26,31 @@ inline constexpr std::uint8_t kOffersTimestamps = 1;
 inline constexpr std::uint8_t kOffersSack = 2;
 inline constexpr std::uint8_t kOffersEcn = 4;
 
+// The first eight bytes are read as one word (syn_burst_avx512.cc).
 struct SynAckOffer {
   std::uint16_t mss = 0;     // bytes
   std::uint16_t window = 0;  // as on the wire; in a SYN-ACK it is never scaled
-  std::uint8_t window_scale : 4 = 0;
-  std::uint8_t can : 4 = 0;
-  std::uint8_t ttl = 0;  // the server's; 0: not known
-  ScaleSet scales = 0;   // scales that cookies of this service may have been made with
+  std::uint8_t window_scale = 0;
+  // The TTL of the SYN-ACK is max(the SYN's & ttl_of_syn, ttl): the server's if it is known, else
+  // that of ttl_for_answer().
+  std::uint8_t ttl = kDefaultTtl;
+  std::uint8_t ttl_of_syn = 0xff;
+  std::uint8_t dscp_of_syn = 0xfc;  // which bits of its TOS byte the SYN-ACK takes over
+  std::uint8_t can = 0;
+  ScaleSet scales = 0;  // scales that cookies of this service may have been made with
 
   [[nodiscard]] bool has(std::uint8_t abilities) const { return (can & abilities) == abilities; }
+  [[nodiscard]] std::uint8_t ttl_for(std::uint8_t seen) const {
+    const auto of_syn = static_cast<std::uint8_t>(seen & ttl_of_syn);
+    return of_syn > ttl ? of_syn : ttl;
+  }
+  [[nodiscard]] std::uint64_t first_word() const {
+    std::uint64_t word;
+    std::memcpy(&word, this, sizeof word);
+    return word;
+  }
 };
-static_assert(sizeof(SynAckOffer) == 8, "copied as one word");
+static_assert(sizeof(SynAckOffer) == 12);
 
 [[nodiscard]] SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
                                      const KeyView& key, std::uint64_t epoch);

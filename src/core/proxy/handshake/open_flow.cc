@@ -14,8 +14,7 @@ namespace {
 // How the server's segments to this client look, as far as the service has shown it.
 IpLook presumed_look(Rooms& rooms, const Context& c) {
   IpLook look = look_of_answer(look_of(c.segment));
-  const std::uint8_t ttl = rooms.answerer.offer(rooms.now, c.key()).ttl;
-  if (ttl != 0) look.ttl = ttl;
+  look.ttl = rooms.answerer.offer(rooms.now, c.key()).ttl_for(look.ttl);
   return look;
 }
 

@@ -83,7 +83,7 @@ template <bool kIpv6, typename Says>
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
   IpLook look = look_at<kIpv6>(c.segment.l3());
-  look.ttl = offer.ttl != 0 ? offer.ttl : ttl_for_answer(look.ttl);
+  look.ttl = offer.ttl_for(look.ttl);
   if (remembered) [[unlikely]] {
     if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32()))
       remember_syn_ack(c, r, look, *e);

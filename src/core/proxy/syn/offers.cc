@@ -30,12 +30,15 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
   const std::uint32_t window = std::max<std::uint32_t>(learned.window, kSmallestSegment);
   out.window = static_cast<std::uint16_t>(std::min(tuning.early_window, window));
   const bool fixed = flags.window_scale != kAutoScale;
-  out.window_scale = (fixed ? flags.window_scale : learned.window_scale) & 15U;
-  out.ttl = learned.ttl;
-  out.can = ((offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0U) |
-             (offers(flags.sack, learned.can.sack) ? kOffersSack : 0U) |
-             (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0U)) &
-            15U;
+  out.window_scale = fixed ? flags.window_scale : learned.window_scale;
+  if (learned.ttl != 0) {
+    out.ttl = learned.ttl;
+    out.ttl_of_syn = 0;
+  }
+  out.can = static_cast<std::uint8_t>(
+      (offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0) |
+      (offers(flags.sack, learned.can.sack) ? kOffersSack : 0) |
+      (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0));
   out.scales = fixed ? scale_set(flags.window_scale) : services.scales(key, epoch);
   return out;
 }

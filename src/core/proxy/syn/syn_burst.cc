@@ -80,7 +80,7 @@ class SynBurst {
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
       g.lanes = look_up_.begin(g.columns, sound, g.hashes,
                                [&](std::size_t lane, const SynAckOffer& offer) {
-                                 g.columns.offers[lane] = std::bit_cast<std::uint64_t>(offer);
+                                 g.columns.offers[lane] = offer.first_word();
                                  return offer.has(needs);
                                });
     } while (has_fewest_lanes(places));

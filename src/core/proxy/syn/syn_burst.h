@@ -40,7 +40,7 @@ struct SynGroup : Columns {
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
   // Filled by the caller before answer(). Lanes that are not answered may hold anything.
-  alignas(64) Column<std::uint64_t> offers;  // each a SynAckOffer as it lies in memory
+  alignas(64) Column<std::uint64_t> offers;  // each SynAckOffer::first_word()
 };
 
 struct SynKernel {

@@ -11,6 +11,15 @@ namespace {
 
 using namespace columns;
 
+// a | (b & mask)
+SYNPROXY_COLUMNS __m512i with_bits(__m512i a, __m512i b, std::uint64_t mask) {
+  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf8);
+}
+// a | (~b & mask)
+SYNPROXY_COLUMNS __m512i with_inverse(__m512i a, __m512i b, std::uint64_t mask) {
+  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf2);
+}
+
 // A row of kSynShapes and the constants that follow from it.
 template <std::size_t kRow>
 struct Shape {
@@ -78,24 +87,17 @@ SYNPROXY_COLUMNS __m512i source_and_look(const Words& f) {
   constexpr __mmask64 kSecondBytes = 0x0202020202020202ULL;
   return _mm512_mask_mov_epi8(f.w[1], kSecondBytes, f.w[0]);
 }
-// a | (b & mask)
-SYNPROXY_COLUMNS __m512i with_bits(__m512i a, __m512i b, std::uint64_t mask) {
-  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf8);
-}
 constexpr std::uint64_t kTtlByte = 0xff;
 constexpr std::uint64_t kDscpByte = raw(look_bits(false));
 static_assert(kDscpByte == 0xfc00 && be32(kIpv4ProtocolWord | 0xffU << 24).raw() ==
                                          (be32(kIpv4ProtocolWord).raw() | kTtlByte));
-// The look of the answers: TTL and DSCP in these bytes. Does what answer_saying() does: the TTL is
-// the server's if it is known, else that of ttl_for_answer().
+// The look of the answers: TTL and DSCP in these bytes. Does what SynAckOffer::ttl_for() does.
 SYNPROXY_COLUMNS __m512i look_of_answers(__m512i source_and_look, __m512i offer) {
-  static_assert(offsetof(SynAckOffer, ttl) == 5);
-  const __m512i seen = _mm512_and_si512(source_and_look, all(kTtlByte | kDscpByte));
-  const __m512i known = _mm512_and_si512(_mm512_srli_epi64(offer, 40), all(kTtlByte));
-  const __mmask8 unknown = _mm512_testn_epi64_mask(known, known);
-  const __m512i least = _mm512_mask_mov_epi64(known, unknown, all(kDefaultTtl));
-  return _mm512_max_epu8(
-      _mm512_mask_and_epi64(seen, static_cast<__mmask8>(~unknown), seen, all(kDscpByte)), least);
+  static_assert(offsetof(SynAckOffer, ttl) == 5 && offsetof(SynAckOffer, ttl_of_syn) == 6 &&
+                offsetof(SynAckOffer, dscp_of_syn) == 7);
+  constexpr __mmask64 kFirstBytes = 0x0101010101010101ULL;
+  const __m512i of_syn = _mm512_and_si512(source_and_look, _mm512_srli_epi64(offer, 48));
+  return _mm512_mask_max_epu8(of_syn, kFirstBytes, of_syn, _mm512_srli_epi64(offer, 40));
 }
 
 template <std::size_t kRow>
@@ -150,7 +152,7 @@ SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, uns
 
 // The values of the options of a SYN-ACK, in host order.
 struct OptionValues {
-  __m512i mss;
+  __m512i mss;  // in the lower 16 bits; above them anything
   __m512i scale;
   __m512i tsval;
   __m512i tsecr;
@@ -160,7 +162,7 @@ template <OptionList kOut, std::size_t kIndex>
 SYNPROXY_COLUMNS __m512i option_word(const OptionValues& v) {
   constexpr OptionWord kWord = kOut.words[kIndex];
   constexpr std::uint64_t kFixed = form_of(kWord).fixed;
-  if constexpr (kWord == OptionWord::kMss) return either(all(kFixed), v.mss);
+  if constexpr (kWord == OptionWord::kMss) return with_bits(all(kFixed), v.mss, 0xffff);
   if constexpr (kWord == OptionWord::kNopAndScale) return either(all(kFixed), v.scale);
   if constexpr (kWord == OptionWord::kTsval) return v.tsval;
   if constexpr (kWord == OptionWord::kTsecr) return v.tsecr;
@@ -198,12 +200,12 @@ template <std::size_t kRow>
 SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
                             unsigned parity) {
   using S = Shape<kRow>;
-  static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2);
+  static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2 &&
+                offsetof(SynAckOffer, window_scale) == 4);
   const __m512i offer = get(g.offers);
-  const __m512i window = _mm512_and_si512(_mm512_srli_epi64(offer, 16), all(0xffff));
   OptionValues v;
-  v.mss = _mm512_and_si512(offer, all(0xffff));
-  v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xf)) : all(kNoScale);
+  v.mss = offer;
+  v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xff)) : all(kNoScale);
   const Cookies cookie = cookies_of<S::kTimestamps>(g, key, parity, v.scale);
   v.tsval = cookie.tsval;
   v.tsecr = S::kTimestamps ? get(g.tsval) : all(0);
@@ -224,12 +226,14 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   Words r;
   r.w[0] = with_bits(all(raw(kLength, kIpv4FragmentWord)), look, kDscpByte);
   r.w[1] = with_bits(
-      either(either(all(raw(kIpv4ProtocolWord)), _mm512_slli_epi64(ip_sum, 16)), up(destination)),
+      either(either(all(raw(kIpv4ProtocolWord)), up(destination)), _mm512_slli_epi64(ip_sum, 16)),
       look, kTtlByte);
   r.w[2] = either(source, ports);
   r.w[3] = swap_words(either(cookie.isn, up(ack)));
   constexpr std::uint64_t kFlags = tcp_flags_word(S::kTcpOut, kSyn | kAck, 0);
-  r.w[4] = swap_words(either(ack, up(either(all(kFlags), window))));
+  // The window goes from bits 16-31 of the offer to 32-47.
+  r.w[4] = swap_words(with_bits(either(ack, all(kFlags << 32)), _mm512_slli_epi64(offer, 16),
+                                std::uint64_t{0xffff} << 32));
   r.w[5] = swap_words(up(option_word<S::kOut, 0>(v)));  // the lower half is the checksum, still 0
   r.w[6] = two_option_words<S::kOut, 1>(v);
   r.w[7] = two_option_words<S::kOut, 3>(v);
@@ -237,7 +241,7 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   __m512i sum = add(ends, all(raw(kProtocolTcp + S::kTcpOut)));
   sum = add(sum, sum_of<usual_at::kTcp, kChecksum, S::kSecondOut>(r));
   sum = add(sum, sum_of<usual_at::kOptions, usual_at::kTcp + S::kTcpOut, S::kSecondOut>(r));
-  r.w[5] = either(r.w[5], _mm512_andnot_si512(fold(sum), all(0xffff)));
+  r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
   lanes == 0xff ? store<true>(g, lanes, r) : store<false>(g, lanes, r);
 }
