@@ -102,16 +102,12 @@ void plan_if_known(Rooms& rooms, Context& c) {
 }  // namespace
 
 void classify(Rooms& rooms, std::span<Context> burst) {
-  const VlanPairs& pairs = rooms.protect.vlan_pairs();
-  const bool paired = !pairs.empty();
   for (Context& c : burst) {
     if (c.kind == Kind::kRefuted) continue;
     if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
       c.segment = found->segment;
     } else {
       parse_frame(c.packet->data, c.packet->length, c.segment);
-      if (paired) [[unlikely]]
-        name_vlan(c.segment, c.sender, pairs);
     }
     c.ack.macs = 0;
     c.ack.refuted = false;

@@ -23,7 +23,9 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       flows(config.shape, index_key),
       answerer(config.tuning),
       handshakes(config.shape),
-      frames(flows, protected_ends.vlan_pairs(), all_counters) {}
+      frames(flows, protected_ends.vlan_pairs(), all_counters),
+      vlans_paired(!protected_ends.vlan_pairs().empty()),
+      turns_answers(frames.turns_answers()) {}
 
 namespace {
 
@@ -32,6 +34,18 @@ void prefetch_headers(std::span<const Packet> burst) {
   for (const Packet& p : burst) {
     __builtin_prefetch(p.data, 1);
     __builtin_prefetch(p.data + 64, 1);
+  }
+}
+
+// Where VLANs are paired, frames go through the stages as if the steering had looked at them: that
+// names their VLAN. So all other sites pay for it once per burst.
+void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    Packet& p = burst[i];
+    if (p.arrival != nullptr) continue;
+    static_cast<void>(owner_of({p.data, p.length}, sender, rooms.protect, rooms.flows.index_key(),
+                               1, 0, rooms.arrivals[i]));
+    p.arrival = &rooms.arrivals[i];
   }
 }
 
@@ -94,6 +108,8 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   rooms.flows.begin_burst();
   const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
   prefetch_headers(packets);
+  if (rooms.vlans_paired) [[unlikely]]
+    name_vlans(rooms, sender, packets);
   std::uint32_t answered = 0;
   std::uint32_t refuted = 0;
   if (sender == Role::kClient) {
@@ -106,14 +122,14 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   }
   const std::span<Context> contexts = contexts_for(rooms, sender, packets, answered, refuted);
   if (contexts.empty()) {  // a flood of SYNs: no flow came or went
-    if (rooms.frames.turns_answers()) turn_answers(rooms, sender, packets, contexts);
+    if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
     return;
   }
   classify(rooms, contexts);
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
   act(rooms, contexts, sink);
-  if (rooms.frames.turns_answers()) turn_answers(rooms, sender, packets, contexts);
+  if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
   publish_gauges(rooms);
 }
 

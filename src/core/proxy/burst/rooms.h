@@ -40,6 +40,7 @@
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/proxy/arrival.h"
 
 namespace synproxy {
 
@@ -59,7 +60,12 @@ struct Rooms {
   // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;
   std::array<Context, kMaxBurst> contexts;
-  std::uint32_t acks_refuted = 0;  // in the last burst from the client side
+  std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
+  std::uint32_t acks_refuted = 0;           // in the last burst from the client side
+
+  // Both are asked for every burst, so they stand beside the number above.
+  const bool vlans_paired;  // by the operator
+  bool turns_answers;       // MadeFrames::turns_answers()
 
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();

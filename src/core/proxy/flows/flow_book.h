@@ -35,6 +35,7 @@ class FlowBook {
   [[nodiscard]] std::uint64_t hash_of(const KeyView& key) const {
     return index_hash(index_key_, key);
   }
+  [[nodiscard]] const IndexKey& index_key() const { return index_key_; }
   void prefetch_bucket(std::uint64_t hash) const { table_.prefetch_bucket(hash); }
   bool prefetch_record(std::uint64_t hash) const { return table_.prefetch_record(hash); }
   [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const {

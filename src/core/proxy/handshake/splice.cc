@@ -88,6 +88,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
                               .mark_second = rooms.now.second()});
   rooms.flows.set_look(f, Role::kServer, look_of(g));
   rooms.frames.learn_way(f, rooms.flows.key_of(c.flow), link_header(g));
+  rooms.turns_answers = rooms.frames.turns_answers();
   if (rooms.frames.has_moved(f, Role::kServer, g.frame)) {
     rooms.frames.complete_link(f, Role::kServer, link_header(g));
   }

@@ -55,9 +55,15 @@ namespace synproxy {
   return true;
 }
 
+template <bool kIpv6>
+[[nodiscard]] inline IpLook look_of_syn_ack(const Context& c) {
+  const IpLook syn = look_at<kIpv6>(c.segment.l3());
+  return {syn.first, c.syn.offer.ttl_for(syn.ttl)};
+}
+
 // Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
 // caller's copy stays in registers.
-void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look, SynAckRepeats::Entry& e);
+void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
 
 // `says`: c.syn.says, as an OptionSet or as a constant known at compile time.
 template <bool kIpv6, typename Says>
@@ -82,13 +88,10 @@ template <bool kIpv6, typename Says>
   r.mss = offer.mss;
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
-  IpLook look = look_at<kIpv6>(c.segment.l3());
-  look.ttl = offer.ttl_for(look.ttl);
   if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32()))
-      remember_syn_ack(c, r, look, *e);
+    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
   }
-  if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, look, says)) {
+  if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, look_of_syn_ack<kIpv6>(c), says)) {
     drop(counters, c, Reason::no_buffer_room);
     return false;
   }

@@ -27,10 +27,10 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
 
 }  // namespace
 
-void remember_syn_ack(const Context& c, TcpReply syn_ack, IpLook look, SynAckRepeats::Entry& e) {
+void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e) {
   key_of(c.segment, c.sender, e.key);
   e.syn_ack = syn_ack;
-  e.look = look;
+  e.look = c.segment.ipv6 ? look_of_syn_ack<true>(c) : look_of_syn_ack<false>(c);
   e.link = link_header(c.segment);
 }
 
