@@ -76,7 +76,8 @@ struct HandshakePart {
 // all its fields or none.
 struct SplicedPart {
   std::uint32_t delta;        // server's ISN - cookie
-  std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps
+  std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps. kPassed: what the
+                              // server's SYN showed (spliced/outbound.cc)
   std::uint16_t window;       // kFlowServerAcked: low half of what the server acknowledged
                               // last; without: the client's raw first window field, for our
                               // ACK of a repeated SYN-ACK

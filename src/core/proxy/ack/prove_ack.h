@@ -18,7 +18,7 @@ inline constexpr unsigned kMaxMarkTries = 15;
 [[nodiscard]] inline ScaleSet scales_offered(const Moment& now, Answerer& answerer,
                                              const Context& c) {
   const KeyView key = c.key();
-  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server);
+  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server, c.segment.vlan);
   if (known != nullptr) [[likely]] {
     return known->scales;
   }

@@ -37,7 +37,7 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
       forward(rooms.counters, c, Reason::forwarded);
       return Kind::kDecided;
     }
-  } else if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
+  } else if (!rooms.answerer.knows(service, key.server, g.vlan)) [[unlikely]] {
     // Services of recent SYNs are known to be protected. For all others the rules decide.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();

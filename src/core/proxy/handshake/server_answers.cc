@@ -23,9 +23,9 @@ Abilities promised(const FlowRecord& f) {
 bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
-  a.probe =
+  const bool asked_more =
       f.has(kFlowAskedMore) && rooms.now.earlier().same_offer_since(f.last_seen, rooms.now.ms());
-  const Abilities extra = a.probe ? wanted(rooms.now.tuning().offer) : Abilities{};
+  const Abilities extra = asked_more ? wanted(rooms.now.tuning().offer) : Abilities{};
   a.asked = {.timestamps = client.timestamps || extra.timestamps,
              .sack = client.sack || extra.sack,
              .ecn = client.ecn || extra.ecn};

@@ -21,6 +21,31 @@ std::uint16_t learn_link(Rooms& rooms, const Context& c) {
   return rooms.frames.intern({header.data(), length});
 }
 
+// What the SYN showed is learned when the peer answers it: a SYN alone may have a forged source.
+// Until then it waits in SplicedPart::ts_delta.
+constexpr unsigned kShowsScale = 16;  // the MSS stands below, 4 bits of scale from here on
+constexpr std::uint32_t kShowsTimestamps = 1U << 20;
+constexpr std::uint32_t kShowsSack = 1U << 21;
+constexpr std::uint32_t kShowsEcn = 1U << 22;
+
+std::uint32_t shown_by(const Segment& syn) {
+  const TcpOptions o = parse_tcp_options(syn.options(), syn.options_size());
+  const bool ecn = (syn.flags & (kEce | kCwr)) == (kEce | kCwr);
+  return o.mss | std::uint32_t{o.window_scale} << kShowsScale |
+         (o.timestamps ? kShowsTimestamps : 0) | (o.sack_permitted ? kShowsSack : 0) |
+         (ecn ? kShowsEcn : 0);
+}
+
+void learn_host(Rooms& rooms, const Context& c, std::uint32_t shown) {
+  TcpOptions o;
+  o.mss = static_cast<std::uint16_t>(shown);
+  o.window_scale = shown >> kShowsScale & 15U;
+  o.timestamps = (shown & kShowsTimestamps) != 0;
+  o.sack_permitted = (shown & kShowsSack) != 0;
+  rooms.answerer.services().learn_host(c.key(), rooms.now.epoch(), rooms.now.ms(), o,
+                                       (shown & kShowsEcn) != 0);
+}
+
 }  // namespace
 
 void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -43,9 +68,6 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   const FlowIndex i = take_record(rooms, c, sink);
   if (i == kNoFlow) return drop(rooms.counters, c, Reason::table_full);
   const Segment& g = c.segment;
-  rooms.answerer.services().learn_host(c.key(), rooms.now.ms(),
-                                       parse_tcp_options(g.options(), g.options_size()),
-                                       (g.flags & (kEce | kCwr)) == (kEce | kCwr));
   FlowRecord& f = rooms.flows[i];
   f.options = kFlowOutbound;
   f.cookie = c.segment.seq.value();
@@ -53,7 +75,9 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // the scales are unknown: the widest windows
   f.last_seen = rooms.now.ms32();
-  rooms.flows.become_spliced(f, FlowState::kPassed, {});
+  rooms.flows.become_spliced(
+      f, FlowState::kPassed,
+      {.delta = 0, .ts_delta = shown_by(g), .window = 0, .mark_second = 0});
   rooms.counters.count(Reason::conn_passed);
   forward(rooms.counters, c, Reason::passed);
 }
@@ -68,6 +92,8 @@ void on_answer_to_outbound(Rooms& rooms, Context& c) {
       g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt))) {
     f.client_isn = g.seq.value();
     f.client_nxt = g.seq_end().value();
+    learn_host(rooms, c, f.spliced().ts_delta);
+    f.spliced().ts_delta = 0;
     rooms.flows.set_state(f, FlowState::kEstablished);
   }
   forward(rooms.counters, c, Reason::passed);

@@ -14,7 +14,8 @@ namespace synproxy {
 
 class Answerer {
  public:
-  explicit Answerer(const EngineTuning& tuning) : repeats_(tuning.synack_repeats) {}
+  Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& key)
+      : services_(protect, key), repeats_(tuning.synack_repeats) {}
 
   // What the SYN-ACKs of the key's service offer. Valid until the next call.
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {
@@ -22,12 +23,12 @@ class Answerer {
   }
   // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* known_offer(const Moment& now, ServiceName name,
-                                               const std::uint8_t* server) const {
-    return offers_.find_known(services_, name, server, now.epoch());
+                                               const std::uint8_t* server, VlanStack vlan) const {
+    return offers_.find_known(services_, name, server, vlan, now.epoch());
   }
   // Whether an offer for the service is cached, fresh or not. Then the service is protected.
-  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server) const {
-    return offers_.knows(name, server);
+  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server, VlanStack vlan) const {
+    return offers_.knows(name, server, vlan);
   }
 
   // Call after the tuning has changed.
