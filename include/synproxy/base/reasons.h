@@ -80,6 +80,7 @@
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
   X(server_shows_more, EVENT, "Server granted in its SYN-ACK more than the client was promised: learned, and the SYN is sent again without the extras.") \
+  X(link_forgotten, EVENT, "Frame of a timer that could not be sent: no Ethernet header of its VLAN is known any more.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")
 // clang-format on
 

@@ -2,8 +2,14 @@
 // The Ethernet headers on which connections were opened, for the frames that a timer has to make.
 //
 // A site has a handful of them (a router and a server each side, per VLAN), so the table is small
-// and fixed. When a hash bucket is full an old entry is overwritten: a flow whose entry was lost
-// gets its next timer-made frame addressed wrongly, and nothing else happens to it.
+// and fixed. Its places follow from a keyed hash, so nobody can choose headers that share a place
+// with those of others. When the places of a new header are taken, the one gives way that no
+// connection was opened on for the longest time: one of the newcomer's own VLAN if there is one. So
+// a host that forges many MAC addresses pushes out headers of its own VLAN.
+//
+// A connection may outlive its header's place. So the tags of what is found are compared with the
+// connection's own: its frames never leave in another VLAN. If they differ, the newest header of
+// the connection's VLAN stands in. With one router and one server in a VLAN, that is the right one.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +20,7 @@
 #include <vector>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/flow/index_hash.h"
 #include "synproxy/wire/bytes.h"
 #include "synproxy/wire/segment.h"
 
@@ -42,37 +49,78 @@ struct LinkHeader {
 class LinkTable {
  public:
   static constexpr std::size_t kEntries = 4096;  // 2^12: FlowRecord::link()
-  static constexpr std::size_t kWays = 4;
+  static constexpr std::size_t kWays = 8;
 
-  LinkTable() : entries_(kEntries) {}
+  // `key`: random.
+  explicit LinkTable(const IndexKey& key) : key_(key), entries_(kEntries), newest_(kVlans) {}
 
-  // `header`: 14, 18 or 22 bytes of a frame from the client.
-  [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header) {
-    std::uint64_t h = header.size();
-    for (std::size_t i = 0; i + 2 <= header.size(); i += 2) {
-      h = (h ^ load_raw<std::uint16_t>(header.data() + i)) * 0x9e3779b97f4a7c15ULL;
-    }
-    const std::size_t bucket = (h >> 40) % (kEntries / kWays) * kWays;
+  // `header`: 14, 18 or 22 bytes of a frame from the client. `vlan`: its tags.
+  [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header, VlanStack vlan) {
+    const std::size_t bucket = (hash_of(header) >> 32) % (kEntries / kWays) * kWays;
+    std::size_t victim = bucket;
     for (std::size_t i = bucket; i < bucket + kWays; ++i) {
-      LinkHeader& e = entries_[i];
-      if (e.length == 0) return store(i, header);
-      if (e.length == header.size() &&
-          std::memcmp(e.bytes.data(), header.data(), header.size()) == 0) {
+      Entry& e = entries_[i];
+      if (e.header.length == 0) return store(i, header, vlan);
+      if (e.header.length == header.size() &&
+          std::memcmp(e.header.bytes.data(), header.data(), header.size()) == 0) {
+        e.used = ++clock_;
         return static_cast<std::uint16_t>(i);
       }
+      if (goes_before(e, entries_[victim], vlan)) victim = i;
     }
-    return store(bucket + victim_++ % kWays, header);
+    return store(victim, header, vlan);
   }
-  [[nodiscard]] const LinkHeader& operator[](std::uint16_t index) const { return entries_[index]; }
+  // The header for a frame of a connection with these tags. nullptr: it is forgotten, and so are
+  // all others of its VLAN.
+  [[nodiscard]] const LinkHeader* find(std::uint16_t index, VlanStack vlan) const {
+    const Entry& e = entries_[index];
+    if (e.vlan == vlan && e.header.length != 0) return &e.header;
+    const Entry& newest = newest_[place_of(vlan)];
+    return newest.vlan == vlan && newest.header.length != 0 ? &newest.header : nullptr;
+  }
 
  private:
-  std::uint16_t store(std::size_t i, std::span<const std::uint8_t> header) {
-    entries_[i].set(header);
+  static constexpr std::size_t kVlans = 4096;
+  struct Entry {
+    LinkHeader header;
+    VlanStack vlan;
+    std::uint32_t used = 0;  // when a connection was opened on it, by clock_
+  };
+
+  // As index_hash().
+  [[nodiscard]] std::uint64_t hash_of(std::span<const std::uint8_t> header) const {
+    std::array<std::uint64_t, 3> words{};
+    std::memcpy(words.data(), header.data(), std::min(header.size(), kMaxL2Header));
+    const detail::Uint128 first = detail::wide_product(words[0] + key_[0], words[1] + key_[1]) +
+                                  (static_cast<detail::Uint128>(words[2]) << 64);
+    const detail::Uint128 second = detail::wide_product(detail::low_half(first) + key_[2],
+                                                        detail::high_half(first) + key_[3]);
+    return detail::low_half(second) ^ detail::high_half(second);
+  }
+  // VLANs of one tag each have a place of their own. Stacks of two tags share them by a keyed hash.
+  [[nodiscard]] std::size_t place_of(VlanStack vlan) const {
+    if (vlan.tags() < 2) return vlan.packed % kVlans;
+    const detail::Uint128 product = detail::wide_product(vlan.packed + key_[0], key_[1] | 1);
+    return (detail::low_half(product) ^ detail::high_half(product)) >> 40 & (kVlans - 1);
+  }
+  [[nodiscard]] bool goes_before(const Entry& a, const Entry& b, VlanStack newcomer) const {
+    const bool a_own = a.vlan == newcomer;
+    const bool b_own = b.vlan == newcomer;
+    return a_own != b_own ? a_own : clock_ - a.used > clock_ - b.used;
+  }
+  std::uint16_t store(std::size_t i, std::span<const std::uint8_t> header, VlanStack vlan) {
+    Entry& e = entries_[i];
+    e.header.set(header);
+    e.vlan = vlan;
+    e.used = ++clock_;
+    newest_[place_of(vlan)] = e;
     return static_cast<std::uint16_t>(i);
   }
 
-  std::vector<LinkHeader> entries_;
-  std::size_t victim_ = 0;
+  IndexKey key_;
+  std::vector<Entry> entries_;
+  std::vector<Entry> newest_;  // of each VLAN
+  std::uint32_t clock_ = 0;    // counts connections
 };
 
 }  // namespace synproxy

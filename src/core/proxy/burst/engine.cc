@@ -22,7 +22,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       flows(config.shape, index_key),
       answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
-      frames(all_counters) {}
+      frames(index_key, all_counters) {}
 
 namespace {
 

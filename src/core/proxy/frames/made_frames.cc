@@ -5,6 +5,13 @@
 
 namespace synproxy {
 
+void MadeFrames::send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
+                      FrameSink& sink) const {
+  const LinkHeader* link = links_.find(f.link(), key.vlan);
+  if (link == nullptr) return counters_.count(Reason::link_forgotten);
+  send(*link, key, to, reply, sink);
+}
+
 void MadeFrames::send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
                       FrameSink& sink) const {
   std::array<std::uint8_t, kMaxReplyFrame> frame;

@@ -17,19 +17,18 @@ namespace synproxy {
 
 class MadeFrames {
  public:
-  explicit MadeFrames(Counters& counters) : counters_(counters) {}
+  MadeFrames(const IndexKey& index_key, Counters& counters)
+      : links_(index_key), counters_(counters) {}
 
   // Returns the index for FlowRecord::set_link(). `header`: 14, 18 or 22 bytes, as on a frame from
-  // the client.
-  [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header) {
-    return links_.intern(header);
+  // the client; `vlan`: its tags.
+  [[nodiscard]] std::uint16_t intern(std::span<const std::uint8_t> header, VlanStack vlan) {
+    return links_.intern(header, vlan);
   }
 
   // `key`: of the flow.
   void send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
-            FrameSink& sink) const {
-    send(links_[f.link()], key, to, reply, sink);
-  }
+            FrameSink& sink) const;
   void send(const LinkHeader& link, const FlowKey& key, Role to, const TcpReply& reply,
             FrameSink& sink) const;
   // Sends a RST with the sequence number that the receiver should take for exact.

@@ -18,7 +18,7 @@ std::uint16_t learn_link(Rooms& rooms, const Context& c) {
   std::memcpy(header.data(), c.segment.frame, length);
   std::memcpy(header.data(), c.segment.frame + ether_at::kSource, kMacAddress);
   std::memcpy(header.data() + ether_at::kSource, c.segment.frame, kMacAddress);
-  return rooms.frames.intern({header.data(), length});
+  return rooms.frames.intern({header.data(), length}, c.segment.vlan);
 }
 
 // What the SYN showed is learned when the peer answers it: a SYN alone may have a forged source.
