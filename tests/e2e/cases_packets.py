@@ -110,7 +110,6 @@ DROP_ROWS = (
     ("last fragment", (4,), fragment4(100, False), "fragment"),
     ("first fragment", (6,), fragment6(0, 1), "fragment"),
     ("last fragment", (6,), fragment6(100, 0), "fragment"),
-    ("MSS below what a cookie carries", (4, 6), flags("S", options=[("MSS", 20)]), "syn_mss_small"),
     ("ICMP error about no connection", (4,), icmp_about_no_connection, "icmp_invalid"),
 )
 

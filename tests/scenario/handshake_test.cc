@@ -624,17 +624,60 @@ TEST(Handshake, OurSynCarriesTheWindowUnscaled) {
   }
 }
 
-TEST(Handshake, LowMssWithoutTimestampsIsRefusedAndCounted) {
+// The server is told the client's MSS or a little less, so it sends nothing too long.
+TEST(Handshake, ClientsWithALowMssAreServed) {
+  for (const bool ipv6 : {false, true}) {
+    for (const auto& [mss, told] :
+         {std::pair{1, 1}, {20, 1}, {63, 1}, {64, 64}, {300, 256}, {459, 400}, {535, 460},
+          {536, 536}}) {
+      SCOPED_TRACE(mss);
+      ProxyHarness p;
+      Session c(p, {.ipv6 = ipv6,
+                    .timestamps = false,
+                    .sack = false,
+                    .client_scale = std::nullopt,
+                    .mss = static_cast<std::uint16_t>(mss)});
+      c.syn();
+      EXPECT_EQ(c.ack().mss, told);
+      c.syn_ack();
+      c.client_sends("GET /");
+      c.server_sends("200");
+    }
+    ProxyHarness p;
+    Session with(p, {.ipv6 = ipv6, .timestamps = true, .mss = 48});
+    with.syn();
+    EXPECT_EQ(with.ack().mss, 48) << "the timestamps layout carries it exactly";
+  }
+}
+
+TEST(Handshake, ALowMssWithoutTimestampsGetsNeitherScalingNorSack) {
   ProxyHarness p;
-  Session small(p, {.timestamps = false, .mss = 535});
-  EXPECT_EQ(p.from_client(small.syn_frame()), Verdict::kDrop);
-  EXPECT_EQ(p.count(Reason::syn_mss_small), 1U);
-  Session with(p, {.timestamps = true, .mss = 48});
-  with.syn();
-  EXPECT_EQ(with.ack().mss, 48) << "the timestamps layout carries it exactly";
-  Session at(p, {.client_port = 41000, .timestamps = false, .mss = 536});
-  at.syn();
-  EXPECT_EQ(at.ack().mss, 536);
+  Session c(p, {.timestamps = false, .sack = true, .client_scale = 3, .mss = 400});
+  EXPECT_EQ(p.from_client(c.syn_frame()), Verdict::kReply);
+  const DecodedFrame syn_ack = p.take_client();
+  EXPECT_FALSE(syn_ack.window_scale);
+  EXPECT_FALSE(syn_ack.sack_permitted);
+  c.cookie = syn_ack.seq;
+  EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);
+  const DecodedFrame syn = p.take_server();
+  EXPECT_EQ(syn.mss, 400);
+  EXPECT_FALSE(syn.window_scale);
+  EXPECT_FALSE(syn.sack_permitted);
+  EXPECT_EQ(syn.window, c.o.client_window);
+}
+
+// `auto`, and nobody has taught the service: no timestamps are promised yet.
+TEST(Handshake, ALowMssIsServedByAnUnknownServiceToo) {
+  HarnessOptions h;
+  h.engine.tuning.offer = OfferConfig{};
+  ProxyHarness p(h);
+  const Bytes syn = PacketBuilder().flags(kSyn).seq(9).mss(400).timestamps(5, 0).build();
+  EXPECT_EQ(p.from_client(syn), Verdict::kReply);
+  const DecodedFrame syn_ack = p.take_client();
+  EXPECT_TRUE(syn_ack.timestamps.empty());
+  EXPECT_EQ(p.from_client(PacketBuilder().flags(kAck).seq(10).ack(syn_ack.seq + 1).build()),
+            Verdict::kDrop);
+  EXPECT_EQ(p.take_server().mss, 400);
 }
 
 TEST(Handshake, FixedOffersAreObeyed) {

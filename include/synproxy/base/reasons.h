@@ -35,7 +35,6 @@
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
-  X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
   X(syn_ack_client, DROP, "SYN-ACK from the client side that answers nothing.") \

@@ -30,7 +30,7 @@ namespace synproxy {
   out.wscale = o.window_scale;
   out.sack = o.sack_permitted && offer.has(kOffersSack);
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
-  return out;
+  return fit_for_cookie(out);
 }
 // True: c.syn holds the plan of the answer. False: the packet was dropped.
 [[nodiscard]] inline bool plan_syn(const Moment& now, Answerer& answerer, Counters& counters,
@@ -46,7 +46,6 @@ namespace synproxy {
   if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
   c.syn.offer = answerer.offer(now, c.key());
   const ClientOptions agreed = agree(g, o, c.syn.offer);
-  if (mss_too_small(agreed)) return refuse(Reason::syn_mss_small);
   c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
   c.syn.flags = syn_ack_flags(agreed.ecn);
   c.syn.packed =
