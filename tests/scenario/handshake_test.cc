@@ -627,9 +627,14 @@ TEST(Handshake, OurSynCarriesTheWindowUnscaled) {
 // The server is told the client's MSS or a little less, so it sends nothing too long.
 TEST(Handshake, ClientsWithALowMssAreServed) {
   for (const bool ipv6 : {false, true}) {
-    for (const auto& [mss, told] :
-         {std::pair{1, 1}, {20, 1}, {63, 1}, {64, 64}, {300, 256}, {459, 400}, {535, 460},
-          {536, 536}}) {
+    for (const auto& [mss, told] : {std::pair{1, 1},
+                                    {20, 1},
+                                    {63, 1},
+                                    {64, 64},
+                                    {300, 256},
+                                    {459, 400},
+                                    {535, 460},
+                                    {536, 536}}) {
       SCOPED_TRACE(mss);
       ProxyHarness p;
       Session c(p, {.ipv6 = ipv6,

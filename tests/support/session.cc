@@ -59,7 +59,7 @@ Bytes Session::syn_ack_frame() const {
   b.ip(o.server, o.client).ports(o.server_port, o.client_port);
   b.seq(o.server_isn).ack(o.client_isn + 1).window(o.server_window);
   b.flags(static_cast<std::uint16_t>(kSyn | kAck | (o.ecn && o.server_ecn ? kEce : 0)));
-  b.mss(1460);
+  b.mss(o.server_mss);
   if (o.sack && o.server_sack) b.sack_permitted();
   if (o.timestamps && o.server_timestamps) b.timestamps(server_first_ts, client_ts);
   if (o.client_scale && o.server_scale) b.window_scale(*o.server_scale);

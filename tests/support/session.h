@@ -38,6 +38,7 @@ struct SessionOptions {
   bool server_ecn = true;
   std::optional<std::uint8_t> server_scale = 7;
   std::uint16_t server_window = 65'160;
+  std::uint16_t server_mss = 1460;
 };
 
 class Session {

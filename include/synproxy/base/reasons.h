@@ -60,6 +60,7 @@
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
+  X(icmp_too_long, MADE, "ICMP error to a client whose segment was longer than its server takes (fragmentation needed, packet too big).") \
   X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
@@ -79,6 +80,7 @@
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
   X(server_shows_more, EVENT, "Server granted in its SYN-ACK more than the client was promised: learned, and the SYN is sent again without the extras.") \
+  X(segment_cut, EVENT, "Segment longer than its server takes: cut into pieces. The client was promised more before the server had answered.") \
   X(link_forgotten, EVENT, "Frame of a timer that could not be sent: no Ethernet header of its VLAN is known any more.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")
 // clang-format on

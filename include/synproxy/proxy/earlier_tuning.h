@@ -30,6 +30,7 @@ class EarlierTuning {
     }
     least_window_ = std::min(least_window_, from.early_window);
     most_window_ = std::max(most_window_, from.early_window);
+    most_mss_ = std::max(most_mss_, from.offer.mss);
     if (from.offer != to.offer) offer_changed_ms_ = now_ms;
     if (from.idle_timeout_ms != to.idle_timeout_ms) idle_changed_ms_ = now_ms;
   }
@@ -41,6 +42,10 @@ class EarlierTuning {
   }
   [[nodiscard]] bool learned_scales(std::uint64_t epoch) const {
     return binds(epoch) && learned_scales_;
+  }
+  // The largest MSS that was set by a flag.
+  [[nodiscard]] std::uint16_t most_mss(std::uint64_t epoch) const {
+    return binds(epoch) ? most_mss_ : std::uint16_t{0};
   }
   // The smallest and the largest early window that a client may have been shown.
   [[nodiscard]] std::uint32_t least_window(const EngineTuning& now, std::uint64_t epoch) const {
@@ -70,12 +75,14 @@ class EarlierTuning {
     learned_scales_ = false;
     least_window_ = ~0U;
     most_window_ = 0;
+    most_mss_ = 0;
   }
 
   ScaleSet scales_ = 0;
   bool learned_scales_ = false;
   std::uint32_t least_window_ = ~0U;
   std::uint32_t most_window_ = 0;
+  std::uint16_t most_mss_ = 0;
   std::uint64_t epoch_ = 0;  // of the last change
   std::uint64_t offer_changed_ms_ = kNever;
   std::uint64_t idle_changed_ms_ = kNever;

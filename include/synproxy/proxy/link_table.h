@@ -93,8 +93,8 @@ class LinkTable {
     std::memcpy(words.data(), header.data(), std::min(header.size(), kMaxL2Header));
     const detail::Uint128 first = detail::wide_product(words[0] + key_[0], words[1] + key_[1]) +
                                   (static_cast<detail::Uint128>(words[2]) << 64);
-    const detail::Uint128 second = detail::wide_product(detail::low_half(first) + key_[2],
-                                                        detail::high_half(first) + key_[3]);
+    const detail::Uint128 second =
+        detail::wide_product(detail::low_half(first) + key_[2], detail::high_half(first) + key_[3]);
     return detail::low_half(second) ^ detail::high_half(second);
   }
   // VLANs of one tag each have a place of their own. Stacks of two tags share them by a keyed hash.

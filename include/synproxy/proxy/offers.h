@@ -3,8 +3,8 @@
 // put together once instead of for every SYN.
 //
 // A site has a handful of services, so a few entries serve nearly every SYN. They are found by
-// address, port and VLAN. An entry is valid until something is learned, the epoch changes or the tuning
-// changes.
+// address, port and VLAN. An entry is valid until something is learned, the epoch changes or the
+// tuning changes.
 #pragma once
 
 #include <array>

@@ -97,9 +97,6 @@ class ServiceTable {
   // The scales that a cookie alive in `epoch` may have been made with. All scales while the service
   // is unknown, so that cookies of an earlier process, or of a second proxy, are accepted.
   [[nodiscard]] ScaleSet scales(const KeyView& key, std::uint64_t epoch) const;
-  // The largest MSS that clients with a cookie alive in `epoch` were promised by `auto`. 0: nothing
-  // was learned, so it was the assumed one.
-  [[nodiscard]] std::uint16_t promised_mss(const KeyView& key, std::uint64_t epoch) const;
   // The least MSS that was answered lately, at least kLeastMss. 0: the service is unknown.
   [[nodiscard]] std::uint16_t shown_mss(const KeyView& key) const;
   // Changes whenever offer() or scales() may have changed for any service.
@@ -117,7 +114,9 @@ class ServiceTable {
     bool ecn = false;
     std::uint16_t window = 0;
   };
-  void learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
+  // Returns the largest MSS that clients whose cookies are alive were promised by `auto`.
+  std::uint16_t learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                      const Answer& answer);
   // Learns from a SYN that the server sent itself, once the peer has answered it. It shows what the
   // host can do, on any port, but never a lack.
   void learn_host(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
@@ -182,7 +181,8 @@ class ServiceTable {
   void walk(const KeyView& key, std::uint16_t port, Visit&& visit) const;
   [[nodiscard]] std::size_t place_for(const KeyView& key, const Name& name) const;
   [[nodiscard]] const Service* find(const KeyView& key, std::uint16_t port) const;
-  Service& at(const KeyView& key, std::uint16_t port, std::uint64_t now_ms);
+  // Finds or makes the entry; a new one has the port's number and no `confirmed_ms`.
+  Service& at(const KeyView& key, std::uint16_t port);
   static void begin_answer(Service& s, std::uint64_t now_ms);
   static void set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch);
   static void note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint64_t epoch);

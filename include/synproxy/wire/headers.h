@@ -37,7 +37,9 @@ inline constexpr std::size_t kType = 2;
 namespace ipv4_at {
 inline constexpr std::size_t kVersionAndLength = 0;
 inline constexpr std::size_t kTotalLength = 2;
+inline constexpr std::size_t kId = 4;
 inline constexpr std::size_t kFragment = 6;
+inline constexpr std::size_t kTtl = 8;
 inline constexpr std::size_t kProtocol = 9;
 inline constexpr std::size_t kChecksum = 10;
 inline constexpr std::size_t kSource = 12;
@@ -74,6 +76,7 @@ inline constexpr std::size_t kOffsetAndFlags = 12;
 inline constexpr std::size_t kFlags = 13;  // the lower eight flags
 inline constexpr std::size_t kWindow = 14;
 inline constexpr std::size_t kChecksum = 16;
+inline constexpr std::size_t kUrgentPointer = 18;
 inline constexpr std::size_t kOptions = kTcpHeader;
 }  // namespace tcp_at
 
@@ -81,6 +84,8 @@ namespace icmp_at {
 inline constexpr std::size_t kType = 0;
 inline constexpr std::size_t kCode = 1;
 inline constexpr std::size_t kChecksum = 2;
+inline constexpr std::size_t kMtu = 4;  // of "fragmentation needed" and "packet too big"
+inline constexpr std::size_t kHeader = 8;
 }  // namespace icmp_at
 
 // By family.

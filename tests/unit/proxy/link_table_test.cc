@@ -131,7 +131,8 @@ TEST(LinkTable, NoHeaderOfAnotherVlanIsEverFound) {
   LinkTable t(kKey);
   std::vector<std::uint16_t> indices;
   const auto nth = [](unsigned i) {
-    return tagged(i, {static_cast<std::uint16_t>(1 + i / 200), static_cast<std::uint16_t>(1 + i % 200)});
+    return tagged(
+        i, {static_cast<std::uint16_t>(1 + i / 200), static_cast<std::uint16_t>(1 + i % 200)});
   };
   for (unsigned i = 0; i < 20'000; ++i) indices.push_back(intern(t, nth(i)));
   unsigned forgotten = 0;

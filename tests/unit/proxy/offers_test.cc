@@ -103,7 +103,8 @@ TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
   static_cast<void>(cache.find(tuning, services, key, kEpoch));
   EXPECT_TRUE(cache.knows(name, view.server, {}));
   EXPECT_NE(cache.find_known(services, name, view.server, {}, kEpoch), nullptr);
-  EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch + 1), nullptr) << "cookies expire";
+  EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch + 1), nullptr)
+      << "cookies expire";
   services.learn(service(2), kEpoch, 0, answer(9, 5000));
   EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch), nullptr);
   EXPECT_TRUE(cache.knows(name, view.server, {})) << "protected all the same";

@@ -167,16 +167,15 @@ TEST(Services, TheLeastMssAndWindowThatWereAnsweredLatelyArePromised) {
     ServiceTable::Answer a = answer(true, true, true, 9);
     a.options.mss = mss;
     a.window = window;
-    t.learn(service(1), kEpoch + now / 64'000, now, a);
+    return t.learn(service(1), kEpoch + now / 64'000, now, a);
   };
   learn(0, 1460, 60'000);
   learn(1, 1400, 8'000);
   learn(2, 1460, 60'000);
   EXPECT_EQ(t.offer(service(1)).mss, 1400);
   EXPECT_EQ(t.offer(service(1)).window, 8'000);
-  learn(ServiceTable::kLatelyMs + 1, 1460, 60'000);
+  EXPECT_EQ(learn(ServiceTable::kLatelyMs + 1, 1460, 60'000), 1460);
   EXPECT_EQ(t.offer(service(1)).mss, 1400);
-  EXPECT_EQ(t.promised_mss(service(1), kEpoch + 1), 1460);
   learn(2 * ServiceTable::kLatelyMs + 2, 1460, 60'000);
   EXPECT_EQ(t.offer(service(1)).mss, 1460) << "that server is gone";
   EXPECT_EQ(t.offer(service(1)).window, 60'000);
@@ -190,11 +189,11 @@ TEST(Services, AnAbsurdMssIsNotPromised) {
     key.ipv6 = ipv6;
     ServiceTable::Answer a = answer(true, true, true, 9);
     a.options.mss = 1;
-    t.learn(key, kEpoch, 0, a);
+    EXPECT_EQ(t.learn(key, kEpoch, 0, a), assumed_mss(ipv6));
     EXPECT_EQ(t.offer(key).mss, default_mss(ipv6));
     EXPECT_EQ(t.shown_mss(key), kLeastMss);
-    EXPECT_EQ(t.promised_mss(key, kEpoch + 1), assumed_mss(ipv6));
-    EXPECT_EQ(t.promised_mss(key, kEpoch + 2), default_mss(ipv6));
+    EXPECT_EQ(t.learn(key, kEpoch + 1, 0, a), assumed_mss(ipv6)) << "while its cookies live";
+    EXPECT_EQ(t.learn(key, kEpoch + 2, 0, a), default_mss(ipv6));
   }
 }
 

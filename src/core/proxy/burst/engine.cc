@@ -22,7 +22,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       flows(config.shape, index_key),
       answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
-      frames(index_key, all_counters) {}
+      frames(index_key, all_counters),
+      too_long(all_counters) {}
 
 namespace {
 

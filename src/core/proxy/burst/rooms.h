@@ -18,7 +18,8 @@
 //   handshake/admit    the gate for what is proven
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
-//                      it is translated (translate); outbound, icmp_error
+//                      it is translated (translate) and cut where it is too long (too_long);
+//                      outbound, icmp_error
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
@@ -37,6 +38,7 @@
 #include "flows/flow_book.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
+#include "spliced/too_long.h"
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
 #include "synproxy/policy/protect.h"
@@ -55,6 +57,7 @@ struct Rooms {
   Answerer answerer;
   Handshakes handshakes;
   MadeFrames frames;
+  TooLong too_long;
 
   // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;

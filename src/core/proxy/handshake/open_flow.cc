@@ -44,7 +44,8 @@ void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMat
   f.opening_tsval = timestamps ? m.timestamps.tsval : 0;
   f.last_seen = rooms.now.ms32();
   f.set_epoch(m.epoch);
-  f.set_link(rooms.frames.intern({g.frame, g.l3_offset}, g.vlan), scales ? m.options.offered_scale : 0);
+  f.set_link(rooms.frames.intern({g.frame, g.l3_offset}, g.vlan),
+             scales ? m.options.offered_scale : 0);
   f.options = static_cast<std::uint8_t>(
       (timestamps ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
       (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0));

@@ -18,9 +18,11 @@ Abilities promised(const FlowRecord& f) {
           .ecn = (f.options & kFlowEcn) != 0};
 }
 
-// Learns what the service can do. True when the server has taken up more than the client was
-// promised.
-bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
+struct Learned {
+  bool more;                   // the server has taken up more than the client was promised
+  std::uint16_t promised_mss;  // what clients of the service may have been promised by `auto`
+};
+Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
   const bool asked_more =
@@ -33,8 +35,10 @@ bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const Tc
   a.options = o;
   a.ecn = is_ecn_setup(c.segment);
   a.window = c.segment.window;
-  rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
-  return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
+  const std::uint16_t promised =
+      rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
+  const Abilities granted{.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn};
+  return {!client.covers(granted), promised};
 }
 
 }  // namespace
@@ -55,10 +59,12 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    const bool more = learn_service(rooms, c, f, o);
+    const auto [more, promised_mss] = learn_service(rooms, c, f, o);
     // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
     // its extras are ignored.
-    if (!more || !f.has(kFlowEverAskedMore)) return splice(rooms, c, f, o, sink);
+    if (!more || !f.has(kFlowEverAskedMore)) {
+      return splice(rooms, c, f, o, promised_mss, sink);
+    }
     rooms.counters.count(Reason::server_shows_more);
     // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
     // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:

@@ -75,9 +75,8 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   f.server_nxt = c.segment.seq_end().value();
   f.windows = 0xff;  // the scales are unknown: the widest windows
   f.last_seen = rooms.now.ms32();
-  rooms.flows.become_spliced(
-      f, FlowState::kPassed,
-      {.delta = 0, .ts_delta = shown_by(g), .window = 0, .mark_second = 0});
+  rooms.flows.become_spliced(f, FlowState::kPassed,
+                             {.delta = 0, .ts_delta = shown_by(g), .window = 0, .mark_second = 0});
   rooms.counters.count(Reason::conn_passed);
   forward(rooms.counters, c, Reason::passed);
 }

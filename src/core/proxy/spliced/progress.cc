@@ -108,6 +108,19 @@ void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   forward(rooms.counters, c, fate(f));
 }
 
+void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const std::uint16_t shown = rooms.answerer.services().shown_mss(c.key());
+  const std::uint16_t mss = shown != 0 ? shown : default_mss(g.ipv6);
+  const std::uint32_t room = TooLong::room_for(g, mss);
+  if (g.payload_length <= room) return pass_to_server(rooms, c, f);
+  // The pieces get checksums of their own, so damage would no longer be visible.
+  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  rooms.too_long.tell(g, c.hash, mss, rooms.now.ms32(), sink);
+  pass_to_server(rooms, c, f);
+  if (c.packet->verdict == Verdict::kForward) c.packet->length = rooms.too_long.cut(g, room, sink);
+}
+
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f)) {
     rooms.counters.count(Reason::bad_options);

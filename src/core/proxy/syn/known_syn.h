@@ -60,7 +60,8 @@ template <bool kIpv6, std::size_t kRow>
     if (agreed.wscale > kMaxWindowScale) return KnownSyn::kNo;
   }
   if (now.keys().current() == nullptr) return KnownSyn::kNo;
-  const SynAckOffer* offer = answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6), g.vlan);
+  const SynAckOffer* offer =
+      answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6), g.vlan);
   if (offer == nullptr || !offer->has(kShape.needs)) return KnownSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown
                         ? known_checksums_good<kIpv6, kShape.tcp_size>(l3)

@@ -10,6 +10,7 @@ namespace synproxy {
 namespace {
 
 constexpr ServiceOffer kUnknown{};
+constexpr std::uint64_t kNever = ~0ULL;
 
 // Whole addresses may have any number of services. Nearly all have few.
 constexpr std::size_t kFewPorts = 4;
@@ -120,20 +121,12 @@ ScaleSet ServiceTable::scales(const KeyView& key, std::uint64_t epoch) const {
   return static_cast<ScaleSet>(scale_set(s->offer.window_scale) | recent);
 }
 
-std::uint16_t ServiceTable::promised_mss(const KeyView& key, std::uint64_t epoch) const {
-  const Service* s = find(key, port_of(key));
-  if (s == nullptr) return 0;
-  const std::uint16_t recent = epoch <= s->mss_changed_epoch + 1 ? s->recent_mss : std::uint16_t{0};
-  return std::max(s->offer.mss, recent);
-}
-
 std::uint16_t ServiceTable::shown_mss(const KeyView& key) const {
   const Service* s = find(key, port_of(key));
   return s != nullptr ? s->mss.value() : std::uint16_t{0};
 }
 
-ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port,
-                                        std::uint64_t now_ms) {
+ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port) {
   if (const Service* s = find(key, port)) {
     return services_[static_cast<std::size_t>(s - services_.data())];
   }
@@ -147,7 +140,7 @@ ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port,
   s.vlan_and_family = name.vlan_and_family;
   s.port = port;
   s.used = true;
-  s.confirmed_ms = now_ms;
+  s.confirmed_ms = kNever;
   return s;
 }
 
@@ -181,6 +174,7 @@ void ServiceTable::note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint6
 
 bool ServiceTable::probe_due(const KeyView& key, const Abilities& wanted,
                              std::uint64_t now_ms) const {
+  if (Abilities{}.covers(wanted)) return false;
   const Service* s = find(key, port_of(key));
   if (s == nullptr) return !ServiceOffer{}.can.covers(wanted);
   const Abilities& can = s->offer.can;
@@ -206,10 +200,10 @@ void ServiceTable::Trial::note(bool& can, bool asked, bool has, std::uint64_t no
   }
 }
 
-void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
-                         const Answer& a) {
-  const bool first = find(key, port_of(key)) == nullptr;
-  Service& s = at(key, port_of(key), now_ms);
+std::uint16_t ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                                  const Answer& a) {
+  Service& s = at(key, port_of(key));
+  const bool first = s.confirmed_ms == kNever;
   const ServiceOffer before = s.offer;
   begin_answer(s, now_ms);
   // Cookies made while the service was unknown carry the assumed scale and MSS, or its host's.
@@ -233,11 +227,13 @@ void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t 
     set_scale(s, a.options.window_scale == kNoScale ? 0 : a.options.window_scale, epoch);
   }
   version_ += s.offer == before ? 0U : 1U;
+  const bool recent = epoch <= s.mss_changed_epoch + 1;
+  return std::max(s.offer.mss, recent ? s.recent_mss : std::uint16_t{0});
 }
 
 void ServiceTable::learn_host(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
                               const TcpOptions& syn, bool ecn) {
-  Service& s = at(key, 0, now_ms);
+  Service& s = at(key, 0);
   const ServiceOffer before = s.offer;
   begin_answer(s, now_ms);
   s.timestamps.note(s.offer.can.timestamps, false, syn.timestamps, now_ms);

@@ -66,8 +66,7 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
       if constexpr (S::kIn.has_scale()) {
         const __mmask8 lowest = _mm512_cmplt_epu64_mask(mss, all(kMssClasses[1]));
         good = static_cast<__mmask8>(
-            good &
-            ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleOfLowestClass)));
+            good & ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleOfLowestClass)));
       }
       packed = either(_mm512_slli_epi64(scale, kPlainScale.shift), all(kPlainSack.put(kSack)));
       for (std::size_t i = 1; i < kMssClasses.size(); ++i) {  // mss_class()
