@@ -631,8 +631,8 @@ TEST(Handshake, ClientsWithALowMssAreServed) {
                                     {20, 1},
                                     {63, 1},
                                     {64, 64},
-                                    {300, 256},
-                                    {459, 400},
+                                    {300, 216},
+                                    {459, 340},
                                     {535, 460},
                                     {536, 536}}) {
       SCOPED_TRACE(mss);
@@ -665,7 +665,7 @@ TEST(Handshake, ALowMssWithoutTimestampsGetsNeitherScalingNorSack) {
   c.cookie = syn_ack.seq;
   EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);
   const DecodedFrame syn = p.take_server();
-  EXPECT_EQ(syn.mss, 400);
+  EXPECT_EQ(syn.mss, 340);
   EXPECT_FALSE(syn.window_scale);
   EXPECT_FALSE(syn.sack_permitted);
   EXPECT_EQ(syn.window, c.o.client_window);
@@ -682,7 +682,7 @@ TEST(Handshake, ALowMssIsServedByAnUnknownServiceToo) {
   EXPECT_TRUE(syn_ack.timestamps.empty());
   EXPECT_EQ(p.from_client(PacketBuilder().flags(kAck).seq(10).ack(syn_ack.seq + 1).build()),
             Verdict::kDrop);
-  EXPECT_EQ(p.take_server().mss, 400);
+  EXPECT_EQ(p.take_server().mss, 340);
 }
 
 TEST(Handshake, FixedOffersAreObeyed) {

@@ -65,12 +65,12 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
-// What the plain layout cannot carry beside a low MSS is not agreed upon.
+// What the plain layout cannot carry beside a small MSS is not agreed upon.
 [[nodiscard]] constexpr ClientOptions fit_for_cookie(ClientOptions options) {
-  if (!options.timestamps && is_low_mss(options.mss)) {
-    options.wscale = kNoScale;
-    options.sack = false;
-  }
+  if (options.timestamps || options.mss >= kMssClasses[1]) return options;
+  if (is_low_mss(options.mss)) options.wscale = kNoScale;
+  const bool scales_far = options.wscale > kMostScaleBesideSack && options.wscale != kNoScale;
+  if (is_low_mss(options.mss) || scales_far) options.sack = false;
   return options;
 }
 

@@ -112,14 +112,13 @@ inline constexpr std::array<std::uint16_t, 1U << layout::kMssClassBits> kMssClas
                                                                                     1460};
 inline constexpr std::uint16_t kLowestMssClass = kMssClasses[0];
 
-// Clients whose MSS is below these classes are small devices. No code is free for them, but nobody
-// has the lowest class together with a scale of 11 to 14, windows of 128 MB and more. So these
-// scales stand for the MSS below, and a client that does ask for one counts as 10: the server then
-// takes its windows for smaller than they are. A small device gets neither scaling nor SACK.
-inline constexpr std::uint8_t kMostScaleOfLowestClass = 10;
-inline constexpr std::array<std::uint16_t, 8> kLowMssClasses{1, 64, 128, 216, 256, 340, 400, 460};
-static_assert(kLowMssClasses.size() == 2 * (kMaxWindowScale - kMostScaleOfLowestClass),
-              "a scale and the SACK bit");
+// Clients whose MSS is below these classes are small devices. No code is free for them, but hardly
+// anybody has the lowest class together with SACK and a scale above 8, windows of 16 MB and more.
+// So these codes stand for the MSS below, without scaling and SACK; and who does have the lowest
+// class and such a scale gets no SACK (fit_for_cookie).
+inline constexpr std::uint8_t kMostScaleBesideSack = 8;  // in the lowest class
+inline constexpr std::array<std::uint16_t, 6> kLowMssClasses{1, 64, 128, 216, 340, 460};
+static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "a scale for each");
 [[nodiscard]] constexpr unsigned low_mss_class(std::uint16_t mss) {
   unsigned index = 0;
   for (std::size_t i = 1; i < kLowMssClasses.size(); ++i) {
@@ -153,27 +152,21 @@ static_assert(kLowMssClasses.size() == 2 * (kMaxWindowScale - kMostScaleOfLowest
           .ecn = kTsEcn.get(bits) != 0,
           .timestamps = true};
 }
-// A low MSS goes without scale and SACK.
+// The options are fit_for_cookie().
 [[nodiscard]] constexpr std::uint64_t pack_plain(const ClientOptions& o) {
   using namespace layout;
   if (is_low_mss(o.mss)) {
-    const unsigned low = low_mss_class(o.mss);
-    return kPlainScale.put(kMostScaleOfLowestClass + 1U + low / 2) | kPlainSack.put(low % 2);
+    return kPlainScale.put(kMostScaleBesideSack + 1U + low_mss_class(o.mss)) | kPlainSack.put(1);
   }
-  const unsigned size = mss_class(o.mss);
-  unsigned scale = o.wscale & kNoScale;
-  if (size == 0 && scale > kMostScaleOfLowestClass && scale != kNoScale) {
-    scale = kMostScaleOfLowestClass;
-  }
-  return kPlainScale.put(scale) | kPlainSack.put(o.sack ? 1 : 0) | kPlainMssClass.put(size);
+  return kPlainScale.put(o.wscale & kNoScale) | kPlainSack.put(o.sack ? 1 : 0) |
+         kPlainMssClass.put(mss_class(o.mss));
 }
 [[nodiscard]] constexpr ClientOptions unpack_plain(std::uint64_t bits) {
   using namespace layout;
   const auto code = static_cast<unsigned>(kPlainScale.get(bits));
-  if (kPlainMssClass.get(bits) == 0 && code > kMostScaleOfLowestClass && code != kNoScale) {
-    const std::size_t low =
-        2 * (code - kMostScaleOfLowestClass - 1U) + static_cast<std::size_t>(kPlainSack.get(bits));
-    return {.mss = kLowMssClasses[low]};
+  const bool lowest_with_sack = kPlainMssClass.get(bits) == 0 && kPlainSack.get(bits) != 0;
+  if (lowest_with_sack && code > kMostScaleBesideSack && code != kNoScale) {
+    return {.mss = kLowMssClasses[code - kMostScaleBesideSack - 1U]};
   }
   return {.mss = kMssClasses[kPlainMssClass.get(bits)],
           .wscale = static_cast<std::uint8_t>(kPlainScale.get(bits)),

@@ -39,7 +39,7 @@ SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
 
 // Does what pack_timestamps() or pack_plain() does with the options of the SYN. Drops lanes from
 // `good` whose values do not fit: a scale above 14, an MSS of 0, or, without timestamps, a low MSS
-// or a scale that stands for one.
+// or what fit_for_cookie() changes.
 template <typename S>
 SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& packed) {
   using namespace layout;
@@ -66,7 +66,7 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
       if constexpr (S::kIn.has_scale()) {
         const __mmask8 lowest = _mm512_cmplt_epu64_mask(mss, all(kMssClasses[1]));
         good = static_cast<__mmask8>(
-            good & ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleOfLowestClass)));
+            good & ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleBesideSack)));
       }
       packed = either(_mm512_slli_epi64(scale, kPlainScale.shift), all(kPlainSack.put(kSack)));
       for (std::size_t i = 1; i < kMssClasses.size(); ++i) {  // mss_class()
