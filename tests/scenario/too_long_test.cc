@@ -235,6 +235,21 @@ TEST(TooLong, DamageIsNotCuredByCutting) {
   p.expect_quiet();
 }
 
+TEST(TooLong, TheNextConnectionOfTheRecordIsNotTakenForIt) {
+  HarnessOptions h = learning();
+  h.engine.shape.max_flows = 1;
+  ProxyHarness p(h);
+  Session first(p, {.server_mss = kServerMss});
+  first.open();
+  first.close();
+  p.advance(61'000);
+  ASSERT_EQ(p.flows(), 0U);
+  Session next(p, {.client_port = 40001, .server_mss = 1460});
+  next.open();
+  EXPECT_EQ(next.client_sends(upload(1448)).payload.size(), 1448U);
+  p.expect_quiet();
+}
+
 // Whoever was promised no more than the server takes is left alone.
 TEST(TooLong, AKeptPromiseCostsNothing) {
   HarnessOptions h;

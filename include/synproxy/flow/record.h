@@ -51,9 +51,7 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
-// Of a spliced flow. The bits of a handshake are used again.
-inline constexpr std::uint16_t kFlowLongToServer = 1U << 6;  // the client may send longer segments
-                                                             // than the server takes
+// Of a spliced flow.
 inline constexpr std::uint16_t kFlowServerFin = 1U << 9;     // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;

@@ -23,7 +23,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
       frames(index_key, all_counters),
-      too_long(all_counters) {}
+      too_long(config.shape.max_flows, all_counters) {}
 
 namespace {
 

@@ -37,7 +37,7 @@ std::uint16_t promised_mss(const Moment& now, std::uint16_t auto_mss) {
 }
 
 // Sends the held segments, as far as the server's window of `budget` bytes allows. The client
-// resends the rest. Returns how many were sent. `mss`, `hash`: of the server and of the flow.
+// resends the rest. Returns how many were sent. `mss`: what is longer is cut; `hash`: of the flow.
 unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std::uint32_t budget,
                        std::uint16_t mss, std::uint64_t hash, FrameSink& sink) {
   unsigned sent = 0;
@@ -48,7 +48,7 @@ unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std
     parse_frame(frame.data(), frame.size(), g);
     if (g.result != ParseResult::kTcp || g.payload_length > budget) return false;
     const std::uint32_t room = TooLong::room_for(g, mss);
-    const bool cut = f.has(kFlowLongToServer) && g.payload_length > room;
+    const bool cut = g.payload_length > room;
     if (cut) rooms.too_long.tell(g, hash, mss, rooms.now.ms32(), sink);
     if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(g)) return false;
     budget -= g.payload_length;
@@ -107,14 +107,15 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);
   f.set_mark_tries(0);
   const std::uint16_t mss = std::max(o.mss != 0 ? o.mss : default_mss(g.ipv6), kLeastMss);
-  if (mss < promised_mss(rooms.now, auto_mss)) f.set(kFlowLongToServer);
+  const bool shorter = mss < promised_mss(rooms.now, auto_mss);
+  if (shorter) rooms.too_long.note(c.flow);
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.counters.count(Reason::conn_established);
 
   answer(rooms.counters, c, handshake_ack(rooms.now, f, o.tsval), Reason::consumed,
          Reason::ack_to_server);
 
-  if (release_early(rooms, f, before.early, g.window, mss, c.hash, sink) != 0) {
+  if (release_early(rooms, f, before.early, g.window, shorter ? mss : 0xffff, c.hash, sink) != 0) {
     f.set(kFlowSpoke);
   } else {
     rooms.handshakes.await_speech(c.flow, f, o.tsval, rooms.now.ms32());

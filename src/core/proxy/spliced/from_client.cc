@@ -54,7 +54,9 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
   }
-  if (f.has(kFlowLongToServer)) return pass_long_to_server(rooms, c, f, sink);
+  if (rooms.too_long.has(c.flow)) [[unlikely]] {
+    return pass_long_to_server(rooms, c, f, sink);
+  }
   pass_to_server(rooms, c, f);
 }
 

@@ -63,7 +63,7 @@ void note_reset(Rooms& rooms, FlowRecord& f);
 // Translates and forwards the packet. A packet with a CE mark is dropped if the server does not do
 // ECN.
 void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f);
-// The same for a flow with kFlowLongToServer: cuts what is too long.
+// The same for a flow that TooLong has noted: cuts what is too long.
 void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink);
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f);
 

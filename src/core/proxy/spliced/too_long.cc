@@ -117,8 +117,10 @@ std::size_t write_error(std::uint8_t* ip, const Segment& g, std::uint32_t mtu) {
 
 }  // namespace
 
-TooLong::TooLong(Counters& counters)
-    : counters_(counters), scratch_(std::make_unique<std::uint8_t[]>(kMaxFrame)) {}
+TooLong::TooLong(std::uint32_t max_flows, Counters& counters)
+    : counters_(counters),
+      flows_(max_flows / 64 + 1),
+      scratch_(std::make_unique<std::uint8_t[]>(kMaxFrame)) {}
 
 std::uint32_t TooLong::room_for(const Segment& g, std::uint16_t mss) {
   const std::uint32_t headers = std::uint32_t{g.l4_offset} - g.l3_offset + g.header_length;

@@ -4,8 +4,8 @@
 // Theory of operation. A client is promised an MSS before its server has been asked. The server's
 // SYN-ACK may show a smaller one: on the first connections after a start, or behind an address of
 // unlike servers. Segments that are too long would be lost on their way to it, each time again. So
-// such a flow is marked at the splice (kFlowLongToServer), and its long segments are cut into
-// pieces that the server takes. The client is told as a router would tell it (RFC 1191 section 4,
+// such a flow is noted at the splice, and its long segments are cut into pieces that the server
+// takes. The client is told as a router would tell it (RFC 1191 section 4,
 // RFC 8201), so that it sends shorter ones; those who do not hear of it are cut on.
 //
 // Clients that do not set DF are not told, because their segments may be fragmented.
@@ -15,9 +15,11 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "synproxy/base/counters.h"
 #include "synproxy/base/packet.h"
+#include "synproxy/flow/record.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
@@ -30,7 +32,22 @@ class TooLong {
   static constexpr std::uint32_t kMostPieces = 64;
 
   // Throws std::bad_alloc.
-  explicit TooLong(Counters& counters);
+  TooLong(std::uint32_t max_flows, Counters& counters);
+
+  // Whether the client of the flow was promised more than its server takes. Usually there is no
+  // such flow, and then nothing of the flow is looked up.
+  [[nodiscard]] bool has(FlowIndex i) const { return noted_ != 0 && is_noted(i); }
+  void note(FlowIndex i) {
+    if (is_noted(i)) return;
+    flows_[i / 64] |= bit(i);
+    ++noted_;
+  }
+  // Call when the flow is freed.
+  void forget(FlowIndex i) {
+    if (!has(i)) return;
+    flows_[i / 64] &= ~bit(i);
+    --noted_;
+  }
 
   // Payload bytes of a segment like `g` that a server takes which has shown `mss`.
   [[nodiscard]] static std::uint32_t room_for(const Segment& g, std::uint16_t mss);
@@ -45,11 +62,15 @@ class TooLong {
   [[nodiscard]] std::uint32_t cut(const Segment& g, std::uint32_t room, FrameSink& sink);
 
  private:
+  [[nodiscard]] static std::uint64_t bit(FlowIndex i) { return 1ULL << (i % 64); }
+  [[nodiscard]] bool is_noted(FlowIndex i) const { return (flows_[i / 64] & bit(i)) != 0; }
   void send_from(const Segment& g, std::uint32_t nth, std::uint32_t room, FrameSink& sink);
 
   static constexpr std::size_t kTold = 1024;
 
   Counters& counters_;
+  std::uint32_t noted_ = 0;
+  std::vector<std::uint64_t> flows_;         // a bit for each; the record has none to spare
   std::unique_ptr<std::uint8_t[]> scratch_;  // one frame
   // When a client was told last, by the hash of its flow; milliseconds of the worker's clock, plus
   // one, modulo 2^32. 0: never.
