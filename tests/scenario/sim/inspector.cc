@@ -121,7 +121,8 @@ void Inspector::check_segment(const DecodedFrame& f) {
     complain("acknowledgement of what was never sent", f);
   }
   const SeqNum end = SeqNum(f.seq) + static_cast<std::uint32_t>(f.payload.size());
-  if (right_known_ && !f.payload.empty() && end.after(right_ + window_slack_ + 1)) {
+  if (right_known_ && !f.payload.empty() &&
+      end.after(right_ + window_slack_[conversation_.value_or(0)] + 1)) {
     complain("data beyond the window", f);
   }
   if (f.payload.size() + f.options.size() > own_mss()) complain("more than the MSS", f);

@@ -91,8 +91,6 @@ void World::begin() {
   const ConnectionPlan& c = *connection_;
   began_ = now_;
   aborted_ = false;
-  asked_.reset();
-  asked_twice_ = false;
   for (Host* h : {&client_, &server_}) {
     const Part& part = h == &client_ ? c.client : c.server;
     h->data = random_bytes(dice_, part.bytes);
@@ -108,9 +106,8 @@ void World::begin() {
                                    : plan_.engine.tuning.offer.window_scale;
   // A window below the unit of the offered scale is rounded up, and the proxy shows a window before
   // it knows the server's. So the client may send what the server will not take.
-  server_.inspector.set_window_slack((1U << offered) + (plan_.engine.tuning.early_window > shown
-                                                            ? plan_.engine.tuning.early_window
-                                                            : 0));
+  const std::uint32_t early = plan_.engine.tuning.early_window;
+  server_.inspector.set_window_slack(c.client.isn, (1U << offered) + (early > shown ? early : 0));
   if (trace_) std::printf("%8llu connection %zu\n", static_cast<unsigned long long>(now_), index_);
   server_.peer->listen(c.server, c.ending == Ending::kRefused, now_);
   Bytes at_once;
@@ -158,7 +155,7 @@ bool World::must_succeed() const {
   const bool no_timestamps = plan_.client.timestamps && !plan_.server.timestamps &&
                              plan_.engine.tuning.offer.timestamps != Offer::kOff;
   // If the server must be asked twice, a copy of the RST between may hit the second answer.
-  const bool luck = !lossless_ && asked_twice_;
+  const bool luck = !lossless_ && offers_.asked_twice(connection_->client.isn);
   return connection_->ending == Ending::kClose && !no_timestamps && !luck;
 }
 
@@ -301,7 +298,7 @@ void World::deliver() {
     Host& h = host(a.side);
     note("gets", a.side, a.flight);
     if (&h == &server_ && now_ < deaf_until_) continue;
-    h.inspector.set_asked_twice(asked_twice_);
+    h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()));
     h.inspector.delivered(a.flight);
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;
@@ -346,14 +343,7 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       }
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
-      if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) {
-        // The options differ from before: the proxy asks for more, to learn what the server can do.
-        const unsigned asks =
-            (out.frame->timestamps.empty() ? 0U : 1U) | (out.frame->sack_permitted ? 2U : 0U) |
-            (out.frame->window_scale ? 4U : 0U) | (out.frame->has(kEce) ? 8U : 0U);
-        asked_twice_ = asked_twice_ || (asked_ && *asked_ != asks);
-        asked_ = asks;
-      }
+      if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
       if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened) {
         ++host(o.side).resets_made;
       }
