@@ -51,6 +51,8 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
+inline constexpr std::uint16_t kFlowSoftError = 1U << 12;     // an ICMP error said that the server
+                                                              // cannot be reached now
 // Of a spliced flow.
 inline constexpr std::uint16_t kFlowServerFin = 1U << 9;  // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
@@ -61,7 +63,7 @@ inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // decides what Spl
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
 inline constexpr std::uint16_t kFlowHandshakeBits =
-    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain;
+    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain | kFlowSoftError;
 
 // kSynSent.
 struct HandshakePart {

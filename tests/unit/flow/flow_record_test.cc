@@ -62,7 +62,8 @@ TEST(FlowRecord, FreshOneIsFreeAndAllZero) {
   EXPECT_EQ(bytes_of(f), (std::array<std::uint8_t, 64>{}));
 }
 
-// All sixteen bits of `progress` are in use, and no two meanings share a bit.
+// All sixteen bits of `progress` are in use. No two meanings share a bit, but for one that each
+// part has for itself.
 TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
   const std::vector<std::uint16_t> all{kFlowStateMask,      kFlowClientFin, kFlowMarked,
                                        kFlowMarkTimestamps, kFlowAskedMore, kFlowEverAskedMore,
@@ -75,6 +76,8 @@ TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
     seen |= bits;
   }
   EXPECT_EQ(seen, 0xffffU);
+  EXPECT_EQ(kFlowSoftError, kFlowSpoke);
+  EXPECT_TRUE((kFlowHandshakeBits & kFlowSoftError) != 0) << "the splice takes it away";
   EXPECT_LE(static_cast<unsigned>(FlowState::kPassed), kFlowStateMask);
 }
 

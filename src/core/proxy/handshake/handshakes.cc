@@ -13,8 +13,12 @@ std::size_t retry_capacity(std::uint32_t max_flows) {
 }
 
 template <std::size_t... I>
-std::array<RetryQueue, kRetryLevels> make_queues(std::size_t capacity, std::index_sequence<I...>) {
-  return {((void)I, RetryQueue(capacity))...};
+std::array<RetryQueue, kRetryLevels> make_queues(std::uint32_t max_flows,
+                                                 std::index_sequence<I...>) {
+  const auto capacity = [max_flows](std::size_t level) {
+    return level == kLastRetry ? std::max<std::size_t>(max_flows, 16) : retry_capacity(max_flows);
+  };
+  return {RetryQueue(capacity(I))...};
 }
 
 }  // namespace
@@ -24,7 +28,7 @@ Handshakes::Handshakes(const EngineShape& shape)
       syns_(
           // Each element owns its ring from the start; the analyzer loses it in the pack.
           // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
-          make_queues(retry_capacity(shape.max_flows), std::make_index_sequence<kRetryLevels>())),
+          make_queues(shape.max_flows, std::make_index_sequence<kRetryLevels>())),
       acks_(retry_capacity(shape.max_flows)),
       frame_(kLargestFrame) {}
 

@@ -21,9 +21,13 @@
 
 namespace synproxy {
 
-// Our SYN is repeated after 0.2, 0.4, 0.8 ... s. The last step repeats.
+// Our SYN is repeated after 0.2, 0.4 and 0.8 s, and from then on every second until the server
+// answers or --server-timeout is over. A server that comes back, or whose accept queue has room
+// again, is noticed within a second. (Linux too repeats a SYN every second at first.)
 inline constexpr std::uint32_t kFirstRetryMs = 200;
-inline constexpr std::size_t kRetryLevels = 10;
+inline constexpr std::size_t kRetryLevels = 4;
+inline constexpr std::array<std::uint32_t, kRetryLevels> kRetryMs{kFirstRetryMs, 400, 800, 1000};
+inline constexpr std::size_t kLastRetry = kRetryLevels - 1;
 
 class Handshakes {
  public:
@@ -51,24 +55,22 @@ class Handshakes {
   // --- Repeats.
   // Call when our SYN was sent for the first time.
   void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
-    syns_[0].push({i, f.cookie, 0, now_ms + kFirstRetryMs});
+    await_retry(0, {i, f.cookie, 0, 0}, now_ms);
   }
   // Call when our ACK was sent. `tsecr`: the TSval of the SYN-ACK that it answers.
   void await_speech(FlowIndex i, const FlowRecord& f, std::uint32_t tsecr, std::uint32_t now_ms) {
     acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});
   }
-  // Calls repeat(index) for each flow whose SYN is due and unanswered. Looks at no more than
-  // `limit` entries per level.
+  // Calls repeat(index, level) for each flow whose SYN is due and unanswered; the last level is
+  // kLastRetry. Looks at no more than `limit` entries per level.
   template <typename Repeat>
   void run_syns(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
     RetryQueue::Entry e{};
     for (std::size_t level = 0; level < kRetryLevels; ++level) {
       for (unsigned n = 0; n < limit && syns_[level].pop_due(now_ms, e); ++n) {
         if (!still(flows, e, FlowState::kSynSent)) continue;
-        repeat(e.flow);
-        const std::size_t next = std::min(level + 1, kRetryLevels - 1);
-        e.deadline_ms = now_ms + (kFirstRetryMs << next);
-        syns_[next].push(e);
+        repeat(e.flow, level);
+        await_retry(std::min(level + 1, kLastRetry), e, now_ms);
       }
     }
   }
@@ -84,6 +86,14 @@ class Handshakes {
   }
 
  private:
+  // The last queue has room for every flow, so a full one of the others makes the client wait a
+  // second, but ends no connection's asking.
+  void await_retry(std::size_t level, RetryQueue::Entry e, std::uint32_t now_ms) {
+    e.deadline_ms = now_ms + kRetryMs[level];
+    if (syns_[level].push(e)) return;
+    e.deadline_ms = now_ms + kRetryMs[kLastRetry];
+    (void)syns_[kLastRetry].push(e);
+  }
   [[nodiscard]] static bool still(const FlowBook& flows, const RetryQueue::Entry& e,
                                   FlowState state) {
     const FlowRecord& f = flows[e.flow];

@@ -69,6 +69,16 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
   return seq.within(SeqNum(f.client_nxt) - server_window_bound(f), SeqNum(f.client_nxt));
 }
 
+// The error answers our SYN. RFC 1122 section 4.2.3.9: a hard one ends the connection, a soft one
+// must not. But RFC 5461 section 4: a connection that is being opened need not wait its whole time
+// for a server that cannot be reached (ageing.cc).
+void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink& sink) {
+  if (q.soft) rooms.flows[c.flow].set(kFlowSoftError);
+  if (!q.refusal) return;
+  rooms.counters.count(Reason::conn_refused);
+  give_up(rooms, c.flow, true, false, sink);
+}
+
 }  // namespace
 
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -89,9 +99,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
     if (!ours || !icmp_checksum_good(g)) return drop(rooms.counters, c, Reason::icmp_invalid);
     drop(rooms.counters, c, Reason::consumed);
-    if (!q.refusal) return;
-    rooms.counters.count(Reason::conn_refused);
-    return give_up(rooms, c.flow, true, false, sink);
+    return on_unreachable(rooms, c, q, sink);
   }
   if (f.state() == FlowState::kTombstone) return drop(rooms.counters, c, Reason::icmp_invalid);
   if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {

@@ -22,10 +22,11 @@ bool unanswered(const FlowBook& flows, const SynAckRepeats::Entry& e) {
 }
 
 void repeat_syns(Rooms& rooms, FrameSink& sink) {
-  rooms.handshakes.run_syns(rooms.flows, rooms.now.ms32(), kMaxRepeatsPerTick, [&](FlowIndex i) {
-    send_syn(rooms, i, false, sink);
-    rooms.counters.count(Reason::syn_to_server_retrans);
-  });
+  rooms.handshakes.run_syns(rooms.flows, rooms.now.ms32(), kMaxRepeatsPerTick,
+                            [&](FlowIndex i, std::size_t) {
+                              send_syn(rooms, i, false, sink);
+                              rooms.counters.count(Reason::syn_to_server_retrans);
+                            });
 }
 
 void repeat_syn_acks(Rooms& rooms, FrameSink& sink) {
