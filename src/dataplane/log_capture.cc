@@ -15,6 +15,9 @@ ssize_t write_cookie(void* cookie, const char* text, std::size_t length) {
   return static_cast<ssize_t>(length);
 }
 
+// What EAL says of an argument after it has said what is wrong with it.
+constexpr std::string_view kGeneric = "Invalid 'command line' arguments.";
+
 // Cuts the "EAL: " of "EAL: Cannot find device" and the "vdev_probe(): " of "vdev_probe(): failed".
 std::string_view without_prefix(std::string_view line) {
   for (const std::string_view separator : {std::string_view("(): "), std::string_view(": ")}) {
@@ -55,7 +58,10 @@ void LogCapture::write(std::string_view text) {
 
 void LogCapture::end_line() {
   if (pass_on_) pass_on_->write(partial_ + "\n");
-  if (!partial_.empty()) lines_.push_back(std::move(partial_));
+  usage_ = usage_ || partial_.starts_with("Usage: ");
+  if (!usage_ && !partial_.empty() && !partial_.ends_with(kGeneric)) {
+    lines_.push_back(std::move(partial_));
+  }
   partial_.clear();
   if (lines_.size() > kKept) lines_.pop_front();
 }
@@ -64,6 +70,7 @@ void LogCapture::forget() {
   const std::lock_guard lock(mutex_);
   if (!partial_.empty()) end_line();
   lines_.clear();
+  usage_ = false;
 }
 
 std::string LogCapture::last_line() const {

@@ -42,6 +42,7 @@ class LogCapture {
   mutable std::mutex mutex_;
   std::deque<std::string> lines_;
   std::string partial_;
+  bool usage_ = false;  // EAL prints how to use it, which says nothing about what is wrong
   std::FILE* stream_ = nullptr;
   // To the user's standard error. Workers and the control thread may log; they wait for no reader.
   std::unique_ptr<LineWriter> pass_on_;

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -284,6 +286,33 @@ TEST(Program, ReaderThatStallsHoldsNothingUp) {
   ASSERT_TRUE(proxy.ends());
   EXPECT_EQ(proxy.finish(), 0);
   std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// EAL's files are mapped: where there is no room for them, touching them is a SIGBUS.
+TEST(Program, StartsWhereRunIsSmallOrSaysHowMuchItNeeds) {
+  const auto small_run = [] {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", "/run", "tmpfs", 0, "size=64k") != 0) {
+      ::_exit(77);
+    }
+  };
+  Program proxy(with(kNullPorts, {"--name", "small", "--max-flows", "1024"}), false, nullptr,
+                small_run);
+  const std::string first = proxy.line();
+  if (first.empty() && proxy.ends() && proxy.finish() == 77) {
+    GTEST_SKIP() << "no mount namespace of our own";
+  }
+  EXPECT_THAT(first, testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGTERM);
+  EXPECT_EQ(proxy.finish(), 0);
+  Program own_arguments(with(kNullPorts, {"--name", "small", "--", "--no-huge", "-m", "300"}),
+                        false, nullptr, small_run);
+  EXPECT_EQ(own_arguments.finish(), 2);
+  EXPECT_THAT(own_arguments.err,
+              testing::MatchesRegex("synproxy: -- --no-huge -m 300: DPDK needs [0-9]+ MB of files "
+                                    "in /var/run/dpdk/small, and there are [0-9]+ KB left; free "
+                                    "some, or add --no-shconf\n"));
 }
 
 // A mistake is exit status 2 also where its line goes nowhere.
