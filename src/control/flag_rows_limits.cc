@@ -57,8 +57,9 @@ constexpr auto kRows = std::to_array<Flag>({
              "together",
      .reason =
          "A server 10 ms away and 100,000 new connections per second make 1,000 waiting requests; "
-         "64 MiB hold 32 buffers of 2 KiB for each of them. What does not fit is dropped and the "
-         "client resends it.",
+         "64 MiB hold 32 buffers of 2 KiB for each of them. Services share it: "
+         "when it is full, the one that holds most gives up what it was sent first. What does not "
+         "fit is dropped and the client resends it.",
      .value = size<kMaxEarlyMemory>(kShape<&EngineShape::early_data_memory>)},
     {.name = "server-timeout",
      .form = "SECONDS",

@@ -3,8 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <linux/ethtool.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "dataplane/veth_pair.h"
 
@@ -83,6 +89,66 @@ TEST_F(Prep, InterfaceThatTheHostUsesIsLeftItsAddressesAndReported) {
   const InterfacePrep prep(dev);
   EXPECT_NE(prep.warning().find("ip address flush dev prep-near"), std::string::npos);
   EXPECT_EQ(ipv6_disabled(), 0);
+}
+
+// Killed: no destructor runs. The next one knows what was before.
+TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
+  const Netdev dev("prep-near");
+  const auto records =
+      std::filesystem::temp_directory_path() / ("synproxy-prep-test-" + std::to_string(::getpid()));
+  set_ipv6_disabled(0);
+  ASSERT_TRUE(dev.ethtool_set(ETHTOOL_SGRO, 1));
+  ASSERT_TRUE(ip("link set prep-near down"));
+  for (int kills = 0; kills < 3; ++kills) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const InterfacePrep prep(dev, records);
+      ::raise(SIGKILL);
+    }
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_EQ(ipv6_disabled(), 1);
+    EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 0U);
+    EXPECT_TRUE(dev.facts()->up);
+  }
+  {
+    const InterfacePrep prep(dev, records);
+    EXPECT_EQ(ipv6_disabled(), 1);
+    // Another one beside it has no record, and restores nothing that is not its own.
+    { const InterfacePrep second(dev, records); }
+    EXPECT_EQ(ipv6_disabled(), 1);
+  }
+  EXPECT_EQ(ipv6_disabled(), 0);
+  EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 1U);
+  EXPECT_FALSE(dev.facts()->up);
+  EXPECT_TRUE(std::filesystem::is_empty(records));
+
+  set_ipv6_disabled(1);
+  { const InterfacePrep prep(dev, records); }
+  EXPECT_EQ(ipv6_disabled(), 1) << "nothing is restored twice";
+  std::filesystem::remove_all(records);
+}
+
+TEST_F(Prep, RecordThatIsCutOrNotOursIsNotBelieved) {
+  const Netdev dev("prep-near");
+  const auto records =
+      std::filesystem::temp_directory_path() / ("synproxy-prep-test-" + std::to_string(::getpid()));
+  const InterfaceSetting whole{.what = ETHTOOL_SGRO, .before = 1};
+  {
+    InterfaceRecord record(records, dev.name(), *dev.facts());
+    record.add(whole);
+  }
+  const std::filesystem::path file = std::filesystem::directory_iterator(records)->path();
+  std::ofstream(file, std::ios::app) << ETHTOOL_STSO << " 1";
+  for (int looks = 0; looks < 2; ++looks) {
+    const InterfaceRecord record(records, dev.name(), *dev.facts());
+    EXPECT_EQ(record.left_behind(), std::vector<InterfaceSetting>{whole});
+    record.add({InterfaceSetting::kUp, 0});
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  }
+  std::filesystem::permissions(records, std::filesystem::perms::all);
+  EXPECT_TRUE(InterfaceRecord(records, dev.name(), *dev.facts()).left_behind().empty());
+  std::filesystem::remove_all(records);
+  EXPECT_TRUE(InterfaceRecord("", dev.name(), *dev.facts()).left_behind().empty());
 }
 
 TEST_F(Prep, InterfaceThatVanishedMeanwhileIsNotMissed) {

@@ -24,7 +24,7 @@
   X(cookie_invalid, DROP, "ACK that belongs to no connection and whose cookie is wrong or too old.") \
   X(cookie_retrans, DROP, "Handshake ACK that came again, before the server has answered or after the splice.") \
   X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; if it has data, it gets a RST.") \
-  X(early_dropped, DROP, "Early data that is out of order, or over the limit of the connection or of --early-data-memory; the client sends it again.") \
+  X(early_dropped, DROP, "Early data that is out of order, or over the limit of the connection, or more than its service's share of --early-data-memory; the client sends it again.") \
   X(table_full, DROP, "No room for another connection: a client with a valid cookie gets a RST; a SYN of the server itself is dropped.") \
   X(no_flow_client, DROP, "Client segment that belongs to no connection and cannot be a cookie ACK.") \
   X(no_flow_server, DROP, "Segment from a protected server port that belongs to no connection.") \
@@ -73,6 +73,7 @@
   X(conn_reset, EVENT, "Connection closed by a RST.") \
   X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
+  X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \
   X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
   X(flow_freed, EVENT, "Connection record given back.") \
   X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \

@@ -11,13 +11,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "burst/packet_context.h"
 #include "flows/flow_book.h"
 #include "synproxy/base/config.h"
+#include "synproxy/base/counters.h"
 #include "synproxy/proxy/early_store.h"
 #include "synproxy/proxy/retry_queue.h"
-#include "synproxy/wire/segment.h"
 
 namespace synproxy {
 
@@ -28,6 +30,7 @@ inline constexpr std::uint32_t kFirstRetryMs = 200;
 inline constexpr std::size_t kRetryLevels = 4;
 inline constexpr std::array<std::uint32_t, kRetryLevels> kRetryMs{kFirstRetryMs, 400, 800, 1000};
 inline constexpr std::size_t kLastRetry = kRetryLevels - 1;
+static_assert(EarlyStore::kPatienceMs == kFirstRetryMs, "a fast server has answered before");
 
 class Handshakes {
  public:
@@ -36,19 +39,17 @@ class Handshakes {
 
   // --- Early data of a flow in kSynSent.
   // Keeps the segment's frame if it is the next one and ends within `limit` bytes. False: it is not
-  // kept.
-  [[nodiscard]] bool hold(FlowRecord& f, const Segment& g, std::uint32_t limit);
+  // kept. If the memory is full, other flows give theirs back; their clients send again.
+  [[nodiscard]] bool hold(FlowBook& flows, const Context& c, std::uint32_t limit,
+                          std::uint32_t now_ms, Counters& counters);
   // Frees what is held.
   void drop_early(FlowRecord& f);
   // Takes over the list that begins with `head`. Puts each frame together and hands it to
   // use(frame), until use() returns false. Frees all of them.
   template <typename Use>
   void release(EarlyStore::Handle head, Use&& use) {
-    for (; head != EarlyStore::kNone; head = early_.pop(head)) {
-      const std::size_t length = early_.read(head, frame_);
-      if (!use(std::span(frame_.data(), length))) break;
-    }
-    early_.free_all(head);
+    early_.each(head, frame_, std::forward<Use>(use));
+    early_.free(head);
   }
   [[nodiscard]] std::uint32_t early_buffers() const { return early_.buffers_in_use(); }
 
@@ -99,6 +100,8 @@ class Handshakes {
     const FlowRecord& f = flows[e.flow];
     return f.state() == state && f.cookie == e.cookie;
   }
+
+  void take_back(FlowRecord& f);
 
   EarlyStore early_;
   std::array<RetryQueue, kRetryLevels> syns_;

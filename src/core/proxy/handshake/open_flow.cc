@@ -74,7 +74,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
   if (early) {
-    hold_early(rooms, c, f);
+    hold_early(rooms, c);
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
