@@ -16,17 +16,21 @@ std::string ipv6_switch(const std::string& name) {
 
 }  // namespace
 
-InterfacePrep::InterfacePrep(const Netdev& dev) : dev_(dev) {
+InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames) : dev_(dev) {
   const auto facts = dev_.facts();
   if (!facts) throw std::system_error(ENODEV, std::generic_category());
   index_ = facts->index;
-  constexpr std::uint32_t kWhole = 1;
-  switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
-  switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
-  switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
-  switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
-  switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
-  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, ETH_FLAG_LRO | ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN);
+  std::uint32_t flags = ETH_FLAG_LRO;
+  if (frames == Frames::kAsOnTheWire) {
+    constexpr std::uint32_t kWhole = 1;
+    switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
+    switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
+    switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
+    switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
+    switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
+    flags |= ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN;
+  }
+  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, flags);
   if (dev_.has_address()) {
     warning_ =
         "the host itself has an address on this interface and will answer for it beside the "
