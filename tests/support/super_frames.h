@@ -19,6 +19,21 @@ namespace synproxy::test {
   return b;
 }
 
+// A frame of TCP as a kernel leaves it to its card: the sum of the pseudo-header stands in place of
+// the checksum. `ip`: where the IP header begins; it has no options and no extensions.
+[[nodiscard]] inline Bytes with_pseudo_sum(Bytes f, std::size_t ip = kEthernetHeader,
+                                           bool ipv6 = false) {
+  const std::size_t tcp = ip + (ipv6 ? 40 : 20);
+  std::uint32_t sum = 6 + static_cast<std::uint32_t>(f.size() - tcp);
+  const std::size_t from = ip + (ipv6 ? 8 : 12);
+  for (std::size_t i = from; i < from + (ipv6 ? 32 : 8); i += 2) {
+    sum += load_be<std::uint16_t>(&f[i]);
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  store_be<std::uint16_t>(&f[tcp + 16], static_cast<std::uint16_t>(sum));
+  return f;
+}
+
 // One TCP segment with everything that cutting has to look after.
 struct LongSegment {
   bool ipv6 = false;
@@ -43,19 +58,9 @@ struct LongSegment {
   [[nodiscard]] std::size_t transport_at() const { return network_at() + (ipv6 ? 40 : 20); }
   [[nodiscard]] std::size_t payload_at() const { return transport_at() + 32; }
 
-  // The frame with the sum of the pseudo-header in place of the checksum.
   [[nodiscard]] Bytes super_frame() const {
-    Bytes f = header().seq(seq).flags(flags).payload(pattern(payload)).build();
-    const std::size_t tcp = transport_at();
-    store_be<std::uint16_t>(&f[tcp + 16], 0);
-    std::uint32_t sum = 6 + static_cast<std::uint32_t>(f.size() - tcp);
-    const std::size_t from = network_at() + (ipv6 ? 8 : 12);
-    for (std::size_t i = from; i < from + (ipv6 ? 32 : 8); i += 2) {
-      sum += load_be<std::uint16_t>(&f[i]);
-    }
-    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-    store_be<std::uint16_t>(&f[tcp + 16], static_cast<std::uint16_t>(sum));
-    return f;
+    return with_pseudo_sum(header().seq(seq).flags(flags).payload(pattern(payload)).build(),
+                           network_at(), ipv6);
   }
   // The segments that a sender without offloads would have sent.
   [[nodiscard]] std::vector<Bytes> segments(std::size_t size) const {
