@@ -137,7 +137,7 @@ std::string counters_markdown() {
          "| `ports.*.rx_missed` | Packets that the device or the kernel dropped before the proxy "
          "saw "
          "them. |\n"
-         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU, dropped. |\n"
+         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU that are no super-frames, dropped. |\n"
          "| `ports.*.link_changes` | How often the link went up or down. |\n"
          "| `ports.*.driver` | DPDK's driver; `socket` for a raw socket. |\n"
          "| `ports.*.rx_queues`, `ports.*.tx_queues` | Queues in use. |\n"

@@ -143,7 +143,8 @@ std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::
       }
     } else if (frame.captured < frame.length) {
       apart_lost_.add(1);
-    } else if (length > max_frame_ || frame.captured < kMacBytes + 2) {
+    } else if ((length > max_frame_ && frame.offload.gso_type == kGsoNone) ||
+               frame.captured < kMacBytes + 2) {
       // The kernel delivers no frame shorter than an Ethernet header; if it did, the frame would be
       // dropped here.
       oversize_.add(1);

@@ -50,7 +50,7 @@ std::size_t transport_at(std::span<const std::uint8_t> frame, Network net, std::
     const std::size_t payload = load_be<std::uint16_t>(ip + ipv6_at::kPayloadLength);
     return payload + kIpv6Header == packet ? net.offset + kIpv6Header : 0;
   }
-  const std::size_t header = (ip[ipv4_at::kVersionAndLength] & 15U) * 4U;
+  const std::size_t header = (ip[ipv4_at::kVersionAndLength] & 15U) * std::size_t{4};
   const bool fits = header >= kIpv4Header && header <= packet &&
                     load_be<std::uint16_t>(ip + ipv4_at::kTotalLength) == packet &&
                     (load_be<std::uint16_t>(ip + ipv4_at::kFragment) & kFragmented) == 0 &&

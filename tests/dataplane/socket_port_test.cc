@@ -178,7 +178,7 @@ TEST_F(SocketPort, SuperFramesPassWholeAndInOrder) {
   Lab lab;
   for (const bool ipv6 : {false, true}) {
     for (const std::size_t tags : {0U, 1U, 2U}) {
-      for (const std::size_t payload : {1000U, 3000U, 30'000U, 65'000U}) {
+      for (const std::size_t payload : {1000U, 1450U, 3000U, 30'000U, 65'000U}) {
         test::LongSegment s;
         s.ipv6 = ipv6;
         s.tags.assign(tags, {5, kEtherTypeVlan});
