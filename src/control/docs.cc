@@ -131,7 +131,7 @@ std::string counters_markdown() {
          "|---|---|\n"
          "| `ports.*.link_up` | The device exists and has a carrier. |\n"
          "| `ports.*.rx_missed` | Packets that the device or the kernel dropped before the proxy saw them. |\n"
-         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU, dropped. |\n"
+         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU that are no super-frames, dropped. |\n"
          "| `ports.*.link_changes` | How often the link went up or down. |\n"
          "| `ports.*.driver` | DPDK's driver; `socket` for a raw socket. |\n"
          "| `ports.*.rx_queues`, `ports.*.tx_queues` | Queues in use. |\n"

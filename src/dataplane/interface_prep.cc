@@ -23,15 +23,19 @@ NetdevFacts facts_of(const Netdev& dev) {
 
 }  // namespace
 
-InterfacePrep::InterfacePrep(const Netdev& dev, const std::filesystem::path& records)
+InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesystem::path& records)
     : InterfacePrep(dev, facts_of(dev), records) {
-  constexpr std::uint32_t kWhole = 1;
-  switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
-  switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
-  switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
-  switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
-  switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
-  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, ETH_FLAG_LRO | ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN);
+  std::uint32_t flags = ETH_FLAG_LRO;
+  if (frames == Frames::kAsOnTheWire) {
+    constexpr std::uint32_t kWhole = 1;
+    switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
+    switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
+    switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
+    switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
+    switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
+    flags |= ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN;
+  }
+  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, flags);
   if (dev_.has_address()) {
     warning_ =
         "the host itself has an address on this interface and will answer for it beside the "

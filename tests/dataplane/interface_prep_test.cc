@@ -44,7 +44,7 @@ TEST_F(Prep, OffloadsAreOffInsideAndAsBeforeAfterwards) {
   ASSERT_TRUE(dev.ethtool_set(ETHTOOL_STXCSUM, 1));
   ASSERT_TRUE(dev.ethtool_set(ETHTOOL_STSO, 0));
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     for (const std::uint32_t get : std::initializer_list<std::uint32_t>{
              ETHTOOL_GGRO, ETHTOOL_GTXCSUM, ETHTOOL_GRXCSUM, ETHTOOL_GTSO, ETHTOOL_GGSO}) {
       EXPECT_EQ(dev.ethtool_get(get), 0U) << get;
@@ -63,7 +63,7 @@ TEST_F(Prep, InterfaceThatIsDownIsUpInsideAndDownAfterwards) {
   const Netdev dev("prep-near");
   ASSERT_TRUE(ip("link set prep-near down"));
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     EXPECT_TRUE(dev.facts()->up);
   }
   EXPECT_FALSE(dev.facts()->up);
@@ -73,12 +73,12 @@ TEST_F(Prep, InterfaceWithoutAddressHasNoIpv6Inside) {
   const Netdev dev("prep-near");
   set_ipv6_disabled(0);
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     EXPECT_EQ(ipv6_disabled(), 1);
   }
   EXPECT_EQ(ipv6_disabled(), 0);
   set_ipv6_disabled(1);
-  { const InterfacePrep prep(dev); }
+  { const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire); }
   EXPECT_EQ(ipv6_disabled(), 1) << "it was off before";
 }
 
@@ -86,7 +86,7 @@ TEST_F(Prep, InterfaceThatTheHostUsesIsLeftItsAddressesAndReported) {
   const Netdev dev("prep-near");
   set_ipv6_disabled(0);
   ASSERT_TRUE(ip("addr add 192.0.2.1/24 dev prep-near"));
-  const InterfacePrep prep(dev);
+  const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
   EXPECT_NE(prep.warning().find("ip address flush dev prep-near"), std::string::npos);
   EXPECT_EQ(ipv6_disabled(), 0);
 }
@@ -154,7 +154,7 @@ TEST_F(Prep, RecordThatIsCutOrNotOursIsNotBelieved) {
 TEST_F(Prep, InterfaceThatVanishedMeanwhileIsNotMissed) {
   const Netdev dev("prep-near");
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     wire_->remove();
   }
   EXPECT_FALSE(dev.facts());

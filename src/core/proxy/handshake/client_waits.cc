@@ -35,6 +35,7 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
     if (g.seq_length() == 0 || g.seq.before(first))
       return drop(rooms.counters, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+    if (cut_to_hold(c)) return;
     return hold_early(rooms, c);
   }
   // The ACK is not of this handshake. It may be of a SYN that came since.

@@ -60,6 +60,7 @@ void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
 }
 
 void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink) {
+  if (cut_to_hold(c)) return;
   const Admission verdict = admit(rooms.flows, c, m);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);

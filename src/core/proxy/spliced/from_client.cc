@@ -45,7 +45,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   }
   if (fits) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    note_client(rooms, f, g);
+    note_client(rooms, f, c);
   } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
     return open_proven(rooms, c, *m, sink);
   } else if (is_over(f) || is_of_mark(f, g)) {

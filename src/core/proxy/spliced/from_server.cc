@@ -56,7 +56,7 @@ void on_spliced(Rooms& rooms, Context& c) {
   const SeqNum seq = g.seq - delta;
   if (g.has(kRst)) return on_rst(rooms, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  if (server_fits(f, g, seq)) note_server(rooms, f, g, seq);
+  if (server_fits(f, g, seq)) note_server(rooms, f, c, seq);
   pass_to_client(rooms, c, f);
 }
 

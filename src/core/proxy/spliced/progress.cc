@@ -35,8 +35,8 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
 // Whether a segment's number may move the flow's. Numbers go up segment by segment. A segment that
 // leaves a gap has overtaken another or is damaged. Believing a damaged one would move the flow's
 // numbers away from its ends.
-bool believable(const Segment& g, SeqNum first, SeqNum next) {
-  return !first.after(next) || checksums_good(g);
+bool believable(const Context& c, SeqNum first, SeqNum next) {
+  return !first.after(next) || checksum_ok(c);
 }
 
 Reason fate(const FlowRecord& f) {
@@ -45,9 +45,10 @@ Reason fate(const FlowRecord& f) {
 
 }  // namespace
 
-void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
+void note_client(Rooms& rooms, FlowRecord& f, const Context& c) {
+  const Segment& g = c.segment;
   touch(rooms, f);
-  if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(g, g.seq, SeqNum(f.client_nxt))) {
+  if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(c, g.seq, SeqNum(f.client_nxt))) {
     f.client_nxt = g.seq_end().value();
     // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
     // overtaken proves nothing.
@@ -61,16 +62,17 @@ void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
   if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
 
-void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
+void note_server(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq) {
+  const Segment& g = c.segment;
   touch(rooms, f);
   const SeqNum end = seq + g.seq_length();
-  if (end.after(SeqNum(f.server_nxt)) && believable(g, seq, SeqNum(f.server_nxt))) {
+  if (end.after(SeqNum(f.server_nxt)) && believable(c, seq, SeqNum(f.server_nxt))) {
     f.server_nxt = end.value();
   }
   if (g.has(kAck)) {
     // What the server acknowledges has reached it, even if the segment did not fit when we saw it.
     const bool known = !g.ack.after(SeqNum(f.client_nxt));
-    if (!known && believable(g, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
+    if (!known && believable(c, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
     // The client's first window stays until the server acknowledges data. From then on it needs no
     // ACK of ours.
     if (f.has(kFlowServerAcked) || g.ack.after(SeqNum(f.client_isn + 1))) {
@@ -102,14 +104,14 @@ void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(c.segment)) {
     return drop(rooms.counters, c, Reason::ce_without_ecn);
   }
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f)) {
+  if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));
 }
 
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f)) {
+  if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));

@@ -55,8 +55,8 @@ inline void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint3
 }
 
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
-void note_client(Rooms& rooms, FlowRecord& f, const Segment& g);
-void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq);
+void note_client(Rooms& rooms, FlowRecord& f, const Context& c);
+void note_server(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq);
 // Notes a RST at the exact number.
 void note_reset(Rooms& rooms, FlowRecord& f);
 
