@@ -61,6 +61,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
 
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
+  if (g.has(kRst) && refuses_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::consumed);
   if (c.flow == kNoFlow) {
     if (g.has(kSyn)) return drop(rooms.counters, c, Reason::syn_ack_client);
     if (g.has(kRst)) return drop(rooms.counters, c, Reason::no_flow_client);
