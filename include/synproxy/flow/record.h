@@ -38,7 +38,10 @@ inline constexpr std::uint8_t kFlowClientScales = 8;   // window scaling agreed 
 inline constexpr std::uint8_t kFlowServerScales = 16;  // ... and with the server
 inline constexpr std::uint8_t kFlowServerNoSack = 32;  // the server refused what was promised
 inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised
-inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server
+inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server; has both bits of
+                                                       // scaling or none once the peer has answered
+inline constexpr std::uint8_t kFlowOpensAnew = kFlowSack;  // of an outbound flow: mark_isn is the
+                                                           // ISN of a later SYN of the server
 
 // FlowRecord::progress: the state in the low bits, one bit for each of the following.
 inline constexpr std::uint16_t kFlowStateMask = 7;
@@ -51,10 +54,9 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
-// Of a spliced flow.
-inline constexpr std::uint16_t kFlowClientFinAhead = 1U
-                                                     << 8;  // seen beyond a gap; bit of a handshake
-inline constexpr std::uint16_t kFlowServerFin = 1U << 9;    // seen; server_nxt counts it
+// Of a spliced flow. The first one has a bit of a handshake.
+inline constexpr std::uint16_t kFlowClientFinAhead = 1U << 8;  // seen behind a gap
+inline constexpr std::uint16_t kFlowServerFin = 1U << 9;       // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
 inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice

@@ -51,10 +51,9 @@ void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink) {
     return on_client_ack_without_flow(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
-  if (f.state() == FlowState::kPassed) return on_answer_to_outbound(rooms, c);
+  if (f.state() == FlowState::kPassed) return on_answer_to_outbound(rooms, c, sink);
   if (g.has(kSyn)) {
-    // The peer of the server's own connection repeats its SYN-ACK.
-    if ((f.options & kFlowOutbound) != 0) return forward(rooms.counters, c, Reason::passed);
+    if ((f.options & kFlowOutbound) != 0) return on_syn_ack_to_outbound(rooms, c);
     return drop(rooms.counters, c, Reason::syn_ack_client);
   }
   if (!g.has(kAck) && !g.has(kRst)) return drop(rooms.counters, c, Reason::no_ack_flag);

@@ -4,6 +4,7 @@
 
 #include "burst/flow_key.h"
 #include "burst/rooms.h"
+#include "spliced/outbound.h"
 
 namespace synproxy {
 namespace {
@@ -21,6 +22,7 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
     f.set_mark_tries(0);
   }
   f.mark_isn = isn.value();
+  if ((f.options & kFlowOutbound) != 0) f.options &= static_cast<std::uint8_t>(~kFlowOpensAnew);
   f.clear(kFlowMarkTimestamps);
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
@@ -60,8 +62,7 @@ void on_client_syn(Rooms& rooms, Context& c) {
   rooms.counters.count(Reason::syn_received);
   if (c.flow != kNoFlow) {
     FlowRecord& f = rooms.flows[c.flow];
-    if (f.state() == FlowState::kPassed)
-      return forward(rooms.counters, c, Reason::passed);  // simultaneous open
+    if (f.state() == FlowState::kPassed) return on_syn_to_outbound(rooms, c);
     mark(rooms.now, f, c.segment.seq, c.syn.timestamps());
   }
   const EpochKeys& keys = *rooms.now.keys().current();
