@@ -218,5 +218,75 @@ INSTANTIATE_TEST_SUITE_P(Families, OutboundExact, testing::Bool(), [](const auto
   return std::string(family.param ? "Ipv6" : "Ipv4");
 });
 
+// The client's SYN came first and has its SYN-ACK. `auto`: the service is being learned.
+class SimultaneousOpen : public testing::TestWithParam<std::tuple<bool, bool>> {
+ protected:
+  SimultaneousOpen() {
+    HarnessOptions h = whole_address();
+    if (std::get<0>(GetParam())) h.engine.tuning.offer = EngineConfig{}.tuning.offer;
+    p = std::make_unique<ProxyHarness>(h);
+    SessionOptions o;
+    o.timestamps = !std::get<0>(GetParam());
+    o.ipv6 = std::get<1>(GetParam());
+    c = std::make_unique<Session>(*p, o);
+    c->syn();
+  }
+  Bytes servers_syn() const {
+    return c->server(kSyn)
+        .seq(c->o.server_isn)
+        .ack(0)
+        .flags(kSyn)
+        .mss(1460)
+        .sack_permitted()
+        .build();
+  }
+  // The server answers from the connection that it was opening: with all that it can do.
+  Bytes servers_answer() const {
+    PacketBuilder b;
+    b.macs(kServerMac, kClientMac).ip(c->o.server, c->o.client);
+    b.ports(c->o.server_port, c->o.client_port);
+    b.seq(c->o.server_isn).ack(c->o.client_isn + 1).flags(kSyn | kAck).window(65'160).mss(1460);
+    b.sack_permitted().timestamps(c->server_first_ts, c->client_ts).window_scale(7);
+    return b.build();
+  }
+  void works() {
+    EXPECT_EQ(p->from_server(servers_answer()), Verdict::kReply);
+    const DecodedFrame ack = p->take_server();
+    EXPECT_EQ(ack.flags, kAck) << ack.to_string();
+    p->expect_quiet();
+    EXPECT_EQ(p->count(Reason::conn_established), 1U);
+    EXPECT_EQ(p->count(Reason::rst_to_server) + p->count(Reason::rst_to_client), 0U);
+    c->client_sends("hello");
+    c->server_sends("hello");
+    c->close();
+    EXPECT_EQ(p->count(Reason::conn_finished), 1U);
+  }
+
+  std::unique_ptr<ProxyHarness> p;
+  std::unique_ptr<Session> c;
+};
+
+TEST_P(SimultaneousOpen, WorksIfTheServersSynCrossesOurs) {
+  c->ack();
+  EXPECT_EQ(p->from_server(servers_syn()), Verdict::kDrop);
+  works();
+}
+
+TEST_P(SimultaneousOpen, WorksIfTheServersSynComesBeforeTheClientsAck) {
+  EXPECT_EQ(p->from_server(servers_syn()), Verdict::kForward);
+  p->to_client.clear();
+  const DecodedFrame syn = c->ack();
+  EXPECT_EQ(syn.timestamps.size(), c->o.timestamps ? 1U : 0U) << "nothing is asked for twice";
+  EXPECT_EQ(p->from_client(c->ack_frame()), Verdict::kDrop) << "the client's answer to that SYN";
+  works();
+  EXPECT_EQ(p->count(Reason::conn_reopened), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Offers, SimultaneousOpen,
+                         testing::Combine(testing::Bool(), testing::Bool()), [](const auto& row) {
+                           return std::string(std::get<0>(row.param) ? "Learned" : "Set") +
+                                  (std::get<1>(row.param) ? "Ipv6" : "Ipv4");
+                         });
+
 }  // namespace
 }  // namespace synproxy::test

@@ -54,7 +54,8 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
-// Of a spliced flow. The first one has a bit of a handshake.
+inline constexpr std::uint16_t kFlowServerOpens = 1U << 13;   // the server sent a SYN of its own
+// Of a spliced flow. The first one and kFlowProbed have bits of a handshake.
 inline constexpr std::uint16_t kFlowClientFinAhead = 1U << 8;  // seen behind a gap
 inline constexpr std::uint16_t kFlowServerFin = 1U << 9;       // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
@@ -67,7 +68,7 @@ inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // the server is th
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
 inline constexpr std::uint16_t kFlowHandshakeBits =
-    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain;
+    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain | kFlowServerOpens;
 
 // kSynSent.
 struct HandshakePart {

@@ -76,7 +76,7 @@ TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
   }
   EXPECT_EQ(seen, 0xffffU);
   // Some bits of a spliced flow have another meaning in a handshake. A splice clears them.
-  for (const std::uint16_t shared : {kFlowClientFinAhead}) {
+  for (const std::uint16_t shared : {kFlowClientFinAhead, kFlowServerOpens}) {
     EXPECT_NE(kFlowHandshakeBits & shared, 0) << shared;
   }
   EXPECT_LE(static_cast<unsigned>(FlowState::kPassed), kFlowStateMask);

@@ -4,7 +4,9 @@
 #include <array>
 #include <cstring>
 
+#include "ack/prove_ack.h"
 #include "flows/end_flow.h"
+#include "handshake/open_flow.h"
 #include "spliced/progress.h"
 #include "synproxy/wire/tcp_options.h"
 #include "time/eviction.h"
@@ -94,6 +96,8 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
     // Otherwise the server has forgotten its old connection. It may not take over a client's live
     // connection.
     if (!own && !is_over(old) && old.state() != FlowState::kTombstone) {
+      // Both ends open at the same time. The server answers our SYN from this very connection.
+      if (old.state() == FlowState::kSynSent) old.set(kFlowServerOpens);
       return drop(rooms.counters, c, Reason::no_flow_server);
     }
     free_flow(rooms, c.flow);
@@ -122,7 +126,7 @@ void on_syn_to_outbound(Rooms& rooms, Context& c) {
   forward(rooms.counters, c, Reason::passed);
 }
 
-void on_answer_to_outbound(Rooms& rooms, Context& c, FrameSink&) {
+void on_answer_to_outbound(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
   f.last_seen = rooms.now.ms32();
@@ -133,6 +137,11 @@ void on_answer_to_outbound(Rooms& rooms, Context& c, FrameSink&) {
     follow(rooms, f, g);
   } else if (answers && f.client_nxt != 0 && g.seq == SeqNum(f.client_nxt)) {
     follow(rooms, f, g);  // both opened at the same time
+  } else if (g.has(kAck) && !g.has(kSyn) && !g.has(kRst)) {
+    // The client's SYN came before the server's and was answered with a cookie.
+    if (const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c); m.valid) {
+      return open_proven(rooms, c, m, sink);
+    }
   }
   forward(rooms.counters, c, Reason::passed);
 }
