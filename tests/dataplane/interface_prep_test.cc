@@ -102,7 +102,7 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
   for (int kills = 0; kills < 3; ++kills) {
     const pid_t child = ::fork();
     if (child == 0) {
-      const InterfacePrep prep(dev, records);
+      const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
       ::raise(SIGKILL);
     }
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
@@ -111,7 +111,7 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
     EXPECT_TRUE(dev.facts()->up);
   }
   {
-    const InterfacePrep prep(dev, records);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
     EXPECT_EQ(ipv6_disabled(), 1);
     // Another one beside it has no record, and restores nothing that is not its own.
     { const InterfacePrep second(dev, records); }
@@ -123,7 +123,7 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
   EXPECT_TRUE(std::filesystem::is_empty(records));
 
   set_ipv6_disabled(1);
-  { const InterfacePrep prep(dev, records); }
+  { const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records); }
   EXPECT_EQ(ipv6_disabled(), 1) << "nothing is restored twice";
   std::filesystem::remove_all(records);
 }

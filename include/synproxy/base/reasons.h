@@ -61,7 +61,7 @@
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
-  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
+  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires, or after a RST to ask whether the end is gone.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \

@@ -51,13 +51,17 @@ class Inspector {
     return SeqNum(tsval).within(SeqNum(first_ts_), SeqNum(last_ts_));
   }
 
+  [[nodiscard]] bool newer_tsval(std::uint32_t tsval) const {
+    return SeqNum(tsval).after(SeqNum(last_ts_));
+  }
+
   std::string violation;  // the first one
 
  private:
   void complain(const char* what, const DecodedFrame& f);
   void begin(std::uint32_t client_isn, const DecodedFrame& syn);
   void check_syn_ack(const DecodedFrame& f);
-  void check_segment(const DecodedFrame& f);
+  void check_segment(const DecodedFrame& f, bool made);
 
   const HostPlan& plan_;
   bool is_client_;

@@ -77,7 +77,10 @@ TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
   }
   EXPECT_EQ(seen, 0xffffU);
   EXPECT_EQ(kFlowSoftError, kFlowSpoke);
-  EXPECT_TRUE((kFlowHandshakeBits & kFlowSoftError) != 0) << "the splice takes it away";
+  // Some bits of a spliced flow have another meaning in a handshake. A splice clears them.
+  for (const std::uint16_t shared : {kFlowClientFinAhead, kFlowServerOpens, kFlowSoftError}) {
+    EXPECT_NE(kFlowHandshakeBits & shared, 0) << shared;
+  }
   EXPECT_LE(static_cast<unsigned>(FlowState::kPassed), kFlowStateMask);
 }
 
@@ -116,6 +119,48 @@ TEST(FlowRecord, SpliceTakesTheHandshakesBitsAndKeepsTheOthers) {
   f.put_spliced_state(FlowState::kClosing);
   EXPECT_EQ(f.state(), FlowState::kClosing);
   EXPECT_EQ(f.spliced().ts_delta, 6U);
+}
+
+TEST(FlowRecord, WhatEachEndAcknowledgedIsKeptInTheNumbersOfItsPeer) {
+  FlowRecord f = in_handshake();
+  f.client_isn = 0xfffffff0U;
+  f.cookie = 0xfffffff8U;
+  f.client_nxt = 0xfffffff1U;
+  f.server_nxt = 0xfffffff9U;
+  f.opening_tsval = 0xabcdef12U;
+  f.become_spliced(FlowState::kEstablished,
+                   {.delta = 0, .ts_delta = 0, .window = 7, .mark_second = 8});
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1);
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1);
+  EXPECT_EQ(f.old_tsval(), 0xabcdef12U);
+  f.client_acks(1);
+  f.server_acks(1);
+  f.set_doubted();
+  EXPECT_EQ(f.spliced().window, 7U) << "the first window is still there";
+  EXPECT_EQ(f.old_tsval(), 0xabcdef12U) << "and so is the TSval";
+  EXPECT_FALSE(f.doubted());
+
+  f.start_acks();
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1);
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1);
+  EXPECT_EQ(f.old_tsval(), 0xa8000000U);
+  EXPECT_FALSE(f.doubted());
+  EXPECT_FALSE(f.server_fin_ahead());
+  f.server_nxt += 0x00fffffe;
+  f.client_nxt += 0xfffe;
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1) << "nearly 16 MB are under way";
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1) << "nearly 64 KB are under way";
+  f.set_doubted();
+  f.set_server_fin_ahead();
+  f.client_acks(f.server_nxt);
+  f.server_acks(f.client_nxt);
+  EXPECT_EQ(f.acked_by_client(), f.server_nxt);
+  EXPECT_EQ(f.acked_by_server(), f.client_nxt);
+  EXPECT_TRUE(f.doubted() && f.server_fin_ahead());
+  f.clear_doubted();
+  EXPECT_FALSE(f.doubted());
+  EXPECT_TRUE(f.server_fin_ahead());
+  EXPECT_EQ(f.old_tsval(), 0xa8000000U);
 }
 
 TEST(FlowRecord, PartOfAnotherStateIsAMistake) {

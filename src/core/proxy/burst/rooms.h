@@ -69,6 +69,8 @@ struct Rooms {
 // The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
 // A SYN of a client that has waited for its turn: on a flow, or one that has just lost it.
 void on_client_syn(Rooms& rooms, Context& c);
+// Whether a client's RST answers a SYN-ACK that no ACK has answered. Then that one is forgotten.
+[[nodiscard]] bool refuses_syn_ack(Rooms& rooms, const Context& c);
 // Any other segment of a client.
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);

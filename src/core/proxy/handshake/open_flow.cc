@@ -21,8 +21,8 @@ void refuse(Rooms& rooms, Context& c, Admission refusal) {
 }
 
 void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
-  rooms.counters.count(Reason::conn_reopened);
   const FlowRecord& f = rooms.flows[c.flow];
+  if (f.state() != FlowState::kPassed) rooms.counters.count(Reason::conn_reopened);
   const bool live = f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished;
   if (live) rooms.frames.send_rst(f, rooms.flows.key_of(c.flow), Role::kServer, sink);
   free_flow(rooms, c.flow);
@@ -64,6 +64,9 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const Admission verdict = admit(rooms.flows, c, m);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
+  // The server is opening a connection of its own to this client, and will take our SYN for the
+  // client's. What it is asked for now it cannot be asked again.
+  const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed;
   if (c.flow != kNoFlow) give_way(rooms, c, sink);
 
   const Segment& g = c.segment;
@@ -79,7 +82,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
-  ask_server(rooms, i, probe_due(rooms, c), sink);
+  ask_server(rooms, i, !crossing && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }
 

@@ -58,7 +58,10 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
     const bool more = learn_service(rooms, c, f, o);
     // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
     // its extras are ignored.
-    if (!more || !f.has(kFlowEverAskedMore)) return splice(rooms, c, f, o, sink);
+    // And if the server is opening this connection too, a RST would end it for good: it knows that
+    // the client may leave the extras unused.
+    if (!more || !f.has(kFlowEverAskedMore) || f.has(kFlowServerOpens))
+      return splice(rooms, c, f, o, sink);
     rooms.counters.count(Reason::server_shows_more);
     // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
     // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:

@@ -15,19 +15,6 @@ void on_stale(Rooms& rooms, Context& c) {
   answer_with_rst(rooms.counters, c, Reason::synack_stale);
 }
 
-void on_rst(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
-  const std::uint32_t bound = client_window_bound(f);
-  const SeqNum next(f.server_nxt);
-  if (!seq.within(next - bound, next + bound))
-    return drop(rooms.counters, c, Reason::rst_out_of_window);
-  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // A RST without ACK takes its number from the ack of the segment that it answers. So the server
-  // has forgotten this connection, even if data of it was still under way.
-  const bool exact = seq == next || (!c.segment.has(kAck) && !seq.after(next));
-  if (exact) note_reset(rooms, f);
-  pass_to_client(rooms, c, f);
-}
-
 void on_spliced(Rooms& rooms, Context& c) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
@@ -54,9 +41,9 @@ void on_spliced(Rooms& rooms, Context& c) {
                   Reason::ack_to_server);
   }
   const SeqNum seq = g.seq - delta;
-  if (g.has(kRst)) return on_rst(rooms, c, f, seq);
+  if (g.has(kRst)) return on_reset(rooms, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  if (server_fits(f, g, seq)) note_server(rooms, f, c, seq);
+  if (fits<Role::kServer>(f, g, seq)) note<Role::kServer>(rooms, f, c, seq);
   pass_to_client(rooms, c, f);
 }
 

@@ -57,7 +57,8 @@ namespace synproxy {
 
 // Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
 // caller's copy stays in registers.
-void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
+void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& c,
+                      TcpReply syn_ack);
 
 // `says`: c.syn.says, as an OptionSet or as a constant known at compile time.
 template <bool kIpv6, typename Says>
@@ -82,9 +83,8 @@ template <bool kIpv6, typename Says>
   r.mss = offer.mss;
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
-  if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
-  }
+  if (remembered) [[unlikely]]
+    remember_syn_ack(now, answerer.repeats(), c, r);
   if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, says)) {
     drop(counters, c, Reason::no_buffer_room);
     return false;

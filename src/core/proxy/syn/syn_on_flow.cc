@@ -4,6 +4,7 @@
 
 #include "burst/flow_key.h"
 #include "burst/rooms.h"
+#include "spliced/outbound.h"
 
 namespace synproxy {
 namespace {
@@ -21,16 +22,39 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
     f.set_mark_tries(0);
   }
   f.mark_isn = isn.value();
+  if ((f.options & kFlowOutbound) != 0) f.options &= static_cast<std::uint8_t>(~kFlowOpensAnew);
   f.clear(kFlowMarkTimestamps);
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
 }  // namespace
 
-void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e) {
-  key_of(c.segment, c.sender, e.key);
-  e.syn_ack = syn_ack;
-  e.link.set({c.segment.frame, c.segment.l3_offset});
+void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& c,
+                      TcpReply syn_ack) {
+  SynAckRepeats::Entry* e = repeats.admit(now.ms32());
+  if (e == nullptr) return;
+  key_of(c.segment, c.sender, e->key);
+  e->syn_ack = syn_ack;
+  e->link.set({c.segment.frame, c.segment.l3_offset});
+  repeats.file(*e, c.hash);
+}
+
+bool refuses_syn_ack(Rooms& rooms, const Context& c) {
+  const SeqNum seq = c.segment.seq;
+  if (c.flow != kNoFlow) {
+    // Unless its number is that of the mark, it is the flow's own RST.
+    FlowRecord& f = rooms.flows[c.flow];
+    const bool of_mark = f.has(kFlowMarked) && f.mark_isn != f.client_isn &&
+                         seq == SeqNum(f.mark_isn) + 1 && checksum_ok(c);
+    if (!of_mark) return false;
+    f.clear(kFlowMarked);
+  }
+  SynAckRepeats::Entry* e = rooms.answerer.repeats().find(c.hash, seq);
+  FlowKey key;
+  if (e != nullptr) key_of(c.segment, c.sender, key);
+  const bool found = e != nullptr && e->key == key && checksum_ok(c);
+  if (found) e->refused = true;
+  return found || c.flow != kNoFlow;
 }
 
 void on_client_syn(Rooms& rooms, Context& c) {
@@ -38,8 +62,7 @@ void on_client_syn(Rooms& rooms, Context& c) {
   rooms.counters.count(Reason::syn_received);
   if (c.flow != kNoFlow) {
     FlowRecord& f = rooms.flows[c.flow];
-    if (f.state() == FlowState::kPassed)
-      return forward(rooms.counters, c, Reason::passed);  // simultaneous open
+    if (f.state() == FlowState::kPassed) return on_syn_to_outbound(rooms, c);
     mark(rooms.now, f, c.segment.seq, c.syn.timestamps());
   }
   const EpochKeys& keys = *rooms.now.keys().current();

@@ -16,20 +16,35 @@ std::uint32_t probe_lead(const EngineTuning& tuning) {
   return std::min(kProbeLeadMs, tuning.idle_timeout_ms / 4);
 }
 
+// The same for a connection that a RST has closed.
+constexpr std::uint32_t kResetProbeLeadMs = 5'000;
+
+std::uint32_t reset_probe_lead(const EngineTuning& tuning) {
+  return std::min(kResetProbeLeadMs, tuning.close_timeout_ms / 4);
+}
+
+// What a keepalive says: numbers that both ends know.
+struct ProbeNumbers {
+  std::uint32_t client;  // what the server takes for received
+  std::uint32_t server;  // what the client takes for received
+};
+
 // RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one, which the
 // receiver acknowledged long ago.
-void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, bool timestamps,
-                FrameSink& sink) {
+void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, const ProbeNumbers& n,
+                bool timestamps, FrameSink& sink) {
   TcpReply r;
   r.flags = kAck;
-  r.window = 0xffff;  // nobody uses it: the segment is not acceptable
+  // By RFC 9293 nobody looks at it, because the segment is not acceptable. lwIP takes it if it is
+  // larger than the one before.
+  r.window = 0;
   r.timestamps = timestamps;
-  r.seq = SeqNum(f.client_nxt) - 1;
-  r.ack = SeqNum(f.server_nxt + f.spliced().delta);
-  r.tsval = f.opening_tsval;
+  r.seq = SeqNum(n.client) - 1;
+  r.ack = SeqNum(n.server + f.spliced().delta);
+  r.tsval = f.old_tsval();
   rooms.frames.send(f, key, Role::kServer, r, sink);
-  r.seq = SeqNum(f.server_nxt) - 1;
-  r.ack = SeqNum(f.client_nxt);
+  r.seq = SeqNum(n.server) - 1;
+  r.ack = SeqNum(n.client);
   rooms.frames.send(f, key, Role::kClient, r, sink);
   rooms.counters.count(Reason::keepalive_probe, 2);
 }
@@ -37,12 +52,26 @@ void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, bool time
 // The proxy knows no TSval that is new enough. By RFC 7323 an end answers an old TSval (section
 // 5.3, R1) and drops a segment without one (section 3.2). Linux 6.18 does the opposite of both. So
 // each end gets one of each kind.
-void probe(Rooms& rooms, FlowIndex i, FrameSink& sink) {
-  FlowRecord& f = rooms.flows[i];
+void probe(Rooms& rooms, FlowIndex i, const ProbeNumbers& n, FrameSink& sink) {
+  const FlowRecord& f = rooms.flows[i];
   const FlowKey key = rooms.flows.key_of(i);
+  probe_ends(rooms, f, key, n, false, sink);
+  if ((f.options & kFlowTimestamps) != 0) probe_ends(rooms, f, key, n, true, sink);
+}
+
+// All that was sent was acknowledged long ago.
+void probe_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
   f.set(kFlowProbed);
-  probe_ends(rooms, f, key, false, sink);
-  if ((f.options & kFlowTimestamps) != 0) probe_ends(rooms, f, key, true, sink);
+  probe(rooms, i, {f.client_nxt, f.server_nxt}, sink);
+}
+
+// After a RST. Data may be under way, and nothing may acknowledge what its receiver has not got. An
+// end that has forgotten the connection answers with a RST that has our ACK's number, which is
+// exact (on_reset).
+void probe_after_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  const FlowRecord& f = rooms.flows[i];
+  probe(rooms, i, {f.acked_by_server(), f.acked_by_client()}, sink);
 }
 
 void expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
@@ -85,10 +114,14 @@ void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
       rooms.counters.count(Reason::conn_timed_out);
       return give_up(rooms, i, true, true, sink);
     case FlowState::kEstablished: {
+      if (f.doubted()) {
+        f.clear_doubted();
+        probe_after_reset(rooms, i, sink);
+      }
       const std::uint32_t probe_at = tuning.idle_timeout_ms - probe_lead(tuning);
       if (idle < probe_at) return;
       if (!f.has(kFlowProbed)) {
-        probe(rooms, i, sink);
+        probe_idle(rooms, i, sink);
         f.last_seen =
             rooms.now.ms32() - probe_at;  // both ends get the whole lead, even if we are late
       } else if (idle >= tuning.idle_timeout_ms &&
@@ -97,6 +130,16 @@ void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
       }
       return;
     }
+    case FlowState::kClosing:
+      // A RST may have been forged. Who lives answers, and the connection comes back.
+      if (!closed_by_both(f) && !f.has(kFlowProbed) &&
+          idle >= life_after(tuning, f) - reset_probe_lead(tuning)) {
+        f.set(kFlowProbed);
+        probe_after_reset(rooms, i, sink);
+        f.last_seen = rooms.now.ms32() - (life_after(tuning, f) - reset_probe_lead(tuning));
+        return;
+      }
+      [[fallthrough]];
     default:
       if (idle >= life_after(tuning, f)) free_flow(rooms, i);
   }
