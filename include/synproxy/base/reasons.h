@@ -18,6 +18,7 @@
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
+  X(asked, FATE, "SYN to a service that refused or was silent lately, or a refusal in answer to it: passed to the other side untouched, so that the server itself decides.") \
   X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
   X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
@@ -54,6 +55,7 @@
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
   X(synack_repeated, MADE, "SYN-ACK sent again because no ACK had come: the ACK may have been lost.") \
+  X(synack_late, MADE, "SYN-ACK sent to a client once the server, which was in doubt, had answered its SYN.") \
   X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
@@ -75,6 +77,8 @@
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
   X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
   X(flow_freed, EVENT, "Connection record given back.") \
+  X(service_doubted, EVENT, "Service in doubt from now on: it refused a connection, or left one unanswered for 1.4 s.") \
+  X(service_back, EVENT, "Service in doubt that has answered: its SYNs are answered by the proxy again.") \
   X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \
   X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \

@@ -78,7 +78,12 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
-  ask_server(rooms, i, probe_due(rooms, c), sink);
+  // The client's own SYN was passed to the server, which may wait half open for this one. It must
+  // not find more in ours: lwIP would take it up. And it may have agreed to more than was promised.
+  const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
+                                                   rooms.now.ms32()) != nullptr;
+  if (asked) f.set(kFlowEverAskedMore);
+  ask_server(rooms, i, !asked && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }
 

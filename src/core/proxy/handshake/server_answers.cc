@@ -5,6 +5,7 @@
 #include "flows/end_flow.h"
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -48,11 +49,13 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
     if (!acks_our_syn) return drop(rooms.counters, c, Reason::server_rst_ignored);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     rooms.counters.count(Reason::conn_refused);
+    note_dead(rooms, c.key());
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, true, false, sink);
   }
   if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  note_answer(rooms, c.key());
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     const bool more = learn_service(rooms, c, f, o);

@@ -5,6 +5,7 @@
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -67,7 +68,11 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(rooms, c, sink);
   const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
   if (c.flow == kNoFlow) {
-    if (syn_ack) return on_stale(rooms, c);
+    if (answers_asked(rooms, c, sink)) return;
+    if (syn_ack) {
+      if (checksum_ok(c)) note_answer(rooms, c.key());
+      return on_stale(rooms, c);
+    }
     return drop(rooms.counters, c, Reason::no_flow_server);
   }
   const FlowRecord& f = rooms.flows[c.flow];
@@ -75,6 +80,7 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
     case FlowState::kSynSent:
       return on_server_answer(rooms, c, sink);
     case FlowState::kTombstone:
+      if (answers_asked(rooms, c, sink)) return;
       if (g.has(kRst)) return drop(rooms.counters, c, Reason::server_rst_ignored);
       if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
       return on_stale(rooms, c);

@@ -4,6 +4,7 @@
 
 #include "burst/flow_key.h"
 #include "burst/rooms.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -35,13 +36,17 @@ void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& 
 
 void on_client_syn(Rooms& rooms, Context& c) {
   if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c)) return;
-  rooms.counters.count(Reason::syn_received);
+  bool alone = true;  // no flow stands in its way
   if (c.flow != kNoFlow) {
     FlowRecord& f = rooms.flows[c.flow];
+    rooms.counters.count(Reason::syn_received);
     if (f.state() == FlowState::kPassed)
       return forward(rooms.counters, c, Reason::passed);  // simultaneous open
     mark(rooms.now, f, c.segment.seq, c.syn.timestamps());
+    alone = f.state() == FlowState::kTombstone;
   }
+  if (alone && ask_first(rooms, c, c.segment.seq.value())) return;
+  if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);
   const EpochKeys& keys = *rooms.now.keys().current();
   const LayoutKey& key = key_of_layout(keys, c.syn.timestamps());
   const MacInput in = cookie_mac_input(c.key(), c.segment.seq.value());
