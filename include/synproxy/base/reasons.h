@@ -36,6 +36,7 @@
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
+  X(syn_own_isn, DROP, "SYN with the sequence number that opened its live connection: a late copy, or the client has restarted; it gets a challenge ACK (RFC 5961), once a second.") \
   X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -56,6 +57,7 @@
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
   X(synack_repeated, MADE, "SYN-ACK sent again because no ACK had come: the ACK may have been lost.") \
   X(synack_late, MADE, "SYN-ACK sent to a client once the server, which was in doubt, had answered its SYN.") \
+  X(challenge_to_client, MADE, "Challenge ACK sent to a client for a SYN with the sequence number of its live connection.") \
   X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
