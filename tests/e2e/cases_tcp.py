@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import tempfile
 import time
 
@@ -204,6 +205,36 @@ def restarted_with_another_secret_it_refuses_old_cookies(_):
         valid, invalid = answer_after_restart(stand)
         equal((valid, invalid), (0, 1), "cookie_valid and cookie_invalid")
         must_get_page(stand.lab, 4)
+
+
+@case()
+@own_stand
+def connections_older_than_the_proxy_are_reset_at_both_ends(_):
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    took = []
+    with Stand(lives=[]) as stand:
+        for family in (4, 6):
+            with stand.lab.sockets_in("client"):
+                old = socket.create_connection((SERVERS[family], 80), timeout=8)
+            with old:
+                old.sendall(request)
+                check(b" 200 " in old.recv(65536), "no page before the restart")
+                stand.proxy.stop(signal.SIGKILL)
+                stand.proxy.start()
+                began = time.monotonic()
+                try:
+                    old.sendall(request)
+                    while old.recv(65536):
+                        pass
+                    check(False, "the old connection was closed, not reset")
+                except ConnectionResetError:
+                    took.append(time.monotonic() - began)
+                except TimeoutError:
+                    check(False, "the old connection hangs")
+            must_get_page(stand.lab, family)
+            peers = stand.lab.must("server", "ss", "-Htn", "state", "established", "sport", "=", ":80").strip()
+            equal(peers, "", "connections that the server still believes in")
+    return f"told after {', '.join(f'{1e3 * t:.0f} ms' for t in took)}"
 
 
 def answer_after_restart(stand):

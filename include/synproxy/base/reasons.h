@@ -66,6 +66,7 @@
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
   X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
+  X(unknown_probe, MADE, "ACK sent to an end of a connection that the proxy does not know, to learn whether that end knows it.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
@@ -76,6 +77,7 @@
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
   X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
+  X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
   X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
   X(flow_freed, EVENT, "Connection record given back.") \

@@ -330,8 +330,9 @@ void World::to_proxy(Role side) {
   proxy_said(side, in);
 }
 
-// The options of a SYN to the server may differ from those before: the proxy asks for more, to learn
-// what the server can do, or it has passed the client's own SYN, because the service was in doubt.
+// The options of a SYN to the server may differ from those before: the proxy asks for more, to
+// learn what the server can do, or it has passed the client's own SYN, because the service was in
+// doubt.
 void World::note_asked(const DecodedFrame& syn) {
   const unsigned asks = (syn.timestamps.empty() ? 0U : 1U) | (syn.sack_permitted ? 2U : 0U) |
                         (syn.window_scale ? 4U : 0U) | (syn.has(kEce) ? 8U : 0U);
@@ -340,6 +341,11 @@ void World::note_asked(const DecodedFrame& syn) {
 }
 
 void World::proxy_said(Role from, std::vector<Flight>& in) {
+  // An end is asked whether it knows a connection. The proxy does not know its numbers, so the
+  // probe is of no conversation.
+  const std::uint64_t probes = proxy_.counters().get(Reason::unknown_probe);
+  const bool probing = probes != probes_;
+  probes_ = probes;
   for (ProxyNode::Output& o : proxy_.out) {
     Flight out;
     out.frame = decode(o.bytes);
@@ -351,7 +357,8 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       referee_.forwarded(from, cause, out);
     } else {
       out.made = true;
-      if (out.frame) out.conversation = conversation_of(o.side, *out.frame);
+      const bool probe = probing && out.frame && out.frame->flags == kAck;
+      if (out.frame && !probe) out.conversation = conversation_of(o.side, *out.frame);
       if (o.cause >= 0) {
         const Flight& cause = in[static_cast<std::size_t>(o.cause)];
         out.corrupt = cause.corrupt;
@@ -359,7 +366,9 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       }
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
-      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened) {
+      // What was damaged in its tags is answered elsewhere.
+      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened &&
+          same_vlans(out.frame->tags, host(o.side).plan.tags)) {
         ++host(o.side).resets_made;
       }
     }

@@ -80,6 +80,7 @@ class World {
   std::optional<unsigned> asked_;  // the offer of the last SYN to the server
   bool asked_twice_ = false;
   bool chance_hit_ = false;
+  std::uint64_t probes_ = 0;  // unknown_probe, as last seen
   bool gone_ = false;  // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;

@@ -6,6 +6,7 @@
 #include "handshake/admit.h"
 #include "handshake/ask_server.h"
 #include "handshake/client_waits.h"
+#include "spliced/unknown.h"
 #include "time/eviction.h"
 
 namespace synproxy {
@@ -55,7 +56,7 @@ void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMat
 
 void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
   const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c);
-  if (!m.valid) return drop(rooms.counters, c, Reason::cookie_invalid);
+  if (!m.valid) return on_unknown_client(rooms, c, sink);
   open_proven(rooms, c, m, sink);
 }
 

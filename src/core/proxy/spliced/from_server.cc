@@ -5,6 +5,7 @@
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
+#include "spliced/unknown.h"
 #include "syn/ask_first.h"
 
 namespace synproxy {
@@ -73,7 +74,7 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
       if (checksum_ok(c)) note_answer(rooms, c.key());
       return on_stale(rooms, c);
     }
-    return drop(rooms.counters, c, Reason::no_flow_server);
+    return on_unknown_server(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
   switch (f.state()) {
