@@ -147,8 +147,10 @@ void Inspector::delivered(const Flight& flight) {
     complain("foreign MAC addresses", f);
   }
   if (!same_vlans(f.tags, plan_.tags)) {
-    // A SYN damaged in its tag is answered there, and again later.
-    if (!flight.corrupt && !(flight.made && f.has(kSyn))) complain("other tags", f);
+    // A SYN damaged in its tag is answered there, and again later. Any other segment belongs to
+    // nothing there.
+    if (!flight.corrupt && !(flight.made && (f.has(kSyn | kRst) || f.payload.empty())))
+      complain("other tags", f);
     return;
   }
   // The referee judges a server's first SYN, because there is no conversation yet.

@@ -171,7 +171,9 @@ bool World::is_over() const {
     case Ending::kServerAborts:
       return a.reset || (aborted_ && !a.outstanding() && now_ > aborted_at_ + 1'000);
     default:
-      return a.reset || (a.opened && !a.outstanding() && now_ > began_ + 20'000);
+      // A service that is known to be dead answers no SYN, as it would directly.
+      return a.reset || (a.opened && !a.outstanding() && now_ > began_ + 20'000) ||
+             (!a.opened && now_ > began_ + 60'000);
   }
 }
 
@@ -210,8 +212,10 @@ void World::judge() {
     case Ending::kRefused:
     case Ending::kSilent:
       if (is_done(a) && is_done(b)) fail("a connection without a server");
-      if (late && client_.resets_made == 0) fail("no RST to the client");
-      if (!a.reset && client_.resets_got != 0) fail("a RST that the client does not take");
+      if (late && a.opened && client_.resets_made == 0) fail("no RST to the client");
+      if (a.opened && !a.reset && client_.resets_got != 0) {
+        fail("a RST that the client does not take");
+      }
       return;
   }
   if (a.received.size() != server_.data.size()) fail("the server's stream ends early");
@@ -323,7 +327,22 @@ void World::to_proxy(Role side) {
   proxy_said(side, in);
 }
 
+// The options of a SYN to the server may differ from those before: the proxy asks for more, to
+// learn what the server can do, or it has passed the client's own SYN, because the service was in
+// doubt.
+void World::note_asked(const DecodedFrame& syn) {
+  const unsigned asks = (syn.timestamps.empty() ? 0U : 1U) | (syn.sack_permitted ? 2U : 0U) |
+                        (syn.window_scale ? 4U : 0U) | (syn.has(kEce) ? 8U : 0U);
+  asked_twice_ = asked_twice_ || (asked_ && *asked_ != asks);
+  asked_ = asks;
+}
+
 void World::proxy_said(Role from, std::vector<Flight>& in) {
+  // An end is asked whether it knows a connection. The proxy does not know its numbers, so the
+  // probe is of no conversation.
+  const std::uint64_t probes = proxy_.counters().get(Reason::unknown_probe);
+  const bool probing = probes != probes_;
+  probes_ = probes;
   for (ProxyNode::Output& o : proxy_.out) {
     Flight out;
     out.frame = decode(o.bytes);
@@ -335,7 +354,8 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       referee_.forwarded(from, cause, out);
     } else {
       out.made = true;
-      if (out.frame) out.conversation = conversation_of(o.side, *out.frame);
+      const bool probe = probing && out.frame && out.frame->flags == kAck;
+      if (out.frame && !probe) out.conversation = conversation_of(o.side, *out.frame);
       if (o.cause >= 0) {
         const Flight& cause = in[static_cast<std::size_t>(o.cause)];
         out.corrupt = cause.corrupt;
@@ -344,10 +364,13 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
       if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
-      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened) {
+      // What was damaged in its tags is answered elsewhere.
+      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened &&
+          same_vlans(out.frame->tags, host(o.side).plan.tags)) {
         ++host(o.side).resets_made;
       }
     }
+    if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) note_asked(*out.frame);
     if (trace_) note("<-", o.side, out);
     if (!gone_) links_.launch(o.side, false, std::move(out), now_);
   }

@@ -58,6 +58,7 @@ class World {
   void deliver();
   void to_proxy(Role side);
   void send_out(Host& host);
+  void note_asked(const DecodedFrame& syn);
   void proxy_said(Role from, std::vector<Flight>& in);
   void check();
   void fail(const std::string& what);
@@ -79,6 +80,7 @@ class World {
   std::uint64_t aborted_at_ = 0;
   Offers offers_;
   bool chance_hit_ = false;
+  std::uint64_t probes_ = 0;  // unknown_probe, as last seen
   bool gone_ = false;  // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;

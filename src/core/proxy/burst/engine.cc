@@ -20,7 +20,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       counters(all_counters),
       now(config, ring),
       flows(config.shape, index_key),
-      answerer(config.tuning),
+      answerer(config.tuning, index_key),
       handshakes(config.shape),
       frames(all_counters) {}
 

@@ -18,7 +18,7 @@
 //   handshake/admit    the gate for what is proven
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
-//                      it is translated (translate); outbound, icmp_error
+//                      it is translated (translate); outbound, icmp_error, unknown
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
@@ -40,6 +40,7 @@
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/proxy/strangers.h"
 
 namespace synproxy {
 
@@ -55,6 +56,7 @@ struct Rooms {
   Answerer answerer;
   Handshakes handshakes;
   MadeFrames frames;
+  Strangers strangers;
 
   // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;

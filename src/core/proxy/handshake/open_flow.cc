@@ -6,6 +6,7 @@
 #include "handshake/admit.h"
 #include "handshake/ask_server.h"
 #include "handshake/client_waits.h"
+#include "spliced/unknown.h"
 #include "time/eviction.h"
 
 namespace synproxy {
@@ -55,7 +56,7 @@ void write_record(Rooms& rooms, FlowRecord& f, const Segment& g, const CookieMat
 
 void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
   const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c);
-  if (!m.valid) return drop(rooms.counters, c, Reason::cookie_invalid);
+  if (!m.valid) return on_unknown_client(rooms, c, sink);
   open_proven(rooms, c, m, sink);
 }
 
@@ -82,7 +83,12 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
-  ask_server(rooms, i, !crossing && probe_due(rooms, c), sink);
+  // The client's own SYN was passed to the server, which may wait half open for this one. It must
+  // not find more in ours: lwIP would take it up. And it may have agreed to more than was promised.
+  const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
+                                                   rooms.now.ms32()) != nullptr;
+  if (asked) f.set(kFlowEverAskedMore);
+  ask_server(rooms, i, !crossing && !asked && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }
 

@@ -5,6 +5,8 @@
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
+#include "spliced/unknown.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -54,14 +56,19 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(rooms, c, sink);
   const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
   if (c.flow == kNoFlow) {
-    if (syn_ack) return on_stale(rooms, c);
-    return drop(rooms.counters, c, Reason::no_flow_server);
+    if (answers_asked(rooms, c, sink)) return;
+    if (syn_ack) {
+      if (checksum_ok(c)) note_answer(rooms, c.key());
+      return on_stale(rooms, c);
+    }
+    return on_unknown_server(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
   switch (f.state()) {
     case FlowState::kSynSent:
       return on_server_answer(rooms, c, sink);
     case FlowState::kTombstone:
+      if (answers_asked(rooms, c, sink)) return;
       if (g.has(kRst)) return drop(rooms.counters, c, Reason::server_rst_ignored);
       if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
       return on_stale(rooms, c);

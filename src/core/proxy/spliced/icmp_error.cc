@@ -5,6 +5,7 @@
 #include "burst/quoted_flow.h"
 #include "flows/end_flow.h"
 #include "spliced/progress.h"
+#include "syn/ask_first.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/checksum.h"
 
@@ -73,9 +74,14 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
 // must not. But RFC 5461 section 4: a connection that is being opened need not wait its whole time
 // for a server that cannot be reached (ageing.cc).
 void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink& sink) {
-  if (q.soft) rooms.flows[c.flow].set(kFlowSoftError);
+  const FlowKey key = rooms.flows.key_of(c.flow);
+  if (q.soft) {
+    rooms.flows[c.flow].set(kFlowSoftError);
+    note_dead(rooms, key);
+  }
   if (!q.refusal) return;
   rooms.counters.count(Reason::conn_refused);
+  note_dead(rooms, key);
   give_up(rooms, c.flow, true, false, sink);
 }
 
@@ -90,8 +96,13 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   }
   const QuotedSegment& q = quoted.segment;
   const Arrival* const found = c.packet->arrival;
-  c.flow = rooms.flows.find(quoted.key,
-                            found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key));
+  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key);
+  c.flow = rooms.flows.find(quoted.key, c.hash);
+  const bool over = c.flow == kNoFlow || rooms.flows[c.flow].state() == FlowState::kTombstone;
+  if (over && sender == Role::kServer && icmp_checksum_good(g) &&
+      error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {
+    return forward(rooms.counters, c, Reason::asked);  // the SYN went to the server as it came
+  }
   if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {

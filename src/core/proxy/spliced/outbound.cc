@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "spliced/outbound.h"
 
-#include <array>
-#include <cstring>
-
 #include "ack/prove_ack.h"
 #include "flows/end_flow.h"
 #include "handshake/open_flow.h"
@@ -14,14 +11,9 @@
 namespace synproxy {
 namespace {
 
-// The link table keeps headers as a client's frame has them.
 std::uint16_t learn_link(Rooms& rooms, const Context& c) {
-  std::array<std::uint8_t, kMaxL2Header> header;
-  const std::size_t length = c.segment.l3_offset;
-  std::memcpy(header.data(), c.segment.frame, length);
-  std::memcpy(header.data(), c.segment.frame + ether_at::kSource, kMacAddress);
-  std::memcpy(header.data() + ether_at::kSource, c.segment.frame, kMacAddress);
-  return rooms.frames.intern({header.data(), length});
+  const LinkHeader link = link_of(c);
+  return rooms.frames.intern({link.bytes.data(), link.length});
 }
 
 void learn_server_scale(FlowRecord& f, const TcpOptions& syn) {
