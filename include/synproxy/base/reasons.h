@@ -61,7 +61,7 @@
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
-  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
+  X(keepalive_probe, MADE, "Keepalive sent to an end of a silent connection before it expires.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
@@ -71,9 +71,9 @@
   X(conn_aborted, EVENT, "Client sent a RST before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
-  X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
+  X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
-  X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
+  X(flow_evicted, EVENT, "Connection removed early to make room: it was over, half-open or most likely dead.") \
   X(flow_freed, EVENT, "Connection record given back.") \
   X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \
   X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \

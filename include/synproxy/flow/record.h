@@ -51,8 +51,11 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
-// Of a spliced flow.
-inline constexpr std::uint16_t kFlowServerFin = 1U << 9;  // seen; server_nxt counts it
+// Of a spliced flow. The first two have bits of a handshake.
+inline constexpr std::uint16_t kFlowProbedAgain = 1U << 6;  // the keepalives were repeated
+inline constexpr std::uint16_t kFlowRepeated = 1U << 7;     // the last segment was a repeat: the
+                                                            // other end has not answered it
+inline constexpr std::uint16_t kFlowServerFin = 1U << 9;    // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
 inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice

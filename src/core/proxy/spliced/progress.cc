@@ -18,7 +18,7 @@ void touch(Rooms& rooms, FlowRecord& f) {
   }
   f.last_seen = now;
   f.set(kFlowSpoke);
-  f.clear(kFlowProbed);
+  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
 }
 
 void update_closing(Rooms& rooms, FlowRecord& f) {
@@ -52,6 +52,8 @@ void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
     // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
     // overtaken proves nothing.
     f.clear(kFlowMarked);
+  } else if (g.seq_length() != 0) {
+    f.set(kFlowRepeated);
   }
   widen_windows(f, std::uint32_t{g.window} << f.client_scale(), 0);
   if (g.has(kFin)) f.set(kFlowClientFin);
@@ -66,6 +68,8 @@ void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
   const SeqNum end = seq + g.seq_length();
   if (end.after(SeqNum(f.server_nxt)) && believable(g, seq, SeqNum(f.server_nxt))) {
     f.server_nxt = end.value();
+  } else if (end != seq) {
+    f.set(kFlowRepeated);
   }
   if (g.has(kAck)) {
     // What the server acknowledges has reached it, even if the segment did not fit when we saw it.
@@ -94,7 +98,9 @@ void note_reset(Rooms& rooms, FlowRecord& f) {
     return;
   }
   if (f.state() != FlowState::kEstablished) return;
-  rooms.flows.set_state(f, FlowState::kClosing);
+  // A RST that answers a keepalive comes from an end that has forgotten this connection. Whoever
+  // speaks after that speaks to nobody, so the flow cannot revive.
+  rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
   rooms.counters.count(Reason::conn_reset);
 }
 
