@@ -65,7 +65,7 @@
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
-  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires, or after a RST to ask whether the end is gone.") \
+  X(keepalive_probe, MADE, "Keepalive sent to an end of a silent connection before it expires, or after a RST to ask whether the end is gone.") \
   X(unknown_probe, MADE, "ACK sent to an end of a connection that the proxy does not know, to learn whether that end knows it.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
@@ -76,11 +76,11 @@
   X(conn_aborted, EVENT, "Client sent a RST before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
-  X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
+  X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
   X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
   X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \
-  X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
+  X(flow_evicted, EVENT, "Connection removed early to make room: it was over, half-open or most likely dead.") \
   X(flow_freed, EVENT, "Connection record given back.") \
   X(service_doubted, EVENT, "Service in doubt from now on: it refused a connection, or left one unanswered for 1.4 s.") \
   X(service_back, EVENT, "Service in doubt that has answered: its SYNs are answered by the proxy again.") \

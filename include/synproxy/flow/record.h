@@ -58,6 +58,9 @@ inline constexpr std::uint16_t kFlowSoftError = 1U << 12;     // an ICMP error s
                                                               // cannot be reached now
 inline constexpr std::uint16_t kFlowServerOpens = 1U << 13;   // the server sent a SYN of its own
 // Of a spliced flow. Some have bits of a handshake.
+inline constexpr std::uint16_t kFlowProbedAgain = 1U << 6;     // the keepalives were repeated
+inline constexpr std::uint16_t kFlowRepeated = 1U << 7;        // the last segment was a repeat: the
+                                                               // other end has not answered it
 inline constexpr std::uint16_t kFlowClientFinAhead = 1U << 8;  // seen behind a gap
 inline constexpr std::uint16_t kFlowServerFin = 1U << 9;       // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;

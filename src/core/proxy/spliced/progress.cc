@@ -18,7 +18,7 @@ void touch(Rooms& rooms, FlowRecord& f) {
   }
   f.last_seen = now;
   f.set(kFlowSpoke);
-  f.clear(kFlowProbed);
+  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
 }
 
 void update_closing(Rooms& rooms, FlowRecord& f) {
@@ -88,9 +88,11 @@ void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
   if (f.state() == FlowState::kClosing && closed_by_both(f)) {
     rooms.flows.set_state(f, FlowState::kFinished);
   } else if (f.state() == FlowState::kEstablished) {
-    rooms.flows.set_state(f, FlowState::kClosing);
+    // A RST that answers a keepalive comes from an end that has forgotten this connection. Whoever
+    // speaks after that speaks to nobody, so the flow cannot revive.
+    rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
     rooms.counters.count(Reason::conn_reset);
-    f.clear(kFlowProbed);
+    f.clear(kFlowProbed | kFlowProbedAgain);
   }
   // The answer to a keepalive does not make the rest longer.
   if (!f.has(kFlowProbed)) f.last_seen = rooms.now.ms32();
@@ -121,6 +123,8 @@ void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq) {
     } else if (g.has(kFin)) {
       Own::set_fin_ahead(f);
     }
+  } else if (g.seq_length() != 0) {
+    f.set(kFlowRepeated);
   }
   if (g.has(kAck)) note_ack<kFrom>(rooms, f, c);
   const std::uint32_t window = std::uint32_t{g.window}

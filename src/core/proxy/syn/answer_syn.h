@@ -55,6 +55,7 @@ namespace synproxy {
   return true;
 }
 
+void fill_in(SynAckRepeats::Entry& e, const Context& c, const TcpReply& syn_ack);
 // Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
 // caller's copy stays in registers.
 void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& c,

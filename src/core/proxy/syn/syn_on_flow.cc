@@ -53,13 +53,17 @@ void challenge(Rooms& rooms, Context& c, FlowRecord& f) {
 
 }  // namespace
 
+void fill_in(SynAckRepeats::Entry& e, const Context& c, const TcpReply& syn_ack) {
+  key_of(c.segment, c.sender, e.key);
+  e.syn_ack = syn_ack;
+  e.link.set({c.segment.frame, c.segment.l3_offset});
+}
+
 void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& c,
                       TcpReply syn_ack) {
   SynAckRepeats::Entry* e = repeats.admit(now.ms32());
   if (e == nullptr) return;
-  key_of(c.segment, c.sender, e->key);
-  e->syn_ack = syn_ack;
-  e->link.set({c.segment.frame, c.segment.l3_offset});
+  fill_in(*e, c, syn_ack);
   repeats.file(*e, c.hash);
 }
 

@@ -3,18 +3,27 @@
 
 #include <algorithm>
 
+#include "flows/doubt.h"
 #include "flows/end_flow.h"
 #include "spliced/progress.h"
 
 namespace synproxy {
 namespace {
 
-// The two ends of an idle connection have this long to answer the keepalive.
+// The two ends of an idle connection have this long to answer one of two keepalives.
 constexpr std::uint32_t kProbeLeadMs = 75'000;
+// A doubtful flow (flows/doubt.h) is kept in silence this long at most; its ends are asked after
+// 113 s. A server that closes keeps its half of a connection for a minute (Linux, FIN_WAIT_2).
+constexpr std::uint32_t kDoubtMs = 150'000;
 
-std::uint32_t probe_lead(const EngineTuning& tuning) {
-  return std::min(kProbeLeadMs, tuning.idle_timeout_ms / 4);
-}
+// What is left of the timeouts while the table is as full as it is.
+struct Waits {
+  Waits(const EngineTuning& tuning, const FlowBook& flows)
+      : idle(flows.shortened(tuning.idle_timeout_ms)),
+        doubt(flows.shortened(std::min(tuning.idle_timeout_ms, kDoubtMs))) {}
+  std::uint32_t idle;
+  std::uint32_t doubt;
+};
 
 // The same for a connection that a RST has closed.
 constexpr std::uint32_t kResetProbeLeadMs = 5'000;
@@ -22,6 +31,10 @@ constexpr std::uint32_t kResetProbeLeadMs = 5'000;
 std::uint32_t reset_probe_lead(const EngineTuning& tuning) {
   return std::min(kResetProbeLeadMs, tuning.close_timeout_ms / 4);
 }
+
+std::uint32_t probe_lead(std::uint32_t wait_ms) { return std::min(kProbeLeadMs, wait_ms / 4); }
+
+// Each function below returns what it did, in frames sent and records freed (FlowBook::sweep).
 
 // What a keepalive says: numbers that both ends know.
 struct ProbeNumbers {
@@ -52,29 +65,37 @@ void probe_ends(Rooms& rooms, const FlowRecord& f, const FlowKey& key, const Pro
 // The proxy knows no TSval that is new enough. By RFC 7323 an end answers an old TSval (section
 // 5.3, R1) and drops a segment without one (section 3.2). Linux 6.18 does the opposite of both. So
 // each end gets one of each kind.
-void probe(Rooms& rooms, FlowIndex i, const ProbeNumbers& n, FrameSink& sink) {
+unsigned probe(Rooms& rooms, FlowIndex i, const ProbeNumbers& n, FrameSink& sink) {
   const FlowRecord& f = rooms.flows[i];
   const FlowKey key = rooms.flows.key_of(i);
   probe_ends(rooms, f, key, n, false, sink);
-  if ((f.options & kFlowTimestamps) != 0) probe_ends(rooms, f, key, n, true, sink);
+  if ((f.options & kFlowTimestamps) == 0) return 2;
+  probe_ends(rooms, f, key, n, true, sink);
+  return 4;
 }
 
-// All that was sent was acknowledged long ago.
-void probe_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+// Data may be under way, and nothing may acknowledge what its receiver has not got.
+ProbeNumbers acked_numbers(const FlowRecord& f) {
+  return {f.acked_by_server(), f.acked_by_client()};
+}
+
+unsigned probe_silent(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
-  f.set(kFlowProbed);
-  probe(rooms, i, {f.client_nxt, f.server_nxt}, sink);
+  // Both ends get their whole time to answer, even if the sweep is late.
+  f.last_seen = rooms.now.ms32();
+  // Without a repeat all that was sent was acknowledged long ago.
+  const bool settled = !f.has(kFlowRepeated);
+  return probe(rooms, i, settled ? ProbeNumbers{f.client_nxt, f.server_nxt} : acked_numbers(f),
+               sink);
 }
 
-// After a RST. Data may be under way, and nothing may acknowledge what its receiver has not got. An
-// end that has forgotten the connection answers with a RST that has our ACK's number, which is
+// An end that has forgotten the connection answers with a RST that has our ACK's number, which is
 // exact (on_reset).
-void probe_after_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
-  const FlowRecord& f = rooms.flows[i];
-  probe(rooms, i, {f.acked_by_server(), f.acked_by_client()}, sink);
+unsigned probe_after_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  return probe(rooms, i, acked_numbers(rooms.flows[i]), sink);
 }
 
-void expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+unsigned expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   const FlowKey key = rooms.flows.key_of(i);
   rooms.frames.send_rst(f, key, Role::kClient, sink);
@@ -83,6 +104,28 @@ void expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   // If our RST was not exact for an end, that end asks (RFC 5961 section 3.2) and gets an answer.
   rooms.flows.set_state(f, FlowState::kTombstone);
   f.last_seen = rooms.now.ms32();
+  return 2;
+}
+
+// An end that answers a keepalive keeps its connection, whatever else speaks against it. A probe
+// may be lost, so there are two of them, half a lead apart.
+unsigned age_established(Rooms& rooms, FlowIndex i, std::uint32_t idle, const Waits& waits,
+                         FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
+  if (f.doubted()) {
+    f.clear_doubted();
+    return probe_after_reset(rooms, i, sink);
+  }
+  const bool doubtful = is_doubtful(f);
+  const bool probed = f.has(kFlowProbed);
+  rooms.flows.suspect(i, (doubtful || probed) && idle >= kLatelyMs);
+  const std::uint32_t wait = doubtful ? waits.doubt : waits.idle;
+  const std::uint32_t lead = probe_lead(wait);
+  // Once probed, a flow is idle since the probe.
+  if (idle < (probed ? lead / 2 : wait - lead)) return 0;
+  if (f.has(kFlowProbedAgain)) return expire_idle(rooms, i, sink);
+  f.set(probed ? kFlowProbedAgain : kFlowProbed);
+  return probe_silent(rooms, i, sink);
 }
 
 // RFC 5382 REQ-5 gives a closing connection four minutes, and an established one more than two
@@ -101,54 +144,48 @@ std::uint32_t patience(const EngineTuning& tuning, const FlowRecord& f) {
                                : tuning.server_timeout_ms;
 }
 
+// A RST may have been forged. Who lives answers, and the connection comes back.
+unsigned age_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+  FlowRecord& f = rooms.flows[i];
+  f.set(kFlowProbed);
+  f.last_seen =
+      rooms.now.ms32() - (life_after(rooms.now.tuning(), f) - reset_probe_lead(rooms.now.tuning()));
+  return probe_after_reset(rooms, i, sink);
+}
+
 // In line with the loop over the records: most of them need no more than a look.
-void age(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+unsigned age(Rooms& rooms, FlowIndex i, const Waits& waits, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   const std::uint32_t idle = rooms.now.ms32() - f.last_seen;
   const EngineTuning& tuning = rooms.now.tuning();
   switch (f.state()) {
     case FlowState::kFree:
-      return;
+      return 0;
     case FlowState::kSynSent:
-      if (idle < patience(tuning, f)) return;
+      if (idle < patience(tuning, f)) return 0;
       rooms.counters.count(Reason::conn_timed_out);
-      return give_up(rooms, i, true, true, sink);
-    case FlowState::kEstablished: {
-      if (f.doubted()) {
-        f.clear_doubted();
-        probe_after_reset(rooms, i, sink);
-      }
-      const std::uint32_t probe_at = tuning.idle_timeout_ms - probe_lead(tuning);
-      if (idle < probe_at) return;
-      if (!f.has(kFlowProbed)) {
-        probe_idle(rooms, i, sink);
-        f.last_seen =
-            rooms.now.ms32() - probe_at;  // both ends get the whole lead, even if we are late
-      } else if (idle >= tuning.idle_timeout_ms &&
-                 rooms.now.earlier().same_idle_for(probe_lead(tuning), rooms.now.ms())) {
-        expire_idle(rooms, i, sink);
-      }
-      return;
-    }
+      give_up(rooms, i, true, true, sink);
+      return 2;
+    case FlowState::kEstablished:
+      return age_established(rooms, i, idle, waits, sink);
     case FlowState::kClosing:
-      // A RST may have been forged. Who lives answers, and the connection comes back.
       if (!closed_by_both(f) && !f.has(kFlowProbed) &&
           idle >= life_after(tuning, f) - reset_probe_lead(tuning)) {
-        f.set(kFlowProbed);
-        probe_after_reset(rooms, i, sink);
-        f.last_seen = rooms.now.ms32() - (life_after(tuning, f) - reset_probe_lead(tuning));
-        return;
+        return age_reset(rooms, i, sink);
       }
       [[fallthrough]];
     default:
-      if (idle >= life_after(tuning, f)) free_flow(rooms, i);
+      if (idle < life_after(tuning, f)) return 0;
+      free_flow(rooms, i);
+      return 1;
   }
 }
 
 }  // namespace
 
 void age_flows(Rooms& rooms, FrameSink& sink) {
-  rooms.flows.sweep(rooms.now.ms(), [&](FlowIndex i) { age(rooms, i, sink); });
+  const Waits waits(rooms.now.tuning(), rooms.flows);
+  rooms.flows.sweep(rooms.now.ms(), [&](FlowIndex i) { return age(rooms, i, waits, sink); });
 }
 
 }  // namespace synproxy
