@@ -114,7 +114,7 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
     const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
     EXPECT_EQ(ipv6_disabled(), 1);
     // Another one beside it has no record, and restores nothing that is not its own.
-    { const InterfacePrep second(dev, records); }
+    { const InterfacePrep second(dev, InterfacePrep::Frames::kAsOnTheWire, records); }
     EXPECT_EQ(ipv6_disabled(), 1);
   }
   EXPECT_EQ(ipv6_disabled(), 0);

@@ -19,7 +19,7 @@ class Offers {
     o.options = options;
   }
   // The options differ from before: the proxy asked for more at first, to learn what the server can
-  // do.
+  // do, or it has passed the client's own SYN, because the service was in doubt.
   [[nodiscard]] bool asked_twice(Conversation c) const {
     if (!c) return false;
     const auto it = of_.find(*c);

@@ -327,16 +327,6 @@ void World::to_proxy(Role side) {
   proxy_said(side, in);
 }
 
-// The options of a SYN to the server may differ from those before: the proxy asks for more, to
-// learn what the server can do, or it has passed the client's own SYN, because the service was in
-// doubt.
-void World::note_asked(const DecodedFrame& syn) {
-  const unsigned asks = (syn.timestamps.empty() ? 0U : 1U) | (syn.sack_permitted ? 2U : 0U) |
-                        (syn.window_scale ? 4U : 0U) | (syn.has(kEce) ? 8U : 0U);
-  asked_twice_ = asked_twice_ || (asked_ && *asked_ != asks);
-  asked_ = asks;
-}
-
 void World::proxy_said(Role from, std::vector<Flight>& in) {
   // An end is asked whether it knows a connection. The proxy does not know its numbers, so the
   // probe is of no conversation.
@@ -363,14 +353,13 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       }
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
-      if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
       // What was damaged in its tags is answered elsewhere.
       if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened &&
           same_vlans(out.frame->tags, host(o.side).plan.tags)) {
         ++host(o.side).resets_made;
       }
     }
-    if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) note_asked(*out.frame);
+    if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
     if (trace_) note("<-", o.side, out);
     if (!gone_) links_.launch(o.side, false, std::move(out), now_);
   }

@@ -58,7 +58,6 @@ class World {
   void deliver();
   void to_proxy(Role side);
   void send_out(Host& host);
-  void note_asked(const DecodedFrame& syn);
   void proxy_said(Role from, std::vector<Flight>& in);
   void check();
   void fail(const std::string& what);
