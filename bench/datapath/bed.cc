@@ -88,7 +88,7 @@ Bed::Bed(const BedConfig& config)
   const MemoryUse after = memory_use();
   memory_ = {after.resident - before.resident, after.huge - before.huge};
   // Wait until the sweeps have passed and no handshake waits in a queue.
-  let_pass(config.flows > (1U << 20) ? 9000 : 3000);
+  let_pass(config.flows > (1U << 20) || config.silent ? 9000 : 3000);
 }
 
 void Bed::set_buffers(std::size_t buffers) { buffers_of_each_bed = buffers; }
@@ -224,6 +224,9 @@ void Bed::learn_from(std::uint64_t n) {
     run();
   }
   keep_syn_ = false;
+  clear();
+  add_segment(templates_.request[stamped ? 1 : 0], n, c);
+  run();
 }
 
 void Bed::learn_services() {
@@ -261,6 +264,7 @@ void Bed::splice(std::uint64_t first, std::uint32_t burst) {
         {server_isn(n), client_isn(n) + 1, server_clock(n, now_ms()), client_clock(n, now_ms())});
   }
   run();
+  if (config_.silent) return;
   clear();
   for (std::uint64_t n = first; n < end; ++n) {
     add_segment(templates_.request[has_timestamps(n) ? 1 : 0], n, connections_[n]);

@@ -46,6 +46,7 @@ struct BedConfig {
   bool ipv6 = false;
   std::uint32_t services = 1;  // protected addresses and ports
   bool huge_pages = true;      // false: this memory gets none, even if some are free
+  bool silent = false;         // clients fall silent after their handshake
 
   unsigned which = 0;  // beds that differ only in this are separate
 

@@ -73,6 +73,7 @@ std::vector<Case> all_cases(bool quick) {
   std::vector<Case> cases;
   add_syn_cases(cases);
   add_ack_cases(cases);
+  add_full_table_cases(cases);
   add_spliced_cases(cases);
   add_connection_cases(cases);
   add_mix_cases(cases);

@@ -81,6 +81,23 @@ constexpr auto kRows = std::to_array<Flag>({
          "in both directions, for a BGP speaker behind the proxy. Then a flood whose segments "
          "carry that option gets by too.",
      .value = word<kDropForward>(kTuning<&EngineTuning::forward_tcp_auth>)},
+    {.name = "unknown",
+     .form = "drop|reset",
+     .example = "drop",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "drop or reset",
+     .help = "what becomes of connections that are older than the proxy, and of all others that it "
+             "does not know",
+     .reason =
+         "The proxy cannot translate a connection that it has not seen begin. On `reset` both ends "
+         "get a RST (`conn_unknown`), as from a server that has rebooted, at most 1,000 connections "
+         "a second for each worker. A server's segment is enough. A client's may be data of a new "
+         "connection that has overtaken its handshake, so the server is asked first whether it "
+         "knows the connection (`unknown_probe`); if it does not, the client is told after 30 s. "
+         "On `drop` both ends wait for their own timeouts.",
+     .value = word<kDropReset>(kTuning<&EngineTuning::reset_unknown>)},
 });
 
 }  // namespace

@@ -16,7 +16,7 @@ constexpr std::uint64_t kWatchMs = 1000;
 sigset_t our_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set, signal);
   return set;
 }
 
@@ -90,7 +90,10 @@ Signals::Signals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
   // They mean nothing here; by default they kill.
-  for (const int signal : {SIGUSR1, SIGUSR2}) (void)std::signal(signal, SIG_IGN);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGPWR}) {
+    (void)std::signal(signal, SIG_IGN);
+  }
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) (void)std::signal(signal, SIG_IGN);
 }
 
 Signals::What Signals::wait(std::chrono::milliseconds patience) const {

@@ -42,8 +42,8 @@ class Supervisor {
   Totals counted_;
 };
 
-// SIGINT and SIGTERM, which stop the program, and SIGHUP, which asks for a reload; under nohup too.
-// SIGUSR1, SIGUSR2 and SIGPIPE are ignored.
+// SIGINT, SIGTERM and SIGQUIT, which stop the program, and SIGHUP, which asks for a reload; under
+// nohup too. Signals that mean nothing here and would kill by default are ignored.
 // They reach nobody but wait(): to be made before any other thread, which inherits the mask.
 class Signals {
  public:

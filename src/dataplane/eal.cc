@@ -7,6 +7,11 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
 #include "base/config.h"
 #include "base/errors.h"
 
@@ -17,6 +22,7 @@ namespace {
 constexpr std::size_t kEalOverhead = 64ULL << 20;
 constexpr std::size_t kMegabyte = 1ULL << 20;
 constexpr std::size_t kHugepage = 2 * kMegabyte;  // the smallest on x86-64
+constexpr std::size_t kSegmentBytes = 64;         // what EAL keeps in its files for a page
 
 std::size_t memory_for(const EalRequest& request, std::size_t page_bytes) {
   std::size_t bytes = kEalOverhead;
@@ -43,6 +49,32 @@ std::string floating_lcore() {
     }
   }
   return list + ')';
+}
+
+// EAL maps the files that it shares with other processes. Where the file system has no room for
+// them, the first touch ends the program, without a word.
+void check_room(const std::vector<std::string>& extra, const std::filesystem::path& directory) {
+  std::uint64_t needed = kMegabyte;
+  std::uint64_t memory_mb = 64;  // EAL's own default
+  bool pages = false;
+  for (std::size_t i = 0; i < extra.size(); ++i) {
+    if (extra[i] == "--no-shconf" || extra[i] == "--in-memory") return;
+    pages = pages || extra[i] == "--no-huge";
+    if (!extra[i].starts_with("-m")) continue;
+    const std::string value = extra[i].size() > 2    ? extra[i].substr(2)
+                              : i + 1 < extra.size() ? extra[i + 1]
+                                                     : "";
+    memory_mb = std::strtoull(value.c_str(), nullptr, 10);
+  }
+  if (pages) needed += memory_mb * kMegabyte / 4096 * kSegmentBytes;
+  std::error_code error;
+  const auto room = std::filesystem::space(directory, error).available;
+  if (error || room >= needed) return;
+  std::string typed = "--";
+  for (const std::string& w : extra) typed += " " + w;
+  throw UsageError(typed + ": DPDK needs " + megabytes(needed) + " MB of files in " +
+                   directory.string() + ", and there are " + std::to_string(room >> 10) +
+                   " KB left; free some, or add --no-shconf");
 }
 
 bool sizes_memory(const std::string& argument) {
@@ -114,9 +146,13 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
                      "IOMMU; 'sysctl vm.nr_hugepages=" +
                      std::to_string(memory_for(request, kHugepage) / kHugepage + 1) +
                      "', or bind it to vfio-pci");
-  } else if (!sized) {
+  } else if (sized) {
+    check_room(request.extra, name_.directory());
+  } else {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    words.insert(words.end(), {"--no-huge", "-m", megabytes(memory_for(request, page))});
+    // No files: nobody else maps this memory, and /run may be small.
+    words.insert(words.end(),
+                 {"--no-huge", "--no-shconf", "-m", megabytes(memory_for(request, page))});
     memory_note_ = "packet buffers are in ordinary memory: for better speed, provide " +
                    megabytes(memory_for(request, kHugepage)) + " MB of free hugepages";
   }

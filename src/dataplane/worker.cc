@@ -180,7 +180,7 @@ void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uin
   if (request_.workers > 1 && from.kind != Source::Kind::kRing) {
     n = steering_.sort(from.port, sender, frames, n, io_);
   }
-  process(sender, frames, n);
+  process(sender, frames, n, noted_);
 }
 
 std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
@@ -215,7 +215,7 @@ void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) 
 void Worker::process_gathered(std::uint16_t at_least) {
   if (gathered_count_ < at_least) return;
   const auto first = std::min<std::uint16_t>(gathered_count_, kMaxBurst);
-  process(Role::kClient, gathered_.data(), first);
+  process(Role::kClient, gathered_.data(), first, noted_);
   gathered_count_ = static_cast<std::uint16_t>(gathered_count_ - first);
   std::copy_n(gathered_.begin() + first, gathered_count_, gathered_.begin());
 }
@@ -228,34 +228,99 @@ unsigned Worker::answer_syns(unsigned budget) {
         static_cast<std::uint16_t>(std::min<std::size_t>(budget - answered, kMaxBurst));
     const std::uint16_t n = lane_.take(syns.data(), most);
     if (n == 0) break;
-    process(Role::kClient, syns.data(), n);
+    process(Role::kClient, syns.data(), n, noted_);
     answered += n;
   }
   return answered;
 }
 
-void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
+void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted) {
   if (n == 0) return;
   heed();
   std::array<Packet, kMaxBurst> packets;
   for (std::uint16_t i = 0; i < n; ++i) {
     packets[i] = packet_of(*frames[i]);
-    if (noted_) packets[i].arrival = notes_of(*frames[i]);
+    if (noted) packets[i].arrival = notes_of(*frames[i]);
   }
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
+  std::array<rte_mbuf*, kMaxBurst> to_cut;
+  std::size_t cuts = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
     m->data_len = static_cast<std::uint16_t>(packets[i].length);
     m->pkt_len = packets[i].length;
-    if (packets[i].verdict == Verdict::kDrop) {
-      rte_pktmbuf_free(m);
-      continue;
+    switch (packets[i].verdict) {
+      case Verdict::kDrop:
+        rte_pktmbuf_free(m);
+        break;
+      case Verdict::kForward:
+        pass(other(sender), m, packets[i].checksum);
+        break;
+      case Verdict::kReply:
+        pass(sender, m, packets[i].checksum);
+        break;
+      case Verdict::kCut:
+        to_cut[cuts++] = m;
+        break;
     }
-    const Role to = packets[i].verdict == Verdict::kForward ? other(sender) : sender;
-    Topology::to_wire(to, *m);
-    outbox_[Topology::out_port(to)].add(m);
   }
   send();
+  for (std::size_t i = 0; i < cuts; ++i) process_cut(sender, to_cut[i]);
+}
+
+void Worker::pass(Role to, rte_mbuf* m, ChecksumHint sums) {
+  Topology::to_wire(to, *m);
+  const PortId out = Topology::out_port(to);
+  if (OffloadHeader* header = offload_of(*m); header != nullptr) [[unlikely]] {
+    if (!is_super(sums)) {
+      no_super_frame(*header);
+    } else if (!outbox_[out].takes_super_frames()) {
+      return cut_and_pass(out, m, *header);
+    }
+  }
+  outbox_[out].add(m);
+}
+
+void Worker::cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header) {
+  Outbox& box = outbox_[out];
+  box.send(request_.number, io_, out);  // what came before it
+  const std::span<const std::uint8_t> frame{rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len};
+  for (FrameCutter cutter(frame, header); !cutter.done();) {
+    rte_mbuf* segment = box.make(cutter.next_size());
+    if (segment == nullptr) {
+      io_.no_buffer.add(1);
+      break;
+    }
+    cutter.write_segment(rte_pktmbuf_mtod(segment, std::uint8_t*));
+    if (box.made() >= kMaxBurst) box.send(request_.number, io_, out);
+  }
+  box.send(request_.number, io_, out);
+  rte_pktmbuf_free(m);
+}
+
+// The engine has to hold what the frame carries, and holds segments only.
+void Worker::process_cut(Role sender, rte_mbuf* m) {
+  const std::span<const std::uint8_t> frame{rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len};
+  rte_mempool* const pool = request_.ports[Topology::out_port(sender)]->pool();
+  std::array<rte_mbuf*, kMaxBurst> segments;
+  std::uint16_t n = 0;
+  for (FrameCutter cutter(frame, *offload_of(*m)); !cutter.done();) {
+    rte_mbuf* s = rte_pktmbuf_alloc(pool);
+    if (s == nullptr || cutter.next_size() > rte_pktmbuf_tailroom(s)) {
+      rte_pktmbuf_free(s);
+      io_.no_buffer.add(1);
+      break;
+    }
+    s->data_len = static_cast<std::uint16_t>(cutter.next_size());
+    s->pkt_len = s->data_len;
+    cutter.write_segment(rte_pktmbuf_mtod(s, std::uint8_t*));
+    segments[n++] = s;
+    if (n < kMaxBurst) continue;
+    process(sender, segments.data(), n, false);
+    n = 0;
+  }
+  process(sender, segments.data(), n, false);
+  rte_pktmbuf_free(m);
 }
 
 void Worker::tick() {

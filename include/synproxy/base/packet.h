@@ -19,16 +19,22 @@ enum class Verdict : std::uint8_t {
   kDrop,     // free the buffer
   kForward,  // send it on, to the other role
   kReply,    // send it back to its sender
+  kCut,      // a super-frame that has to be held: cut it into segments, and process those
 };
 
 enum class ChecksumHint : std::uint8_t {
   kUnknown,  // nobody looked: software verifies where it matters
   kGood,     // hardware verified IP and TCP
   kTcpGood,  // TCP was verified, the IPv4 header was not
+  kPartial,  // a super-frame: its data are sound, and the TCP field holds the pseudo-header's sum
   kBad,      // hardware found a bad one, or the sender never filled it in
 };
 
 struct Arrival;  // synproxy/proxy/arrival.h
+
+// A super-frame is what an end's kernel or card hands over in place of many segments: up to 64 KB
+// under one header. Whoever sends it on cuts it, and finishes the sums.
+[[nodiscard]] constexpr bool is_super(ChecksumHint hint) { return hint == ChecksumHint::kPartial; }
 
 // One received frame. The engine may rewrite bytes in place, and change `length` within `room`.
 struct Packet {

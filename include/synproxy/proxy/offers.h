@@ -84,6 +84,12 @@ class OfferCache {
     return entry_of(name, server, vlan) != nullptr;
   }
 
+  // The service's next offer is made anew.
+  void forget(ServiceName name) {
+    Entry& e = entries_[place_of(name)];
+    if (e.name == name) e.name = 0;
+  }
+
   // Call after the tuning has changed. `earlier`: what was offered before.
   void retuned(const EarlierTuning& earlier) {
     earlier_ = earlier;

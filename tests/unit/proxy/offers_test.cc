@@ -229,24 +229,20 @@ TEST(EarlierTuning, WindowsOfTheLastChangesBindUntilTheirCookiesHaveExpired) {
   EXPECT_EQ(earlier.most_window(window(600), kEpoch + 4), 600U) << "the old ones are forgotten";
 }
 
-TEST(EarlierTuning, KnowsSinceWhenOffersAndIdleTimeoutStand) {
+TEST(EarlierTuning, KnowsSinceWhenOffersStand) {
   EarlierTuning earlier;
   EXPECT_TRUE(earlier.same_offer_since(0, 0));
-  EXPECT_TRUE(earlier.same_idle_for(75'000, 0));
   EngineTuning to;
   to.early_window = 1;
   earlier.changed(EngineTuning{}, to, kEpoch, 500);
-  EXPECT_TRUE(earlier.same_offer_since(0, 600)) << "neither has changed";
+  EXPECT_TRUE(earlier.same_offer_since(0, 600)) << "they have not changed";
   to.offer.ecn = Offer::kOff;
-  to.idle_timeout_ms = 5000;
   // The clock of flows has 32 bits.
   const std::uint64_t now = (1ULL << 32) + 10;
   earlier.changed(EngineTuning{}, to, kEpoch, now);
   EXPECT_FALSE(earlier.same_offer_since(0xfffffff0U, now + 5));
   EXPECT_FALSE(earlier.same_offer_since(10, now + 5));
   EXPECT_TRUE(earlier.same_offer_since(11, now + 5));
-  EXPECT_FALSE(earlier.same_idle_for(100, now + 99));
-  EXPECT_TRUE(earlier.same_idle_for(100, now + 100));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/proxy/link_table.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/wire/segment.h"
 
@@ -44,5 +45,16 @@ struct Context {
     return v;
   }
 };
+
+// The Ethernet header of the packet, as a client's frame has it. Valid until the packet is
+// rewritten.
+[[nodiscard]] inline LinkHeader link_of(const Context& c) {
+  LinkHeader seen;
+  seen.set({c.segment.frame, c.segment.l3_offset});
+  if (c.sender == Role::kClient) return seen;
+  LinkHeader swapped = seen;
+  seen.write(swapped.bytes.data(), Role::kClient);
+  return swapped;
+}
 
 }  // namespace synproxy

@@ -19,7 +19,7 @@
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
-//                      outbound, icmp_error
+//                      outbound, icmp_error, unknown
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
@@ -42,6 +42,7 @@
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/proxy/strangers.h"
 
 namespace synproxy {
 
@@ -58,6 +59,7 @@ struct Rooms {
   Handshakes handshakes;
   MadeFrames frames;
   TooLong too_long;
+  Strangers strangers;
 
   // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;
@@ -72,6 +74,8 @@ struct Rooms {
 // The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
 // A SYN of a client that has waited for its turn: on a flow, or one that has just lost it.
 void on_client_syn(Rooms& rooms, Context& c);
+// Whether a client's RST answers a SYN-ACK that no ACK has answered. Then that one is forgotten.
+[[nodiscard]] bool refuses_syn_ack(Rooms& rooms, const Context& c);
 // Any other segment of a client.
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);

@@ -17,6 +17,13 @@ inline void forward(Counters& counters, Context& c, Reason fate) {
   counters.count(fate);
   c.packet->verdict = Verdict::kForward;
 }
+// True: the packet is a super-frame, whose bytes cannot be held. Its segments come instead, one by
+// one; nothing else may be done for it. Ask before anything is changed.
+inline bool cut_to_hold(Context& c) {
+  if (!is_super(c.packet->checksum)) return false;
+  c.packet->verdict = Verdict::kCut;
+  return true;
+}
 // Sends `reply` back in the packet's own buffer; the packet's fate is `fate`.
 void answer(Counters& counters, Context& c, const TcpReply& reply, Reason fate, Reason made);
 // Drops the packet for `why` and sends back a RST that its sender accepts (RFC 9293 section

@@ -7,8 +7,9 @@
 
 namespace synproxy {
 
-void hold_early(Rooms& rooms, Context& c, FlowRecord& f) {
-  const bool held = rooms.handshakes.hold(f, c.segment, rooms.now.most_early_window());
+void hold_early(Rooms& rooms, Context& c) {
+  const bool held = rooms.handshakes.hold(rooms.flows, c, rooms.now.most_early_window(),
+                                          rooms.now.ms32(), rooms.counters);
   drop(rooms.counters, c, held ? Reason::early_held : Reason::early_dropped);
 }
 
@@ -34,7 +35,8 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
     if (g.seq_length() == 0 || g.seq.before(first))
       return drop(rooms.counters, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    return hold_early(rooms, c, f);
+    if (cut_to_hold(c)) return;
+    return hold_early(rooms, c);
   }
   // The ACK is not of this handshake. It may be of a SYN that came since.
   if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))

@@ -5,6 +5,7 @@
 #include "flows/end_flow.h"
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -49,20 +50,28 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
   const bool acks_our_syn = g.has(kAck) && g.ack == SeqNum(f.client_isn + 1);
   if (g.has(kRst)) {
-    if (!acks_our_syn) return drop(rooms.counters, c, Reason::server_rst_ignored);
+    // A SYN is refused with number 0. A RST with the number that follows our cookie answers a
+    // keepalive that went out before the client's handshake ACK came (spliced/unknown.cc).
+    if (!acks_our_syn || g.seq == SeqNum(f.cookie + 1)) {
+      return drop(rooms.counters, c, Reason::server_rst_ignored);
+    }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     rooms.counters.count(Reason::conn_refused);
+    note_dead(rooms, c.key());
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, true, false, sink);
   }
   if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  note_answer(rooms, c.key());
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     const auto [more, promised_mss] = learn_service(rooms, c, f, o);
     // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
     // its extras are ignored.
-    if (!more || !f.has(kFlowEverAskedMore)) {
+    // And if the server is opening this connection too, a RST would end it for good: it knows that
+    // the client may leave the extras unused.
+    if (!more || !f.has(kFlowEverAskedMore) || f.has(kFlowServerOpens)) {
       return splice(rooms, c, f, o, promised_mss, sink);
     }
     rooms.counters.count(Reason::server_shows_more);
