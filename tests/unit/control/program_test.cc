@@ -315,6 +315,38 @@ TEST(Program, StartsWhereRunIsSmallOrSaysHowMuchItNeeds) {
                                     "some, or add --no-shconf\n"));
 }
 
+// EAL would wait for the process whose memory it is to share.
+TEST(Program, StartThatDoesNotEndIsStoppedBySigterm) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-start-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--", "--proc-type", "secondary"}));
+  ::usleep(500'000);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 1);
+  EXPECT_EQ(proxy.out, "");
+  EXPECT_EQ(proxy.err,
+            "synproxy: told to stop while DPDK and the ports were being started, which does not "
+            "end\n");
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// Told to stop before it is ready, it stops as soon as it is.
+TEST(Program, SignalDuringTheStartStopsItCleanly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-early-" + std::to_string(::getpid());
+  for (const unsigned ms : {20U, 50U, 100U, 150U, 200U}) {
+    Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
+    ::usleep(ms * 1000);
+    proxy.signal(SIGTERM);
+    ASSERT_TRUE(proxy.ends());
+    const int status = proxy.finish();
+    // Before it takes signals, nothing has been changed.
+    EXPECT_TRUE(status == 0 || status == 128 + SIGTERM) << status << proxy.err;
+  }
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
 // A mistake is exit status 2 also where its line goes nowhere.
 TEST(Program, MistakesAreExitStatusTwoWhereverTheLineGoes) {
   const auto no_reader = [] {
