@@ -15,6 +15,7 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -286,6 +287,22 @@ TEST(Program, ReaderThatStallsHoldsNothingUp) {
   ASSERT_TRUE(proxy.ends());
   EXPECT_EQ(proxy.finish(), 0);
   std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, MemoryFromHugepagesThatAreNotThereIsAMistake) {
+  std::error_code error;
+  for (const auto& size : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", error)) {
+    unsigned free = 0;
+    std::ifstream(size.path() / "free_hugepages") >> free;
+    if (free != 0) GTEST_SKIP() << "this machine has hugepages";
+  }
+  for (const char* argument : {"-m64", "--in-memory", "--socket-mem=64"}) {
+    Program program(with(kNullPorts, {"--name", "nohuge", "--", argument}));
+    EXPECT_EQ(program.finish(), 2);
+    EXPECT_EQ(program.err, std::string("synproxy: -- ") + argument +
+                               ": DPDK takes this memory from hugepages, and none are free; "
+                               "'sysctl vm.nr_hugepages=N', or add --no-huge\n");
+  }
 }
 
 // EAL's files are mapped: where there is no room for them, touching them is a SIGBUS.
