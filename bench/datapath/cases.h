@@ -34,6 +34,7 @@ void add_syn_cases(std::vector<Case>& cases);
 void add_ack_cases(std::vector<Case>& cases);
 void add_spliced_cases(std::vector<Case>& cases);
 void add_connection_cases(std::vector<Case>& cases);
+void add_fragment_cases(std::vector<Case>& cases);
 void add_mix_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};

@@ -75,6 +75,7 @@ std::vector<Case> all_cases(bool quick) {
   add_ack_cases(cases);
   add_spliced_cases(cases);
   add_connection_cases(cases);
+  add_fragment_cases(cases);
   add_mix_cases(cases);
   if (quick) std::erase_if(cases, [](const Case& c) { return c.slow; });
   return cases;

@@ -64,6 +64,7 @@ class Outbox {
     return m;
   }
   [[nodiscard]] std::size_t made() const { return made_count_; }
+  [[nodiscard]] rte_mempool* pool() const { return port_.pool(); }
 
   void send(unsigned worker, IoCounters& io, PortId id) {
     const std::size_t count = burst_count_ + made_count_;

@@ -34,6 +34,7 @@ namespace synproxy::test {
   EngineConfig c;
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
   c.tuning.synack_repeats = 0;
+  c.tuning.fragments = Fragments::kDrop;  // fragments_test puts them together
   c.shape.max_flows = 1024;
   c.shape.early_data_memory = 1U << 20;
   return c;
