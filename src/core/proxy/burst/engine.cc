@@ -22,7 +22,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       flows(config.shape, index_key),
       answerer(config.tuning, index_key),
       handshakes(config.shape),
-      frames(all_counters) {}
+      frames(all_counters),
+      reassembler(index_key, all_counters) {}
 
 namespace {
 
@@ -112,10 +113,22 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   publish_gauges(rooms);
 }
 
+void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
+
+void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
+                           std::uint64_t now_ms, FrameSink& sink) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  rooms.flows.begin_burst();
+  decide_whole(rooms, sender, whole, came, sink);
+  publish_gauges(rooms);
+}
+
 void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
   pass_time(rooms, sink);
+  rooms.reassembler.tick(now_ms);
   publish_gauges(rooms);
 }
 
