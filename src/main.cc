@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/errors.h"
@@ -63,6 +64,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
 
   const Signals signals;
   log.emplace();  // from here on nothing waits for a reader of our lines
+  std::optional<StartWatch> start(std::in_place);
   KeyRing ring;
   EpochKeeper keys(std::move(secret), ring, config.engine);
   const ProtectSet protect(config.protect);
@@ -75,6 +77,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   // /proc/self from a process that is not root's, and EAL reads there.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   dataplane.start();
+  start.reset();
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);

@@ -12,6 +12,7 @@
 #include "common/core_time.h"
 #include "common/huge_pages.h"
 #include "common/tsc.h"
+#include "synproxy/wire/checksum.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
 
@@ -72,6 +73,7 @@ Bed::Bed(const BedConfig& config)
     ring_.publish({epoch, key(), key()});
   }
   EngineConfig engine;  // the program's own defaults, except for the size of the table
+  engine.tuning.fragments = config.fragments;
   engine.shape.max_flows = config.max_flows;
   engine.shape.epoch_ms = kEpochMs;
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
@@ -109,6 +111,16 @@ void Bed::add(const FrameTemplate& frame, std::uint64_t n, const Numbers& number
   p.checksum = ChecksumHint::kUnknown;  // nobody has verified anything
   frame.write(p.data, ends_of(n, config_.ipv6, config_.services), numbers);
   queues_[static_cast<std::size_t>(frame.from())].push_back(p);
+}
+
+void Bed::add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers) {
+  add(frame, n, numbers);
+  std::uint8_t* const ip = queues_[static_cast<std::size_t>(frame.from())].back().data + 14;
+  ChecksumUpdate update;
+  const auto before = load_raw<std::uint16_t>(ip + ipv4_at::kFragment);
+  store_be<std::uint16_t>(ip + ipv4_at::kFragment, kMoreFragments);
+  update.replace16(before, load_raw<std::uint16_t>(ip + ipv4_at::kFragment));
+  update.apply(ip + ipv4_at::kChecksum);
 }
 
 void Bed::add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c) {

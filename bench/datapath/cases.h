@@ -35,6 +35,7 @@ void add_ack_cases(std::vector<Case>& cases);
 void add_full_table_cases(std::vector<Case>& cases);
 void add_spliced_cases(std::vector<Case>& cases);
 void add_connection_cases(std::vector<Case>& cases);
+void add_fragment_cases(std::vector<Case>& cases);
 void add_mix_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};

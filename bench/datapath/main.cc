@@ -76,6 +76,7 @@ std::vector<Case> all_cases(bool quick) {
   add_full_table_cases(cases);
   add_spliced_cases(cases);
   add_connection_cases(cases);
+  add_fragment_cases(cases);
   add_mix_cases(cases);
   if (quick) std::erase_if(cases, [](const Case& c) { return c.slow; });
   return cases;

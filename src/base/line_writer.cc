@@ -62,7 +62,7 @@ struct LineWriter::Queue {
 
   void add(std::string line) {
     const std::lock_guard lock(mutex);
-    if (used + line.size() > memory) return lose(1);
+    if (used != 0 && used + line.size() > memory) return lose(1);
     used += line.size();
     entries.push_back({std::exchange(unsaid, 0), std::move(line)});
     news.notify_one();
@@ -139,7 +139,9 @@ LineWriter::LineWriter(int fd, std::size_t memory) {
   start_thread([queue = queue_] { queue->run(); });
 }
 
-LineWriter::~LineWriter() { queue_->close_within(kLastPatience); }
+LineWriter::~LineWriter() { finish(); }
+
+void LineWriter::finish() { queue_->close_within(kLastPatience); }
 
 void LineWriter::write(std::string line) { queue_->add(std::move(line)); }
 

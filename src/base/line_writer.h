@@ -22,15 +22,17 @@ class LineWriter {
   static constexpr std::chrono::seconds kLastPatience{1};
 
   // Writes to a duplicate of `fd`, so that it may be redirected meanwhile. `memory`: bytes that may
-  // wait. Throws RuntimeFailure.
+  // wait; one line may, whatever its length. Throws RuntimeFailure.
   explicit LineWriter(int fd, std::size_t memory = kUsualMemory);
-  // Waits until all is written, kLastPatience at most. What is stuck then is left behind.
-  ~LineWriter();
+  ~LineWriter();  // finishes, and leaves behind what is stuck then
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
 
   // `line` ends with its newline. Any thread may call it.
   void write(std::string line);
+
+  // Waits until all is written, kLastPatience at most. Nothing is written afterwards.
+  void finish();
 
   // Lines lost by all writers of this process.
   [[nodiscard]] static std::uint64_t lost();

@@ -53,18 +53,21 @@ constexpr auto kRows = std::to_array<Flag>({
          "are built into each worker and into the rules of the device.",
      .value = rules(At<&Config::protect>{})},
     {.name = "fragments",
-     .form = "drop|forward",
+     .form = "drop|forward|reassemble",
      .example = "forward",
      .group = FlagGroup::kProtection,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "drop or forward",
+     .accepts = "drop, forward or reassemble",
      .help = "what becomes of IP fragments of TCP to and from protected addresses",
      .reason =
-         "No TCP of today is fragmented on purpose, and only the first fragment has ports: "
-         "forwarded ones go past the proxy untranslated, SYNs in fragments too. `forward` is for "
-         "addresses where something else, on an unprotected port, needs them.",
-     .value = word<kDropForward>(kTuning<&EngineTuning::forward_fragments>)},
+         "A client that clears DF behind a narrow link sends its long segments in fragments, and "
+         "only the first has ports: with `drop` and with `forward` its upload stalls, put together "
+         "it takes as long as without the proxy (docs/conformance.md). Each fragment of a flood "
+         "then costs some 120 cycles, with `drop` 47. `forward` is for addresses where something "
+         "else, on an unprotected port, needs fragments as they are; SYNs in fragments go past the "
+         "proxy too.",
+     .value = word<kFragmentPolicies>(kTuning<&EngineTuning::fragments>)},
     {.name = "tcp-auth",
      .form = "drop|forward",
      .example = "forward",

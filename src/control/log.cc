@@ -37,6 +37,10 @@ void complain(std::string_view text) {
   static_cast<void>(write_whole(STDERR_FILENO, line_of(text)));
 }
 
+void finish_log() {
+  if (threads != nullptr) threads->err_.finish();
+}
+
 LogThreads::LogThreads() : out_(STDOUT_FILENO), err_(STDERR_FILENO) { threads = this; }
 LogThreads::~LogThreads() { threads = nullptr; }
 

@@ -19,6 +19,9 @@ namespace synproxy::control {
 void say(std::string_view text);       // standard output: ready, rates, summary
 void complain(std::string_view text);  // standard error: errors, warnings
 
+// For a program that ends without LogThreads' end: waits a second at most for what is left.
+void finish_log();
+
 // At most one at a time; nobody prints while it begins or ends. Without it, printing waits.
 class LogThreads {
  public:
@@ -30,6 +33,7 @@ class LogThreads {
  private:
   friend void say(std::string_view text);
   friend void complain(std::string_view text);
+  friend void finish_log();
   LineWriter out_;
   LineWriter err_;
 };

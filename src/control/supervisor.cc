@@ -2,9 +2,13 @@
 #include "control/supervisor.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <system_error>
 
+#include "base/errors.h"
 #include "control/log.h"
 #include "control/rule_text.h"
 
@@ -103,6 +107,42 @@ Signals::What Signals::wait(std::chrono::milliseconds patience) const {
   const int signal = sigtimedwait(&set, nullptr, &limit);
   if (signal <= 0) return What::kNone;
   return signal == SIGHUP ? What::kReload : What::kStop;
+}
+
+StartWatch::StartWatch() {
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    throw RuntimeFailure(std::string("no thread can be started: ") + error.what());
+  }
+}
+
+StartWatch::~StartWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_over_ = true;
+  }
+  over_.notify_one();
+  thread_.join();
+}
+
+void StartWatch::run() {
+  sigset_t set = our_signals();
+  sigdelset(&set, SIGHUP);
+  const timespec look{.tv_sec = 0, .tv_nsec = 20'000'000};
+  std::unique_lock lock(mutex_);
+  while (!is_over_) {
+    lock.unlock();
+    const int signal = sigtimedwait(&set, nullptr, &look);
+    lock.lock();
+    if (signal <= 0) continue;
+    if (!over_.wait_for(lock, kGrace, [&] { return is_over_; })) {
+      complain("told to stop while DPDK and the ports were being started, which does not end");
+      finish_log();
+      std::_Exit(1);  // what was changed stands in the records of the interfaces
+    }
+    static_cast<void>(::kill(::getpid(), signal));
+  }
 }
 
 Totals totals_of(const dataplane::Dataplane& dataplane) {

@@ -114,6 +114,7 @@ struct Dataplane::Impl {
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
+  KnownSources sources;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
@@ -143,6 +144,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
+  request.sources = &sources;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
   try {

@@ -51,28 +51,39 @@ std::string floating_lcore() {
   return list + ')';
 }
 
-// EAL maps the files that it shares with other processes. Where the file system has no room for
-// them, the first touch ends the program, without a word.
-void check_room(const std::vector<std::string>& extra, const std::filesystem::path& directory) {
-  std::uint64_t needed = kMegabyte;
+std::string typed(const std::vector<std::string>& extra) {
+  std::string text = "--";
+  for (const std::string& w : extra) text += " " + w;
+  return text;
+}
+
+// What the user's own arguments about memory need, and EAL would not explain.
+void check_memory(const std::vector<std::string>& extra, const std::filesystem::path& directory) {
   std::uint64_t memory_mb = 64;  // EAL's own default
-  bool pages = false;
+  bool ordinary = false;
+  bool shares = true;
   for (std::size_t i = 0; i < extra.size(); ++i) {
-    if (extra[i] == "--no-shconf" || extra[i] == "--in-memory") return;
-    pages = pages || extra[i] == "--no-huge";
+    ordinary = ordinary || extra[i] == "--no-huge";
+    shares = shares && extra[i] != "--no-shconf" && extra[i] != "--in-memory";
     if (!extra[i].starts_with("-m")) continue;
     const std::string value = extra[i].size() > 2    ? extra[i].substr(2)
                               : i + 1 < extra.size() ? extra[i + 1]
                                                      : "";
     memory_mb = std::strtoull(value.c_str(), nullptr, 10);
   }
-  if (pages) needed += memory_mb * kMegabyte / 4096 * kSegmentBytes;
+  if (!ordinary && free_hugepage_bytes() == 0) {
+    throw UsageError(typed(extra) +
+                     ": DPDK takes this memory from hugepages, and none are free; 'sysctl "
+                     "vm.nr_hugepages=N', or add --no-huge");
+  }
+  // EAL maps the files that it shares with other processes. Where the file system has no room for
+  // them, the first touch is a SIGBUS.
+  const std::uint64_t needed =
+      kMegabyte + (ordinary ? memory_mb * kMegabyte / 4096 * kSegmentBytes : 0);
   std::error_code error;
   const auto room = std::filesystem::space(directory, error).available;
-  if (error || room >= needed) return;
-  std::string typed = "--";
-  for (const std::string& w : extra) typed += " " + w;
-  throw UsageError(typed + ": DPDK needs " + megabytes(needed) + " MB of files in " +
+  if (!shares || error || room >= needed) return;
+  throw UsageError(typed(extra) + ": DPDK needs " + megabytes(needed) + " MB of files in " +
                    directory.string() + ", and there are " + std::to_string(room >> 10) +
                    " KB left; free some, or add --no-shconf");
 }
@@ -113,9 +124,7 @@ Eal::Eal(const EalRequest& request) : name_(request.name), log_(request.verbose)
   if (result >= 0) return;
   const std::string why = log_.last_line();
   if (!request.extra.empty() && rte_errno == EINVAL) {
-    std::string typed = "--";
-    for (const std::string& w : request.extra) typed += " " + w;
-    throw UsageError(typed + ": DPDK refuses these arguments: " + why);
+    throw UsageError(typed(request.extra) + ": DPDK refuses these arguments: " + why);
   }
   throw RuntimeFailure("DPDK does not start: " + why);
 }
@@ -147,7 +156,7 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
                      std::to_string(memory_for(request, kHugepage) / kHugepage + 1) +
                      "', or bind it to vfio-pci");
   } else if (sized) {
-    check_room(request.extra, name_.directory());
+    check_memory(request.extra, name_.directory());
   } else {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     // No files: nobody else maps this memory, and /run may be small.

@@ -71,6 +71,7 @@ class Outbox {
   }
   [[nodiscard]] std::size_t made() const { return made_count_; }
   [[nodiscard]] bool takes_super_frames() const { return port_.takes_super_frames(); }
+  [[nodiscard]] rte_mempool* pool() const { return port_.pool(); }
 
   void send(unsigned worker, IoCounters& io, PortId id) {
     const std::size_t count = burst_count_ + made_count_;

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "dataplane/frame_notes.h"
+#include "dataplane/whole_packet.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -84,9 +85,13 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
       sources_(sources_of(request.number, request.workers, readable(request_.ports))),
       noted_(request.workers > 1 && request.rss == nullptr),
       lane_(tuning_.loop.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
+      whole_(request.workers > 1 ? kMaxFrame : 0),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
-                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {}
+                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
+  if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
+  steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
+}
 
 const WorkerTuning& Worker::take_tuning() {
   static_cast<void>(published_.news(tuning_version_, tuning_));
@@ -95,6 +100,7 @@ const WorkerTuning& Worker::take_tuning() {
 
 void Worker::retune() {
   engine_.retune(tuning_.engine);
+  steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
   lane_.enable(tuning_.loop.shed_syns);
   back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
 }
@@ -160,7 +166,7 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
     served += n;
     if (from.from_clients()) lane_.polled(source, n);
     if (from.kind == Source::Kind::kRing) {
-      decide(from, from.sender, frames.data(), n);
+      decide(from, from.sender, frames.data(), take_wholes(from.sender, frames.data(), n));
     } else {
       const auto [clients, servers] = Topology::by_sender(from.port, frames.data(), n);
       decide(from, Role::kClient, frames.data(), clients);
@@ -352,6 +358,44 @@ void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
   }
   // During a tick no burst has to leave before these frames.
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
+}
+
+// Through the ring of frames, so that a connection's packets stay in order.
+bool Worker::hand_over(Role sender, std::span<const std::uint8_t> whole,
+                       const CameInFragments& came) {
+  if (request_.workers == 1) return false;
+  const std::uint32_t owner = steering_.owner_of_whole(sender, whole);
+  if (owner == request_.number) return false;
+  rte_mbuf* packed = pack_whole(whole, came, outbox_[Topology::out_port(sender)].pool());
+  if (packed == nullptr) {
+    io_.no_buffer.add(1);
+  } else if (hand_over_.give(owner, sender, &packed, 1) == 1) {
+    io_.handed_over.add(1);
+  } else {
+    io_.hand_over_full.add(1);
+    rte_pktmbuf_free(packed);
+  }
+  return true;
+}
+
+// Decides the packets that another worker has put together. Moves the rest to the front, in order;
+// returns how many there are.
+std::uint16_t Worker::take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n) {
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    if (!is_packed_whole(*frames[i])) [[likely]] {
+      frames[kept++] = frames[i];
+      continue;
+    }
+    heed();
+    CameInFragments came;
+    Packet packet{.data = whole_.data(), .room = static_cast<std::uint32_t>(whole_.size())};
+    packet.length = unpack_whole(*frames[i], came, whole_);
+    rte_pktmbuf_free(frames[i]);
+    engine_.process_whole(sender, packet, came, now_ms_, *this);
+    send();
+  }
+  return kept;
 }
 
 // Called when nothing arrived.

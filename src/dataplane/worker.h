@@ -52,6 +52,7 @@ struct WorkerRequest {
   IndexKey index_key{};
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
+  KnownSources* sources = nullptr;  // shared by all workers
 };
 
 class Worker final : private FrameSink {
@@ -96,6 +97,9 @@ class Worker final : private FrameSink {
   void rest();
   void wait(std::uint64_t ticks);
   void emit(Role to, std::span<const std::uint8_t> frame) override;
+  bool hand_over(Role sender, std::span<const std::uint8_t> whole,
+                 const CameInFragments& came) override;
+  std::uint16_t take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n);
 
   const WorkerRequest request_;
   const Published<WorkerTuning>& published_;
@@ -117,6 +121,7 @@ class Worker final : private FrameSink {
   std::uint16_t gathered_count_ = 0;
   bool unread_ = false;  // a queue still held more when its turn ended
 
+  std::vector<std::uint8_t> whole_;  // a packet that another worker has put together
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;
   std::uint64_t clock_read_ = 0;  // time-stamp counter at the last look at the clock

@@ -69,6 +69,14 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
   }
 }
 
+void Engine::share_sources(KnownSources&) {}
+void Engine::process_whole(Role sender, Packet& whole, const CameInFragments&, std::uint64_t now,
+                           FrameSink& sink) {
+  process(sender, {&whole, 1}, now, sink);
+  if (whole.verdict == Verdict::kForward) sink.emit(other(sender), {whole.data, whole.length});
+  if (whole.verdict == Verdict::kReply) sink.emit(sender, {whole.data, whole.length});
+}
+
 void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::keepalive_probe); }
 
 std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role, const ProtectSet&,

@@ -34,7 +34,7 @@ test::HarnessOptions options_of(const Command& c) {
   e.tuning.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
   e.tuning.synack_repeats = c.flags >> 4 & 3U;
   e.tuning.hide_rtt = (c.who & 128) != 0;
-  e.tuning.forward_fragments = (c.flags & 64) != 0;
+  e.tuning.fragments = (c.flags & 64) != 0 ? Fragments::kReassemble : Fragments::kDrop;
   e.tuning.forward_tcp_auth = (c.flags & 128) != 0;
   e.tuning.reset_unknown = (c.a & 1) != 0;
   e.tuning.offer.window_scale = kScale[c.who >> 3 & 3U];

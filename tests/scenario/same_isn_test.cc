@@ -135,7 +135,7 @@ TEST(SameIsn, LateCopiesOfEarlierBootsDisturbNoLaterOne) {
   ProxyHarness p;
   std::vector<Bytes> copies;
   for (std::uint32_t boot = 0; boot < 5; ++boot) {
-    Session c(p, after_boot({}, boot));
+    Session c(p, after_boot({.client_port = 40001}, boot));
     c.syn();
     copies.push_back(c.syn_frame());
     copies.push_back(c.ack_frame());

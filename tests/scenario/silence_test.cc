@@ -64,6 +64,11 @@ void leave(Session& c, Way way) {
   forget_output(c.proxy);  // our ACK may have been repeated
 }
 
+// The server's number that the client has acknowledged.
+std::uint32_t acked(const Session& c, Way way) {
+  return way == Way::kDataUnanswered ? c.server_nxt - 37 : c.server_nxt;
+}
+
 struct Variant {
   bool ipv6;
   bool timestamps;
@@ -90,9 +95,9 @@ TEST(Silence, WhoeverDoesNotAnswerTwoKeepalivesLeavesWithinMinutes) {
       const DecodedFrame at_server = p.take_server();
       EXPECT_EQ(at_server.flags, kAck);
       EXPECT_EQ(at_server.seq, c.client_nxt - 1);
-      EXPECT_EQ(at_server.ack, c.server_nxt);
+      EXPECT_EQ(at_server.ack, acked(c, way)) << "nothing that the client has not got";
       EXPECT_EQ(at_server.tags, v.tags);
-      EXPECT_EQ(p.take_client().seq, c.seen_by_client(c.server_nxt) - 1);
+      EXPECT_EQ(p.take_client().seq, c.seen_by_client(acked(c, way)) - 1);
       forget_output(p);
       p.advance(35'000);
       EXPECT_EQ(p.count(Reason::keepalive_probe), v.timestamps ? 8U : 4U) << "and once more";
@@ -117,7 +122,7 @@ TEST(Silence, WhatTheServerHasForgottenLeavesWithItsReset) {
       // The server answers a segment of a connection that it does not know.
       const Bytes reset = c.server(kRst).seq(probe.ack).ack(0).flags(kRst).build();
       EXPECT_EQ(p.from_server(reset), Verdict::kForward);
-      EXPECT_EQ(p.take_client().seq, c.seen_by_client(c.server_nxt));
+      EXPECT_EQ(p.take_client().seq, c.seen_by_client(acked(c, way)));
       EXPECT_EQ(p.count(Reason::conn_reset), 1U);
       EXPECT_EQ(p.counters().flows_established.get(), 0U);
       // A client that goes on answering cannot keep it.

@@ -37,6 +37,7 @@ namespace synproxy::test {
   c.tuning.synack_repeats = 0;
   c.tuning.server_timeout_ms = 10'000;
   c.tuning.reset_unknown = false;
+  c.tuning.fragments = Fragments::kDrop;  // fragments_test puts them together
   c.shape.max_flows = 1024;
   c.shape.early_data_memory = 1U << 20;
   return c;

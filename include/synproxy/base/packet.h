@@ -46,12 +46,26 @@ struct Packet {
   const Arrival* arrival = nullptr;  // what the steering has found out; nullptr: nothing
 };
 
+// How a packet came in fragments, so that it can leave in fragments of that size.
+struct CameInFragments {
+  std::uint32_t id = 0;           // identification, of either family
+  std::uint16_t largest = 0;      // bytes of the longest fragment, with its IP headers
+  std::uint16_t header_size = 0;  // bytes of the IP headers that each fragment repeats
+};
+
 // Receives the frames that the engine makes besides its verdicts (the SYN to the server, resets,
 // released early data). They must be sent in the order given, after the packets of the burst whose
 // call made them. `frame` is valid only during the call.
 class FrameSink {
  public:
   virtual void emit(Role to, std::span<const std::uint8_t> frame) = 0;
+
+  // `whole` was put together from fragments that `sender` sent. True: another engine owns its
+  // connection, and will get it (Engine::process_whole). False: the caller decides it.
+  virtual bool hand_over(Role /*sender*/, std::span<const std::uint8_t> /*whole*/,
+                         const CameInFragments& /*came*/) {
+    return false;
+  }
 
  protected:
   ~FrameSink() = default;

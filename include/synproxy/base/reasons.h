@@ -22,6 +22,7 @@
   X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
   X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
+  X(fragment_held, FATE, "Fragment of TCP to or from a protected address, taken to be put together with the others of its packet.") \
   X(cookie_invalid, DROP, "ACK that belongs to no connection and whose cookie is wrong or too old.") \
   X(cookie_retrans, DROP, "Handshake ACK that came again, before the server has answered or after the splice.") \
   X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; if it has data, it gets a RST.") \
@@ -50,7 +51,11 @@
   X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
   X(bad_destination_mac, DROP, "TCP to a broadcast or multicast MAC address.") \
   X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
-  X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
+  X(fragment, DROP, "Fragment of TCP to or from a protected address, dropped because --fragments says so.") \
+  X(fragment_bad, DROP, "Fragment of which no packet can be made: too small (RFC 1858), not a multiple of eight bytes, or of a packet above 16 KB.") \
+  X(fragment_duplicate, DROP, "Fragment that came again while its packet waited for others.") \
+  X(fragment_overlap, DROP, "Fragment that overlaps or contradicts another one, and all further ones of that packet (RFC 5722).") \
+  X(fragment_shed, DROP, "Fragment dropped because more came than are put together; senders with a live connection come first.") \
   X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
@@ -89,6 +94,8 @@
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
   X(server_shows_more, EVENT, "Server granted in its SYN-ACK more than the client was promised: learned, and the SYN is sent again without the extras.") \
+  X(fragments_joined, EVENT, "Packet put together from its fragments; it counts once more, in the fate of the whole.") \
+  X(fragments_lost, EVENT, "Packet given up because not all of its fragments came within two seconds, or for newer ones.") \
   X(segment_cut, EVENT, "Segment longer than its server takes: cut into pieces. The client was promised more before the server had answered.") \
   X(link_forgotten, EVENT, "Frame of a timer that could not be sent: no Ethernet header of its VLAN is known any more.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")

@@ -103,6 +103,18 @@ TEST(LineWriter, WhatIsMissingIsSaidWhereItIsMissing) {
   for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i], "line " + std::to_string(i));
 }
 
+// The line that says ready names every rule.
+TEST(LineWriter, OneLineMayBeLongerThanTheMemory) {
+  Pipe pipe;
+  const std::string line = std::string(5000, 'x') + "\n";
+  std::string got;
+  std::thread reader([&] { got = pipe.rest(); });
+  { LineWriter(pipe.ends[1], 1000).write(line); }
+  pipe.close_writer();
+  reader.join();
+  EXPECT_EQ(got, line);
+}
+
 TEST(LineWriter, StreamThatIsNonBlockingGetsEverything) {
   Pipe pipe;
   ASSERT_EQ(::fcntl(pipe.ends[1], F_SETFL, O_NONBLOCK), 0);

@@ -123,7 +123,7 @@ TEST(Options, EveryValueArrives) {
                              "--protect",
                              "[2001:db8::/64]:443-444"});
   EXPECT_EQ(c.engine.tuning.synack_repeats, 0U);
-  EXPECT_TRUE(c.engine.tuning.forward_fragments);
+  EXPECT_EQ(c.engine.tuning.fragments, Fragments::kForward);
   EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
   EXPECT_FALSE(c.engine.tuning.reset_unknown);
   EXPECT_FALSE(c.loop.shed_syns);

@@ -15,6 +15,7 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -288,6 +289,22 @@ TEST(Program, ReaderThatStallsHoldsNothingUp) {
   std::filesystem::remove_all("/var/run/dpdk/" + name);
 }
 
+TEST(Program, MemoryFromHugepagesThatAreNotThereIsAMistake) {
+  std::error_code error;
+  for (const auto& size : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", error)) {
+    unsigned free = 0;
+    std::ifstream(size.path() / "free_hugepages") >> free;
+    if (free != 0) GTEST_SKIP() << "this machine has hugepages";
+  }
+  for (const char* argument : {"-m64", "--in-memory", "--socket-mem=64"}) {
+    Program program(with(kNullPorts, {"--name", "nohuge", "--", argument}));
+    EXPECT_EQ(program.finish(), 2);
+    EXPECT_EQ(program.err, std::string("synproxy: -- ") + argument +
+                               ": DPDK takes this memory from hugepages, and none are free; "
+                               "'sysctl vm.nr_hugepages=N', or add --no-huge\n");
+  }
+}
+
 // EAL's files are mapped: where there is no room for them, touching them is a SIGBUS.
 TEST(Program, StartsWhereRunIsSmallOrSaysHowMuchItNeeds) {
   const auto small_run = [] {
@@ -313,6 +330,38 @@ TEST(Program, StartsWhereRunIsSmallOrSaysHowMuchItNeeds) {
               testing::MatchesRegex("synproxy: -- --no-huge -m 300: DPDK needs [0-9]+ MB of files "
                                     "in /var/run/dpdk/small, and there are [0-9]+ KB left; free "
                                     "some, or add --no-shconf\n"));
+}
+
+// EAL would wait for the process whose memory it is to share.
+TEST(Program, StartThatDoesNotEndIsStoppedBySigterm) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-start-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--", "--proc-type", "secondary"}));
+  ::usleep(500'000);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 1);
+  EXPECT_EQ(proxy.out, "");
+  EXPECT_EQ(proxy.err,
+            "synproxy: told to stop while DPDK and the ports were being started, which does not "
+            "end\n");
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// Told to stop before it is ready, it stops as soon as it is.
+TEST(Program, SignalDuringTheStartStopsItCleanly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-early-" + std::to_string(::getpid());
+  for (const unsigned ms : {20U, 50U, 100U, 150U, 200U}) {
+    Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
+    ::usleep(ms * 1000);
+    proxy.signal(SIGTERM);
+    ASSERT_TRUE(proxy.ends());
+    const int status = proxy.finish();
+    // Before it takes signals, nothing has been changed.
+    EXPECT_TRUE(status == 0 || status == 128 + SIGTERM) << status << proxy.err;
+  }
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
 }
 
 // A mistake is exit status 2 also where its line goes nowhere.

@@ -9,6 +9,7 @@ namespace {
 void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
+  if (c.kind == Kind::kFragment) return on_fragment(rooms, c, sink);
   if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
     // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
     c.kind = Kind::kTcp;

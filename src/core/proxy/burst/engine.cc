@@ -23,7 +23,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
       frames(index_key, all_counters),
-      too_long(config.shape.max_flows, all_counters) {}
+      too_long(config.shape.max_flows, all_counters),
+      reassembler(index_key, all_counters) {}
 
 namespace {
 
@@ -113,10 +114,22 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   publish_gauges(rooms);
 }
 
+void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
+
+void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
+                           std::uint64_t now_ms, FrameSink& sink) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  rooms.flows.begin_burst();
+  decide_whole(rooms, sender, whole, came, sink);
+  publish_gauges(rooms);
+}
+
 void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
   pass_time(rooms, sink);
+  rooms.reassembler.tick(now_ms);
   publish_gauges(rooms);
 }
 

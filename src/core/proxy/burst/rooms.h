@@ -11,6 +11,9 @@
 //                      each ACK without a flow whether it quotes a valid cookie
 //   burst/act          decides in order of arrival: each packet sees what those before it changed
 //
+// Fragments wait in the reassembler. A packet that is whole goes through the stages by itself, from
+// within burst/act (burst/fragments).
+//
 // and each packet then goes to one act:
 //
 //   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
@@ -41,7 +44,9 @@
 #include "spliced/too_long.h"
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
+#include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/reassembler.h"
 #include "synproxy/proxy/strangers.h"
 
 namespace synproxy {
@@ -69,6 +74,12 @@ struct Rooms {
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
+
+  // Behind what every packet needs.
+  Reassembler reassembler;
+  KnownSources own_sources;
+  KnownSources* sources = &own_sources;          // those that all workers share, if there are more
+  std::array<std::uint8_t, kMaxFrame> fragment;  // that is being cut
 };
 
 // The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
@@ -80,5 +91,8 @@ void on_client_syn(Rooms& rooms, Context& c);
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink);
+// A fragment that is to be put together with others. The packet that it makes whole is decided
+// here, and leaves by the sink.
+void on_fragment(Rooms& rooms, Context& c, FrameSink& sink);
 
 }  // namespace synproxy

@@ -22,4 +22,8 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst);
 // Decides each packet, in order of arrival. Each one sees what those before it have changed.
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink);
 
+// Takes a packet that was put together from fragments through all stages. It leaves by the sink.
+void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragments& came,
+                  FrameSink& sink);
+
 }  // namespace synproxy

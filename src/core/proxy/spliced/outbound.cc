@@ -86,12 +86,10 @@ bool acks_server_syn(const FlowRecord& f, const Segment& g) {
 
 // A later SYN of the server on its own live connection. If the server has forgotten that one, the
 // peer answers the new SYN sooner or later; a forged SYN gets no SYN-ACK (RFC 5961 section 4).
-void note_later_syn(Rooms& rooms, FlowRecord& f, const Segment& g) {
-  const bool known = (f.options & kFlowOpensAnew) != 0 && f.mark_isn == g.seq.value();
+void note_later_syn(FlowRecord& f, const Segment& g) {
   f.options |= kFlowOpensAnew;
   f.mark_isn = g.seq.value();
   f.clear(kFlowMarked);
-  if (!known) rooms.counters.count(Reason::conn_passed);
 }
 
 }  // namespace
@@ -110,7 +108,7 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
       return forward(rooms.counters, c, Reason::passed);
     }
     if (own && old.state() == FlowState::kEstablished) {
-      note_later_syn(rooms, old, g);
+      note_later_syn(old, g);
       return forward(rooms.counters, c, Reason::passed);
     }
     // Otherwise the server has forgotten its old connection. It may not take over a client's live
@@ -185,6 +183,9 @@ void on_syn_ack_to_outbound(Rooms& rooms, Context& c) {
       f.set_scales(f.client_scale(), kMaxWindowScale);
     }
     follow(rooms, c, f);
+    // One connection ends and another begins in the same record.
+    rooms.counters.count(Reason::flow_freed);
+    rooms.counters.count(Reason::conn_passed);
   }
   // Otherwise the peer repeats its SYN-ACK.
   forward(rooms.counters, c, Reason::passed);
