@@ -91,7 +91,9 @@ void World::begin() {
   const ConnectionPlan& c = *connection_;
   began_ = now_;
   aborted_ = false;
-  asked_.reset();
+  // lwIP takes up the options of any SYN that comes while it is in SYN-RECEIVED, of a late copy of
+  // the last connection's too.
+  if (!plan_.server.lwip) asked_.reset();
   asked_twice_ = false;
   for (Host* h : {&client_, &server_}) {
     const Part& part = h == &client_ ? c.client : c.server;
