@@ -287,6 +287,30 @@ TEST(SameIsn, ChallengesAreLimited) {
   EXPECT_EQ(p.count(Reason::syn_own_isn), 500U);
 }
 
+// Found by the simulator: the client has its SYN-ACK and sends no second SYN, so it would hang.
+TEST(SameIsn, ChallengeForALateCopyKeepsNoLaterSynFromItsMark) {
+  for (const bool copy_first : {true, false}) {
+    ProxyHarness p;
+    Session old(p);
+    old.open();
+    old.client_sends("hello");
+    SessionOptions o = after_boot({}, 1);
+    o.client_isn = 0x40000000;
+    Session next(p, o);
+    if (copy_first) p.from_client(old.syn_frame());
+    p.to_client.clear();
+    next.syn();
+    if (!copy_first) p.from_client(old.syn_frame());
+    p.to_client.clear();
+    EXPECT_EQ(p.count(Reason::challenge_to_client), 1U);
+    EXPECT_EQ(p.from_client(next.ack_frame()), Verdict::kDrop);
+    EXPECT_EQ(p.count(Reason::conn_reopened), 1U);
+    p.to_server.clear();
+    next.syn_ack();
+    next.client_sends("new");
+  }
+}
+
 // The proxy must not acknowledge what the server may not have. A client that lives drops a segment
 // so old, whatever it says, and only repeats its ACK.
 TEST(SameIsn, ChallengeIsNotAcceptableToAClientThatLives) {
