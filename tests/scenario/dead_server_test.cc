@@ -214,6 +214,26 @@ TEST(DeadServer, HalfOpenConnectionThatNobodyWantsIsReset) {
   EXPECT_EQ(p.take_server().flags, kRst);
 }
 
+// Found by the simulator: the RST would be exact for the connection that the client is opening.
+TEST(DeadServer, AckOfAHalfOpenServerIsNotAnswered) {
+  for (const bool tombstone : {true, false}) {
+    HarnessOptions h;
+    h.engine.tuning.reset_unknown = true;
+    ProxyHarness p(h);
+    Session first(p);
+    kill_service(p, first, Death::kRst);
+    SessionOptions o = tombstone ? first.o : second_client(first.o);
+    o.client_isn = 88'000'000;
+    Session next(p, o);
+    next.syn();
+    EXPECT_EQ(p.from_server(next.server(kAck).build()), Verdict::kDrop);
+    p.expect_quiet();
+    next.ack();
+    next.syn_ack();
+    next.client_sends("served");
+  }
+}
+
 // A waiting client asks every second, so its splice ends the doubt as well.
 TEST(DeadServer, AnswerToAWaitingClientEndsTheDoubt) {
   ProxyHarness p;

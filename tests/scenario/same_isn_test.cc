@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,77 @@ TEST(SameIsn, LateCopiesOfEarlierBootsDisturbNoLaterOne) {
   }
 }
 
+// The device sends its SYN every second, and answers what it does not know with a RST, until it
+// gets a SYN-ACK. Returns how many seconds that took.
+std::uint32_t boot_device(ProxyHarness& p, Session& c) {
+  for (std::uint32_t second = 0; second < 10; ++second) {
+    p.from_client(c.syn_frame());
+    while (!p.to_client.empty()) {
+      const DecodedFrame f = p.take_client();
+      if (f.has(kSyn)) {
+        c.cookie = f.seq;
+        if (!f.timestamps.empty()) c.our_tsval = f.tsval();
+        return second;
+      }
+      PacketBuilder rst;
+      rst.ip(c.o.client, c.o.server).ports(c.o.client_port, 80).seq(f.ack);
+      p.from_client(rst.flags(kRst).build());
+    }
+    p.advance(1'000);
+    p.to_server.clear();
+  }
+  return 10;
+}
+
+// Boot after boot at random moments, while copies of everything that the device ever sent come
+// late, in any order: every boot is served, and no copy opens, reopens or resets anything.
+TEST(SameIsn, RandomBootsAmongLateCopiesAreAllServed) {
+  for (std::uint32_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    const auto dice = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+    ProxyHarness p;
+    SessionOptions o;
+    o.ipv6 = dice(2) != 0;
+    o.timestamps = dice(2) != 0;
+    std::vector<Bytes> sent;
+    const auto late_copies = [&] {
+      for (std::uint32_t n = dice(6); n > 0 && !sent.empty(); --n) {
+        p.from_client(sent[dice(static_cast<std::uint32_t>(sent.size()))]);
+        if (dice(2) != 0) p.advance(dice(700));
+      }
+      p.to_client.clear();
+      p.to_server.clear();
+    };
+    constexpr std::uint32_t kBoots = 6;
+    for (std::uint32_t boot = 0; boot < kBoots; ++boot) {
+      Session c(p, after_boot(o, boot));
+      c.client_ts += boot * 100'000;  // its clock goes on; direct, PAWS would ask the same
+      c.o.client_ts = c.client_ts;
+      sent.push_back(c.syn_frame());
+      ASSERT_LE(boot_device(p, c), 3U);
+      p.to_server.clear();
+      sent.push_back(c.ack_frame());
+      c.ack();
+      c.syn_ack();
+      late_copies();
+      sent.push_back(c.client(kAck | kPsh).payload("reading").build());
+      c.client_sends("reading");
+      c.server_sends("ok");
+      late_copies();
+      c.client_sends("another");
+      c.server_sends("ok");
+      ASSERT_EQ(p.count(Reason::cookie_valid), boot + 1U) << "no copy opens anything";
+      if (dice(2) != 0) c.close(dice(2) != 0);  // else it has lost its power
+      late_copies();
+      p.advance(dice(50'000));
+      p.to_client.clear();
+      p.to_server.clear();
+      late_copies();
+    }
+  }
+}
+
 // RFC 5961 section 4, then RFC 9293 section 3.10.7.3 at the device.
 TEST(SameIsn, OnALiveFlowTheDeviceIsChallengedAndServedAfterItsReset) {
   for (const bool ipv6 : {false, true}) {
@@ -213,6 +285,30 @@ TEST(SameIsn, ChallengesAreLimited) {
   EXPECT_GE(p.count(Reason::challenge_to_client), 5U);
   EXPECT_LE(p.count(Reason::challenge_to_client), 6U);
   EXPECT_EQ(p.count(Reason::syn_own_isn), 500U);
+}
+
+// Found by the simulator: the client has its SYN-ACK and sends no second SYN, so it would hang.
+TEST(SameIsn, ChallengeForALateCopyKeepsNoLaterSynFromItsMark) {
+  for (const bool copy_first : {true, false}) {
+    ProxyHarness p;
+    Session old(p);
+    old.open();
+    old.client_sends("hello");
+    SessionOptions o = after_boot({}, 1);
+    o.client_isn = 0x40000000;
+    Session next(p, o);
+    if (copy_first) p.from_client(old.syn_frame());
+    p.to_client.clear();
+    next.syn();
+    if (!copy_first) p.from_client(old.syn_frame());
+    p.to_client.clear();
+    EXPECT_EQ(p.count(Reason::challenge_to_client), 1U);
+    EXPECT_EQ(p.from_client(next.ack_frame()), Verdict::kDrop);
+    EXPECT_EQ(p.count(Reason::conn_reopened), 1U);
+    p.to_server.clear();
+    next.syn_ack();
+    next.client_sends("new");
+  }
 }
 
 // The proxy must not acknowledge what the server may not have. A client that lives drops a segment

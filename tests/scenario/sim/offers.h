@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "links.h"
 
@@ -17,6 +18,8 @@ class Offers {
     Offer& o = of_.try_emplace(syn.seq, Offer{options, false}).first->second;
     o.twice = o.twice || o.options != options;
     o.options = options;
+    varied_ = varied_ || (last_ && *last_ != options);
+    last_ = options;
   }
   // The options differ from before: the proxy asked for more at first, to learn what the server can
   // do, or it has passed the client's own SYN, because the service was in doubt.
@@ -25,6 +28,8 @@ class Offers {
     const auto it = of_.find(*c);
     return it != of_.end() && it->second.twice;
   }
+  // Some SYN offered something else than the one before it, of whatever conversation.
+  [[nodiscard]] bool varied() const { return varied_; }
 
  private:
   struct Offer {
@@ -32,6 +37,8 @@ class Offers {
     bool twice;
   };
   std::map<std::uint32_t, Offer> of_;  // by the client's ISN
+  std::optional<unsigned> last_;
+  bool varied_ = false;
 };
 
 }  // namespace synproxy::test::sim

@@ -302,7 +302,10 @@ void World::deliver() {
     Host& h = host(a.side);
     note("gets", a.side, a.flight);
     if (&h == &server_ && now_ < deaf_until_) continue;
-    h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()));
+    // lwIP takes up the options of any SYN that comes while it is in SYN-RECEIVED, of a late copy
+    // of another connection's too.
+    h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()) ||
+                                (plan_.server.lwip && offers_.varied()));
     h.inspector.delivered(a.flight);
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "burst/moment.h"
+#include "syn/challenge_limit.h"
 #include "synproxy/proxy/doubts.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/services.h"
@@ -53,6 +54,7 @@ class Answerer {
     return doubts_.dead(key, now_ms);
   }
 
+  [[nodiscard]] ChallengeLimit& challenges() { return challenges_; }
   [[nodiscard]] Doubts& doubts() { return doubts_; }
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
@@ -62,6 +64,7 @@ class Answerer {
   ServiceTable services_;
   OfferCache offers_;
   Doubts doubts_;
+  ChallengeLimit challenges_;
   SynAckRepeats repeats_;
 };
 

@@ -41,7 +41,14 @@ bool answers_asked(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   if (!doubts.asking() || !g.has(kAck)) return false;
   const SynAckRepeats::Entry* waiting = doubts.asked(c.key(), c.hash, g.ack - 1, rooms.now.ms32());
-  if (waiting == nullptr || !g.has(kSyn | kRst)) return false;
+  if (waiting == nullptr) return false;
+  if (!g.has(kSyn | kRst)) {
+    // RFC 9293 section 3.10.7.3, fifth step. A server in SYN-RECEIVED sends this ACK when a late
+    // segment of an older connection arrives. A RST with its number would kill the one in the
+    // making.
+    drop(rooms.counters, c, Reason::no_flow_server);
+    return true;
+  }
   if (!checksum_ok(c)) {
     drop(rooms.counters, c, Reason::bad_checksum);
     return true;

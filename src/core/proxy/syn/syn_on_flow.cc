@@ -30,18 +30,15 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
-// RFC 5961 section 4, at most once a second and not in a second in which the flow took a mark. A
-// client that has restarted looks at the ack alone (RFC 9293 section 3.10.7.3) and answers with a
-// RST. But a late copy of the SYN brings the challenge to a client that lives, and what the server
-// has not acknowledged may still be lost: that client must not take our ack for the server's. So
-// the number is older than any that it accepts, and it only repeats its own ACK.
-void challenge(Rooms& rooms, Context& c, FlowRecord& f) {
-  const std::uint16_t second = rooms.now.second();
-  if (f.has(kFlowMarkTimed) && f.spliced().mark_second == second) {
+// RFC 5961 section 4. A client that has restarted looks at the ack alone (RFC 9293
+// section 3.10.7.3) and answers with a RST. But a late copy of the SYN brings the challenge to a
+// client that lives, and what the server has not acknowledged may still be lost: that client must
+// not take our ack for the server's. So the number is older than any that it accepts, and it only
+// repeats its own ACK.
+void challenge(Rooms& rooms, Context& c, const FlowRecord& f) {
+  if (!rooms.answerer.challenges().take(c.flow, rooms.now.ms32())) {
     return drop(rooms.counters, c, Reason::syn_own_isn);
   }
-  f.spliced().mark_second = second;
-  f.set(kFlowMarkTimed);
   TcpReply r;
   r.seq = SeqNum(f.server_nxt) - 1 - client_window_bound(f);
   r.ack = SeqNum(f.client_nxt);
