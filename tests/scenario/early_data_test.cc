@@ -331,6 +331,18 @@ TEST(EarlyData, IsFreedWhenTheServerIsDeadOrTheClientResets) {
   EXPECT_EQ(reset.p.early_buffers(), 0U);
 }
 
+TEST(EarlyData, ResetInsideWhatIsHeldIsNotTakenForTheClients) {
+  Waiting w;
+  w.send(0, "GET /");
+  for (std::uint32_t at = 1; at < 5; ++at) {
+    w.p.from_client(w.c.client(kRst).seq(w.c.o.client_isn + 1 + at).build());
+  }
+  EXPECT_EQ(w.p.count(Reason::conn_aborted), 0U);
+  EXPECT_EQ(w.p.count(Reason::rst_out_of_window), 4U);
+  w.p.from_client(w.c.client(kRst).seq(w.c.o.client_isn + 1).build());
+  EXPECT_EQ(w.p.count(Reason::conn_aborted), 1U) << "what our SYN-ACK acknowledged";
+}
+
 TEST(EarlyData, ResetBeyondWhatIsHeldIsNotTakenForTheClients) {
   Waiting w;
   w.send(100, "behind a hole");

@@ -58,7 +58,7 @@ class OutboundExact : public testing::TestWithParam<bool> {
     peer_nxt += 3;
     pass_out(out());
   }
-  void forged(Role from, PacketBuilder b) {
+  void forged(Role from, const PacketBuilder& b) {
     from == Role::kClient ? p.from_client(b.build()) : p.from_server(b.build());
     p.to_client.clear();
     p.to_server.clear();

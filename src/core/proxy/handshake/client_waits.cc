@@ -18,9 +18,9 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
   FlowRecord& f = rooms.flows[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    // A RST must lie within what is held. The whole window of the SYN-ACK would be too wide: a late
-    // RST of the previous connection may fall into it.
-    if (!g.seq.within(first, SeqNum(f.client_nxt))) {
+    // RFC 5961 section 3.2: exact. The client sends its next number, or the one that our SYN-ACK
+    // acknowledged. A late RST of the previous connection may lie between or behind them.
+    if (g.seq != first && g.seq != SeqNum(f.client_nxt)) {
       return drop(rooms.counters, c, Reason::rst_out_of_window);
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);

@@ -147,7 +147,7 @@ void on_reset(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (seq == next || seq == acked) {
     end_by_reset(rooms, f, g.has(kAck) && g.ack == SeqNum(client ? f.server_nxt : f.client_nxt));
-  } else if (f.state() == FlowState::kEstablished) {
+  } else if (f.state() == FlowState::kEstablished && !g.has(kAck)) {
     f.set_doubted();
   }
   client ? pass_to_server(rooms, c, f) : pass_to_client(rooms, c, f);

@@ -63,8 +63,8 @@ extern template void note<Role::kServer>(Rooms&, FlowRecord&, const Context&, Se
 // RFC 5961 section 3.2: it ends the connection where it hits the number that its receiver waits
 // for. That is what was seen, or what the receiver acknowledged last: a host that has forgotten the
 // connection takes its RST's number from there (RFC 9293 section 3.10.7.1). Elsewhere in the window
-// the receiver asks back. The proxy asks too, once a second at most, because the answer of a host
-// that is gone has a number that both know.
+// the receiver asks back. If it looks like the RST of such a host, which has no ACK, the proxy asks
+// too, once a second at most: the answer of a host that is gone has a number that both know.
 void on_reset(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq);
 
 // Translates and forwards the packet. A packet with a CE mark is dropped if the server does not do
