@@ -17,7 +17,8 @@ constexpr Handle kNone = EarlyStore::kNone;
 
 Bytes frame_of(std::size_t size, unsigned seed) {
   Bytes b(size);
-  for (std::size_t i = 0; i < size; ++i) b[i] = static_cast<std::uint8_t>(seed * 31 + i * 7);
+  for (std::size_t i = 0; i < size; ++i)
+    b[i] = static_cast<std::uint8_t>(std::size_t{seed} * 31 + i * 7);
   return b;
 }
 
@@ -101,7 +102,7 @@ TEST(EarlyStore, CountsBuffersAndNotBytes) {
   EXPECT_EQ(append(s, kNone, frame_of(1, 0)), kNone);
   EXPECT_EQ(append(s, a, frame_of(500, 0)), a) << "into the buffer that the list has";
   s.free(b);
-  EXPECT_EQ(append(s, a, frame_of(2 * 512, 0)), kNone) << "it is full now: three are needed";
+  EXPECT_EQ(append(s, a, frame_of(1024, 0)), kNone) << "it is full now: three are needed";
   EXPECT_EQ(append(s, a, frame_of(2 * 512 - 4, 0)), a);
 }
 
@@ -112,7 +113,7 @@ TEST(EarlyStore, HoldsNothingWithoutMemoryAndNothingOfNothing) {
   }
   EarlyStore s(4096);
   EXPECT_FALSE(s.may_hold(kNone, 0));
-  EXPECT_FALSE(s.may_hold(kNone, 8 * 512)) << "more than there is, whoever gives way";
+  EXPECT_FALSE(s.may_hold(kNone, 4096)) << "more than there is, whoever gives way";
   EXPECT_TRUE(s.may_hold(kNone, 8 * 512 - 4));
   s.free(kNone);
 }
