@@ -17,6 +17,7 @@ declare -rA ALSO=(
   [core_proxy_burst_engine]="$CONSTRUCTS"
   [core_proxy_handshake_early_store]="$CONSTRUCTS"
   [core_proxy_handshake_handshakes]="$CONSTRUCTS"
+  [core_policy_reassembler]="$CONSTRUCTS"
   [core_proxy_syn_doubts]="$CONSTRUCTS"
   [core_proxy_syn_services]="$CONSTRUCTS"
   [core_proxy_spliced_too_long]="$CONSTRUCTS"

@@ -23,7 +23,6 @@ TEST(EarlierTuning, NothingBindsBeforeAChange) {
   EXPECT_EQ(e.least_window(now, kEpoch), 5000U);
   EXPECT_EQ(e.most_window(now, kEpoch), 5000U);
   EXPECT_TRUE(e.same_offer_since(0, 1));
-  EXPECT_TRUE(e.same_idle_for(~0U, 1));
 }
 
 TEST(EarlierTuning, PromisesBindForTheEpochOfTheChangeAndTheNextOne) {
@@ -75,16 +74,18 @@ TEST(EarlierTuning, OfferIsTheSameSinceItsLastChange) {
   EXPECT_TRUE(e.same_offer_since(11, kChange + 5));
   EXPECT_FALSE(e.same_offer_since(10, kChange + 5)) << "in the millisecond of the change";
   EXPECT_FALSE(e.same_offer_since(0xfffffff0U, kChange + 5));
-  EXPECT_TRUE(e.same_idle_for(~0U, kChange)) << "the idle timeout has not changed";
 }
 
-TEST(EarlierTuning, IdleTimeoutIsAsOldAsItsLastChange) {
+TEST(EarlierTuning, LargestMssThatWasSetIsRemembered) {
   EarlierTuning e;
-  EngineTuning shorter = tuning(7, 5000);
-  shorter.idle_timeout_ms = 1000;
-  e.changed(tuning(7, 5000), shorter, kEpoch, 100);
-  EXPECT_FALSE(e.same_idle_for(75, 174));
-  EXPECT_TRUE(e.same_idle_for(75, 175));
+  EngineTuning large = tuning(7, 5000);
+  large.offer.mss = 8960;
+  EngineTuning small = tuning(7, 5000);
+  small.offer.mss = 1200;
+  e.changed(large, small, kEpoch, 100);
+  e.changed(small, tuning(7, 5000), kEpoch, 200);
+  EXPECT_EQ(e.most_mss(kEpoch + 1), 8960U);
+  EXPECT_EQ(e.most_mss(kEpoch + 2), 0U);
 }
 
 }  // namespace
