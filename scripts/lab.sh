@@ -9,7 +9,7 @@ usage() {
   cat <<'USAGE'
 usage: lab.sh [--name NAME] COMMAND
 
-  up [--mtu N] [--vlan TAG[.TAG] | --between client|server|both] [--owner PID] [--no-nginx] [--bare]
+  up [--mtu N] [--vlan TAG[.TAG] | --between client|server|both] [--offloads] [--owner PID] [--no-nginx] [--bare]
         make the namespaces, the links and a web server.
         --between client puts a namespace relay-a between client and proxy, --between server
         relay-b between proxy and server: interface outer towards the end, inner towards the proxy,
@@ -17,6 +17,7 @@ usage: lab.sh [--name NAME] COMMAND
         --bare makes no links and gives no addresses: the caller brings devices of its own.
         --vlan 5 tags everything on the proxy's links with 802.1Q, --vlan 7.5 with QinQ
         (0x88a8 VLAN 7 outside, 0x8100 VLAN 5 inside); client and server stay untagged.
+        --offloads leaves the offloads of all interfaces as the kernel sets them.
         --owner PID takes the lab down when that process is gone, however it ended.
   down  end every process in the namespaces and remove them; does nothing when there is no lab
   exec client|proxy|server|relay-a|relay-b COMMAND...
@@ -37,6 +38,7 @@ CLIENT4=10.0.0.1 CLIENT6=fd00::1
 SERVER4=10.0.0.2 SERVER6=fd00::2
 TAGS=
 BETWEEN=
+OFFLOADS=
 
 set_names() {
   # Also a directory's name and a part of an interface's: keep it harmless.
@@ -62,6 +64,7 @@ all_ns() {
 # moved out of the frame. Not every kernel knows every feature, and a fixed one cannot be set.
 plain_wire() {
   local where=$1 device=$2 feature
+  [[ -z $OFFLOADS ]] || return 0
   for feature in tx rx tso gso gro lro txvlan rxvlan tx-vlan-stag-hw-insert; do
     in_ns "$where" ethtool -K "$device" "$feature" off >/dev/null 2>&1 || true
   done
@@ -219,6 +222,7 @@ up() {
       --mtu) mtu=${2:?--mtu needs a number}; shift ;;
       --vlan) TAGS=${2:?--vlan needs a tag}; shift ;;
       --between) BETWEEN=${2:?--between needs a side}; shift ;;
+      --offloads) OFFLOADS=1 ;;
       --owner) owner=${2:?--owner needs a pid}; shift ;;
       --no-nginx) nginx= ;;
       --bare) bare=1 ;;

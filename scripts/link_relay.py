@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Plays a long and bad wire between two interfaces, because a kernel may lack netem.
 
-usage: link_relay.py A B READY-FILE [--delay MS] [--loss PERCENT] [--seed N] [--rate MBIT] [--queue MS]
+usage: link_relay.py A B READY-FILE [--delay MS] [--loss PERCENT] [--seed N] [--rate MBIT] [--queue MS] [--fragment MTU]
 
 Every frame, in each direction, is late by --delay. With --rate it first waits its turn, and is dropped if it would wait
 longer than --queue. Only TCP suffers --loss, so that neighbours are always found. Whether the n-th segment of a
-connection is lost depends on the seed, the ports, the direction and n, and not on other connections. Order is kept. The
-counts go to standard output at the end.
+connection is lost depends on the seed, the ports, the direction and n, and not on other connections. Order is kept. With
+--fragment, TCP packets longer than that are cut into IP fragments, whatever their DF says; each second packet's come in
+reverse. The counts go to standard output at the end.
 """
 import argparse
 import collections
@@ -32,6 +33,40 @@ def tcp_ports(frame):
     return frame[at:at + 4]
 
 
+def ipv4_checksum(header):
+    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def fragments(frame, mtu, number):
+    """The frame as it is, or in pieces if it is TCP and its packet is longer than the MTU."""
+    if tcp_ports(frame) is None:
+        return [frame]
+    ipv6 = frame[12:14] == b"\x86\xdd"
+    head = 54 if ipv6 else 14 + (frame[14] & 15) * 4
+    end = 54 + struct.unpack_from("!H", frame, 18)[0] if ipv6 else 14 + struct.unpack_from("!H", frame, 16)[0]
+    if end - 14 <= mtu or (not ipv6 and struct.unpack_from("!H", frame, 20)[0] & 0x3fff):
+        return [frame]
+    each = (mtu - (head - 14) - (8 if ipv6 else 0)) // 8 * 8
+    pieces = []
+    for at in range(0, end - head, each):
+        data = frame[head + at:min(end, head + at + each)]
+        more = head + at + each < end
+        if ipv6:
+            header = bytearray(frame[14:54])
+            struct.pack_into("!HB", header, 4, 8 + len(data), 44)
+            header += struct.pack("!BBHI", 6, 0, at | more, number)
+        else:
+            header = bytearray(frame[14:head])
+            struct.pack_into("!HHH", header, 2, len(header) + len(data), number & 0xffff, at // 8 | more << 13)
+            struct.pack_into("!H", header, 10, 0)
+            struct.pack_into("!H", header, 10, ipv4_checksum(header))
+        pieces.append(frame[:14] + bytes(header) + data)
+    return pieces[::-1] if number & 1 else pieces
+
+
 class Way:
     """One direction: frames come in at `source` and leave at `sink`."""
 
@@ -42,6 +77,8 @@ class Way:
         self.seed = options.seed
         self.bytes_per_second = options.rate * 1e6 / 8
         self.longest_queue = options.queue / 1e3
+        self.mtu = options.fragment
+        self.number = 0  # of the last packet, its identification if it is cut
         self.free_at = 0.0  # when the wire will have sent everything that waits
         self.waiting = collections.deque()
         self.seen = collections.Counter()
@@ -76,7 +113,9 @@ class Way:
                     self.counts["queue_full"] += 1
                     continue
                 self.free_at = leaves
-            self.waiting.append((leaves + self.delay, frame))
+            self.number += 1
+            for piece in fragments(frame, self.mtu, self.number) if self.mtu else (frame,):
+                self.waiting.append((leaves + self.delay, piece))
 
     def give(self):
         """Sends what is due. Returns the time of the next frame, or None if nothing waits."""
@@ -100,6 +139,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0, help="Mbit/s, each way; 0: no limit")
     parser.add_argument("--queue", type=float, default=100, help="ms that a frame may wait for its turn")
+    parser.add_argument("--fragment", type=int, default=0, metavar="MTU", help="cut longer TCP packets; 0: cut none")
     options = parser.parse_args()
     ports = open_port(options.a), open_port(options.b)
     ways = {source.fileno(): Way(name, source, sink, options)

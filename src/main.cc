@@ -2,13 +2,16 @@
 // Start and stop, in order.
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/errors.h"
@@ -30,20 +33,38 @@ using namespace synproxy;
 using namespace synproxy::control;
 
 // Opens /dev/null in place of a standard stream that the caller has closed. Otherwise the next file
-// takes its number, what is printed goes there, and what restores the streams closes it.
+// takes its number, what is printed goes there, and what restores the streams closes it. The other
+// way round, so that printing fails as it does on a closed stream.
 void hold_standard_descriptors() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
-    if (::open("/dev/null", O_RDWR) != fd) std::_Exit(1);  // nowhere to say why
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+      std::_Exit(1);  // nowhere to say why
+    }
   }
 }
 
-void run(Config config, Reloader reloader, const ProgramClock& clock) {
+// No core dump: keys are on stacks, in the heap and in registers, wherever a crash finds them. 1 is
+// the one limit that also holds where dumps are piped to a program (core(5)).
+void forbid_core_dumps() {
+  rlimit limit{};
+  static_cast<void>(::getrlimit(RLIMIT_CORE, &limit));
+  limit.rlim_cur = 1;
+  if (::setrlimit(RLIMIT_CORE, &limit) == 0) return;
+  limit.rlim_max = 1;  // from 0: with the rights of root
+  static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));
+}
+
+void run(Config config, Reloader reloader, const ProgramClock& clock,
+         std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
+  forbid_core_dumps();
   MasterSecret secret = load_secret(config);
 
   const Signals signals;
+  log.emplace();  // from here on nothing waits for a reader of our lines
+  std::optional<StartWatch> start(std::in_place);
   KeyRing ring;
   EpochKeeper keys(std::move(secret), ring, config.engine);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
@@ -52,10 +73,11 @@ void run(Config config, Reloader reloader, const ProgramClock& clock) {
   if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
     complain(dataplane.memory_note());
   }
-  // No core dump: keys are on stacks, in the heap and in registers, wherever a crash finds them.
-  // Not earlier: it takes /proc/self from a process that is not root's, and EAL reads there.
+  // Keeps other processes of the same user away from the memory too. Not earlier: it takes
+  // /proc/self from a process that is not root's, and EAL reads there.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   dataplane.start();
+  start.reset();
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);
@@ -69,12 +91,13 @@ void run(Config config, Reloader reloader, const ProgramClock& clock) {
 }
 
 void print(const std::string& text) {
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+  if (write_whole(STDOUT_FILENO, text) != text.size()) {
     throw RuntimeFailure("standard output cannot be written");
   }
 }
 
-void obey(const std::vector<std::string>& arguments, const ProgramClock& clock) {
+void obey(const std::vector<std::string>& arguments, const ProgramClock& clock,
+          std::optional<LogThreads>& log) {
   const Invocation invocation = parse_command_line(arguments);
   switch (invocation.action) {
     case Invocation::Action::kHelp:
@@ -84,25 +107,34 @@ void obey(const std::vector<std::string>& arguments, const ProgramClock& clock) 
     case Invocation::Action::kStat:
       return print(stat_text(invocation.config.name, invocation.json));
     case Invocation::Action::kRun:
-      return run(invocation.config, Reloader(arguments, invocation.config), clock);
+      return run(invocation.config, Reloader(arguments, invocation.config), clock, log);
   }
+}
+
+// The exit status does not depend on who reads the error text.
+void complain_at_the_end(const std::string& text) {
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  complain(text);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   hold_standard_descriptors();
+  // A file that may not grow any more, and a terminal that others use: printing fails, or goes on.
+  for (const int signal : {SIGXFSZ, SIGTTOU}) static_cast<void>(std::signal(signal, SIG_IGN));
   const ProgramClock clock;
+  std::optional<LogThreads> log;
   try {
-    obey({argv + (argc > 0 ? 1 : 0), argv + argc}, clock);
+    obey({argv + (argc > 0 ? 1 : 0), argv + argc}, clock, log);
     return 0;
   } catch (const UsageError& error) {
-    complain(error.what());
+    complain_at_the_end(error.what());
     return 2;
   } catch (const std::bad_alloc&) {
-    complain("out of memory; lower --max-flows or --early-data-memory");
+    complain_at_the_end("out of memory; lower --max-flows or --early-data-memory");
   } catch (const std::exception& error) {
-    complain(error.what());
+    complain_at_the_end(error.what());
   }
   return 1;
 }

@@ -12,6 +12,7 @@
 #include "common/core_time.h"
 #include "common/huge_pages.h"
 #include "common/tsc.h"
+#include "synproxy/wire/checksum.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
 
@@ -72,6 +73,7 @@ Bed::Bed(const BedConfig& config)
     ring_.publish({epoch, key(), key()});
   }
   EngineConfig engine;  // the program's own defaults, except for the size of the table
+  engine.tuning.fragments = config.fragments;
   engine.shape.max_flows = config.max_flows;
   engine.shape.epoch_ms = kEpochMs;
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
@@ -88,7 +90,7 @@ Bed::Bed(const BedConfig& config)
   const MemoryUse after = memory_use();
   memory_ = {after.resident - before.resident, after.huge - before.huge};
   // Wait until the sweeps have passed and no handshake waits in a queue.
-  let_pass(config.flows > (1U << 20) ? 9000 : 3000);
+  let_pass(config.flows > (1U << 20) || config.silent ? 9000 : 3000);
 }
 
 void Bed::set_buffers(std::size_t buffers) { buffers_of_each_bed = buffers; }
@@ -109,6 +111,16 @@ void Bed::add(const FrameTemplate& frame, std::uint64_t n, const Numbers& number
   p.checksum = ChecksumHint::kUnknown;  // nobody has verified anything
   frame.write(p.data, ends_of(n, config_.ipv6, config_.services), numbers);
   queues_[static_cast<std::size_t>(frame.from())].push_back(p);
+}
+
+void Bed::add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers) {
+  add(frame, n, numbers);
+  std::uint8_t* const ip = queues_[static_cast<std::size_t>(frame.from())].back().data + 14;
+  ChecksumUpdate update;
+  const auto before = load_raw<std::uint16_t>(ip + ipv4_at::kFragment);
+  store_be<std::uint16_t>(ip + ipv4_at::kFragment, kMoreFragments);
+  update.replace16(before, load_raw<std::uint16_t>(ip + ipv4_at::kFragment));
+  update.apply(ip + ipv4_at::kChecksum);
 }
 
 void Bed::add_segment(const FrameTemplate& frame, std::uint64_t n, Connection& c) {
@@ -224,6 +236,9 @@ void Bed::learn_from(std::uint64_t n) {
     run();
   }
   keep_syn_ = false;
+  clear();
+  add_segment(templates_.request[stamped ? 1 : 0], n, c);
+  run();
 }
 
 void Bed::learn_services() {
@@ -261,6 +276,7 @@ void Bed::splice(std::uint64_t first, std::uint32_t burst) {
         {server_isn(n), client_isn(n) + 1, server_clock(n, now_ms()), client_clock(n, now_ms())});
   }
   run();
+  if (config_.silent) return;
   clear();
   for (std::uint64_t n = first; n < end; ++n) {
     add_segment(templates_.request[has_timestamps(n) ? 1 : 0], n, connections_[n]);

@@ -46,6 +46,9 @@ struct BedConfig {
   bool ipv6 = false;
   std::uint32_t services = 1;  // protected addresses and ports
   bool huge_pages = true;      // false: this memory gets none, even if some are free
+  bool silent = false;         // clients fall silent after their handshake
+
+  Fragments fragments = Fragments::kReassemble;
 
   unsigned which = 0;  // beds that differ only in this are separate
 
@@ -79,6 +82,8 @@ class Bed final : public FrameSink {
   [[nodiscard]] std::size_t room() const { return pool_.size() - used_; }
   // Queues a frame of connection n on the side that its template comes from.
   void add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
+  // The same, as the first fragment of an IPv4 packet that never comes whole.
+  void add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
   [[nodiscard]] std::size_t queued(Role side) const { return queue(side).size(); }
   Cost run();
   // After run(): the fate of the i-th frame of a side.

@@ -32,8 +32,10 @@ struct Case {
 
 void add_syn_cases(std::vector<Case>& cases);
 void add_ack_cases(std::vector<Case>& cases);
+void add_full_table_cases(std::vector<Case>& cases);
 void add_spliced_cases(std::vector<Case>& cases);
 void add_connection_cases(std::vector<Case>& cases);
+void add_fragment_cases(std::vector<Case>& cases);
 void add_mix_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};
@@ -48,6 +50,10 @@ inline constexpr BedConfig kMillionIpv6{.flows = 1'000'000, .ipv6 = true};
 // A full bed: every record is in use, except those of the connections that taught it the services.
 inline constexpr std::uint32_t kTenMillionRecords = 10'000'064;
 inline constexpr BedConfig kTenMillion{.flows = 10'000'000, .max_flows = kTenMillionRecords};
+// One more connection has taught it the service.
+inline constexpr BedConfig kFullOfLive{.flows = 1'000'000, .max_flows = 1'000'001};
+inline constexpr BedConfig kFullOfSilent{
+    .flows = 1'000'000, .max_flows = 1'000'001, .silent = true};
 inline constexpr BedConfig kTenMillionSmallPages{
     .flows = 10'000'000, .max_flows = kTenMillionRecords, .huge_pages = false};
 

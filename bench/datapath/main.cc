@@ -73,8 +73,10 @@ std::vector<Case> all_cases(bool quick) {
   std::vector<Case> cases;
   add_syn_cases(cases);
   add_ack_cases(cases);
+  add_full_table_cases(cases);
   add_spliced_cases(cases);
   add_connection_cases(cases);
+  add_fragment_cases(cases);
   add_mix_cases(cases);
   if (quick) std::erase_if(cases, [](const Case& c) { return c.slow; });
   return cases;

@@ -111,7 +111,8 @@ void Answers::prove(const Incoming& in, const Options& options, const Numbers& c
   to_proxy_.add(ack);
 }
 
-// A completed handshake: the server simply refuses it.
+// A completed handshake: the server accepts it and ends it at once. If it refused, its service
+// would be in doubt, and the proxy would pass it the SYNs of the flood.
 Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   Incoming in;
   Fault f = read_segment(frame, Towards::kServer, in);
@@ -125,13 +126,22 @@ Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   f = check_syn(in, client, offer_);
   if (f != Fault::none) return f;
   ++opened_;
-  Outgoing refusal;
-  refusal.ipv6 = in.ipv6;
-  refusal.towards = Towards::kClient;
-  refusal.client = in.client;
-  refusal.ack = in.seq + 1;
-  refusal.flags = kRst | kAck;
-  to_server_link_.add(refusal);
+  const Numbers own = numbers_of(in.client, Of::kServer);
+  Outgoing out;
+  out.ipv6 = in.ipv6;
+  out.towards = Towards::kClient;
+  out.client = in.client;
+  out.seq = own.isn;
+  out.ack = in.seq + 1;
+  out.flags = kSyn | kAck;
+  out.offer = &offer_;
+  out.tsval = own.tsval;
+  out.tsecr = read_options(in.options).tsval;
+  to_server_link_.add(out);
+  out.seq = own.isn + 1;
+  out.flags = kRst | kAck;
+  out.offer = nullptr;
+  to_server_link_.add(out);
   return Fault::none;
 }
 

@@ -32,13 +32,13 @@ inline constexpr auto kGauges = std::to_array<GaugeInfo>({
 });
 
 inline constexpr auto kIoCounters = std::to_array<IoInfo>({
-#define SYNPROXY_BOTH_SIDES(field, before, after)                                   \
-  {#field "_client", before " client port" after,                                   \
-   [](const dataplane::IoCounters& c) -> const Counter& { return c.field[0]; }},    \
-  {                                                                                 \
-#field "_server", before " server port" after,                                  \
-        [](const dataplane::IoCounters& c) -> const Counter& { return c.field[1]; } \
-  }
+// clang-format off
+#define SYNPROXY_BOTH_SIDES(field, before, after)                                \
+    {#field "_client", before " client port" after,                              \
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.field[0]; }}, \
+    {#field "_server", before " server port" after,                              \
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.field[1]; }}
+    // clang-format on
     SYNPROXY_BOTH_SIDES(rx_packets, "Packets received on the", "."),
     SYNPROXY_BOTH_SIDES(rx_bytes, "Bytes received on the", "."),
     SYNPROXY_BOTH_SIDES(tx_packets, "Packets sent on the", "."),
@@ -51,9 +51,9 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
                         " whose TCP or UDP checksum the device has verified."),
     SYNPROXY_BOTH_SIDES(rx_tag_restored, "Packets received on the",
                         " whose VLAN tag the device had cut out, and which got it back."),
-    SYNPROXY_BOTH_SIDES(rss_mismatch, "Packets received on the",
-                        " whose RSS hash, as the device reports it, is not that of its key; one in "
-                        "a burst is looked at."),
+    SYNPROXY_BOTH_SIDES(
+        rss_mismatch, "Packets received on the",
+        " whose RSS hash, as the device reports it, is not that of its key; one in a burst is looked at."),
 #undef SYNPROXY_BOTH_SIDES
     {"handed_over", "Packets given to the worker that owns their connection.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.handed_over; }},
@@ -62,14 +62,12 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
     {"no_buffer", "Frames made by the proxy and dropped because no packet buffer was free.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.no_buffer; }},
     {"syn_shed_share",
-     "Gauge: of a thousand SYNs that come for the first time, how many are shed (`syn_shed`) at "
-     "the moment; 0 while all are answered. The sum over the workers says nothing.",
+     "Gauge: of a thousand SYNs that come for the first time, how many are shed (`syn_shed`) at the moment; 0 while all are answered. The sum over the workers says nothing.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.syn_shed_share; }},
     {"idle_sleeps", "Times that a worker slept because nothing had arrived (`--idle-sleep`).",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_sleeps; }},
     {"idle_us",
-     "Microseconds that workers have slept in all. Per worker, its growth over a second, less than "
-     "a million, is the share of the CPU that it left to others.",
+     "Microseconds that workers have slept in all. Per worker, its growth over a second, less than a million, is the share of the CPU that it left to others.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_us; }},
 });
 

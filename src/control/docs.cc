@@ -72,23 +72,18 @@ std::string flags_markdown() {
   std::ostringstream out;
   out << "# Flags\n\n"
       << kGenerated
-      << "A value follows its flag after a space or an `=`. Every flag with a value may also stand "
-         "in the file of\n`--config`, without its dashes: `key = value`, one a line, `#` begins a "
-         "comment. A flag on the command line\nhides all lines of the file with its name, those of "
-         "`--protect` too. What follows `--` goes to DPDK's EAL as it is.\n\n"
-         "An error is one line on standard error: the flag, the value, what is wrong, what to do. "
-         "Exit status: 0 done,\n1 failure at run time, 2 bad usage or configuration. SIGINT and "
-         "SIGTERM stop the proxy.\n\n"
-         "SIGHUP reloads: the files of `--config` and `--secret-file` are read again, whole and as "
-         "at "
-         "the start; flags of the\ncommand line still win. One line says what changed (`reloaded: "
-         "wscale 7 -> 9`). On any error, and where a\nflag that needs a restart has another value, "
-         "nothing changes and one line says why (`not reloaded: ...`).\nPackets that arrive "
-         "afterwards are decided by the new settings. What was promised before is kept: cookies\n"
-         "and windows stay good, connections stay as they are, and under a shorter "
-         "`--idle-timeout` "
-         "both ends are still\nasked first. SIGHUP reloads under `nohup` too; closing its terminal "
-         "does not stop the proxy.\nSIGUSR1 and SIGUSR2 are ignored.\n\n";
+      << "A value follows its flag after a space or an `=`. Every flag with a value may also stand in the file of\n"
+         "`--config`, without its dashes: `key = value`, one a line, `#` begins a comment. A flag on the command line\n"
+         "hides all lines of the file with its name, those of `--protect` too. What follows `--` goes to DPDK's EAL as it is.\n\n"
+         "An error is one line on standard error: the flag, the value, what is wrong, what to do. Exit status: 0 done,\n"
+         "1 failure at run time, 2 bad usage or configuration. SIGINT, SIGTERM and SIGQUIT stop the proxy.\n\n"
+         "SIGHUP reloads: the files of `--config` and `--secret-file` are read again, whole and as at the start; flags of the\n"
+         "command line still win. One line says what changed (`reloaded: wscale 7 -> 9`). On any error, and where a\n"
+         "flag that needs a restart has another value, nothing changes and one line says why (`not reloaded: ...`).\n"
+         "Packets that arrive afterwards are decided by the new settings. What was promised before is kept: cookies\n"
+         "and windows stay good, connections stay as they are, and under a shorter `--idle-timeout` both ends are still\n"
+         "asked first. SIGHUP reloads under `nohup` too; closing its terminal does not stop the proxy.\n"
+         "Signals that mean nothing here, as SIGUSR1, are ignored.\n\n";
   for (const auto& [group, title] : group_titles()) {
     out << "## " << title << "\n\n";
     for (const Flag& flag : flags()) {
@@ -101,8 +96,8 @@ std::string flags_markdown() {
   for (const Command& command : commands()) {
     out << "- `" << command.usage << "`: " << command.help << ".\n";
   }
-  out << "\nBoth exit with 1 where no proxy of that name runs and where there is no permission to "
-         "ask it; the lines differ.\n";
+  out << "\n"
+         "Both exit with 1 where no proxy of that name runs and where there is no permission to ask it; the lines differ.\n";
   return out.str();
 }
 
@@ -110,20 +105,19 @@ std::string counters_markdown() {
   std::ostringstream out;
   out << "# Counters\n\n"
       << kGenerated
-      << "`synproxy stat --json` prints each of them, per worker and summed. They count from the "
-         "start of the program\nand never go back, gauges excepted.\n\n"
-         "`synproxy stat` prints the table of `/proc/net/stat/synproxy`, hexadecimal, a row per "
-         "worker: `entries` (the gauge\n`flows`; the kernel always shows 0), `syn_received`, "
-         "`cookie_invalid`, `cookie_valid`, `cookie_retrans`,\n`conn_reopened`. Numbers do not "
-         "wrap "
-         "at 32 bits as the kernel's do.\n\n";
+      << "`synproxy stat --json` prints each of them, per worker and summed. They count from the start of the program\n"
+         "and never go back, gauges excepted.\n\n"
+         "`synproxy stat` prints the table of `/proc/net/stat/synproxy`, hexadecimal, a row per worker: `entries` (the gauge\n"
+         "`flows`; the kernel always shows 0), `syn_received`, `cookie_invalid`, `cookie_valid`, `cookie_retrans`,\n"
+         "`conn_reopened`. Numbers do not wrap at 32 bits as the kernel's do.\n\n";
   out << "## Packets passed on, answered or used\n\n"
          "Each received packet counts exactly one name of this table or of the next.\n\n";
   reasons(out, ReasonKind::FATE);
   out << "\n## Packets dropped\n\n";
   reasons(out, ReasonKind::DROP);
-  out << "\n## Frames that the proxy made\n\nBesides the SYN-ACKs, which are the SYNs "
-         "rewritten.\n\n";
+  out << "\n"
+         "## Frames that the proxy made\n\n"
+         "Besides the SYN-ACKs, which are the SYNs rewritten.\n\n";
   reasons(out, ReasonKind::MADE);
   out << "\n## What happened to connections\n\n";
   reasons(out, ReasonKind::EVENT);
@@ -131,26 +125,24 @@ std::string counters_markdown() {
   table(out, kGauges);
   out << "\n## Packets and bytes\n\n";
   table(out, kIoCounters);
-  out << "\n## Ports and buffers\n\n"
-         "| name | meaning |\n|---|---|\n"
+  out << "\n"
+         "## Ports and buffers\n\n"
+         "| name | meaning |\n"
+         "|---|---|\n"
          "| `ports.*.link_up` | The device exists and has a carrier. |\n"
-         "| `ports.*.rx_missed` | Packets that the device or the kernel dropped before the proxy "
-         "saw "
-         "them. |\n"
-         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU, dropped. |\n"
+         "| `ports.*.rx_missed` | Packets that the device or the kernel dropped before the proxy saw them. |\n"
+         "| `ports.*.rx_oversize` | Packets longer than a frame of the port's MTU that are no super-frames, dropped. |\n"
          "| `ports.*.link_changes` | How often the link went up or down. |\n"
          "| `ports.*.driver` | DPDK's driver; `socket` for a raw socket. |\n"
          "| `ports.*.rx_queues`, `ports.*.tx_queues` | Queues in use. |\n"
-         "| `ports.*.syn_queues` | Of the receive queues, those that the device fills with SYNs "
-         "alone. |\n"
+         "| `ports.*.syn_queues` | Of the receive queues, those that the device fills with SYNs alone. |\n"
          "| `ports.*.rss` | The device spreads packets over its receive queues. |\n"
-         "| `ports.*.rss_owner` | RSS decides which worker owns a connection; else a keyed hash "
-         "does. "
-         "|\n"
+         "| `ports.*.rss_owner` | RSS decides which worker owns a connection; else a keyed hash does. |\n"
          "| `ports.*.rx_checksum` | The device was told to verify checksums. |\n"
          "| `ports.*.mtu` | What the device says its MTU is; 0 where it says nothing. |\n"
          "| `mbufs.in_use` | Packet buffers in use, receive queues included. |\n"
-         "| `mbufs.total` | Packet buffers there are. |\n";
+         "| `mbufs.total` | Packet buffers there are. |\n"
+         "| `log.lines_lost` | Lines of the log that a stream did not take: its reader has stalled or left, or the disk is full. The proxy does not wait for it. |\n";
   return out.str();
 }
 

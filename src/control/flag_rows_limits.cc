@@ -42,7 +42,10 @@ constexpr auto kRows = std::to_array<Flag>({
          "`--close-timeout`, 60 s, so that 2^20 records carry about 17,400 new connections per "
          "second. Faster than that, finished ones are evicted early, which is harmless: each "
          "leaves its fingerprint in a filter until its cookie has expired (1.5 epochs, 96 s, at "
-         "most). Established ones are never evicted. A record takes 76 bytes with its place in "
+         "most). Clients that fall silent after their handshake are evicted next, once they have "
+         "been silent for 5 s and a sweep has seen it: the table stays open to others up to "
+         "max-flows / 6 of them per second, 174,000 by default. Connections that spoke lately "
+         "are never evicted. A record takes 76 bytes with its place in "
          "the index, 32 more for IPv6. 2^28 of them fill 20 GB: a larger number is a typing "
          "mistake.",
      .value = integer<1, kMaxFlows>(kShape<&EngineShape::max_flows>)},
@@ -57,8 +60,9 @@ constexpr auto kRows = std::to_array<Flag>({
              "together",
      .reason =
          "A server 10 ms away and 100,000 new connections per second make 1,000 waiting requests; "
-         "64 MiB hold 32 buffers of 2 KiB for each of them. What does not fit is dropped and the "
-         "client resends it.",
+         "64 MiB hold 32 buffers of 2 KiB for each of them. Services share it: "
+         "when it is full, the one that holds most gives up what it was sent first. What does not "
+         "fit is dropped and the client resends it.",
      .value = size<kMaxEarlyMemory>(kShape<&EngineShape::early_data_memory>)},
     {.name = "server-timeout",
      .form = "SECONDS",
@@ -69,9 +73,13 @@ constexpr auto kRows = std::to_array<Flag>({
      .accepts = "0.2 to 600 seconds",
      .help = "give up on a server that does not answer, and reset the client, seconds",
      .reason =
-         "The SYN is repeated after 0.2 s, and each time after twice as long: six SYNs have been "
-         "lost by then. The server is dead, and the client had better learn it while a person "
-         "still waits. Below 0.2 s not a single repeat would be sent.",
+         "The SYN is repeated after 0.2, 0.4 and 0.8 s and then every second, so a server that "
+         "was restarted or whose accept queue was full is noticed within a second. 150 s outlast "
+         "what a client itself would wait for its SYN-ACK: Linux gives up after 131 s, macOS "
+         "after 75 s, Windows after 21 s. So no client is turned away that the server would have "
+         "served. A shorter time tells the first client of a dead server sooner; later ones are "
+         "not told that they are connected (docs/conformance.md). Below 0.2 s not a single repeat "
+         "would be sent.",
      .value = seconds<200, 600'000>(kTuning<&EngineTuning::server_timeout_ms>)},
     {.name = "idle-timeout",
      .form = "SECONDS",
@@ -85,7 +93,11 @@ constexpr auto kRows = std::to_array<Flag>({
      .reason =
          "RFC 5382, REQ-5, asks for 2 hours and 4 minutes (7,440 s): an end that sends TCP "
          "keepalives every 2 hours, the default of RFC 9293, keeps its connection. Both ends are "
-         "probed 75 s before, so that a living connection is renewed. Ages are kept in 32 bits of "
+         "probed 75 s before, and once more, so that a living connection is renewed. Where an end "
+         "has said FIN, the client never sent data, or a repeat stayed unanswered, the server may "
+         "have forgotten the connection: there this timeout is 150 s at most, and the ends are "
+         "probed after 113 s. While more than three fifths of the table are in use (not counting "
+         "closed connections) both are shorter, down to an eighth in a full one, but not below 20 s. Ages are kept in 32 bits of "
          "milliseconds, hence a limit of a week.",
      .value = seconds<1000, 604'800'000>(kTuning<&EngineTuning::idle_timeout_ms>)},
     {.name = "close-timeout",

@@ -34,10 +34,10 @@ constexpr auto kRows = std::to_array<Flag>({
      .accepts = "on, off or auto",
      .help = "offer TCP timestamps to a client that sends them (iptables: --timestamp)",
      .reason =
-         "`auto` offers them from the moment a SYN-ACK of that address and port has shown them, "
+         "`auto` offers them once eight SYN-ACKs in a row of that address and port have shown them, "
          "because a promise of timestamps cannot be taken back: without them the client drops "
-         "every segment (RFC 7323, section 3.2). The first connection asks, so that only it, and "
-         "those at the same time, go without. `on` offers them always; they also make room in the "
+         "every segment (RFC 7323, section 3.2). Several servers behind one address may differ. "
+         "The first connections ask, and only they go without. `on` offers them always; they also make room in the "
          "cookie for the exact MSS, for ECN and for more tag bits. A server that lacks them after "
          "all resets its connections (`server_no_timestamps`) and is not offered for again on "
          "`auto`.",
@@ -51,7 +51,7 @@ constexpr auto kRows = std::to_array<Flag>({
      .accepts = "on, off or auto",
      .help = "agree to ECN with a client that asks for it (iptables: --ecn)",
      .reason =
-         "`auto` agrees once a SYN-ACK of that address and port has. Only a client that sends "
+         "`auto` agrees once eight SYN-ACKs in a row of that address and port have. Only a client that sends "
          "timestamps gets it: the other cookie has no room for the bit. Where the server then "
          "lacks ECN, ECT is cleared towards it (`server_no_ecn`).",
      .value = word<kOffers>(kOffer<&OfferConfig::ecn>)},
@@ -77,8 +77,8 @@ constexpr auto kRows = std::to_array<Flag>({
      .accepts = "88 to 65535 bytes or auto",
      .help = "maximum segment size offered, bytes (iptables: --mss)",
      .reason =
-         "`auto` is what the server's SYN-ACKs showed last, before that 1460 for IPv4 and 1440 "
-         "for IPv6, what fits a 1500-byte MTU. Set it where the path to the server carries less. "
+         "`auto` is the least that the server's SYN-ACKs showed lately, but not below 536 (IPv6: "
+         "1220), before that 1460 for IPv4 and 1440 for IPv6, what fits a 1500-byte MTU. Set it where the path to the server carries less. "
          "Below 88 bytes, the least that Linux lets a program ask of TCP_MAXSEG, a typing mistake "
          "is likelier than a wish.",
      .value = integer_or_auto<kMinMss, 65535, 0>(kOffer<&OfferConfig::mss>)},

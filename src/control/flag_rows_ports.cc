@@ -67,18 +67,21 @@ constexpr auto kRows = std::to_array<Flag>({
          "two belong together. It counts for each tag of a frame.",
      .value = vlan_pairs(At<&Config::vlan_pairs>{})},
     {.name = "fragments",
-     .form = "drop|forward",
+     .form = "drop|forward|reassemble",
      .example = "forward",
      .group = FlagGroup::kProtection,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "drop or forward",
+     .accepts = "drop, forward or reassemble",
      .help = "what becomes of IP fragments of TCP to and from protected addresses",
      .reason =
-         "No TCP of today is fragmented on purpose, and only the first fragment has ports: "
-         "forwarded ones go past the proxy untranslated, SYNs in fragments too. `forward` is for "
-         "addresses where something else, on an unprotected port, needs them.",
-     .value = word<kDropForward>(kTuning<&EngineTuning::forward_fragments>)},
+         "A client that clears DF behind a narrow link sends its long segments in fragments, and "
+         "only the first has ports: with `drop` and with `forward` its upload stalls, put together "
+         "it takes as long as without the proxy (docs/conformance.md). Each fragment of a flood "
+         "then costs some 120 cycles, with `drop` 47. `forward` is for addresses where something "
+         "else, on an unprotected port, needs fragments as they are; SYNs in fragments go past the "
+         "proxy too.",
+     .value = word<kFragmentPolicies>(kTuning<&EngineTuning::fragments>)},
     {.name = "tcp-auth",
      .form = "drop|forward",
      .example = "forward",
@@ -95,6 +98,23 @@ constexpr auto kRows = std::to_array<Flag>({
          "in both directions, for a BGP speaker behind the proxy. Then a flood whose segments "
          "carry that option gets by too.",
      .value = word<kDropForward>(kTuning<&EngineTuning::forward_tcp_auth>)},
+    {.name = "unknown",
+     .form = "drop|reset",
+     .example = "drop",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "drop or reset",
+     .help = "what becomes of connections that are older than the proxy, and of all others that it "
+             "does not know",
+     .reason =
+         "The proxy cannot translate a connection that it has not seen begin. On `reset` both ends "
+         "get a RST (`conn_unknown`), as from a server that has rebooted, at most 1,000 connections "
+         "a second for each worker. A server's segment is enough. A client's may be data of a new "
+         "connection that has overtaken its handshake, so the server is asked first whether it "
+         "knows the connection (`unknown_probe`); if it does not, the client is told after 30 s. "
+         "On `drop` both ends wait for their own timeouts.",
+     .value = word<kDropReset>(kTuning<&EngineTuning::reset_unknown>)},
 });
 
 }  // namespace

@@ -86,6 +86,8 @@ constexpr FlagValue word(Field) {
 inline constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
 inline constexpr std::array<std::string_view, 2> kOffAuto{"off", "auto"};
 inline constexpr std::array<std::string_view, 2> kDropForward{"drop", "forward"};
+inline constexpr std::array<std::string_view, 2> kDropReset{"drop", "reset"};
+inline constexpr std::array<std::string_view, 3> kFragmentPolicies{"drop", "forward", "reassemble"};
 inline constexpr std::array<std::string_view, 3> kOffers{"off", "on", "auto"};  // Offer
 inline constexpr std::array<std::string_view, 4> kLogLevels{"error", "warning", "info", "debug"};
 

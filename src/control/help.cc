@@ -13,7 +13,7 @@ constexpr std::size_t kColumns = 100;
 constexpr std::size_t kTextColumn = 30;
 
 constexpr std::string_view kHead = R"(
-A SYN proxy in front of a web server. It answers every SYN with a cookie SYN-ACK and keeps nothing;
+A SYN proxy in front of a web server. It answers a SYN with a cookie and keeps no connection for it;
 only a client that proves its address gets a connection to the server. It does the job of
 `iptables -j SYNPROXY`, on two ports of its own: traffic stops when the program stops.
 

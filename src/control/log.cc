@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/log.h"
 
-#include <cstdio>
+#include <unistd.h>
 
 namespace synproxy::control {
 namespace {
 
-void print(std::FILE* out, std::string_view text) {
-  const std::string line = "synproxy: " + one_line(text) + "\n";
-  // The proxy does not stop because a stream is closed or full.
-  (void)std::fwrite(line.data(), 1, line.size(), out);
-  (void)std::fflush(out);
-}
+LogThreads* threads = nullptr;
+
+std::string line_of(std::string_view text) { return "synproxy: " + one_line(text) + "\n"; }
 
 }  // namespace
 
@@ -29,7 +26,22 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-void say(std::string_view text) { print(stdout, text); }
-void complain(std::string_view text) { print(stderr, text); }
+// The proxy does not stop because a stream is closed or full.
+void say(std::string_view text) {
+  if (threads != nullptr) return threads->out_.write(line_of(text));
+  static_cast<void>(write_whole(STDOUT_FILENO, line_of(text)));
+}
+
+void complain(std::string_view text) {
+  if (threads != nullptr) return threads->err_.write(line_of(text));
+  static_cast<void>(write_whole(STDERR_FILENO, line_of(text)));
+}
+
+void finish_log() {
+  if (threads != nullptr) threads->err_.finish();
+}
+
+LogThreads::LogThreads() : out_(STDOUT_FILENO), err_(STDERR_FILENO) { threads = this; }
+LogThreads::~LogThreads() { threads = nullptr; }
 
 }  // namespace synproxy::control

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the program says. Each call prints exactly one line, "synproxy: ...", whatever its text
 // holds.
+//
+// A reader of these lines may stall, and the thread that prints also derives keys and takes
+// signals. While a LogThreads lives, nobody waits for a reader.
 #pragma once
 
 #include <string>
 #include <string_view>
+
+#include "base/line_writer.h"
 
 namespace synproxy::control {
 
@@ -13,5 +18,24 @@ namespace synproxy::control {
 
 void say(std::string_view text);       // standard output: ready, rates, summary
 void complain(std::string_view text);  // standard error: errors, warnings
+
+// For a program that ends without LogThreads' end: waits a second at most for what is left.
+void finish_log();
+
+// At most one at a time; nobody prints while it begins or ends. Without it, printing waits.
+class LogThreads {
+ public:
+  LogThreads();  // throws RuntimeFailure
+  ~LogThreads();
+  LogThreads(const LogThreads&) = delete;
+  LogThreads& operator=(const LogThreads&) = delete;
+
+ private:
+  friend void say(std::string_view text);
+  friend void complain(std::string_view text);
+  friend void finish_log();
+  LineWriter out_;
+  LineWriter err_;
+};
 
 }  // namespace synproxy::control

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reload.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/errors.h"
@@ -39,12 +41,23 @@ std::vector<std::string> compare(const Config& now, const Config& next) {
   return changes;
 }
 
+// A start may read a pipe. A reload would wait for its other end, and the keys of the next epoch
+// with it.
+void refuse_pipe(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return;
+  throw UsageError("--config " + path +
+                   ": is not a regular file, which cannot be read again; start it with a file");
+}
+
 }  // namespace
 
 Reload Reloader::read() const {
   if (running_.config_file.empty() && running_.secret_file.empty()) {
     throw UsageError("neither --config nor --secret-file was given, there is nothing to read");
   }
+  refuse_pipe(running_.config_file);
   Reload next{.config = parse_command_line(arguments_).config, .secret = {}, .changes = {}};
   next.changes = compare(running_, next.config);
   if (!next.config.secret_file.empty()) next.secret = load_secret(next.config);

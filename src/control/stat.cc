@@ -46,6 +46,7 @@ Json compose(const Ask& ask) {
   }
   document["mbufs"]["in_use"] = info.at("mbufs_in_use");
   document["mbufs"]["total"] = info.at("mbufs_total");
+  document["log"]["lines_lost"] = info.at("log_lines_lost");
   Json total;
   for (const char* section : kSections) {
     total[section] = Json::object();

@@ -12,10 +12,10 @@ namespace synproxy::control {
 using Ask = std::function<nlohmann::ordered_json(const std::string& command)>;
 
 // The whole state: {"name", "version", "uptime_seconds", "ports": {"client": {...}, "server":
-// {...}}, "mbufs": {"in_use", "total"}, "total": {"counters", "gauges", "io"}, "workers":
-// [{"worker", "cpu", "counters", "gauges", "io"}, ...]}. Counters are found by name, because proxy
-// and command may have different versions. Throws RuntimeFailure if the replies are not those of a
-// proxy.
+// {...}}, "mbufs": {"in_use", "total"}, "log": {"lines_lost"}, "total": {"counters", "gauges",
+// "io"}, "workers": [{"worker", "cpu", "counters", "gauges", "io"}, ...]}. Counters are found by
+// name, because proxy and command may have different versions. Throws RuntimeFailure if the replies
+// are not those of a proxy.
 [[nodiscard]] nlohmann::ordered_json stat_document(const Ask& ask);
 
 // The table of /proc/net/stat/synproxy. The kernel's `entries` is always 0; here it is the number

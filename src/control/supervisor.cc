@@ -2,9 +2,13 @@
 #include "control/supervisor.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <system_error>
 
+#include "base/errors.h"
 #include "control/log.h"
 #include "control/rule_text.h"
 
@@ -16,7 +20,7 @@ constexpr std::uint64_t kWatchMs = 1000;
 sigset_t our_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set, signal);
   return set;
 }
 
@@ -90,7 +94,10 @@ Signals::Signals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   (void)std::signal(SIGPIPE, SIG_IGN);  // a reader of our lines may leave
   // They mean nothing here; by default they kill.
-  for (const int signal : {SIGUSR1, SIGUSR2}) (void)std::signal(signal, SIG_IGN);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGPWR}) {
+    (void)std::signal(signal, SIG_IGN);
+  }
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) (void)std::signal(signal, SIG_IGN);
 }
 
 Signals::What Signals::wait(std::chrono::milliseconds patience) const {
@@ -100,6 +107,42 @@ Signals::What Signals::wait(std::chrono::milliseconds patience) const {
   const int signal = sigtimedwait(&set, nullptr, &limit);
   if (signal <= 0) return What::kNone;
   return signal == SIGHUP ? What::kReload : What::kStop;
+}
+
+StartWatch::StartWatch() {
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    throw RuntimeFailure(std::string("no thread can be started: ") + error.what());
+  }
+}
+
+StartWatch::~StartWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_over_ = true;
+  }
+  over_.notify_one();
+  thread_.join();
+}
+
+void StartWatch::run() {
+  sigset_t set = our_signals();
+  sigdelset(&set, SIGHUP);
+  const timespec look{.tv_sec = 0, .tv_nsec = 20'000'000};
+  std::unique_lock lock(mutex_);
+  while (!is_over_) {
+    lock.unlock();
+    const int signal = sigtimedwait(&set, nullptr, &look);
+    lock.lock();
+    if (signal <= 0) continue;
+    if (!over_.wait_for(lock, kGrace, [&] { return is_over_; })) {
+      complain("told to stop while DPDK and the ports were being started, which does not end");
+      finish_log();
+      std::_Exit(1);  // what was changed stands in the records of the interfaces
+    }
+    static_cast<void>(::kill(::getpid(), signal));
+  }
 }
 
 Totals totals_of(const dataplane::Dataplane& dataplane) {

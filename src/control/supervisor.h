@@ -4,8 +4,11 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/config.h"
@@ -42,8 +45,8 @@ class Supervisor {
   Totals counted_;
 };
 
-// SIGINT and SIGTERM, which stop the program, and SIGHUP, which asks for a reload; under nohup too.
-// SIGUSR1, SIGUSR2 and SIGPIPE are ignored.
+// SIGINT, SIGTERM and SIGQUIT, which stop the program, and SIGHUP, which asks for a reload; under
+// nohup too. Signals that mean nothing here and would kill by default are ignored.
 // They reach nobody but wait(): to be made before any other thread, which inherits the mask.
 class Signals {
  public:
@@ -52,6 +55,28 @@ class Signals {
   Signals();
   // Waits for a signal; kNone if none came within `patience`. Several SIGHUPs may count as one.
   [[nodiscard]] What wait(std::chrono::milliseconds patience) const;
+};
+
+// Takes a signal that stops the program while DPDK and the ports are being started, which has no
+// end of its own if a driver or another process does not answer. The start may go on for kGrace;
+// then the signal waits for Signals::wait(). Otherwise the program ends, with one line and
+// status 1.
+class StartWatch {
+ public:
+  static constexpr std::chrono::seconds kGrace{5};
+
+  StartWatch();   // after Signals; throws RuntimeFailure
+  ~StartWatch();  // the start is over
+  StartWatch(const StartWatch&) = delete;
+  StartWatch& operator=(const StartWatch&) = delete;
+
+ private:
+  void run();
+
+  std::mutex mutex_;
+  std::condition_variable over_;
+  bool is_over_ = false;
+  std::thread thread_;
 };
 
 [[nodiscard]] Totals totals_of(const dataplane::Dataplane& dataplane);

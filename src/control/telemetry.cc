@@ -11,6 +11,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "base/line_writer.h"
 #include "control/counter_list.h"
 #include "control/help.h"
 #include "dataplane/dpdk_version.h"
@@ -47,6 +48,7 @@ int fill_info(const Source& from, std::string_view, rte_tel_data* out) {
   bad |= add(out, "name", from.name);
   bad |= add(out, "version", version_number());
   bad |= add(out, "uptime_seconds", from.clock->now_ms() / 1000);
+  bad |= add(out, "log_lines_lost", LineWriter::lost());
   bad |= add(out, "workers", std::uint64_t{from.dataplane->workers()});
   rte_tel_data* cpus = rte_tel_data_alloc();
   if (cpus == nullptr) {

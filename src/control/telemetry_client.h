@@ -16,7 +16,7 @@ namespace synproxy::control {
 
 class TelemetryClient {
  public:
-  // Throws RuntimeFailure: not running, or no permission, or no answer.
+  // Throws RuntimeFailure: not running, or no permission, or no answer, or too many others ask.
   explicit TelemetryClient(const std::string& name);
   // Connects to the first of `paths` that answers.
   TelemetryClient(const std::string& name, const std::vector<std::string>& paths);
@@ -28,7 +28,10 @@ class TelemetryClient {
   [[nodiscard]] nlohmann::ordered_json ask(const std::string& command);
 
  private:
-  [[nodiscard]] nlohmann::ordered_json receive();
+  [[nodiscard]] bool greeted(const std::vector<std::string>& paths);
+  [[nodiscard]] int connect_to_first(const std::vector<std::string>& paths) const;
+  // Empty: the other side hung up.
+  [[nodiscard]] std::string receive() const;
 
   std::string name_;
   int fd_ = -1;

@@ -40,26 +40,37 @@ std::vector<unsigned> worker_cpus(const Config& config) {
 class Pool {
  public:
   Pool(const char* name, const PoolPlan& plan)
-      : pool_(rte_pktmbuf_pool_create(name, plan.buffers, kPoolCache, 0, plan.data_room,
-                                      SOCKET_ID_ANY)) {
-    if (pool_ != nullptr) return;
+      : pool_(plan.buffers == 0
+                  ? nullptr
+                  : rte_pktmbuf_pool_create(name, plan.buffers, cache_of(plan), plan.private_area,
+                                            plan.data_room, SOCKET_ID_ANY)) {
+    if (pool_ != nullptr || plan.buffers == 0) return;
     throw RuntimeFailure("no memory for " + std::to_string(plan.buffers) + " packet buffers of " +
                          std::to_string(plan.data_room) + " bytes: " + rte_strerror(rte_errno));
   }
-  ~Pool() { rte_mempool_free(pool_); }
+  ~Pool() { rte_mempool_free(pool_); }  // takes nullptr
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  [[nodiscard]] rte_mempool* get() const { return pool_; }
+  [[nodiscard]] rte_mempool* get() const { return pool_; }  // nullptr: its plan was empty
+  [[nodiscard]] std::uint64_t in_use() const {
+    return pool_ == nullptr ? 0 : rte_mempool_in_use_count(pool_);
+  }
+  [[nodiscard]] std::uint64_t size() const { return pool_ == nullptr ? 0 : pool_->size; }
 
  private:
+  // Each of the workers may keep that many free buffers for itself.
+  [[nodiscard]] static unsigned cache_of(const PoolPlan& plan) {
+    return plan.buffers > kSuperFrames ? kPoolCache : 0;
+  }
+
   rte_mempool* pool_;
 };
 
 EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
   EalRequest request;
   request.name = config.name;
-  request.pools = {client.pool, server.pool};
+  request.pools = {client.pool, server.pool, client.super_pool, server.super_pool};
   request.extra = config.eal_arguments;
   request.verbose = config.log_level == LogLevel::kDebug;
   for (const PortPlan* plan : {&client, &server}) {
@@ -90,7 +101,6 @@ struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
 
   [[nodiscard]] std::uint64_t buffers_out() const;
-  void warn_of_missing_checksums(std::vector<std::string>& lines);
   void warn_of_bad_checksums(std::vector<std::string>& lines);
   void tell_of_shedding(std::vector<std::string>& lines);
 
@@ -99,15 +109,15 @@ struct Dataplane::Impl {
   PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
   const RssWord rss_word = draw_rss_word();
-  Pool pools[2];
+  Pool pools[4];  // of either port, then those for super-frames
   PerPort<std::unique_ptr<Port>> ports;
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
+  KnownSources sources;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
-  PerPort<bool> warned_of_missing{};
   bool warned_of_bad = false;
   std::uint64_t bad_before = 0;  // at the last look
   std::uint64_t received_before = 0;
@@ -120,9 +130,11 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       plans{{plan_port(config.client_port, PortId::kClient, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
-      pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool)},
-      ports{{open_port(plans[0], rss_word, protect, pools[0].get(), *eal),
-             open_port(plans[1], rss_word, protect, pools[1].get(), *eal)}},
+      pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool),
+            Pool("synproxy_client_super", plans[0].super_pool),
+            Pool("synproxy_server_super", plans[1].super_pool)},
+      ports{{open_port(plans[0], rss_word, protect, pools[0].get(), pools[2].get(), *eal),
+             open_port(plans[1], rss_word, protect, pools[1].get(), pools[3].get(), *eal)}},
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.shape.unix_ms_at_start),
@@ -132,6 +144,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
+  request.sources = &sources;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
   try {
@@ -147,27 +160,9 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
 }
 
 std::uint64_t Dataplane::Impl::buffers_out() const {
-  return std::uint64_t{rte_mempool_in_use_count(pools[0].get())} +
-         rte_mempool_in_use_count(pools[1].get());
-}
-
-// Warns once per port: a sender that leaves checksums to its card also sends frames that no wire
-// carries.
-void Dataplane::Impl::warn_of_missing_checksums(std::vector<std::string>& lines) {
-  for (const PortId id : kAllPorts) {
-    // With a virtio device, the host also cuts large packets to size, so nothing is lost there.
-    if (warned_of_missing[id] || plans[id].name.kind != PortName::Kind::kRawSocket) {
-      continue;
-    }
-    std::uint64_t missing = 0;
-    for (const auto& w : workers) missing += w->io().rx_checksum_missing[id].get();
-    if (missing == 0) continue;
-    warned_of_missing[id] = true;
-    lines.push_back(
-        flag_and_value(plans[id].name, plans[id].id) +
-        ": the other end leaves checksums to its network card, which this link does not have, and "
-        "its large packets are lost; there, run 'ethtool -K DEV tx off'");
-  }
+  std::uint64_t out = 0;
+  for (const Pool& pool : pools) out += pool.in_use();
+  return out;
 }
 
 // For ports that cannot tell a missing checksum from a bad one. Warns once.
@@ -227,7 +222,6 @@ std::vector<std::string> Dataplane::supervise() {
       lines.push_back(flag_and_value(plan.name, plan.id) + ": " + line);
     }
   }
-  impl_->warn_of_missing_checksums(lines);
   impl_->warn_of_bad_checksums(lines);
   impl_->tell_of_shedding(lines);
   return lines;
@@ -252,7 +246,9 @@ std::uint64_t Dataplane::mbufs_in_use() const {
 }
 
 std::uint64_t Dataplane::mbufs_total() const {
-  return std::uint64_t{impl_->pools[0].get()->size} + impl_->pools[1].get()->size;
+  std::uint64_t all = 0;
+  for (const Pool& pool : impl_->pools) all += pool.size();
+  return all;
 }
 
 const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }

@@ -7,6 +7,11 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
 #include "base/config.h"
 #include "base/errors.h"
 
@@ -17,6 +22,7 @@ namespace {
 constexpr std::size_t kEalOverhead = 64ULL << 20;
 constexpr std::size_t kMegabyte = 1ULL << 20;
 constexpr std::size_t kHugepage = 2 * kMegabyte;  // the smallest on x86-64
+constexpr std::size_t kSegmentBytes = 64;         // what EAL keeps in its files for a page
 
 std::size_t memory_for(const EalRequest& request, std::size_t page_bytes) {
   std::size_t bytes = kEalOverhead;
@@ -43,6 +49,43 @@ std::string floating_lcore() {
     }
   }
   return list + ')';
+}
+
+std::string typed(const std::vector<std::string>& extra) {
+  std::string text = "--";
+  for (const std::string& w : extra) text += " " + w;
+  return text;
+}
+
+// What the user's own arguments about memory need, and EAL would not explain.
+void check_memory(const std::vector<std::string>& extra, const std::filesystem::path& directory) {
+  std::uint64_t memory_mb = 64;  // EAL's own default
+  bool ordinary = false;
+  bool shares = true;
+  for (std::size_t i = 0; i < extra.size(); ++i) {
+    ordinary = ordinary || extra[i] == "--no-huge";
+    shares = shares && extra[i] != "--no-shconf" && extra[i] != "--in-memory";
+    if (!extra[i].starts_with("-m")) continue;
+    const std::string value = extra[i].size() > 2    ? extra[i].substr(2)
+                              : i + 1 < extra.size() ? extra[i + 1]
+                                                     : "";
+    memory_mb = std::strtoull(value.c_str(), nullptr, 10);
+  }
+  if (!ordinary && free_hugepage_bytes() == 0) {
+    throw UsageError(typed(extra) +
+                     ": DPDK takes this memory from hugepages, and none are free; 'sysctl "
+                     "vm.nr_hugepages=N', or add --no-huge");
+  }
+  // EAL maps the files that it shares with other processes. Where the file system has no room for
+  // them, the first touch is a SIGBUS.
+  const std::uint64_t needed =
+      kMegabyte + (ordinary ? memory_mb * kMegabyte / 4096 * kSegmentBytes : 0);
+  std::error_code error;
+  const auto room = std::filesystem::space(directory, error).available;
+  if (!shares || error || room >= needed) return;
+  throw UsageError(typed(extra) + ": DPDK needs " + megabytes(needed) + " MB of files in " +
+                   directory.string() + ", and there are " + std::to_string(room >> 10) +
+                   " KB left; free some, or add --no-shconf");
 }
 
 bool sizes_memory(const std::string& argument) {
@@ -81,9 +124,7 @@ Eal::Eal(const EalRequest& request) : name_(request.name), log_(request.verbose)
   if (result >= 0) return;
   const std::string why = log_.last_line();
   if (!request.extra.empty() && rte_errno == EINVAL) {
-    std::string typed = "--";
-    for (const std::string& w : request.extra) typed += " " + w;
-    throw UsageError(typed + ": DPDK refuses these arguments: " + why);
+    throw UsageError(typed(request.extra) + ": DPDK refuses these arguments: " + why);
   }
   throw RuntimeFailure("DPDK does not start: " + why);
 }
@@ -114,9 +155,13 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
                      "IOMMU; 'sysctl vm.nr_hugepages=" +
                      std::to_string(memory_for(request, kHugepage) / kHugepage + 1) +
                      "', or bind it to vfio-pci");
-  } else if (!sized) {
+  } else if (sized) {
+    check_memory(request.extra, name_.directory());
+  } else {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    words.insert(words.end(), {"--no-huge", "-m", megabytes(memory_for(request, page))});
+    // No files: nobody else maps this memory, and /run may be small.
+    words.insert(words.end(),
+                 {"--no-huge", "--no-shconf", "-m", megabytes(memory_for(request, page))});
     memory_note_ = "packet buffers are in ordinary memory: for better speed, provide " +
                    megabytes(memory_for(request, kHugepage)) + " MB of free hugepages";
   }

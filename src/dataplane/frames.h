@@ -10,6 +10,7 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/port.h"
+#include "dataplane/super_frame.h"
 #include "synproxy/base/packet.h"
 
 namespace synproxy::dataplane {
@@ -36,7 +37,7 @@ namespace synproxy::dataplane {
   p.data = rte_pktmbuf_mtod(&m, std::uint8_t*);
   p.length = m.data_len;
   p.room = static_cast<std::uint32_t>(m.buf_len) - m.data_off;
-  p.checksum = checksum_hint(m);
+  p.checksum = offload_of(m) != nullptr ? ChecksumHint::kPartial : checksum_hint(m);
   return p;
 }
 
@@ -50,20 +51,27 @@ class Outbox {
 
   // nullptr: no buffer is free for it, or it does not fit one.
   [[nodiscard]] rte_mbuf* make(std::span<const std::uint8_t> frame) {
+    rte_mbuf* m = make(static_cast<std::uint32_t>(frame.size()));
+    if (m != nullptr) std::memcpy(rte_pktmbuf_mtod(m, void*), frame.data(), frame.size());
+    return m;
+  }
+  // An empty buffer for a frame of so many bytes that leaves after the burst; nullptr as above.
+  [[nodiscard]] rte_mbuf* make(std::uint32_t length) {
     if (made_count_ == kMade) return nullptr;
     rte_mbuf* m = rte_pktmbuf_alloc(port_.pool());
     if (m == nullptr) return nullptr;
-    if (frame.size() > rte_pktmbuf_tailroom(m)) {
+    if (length > rte_pktmbuf_tailroom(m)) {
       rte_pktmbuf_free(m);
       return nullptr;
     }
-    std::memcpy(rte_pktmbuf_mtod(m, void*), frame.data(), frame.size());
-    m->data_len = static_cast<std::uint16_t>(frame.size());
-    m->pkt_len = m->data_len;
+    m->data_len = static_cast<std::uint16_t>(length);
+    m->pkt_len = length;
     frames_[kMaxBurst + made_count_++] = m;
     return m;
   }
   [[nodiscard]] std::size_t made() const { return made_count_; }
+  [[nodiscard]] bool takes_super_frames() const { return port_.takes_super_frames(); }
+  [[nodiscard]] rte_mempool* pool() const { return port_.pool(); }
 
   void send(unsigned worker, IoCounters& io, PortId id) {
     const std::size_t count = burst_count_ + made_count_;

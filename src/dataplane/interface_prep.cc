@@ -3,6 +3,7 @@
 
 #include <linux/ethtool.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <system_error>
@@ -14,19 +15,27 @@ std::string ipv6_switch(const std::string& name) {
   return "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6";
 }
 
+NetdevFacts facts_of(const Netdev& dev) {
+  const auto facts = dev.facts();
+  if (!facts) throw std::system_error(ENODEV, std::generic_category());
+  return *facts;
+}
+
 }  // namespace
 
-InterfacePrep::InterfacePrep(const Netdev& dev) : dev_(dev) {
-  const auto facts = dev_.facts();
-  if (!facts) throw std::system_error(ENODEV, std::generic_category());
-  index_ = facts->index;
-  constexpr std::uint32_t kWhole = 1;
-  switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
-  switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
-  switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
-  switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
-  switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
-  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, ETH_FLAG_LRO | ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN);
+InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesystem::path& records)
+    : InterfacePrep(dev, facts_of(dev), records) {
+  std::uint32_t flags = ETH_FLAG_LRO;
+  if (frames == Frames::kAsOnTheWire) {
+    constexpr std::uint32_t kWhole = 1;
+    switch_off(ETHTOOL_GGRO, ETHTOOL_SGRO, kWhole);
+    switch_off(ETHTOOL_GTSO, ETHTOOL_STSO, kWhole);
+    switch_off(ETHTOOL_GGSO, ETHTOOL_SGSO, kWhole);
+    switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
+    switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
+    flags |= ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN;
+  }
+  switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, flags);
   if (dev_.has_address()) {
     warning_ =
         "the host itself has an address on this interface and will answer for it beside the "
@@ -35,35 +44,62 @@ InterfacePrep::InterfacePrep(const Netdev& dev) : dev_(dev) {
   } else {
     silence_ipv6();
   }
-  if (facts->up) return;
+  if (facts_of(dev).up) return;
+  remember({InterfaceSetting::kUp, 0});
   if (!dev_.set_up(true)) throw std::system_error(errno, std::generic_category());
-  brought_up_ = true;
 }
+
+// It changes nothing, so that whatever the other one throws is followed by the destructor.
+InterfacePrep::InterfacePrep(const Netdev& dev, const NetdevFacts& facts,
+                             const std::filesystem::path& records)
+    : dev_(dev),
+      index_(facts.index),
+      record_(records, dev.name(), facts),
+      changed_(record_.left_behind()) {}
 
 InterfacePrep::~InterfacePrep() {
   const auto facts = dev_.facts();
-  if (!facts || facts->index != index_) return;
-  if (brought_up_) static_cast<void>(dev_.set_up(false));
-  for (auto s = changed_.rbegin(); s != changed_.rend(); ++s)
-    dev_.ethtool_set(s->command, s->before);
-  if (ipv6_silenced_) std::ofstream(ipv6_switch(dev_.name())) << 0;
+  if (facts && facts->index == index_) {
+    for (auto s = changed_.rbegin(); s != changed_.rend(); ++s) restore(*s);
+  }
+  record_.remove();
+}
+
+// What was first is what it was before us.
+void InterfacePrep::remember(const InterfaceSetting& setting) {
+  const auto same = [&](const InterfaceSetting& s) { return s.what == setting.what; };
+  if (std::ranges::any_of(changed_, same)) return;
+  record_.add(setting);
+  changed_.push_back(setting);
 }
 
 // If the driver lacks a setting or keeps it fixed, it stays as it is.
 void InterfacePrep::switch_off(std::uint32_t get, std::uint32_t set, std::uint32_t mask) {
   const auto before = dev_.ethtool_get(get);
   if (!before || (*before & mask) == 0) return;
-  if (dev_.ethtool_set(set, *before & ~mask)) changed_.push_back({set, *before});
+  remember({set, *before});
+  dev_.ethtool_set(set, *before & ~mask);
 }
 
 void InterfacePrep::silence_ipv6() {
   int disabled = 1;
   std::ifstream(ipv6_switch(dev_.name())) >> disabled;
   if (disabled != 0) return;
-  std::ofstream out(ipv6_switch(dev_.name()));
-  out << 1;
-  out.flush();
-  ipv6_silenced_ = out.good();
+  remember({InterfaceSetting::kDisableIpv6, 0});
+  std::ofstream(ipv6_switch(dev_.name())) << 1;
+}
+
+void InterfacePrep::restore(const InterfaceSetting& setting) const {
+  switch (setting.what) {
+    case InterfaceSetting::kDisableIpv6:
+      std::ofstream(ipv6_switch(dev_.name())) << setting.before;
+      break;
+    case InterfaceSetting::kUp:
+      static_cast<void>(dev_.set_up(setting.before != 0));
+      break;
+    default:
+      dev_.ethtool_set(setting.what, setting.before);
+  }
 }
 
 }  // namespace synproxy::dataplane

@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Makes a Linux interface fit to be a wire, and restores it afterwards.
 //
-// It switches off the offloads that merge, cut or complete packets below a raw socket (GRO, LRO,
-// TSO, GSO, checksums, VLAN stripping and insertion). If the interface has no address, it also
-// switches IPv6 off for the time: otherwise a router advertisement that merely passes would give
-// this host an address and a route. If the interface has an address, the host uses it: addresses
-// and IPv6 stay, and one line warns.
+// It switches off LRO, which forgets where the segments began. Where every frame has to be as on
+// the wire, it also switches off all other offloads that merge, cut or complete packets (GRO, TSO,
+// GSO, checksums, VLAN stripping and insertion). If the interface has no address, it also switches
+// IPv6 off for the time: otherwise a router advertisement that merely passes would give this host
+// an address and a route. If the interface has an address, the host uses it: addresses and IPv6
+// stay, and one line warns. What a proxy that was killed has left behind is restored too
+// (interface_record.h).
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "dataplane/interface_record.h"
 #include "dataplane/netdev.h"
 
 namespace synproxy::dataplane {
 
 class InterfacePrep {
  public:
+  enum class Frames : std::uint8_t { kAsTheyCome, kAsOnTheWire };
   // `dev` outlives it. Brings the interface up. Throws std::system_error if that is refused.
-  explicit InterfacePrep(const Netdev& dev);
+  InterfacePrep(const Netdev& dev, Frames frames,
+                const std::filesystem::path& records = record_directory());
   ~InterfacePrep();  // restores, unless the interface has gone
   InterfacePrep(const InterfacePrep&) = delete;
   InterfacePrep& operator=(const InterfacePrep&) = delete;
@@ -27,18 +33,17 @@ class InterfacePrep {
   [[nodiscard]] const std::string& warning() const { return warning_; }  // may be empty
 
  private:
-  struct Setting {
-    std::uint32_t command;  // ETHTOOL_S...
-    std::uint32_t before;
-  };
+  InterfacePrep(const Netdev& dev, const NetdevFacts& facts, const std::filesystem::path& records);
+  // Call before the change.
+  void remember(const InterfaceSetting& setting);
   void switch_off(std::uint32_t get, std::uint32_t set, std::uint32_t mask);
   void silence_ipv6();
+  void restore(const InterfaceSetting& setting) const;
 
   const Netdev& dev_;
-  int index_ = 0;
-  std::vector<Setting> changed_;
-  bool brought_up_ = false;
-  bool ipv6_silenced_ = false;
+  int index_;
+  InterfaceRecord record_;
+  std::vector<InterfaceSetting> changed_;
   std::string warning_;
 };
 

@@ -15,6 +15,9 @@ ssize_t write_cookie(void* cookie, const char* text, std::size_t length) {
   return static_cast<ssize_t>(length);
 }
 
+// What EAL says of an argument after it has said what is wrong with it.
+constexpr std::string_view kGeneric = "Invalid 'command line' arguments.";
+
 // Cuts the "EAL: " of "EAL: Cannot find device" and the "vdev_probe(): " of "vdev_probe(): failed".
 std::string_view without_prefix(std::string_view line) {
   for (const std::string_view separator : {std::string_view("(): "), std::string_view(": ")}) {
@@ -27,18 +30,10 @@ std::string_view without_prefix(std::string_view line) {
   return line;
 }
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n <= 0) return;  // the user closed standard error: nobody reads it
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
 }  // namespace
 
 LogCapture::LogCapture(bool pass_on) {
-  if (pass_on) pass_on_fd_ = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (pass_on) pass_on_ = std::make_unique<LineWriter>(STDERR_FILENO, kPassOnMemory);
   cookie_io_functions_t functions{};
   functions.write = write_cookie;
   stream_ = ::fopencookie(this, "w", functions);
@@ -47,27 +42,35 @@ LogCapture::LogCapture(bool pass_on) {
 
 LogCapture::~LogCapture() {
   if (stream_ != nullptr) static_cast<void>(std::fclose(stream_));
-  if (pass_on_fd_ >= 0) ::close(pass_on_fd_);
+  if (!partial_.empty()) end_line();
 }
 
 void LogCapture::write(std::string_view text) {
   const std::lock_guard lock(mutex_);
-  if (pass_on_fd_ >= 0) write_all(pass_on_fd_, text);
   for (const char c : text) {
     if (c != '\n') {
       partial_.push_back(c);
-      continue;
+    } else {
+      end_line();
     }
-    if (!partial_.empty()) lines_.push_back(std::move(partial_));
-    partial_.clear();
-    if (lines_.size() > kKept) lines_.pop_front();
   }
+}
+
+void LogCapture::end_line() {
+  if (pass_on_) pass_on_->write(partial_ + "\n");
+  usage_ = usage_ || partial_.starts_with("Usage: ");
+  if (!usage_ && !partial_.empty() && !partial_.ends_with(kGeneric)) {
+    lines_.push_back(std::move(partial_));
+  }
+  partial_.clear();
+  if (lines_.size() > kKept) lines_.pop_front();
 }
 
 void LogCapture::forget() {
   const std::lock_guard lock(mutex_);
+  if (!partial_.empty()) end_line();
   lines_.clear();
-  partial_.clear();
+  usage_ = false;
 }
 
 std::string LogCapture::last_line() const {

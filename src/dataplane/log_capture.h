@@ -5,9 +5,12 @@
 
 #include <cstdio>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+
+#include "base/line_writer.h"
 
 namespace synproxy::dataplane {
 
@@ -31,12 +34,18 @@ class LogCapture {
  private:
   // Enough for one failing probe, and bounded for a chatty driver.
   static constexpr std::size_t kKept = 64;
+  // EAL says some 100 KB at once when it is asked for everything.
+  static constexpr std::size_t kPassOnMemory = 1U << 20;
+
+  void end_line();
 
   mutable std::mutex mutex_;
   std::deque<std::string> lines_;
   std::string partial_;
+  bool usage_ = false;  // EAL prints how to use it, which says nothing about what is wrong
   std::FILE* stream_ = nullptr;
-  int pass_on_fd_ = -1;  // a duplicate of the user's standard error
+  // To the user's standard error. Workers and the control thread may log; they wait for no reader.
+  std::unique_ptr<LineWriter> pass_on_;
 };
 
 // While it lives, file descriptors 1 and 2 write into the capture, because FATAL lines of EAL,

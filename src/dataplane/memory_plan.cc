@@ -30,7 +30,7 @@ std::uint16_t room_for(std::uint32_t frame_bytes) {
 
 std::size_t PoolPlan::bytes(std::size_t page_bytes) const {
   // Two more lines: objects are aligned, and spread over the memory channels.
-  const std::size_t one = sizeof(rte_mbuf) + data_room + sizeof(rte_mempool_objhdr) +
+  const std::size_t one = sizeof(rte_mbuf) + private_area + data_room + sizeof(rte_mempool_objhdr) +
                           2 * std::size_t{RTE_CACHE_LINE_SIZE};
   if (one > page_bytes) return buffers * ((one + page_bytes - 1) / page_bytes * page_bytes);
   const std::size_t per_page = page_bytes / one;

@@ -13,7 +13,8 @@ namespace synproxy::dataplane {
 
 struct PoolPlan {
   std::uint32_t buffers = 0;
-  std::uint16_t data_room = 0;  // bytes of one buffer, headroom included
+  std::uint16_t data_room = 0;     // bytes of one buffer, headroom included
+  std::uint16_t private_area = 0;  // bytes beside it
 
   // Memory in pages of that size, with what DPDK keeps beside each buffer. A buffer never crosses a
   // page boundary, so a page of 4 KB holds only one of 2 KB.

@@ -26,6 +26,11 @@ std::filesystem::path runtime_directory(const std::string& name) {
   return base / "dpdk" / name;
 }
 
+const char* advice(int error) {
+  if (error == ENOSPC || error == EDQUOT) return "free some room there";
+  return error == EACCES || error == EPERM ? "run as root" : "make it writable";
+}
+
 }  // namespace
 
 NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)) {
@@ -39,8 +44,9 @@ NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)
     if (fd_ >= 0) ::close(fd_);
     fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
     if (fd_ < 0) {
+      const int error = errno;
       throw UsageError("--name " + name + ": cannot write in " + directory_.string() + " (" +
-                       std::generic_category().message(errno) + "); run as root");
+                       std::generic_category().message(error) + "); " + advice(error));
     }
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd_);

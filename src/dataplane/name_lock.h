@@ -15,6 +15,9 @@ class NameLock {
   NameLock(const NameLock&) = delete;
   NameLock& operator=(const NameLock&) = delete;
 
+  // Where EAL puts its files.
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+
  private:
   std::filesystem::path directory_;
   int fd_ = -1;

@@ -51,6 +51,7 @@ std::optional<NetdevFacts> Netdev::facts() const {
   facts.loopback = (flags & IFF_LOOPBACK) != 0;
   if (::ioctl(fd_, SIOCGIFHWADDR, &request) != 0) return {};
   facts.ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+  std::memcpy(facts.mac.data(), &request.ifr_hwaddr.sa_data[0], facts.mac.size());
   return facts;
 }
 

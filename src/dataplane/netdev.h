@@ -3,6 +3,7 @@
 // namespace it was mounted in, which need not be ours.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ struct NetdevFacts {
   bool running = false;  // IFF_RUNNING: there is a carrier too
   bool loopback = false;
   bool ethernet = false;
+  std::array<std::uint8_t, 6> mac{};  // of an Ethernet interface
 };
 
 class Netdev {

@@ -6,12 +6,18 @@
 // status. Frames need no system calls. V2 and not V3, because V3 hands over whole blocks, when they
 // are full or a timer runs out, which costs latency. Beside the frame, a slot carries:
 //   - the outermost VLAN tag, which the kernel cuts out of every received frame, with its TPID;
-//   - a virtio_net_hdr that says where a checksum belongs that the sender left to its network card.
+//   - a virtio_net_hdr that says where a checksum belongs that the sender left to its network card,
+//     and how a super-frame is to be cut.
+// A frame that is longer than a slot waits whole on the socket (PACKET_COPY_THRESH), with all that
+// belongs to it, and only its place in the order is in the ring.
 // One thread reads; bind() may be called by another at any time.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+
+#include "dataplane/super_frame.h"
 
 namespace synproxy::dataplane {
 
@@ -22,9 +28,8 @@ struct RingFrame {
   bool tagged = false;
   std::uint16_t tpid = 0;
   std::uint16_t tci = 0;
-  bool checksum_missing = false;      // the field then holds the pseudo-header's sum
-  std::uint16_t checksum_start = 0;   // from `data`: first byte that is summed
-  std::uint16_t checksum_offset = 0;  // from checksum_start: where the sum belongs
+  bool apart = false;     // the whole frame waits on the socket: receive_apart()
+  OffloadHeader offload;  // offsets count from `data`
 };
 
 class PacketRing {
@@ -43,6 +48,22 @@ class PacketRing {
   // The oldest frame not yet released; false: nothing has arrived.
   [[nodiscard]] bool front(RingFrame& out) const;
   void release();
+
+  // Where a frame that waits apart goes to: into `room`, and what does not fit into `more`. The
+  // outermost tag, if it has one, is in neither.
+  struct Apart {
+    std::span<std::uint8_t> room;
+    std::span<std::uint8_t> more;
+    std::uint32_t length = 0;  // of the whole frame; more than both: the rest is lost
+    bool tagged = false;
+    std::uint16_t tpid = 0;
+    std::uint16_t tci = 0;
+    OffloadHeader offload;
+  };
+  static constexpr std::size_t kMostApart = 32;
+  // Takes the oldest of the frames that wait apart, at most kMostApart, in one call. Returns how
+  // many came: fewer if the kernel has no sound header for one.
+  [[nodiscard]] std::size_t receive_apart(std::span<Apart> out);
 
   // Frames that have found no free slot since the last call.
   [[nodiscard]] std::uint64_t take_drops() const;

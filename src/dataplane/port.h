@@ -45,6 +45,10 @@ class Port {
   // Takes all `n` frames and never waits. Frees what is not accepted; the result counts the rest.
   virtual Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) = 0;
 
+  // Whether a super-frame (super_frame.h) may leave by this port as it is. Otherwise it is cut
+  // before.
+  [[nodiscard]] virtual bool takes_super_frames() const { return false; }
+
   // How many frames a queue holds while nobody looks at it; 0: look at it all the time.
   [[nodiscard]] virtual std::uint32_t receive_ring(std::uint16_t /*queue*/) const { return 0; }
 

@@ -17,6 +17,7 @@
 #include "dataplane/eth_port.h"
 #include "dataplane/netdev.h"
 #include "dataplane/socket_port.h"
+#include "dataplane/super_frame.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -54,7 +55,8 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
   }
   plan.max_frame = facts->mtu + RTE_ETHER_HDR_LEN + kTags;
   if (!xdp) {
-    plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame)};
+    plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame), 0};
+    plan.super_pool = {kSuperFrames, kSuperFrameBytes, kSuperFramePrivate};
     return plan;
   }
   const unsigned queues = dev.queues();
@@ -67,7 +69,8 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
   plan.xdp_queues = static_cast<std::uint16_t>(queues);
   plan.pool = {
       buffers_for(plan.workers, kXdpFrames * queues),
-      facts->mtu <= kXdpSmallMtu ? room_for(plan.max_frame) : static_cast<std::uint16_t>(kXdpRoom)};
+      facts->mtu <= kXdpSmallMtu ? room_for(plan.max_frame) : static_cast<std::uint16_t>(kXdpRoom),
+      0};
   return plan;
 }
 
@@ -169,7 +172,7 @@ std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte
 class XdpPort final : public Port {
  public:
   XdpPort(const std::string& interface, auto&& open)
-      : dev_(interface), prep_(dev_), port_(open()) {}
+      : dev_(interface), prep_(dev_, InterfacePrep::Frames::kAsOnTheWire), port_(open()) {}
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
   [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override {
@@ -204,7 +207,7 @@ std::string flag_and_value(const PortName& name, PortId id) {
 }
 
 PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
-  PortPlan plan{name, id, workers, {}, 0, 0, false};
+  PortPlan plan{name, id, workers, {}, {}, 0, 0, false};
   const std::string who = flag_and_value(name, id);
   switch (name.kind) {
     case PortName::Kind::kRawSocket:
@@ -222,15 +225,15 @@ PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
   // buffers. SYN queues may add as many receive rings again.
   const bool may_sort_syns = name.kind == PortName::Kind::kPci && id == PortId::kClient;
   plan.pool = {buffers_for(workers, (may_sort_syns ? 4 : 3) * kDeviceRing * workers),
-               room_for(plan.max_frame)};
+               room_for(plan.max_frame), 0};
   if (name.kind == PortName::Kind::kVdev && name.device.starts_with("net_af_xdp")) {
-    plan.pool = {buffers_for(workers, kXdpFrames), room_for(kXdpSmallMtu)};
+    plan.pool = {buffers_for(workers, kXdpFrames), room_for(kXdpSmallMtu), 0};
   }
   return plan;
 }
 
 std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
-                                rte_mempool* pool, Eal& eal) {
+                                rte_mempool* pool, rte_mempool* super_pool, Eal& eal) {
   const std::string who = flag_and_value(plan.name, plan.id);
   EthPortRequest request;
   request.typed = plan.name.text;
@@ -244,7 +247,7 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const Pr
     switch (plan.name.kind) {
       case PortName::Kind::kRawSocket:
         return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
-                                            pool, plan.max_frame);
+                                            pool, super_pool, plan.max_frame);
       case PortName::Kind::kXdp:
         return std::make_unique<XdpPort>(plan.name.device, [&] {
           const char* port = plan.id == PortId::kClient ? "client" : "server";

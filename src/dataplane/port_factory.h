@@ -20,6 +20,7 @@ struct PortPlan {
   PortId id = PortId::kClient;
   unsigned workers = 1;
   PoolPlan pool;
+  PoolPlan super_pool;          // empty: the port brings no super-frames
   std::uint32_t max_frame = 0;  // bytes, tags included
   std::uint16_t xdp_queues = 0;
   bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
@@ -33,6 +34,6 @@ struct PortPlan {
 // if a proper device fails.
 [[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,
                                               const ProtectSet& protect, rte_mempool* pool,
-                                              Eal& eal);
+                                              rte_mempool* super_pool, Eal& eal);
 
 }  // namespace synproxy::dataplane

@@ -3,10 +3,10 @@
 // worker.
 //
 // A received frame becomes again what it was on the wire. The port puts back the tag that the
-// kernel cut out, and completes a checksum that the sender left to its network card. It counts such
-// frames, because their sender also makes frames longer than the wire allows, which can only be
-// dropped. Transmission never waits. If the interface is deleted and made anew, control binds the
-// same sockets to the new one; in between, the workers only see sends fail.
+// kernel cut out, and completes a checksum that the sender left to its network card. A super-frame
+// stays whole, and its checksum unfinished. Transmission never waits. If the interface is deleted
+// and made anew, control binds the same sockets to the new one; in between, the workers only see
+// sends fail.
 #pragma once
 
 #include <atomic>
@@ -23,16 +23,17 @@ namespace synproxy::dataplane {
 
 class SocketPort final : public Port {
  public:
-  // `pool` has room for frames of `max_frame` bytes and outlives the port. Throws
-  // std::system_error.
+  // `pool` has room for frames of `max_frame` bytes, `super_pool` for super-frames; both outlive
+  // the port. Throws std::system_error.
   SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
-             rte_mempool* pool, std::uint32_t max_frame);
+             rte_mempool* pool, rte_mempool* super_pool, std::uint32_t max_frame);
   ~SocketPort() override;
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return 1; }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override;
   Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
+  [[nodiscard]] bool takes_super_frames() const override { return true; }
   [[nodiscard]] int wait_descriptor() const override { return ring_.descriptor(); }
   void clear_wait_error() override { ring_.clear_error(); }
   void supervise(std::vector<std::string>& lines) override;
@@ -41,11 +42,27 @@ class SocketPort final : public Port {
 
  private:
   [[nodiscard]] int attach(int interface_index);
-  [[nodiscard]] rte_mbuf* copy(const RingFrame& frame);
+  [[nodiscard]] rte_mbuf* copy(const RingFrame& frame, IoCounters& io);
+  // Fills the empty buffers among the first `n` of `out` with the frames that wait apart, in order.
+  // Returns how many frames stand there then; at most `most`.
+  [[nodiscard]] std::uint16_t fill_apart(rte_mbuf** out, std::uint16_t n, std::uint16_t most,
+                                         IoCounters& io);
+  // Makes a received frame a super-frame; false: it is none that can be cut.
+  [[nodiscard]] static bool become_super(rte_mbuf& m, OffloadHeader header, bool tagged,
+                                         std::uint16_t tpid, std::uint16_t tci);
+  // Cuts a frame that is longer than a buffer into super-frames; `first` is the buffer for the
+  // first one. Appends them to the `kept` frames of `out`, up to `most`; returns how many there
+  // are.
+  [[nodiscard]] std::uint16_t split(const PacketRing::Apart& a, rte_mbuf* first, rte_mbuf** out,
+                                    std::uint16_t kept, std::uint16_t most, IoCounters& io);
+  void skip_apart();
+  void close_senders();
+  unsigned send(int descriptor, rte_mbuf** frames, unsigned n, bool super, Sent& result);
 
   const std::string typed_;
   const PortId id_;
   rte_mempool* const pool_;
+  rte_mempool* const super_pool_;
   const std::uint32_t max_frame_;
 
   // Control's thread only.
@@ -57,11 +74,20 @@ class SocketPort final : public Port {
   // Read by anybody.
   LinkWatch link_;
   mutable std::atomic<std::uint64_t> missed_{0};
-  std::vector<int> senders_;  // by worker
+  // By worker. Super-frames must go by the queueing discipline: past it, a link that cannot segment
+  // drops every one.
+  struct Sender {
+    int direct = -1;
+    int super = -1;
+  };
+  std::vector<Sender> senders_;
+  std::atomic<std::uint32_t> mtu_{0};
 
   // Written by the receiving worker only.
   alignas(64) Counter oversize_;
+  Counter apart_lost_;  // super-frames for which the socket had no memory
   PacketRing ring_;
+  std::vector<std::uint8_t> long_frame_;  // room for the longest one, and a tag
 };
 
 }  // namespace synproxy::dataplane

@@ -9,6 +9,7 @@
 
 #include "dataplane/frame_notes.h"
 #include "dataplane/memory_plan.h"
+#include "synproxy/policy/reassembler.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
@@ -93,7 +94,9 @@ std::uint32_t Steering::owner_by_rss(PortId in, Role sender, const rte_mbuf& m) 
   const PlainTcp family = plain_tcp(data, m.data_len);
   if (family == PlainTcp::kNo) [[unlikely]] {
     FlowKey flow;
-    return flow_of({data, m.data_len}, sender, protect_, flow) ? rss_->of(fold_of(flow)) : self_;
+    Segment seen;
+    if (flow_of({data, m.data_len}, sender, protect_, flow, seen)) return rss_->of(fold_of(flow));
+    return owner_without_flow(sender, seen);
   }
   if (reports_hash(m) && trust_[in].trusted(family)) {
     return rss_->of_hash(m.hash.rss);
@@ -104,9 +107,30 @@ std::uint32_t Steering::owner_by_rss(PortId in, Role sender, const rte_mbuf& m) 
 std::uint32_t Steering::owner_by_hash(Role sender, const rte_mbuf& m) const {
   Arrival elsewhere;
   Arrival* const notes = notes_of(m);
-  return owner_of({rte_pktmbuf_mtod(&m, const std::uint8_t*), m.data_len}, sender, protect_, key_,
-                  static_cast<std::uint32_t>(batches_.size()), self_,
-                  notes != nullptr ? *notes : elsewhere);
+  Arrival& found = notes != nullptr ? *notes : elsewhere;
+  const std::uint32_t owner =
+      owner_of({rte_pktmbuf_mtod(&m, const std::uint8_t*), m.data_len}, sender, protect_, key_,
+               static_cast<std::uint32_t>(batches_.size()), self_, found);
+  if (found.segment.result != ParseResult::kFragment) [[likely]] {
+    return owner;
+  }
+  return owner_without_flow(sender, found.segment);
+}
+
+std::uint32_t Steering::owner_without_flow(Role sender, const Segment& seen) const {
+  if (!gathers_ || seen.result != ParseResult::kFragment) return self_;
+  return gatherer_of(seen, sender, protect_, key_, static_cast<std::uint32_t>(batches_.size()),
+                     self_);
+}
+
+std::uint32_t Steering::owner_of_whole(Role sender, std::span<const std::uint8_t> frame) const {
+  if (rss_ != nullptr) {
+    FlowKey flow;
+    return flow_of(frame, sender, protect_, flow) ? rss_->of(fold_of(flow)) : self_;
+  }
+  Arrival elsewhere;
+  return owner_of(frame, sender, protect_, key_, static_cast<std::uint32_t>(batches_.size()), self_,
+                  elsewhere);
 }
 
 void Steering::look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io) {

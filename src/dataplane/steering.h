@@ -4,11 +4,12 @@
 // Theory of operation. Only its addresses and ports decide who owns a connection, never the queue
 // that a frame came by. If RSS puts both directions of a connection on the queue of one worker, the
 // owner is what RSS makes of them, computed here (rss_owner.h). Otherwise the core's keyed hash
-// decides (owner_of). So it does not matter what a device makes of a tag, a fragment or a quoted
-// segment, or whether it obeys. A frame of another owner goes in bursts into that owner's ring for
-// its sender's role, and is then processed as if it had been received there. Frames of one flow and
-// one sender pass through one queue and one ring, so they stay in order. With one worker none of
-// this runs.
+// decides (owner_of). So it does not matter what a device makes of a tag or a quoted segment, or
+// whether it obeys. Fragments have no ports: where they are to be put together, those of one source
+// meet at one worker (gatherer_of), and the whole packet goes to its owner like any other frame. A
+// frame of another owner goes in bursts into that owner's ring for its sender's role, and is then
+// processed as if it had been received there. Frames of one flow and one sender pass through one
+// queue and one ring, so they stay in order. With one worker none of this runs.
 //
 // What the keyed hash took to compute goes with the frame (frame_notes.h): the engine of the owner
 // neither parses nor hashes it again.
@@ -67,6 +68,12 @@ class Steering {
   // moves to the front of `frames`, in order; returns how many there are.
   std::uint16_t sort(PortId in, Role sender, rte_mbuf** frames, std::uint16_t n, IoCounters& io);
 
+  // Whether fragments are put together: --fragments reassemble.
+  void gather_fragments(bool yes) { gathers_ = yes; }
+  // The owner of a packet that was put together.
+  [[nodiscard]] std::uint32_t owner_of_whole(Role sender,
+                                             std::span<const std::uint8_t> frame) const;
+
  private:
   struct alignas(64) Batch {
     std::uint16_t count = 0;
@@ -75,6 +82,7 @@ class Steering {
 
   [[nodiscard]] std::uint32_t owner_by_hash(Role sender, const rte_mbuf& m) const;
   [[nodiscard]] std::uint32_t owner_by_rss(PortId in, Role sender, const rte_mbuf& m) const;
+  [[nodiscard]] std::uint32_t owner_without_flow(Role sender, const Segment& seen) const;
   void look_at_reported_hash(PortId in, const rte_mbuf& m, IoCounters& io);
 
   const unsigned self_;
@@ -84,6 +92,7 @@ class Steering {
   HandOver& hand_over_;
   PerPort<HashTrust> trust_;
   std::vector<Batch> batches_;  // by owner
+  bool gathers_ = false;
 };
 
 }  // namespace synproxy::dataplane

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "dataplane/frame_notes.h"
+#include "dataplane/whole_packet.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -84,9 +85,13 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
       sources_(sources_of(request.number, request.workers, readable(request_.ports))),
       noted_(request.workers > 1 && request.rss == nullptr),
       lane_(tuning_.loop.shed_syns, sources_.size(), protect, request.shed_key, counters_, io_),
+      whole_(request.workers > 1 ? kMaxFrame : 0),
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
-                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {}
+                idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
+  if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
+  steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
+}
 
 const WorkerTuning& Worker::take_tuning() {
   static_cast<void>(published_.news(tuning_version_, tuning_));
@@ -95,6 +100,7 @@ const WorkerTuning& Worker::take_tuning() {
 
 void Worker::retune() {
   engine_.retune(tuning_.engine);
+  steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
   lane_.enable(tuning_.loop.shed_syns);
   back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
 }
@@ -160,7 +166,7 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
     served += n;
     if (from.from_clients()) lane_.polled(source, n);
     if (from.kind == Source::Kind::kRing) {
-      decide(from, from.sender, frames.data(), n);
+      decide(from, from.sender, frames.data(), take_wholes(from.sender, frames.data(), n));
     } else {
       const auto [clients, servers] = Topology::by_sender(from.port, frames.data(), n);
       decide(from, Role::kClient, frames.data(), clients);
@@ -180,7 +186,7 @@ void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uin
   if (request_.workers > 1 && from.kind != Source::Kind::kRing) {
     n = steering_.sort(from.port, sender, frames, n, io_);
   }
-  process(sender, frames, n);
+  process(sender, frames, n, noted_);
 }
 
 std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
@@ -215,7 +221,7 @@ void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) 
 void Worker::process_gathered(std::uint16_t at_least) {
   if (gathered_count_ < at_least) return;
   const auto first = std::min<std::uint16_t>(gathered_count_, kMaxBurst);
-  process(Role::kClient, gathered_.data(), first);
+  process(Role::kClient, gathered_.data(), first, noted_);
   gathered_count_ = static_cast<std::uint16_t>(gathered_count_ - first);
   std::copy_n(gathered_.begin() + first, gathered_count_, gathered_.begin());
 }
@@ -228,34 +234,99 @@ unsigned Worker::answer_syns(unsigned budget) {
         static_cast<std::uint16_t>(std::min<std::size_t>(budget - answered, kMaxBurst));
     const std::uint16_t n = lane_.take(syns.data(), most);
     if (n == 0) break;
-    process(Role::kClient, syns.data(), n);
+    process(Role::kClient, syns.data(), n, noted_);
     answered += n;
   }
   return answered;
 }
 
-void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n) {
+void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted) {
   if (n == 0) return;
   heed();
   std::array<Packet, kMaxBurst> packets;
   for (std::uint16_t i = 0; i < n; ++i) {
     packets[i] = packet_of(*frames[i]);
-    if (noted_) packets[i].arrival = notes_of(*frames[i]);
+    if (noted) packets[i].arrival = notes_of(*frames[i]);
   }
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
+  std::array<rte_mbuf*, kMaxBurst> to_cut;
+  std::size_t cuts = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = frames[i];
     m->data_len = static_cast<std::uint16_t>(packets[i].length);
     m->pkt_len = packets[i].length;
-    if (packets[i].verdict == Verdict::kDrop) {
-      rte_pktmbuf_free(m);
-      continue;
+    switch (packets[i].verdict) {
+      case Verdict::kDrop:
+        rte_pktmbuf_free(m);
+        break;
+      case Verdict::kForward:
+        pass(other(sender), m, packets[i].checksum);
+        break;
+      case Verdict::kReply:
+        pass(sender, m, packets[i].checksum);
+        break;
+      case Verdict::kCut:
+        to_cut[cuts++] = m;
+        break;
     }
-    const Role to = packets[i].verdict == Verdict::kForward ? other(sender) : sender;
-    Topology::to_wire(to, *m);
-    outbox_[Topology::out_port(to)].add(m);
   }
   send();
+  for (std::size_t i = 0; i < cuts; ++i) process_cut(sender, to_cut[i]);
+}
+
+void Worker::pass(Role to, rte_mbuf* m, ChecksumHint sums) {
+  Topology::to_wire(to, *m);
+  const PortId out = Topology::out_port(to);
+  if (OffloadHeader* header = offload_of(*m); header != nullptr) [[unlikely]] {
+    if (!is_super(sums)) {
+      no_super_frame(*header);
+    } else if (!outbox_[out].takes_super_frames()) {
+      return cut_and_pass(out, m, *header);
+    }
+  }
+  outbox_[out].add(m);
+}
+
+void Worker::cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header) {
+  Outbox& box = outbox_[out];
+  box.send(request_.number, io_, out);  // what came before it
+  const std::span<const std::uint8_t> frame{rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len};
+  for (FrameCutter cutter(frame, header); !cutter.done();) {
+    rte_mbuf* segment = box.make(cutter.next_size());
+    if (segment == nullptr) {
+      io_.no_buffer.add(1);
+      break;
+    }
+    cutter.write_segment(rte_pktmbuf_mtod(segment, std::uint8_t*));
+    if (box.made() >= kMaxBurst) box.send(request_.number, io_, out);
+  }
+  box.send(request_.number, io_, out);
+  rte_pktmbuf_free(m);
+}
+
+// The engine has to hold what the frame carries, and holds segments only.
+void Worker::process_cut(Role sender, rte_mbuf* m) {
+  const std::span<const std::uint8_t> frame{rte_pktmbuf_mtod(m, std::uint8_t*), m->data_len};
+  rte_mempool* const pool = request_.ports[Topology::out_port(sender)]->pool();
+  std::array<rte_mbuf*, kMaxBurst> segments;
+  std::uint16_t n = 0;
+  for (FrameCutter cutter(frame, *offload_of(*m)); !cutter.done();) {
+    rte_mbuf* s = rte_pktmbuf_alloc(pool);
+    if (s == nullptr || cutter.next_size() > rte_pktmbuf_tailroom(s)) {
+      rte_pktmbuf_free(s);
+      io_.no_buffer.add(1);
+      break;
+    }
+    s->data_len = static_cast<std::uint16_t>(cutter.next_size());
+    s->pkt_len = s->data_len;
+    cutter.write_segment(rte_pktmbuf_mtod(s, std::uint8_t*));
+    segments[n++] = s;
+    if (n < kMaxBurst) continue;
+    process(sender, segments.data(), n, false);
+    n = 0;
+  }
+  process(sender, segments.data(), n, false);
+  rte_pktmbuf_free(m);
 }
 
 void Worker::tick() {
@@ -287,6 +358,44 @@ void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
   }
   // During a tick no burst has to leave before these frames.
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
+}
+
+// Through the ring of frames, so that a connection's packets stay in order.
+bool Worker::hand_over(Role sender, std::span<const std::uint8_t> whole,
+                       const CameInFragments& came) {
+  if (request_.workers == 1) return false;
+  const std::uint32_t owner = steering_.owner_of_whole(sender, whole);
+  if (owner == request_.number) return false;
+  rte_mbuf* packed = pack_whole(whole, came, outbox_[Topology::out_port(sender)].pool());
+  if (packed == nullptr) {
+    io_.no_buffer.add(1);
+  } else if (hand_over_.give(owner, sender, &packed, 1) == 1) {
+    io_.handed_over.add(1);
+  } else {
+    io_.hand_over_full.add(1);
+    rte_pktmbuf_free(packed);
+  }
+  return true;
+}
+
+// Decides the packets that another worker has put together. Moves the rest to the front, in order;
+// returns how many there are.
+std::uint16_t Worker::take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n) {
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    if (!is_packed_whole(*frames[i])) [[likely]] {
+      frames[kept++] = frames[i];
+      continue;
+    }
+    heed();
+    CameInFragments came;
+    Packet packet{.data = whole_.data(), .room = static_cast<std::uint32_t>(whole_.size())};
+    packet.length = unpack_whole(*frames[i], came, whole_);
+    rte_pktmbuf_free(frames[i]);
+    engine_.process_whole(sender, packet, came, now_ms_, *this);
+    send();
+  }
+  return kept;
 }
 
 // Called when nothing arrived.

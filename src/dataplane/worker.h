@@ -52,6 +52,7 @@ struct WorkerRequest {
   IndexKey index_key{};
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
+  KnownSources* sources = nullptr;  // shared by all workers
 };
 
 class Worker final : private FrameSink {
@@ -85,12 +86,20 @@ class Worker final : private FrameSink {
   void sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n);
   void process_gathered(std::uint16_t at_least);
   unsigned answer_syns(unsigned budget);
-  void process(Role sender, rte_mbuf** frames, std::uint16_t n);
+  // `noted`: the steering has left its notes with these frames.
+  void process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted);
+  // The packet leaves; a super-frame is cut if its port does not take it whole.
+  void pass(Role to, rte_mbuf* m, ChecksumHint sums);
+  void cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header);
+  void process_cut(Role sender, rte_mbuf* m);
   void tick();
   void send();
   void rest();
   void wait(std::uint64_t ticks);
   void emit(Role to, std::span<const std::uint8_t> frame) override;
+  bool hand_over(Role sender, std::span<const std::uint8_t> whole,
+                 const CameInFragments& came) override;
+  std::uint16_t take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n);
 
   const WorkerRequest request_;
   const Published<WorkerTuning>& published_;
@@ -112,6 +121,7 @@ class Worker final : private FrameSink {
   std::uint16_t gathered_count_ = 0;
   bool unread_ = false;  // a queue still held more when its turn ended
 
+  std::vector<std::uint8_t> whole_;  // a packet that another worker has put together
   bool in_tick_ = false;
   std::uint64_t now_ms_ = 0;
   std::uint64_t clock_read_ = 0;  // time-stamp counter at the last look at the clock

@@ -30,6 +30,11 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       state_->counters.count(Reason::bad_checksum);
       continue;
     }
+    constexpr std::size_t kTtlAt = 22;
+    if (is_super(p.checksum) && p.data[kTtlAt] == stub::kCutTtl) {
+      p.verdict = Verdict::kCut;
+      continue;
+    }
     p.verdict = Verdict::kForward;
     state_->counters.count(Reason::forwarded);
     const std::span<const std::uint8_t> frame(p.data, p.length);
@@ -62,6 +67,14 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       }
     }
   }
+}
+
+void Engine::share_sources(KnownSources&) {}
+void Engine::process_whole(Role sender, Packet& whole, const CameInFragments&, std::uint64_t now,
+                           FrameSink& sink) {
+  process(sender, {&whole, 1}, now, sink);
+  if (whole.verdict == Verdict::kForward) sink.emit(other(sender), {whole.data, whole.length});
+  if (whole.verdict == Verdict::kReply) sink.emit(sender, {whole.data, whole.length});
 }
 
 void Engine::tick(std::uint64_t, FrameSink&) { state_->counters.count(Reason::keepalive_probe); }

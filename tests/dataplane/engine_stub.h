@@ -28,6 +28,8 @@ inline constexpr std::uint8_t kGrowthFill = 0x5c;
 inline constexpr std::uint32_t kDropAll = 0;
 inline constexpr unsigned kEmitted = 40;  // more than a burst
 
+inline constexpr std::uint8_t kCutTtl = 77;  // a super-frame over IPv4 with it is to be cut
+
 [[nodiscard]] inline bool is_command(std::span<const std::uint8_t> frame) {
   return frame.size() >= kMinBytes && frame[12] == kEtherType >> 8 &&
          frame[13] == (kEtherType & 0xff);

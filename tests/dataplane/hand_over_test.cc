@@ -4,11 +4,13 @@
 #include <rte_mbuf.h>
 
 #include <thread>
+#include <vector>
 
 #include "dataplane/engine_stub.h"
 #include "dataplane/memory_plan.h"
 #include "dataplane/proxy_fixture.h"
 #include "dataplane/steering.h"
+#include "dataplane/whole_packet.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -97,6 +99,46 @@ TEST_F(HandOverTest, SleeperIsWokenByWhatIsHandedToIt) {
   rte_mbuf* m = frame(1);
   EXPECT_EQ(hand_over.give(1, Role::kClient, &m, 1), 1);
   EXPECT_EQ(::poll(&event, 1, 0), 0);
+}
+
+// A packet put together from fragments may be longer than any buffer.
+TEST_F(HandOverTest, WholePacketOfAnyLengthCrossesInOneChain) {
+  HandOver hand_over(2);
+  for (const std::size_t size : {60U, 256U, 257U, 1514U, 16'400U}) {
+    std::vector<std::uint8_t> whole(size);
+    for (std::size_t i = 0; i < size; ++i) whole[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+    rte_mbuf* packed = pack_whole(whole, {0x12345678, 1280, 40}, pool_);
+    ASSERT_NE(packed, nullptr);
+    EXPECT_EQ(rte_mbuf_check(packed, 1, nullptr), 0);
+    ASSERT_EQ(hand_over.give(1, Role::kClient, &packed, 1), 1);
+    rte_mbuf* got = nullptr;
+    ASSERT_EQ(hand_over.take(1, Role::kClient, &got, 1), 1);
+    ASSERT_TRUE(is_packed_whole(*got));
+    CameInFragments came;
+    std::vector<std::uint8_t> out(0xffff);
+    out.resize(unpack_whole(*got, came, out));
+    EXPECT_EQ(out, whole);
+    EXPECT_EQ(came.id, 0x12345678U);
+    EXPECT_EQ(came.largest, 1280U);
+    EXPECT_EQ(came.header_size, 40U);
+    rte_pktmbuf_free(got);
+  }
+  rte_mbuf* received = frame(0);
+  EXPECT_FALSE(is_packed_whole(*received));
+  rte_pktmbuf_free(received);
+}
+
+TEST_F(HandOverTest, WholePacketWithoutEnoughBuffersIsGivenUp) {
+  std::vector<rte_mbuf*> taken;
+  while (rte_mbuf* m = rte_pktmbuf_alloc(pool_)) taken.push_back(m);
+  for (unsigned i = 0; i < 5; ++i) {
+    rte_pktmbuf_free(taken.back());
+    taken.pop_back();
+  }
+  const std::vector<std::uint8_t> whole(2000);
+  EXPECT_EQ(pack_whole(whole, {}, pool_), nullptr);
+  EXPECT_EQ(rte_mempool_avail_count(pool_), 5U);
+  rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
 }
 
 }  // namespace

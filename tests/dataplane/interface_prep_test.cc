@@ -3,8 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <linux/ethtool.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "dataplane/veth_pair.h"
 
@@ -38,7 +44,7 @@ TEST_F(Prep, OffloadsAreOffInsideAndAsBeforeAfterwards) {
   ASSERT_TRUE(dev.ethtool_set(ETHTOOL_STXCSUM, 1));
   ASSERT_TRUE(dev.ethtool_set(ETHTOOL_STSO, 0));
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     for (const std::uint32_t get : std::initializer_list<std::uint32_t>{
              ETHTOOL_GGRO, ETHTOOL_GTXCSUM, ETHTOOL_GRXCSUM, ETHTOOL_GTSO, ETHTOOL_GGSO}) {
       EXPECT_EQ(dev.ethtool_get(get), 0U) << get;
@@ -57,7 +63,7 @@ TEST_F(Prep, InterfaceThatIsDownIsUpInsideAndDownAfterwards) {
   const Netdev dev("prep-near");
   ASSERT_TRUE(ip("link set prep-near down"));
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     EXPECT_TRUE(dev.facts()->up);
   }
   EXPECT_FALSE(dev.facts()->up);
@@ -67,12 +73,12 @@ TEST_F(Prep, InterfaceWithoutAddressHasNoIpv6Inside) {
   const Netdev dev("prep-near");
   set_ipv6_disabled(0);
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     EXPECT_EQ(ipv6_disabled(), 1);
   }
   EXPECT_EQ(ipv6_disabled(), 0);
   set_ipv6_disabled(1);
-  { const InterfacePrep prep(dev); }
+  { const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire); }
   EXPECT_EQ(ipv6_disabled(), 1) << "it was off before";
 }
 
@@ -80,15 +86,75 @@ TEST_F(Prep, InterfaceThatTheHostUsesIsLeftItsAddressesAndReported) {
   const Netdev dev("prep-near");
   set_ipv6_disabled(0);
   ASSERT_TRUE(ip("addr add 192.0.2.1/24 dev prep-near"));
-  const InterfacePrep prep(dev);
+  const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
   EXPECT_NE(prep.warning().find("ip address flush dev prep-near"), std::string::npos);
   EXPECT_EQ(ipv6_disabled(), 0);
+}
+
+// Killed: no destructor runs. The next one knows what was before.
+TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
+  const Netdev dev("prep-near");
+  const auto records =
+      std::filesystem::temp_directory_path() / ("synproxy-prep-test-" + std::to_string(::getpid()));
+  set_ipv6_disabled(0);
+  ASSERT_TRUE(dev.ethtool_set(ETHTOOL_SGRO, 1));
+  ASSERT_TRUE(ip("link set prep-near down"));
+  for (int kills = 0; kills < 3; ++kills) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
+      ::raise(SIGKILL);
+    }
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_EQ(ipv6_disabled(), 1);
+    EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 0U);
+    EXPECT_TRUE(dev.facts()->up);
+  }
+  {
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
+    EXPECT_EQ(ipv6_disabled(), 1);
+    // Another one beside it has no record, and restores nothing that is not its own.
+    { const InterfacePrep second(dev, InterfacePrep::Frames::kAsOnTheWire, records); }
+    EXPECT_EQ(ipv6_disabled(), 1);
+  }
+  EXPECT_EQ(ipv6_disabled(), 0);
+  EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 1U);
+  EXPECT_FALSE(dev.facts()->up);
+  EXPECT_TRUE(std::filesystem::is_empty(records));
+
+  set_ipv6_disabled(1);
+  { const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records); }
+  EXPECT_EQ(ipv6_disabled(), 1) << "nothing is restored twice";
+  std::filesystem::remove_all(records);
+}
+
+TEST_F(Prep, RecordThatIsCutOrNotOursIsNotBelieved) {
+  const Netdev dev("prep-near");
+  const auto records =
+      std::filesystem::temp_directory_path() / ("synproxy-prep-test-" + std::to_string(::getpid()));
+  const InterfaceSetting whole{.what = ETHTOOL_SGRO, .before = 1};
+  {
+    InterfaceRecord record(records, dev.name(), *dev.facts());
+    record.add(whole);
+  }
+  const std::filesystem::path file = std::filesystem::directory_iterator(records)->path();
+  std::ofstream(file, std::ios::app) << ETHTOOL_STSO << " 1";
+  for (int looks = 0; looks < 2; ++looks) {
+    const InterfaceRecord record(records, dev.name(), *dev.facts());
+    EXPECT_EQ(record.left_behind(), std::vector<InterfaceSetting>{whole});
+    record.add({InterfaceSetting::kUp, 0});
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  }
+  std::filesystem::permissions(records, std::filesystem::perms::all);
+  EXPECT_TRUE(InterfaceRecord(records, dev.name(), *dev.facts()).left_behind().empty());
+  std::filesystem::remove_all(records);
+  EXPECT_TRUE(InterfaceRecord("", dev.name(), *dev.facts()).left_behind().empty());
 }
 
 TEST_F(Prep, InterfaceThatVanishedMeanwhileIsNotMissed) {
   const Netdev dev("prep-near");
   {
-    const InterfacePrep prep(dev);
+    const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire);
     wire_->remove();
   }
   EXPECT_FALSE(dev.facts());

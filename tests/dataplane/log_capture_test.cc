@@ -28,6 +28,17 @@ TEST(LogCapture, LineWithAColonInTheMiddleStaysWhole) {
   EXPECT_EQ(log.last_line(), "no such file: /dev/vhost-net");
 }
 
+TEST(LogCapture, HowToUseItSaysNothingOfWhatIsWrong) {
+  LogCapture log(false);
+  log.write("EAL: --a is not compatible with --b\nEAL: Invalid 'command line' arguments.\n");
+  log.write("\nUsage: synproxy [options]\n");
+  for (int i = 0; i < 100; ++i) log.write("  --option  what it is for\n");
+  EXPECT_EQ(log.last_line(), "--a is not compatible with --b");
+  log.forget();
+  log.write("EAL: next\n");
+  EXPECT_EQ(log.last_line(), "next");
+}
+
 TEST(LogCapture, PiecesOfOneLineAreJoined) {
   LogCapture log(false);
   log.write("EAL: half");

@@ -7,6 +7,9 @@
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 
+#include <set>
+#include <string>
+
 #include "dataplane/proxy_fixture.h"
 #include "support/packet_builder.h"
 #include "synproxy/policy/protect.h"
@@ -138,6 +141,40 @@ TEST_F(SteeringTest, WhatIsNotProtectedTcpStaysWhereItCame) {
       EXPECT_EQ(owner(frame, Role::kClient, 0, 0, receiver), receiver);
     }
   }
+}
+
+// Each fragment of a source comes to one worker, whatever its place in the packet and whoever
+// received it; the whole packet then goes where all others of its connection go.
+TEST_F(SteeringTest, FragmentsOfASourceMeetAtOneWorker) {
+  for (const auto& s : steering_) s->gather_fragments(true);
+  std::set<unsigned> used;
+  for (unsigned n = 1; n < 65; ++n) {
+    const std::string four = "192.0.2." + std::to_string(n);
+    const std::string six = "2001:db8:" + std::to_string(n) + "::1";
+    for (const bool ipv6 : {false, true}) {
+      const auto from = [&] {
+        return PacketBuilder()
+            .ip(ipv6 ? six : four, ipv6 ? "2001:db8::10" : "203.0.113.10")
+            .ports(5000, 80)
+            .vlan(7);
+      };
+      const unsigned w = owner(from().fragment(ipv6 ? 1 : 0x2000).build());
+      used.insert(w);
+      for (unsigned receiver = 0; receiver < kWorkers; ++receiver) {
+        EXPECT_EQ(owner(from().fragment(0x0010).build(), Role::kClient, 0, 0, receiver), w);
+      }
+      const Bytes whole = from().build();
+      for (const auto& s : steering_) {
+        EXPECT_EQ(s->owner_of_whole(Role::kClient, whole), owner(whole));
+      }
+      const Bytes other = PacketBuilder()
+                              .ip(ipv6 ? six : four, ipv6 ? "2001:db8::11" : "203.0.113.11")
+                              .fragment(0x0010)
+                              .build();
+      EXPECT_EQ(owner(other, Role::kClient, 0, 0, 3), 3U) << "not protected";
+    }
+  }
+  EXPECT_EQ(used.size(), kWorkers);
 }
 
 // A hash that names another owner shows whether Steering used it.

@@ -76,6 +76,19 @@ bool WireEnd::send_unsummed(std::span<const std::uint8_t> frame, std::uint16_t s
   return write(offload_fd_, head, frame);
 }
 
+bool WireEnd::send_super(std::span<const std::uint8_t> frame, bool ipv6, std::uint16_t size,
+                         std::uint16_t start) {
+  // virtio_net_hdr: flags NEEDS_CSUM, TCPV4 or TCPV6.
+  constexpr std::uint16_t kTcpChecksum = 16;
+  std::array<std::uint8_t, 10> head{1, static_cast<std::uint8_t>(ipv6 ? 4 : 1)};
+  const auto headers = static_cast<std::uint16_t>(start + (frame[start + 12] >> 4) * 4);
+  std::memcpy(&head[2], &headers, sizeof headers);
+  std::memcpy(&head[4], &size, sizeof size);
+  std::memcpy(&head[6], &start, sizeof start);
+  std::memcpy(&head[8], &kTcpChecksum, sizeof kTcpChecksum);
+  return write(offload_fd_, head, frame);
+}
+
 std::optional<Frame> WireEnd::receive() { return receive_within(kLongEnough); }
 bool WireEnd::stays_silent() { return !receive_within(kMoment); }
 

@@ -26,6 +26,9 @@ class WireEnd {
   // pseudo-header, and the card is asked to do the rest.
   bool send_unsummed(std::span<const std::uint8_t> frame, std::uint16_t start,
                      std::uint16_t offset);
+  // Sends a super-frame of TCP: segments of `size` bytes, `start` as above.
+  bool send_super(std::span<const std::uint8_t> frame, bool ipv6, std::uint16_t size,
+                  std::uint16_t start);
   // The next frame; nothing if none has come for so long that none will.
   std::optional<Frame> receive();
   // True if no frame comes for a moment: for frames that must not arrive.

@@ -9,7 +9,7 @@ import time
 
 from scapy.layers.inet import TCP
 
-from clients import MB, download, upload
+from clients import MB, download, must_get_page, upload
 from harness import CLIENTS, SERVERS, Stand, case, check, equal, own_stand
 from wire import Trace, payload_length
 
@@ -281,3 +281,21 @@ def half_closed_connection_outlives_the_idle_timeout(_):
                 equal(read_all(client), b"late: question", f"what came over IPv{family}")
         check(grown["keepalive_probe"] >= 4, f"only {grown['keepalive_probe']} keepalives: it was never idle")
         return stand.proxy.returns_to_start(30)
+
+
+@case(30)
+@own_stand
+def silent_clients_cannot_fill_the_table(_):
+    with Stand("--max-flows", "200") as stand, contextlib.ExitStack() as stack:
+        for n in range(200):
+            family = 6 if n % 2 else 4
+            client = stack.enter_context(client_socket(stand.lab, family))
+            client.connect((SERVERS[family], 80))
+        equal(stand.proxy.gauges()["flows"], 200, "connections in the full table")
+        time.sleep(6.5)
+        with stand.proxy.counting() as grown:
+            for _page in range(10):
+                for family in (4, 6):
+                    must_get_page(stand.lab, family)
+        equal(grown["table_full"], 0, "refused clients")
+        check(grown["flow_evicted"] >= 1, "no silent connection gave way")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The running program: its commands, its log, its end, and interfaces that go away."""
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -117,6 +119,39 @@ def prints_nothing_per_packet_and_one_line_per_interval(_):
             wait_for("three lines of statistics", lambda: talking.log().count("\n") >= lines + 3, 20)
             check(time.monotonic() - begin > 0.9, "lines come faster than one a second")
             check("SYN/s" in talking.log() and "flows" in talking.log(), talking.log()[-300:])
+
+
+@contextlib.contextmanager
+def stalled_pipe():
+    """The end to write to; once `ready` was read from it, it is full and nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+
+    def stall():
+        said = b""
+        while b"ready" not in said:
+            said += os.read(reader, 4096)
+        with open(f"/proc/self/fd/{writer}", "wb", buffering=0, opener=lambda p, f: os.open(p, f | os.O_NONBLOCK)) as own:
+            while own.write(b"-" * 4096) or own.write(b"-"):
+                pass
+
+    try:
+        yield writer, stall
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@case()
+@own_stand
+def reader_of_the_log_that_stalls_ends_no_connection(_):
+    with Lab() as lab, stalled_pipe() as (log, stall):
+        flags = Proxy(lab, "--stats-interval", "1", lives=["--epoch", "1"]).flags
+        with lab.start("proxy", PROGRAM, "--name", lab.name, *flags, log=log) as proxy:
+            stall()
+            time.sleep(5)  # a line each second, keys for three
+            must_get_page(lab, 4)
+            equal(proxy.end(), 0, "exit after SIGTERM")
 
 
 @case()

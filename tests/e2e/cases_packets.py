@@ -50,20 +50,20 @@ def to_broadcast_mac(client):
     return frame
 
 
-def fragment4(offset, more):
+def fragment4(offset, more, size):
     def build(client):
         return (Ether(src=client.client_mac, dst=client.server_mac) /
                 IP(src=SCRIPTED[4], dst=SERVER4, proto=6, flags="MF" if more else 0, frag=offset) /
-                Raw(bytes(TCP(sport=client.source_port, dport=80, flags="S"))[:16] + bytes(16)))
+                Raw((bytes(TCP(sport=client.source_port, dport=80, flags="S")) + bytes(12))[:size]))
 
     return build
 
 
-def fragment6(offset, more):
+def fragment6(offset, more, size):
     def build(client):
         return (Ether(src=client.client_mac, dst=client.server_mac) / IPv6(src=SCRIPTED[6], dst=SERVER6) /
                 IPv6ExtHdrFragment(nh=6, offset=offset, m=more, id=7) /
-                Raw(bytes(TCP(sport=client.source_port, dport=80, flags="S")) + bytes(12)))
+                Raw((bytes(TCP(sport=client.source_port, dport=80, flags="S")) + bytes(12))[:size]))
 
     return build
 
@@ -106,11 +106,12 @@ DROP_ROWS = (
     ("source ::1", (6,), from_source("::1"), "bad_source"),
     ("source ::", (6,), from_source("::"), "bad_source"),
     ("broadcast MAC address", (4, 6), to_broadcast_mac, "bad_destination_mac"),
-    ("first fragment", (4,), fragment4(0, True), "fragment"),
-    ("last fragment", (4,), fragment4(100, False), "fragment"),
-    ("first fragment", (6,), fragment6(0, 1), "fragment"),
-    ("last fragment", (6,), fragment6(100, 0), "fragment"),
-    ("MSS below what a cookie carries", (4, 6), flags("S", options=[("MSS", 20)]), "syn_mss_small"),
+    ("first fragment without the flags", (4,), fragment4(0, True, 8), "fragment_bad"),
+    ("fragment that begins in the TCP header", (4,), fragment4(1, False, 32), "fragment_bad"),
+    ("fragment of a packet above 16 KB", (4,), fragment4(2048, False, 32), "fragment_bad"),
+    ("first fragment without the flags", (6,), fragment6(0, 1, 8), "fragment_bad"),
+    ("fragment that begins in the TCP header", (6,), fragment6(1, 0, 32), "fragment_bad"),
+    ("fragment of a packet above 16 KB", (6,), fragment6(2048, 0, 32), "fragment_bad"),
     ("ICMP error about no connection", (4,), icmp_about_no_connection, "icmp_invalid"),
 )
 

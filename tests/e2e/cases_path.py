@@ -20,8 +20,7 @@ PREFIX = {4: 24, 6: 64}
 
 def make_router(lab):
     """Turns relay-a into a router. It takes the client's old addresses on the proxy's side, where the
-    server's default route points; the client moves behind it. The router's interface to the client has the
-    small MTU and the client's own has not: so the client's MSS does not tell of it, and only ICMP can."""
+    server's default route points; the client moves behind it."""
     lab.run("client", "nft", "delete", "table", "netdev", "lab")  # it lets only the old addresses in
     lab.must("relay-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
              "net.ipv6.conf.inner.disable_ipv6=0", "net.ipv6.conf.outer.disable_ipv6=0")
@@ -37,6 +36,11 @@ def make_router(lab):
         lab.must("client", "ip", f"-{family}", "route", "add", "default", "via", NEAR_ROUTER[family])
     for device in ("inner", "outer"):  # whoever forwards asks for neighbours from a link-local address
         lab.must("relay-a", "ip", "address", "add", "fe80::1/64", "dev", device, "nodad")
+
+
+def narrow_towards_the_client(lab):
+    """The router's interface to the client has the small MTU and the client's own has not: so the client's MSS does
+    not tell of it, and only ICMP can."""
     # From the client's side packets of full size still come in: a real narrow link would cut there too, but
     # the client's requests are small.
     lab.must("relay-a", "ip", "link", "set", "outer", "mtu", str(NARROW))
@@ -98,6 +102,7 @@ def in_words(got):
 def path_mtu_is_discovered_through_the_proxy(_):
     with Lab("--between", "client") as lab:
         make_router(lab)
+        narrow_towards_the_client(lab)
         lab.page_file("narrow.bin", SIZE)
         others = {"direct (kernel bridge)": bridge}
         if has_kernel_synproxy(lab):

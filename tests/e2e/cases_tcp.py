@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import tempfile
 import time
 
@@ -135,7 +136,12 @@ def refusing_server_is_a_refusal_for_the_client(stand):
             got = page(stand.lab, family, port=8050)
         check(got["exit"] in RESET, f"curl ended with {got['exit']}, not with a reset")
         equal(grown["conn_refused"], 1, "conn_refused")
-    return f"told after {got['total_ms']:.0f} ms"
+        # The next one is refused in its handshake, by the server itself.
+        with stand.proxy.counting() as grown:
+            got = page(stand.lab, family, port=8050)
+        equal((got["exit"], got["connect_ms"]), (7, 0), "curl's exit code and time of connection")
+        equal((grown["asked"], grown["cookie_valid"]), (2, 0), "asked and cookie_valid")
+    return f"the second was told after {got['total_ms']:.0f} ms"
 
 
 @case()
@@ -147,15 +153,19 @@ def firewall_that_says_no_is_a_refusal_too(stand):
                 got = page(stand.lab, family)
         check(got["exit"] in RESET, f"curl ended with {got['exit']}, not with a reset")
         equal((grown["conn_refused"], grown["conn_timed_out"]), (1, 0), "conn_refused and conn_timed_out")
+        must_get_page(stand.lab, family)
     return f"told after {got['total_ms']:.0f} ms"
 
 
 @case()
 def dead_server_resets_the_client_and_may_come_back(stand):
     for family in (4, 6):
+        must_get_page(stand.lab, family)
         with stand.lab.filter("server", "tcp dport 80 drop"):
             with stand.proxy.counting() as grown:
                 got = page(stand.lab, family, limit=15)
+            later = page(stand.lab, family, limit=1)
+            equal((later["exit"], later["connect_ms"]), (28, 0), "exit code and time of connection of the next curl")
             check(got["exit"] in RESET, f"curl ended with {got['exit']}, not with a reset")
             equal(grown["conn_timed_out"], 1, "conn_timed_out")
             check(grown["syn_to_server_retrans"] >= 3, f"only {grown['syn_to_server_retrans']} repeats of the SYN")
@@ -195,6 +205,36 @@ def restarted_with_another_secret_it_refuses_old_cookies(_):
         valid, invalid = answer_after_restart(stand)
         equal((valid, invalid), (0, 1), "cookie_valid and cookie_invalid")
         must_get_page(stand.lab, 4)
+
+
+@case()
+@own_stand
+def connections_older_than_the_proxy_are_reset_at_both_ends(_):
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    took = []
+    with Stand(lives=[]) as stand:
+        for family in (4, 6):
+            with stand.lab.sockets_in("client"):
+                old = socket.create_connection((SERVERS[family], 80), timeout=8)
+            with old:
+                old.sendall(request)
+                check(b" 200 " in old.recv(65536), "no page before the restart")
+                stand.proxy.stop(signal.SIGKILL)
+                stand.proxy.start()
+                began = time.monotonic()
+                try:
+                    old.sendall(request)
+                    while old.recv(65536):
+                        pass
+                    check(False, "the old connection was closed, not reset")
+                except ConnectionResetError:
+                    took.append(time.monotonic() - began)
+                except TimeoutError:
+                    check(False, "the old connection hangs")
+            must_get_page(stand.lab, family)
+            peers = stand.lab.must("server", "ss", "-Htn", "state", "established", "sport", "=", ":80").strip()
+            equal(peers, "", "connections that the server still believes in")
+    return f"told after {', '.join(f'{1e3 * t:.0f} ms' for t in took)}"
 
 
 def answer_after_restart(stand):

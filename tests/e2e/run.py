@@ -17,9 +17,11 @@ import sys
 
 import cases_features
 import cases_flood
+import cases_fragments
 import cases_banner
 import cases_distance
 import cases_http
+import cases_offloads
 import cases_operation
 import cases_overload
 import cases_packets
@@ -32,7 +34,7 @@ from harness import CASES, PROGRAM, THOROUGH
 from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
-           cases_reload, cases_distance, cases_path, cases_features, cases_banner)
+           cases_reload, cases_distance, cases_path, cases_features, cases_offloads, cases_banner, cases_fragments)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 

@@ -34,8 +34,9 @@ test::HarnessOptions options_of(const Command& c) {
   e.tuning.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
   e.tuning.synack_repeats = c.flags >> 4 & 3U;
   e.tuning.hide_rtt = (c.who & 128) != 0;
-  e.tuning.forward_fragments = (c.flags & 64) != 0;
+  e.tuning.fragments = (c.flags & 64) != 0 ? Fragments::kReassemble : Fragments::kDrop;
   e.tuning.forward_tcp_auth = (c.flags & 128) != 0;
+  e.tuning.reset_unknown = (c.a & 1) != 0;
   e.tuning.offer.window_scale = kScale[c.who >> 3 & 3U];
   e.tuning.offer.mss = kMss[c.who >> 5 & 3U];
   if ((c.flags & 1) != 0) e.tuning.idle_timeout_ms = 20'000;
@@ -301,8 +302,8 @@ void Conversation::check() {
   require(count(Reason::conn_established) <= count(Reason::cookie_valid));
 
   std::uint64_t left = count(Reason::synack_sent) - count(Reason::syn_to_server_retrans);
-  for (const Reason r :
-       {Reason::forwarded, Reason::passed, Reason::translated, Reason::icmp_translated}) {
+  for (const Reason r : {Reason::forwarded, Reason::passed, Reason::translated,
+                         Reason::icmp_translated, Reason::asked}) {
     left += count(r);
   }
   for (std::size_t r = 0; r < kReasonCount; ++r) {

@@ -2,6 +2,7 @@
 // Any bytes as a frame, for every parser and every function that works on their results.
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "fuzz/require.h"
 #include "support/exact_buffer.h"
@@ -10,6 +11,7 @@
 #include "synproxy/proxy/engine.h"
 #include "synproxy/proxy/reply.h"
 #include "synproxy/proxy/translate.h"
+#include "synproxy/wire/fragment.h"
 #include "synproxy/wire/icmp.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
@@ -61,6 +63,34 @@ void use_icmp(const Segment& s, std::size_t size) {
   require(std::size_t{q.tcp_offset} + q.tcp_bytes <= size);
 }
 
+void use_fragment(const Segment& s, std::size_t size) {
+  const FragmentView f = read_fragment(s);
+  require(f.data >= s.l3() && f.data + f.size <= s.frame + size);
+  require(std::size_t{s.l3_offset} + f.ip_size <= size);
+  (void)fragment_checksum_good(s, f);
+}
+
+// A whole packet is cut and put together: nothing is lost.
+void cut(const Segment& s, std::size_t size, std::uint16_t largest) {
+  const auto header = static_cast<std::uint16_t>(s.l4_offset - s.l3_offset);
+  FragmentCutter cutter({s.frame, size}, s.l3_offset, s.ipv6, {7, largest, header});
+  std::vector<std::uint8_t> out(kMaxFrame);
+  std::size_t data = 0;
+  while (const std::size_t n = cutter.next(out)) {
+    require(n <= out.size());
+    Segment piece;
+    parse_frame(out.data(), n, piece);
+    require(piece.result == ParseResult::kFragment);
+    const FragmentView f = read_fragment(piece);
+    require(f.offset == data && std::size_t{piece.l3_offset} + f.ip_size == n);
+    require(fragment_checksum_good(piece, f) && f.header_size == header);
+    require(std::memcmp(f.data, s.l4() + data, f.size) == 0);
+    data += f.size;
+    require(f.more == (data < s.l4_length));
+  }
+  require(data == (cutter.fits() ? 0 : s.l4_length));
+}
+
 void reply_to(const Segment& s, std::span<const std::uint8_t> frame) {
   TcpReply r;
   r.flags = kSyn | kAck;
@@ -99,7 +129,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Arrival found;
     require(owner_of(buffer.span(), side, protect, {1, 2, 3, 4}, 3, 7, found) % 7 < 3);
   }
+  if (s.result == ParseResult::kFragment) use_fragment(s, buffer.size());
   if (s.result == ParseResult::kTcp) {
+    cut(s, buffer.size(), load_be<std::uint16_t>(data));
     reply_to(s, frame);
     use_tcp(s, flow_of(data), buffer.size());
   } else if (s.result == ParseResult::kIcmp) {

@@ -35,7 +35,14 @@ class AckBurst : public ::testing::Test {
     if (stamped) b.timestamps(99, 0);
     Cookie c;
     for (ProxyHarness* p : {bursts.get(), singles.get()}) {
-      EXPECT_EQ(p->from_client(b.build()), Verdict::kReply);
+      // No server answers our SYNs here, so in time it comes in doubt and is asked first.
+      if (p->from_client(b.build()) == Verdict::kForward) {
+        EXPECT_TRUE(p->take_server().has(kSyn));
+        PacketBuilder syn_ack;
+        syn_ack.macs(kServerMac, kClientMac).ip("203.0.113.10", "198.51.100.7").ports(80, port);
+        syn_ack.flags(kSyn | kAck).seq(1).ack(isn + 1);
+        EXPECT_EQ(p->from_server(syn_ack.build()), Verdict::kDrop);
+      }
       const DecodedFrame f = p->take_client();
       c = {f.seq, stamped ? f.tsval() : 0};
     }

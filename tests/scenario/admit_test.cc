@@ -67,6 +67,7 @@ const std::vector<OldFlow>& old_flows() {
          PacketBuilder refusal = s.server(kRst | kAck);
          p.from_server(refusal.seq(0).ack(s.o.client_isn + 1).build());
          EXPECT_TRUE(p.take_client().has(kRst));
+         revive_service(p, s.o);
        },
        [](ProxyHarness& p, Session& s) {
          EXPECT_EQ(p.from_server(s.syn_ack_frame()), Verdict::kReply);

@@ -3,6 +3,11 @@
 // never acknowledged.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "support/session.h"
 
 namespace synproxy {
@@ -151,6 +156,134 @@ TEST(EarlyData, MemoryForAllOfItIsLimitedAndComesBack) {
   EXPECT_EQ(p.count(Reason::early_released), p.count(Reason::early_held));
 }
 
+// Handshakes with addresses that nobody has, each with as much as it may hold, in segments of one
+// byte or whole ones. `next` names the addresses.
+void fill_with_silence(ProxyHarness& p, std::vector<std::unique_ptr<Session>>& all, unsigned flows,
+                       std::size_t size, bool ipv6, const std::function<std::string()>& next) {
+  for (std::uint16_t i = 0; i < flows; ++i) {
+    SessionOptions o;
+    o.ipv6 = ipv6;
+    o.client_port = static_cast<std::uint16_t>(3000 + i);
+    o.server = next();
+    all.push_back(std::make_unique<Session>(p, o));
+    Session& c = *all.back();
+    c.syn();
+    c.ack();
+    for (unsigned n = 0; n < 16; ++n) {
+      p.from_client(c.client().payload(std::string(size, 'x')).build());
+      c.client_nxt += static_cast<std::uint32_t>(size);
+    }
+  }
+  p.to_server.clear();
+}
+
+TEST(EarlyData, SixteenSmallSegmentsTakeThreeBuffers) {
+  Waiting w;
+  for (std::uint32_t i = 0; i < 16; ++i) w.send(i, "x");
+  EXPECT_EQ(w.p.count(Reason::early_held), 16U);
+  EXPECT_EQ(w.p.early_buffers(), 3U);
+  EXPECT_EQ(w.splice(), std::string(16, 'x'));
+}
+
+// What a silent address was sent gives way; what another server was sent stays.
+TEST(EarlyData, SilentAddressesDoNotTakeTheMemoryOfAFastServer) {
+  for (const bool ipv6 : {false, true}) {
+    for (const std::size_t size : {1U, 900U}) {
+      for (const unsigned addresses : {1U, 50U}) {
+        SCOPED_TRACE(testing::Message() << ipv6 << " " << size << " " << addresses);
+        HarnessOptions h;
+        h.protect = {"203.0.113.0/24:80", "[2001:db8::/64]:80"};
+        h.engine.shape.early_data_memory = 64 * 1024;
+        ProxyHarness p(h);
+        SessionOptions o;
+        o.ipv6 = ipv6;
+        Session before(p, o);
+        before.syn();
+        before.ack();
+        p.from_client(before.client().payload("GET /before").build());
+
+        std::vector<std::unique_ptr<Session>> silent;
+        unsigned n = 0;
+        fill_with_silence(p, silent, 200, size, ipv6, [&] {
+          const std::string host = std::to_string(100 + n++ % addresses);
+          return (ipv6 ? "2001:db8::" : "203.0.113.") + host;
+        });
+        // Its own memory, each time anew: a fast server answers before others come.
+        for (std::uint16_t i = 0; i < 100; ++i) {
+          o.client_port = static_cast<std::uint16_t>(20'000 + i);
+          Session c(p, o);
+          c.syn();
+          c.ack();
+          p.from_client(c.client().payload("GET /").build());
+          EXPECT_EQ(p.from_server(c.syn_ack_frame()), Verdict::kReply);
+          EXPECT_EQ(p.take_server().flags, kAck);
+          ASSERT_FALSE(p.to_server.empty()) << i;
+          EXPECT_EQ(p.take_server().text(), "GET /");
+        }
+        EXPECT_EQ(p.from_server(before.syn_ack_frame()), Verdict::kReply);
+        EXPECT_EQ(p.take_server().flags, kAck);
+        ASSERT_FALSE(p.to_server.empty());
+        EXPECT_EQ(p.take_server().text(), "GET /before");
+      }
+    }
+  }
+}
+
+// It begins again with its first byte, and may close.
+TEST(EarlyData, WhatGaveWayIsHeldWhenItComesAgain) {
+  HarnessOptions h;
+  h.protect = {"203.0.113.0/24:80"};
+  h.engine.shape.early_data_memory = 4 * 512;
+  ProxyHarness p(h);
+  SessionOptions o;
+  o.server = "203.0.113.100";
+  Session loser(p, o);
+  loser.syn();
+  loser.ack();
+  p.from_client(loser.client(kAck | kFin).payload(std::string(1400, 'l')).build());
+  p.to_server.clear();
+  EXPECT_EQ(p.early_buffers(), 3U);
+  Session winner(p);
+  winner.syn();
+  winner.ack();
+  p.from_client(winner.client().payload(std::string(700, 'w')).build());
+  EXPECT_EQ(p.count(Reason::early_given_up), 1U);
+  EXPECT_EQ(p.early_buffers(), 2U);
+  p.to_server.clear();
+  EXPECT_EQ(p.from_server(winner.syn_ack_frame()), Verdict::kReply);
+  p.to_server.clear();
+  p.from_client(loser.client(kAck | kFin).payload(std::string(1400, 'l')).build());
+  EXPECT_EQ(p.count(Reason::early_held), 3U);
+  EXPECT_EQ(p.from_server(loser.syn_ack_frame()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kAck);
+  const DecodedFrame f = p.take_server();
+  EXPECT_EQ(f.seq, o.client_isn + 1);
+  EXPECT_EQ(f.text(), std::string(1400, 'l'));
+  EXPECT_TRUE(f.has(kFin));
+  EXPECT_EQ(p.early_buffers(), 0U);
+}
+
+// Within one service, new requests come first once the server has let our SYN go unanswered.
+TEST(EarlyData, WithinAServiceWhatHasWaitedGivesWay) {
+  HarnessOptions h;
+  h.engine.shape.early_data_memory = 16 * 1024;
+  ProxyHarness p(h);
+  std::vector<std::unique_ptr<Session>> waiting;
+  fill_with_silence(p, waiting, 40, 900, false, [] { return std::string(); });
+  EXPECT_EQ(p.count(Reason::early_given_up), 0U);
+  p.advance(250);
+  p.to_server.clear();
+  SessionOptions o;
+  o.client_port = 9;
+  Session c(p, o);
+  c.syn();
+  c.ack();
+  const std::uint64_t held = p.count(Reason::early_held);
+  p.from_client(c.client().payload(std::string(700, 'w')).build());
+  EXPECT_EQ(p.count(Reason::early_held), held + 1);
+  EXPECT_EQ(p.count(Reason::early_given_up), 1U);
+}
+
 TEST(EarlyData, NoMoreIsReleasedThanTheServersWindowTakes) {
   Waiting w({}, {.server_window = 2000});
   w.send(0, std::string(1000, 'a'));
@@ -196,6 +329,18 @@ TEST(EarlyData, IsFreedWhenTheServerIsDeadOrTheClientResets) {
   reset.p.from_client(reset.c.client(kRst).seq(reset.c.o.client_isn + 6).build());
   EXPECT_EQ(reset.p.count(Reason::conn_aborted), 1U);
   EXPECT_EQ(reset.p.early_buffers(), 0U);
+}
+
+TEST(EarlyData, ResetInsideWhatIsHeldIsNotTakenForTheClients) {
+  Waiting w;
+  w.send(0, "GET /");
+  for (std::uint32_t at = 1; at < 5; ++at) {
+    w.p.from_client(w.c.client(kRst).seq(w.c.o.client_isn + 1 + at).build());
+  }
+  EXPECT_EQ(w.p.count(Reason::conn_aborted), 0U);
+  EXPECT_EQ(w.p.count(Reason::rst_out_of_window), 4U);
+  w.p.from_client(w.c.client(kRst).seq(w.c.o.client_isn + 1).build());
+  EXPECT_EQ(w.p.count(Reason::conn_aborted), 1U) << "what our SYN-ACK acknowledged";
 }
 
 TEST(EarlyData, ResetBeyondWhatIsHeldIsNotTakenForTheClients) {

@@ -2,6 +2,9 @@
 // From the SYN to the splice, with every packet lost, doubled, late or wrong.
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <vector>
+
 #include "support/session.h"
 
 namespace synproxy {
@@ -278,7 +281,7 @@ TEST(Handshake, AckThatDoesNotFitIsDroppedWhileTheServerIsSilent) {
   p.expect_quiet();
 }
 
-TEST(Handshake, OurSynIsRepeatedAtDoublingIntervals) {
+TEST(Handshake, OurSynIsRepeatedAtDoublingIntervalsThenEverySecond) {
   ProxyHarness p;
   Session c(p);
   c.syn();
@@ -292,12 +295,71 @@ TEST(Handshake, OurSynIsRepeatedAtDoublingIntervals) {
       at.push_back(p.now() - start);
     }
   }
-  EXPECT_EQ(at, (std::vector<std::uint64_t>{200, 600, 1400, 3000, 6200}));
-  EXPECT_EQ(p.count(Reason::syn_to_server_retrans), 5U);
-  EXPECT_EQ(p.count(Reason::syn_to_server), 6U);
+  EXPECT_EQ(at,
+            (std::vector<std::uint64_t>{200, 600, 1400, 2400, 3400, 4400, 5400, 6400, 7400, 8400}));
+  EXPECT_EQ(p.count(Reason::syn_to_server_retrans), 10U);
+  EXPECT_EQ(p.count(Reason::syn_to_server), 11U);
   c.syn_ack();
   c.client_sends("at last");
   EXPECT_EQ(p.count(Reason::conn_timed_out), 0U);
+}
+
+// A server whose accept queue is full drops SYNs. Direct, the client is served once there is room.
+TEST(Handshake, ServerWithAFullAcceptQueueIsAskedEverySecondUntilItAnswers) {
+  for (const std::uint64_t full_for : {8'000U, 14'000U, 60'000U, 131'000U}) {
+    for (const bool timestamps : {false, true}) {
+      HarnessOptions h;
+      h.engine.tuning.server_timeout_ms = EngineTuning{}.server_timeout_ms;
+      ProxyHarness p(h);
+      Session c(p, {.ipv6 = full_for == 14'000, .timestamps = timestamps});
+      c.syn();
+      c.ack();
+      EXPECT_EQ(p.from_client(c.client(kAck | kPsh).payload("GET").build()), Verdict::kDrop);
+      p.advance(full_for);
+      EXPECT_TRUE(p.to_client.empty()) << "nobody is turned away";
+      p.to_server.clear();
+      p.advance(1'000);
+      EXPECT_EQ(p.take_server().flags, kSyn) << "the room is noticed within a second";
+      c.syn_ack();
+      EXPECT_EQ(p.take_server().text(), "GET");
+      p.expect_quiet();
+    }
+  }
+}
+
+TEST(Handshake, AskingEndsWithTheServerTimeout) {
+  HarnessOptions h;
+  h.engine.tuning.server_timeout_ms = EngineTuning{}.server_timeout_ms;
+  ProxyHarness p(h);
+  Session c(p);
+  c.syn();
+  c.ack();
+  p.advance(149'000);
+  EXPECT_TRUE(p.to_client.empty());
+  p.advance(3'000);
+  EXPECT_TRUE(p.take_client().has(kRst));
+  p.to_server.clear();
+  p.advance(5'000);
+  p.expect_quiet();
+}
+
+// More flows wait than a queue of the first repeats holds.
+TEST(Handshake, EveryWaitingFlowGoesOnAsking) {
+  HarnessOptions h;
+  h.engine.shape.max_flows = 64;
+  ProxyHarness p(h);
+  std::vector<std::unique_ptr<Session>> waiting;
+  for (std::uint16_t i = 0; i < 64; ++i) {
+    waiting.push_back(std::make_unique<Session>(
+        p, SessionOptions{.client_port = static_cast<std::uint16_t>(20'000 + i)}));
+    waiting.back()->syn();
+    waiting.back()->ack();
+  }
+  for (int second = 0; second < 9; ++second) {
+    p.to_server.clear();
+    p.advance(1'000);
+    EXPECT_GE(p.to_server.size(), 64U) << second;
+  }
 }
 
 TEST(Handshake, LostSynToTheServerCostsOneRepeat) {
@@ -624,17 +686,65 @@ TEST(Handshake, OurSynCarriesTheWindowUnscaled) {
   }
 }
 
-TEST(Handshake, LowMssWithoutTimestampsIsRefusedAndCounted) {
+// The server is told the client's MSS or a little less, so it sends nothing too long.
+TEST(Handshake, ClientsWithALowMssAreServed) {
+  for (const bool ipv6 : {false, true}) {
+    for (const auto& [mss, told] : {std::pair{1, 1},
+                                    {20, 1},
+                                    {63, 1},
+                                    {64, 64},
+                                    {300, 216},
+                                    {459, 340},
+                                    {535, 460},
+                                    {536, 536}}) {
+      SCOPED_TRACE(mss);
+      ProxyHarness p;
+      Session c(p, {.ipv6 = ipv6,
+                    .timestamps = false,
+                    .sack = false,
+                    .client_scale = std::nullopt,
+                    .mss = static_cast<std::uint16_t>(mss)});
+      c.syn();
+      EXPECT_EQ(c.ack().mss, told);
+      c.syn_ack();
+      c.client_sends("GET /");
+      c.server_sends("200");
+    }
+    ProxyHarness p;
+    Session with(p, {.ipv6 = ipv6, .timestamps = true, .mss = 48});
+    with.syn();
+    EXPECT_EQ(with.ack().mss, 48) << "the timestamps layout carries it exactly";
+  }
+}
+
+TEST(Handshake, ALowMssWithoutTimestampsGetsNeitherScalingNorSack) {
   ProxyHarness p;
-  Session small(p, {.timestamps = false, .mss = 535});
-  EXPECT_EQ(p.from_client(small.syn_frame()), Verdict::kDrop);
-  EXPECT_EQ(p.count(Reason::syn_mss_small), 1U);
-  Session with(p, {.timestamps = true, .mss = 48});
-  with.syn();
-  EXPECT_EQ(with.ack().mss, 48) << "the timestamps layout carries it exactly";
-  Session at(p, {.client_port = 41000, .timestamps = false, .mss = 536});
-  at.syn();
-  EXPECT_EQ(at.ack().mss, 536);
+  Session c(p, {.timestamps = false, .sack = true, .client_scale = 3, .mss = 400});
+  EXPECT_EQ(p.from_client(c.syn_frame()), Verdict::kReply);
+  const DecodedFrame syn_ack = p.take_client();
+  EXPECT_FALSE(syn_ack.window_scale);
+  EXPECT_FALSE(syn_ack.sack_permitted);
+  c.cookie = syn_ack.seq;
+  EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);
+  const DecodedFrame syn = p.take_server();
+  EXPECT_EQ(syn.mss, 340);
+  EXPECT_FALSE(syn.window_scale);
+  EXPECT_FALSE(syn.sack_permitted);
+  EXPECT_EQ(syn.window, c.o.client_window);
+}
+
+// `auto`, and nobody has taught the service: no timestamps are promised yet.
+TEST(Handshake, ALowMssIsServedByAnUnknownServiceToo) {
+  HarnessOptions h;
+  h.engine.tuning.offer = OfferConfig{};
+  ProxyHarness p(h);
+  const Bytes syn = PacketBuilder().flags(kSyn).seq(9).mss(400).timestamps(5, 0).build();
+  EXPECT_EQ(p.from_client(syn), Verdict::kReply);
+  const DecodedFrame syn_ack = p.take_client();
+  EXPECT_TRUE(syn_ack.timestamps.empty());
+  EXPECT_EQ(p.from_client(PacketBuilder().flags(kAck).seq(10).ack(syn_ack.seq + 1).build()),
+            Verdict::kDrop);
+  EXPECT_EQ(p.take_server().mss, 340);
 }
 
 TEST(Handshake, FixedOffersAreObeyed) {

@@ -218,6 +218,9 @@ TEST(Icmp, AboutWhatIsNotProtectedPassesUntouched) {
 TEST(Icmp, UnreachableForGoodInHandshakeIsARefusal) {
   for (const auto& [ipv6, error] : std::vector<std::pair<bool, Error>>{{false, {3, 2}},
                                                                        {false, {3, 3}},
+                                                                       {false, {3, 6}},
+                                                                       {false, {3, 7}},
+                                                                       {false, {3, 8}},
                                                                        {false, {3, 9}},
                                                                        {false, {3, 10}},
                                                                        {false, {3, 13}},
@@ -238,6 +241,64 @@ TEST(Icmp, UnreachableForGoodInHandshakeIsARefusal) {
     EXPECT_TRUE(rst.has(kRst));
     EXPECT_EQ(rst.seq, c.cookie + 1);
     p.expect_quiet();
+  }
+}
+
+// RFC 1122 section 4.2.3.9, RFC 5461: a soft error kills nothing, but the wait is short.
+TEST(Icmp, SoftErrorThatAnswersOurSynEndsTheWaitEarly) {
+  for (const auto& [ipv6, error] : std::vector<std::pair<bool, Error>>{{false, {3, 0}},
+                                                                       {false, {3, 1}},
+                                                                       {false, {3, 5}},
+                                                                       {false, {3, 11}},
+                                                                       {false, {3, 12}},
+                                                                       {false, {11, 0}},
+                                                                       {false, {11, 1}},
+                                                                       {false, {12, 0}},
+                                                                       {true, {1, 0}},
+                                                                       {true, {1, 2}},
+                                                                       {true, {1, 3}},
+                                                                       {true, {3, 0}},
+                                                                       {true, {4, 0}},
+                                                                       {true, {4, 1}}}) {
+    for (const bool answers : {false, true}) {
+      SCOPED_TRACE(std::to_string(error.type) + '/' + std::to_string(error.code));
+      ProxyHarness p;
+      Session c(p, {.ipv6 = ipv6});
+      c.syn();
+      const DecodedFrame syn = c.ack();
+      PacketBuilder quoted;
+      quoted.ip(c.o.client, c.o.server).ports(c.o.client_port, 80).seq(syn.seq).flags(kSyn);
+      EXPECT_EQ(p.from_server(error_to_client(c, error, quoted, 60)), Verdict::kDrop);
+      p.advance(2'900);
+      EXPECT_TRUE(p.to_client.empty()) << "not at once";
+      EXPECT_EQ(p.to_server.size(), 4U) << "our SYN is repeated as ever";
+      p.to_server.clear();
+      if (answers) {
+        c.syn_ack();
+        c.client_sends("it was only for a moment");
+        continue;
+      }
+      p.advance(1'200);
+      EXPECT_TRUE(p.take_client().has(kRst));
+      EXPECT_EQ(p.count(Reason::conn_timed_out), 1U);
+    }
+  }
+}
+
+TEST(Icmp, PathMtuAndSourceQuenchSayNothingAboutTheServer) {
+  for (const auto& [ipv6, error] :
+       std::vector<std::pair<bool, Error>>{{false, {3, 4}}, {false, {4, 0}}, {true, {2, 0}}}) {
+    ProxyHarness p;
+    Session c(p, {.ipv6 = ipv6});
+    c.syn();
+    const DecodedFrame syn = c.ack();
+    PacketBuilder quoted;
+    quoted.ip(c.o.client, c.o.server).ports(c.o.client_port, 80).seq(syn.seq).flags(kSyn);
+    EXPECT_EQ(p.from_server(error_to_client(c, error, quoted, 60)), Verdict::kDrop);
+    p.advance(9'000);
+    EXPECT_TRUE(p.to_client.empty());
+    p.to_server.clear();
+    c.syn_ack();
   }
 }
 

@@ -2,6 +2,9 @@
 // `auto`: the proxy learns from SYN-ACKs what servers can do, and asks for it at the first chance.
 #include <gtest/gtest.h>
 
+#include <string>
+#include <string_view>
+
 #include "support/proxy_harness.h"
 #include "synproxy/proxy/services.h"
 
@@ -93,6 +96,13 @@ Outcome connect(ProxyHarness& p, std::uint16_t port, const Server& server) {
   return out;
 }
 
+// Connects as often as a promise needs.
+void teach(ProxyHarness& p, const Server& server) {
+  for (std::uint16_t i = 0; i < ServiceTable::kAnswersToPromise; ++i) {
+    (void)connect(p, static_cast<std::uint16_t>(900 + i), server);
+  }
+}
+
 TEST(Learning, TimestampsAndEcnAreNotPromisedForAServerThatNobodyKnows) {
   ProxyHarness p(all_auto());
   const DecodedFrame first = syn(p, 1000);
@@ -121,9 +131,9 @@ TEST(Learning, TheFirstConnectionAsksInItsSynAndIsOpenedWithoutTheExtras) {
   p.expect_quiet();
 }
 
-TEST(Learning, TheNextSynAckOffersWhatTheServerHasShown) {
+TEST(Learning, TheSynAckOffersWhatEnoughAnswersHaveShown) {
   ProxyHarness p(all_auto());
-  (void)connect(p, 1000, {});
+  teach(p, {});
   const Outcome c = connect(p, 1001, {});
   EXPECT_FALSE(c.syn_ack.timestamps.empty());
   EXPECT_TRUE(c.syn_ack.has(kEce));
@@ -155,17 +165,21 @@ TEST(Learning, AServerThatLacksEverythingIsServedFromTheFirstConnectionOn) {
 
 TEST(Learning, AServerThatLackedSomethingIsAskedAgainLater) {
   ProxyHarness p(all_auto());
-  (void)connect(p, 1000, {.timestamps = false});
+  teach(p, {.timestamps = false});
   EXPECT_TRUE(connect(p, 1001, {}).requests[0].timestamps.empty());
   p.advance(ServiceTable::kAskAgainMs);
+  p.to_client.clear();  // the ends are silent
   p.to_server.clear();  // the ACKs of the splices once more
-  EXPECT_EQ(connect(p, 1002, {}).requests.size(), 3U);
+  for (std::uint16_t i = 0; i < ServiceTable::kAnswersToPromise; ++i) {
+    EXPECT_TRUE(syn(p, 1002).timestamps.empty());
+    EXPECT_EQ(connect(p, static_cast<std::uint16_t>(1010 + i), {}).requests.size(), 3U);
+  }
   EXPECT_FALSE(syn(p, 1003).timestamps.empty());
 }
 
 TEST(Learning, AServerThatLostItsTimestampsCostsOneConnection) {
   ProxyHarness p(all_auto());
-  (void)connect(p, 1000, {});
+  teach(p, {});
   const Outcome broken = connect(p, 1001, {.timestamps = false});
   EXPECT_TRUE(broken.last.has(kRst));
   EXPECT_TRUE(p.take_client().has(kRst));
@@ -179,13 +193,13 @@ TEST(Learning, HandshakesUnderWayWhenTheScaleChangesKeepTheOneTheyWereOffered) {
   ProxyHarness p(all_auto());
   const DecodedFrame before = syn(p, 1000);
   ASSERT_EQ(before.window_scale, kAssumedScale);
-  (void)connect(p, 1001, {.scale = 9});
+  (void)connect(p, 1001, {.timestamps = false, .ecn = false, .scale = 9});
   const DecodedFrame between = syn(p, 1002);
   ASSERT_EQ(between.window_scale, 9);
-  (void)connect(p, 1003, {.scale = 3});
+  (void)connect(p, 1003, {.timestamps = false, .ecn = false, .scale = 3});
   ASSERT_EQ(syn(p, 1004).window_scale, 3);
   // The ACKs come now; each connection translates with its own.
-  const Server server{.scale = 3};
+  const Server server{.timestamps = false, .ecn = false, .scale = 3};
   for (const DecodedFrame& offered : {before, between}) {
     const DecodedFrame request = ack(p, offered);
     ASSERT_EQ(request.flags & kSyn, kSyn);
@@ -214,29 +228,87 @@ TEST(Learning, AnOldScaleIsForgottenWithTheLastCookieThatOfferedIt) {
 
 TEST(Learning, ServicesAreKnownByAddressAndPort) {
   ProxyHarness p(all_auto());
-  (void)connect(p, 1000, {.port = 80});
+  teach(p, {.port = 80});
   EXPECT_FALSE(syn(p, 1001, 80).timestamps.empty());
   EXPECT_TRUE(syn(p, 1001, 443).timestamps.empty());
 }
 
-TEST(Learning, TheServersOwnSynTellsAboutItsHost) {
-  ProxyHarness p(all_auto());
-  const Bytes own = PacketBuilder()
-                        .macs(kServerMac, kClientMac)
-                        .ipv4("203.0.113.10", "198.51.100.9")
-                        .ports(50'000, 53)
-                        .seq(1)
-                        .flags(kSyn)
-                        .mss(1300)
-                        .timestamps(1, 0)
-                        .window_scale(5)
-                        .build();
-  EXPECT_EQ(p.from_server(own), Verdict::kForward);
+// Two unlike servers behind one address take turns.
+TEST(Learning, AFarmOfUnlikeServersResetsNobody) {
+  for (const bool first : {false, true}) {
+    ProxyHarness p(all_auto());
+    for (std::uint16_t i = 0; i < 120; ++i) {
+      const bool whole = (i % 2 == 0) == first;
+      const Outcome c = connect(p, static_cast<std::uint16_t>(1000 + i),
+                                {.timestamps = whole, .sack = whole, .ecn = whole});
+      EXPECT_EQ(c.last.flags, kAck) << i;
+    }
+    EXPECT_EQ(p.count(Reason::conn_established), 120U);
+    EXPECT_EQ(p.count(Reason::rst_to_client), 0U);
+    EXPECT_EQ(p.count(Reason::server_no_timestamps), 0U);
+  }
+}
+
+// A connection that the server opens, from its port 50,000 + i. `answered`: by its peer.
+void open_own(ProxyHarness& p, std::uint16_t i, bool answered, std::string_view from,
+              std::uint16_t vlan = 0) {
+  const auto port = static_cast<std::uint16_t>(50'000 + i);
+  PacketBuilder own;
+  own.macs(kServerMac, kClientMac).ipv4(from, "198.51.100.9").ports(port, 53).seq(1).flags(kSyn);
+  own.mss(1300).timestamps(1, 0).window_scale(5);
+  if (vlan != 0) own.vlan(vlan);
+  EXPECT_EQ(p.from_server(own.build()), Verdict::kForward);
+  if (answered) {
+    PacketBuilder peer;
+    peer.ipv4("198.51.100.9", from).ports(53, port).seq(77).ack(2).flags(kSyn | kAck);
+    if (vlan != 0) peer.vlan(vlan);
+    EXPECT_EQ(p.from_client(peer.build()), Verdict::kForward);
+  }
   p.to_client.clear();
+  p.to_server.clear();
+}
+
+TEST(Learning, TheServersOwnSynTellsAboutItsHostOnceItIsAnswered) {
+  ProxyHarness p(all_auto());
+  for (std::uint16_t i = 0; i < 100; ++i) open_own(p, i, false, "203.0.113.10");
+  EXPECT_TRUE(syn(p, 1000).timestamps.empty());
+  EXPECT_EQ(syn(p, 1000).mss, 1460);
+  for (std::uint16_t i = 0; i < ServiceTable::kAnswersToPromise; ++i) {
+    open_own(p, static_cast<std::uint16_t>(200 + i), true, "203.0.113.10");
+  }
   const DecodedFrame offered = syn(p, 1000);
   EXPECT_FALSE(offered.timestamps.empty());
   EXPECT_EQ(offered.window_scale, 5);
   EXPECT_EQ(offered.mss, 1300);
+}
+
+// A compromised host forges the sources of its SYNs, here also in the VLAN of another.
+TEST(Learning, ForgedSynsOfServersPushNothingOut) {
+  HarnessOptions h = all_auto();
+  h.protect = {"203.0.0.0/16"};
+  h.engine.shape.max_flows = 1U << 14;
+  ProxyHarness p(h);
+  teach(p, {});
+  ASSERT_FALSE(syn(p, 1001).timestamps.empty());
+  for (std::uint16_t i = 0; i < 960; ++i) {
+    const std::string from = "203.0." + std::to_string(i >> 8) + '.' + std::to_string(i & 255);
+    open_own(p, i, false, from);
+    open_own(p, i, i % 2 == 0, from, 20);
+  }
+  EXPECT_FALSE(syn(p, 1002).timestamps.empty());
+  EXPECT_EQ(syn(p, 1003).mss, 1400);
+}
+
+TEST(Learning, ASynAckThatOffersAnMssOfOnePoisonsNothing) {
+  ProxyHarness p(all_auto());
+  teach(p, {});
+  (void)connect(p, 1000, {.mss = 1});
+  EXPECT_EQ(syn(p, 1001).mss, 536);
+  p.advance(2 * ServiceTable::kLatelyMs);
+  p.to_client.clear();
+  p.to_server.clear();
+  (void)connect(p, 1002, {});
+  EXPECT_EQ(syn(p, 1003).mss, 1400);
 }
 
 TEST(Learning, ASynAckWithMoreThanAskedThatComesTwiceIsNotSplicedWithTheWrongNumbers) {

@@ -153,9 +153,15 @@ void bring_to(ProxyHarness& p, Session& c, Before state) {
   }
   if (state == Before::kRefused) {
     p.from_server(c.server(kRst | kAck).seq(0).build());
-    return;
+    p.to_client.clear();
+    return revive_service(p, c.o);
   }
-  if (state == Before::kGivenUp) return p.advance(11'000);
+  if (state == Before::kGivenUp) {
+    p.advance(11'000);
+    p.to_client.clear();
+    p.to_server.clear();
+    return revive_service(p, c.o);
+  }
   c.syn_ack();
   c.client_sends("request");
   c.server_sends("answer");

@@ -73,7 +73,7 @@ TEST(TcpAuth, ForwardingIsForTheSignedAlone) {
 
 TEST(Fragments, AreForwardedUntouchedWhereTheOperatorSaysSo) {
   HarnessOptions h;
-  h.engine.tuning.forward_fragments = true;
+  h.engine.tuning.fragments = Fragments::kForward;
   ProxyHarness p(h);
   const std::vector<Bytes> client{
       from_client(kAck).fragment(0x2000).payload("first").build(),

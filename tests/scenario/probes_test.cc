@@ -132,7 +132,8 @@ TEST(Probes, OnATombstoneGetAReset) {
   p.expect_quiet();
 }
 
-// A download that trickles for ten hours after the client's FIN.
+// A download that trickles for ten hours after the client's FIN. Meanwhile the server answers what
+// it is asked.
 TEST(HalfClose, LastsForHoursWhileTheOtherSideSpeaks) {
   for (const bool server_first : {false, true}) {
     ProxyHarness p;
@@ -141,8 +142,13 @@ TEST(HalfClose, LastsForHoursWhileTheOtherSideSpeaks) {
     server_first ? c.server_sends("", kAck | kFin) : c.client_sends("", kAck | kFin);
     server_first ? c.client_sends("", kAck) : c.server_sends("", kAck);
     for (int i = 0; i < 10; ++i) {
-      p.advance(3'600'000);
-      p.expect_quiet();
+      for (int minute = 0; minute < 60; ++minute) {
+        p.leap(60'000);
+        if (p.quiet()) continue;
+        p.to_client.clear();
+        p.to_server.clear();
+        c.server_sends("", kAck);
+      }
       EXPECT_EQ(p.flows(), 1U);
       server_first ? c.client_sends("an hour later") : c.server_sends("an hour later");
       server_first ? c.server_sends("", kAck) : c.client_sends("", kAck);

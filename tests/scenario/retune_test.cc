@@ -255,9 +255,9 @@ TEST(Retune, PolicyHoldsForTheVeryNextPacket) {
                              .build();
   EngineTuning t = small_engine().tuning;
   for (int n = 0; n < 10; ++n) {
-    t.forward_fragments = n % 2 != 0;
+    t.fragments = n % 2 != 0 ? Fragments::kForward : Fragments::kDrop;
     p.retune(t);
-    EXPECT_EQ(p.from_client(fragment), t.forward_fragments ? Verdict::kForward : Verdict::kDrop);
+    EXPECT_EQ(p.from_client(fragment), n % 2 != 0 ? Verdict::kForward : Verdict::kDrop);
   }
   p.to_server.clear();
 }

@@ -88,6 +88,67 @@ TEST(SynAckRepeat, OfASynOnALiveFlowComesOnlyWhileThatSynIsTheNews) {
   EXPECT_EQ(p.count(Reason::synack_repeated), 1U);
 }
 
+// A health check or a half-open scanner: SYN, SYN-ACK, RST.
+TEST(SynAckRepeat, RstThatFitsStopsIt) {
+  for (const bool ipv6 : {false, true}) {
+    for (const unsigned syns : {1U, 2U}) {
+      for (const unsigned repeats : {0U, 1U, 2U}) {
+        ProxyHarness p(repeating());
+        SessionOptions o;
+        o.ipv6 = ipv6;
+        o.tags = {{7, 0x8100}};
+        Session c(p, o);
+        for (unsigned i = 0; i < syns; ++i) c.syn();
+        p.advance(repeats == 0 ? 1 : repeats == 1 ? 1'001 : 3'001);
+        p.to_client.clear();
+        EXPECT_EQ(p.from_client(c.client(kRst).seq(o.client_isn + 1).ack(0).flags(kRst).build()),
+                  Verdict::kDrop);
+        EXPECT_EQ(p.count(Reason::consumed), 1U);
+        p.advance(20'000);
+        p.expect_quiet();
+        EXPECT_EQ(p.count(Reason::synack_repeated), repeats * syns);
+        c.open();  // the next one is served as ever
+      }
+    }
+  }
+}
+
+TEST(SynAckRepeat, RstThatDoesNotFitStopsNothing) {
+  ProxyHarness p(repeating());
+  Session c(p);
+  c.syn();
+  for (const std::uint32_t off : {0U, 2U, 0x10001U}) {
+    p.from_client(c.client(kRst).seq(c.o.client_isn + off).build());
+  }
+  p.from_client(c.client(kRst).seq(c.o.client_isn + 1).break_l4_checksum().build());
+  Session other(p, numbered(9));
+  p.from_client(other.client(kRst).seq(c.o.client_isn + 1).build());
+  EXPECT_EQ(p.count(Reason::no_flow_client), 5U);
+  p.advance(20'000);
+  EXPECT_EQ(p.count(Reason::synack_repeated), 3U);
+}
+
+// The addresses of an earlier connection are used again.
+TEST(SynAckRepeat, RstThatFitsStopsItOnAFlowToo) {
+  for (const bool closed : {false, true}) {
+    ProxyHarness p(repeating());
+    Session old(p);
+    old.open();
+    if (closed) old.close();
+    p.advance(2000);
+    p.to_server.clear();
+    SessionOptions o;
+    o.client_isn = 77;
+    Session next(p, o);
+    next.syn();
+    EXPECT_EQ(p.from_client(next.client(kRst).seq(78).ack(0).flags(kRst).build()), Verdict::kDrop);
+    p.advance(20'000);
+    p.expect_quiet();
+    EXPECT_EQ(p.count(Reason::synack_repeated), 0U);
+    if (!closed) old.client_sends("the old connection lives");
+  }
+}
+
 TEST(SynAckRepeat, CanBeSwitchedOff) {
   ProxyHarness p(repeating(0));
   Session c(p);

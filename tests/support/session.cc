@@ -74,7 +74,7 @@ Bytes Session::syn_ack_frame() const {
   PacketBuilder b = from_server();
   b.seq(o.server_isn).ack(o.client_isn + 1).window(o.server_window);
   b.flags(static_cast<std::uint16_t>(kSyn | kAck | (o.ecn && o.server_ecn ? kEce : 0)));
-  b.mss(1460);
+  b.mss(o.server_mss);
   if (o.sack && o.server_sack) b.sack_permitted();
   if (o.timestamps && o.server_timestamps) b.timestamps(server_first_ts, client_ts);
   if (o.client_scale && o.server_scale) b.window_scale(*o.server_scale);
@@ -82,7 +82,14 @@ Bytes Session::syn_ack_frame() const {
 }
 
 DecodedFrame Session::syn() {
-  EXPECT_EQ(proxy.from_client(syn_frame()), Verdict::kReply);
+  // If the service is in doubt, the server is asked first.
+  if (const Verdict v = proxy.from_client(syn_frame()); v != Verdict::kReply) {
+    EXPECT_EQ(v, Verdict::kForward);
+    EXPECT_EQ(proxy.take_server().raw, syn_frame());
+    if (proxy.from_server(syn_ack_frame()) == Verdict::kReply) {
+      EXPECT_EQ(proxy.take_server().flags, kRst) << "it agrees to more than was promised";
+    }
+  }
   DecodedFrame f = proxy.take_client();
   EXPECT_EQ(f.flags & (kSyn | kAck | kRst | kFin), kSyn | kAck) << f.to_string();
   EXPECT_EQ(f.ack, o.client_isn + 1);
@@ -149,6 +156,11 @@ void Session::close(bool server_first) {
     server_sends("", kFin | kAck);
     client_sends("", kAck);
   }
+}
+
+void revive_service(ProxyHarness& proxy, SessionOptions like) {
+  like.client_port = 61000;
+  Session(proxy, std::move(like)).syn();
 }
 
 }  // namespace synproxy::test

@@ -50,6 +50,7 @@ struct SessionOptions {
   bool server_ecn = true;
   std::optional<std::uint8_t> server_scale = 7;
   std::uint16_t server_window = 65'160;
+  std::uint16_t server_mss = 1460;
 };
 
 class Session {
@@ -63,7 +64,8 @@ class Session {
   [[nodiscard]] Bytes ack_frame() const;
   [[nodiscard]] Bytes syn_ack_frame() const;
 
-  // The three steps of a handshake. Each returns what the proxy sent: SYN-ACK to the client, SYN to
+  // The three steps of a handshake. A server that is asked first, because its service is in doubt,
+  // answers. Each returns what the proxy sent: SYN-ACK to the client, SYN to
   // the server, ACK to the server.
   DecodedFrame syn();
   DecodedFrame ack();
@@ -98,5 +100,8 @@ class Session {
   std::uint32_t client_ts = 0;
   std::uint32_t server_ts = 0;
 };
+
+// The service answers another client, so it is in doubt no longer.
+void revive_service(ProxyHarness& proxy, SessionOptions like);
 
 }  // namespace synproxy::test

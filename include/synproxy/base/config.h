@@ -9,6 +9,9 @@ namespace synproxy {
 
 enum class Offer : std::uint8_t { kOff, kOn, kAuto };
 
+// What becomes of IP fragments of TCP to and from protected addresses.
+enum class Fragments : std::uint8_t { kDrop, kForward, kReassemble };
+
 inline constexpr std::uint8_t kAutoScale = 0xff;
 
 struct OfferConfig {
@@ -42,9 +45,10 @@ struct EngineTuning {
   std::uint32_t early_window = 14600;  // bytes; 0: the client waits for the server's window
   std::uint32_t synack_repeats = 3;    // repeats of an unanswered SYN-ACK, 0 to 3
   bool hide_rtt = false;               // the server gets no round-trip sample from the handshake
-  bool forward_fragments = false;      // of TCP, to and from protected addresses; else dropped
+  Fragments fragments = Fragments::kReassemble;
   bool forward_tcp_auth = false;  // forward TCP MD5 and TCP-AO segments untouched; else drop them
-  std::uint32_t server_timeout_ms = 10'000;
+  bool reset_unknown = true;      // RST to both ends of a connection that the proxy does not know
+  std::uint32_t server_timeout_ms = 150'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;
 

@@ -18,13 +18,15 @@
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
+  X(asked, FATE, "SYN to a service that refused or was silent lately, or a refusal in answer to it: passed to the other side untouched, so that the server itself decides.") \
   X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
   X(icmp_translated, FATE, "ICMP error that quotes a spliced connection: inner header rewritten, passed on.") \
+  X(fragment_held, FATE, "Fragment of TCP to or from a protected address, taken to be put together with the others of its packet.") \
   X(cookie_invalid, DROP, "ACK that belongs to no connection and whose cookie is wrong or too old.") \
   X(cookie_retrans, DROP, "Handshake ACK that came again, before the server has answered or after the splice.") \
   X(cookie_replayed, DROP, "Late copy of a handshake ACK whose connection has ended and is forgotten; if it has data, it gets a RST.") \
-  X(early_dropped, DROP, "Early data that is out of order, or over the limit of the connection or of --early-data-memory; the client sends it again.") \
+  X(early_dropped, DROP, "Early data that is out of order, or over the limit of the connection, or more than its service's share of --early-data-memory; the client sends it again.") \
   X(table_full, DROP, "No room for another connection: a client with a valid cookie gets a RST; a SYN of the server itself is dropped.") \
   X(no_flow_client, DROP, "Client segment that belongs to no connection and cannot be a cookie ACK.") \
   X(no_flow_server, DROP, "Segment from a protected server port that belongs to no connection.") \
@@ -35,7 +37,7 @@
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
-  X(syn_mss_small, DROP, "SYN whose MSS is below what the cookie can carry.") \
+  X(syn_own_isn, DROP, "SYN with the sequence number that opened its live connection: a late copy, or the client has restarted; it gets a challenge ACK (RFC 5961), once a second.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
   X(syn_ack_client, DROP, "SYN-ACK from the client side that answers nothing.") \
@@ -49,11 +51,17 @@
   X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
   X(bad_destination_mac, DROP, "TCP to the broadcast MAC address.") \
   X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
-  X(fragment, DROP, "Fragment of TCP to or from a protected address.") \
+  X(fragment, DROP, "Fragment of TCP to or from a protected address, dropped because --fragments says so.") \
+  X(fragment_bad, DROP, "Fragment of which no packet can be made: too small (RFC 1858), not a multiple of eight bytes, or of a packet above 16 KB.") \
+  X(fragment_duplicate, DROP, "Fragment that came again while its packet waited for others.") \
+  X(fragment_overlap, DROP, "Fragment that overlaps or contradicts another one, and all further ones of that packet (RFC 5722).") \
+  X(fragment_shed, DROP, "Fragment dropped because more came than are put together; senders with a live connection come first.") \
   X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
   X(synack_repeated, MADE, "SYN-ACK sent again because no ACK had come: the ACK may have been lost.") \
+  X(synack_late, MADE, "SYN-ACK sent to a client once the server, which was in doubt, had answered its SYN.") \
+  X(challenge_to_client, MADE, "Challenge ACK sent to a client for a SYN with the sequence number of its live connection.") \
   X(syn_to_server, MADE, "SYN sent to the server, repeats included.") \
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
@@ -61,7 +69,9 @@
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
-  X(keepalive_probe, MADE, "Keepalive sent to an end of an idle connection before it expires.") \
+  X(icmp_too_long, MADE, "ICMP error to a client whose segment was longer than its server takes (fragmentation needed, packet too big).") \
+  X(keepalive_probe, MADE, "Keepalive sent to an end of a silent connection before it expires, or after a RST to ask whether the end is gone.") \
+  X(unknown_probe, MADE, "ACK sent to an end of a connection that the proxy does not know, to learn whether that end knows it.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
@@ -71,15 +81,23 @@
   X(conn_aborted, EVENT, "Client sent a RST before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
-  X(conn_idle, EVENT, "Connection expired after --idle-timeout without an answer to the keepalives.") \
+  X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
+  X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
-  X(flow_evicted, EVENT, "Finished or embryonic connection removed early to make room.") \
+  X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \
+  X(flow_evicted, EVENT, "Connection removed early to make room: it was over, half-open or most likely dead.") \
   X(flow_freed, EVENT, "Connection record given back.") \
+  X(service_doubted, EVENT, "Service in doubt from now on: it refused a connection, or left one unanswered for 1.4 s.") \
+  X(service_back, EVENT, "Service in doubt that has answered: its SYNs are answered by the proxy again.") \
   X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \
   X(server_no_timestamps, EVENT, "Server lacks the timestamps that were promised to the client: both ends reset.") \
   X(server_no_sack, EVENT, "Server lacks the SACK that was promised to the client: SACK blocks are blanked.") \
   X(server_no_ecn, EVENT, "Server lacks the ECN that was promised to the client: ECT is cleared.") \
   X(server_shows_more, EVENT, "Server granted in its SYN-ACK more than the client was promised: learned, and the SYN is sent again without the extras.") \
+  X(fragments_joined, EVENT, "Packet put together from its fragments; it counts once more, in the fate of the whole.") \
+  X(fragments_lost, EVENT, "Packet given up because not all of its fragments came within two seconds, or for newer ones.") \
+  X(segment_cut, EVENT, "Segment longer than its server takes: cut into pieces. The client was promised more before the server had answered.") \
+  X(link_forgotten, EVENT, "Frame of a timer that could not be sent: no Ethernet header of its VLAN is known any more.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")
 // clang-format on
 

@@ -65,9 +65,13 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
-// True if the plain layout has no class that small: refuse the SYN (syn_mss_small).
-[[nodiscard]] constexpr bool mss_too_small(const ClientOptions& options) {
-  return !options.timestamps && options.mss < kLowestMssClass;
+// What the plain layout cannot carry beside a small MSS is not agreed upon.
+[[nodiscard]] constexpr ClientOptions fit_for_cookie(ClientOptions options) {
+  if (options.timestamps || options.mss >= kMssClasses[1]) return options;
+  if (is_low_mss(options.mss)) options.wscale = kNoScale;
+  const bool scales_far = options.wscale > kMostScaleBesideSack && options.wscale != kNoScale;
+  if (is_low_mss(options.mss) || scales_far) options.sack = false;
+  return options;
 }
 
 // `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the part of an
@@ -92,8 +96,8 @@ template <bool kTimestamps>
   }
 }
 
-// The same from the options. Requires !mss_too_small(options). ECN is lost in the plain layout: do
-// not offer it there.
+// The same from the options, which are fit_for_cookie(). ECN is lost in the plain layout: do not
+// offer it there.
 [[nodiscard]] constexpr Cookie make_cookie(std::uint64_t mac, const LayoutKey& key, unsigned parity,
                                            const ClientOptions& options) {
   return options.timestamps ? make_packed_cookie<true>(mac, key, parity, pack_timestamps(options),

@@ -112,7 +112,24 @@ inline constexpr std::array<std::uint16_t, 1U << layout::kMssClassBits> kMssClas
                                                                                     1460};
 inline constexpr std::uint16_t kLowestMssClass = kMssClasses[0];
 
-// Index of the largest class <= mss; an mss below the lowest class must have been refused before.
+// Clients whose MSS is below these classes are small devices. No code is free for them, but hardly
+// anybody has the lowest class together with SACK and a scale above 8, windows of 16 MB and more.
+// So these codes stand for the MSS below, without scaling and SACK; and who does have the lowest
+// class and such a scale gets no SACK (fit_for_cookie).
+inline constexpr std::uint8_t kMostScaleBesideSack = 8;  // in the lowest class
+inline constexpr std::array<std::uint16_t, 6> kLowMssClasses{1, 64, 128, 216, 340, 460};
+static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "a scale for each");
+[[nodiscard]] constexpr unsigned low_mss_class(std::uint16_t mss) {
+  unsigned index = 0;
+  for (std::size_t i = 1; i < kLowMssClasses.size(); ++i) {
+    index += mss >= kLowMssClasses[i] ? 1U : 0U;
+  }
+  return index;
+}
+// For clients without timestamps.
+[[nodiscard]] constexpr bool is_low_mss(std::uint16_t mss) { return mss < kLowestMssClass; }
+
+// Index of the largest class <= mss, which is not low.
 [[nodiscard]] constexpr unsigned mss_class(std::uint16_t mss) {
   unsigned index = 0;
   for (std::size_t i = 1; i < kMssClasses.size(); ++i) {
@@ -135,13 +152,22 @@ inline constexpr std::uint16_t kLowestMssClass = kMssClasses[0];
           .ecn = kTsEcn.get(bits) != 0,
           .timestamps = true};
 }
+// The options are fit_for_cookie().
 [[nodiscard]] constexpr std::uint64_t pack_plain(const ClientOptions& o) {
   using namespace layout;
+  if (is_low_mss(o.mss)) {
+    return kPlainScale.put(kMostScaleBesideSack + 1U + low_mss_class(o.mss)) | kPlainSack.put(1);
+  }
   return kPlainScale.put(o.wscale & kNoScale) | kPlainSack.put(o.sack ? 1 : 0) |
          kPlainMssClass.put(mss_class(o.mss));
 }
 [[nodiscard]] constexpr ClientOptions unpack_plain(std::uint64_t bits) {
   using namespace layout;
+  const auto code = static_cast<unsigned>(kPlainScale.get(bits));
+  const bool lowest_with_sack = kPlainMssClass.get(bits) == 0 && kPlainSack.get(bits) != 0;
+  if (lowest_with_sack && code > kMostScaleBesideSack && code != kNoScale) {
+    return {.mss = kLowMssClasses[code - kMostScaleBesideSack - 1U]};
+  }
   return {.mss = kMssClasses[kPlainMssClass.get(bits)],
           .wscale = static_cast<std::uint8_t>(kPlainScale.get(bits)),
           .sack = kPlainSack.get(bits) != 0,

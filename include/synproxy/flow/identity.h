@@ -66,6 +66,10 @@ static_assert(sizeof(FlowIdentity) == 16);
   return {words[0], words[1]};
 }
 
+[[nodiscard]] constexpr VlanStack vlan_of(const FlowIdentity& identity) {
+  return {static_cast<std::uint32_t>(identity.ports_and_vlan >> 32) & ~kFamilyIpv6};
+}
+
 // A key where it lies, in a packet or in a FlowKey. The index hashes and compares it, so nobody has
 // to build a FlowKey first. Valid as long as what it points to.
 struct KeyView {

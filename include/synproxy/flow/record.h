@@ -38,7 +38,10 @@ inline constexpr std::uint8_t kFlowClientScales = 8;   // window scaling agreed 
 inline constexpr std::uint8_t kFlowServerScales = 16;  // ... and with the server
 inline constexpr std::uint8_t kFlowServerNoSack = 32;  // the server refused what was promised
 inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised
-inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server
+inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server; has both bits of
+                                                       // scaling or none once the peer has answered
+inline constexpr std::uint8_t kFlowOpensAnew = kFlowSack;  // of an outbound flow: mark_isn is the
+                                                           // ISN of a later SYN of the server
 
 // FlowRecord::progress: the state in the low bits, one bit for each of the following.
 inline constexpr std::uint16_t kFlowStateMask = 7;
@@ -51,17 +54,26 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
-// Of a spliced flow.
-inline constexpr std::uint16_t kFlowServerFin = 1U << 9;  // seen; server_nxt counts it
+inline constexpr std::uint16_t kFlowSoftError = 1U << 12;     // an ICMP error said that the server
+                                                              // cannot be reached now
+inline constexpr std::uint16_t kFlowServerOpens = 1U << 13;   // the server sent a SYN of its own
+// Of a spliced flow. Some have bits of a handshake.
+inline constexpr std::uint16_t kFlowProbedAgain = 1U << 6;     // the keepalives were repeated
+inline constexpr std::uint16_t kFlowRepeated = 1U << 7;        // the last segment was a repeat: the
+                                                               // other end has not answered it
+inline constexpr std::uint16_t kFlowClientFinAhead = 1U << 8;  // seen behind a gap
+inline constexpr std::uint16_t kFlowServerFin = 1U << 9;       // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
 inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice
 inline constexpr std::uint16_t kFlowProbed = 1U << 13;  // keepalives were sent, not answered yet
-inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // decides what SplicedPart::window is
+inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // the server is through its handshake:
+                                                             // decides what SplicedPart::window
+                                                             // and opening_tsval are
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
 inline constexpr std::uint16_t kFlowHandshakeBits =
-    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain;
+    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain | kFlowSoftError | kFlowServerOpens;
 
 // kSynSent.
 struct HandshakePart {
@@ -76,10 +88,10 @@ struct HandshakePart {
 // all its fields or none.
 struct SplicedPart {
   std::uint32_t delta;        // server's ISN - cookie
-  std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps
-  std::uint16_t window;       // kFlowServerAcked: low half of what the server acknowledged
-                              // last; without: the client's raw first window field, for our
-                              // ACK of a repeated SYN-ACK
+  std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps. kPassed: what the
+                              // server's SYN showed (spliced/outbound.cc)
+  std::uint16_t window;       // the client's raw first window field, for our ACK of a repeated
+                              // SYN-ACK; kFlowServerAcked: see start_acks()
   std::uint16_t mark_second;  // kFlowMarkTimed: when a SYN last set the mark, in seconds of the
                               // worker's clock modulo 2^16
 };
@@ -100,7 +112,8 @@ struct alignas(64) FlowRecord {
   std::uint32_t client_nxt = 0;  // one past the highest byte seen from the client
   std::uint32_t server_nxt = 0;  // one past the highest byte seen from the server
   std::uint32_t mark_isn = 0;    // kFlowMarked: ISN of the SYN that came last on this live flow
-  std::uint32_t opening_tsval = 0;  // TSval of the client's packet that opened the flow
+  std::uint32_t opening_tsval = 0;  // TSval of the client's packet that opened the flow;
+                                    // kFlowServerAcked: see start_acks()
   std::uint32_t last_seen = 0;      // milliseconds of the worker's clock modulo 2^32
 
   std::uint16_t link_and_offer = 0;  // low 12 bits: index into the link table; high 4 bits: the
@@ -194,9 +207,54 @@ struct alignas(64) FlowRecord {
     return static_cast<unsigned>(epoch >> 1 & 15U);
   }
 
+  // --- What each end acknowledged last. From the first segment that shows the server to be through
+  // its handshake, opening_tsval and SplicedPart::window have done their service and hold this:
+  // opening_tsval the low 24 bits of the client's number, two flags and the highest 6 bits of the
+  // TSval; the window the low 16 bits of the server's number. The rest follows from `next`, as long
+  // as no more than 16 MB to the client and 64 KB to the server are under way.
+  constexpr void start_acks() {
+    set(kFlowServerAcked);
+    opening_tsval =
+        (opening_tsval & ~(kAckMask | kServerFinAhead | kDoubted)) | ((cookie + 1) & kAckMask);
+    spliced().window = static_cast<std::uint16_t>(client_isn + 1);
+  }
+  constexpr void client_acks(std::uint32_t ack) {
+    if (has(kFlowServerAcked)) opening_tsval = (opening_tsval & ~kAckMask) | (ack & kAckMask);
+  }
+  constexpr void server_acks(std::uint32_t ack) {
+    if (has(kFlowServerAcked)) spliced().window = static_cast<std::uint16_t>(ack);
+  }
+  [[nodiscard]] constexpr std::uint32_t acked_by_client() const {
+    if (!has(kFlowServerAcked)) return cookie + 1;
+    return server_nxt - ((server_nxt - opening_tsval) & kAckMask);
+  }
+  [[nodiscard]] constexpr std::uint32_t acked_by_server() const {
+    if (!has(kFlowServerAcked)) return client_isn + 1;
+    return client_nxt - ((client_nxt - spliced().window) & 0xffffU);
+  }
+  // As old as the opening one, or at most 2^26 ticks older.
+  [[nodiscard]] constexpr std::uint32_t old_tsval() const {
+    return has(kFlowServerAcked) ? opening_tsval & ~(kAckMask | kServerFinAhead | kDoubted)
+                                 : opening_tsval;
+  }
+  // Of kFlowServerAcked only; bits of opening_tsval.
+  [[nodiscard]] constexpr bool server_fin_ahead() const { return acks_flag(kServerFinAhead); }
+  constexpr void set_server_fin_ahead() { opening_tsval |= kServerFinAhead; }
+  // A RST came whose number nobody could confirm: the ends have to be asked.
+  [[nodiscard]] constexpr bool doubted() const { return acks_flag(kDoubted); }
+  constexpr void set_doubted() { opening_tsval |= has(kFlowServerAcked) ? kDoubted : 0; }
+  constexpr void clear_doubted() { opening_tsval &= ~kDoubted; }
+
   static constexpr std::uint16_t kLinkMask = 0x0fff;
 
  private:
+  static constexpr std::uint32_t kAckMask = 0x00ffffff;
+  static constexpr std::uint32_t kServerFinAhead = 1U << 24;
+  static constexpr std::uint32_t kDoubted = 1U << 25;
+
+  [[nodiscard]] constexpr bool acks_flag(std::uint32_t flag) const {
+    return has(kFlowServerAcked) && (opening_tsval & flag) != 0;
+  }
   constexpr void put_state(FlowState to) {
     progress = static_cast<std::uint16_t>((progress & ~unsigned{kFlowStateMask}) |
                                           static_cast<unsigned>(to));

@@ -68,6 +68,10 @@ class FlowTable {
   [[nodiscard]] FlowRecord& operator[](FlowIndex index) { return records_[index]; }
   [[nodiscard]] const FlowRecord& operator[](FlowIndex index) const { return records_[index]; }
 
+  // Of a record of this table.
+  [[nodiscard]] FlowIndex index_of(const FlowRecord& record) const {
+    return static_cast<FlowIndex>(&record - records_);
+  }
   [[nodiscard]] FlowKey key_of(FlowIndex index) const;
 
   [[nodiscard]] std::uint32_t size() const { return size_; }

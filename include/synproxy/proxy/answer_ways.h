@@ -8,7 +8,8 @@
 //
 // A host on the servers' own network is answered at its own address even if it asked through the
 // balancer. So a way counts for others only once two clients have shown it, and for its own client
-// before that. It goes when eight connections in a row have shown other ways.
+// before that. It goes when eight connections in a row have shown other ways; so one neighbour with
+// a forged address does not push it out.
 #pragma once
 
 #include <array>
@@ -21,6 +22,9 @@ namespace synproxy {
 
 class AnswerWays {
  public:
+  // `key`: random.
+  explicit AnswerWays(const IndexKey& key) : key_(key) {}
+
   // Nearly everywhere answers go back where the question came from, and nobody has to look.
   [[nodiscard]] bool any() const { return used_ != 0; }
 
@@ -32,7 +36,7 @@ class AnswerWays {
     const LinkHeader from = name_of(frame);
     Entry& e = entries_[place_of(from)];
     if (!(e.from == from)) {
-      if (back == usual) return;
+      if (back == usual || (e.shared && ++e.misses < kMostMisses)) return;
       used_ += e.from.length == 0 ? 1U : 0U;
       e = {from, back, client, false, 0};
     } else if (e.back == back) {
@@ -72,12 +76,11 @@ class AnswerWays {
     make_single_station(frame.destination());
     return frame;
   }
-  [[nodiscard]] static std::size_t place_of(const LinkHeader& h) {
-    const std::uint64_t a = load_raw<std::uint64_t>(h.bytes.data()) * 0x9e3779b97f4a7c15ULL;
-    const std::uint64_t b = load_raw<std::uint64_t>(h.bytes.data() + 8) ^ a >> 29;
-    return b * 0x9e3779b97f4a7c15ULL >> 56;
+  [[nodiscard]] std::size_t place_of(const LinkHeader& h) const {
+    return keyed_hash(key_, h) >> 32 & (kEntries - 1);
   }
 
+  IndexKey key_;
   std::array<Entry, kEntries> entries_;
   std::uint32_t used_ = 0;
 };

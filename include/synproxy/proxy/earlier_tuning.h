@@ -5,7 +5,8 @@
 // it covers the window scale that its SYN-ACK offered, and the client counts on the window of its
 // SYN-ACK. So both are remembered for the epoch of the change and the next one, as scales are that
 // change by learning (ServiceTable). Other settings promise nothing: a cookie carries its MSS and
-// options itself, and timeouts are read where they are applied.
+// options itself, and timeouts are read where they are applied. (An end has its time to answer a
+// keepalive under any of them: it counts from the keepalive.)
 #pragma once
 
 #include <algorithm>
@@ -30,8 +31,8 @@ class EarlierTuning {
     }
     least_window_ = std::min(least_window_, from.early_window);
     most_window_ = std::max(most_window_, from.early_window);
+    most_mss_ = std::max(most_mss_, from.offer.mss);
     if (from.offer != to.offer) offer_changed_ms_ = now_ms;
-    if (from.idle_timeout_ms != to.idle_timeout_ms) idle_changed_ms_ = now_ms;
   }
 
   // Scales of earlier cookies that may still be alive: those that were set by a flag, and whether
@@ -41,6 +42,10 @@ class EarlierTuning {
   }
   [[nodiscard]] bool learned_scales(std::uint64_t epoch) const {
     return binds(epoch) && learned_scales_;
+  }
+  // The largest MSS that was set by a flag.
+  [[nodiscard]] std::uint16_t most_mss(std::uint64_t epoch) const {
+    return binds(epoch) ? most_mss_ : std::uint16_t{0};
   }
   // The smallest and the largest early window that a client may have been shown.
   [[nodiscard]] std::uint32_t least_window(const EngineTuning& now, std::uint64_t epoch) const {
@@ -55,11 +60,6 @@ class EarlierTuning {
   [[nodiscard]] bool same_offer_since(std::uint32_t then, std::uint64_t now_ms) const {
     return now_ms - offer_changed_ms_ > static_cast<std::uint32_t>(now_ms) - then;
   }
-  // Whether the idle timeout is at least `ms` old. After a change to a shorter one, both ends get
-  // the time to answer a keepalive before their connection is reset.
-  [[nodiscard]] bool same_idle_for(std::uint32_t ms, std::uint64_t now_ms) const {
-    return now_ms - idle_changed_ms_ >= ms;
-  }
 
  private:
   static constexpr std::uint64_t kNever = 1ULL << 63;  // modulo 2^64, further back than any time
@@ -70,15 +70,16 @@ class EarlierTuning {
     learned_scales_ = false;
     least_window_ = ~0U;
     most_window_ = 0;
+    most_mss_ = 0;
   }
 
   ScaleSet scales_ = 0;
   bool learned_scales_ = false;
   std::uint32_t least_window_ = ~0U;
   std::uint32_t most_window_ = 0;
+  std::uint16_t most_mss_ = 0;
   std::uint64_t epoch_ = 0;  // of the last change
   std::uint64_t offer_changed_ms_ = kNever;
-  std::uint64_t idle_changed_ms_ = kNever;
 };
 
 }  // namespace synproxy

@@ -15,7 +15,9 @@
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/wire/segment.h"
 
 namespace synproxy {
 
@@ -32,6 +34,13 @@ class Engine {
   // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.
   void process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink);
+
+  // A packet that another engine has put together from fragments and handed over (FrameSink).
+  // Whatever leaves goes to `sink`; the caller frees the buffer.
+  void process_whole(Role sender, Packet& whole, const CameInFragments& came, std::uint64_t now_ms,
+                     FrameSink& sink);
+  // With several workers: what they all know about who sends fragments. Outlives the engine.
+  void share_sources(KnownSources& sources);
 
   // Does a slice of the repeats and of the ageing. Call about every millisecond, with or without
   // load.
@@ -54,5 +63,8 @@ class Engine {
 // the same key. False for everything that is not protected TCP.
 [[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
                            const ProtectSet& protect, FlowKey& key);
+// The same. `seen`: what the frame is.
+[[nodiscard]] bool flow_of(std::span<const std::uint8_t> frame, Role sender,
+                           const ProtectSet& protect, FlowKey& key, Segment& seen);
 
 }  // namespace synproxy

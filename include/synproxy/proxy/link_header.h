@@ -9,6 +9,7 @@
 #include <span>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/flow/index_hash.h"
 #include "synproxy/policy/vlan_pairs.h"
 #include "synproxy/wire/bytes.h"
 #include "synproxy/wire/headers.h"
@@ -42,6 +43,17 @@ struct LinkHeader {
   // Bytes behind `length` are 0, so that whole arrays can be compared.
   friend bool operator==(const LinkHeader&, const LinkHeader&) = default;
 };
+
+// As index_hash(): nobody without the key can choose headers that meet.
+[[nodiscard]] inline std::uint64_t keyed_hash(const IndexKey& key, const LinkHeader& header) {
+  std::array<std::uint64_t, 3> words{};
+  std::memcpy(words.data(), header.bytes.data(), header.bytes.size());
+  const detail::Uint128 first = detail::wide_product(words[0] + key[0], words[1] + key[1]) +
+                                (static_cast<detail::Uint128>(words[2]) << 64);
+  const detail::Uint128 second =
+      detail::wide_product(detail::low_half(first) + key[2], detail::high_half(first) + key[3]);
+  return detail::low_half(second) ^ detail::high_half(second);
+}
 
 [[nodiscard]] inline bool same_mac(const std::uint8_t* a, const std::uint8_t* b) {
   return std::memcmp(a, b, kMacAddress) == 0;

@@ -2,15 +2,22 @@
 // The Ethernet headers between which connections run, for the frames that the proxy makes.
 //
 // A site has a handful of them (a router and a server each side, per VLAN), so the table is small
-// and fixed. When a hash bucket is full an old entry is overwritten: a flow whose entry was lost
-// gets its next made frame addressed wrongly, unless a segment of its own comes first, and nothing
-// else happens to it.
+// and fixed. Its places follow from a keyed hash, so nobody can choose headers that share a place
+// with those of others. When the places of a new header are taken, the one gives way that no
+// connection was opened on for the longest time: one of the newcomer's own VLAN if there is one. So
+// a host that forges many MAC addresses pushes out headers of its own VLAN.
+//
+// A connection may outlive its header's place. So the tags of what is found are compared with the
+// connection's own: its frames never leave in another VLAN. If they differ, the newest header of
+// the connection's VLAN stands in. With one router and one server in a VLAN, that is the right one,
+// and elsewhere until the connection's next segment.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/flow/index_hash.h"
 #include "synproxy/proxy/link_header.h"
 #include "synproxy/wire/bytes.h"
 
@@ -18,7 +25,7 @@ namespace synproxy {
 
 // The headers of both directions. They need not mirror each other: a balancer may hand over what a
 // router takes back, and a cluster listens at a group address.
-struct alignas(64) Link {
+struct Link {
   LinkHeader to_server;
   LinkHeader to_client;
 
@@ -47,37 +54,73 @@ struct alignas(64) Link {
 class LinkTable {
  public:
   static constexpr std::size_t kEntries = 4096;  // 2^12: FlowRecord::link()
-  static constexpr std::size_t kWays = 4;
+  static constexpr std::size_t kWays = 8;
 
-  LinkTable() : entries_(kEntries) {}
+  // `key`: random.
+  explicit LinkTable(const IndexKey& key) : key_(key), entries_(kEntries), newest_(kVlans) {}
 
-  [[nodiscard]] std::uint16_t intern(const Link& link) {
-    const std::size_t bucket = bucket_of(link);
+  // `vlan`: the tags of frames from the client.
+  [[nodiscard]] std::uint16_t intern(const Link& link, VlanStack vlan) {
+    const std::size_t bucket = (hash_of(link) >> 32) % (kEntries / kWays) * kWays;
+    std::size_t victim = bucket;
     for (std::size_t i = bucket; i < bucket + kWays; ++i) {
-      if (entries_[i].to_server.length == 0) return store(i, link);
-      if (entries_[i] == link) return static_cast<std::uint16_t>(i);
+      Entry& e = entries_[i];
+      if (e.is_free()) return store(i, link, vlan);
+      if (e.link == link) {
+        e.used = ++clock_;
+        return static_cast<std::uint16_t>(i);
+      }
+      if (goes_before(e, entries_[victim], vlan)) victim = i;
     }
-    return store(bucket + victim_++ % kWays, link);
+    return store(victim, link, vlan);
   }
-  [[nodiscard]] const Link& operator[](std::uint16_t index) const { return entries_[index]; }
+  // The link of a connection with these tags. nullptr: it is forgotten, and so are all others of
+  // its VLAN.
+  [[nodiscard]] const Link* find(std::uint16_t index, VlanStack vlan) const {
+    const Entry& e = entries_[index];
+    if (e.vlan == vlan && !e.is_free()) return &e.link;
+    const Entry& newest = newest_[place_of(vlan)];
+    return newest.vlan == vlan && !newest.is_free() ? &newest.link : nullptr;
+  }
+  // What stands at the index, whoever's it is. Only to be compared.
+  [[nodiscard]] const Link& at(std::uint16_t index) const { return entries_[index].link; }
 
  private:
-  [[nodiscard]] static std::size_t bucket_of(const Link& link) {
-    std::uint64_t h = link.to_server.length;
-    for (const LinkHeader* header : {&link.to_server, &link.to_client}) {
-      for (std::size_t i = 0; i + 2 <= header->length; i += 2) {
-        h = (h ^ load_raw<std::uint16_t>(header->bytes.data() + i)) * 0x9e3779b97f4a7c15ULL;
-      }
-    }
-    return (h >> 40) % (kEntries / kWays) * kWays;
+  static constexpr std::size_t kVlans = 4096;
+  struct alignas(64) Entry {
+    Link link;
+    VlanStack vlan;
+    std::uint32_t used = 0;  // when a connection was opened on it, by clock_
+
+    [[nodiscard]] bool is_free() const { return link.to_server.length == 0; }
+  };
+
+  // As index_hash().
+  [[nodiscard]] std::uint64_t hash_of(const Link& link) const {
+    return keyed_hash(key_, link.to_server) ^
+           keyed_hash({key_[2], key_[3], key_[0], key_[1]}, link.to_client);
   }
-  std::uint16_t store(std::size_t i, const Link& link) {
-    entries_[i] = link;
+  // VLANs of one tag each have a place of their own. Stacks of two tags share them by a keyed hash.
+  [[nodiscard]] std::size_t place_of(VlanStack vlan) const {
+    if (vlan.tags() < 2) return vlan.packed % kVlans;
+    const detail::Uint128 product = detail::wide_product(vlan.packed + key_[0], key_[1] | 1);
+    return (detail::low_half(product) ^ detail::high_half(product)) >> 40 & (kVlans - 1);
+  }
+  [[nodiscard]] bool goes_before(const Entry& a, const Entry& b, VlanStack newcomer) const {
+    const bool a_own = a.vlan == newcomer;
+    const bool b_own = b.vlan == newcomer;
+    return a_own != b_own ? a_own : clock_ - a.used > clock_ - b.used;
+  }
+  std::uint16_t store(std::size_t i, const Link& link, VlanStack vlan) {
+    entries_[i] = {link, vlan, ++clock_};
+    newest_[place_of(vlan)] = entries_[i];
     return static_cast<std::uint16_t>(i);
   }
 
-  std::vector<Link> entries_;
-  std::size_t victim_ = 0;
+  IndexKey key_;
+  std::vector<Entry> entries_;
+  std::vector<Entry> newest_;  // of each VLAN
+  std::uint32_t clock_ = 0;    // counts connections
 };
 
 }  // namespace synproxy

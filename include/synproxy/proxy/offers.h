@@ -3,8 +3,8 @@
 // put together once instead of for every SYN.
 //
 // A site has a handful of services, so a few entries serve nearly every SYN. They are found by
-// address and port. An entry is valid until something is learned, the epoch changes or the tuning
-// changes.
+// address, port and VLAN. An entry is valid until something is learned, the epoch changes or the
+// tuning changes.
 #pragma once
 
 #include <array>
@@ -55,12 +55,25 @@ static_assert(sizeof(SynAckOffer) == 12);
 [[nodiscard]] SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
                                      const KeyView& key, std::uint64_t epoch);
 
-// Address and port of a service in one word, never 0. For IPv6 it has a digest of the address.
+// Address, port and VLAN of a service in one word, never 0. It has a digest of an IPv6 address and
+// of VLAN tags, and the exact IPv4 address and port.
 using ServiceName = std::uint64_t;
 inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
+inline constexpr ServiceName kNameTagged = 1ULL << 50;
+inline constexpr unsigned kNameTagDigest = 51;  // from this bit on
 [[nodiscard]] inline ServiceName service_name(const FlowIdentity& identity) {
-  return identity.addresses >> 32 | (identity.ports_and_vlan & 0xffff0000U) << 16 |
-         ((identity.ports_and_vlan >> 63) != 0 ? kNameIpv6 : 0U) | 1ULL << 48;
+  const ServiceName name = identity.addresses >> 32 |
+                           (identity.ports_and_vlan & 0xffff0000U) << 16 |
+                           ((identity.ports_and_vlan >> 63) != 0 ? kNameIpv6 : 0U) | 1ULL << 48;
+  const std::uint32_t tags = vlan_of(identity).packed;
+  if (tags == 0) [[likely]] {
+    return name;
+  }
+  return name | kNameTagged | std::uint64_t{(tags * 0x9e3779b1U) >> 19} << kNameTagDigest;
+}
+// Whether services of one name must be told apart by what the name has a digest of.
+[[nodiscard]] constexpr bool is_digest(ServiceName name) {
+  return (name & (kNameIpv6 | kNameTagged)) != 0;
 }
 
 class OfferCache {
@@ -69,20 +82,26 @@ class OfferCache {
   [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
                                         const KeyView& key, std::uint64_t epoch) {
     const ServiceName name = service_name(key.identity);
-    const SynAckOffer* known = find_known(services, name, key.server, epoch);
+    const SynAckOffer* known = find_known(services, name, key.server, vlan_of(key.identity), epoch);
     return known != nullptr ? *known : fill(tuning, services, key, epoch);
   }
   // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* find_known(const ServiceTable& services, ServiceName name,
-                                              const std::uint8_t* server,
+                                              const std::uint8_t* server, VlanStack vlan,
                                               std::uint64_t epoch) const {
-    const Entry* e = entry_of(name, server);
+    const Entry* e = entry_of(name, server, vlan);
     const bool fresh = version_ == services.version() && epoch_ == epoch;
     return e != nullptr && fresh ? &e->offer : nullptr;
   }
   // Whether an entry for the service is there, even if something was learned since.
-  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server) const {
-    return entry_of(name, server) != nullptr;
+  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server, VlanStack vlan) const {
+    return entry_of(name, server, vlan) != nullptr;
+  }
+
+  // The service's next offer is made anew.
+  void forget(ServiceName name) {
+    Entry& e = entries_[place_of(name)];
+    if (e.name == name) e.name = 0;
   }
 
   // Call after the tuning has changed. `earlier`: what was offered before.
@@ -96,16 +115,26 @@ class OfferCache {
   struct Entry {
     ServiceName name = 0;  // 0: empty
     SynAckOffer offer;
+  };
+  // What the name of an entry has a digest of.
+  struct Whole {
     AddressBytes server{};  // IPv6 only
+    VlanStack vlan;
   };
   [[nodiscard]] static std::size_t place_of(ServiceName name) {
     return name * 0x9e3779b97f4a7c15ULL >> (64 - kEntryBits);
   }
-  [[nodiscard]] const Entry* entry_of(ServiceName name, const std::uint8_t* server) const {
-    const Entry& e = entries_[place_of(name)];
+  [[nodiscard]] const Entry* entry_of(ServiceName name, const std::uint8_t* server,
+                                      VlanStack vlan) const {
+    const std::size_t place = place_of(name);
+    const Entry& e = entries_[place];
     if (e.name != name) return nullptr;
-    // An IPv6 name is a digest that others may share.
-    return (name & kNameIpv6) == 0 || same_address(e.server, server) ? &e : nullptr;
+    if (!is_digest(name)) [[likely]] {
+      return &e;
+    }
+    const Whole& whole = wholes_[place];
+    if (whole.vlan != vlan) return nullptr;
+    return (name & kNameIpv6) == 0 || same_address(whole.server, server) ? &e : nullptr;
   }
   void forget() {
     for (Entry& e : entries_) e.name = 0;
@@ -114,6 +143,7 @@ class OfferCache {
                           const KeyView& key, std::uint64_t epoch);
 
   std::array<Entry, 1U << kEntryBits> entries_;
+  std::array<Whole, 1U << kEntryBits> wholes_;  // apart, since untagged IPv4 needs none
   EarlierTuning earlier_;
   std::uint64_t version_ = 0;  // of the services, when the entries were made
   std::uint64_t epoch_ = 0;    // when the entries were made

@@ -39,7 +39,8 @@ class RetryQueue {
     const Entry& e = ring_[head_ & mask_];
     if (static_cast<std::int32_t>(now_ms - e.deadline_ms) < 0) return false;
     out = e;
-    ++head_;
+    // An empty queue begins at its first page again: it touches as many pages as it ever needed.
+    if (++head_ == tail_) head_ = tail_ = 0;
     return true;
   }
   [[nodiscard]] std::size_t size() const { return tail_ - head_; }

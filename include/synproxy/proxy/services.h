@@ -13,22 +13,37 @@
 // has shown them. SACK and window scaling are assumed, because blocks can be blanked and windows
 // rescaled.
 //
-// Each worker learns alone. A service is one address and port; entries are made only for servers
-// that have answered, so that nobody can fill the table with connection attempts. When a bucket is
-// full, the entry that was confirmed longest ago gives way and is learned again.
+// Behind one address there may be a farm of unlike servers. So one answer is not enough for a
+// promise: an ability is promised when the last kAnswersToPromise answers that could show it all
+// did. One lack ends the promise and, for a while that doubles with every such lack, the asking.
+// MSS and window are the least of what was answered lately.
+//
+// Each worker learns alone. A service is an address and port in a VLAN: the same address in another
+// VLAN is another server. Entries are made only for servers that answered a handshake, or whose own
+// SYN was answered, so nobody can fill the table with connection attempts. The table is sized by
+// what is protected. Its places follow from a keyed hash, and all services of one address lie close
+// together. When the places of a newcomer are taken, the entry that was confirmed longest ago gives
+// way: one of the newcomer's own address if there is one, else of its own VLAN. So a server that
+// opens a thousand ports pushes out its own entries.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/flow/identity.h"
+#include "synproxy/flow/index_hash.h"
 #include "synproxy/flow/key.h"
+#include "synproxy/policy/protect.h"
 #include "synproxy/wire/tcp_options.h"
 
 namespace synproxy {
 
 inline constexpr std::uint8_t kAssumedScale = 7;  // of a current Linux server
+// The MSS that is offered in the name of a server that has shown nothing yet: Ethernet's.
+[[nodiscard]] constexpr std::uint16_t assumed_mss(bool ipv6) { return ipv6 ? 1440 : 1460; }
 
 // The handshake options that a server may or may not have.
 struct Abilities {
@@ -53,13 +68,29 @@ struct ServiceOffer {
   friend bool operator==(const ServiceOffer&, const ServiceOffer&) = default;
 };
 
+// What every server takes (RFC 9293 section 3.7.1). Less is not promised, whatever an answer shows:
+// a forged one must not make all clients send crumbs. Segments to a server that really takes less
+// are cut (spliced/too_long.h).
+[[nodiscard]] constexpr std::uint16_t least_promised_mss(bool ipv6) { return default_mss(ipv6); }
+// The least that a server's answer is believed to mean. Linux sends no less to anybody
+// (tcp_min_snd_mss).
+inline constexpr std::uint16_t kLeastMss = 48;
+
 class ServiceTable {
  public:
-  static constexpr std::size_t kServices = 1024;
-  // A server that lacked something may have been mended since: it is asked again after this long.
+  // A server that lacked something may have been mended since, so it is asked again after this
+  // long. After another lack it takes twice as long, and so on, kMostDoublings times.
   static constexpr std::uint64_t kAskAgainMs = 600'000;
+  static constexpr unsigned kMostDoublings = 4;
+  static constexpr unsigned kAnswersToPromise = 8;
+  // "Lately": answers of the last one to two times this long.
+  static constexpr std::uint64_t kLatelyMs = 60'000;
 
-  ServiceTable() : services_(kServices) {}
+  // `key`: random, so that nobody can choose services that share their places.
+  ServiceTable(const ProtectSet& protect, const IndexKey& key);
+
+  // How many services there is room for.
+  [[nodiscard]] std::size_t capacity() const { return services_.size(); }
 
   // What is known of the service, else of its host, else what is assumed. Valid until the next
   // learn() or learn_host().
@@ -67,6 +98,8 @@ class ServiceTable {
   // The scales that a cookie alive in `epoch` may have been made with. All scales while the service
   // is unknown, so that cookies of an earlier process, or of a second proxy, are accepted.
   [[nodiscard]] ScaleSet scales(const KeyView& key, std::uint64_t epoch) const;
+  // The least MSS that was answered lately, at least kLeastMss. 0: the service is unknown.
+  [[nodiscard]] std::uint16_t shown_mss(const KeyView& key) const;
   // Changes whenever offer() or scales() may have changed for any service.
   [[nodiscard]] std::uint64_t version() const { return version_; }
   // True when the next SYN to the server should ask for all that is `wanted`.
@@ -78,42 +111,87 @@ class ServiceTable {
   struct Answer {
     Abilities asked;
     bool scale_asked = false;
-    bool probe = false;  // our SYN asked for all that was wanted
     TcpOptions options;
     bool ecn = false;
     std::uint16_t window = 0;
     std::uint8_t ttl = 0;
   };
-  void learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms, const Answer& answer);
-  // Learns from a SYN that the server sent itself. It shows what the host can do, on any port, but
-  // never a lack.
-  void learn_host(const KeyView& key, std::uint64_t now_ms, const TcpOptions& syn, bool ecn);
+  // Returns the largest MSS that clients whose cookies are alive were promised by `auto`.
+  std::uint16_t learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                      const Answer& answer);
+  // Learns from a SYN that the server sent itself, once the peer has answered it. It shows what the
+  // host can do, on any port, but never a lack.
+  void learn_host(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                  const TcpOptions& syn, bool ecn);
 
  private:
+  // How often an ability was shown in a row, and when to ask for it next.
+  struct Trial {
+    std::uint64_t ask_at_ms = 0;
+    std::uint8_t shown = 0;
+    std::uint8_t lacks = 0;
+
+    void note(bool& can, bool asked, bool has, std::uint64_t now_ms);
+  };
+  // The least of this stretch of time and of the one before.
+  struct Least {
+    std::uint16_t now = 0xffff;
+    std::uint16_t before = 0xffff;
+
+    void turn(bool keep) {
+      before = keep ? now : std::uint16_t{0xffff};
+      now = 0xffff;
+    }
+    void add(std::uint16_t value) { now = std::min(now, value); }
+    [[nodiscard]] std::uint16_t value() const { return std::min(now, before); }
+  };
   struct Service {
     AddressBytes address{};
-    std::uint16_t port = 0;  // 0: the host; counts for its ports without an entry
-    bool ipv6 = false;
+    std::uint32_t vlan_and_family = 0;  // as in FlowRecord
+    std::uint16_t port = 0;             // 0: the host; counts for its ports without an entry
     bool used = false;
-    bool window_known = false;
     ServiceOffer offer;
-    ScaleSet recent_scales = 0;       // offered before `offer.window_scale`, ...
-    std::uint64_t changed_epoch = 0;  // ... and until this epoch
+    ScaleSet recent_scales = 0;             // offered before `offer.window_scale`, ...
+    std::uint16_t recent_mss = 0;           // and the largest MSS before `offer.mss`, ...
+    std::uint64_t scale_changed_epoch = 0;  // ... and until this epoch
+    std::uint64_t mss_changed_epoch = 0;
+    Least mss;
+    Least window;
+    std::uint64_t stretch_began_ms = 0;  // of `mss` and `window`
     std::uint64_t confirmed_ms = 0;
-    std::uint64_t probed_ms = 0;
+    Trial timestamps;
+    Trial sack;
+    Trial ecn;
   };
-  static constexpr std::size_t kWays = 4;
+  // So many places of the table may hold a service.
+  static constexpr std::size_t kProbes = 16;
+  static constexpr std::size_t kFewest = 1024;
+  static constexpr std::size_t kMost = 1U << 17;  // 15 MB
+  static constexpr std::size_t kFewestNear = 64;
 
+  struct Name {
+    AddressBytes address;
+    std::uint32_t vlan_and_family;
+    std::uint16_t port;
+  };
   [[nodiscard]] static std::uint16_t port_of(const KeyView& key) {
     return static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
   }
-  [[nodiscard]] static AddressBytes server_of(const KeyView& key);
-  [[nodiscard]] static std::size_t bucket_of(const AddressBytes& server, std::uint16_t port);
+  [[nodiscard]] static Name name_of(const KeyView& key, std::uint16_t port);
+  // Calls visit(place) for the places of the service, until it returns true.
+  template <typename Visit>
+  void walk(const KeyView& key, std::uint16_t port, Visit&& visit) const;
+  [[nodiscard]] std::size_t place_for(const KeyView& key, const Name& name) const;
   [[nodiscard]] const Service* find(const KeyView& key, std::uint16_t port) const;
-  Service& at(const KeyView& key, std::uint16_t port, std::uint64_t now_ms);
+  // Finds or makes the entry; a new one has the port's number and no `confirmed_ms`.
+  Service& at(const KeyView& key, std::uint16_t port);
+  static void begin_answer(Service& s, std::uint64_t now_ms);
   static void set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch);
+  static void note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint64_t epoch);
 
+  IndexKey key_;
   std::vector<Service> services_;
+  std::size_t near_;  // the places of one address lie within so many
   std::uint64_t version_ = 1;
 };
 

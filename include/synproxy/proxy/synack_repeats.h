@@ -10,6 +10,10 @@
 // ACK and then the repeat or its answer. So while few SYN-ACKs wait, there is a second repeat 2 s
 // later and a third 4 s after that; servers back off alike (RFC 6298 section 5.5).
 //
+// A client that answers with a RST wants no connection: a half-open scanner, or a host that never
+// sent the SYN. Its RST stops the repeats. The SYN-ACK is found by the hash of its flow; of two
+// with the same place the later one is found.
+//
 // The memory has a fixed size, and a flood switches it off: when it is full, most repeats would go
 // to forged addresses. A second with few SYNs switches it on again.
 #pragma once
@@ -39,12 +43,15 @@ class SynAckRepeats {
     IpLook look;
     LinkHeader link;                // of the client's SYN
     std::uint32_t deadline_ms = 0;  // worker's clock modulo 2^32
+    std::uint16_t place = 0;        // in `latest_`
+    bool refused = false;
   };
 
   // `repeats`: 0 to kLevels. There is room for kLevels in any case, since the number may change. A
   // page is touched when it is first used.
   explicit SynAckRepeats(std::size_t repeats) : repeats_(std::min(repeats, kLevels)) {
     for (std::size_t i = 0; i < kLevels; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
+    latest_.reset(new Entry*[kPlaces]());
   }
   // Forgets the entries that wait for a repeat above the new number.
   void set_repeats(std::size_t repeats) {
@@ -52,8 +59,8 @@ class SynAckRepeats {
     for (std::size_t i = repeats_; i < kLevels; ++i) rings_[i].head = rings_[i].tail;
   }
 
-  // Call for every SYN. Returns the place for its SYN-ACK, or nullptr. The caller fills in all
-  // fields but `deadline_ms`.
+  // Call for every SYN. Returns the place for its SYN-ACK, or nullptr. The caller fills in key,
+  // SYN-ACK and link, and calls file().
   [[nodiscard]] Entry* admit(std::uint32_t now_ms) {
     const bool may = open(now_ms);
     pass_over(1);
@@ -64,6 +71,19 @@ class SynAckRepeats {
       return nullptr;
     }
     return push(0, now_ms);
+  }
+
+  // `hash`: of the entry's key.
+  void file(Entry& e, std::uint64_t hash) {
+    e.place = static_cast<std::uint16_t>(hash % kPlaces);
+    latest_[e.place] = &e;
+  }
+  // The SYN-ACK that a RST with the number `seq` may answer, if the keys are the same; nullptr:
+  // none. RFC 9293 section 3.10.7.4 in SYN-RECEIVED, RFC 5961 section 3.2: the number must be
+  // exact. With `refused` set it is not repeated any more, and neither are its copies.
+  [[nodiscard]] Entry* find(std::uint64_t hash, SeqNum seq) const {
+    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
+    return e != nullptr && !e->refused && e->syn_ack.ack == seq ? e : nullptr;
   }
 
   // Whether there may be a place now. If not, one call of pass_over() replaces `n` calls of
@@ -89,12 +109,13 @@ class SynAckRepeats {
         const Entry& e = r.entries[r.head % kRoom[level]];
         if (static_cast<std::int32_t>(now_ms - e.deadline_ms) < 0) break;
         ++r.head;  // nothing is pushed to this level before `e` was copied
-        if (!unanswered(e) || level + 1 == repeats_) continue;
+        if (refused(e) || !unanswered(e) || level + 1 == repeats_) continue;
         if (rings_[level + 1].size() == kRoom[level + 1]) continue;
         Entry* next = push(level + 1, now_ms);
         const std::uint32_t deadline = next->deadline_ms;
         *next = e;
         next->deadline_ms = deadline;
+        if (latest_[e.place] == &e) latest_[e.place] = next;
       }
     }
   }
@@ -114,16 +135,27 @@ class SynAckRepeats {
     [[nodiscard]] std::uint32_t size() const { return tail - head; }
   };
 
+  static constexpr std::uint32_t kPlaces = 4096;
+
+  // A SYN that came twice has two entries, and the later one was found.
+  [[nodiscard]] bool refused(const Entry& e) const {
+    const Entry* latest = latest_[e.place];
+    return e.refused || (latest != nullptr && latest->refused && latest->key == e.key &&
+                         latest->syn_ack.ack == e.syn_ack.ack);
+  }
+
   Entry* push(std::size_t level, std::uint32_t now_ms) {
     Ring& r = rings_[level];
     Entry& e = r.entries[r.tail++ % kRoom[level]];
     e.deadline_ms = now_ms + kDelayMs[level];
+    e.refused = false;
     return &e;
   }
 
   std::size_t repeats_;
   std::array<Ring, kLevels> rings_;
-  std::uint32_t seen_ = 0;  // SYNs in the second that began at second_began_
+  std::unique_ptr<Entry*[]> latest_;  // by hash
+  std::uint32_t seen_ = 0;            // SYNs in the second that began at second_began_
   std::uint32_t second_began_ = 0;
   bool off_ = false;
 };

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "synproxy/base/packet.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/wire/segment.h"
 
@@ -29,9 +30,12 @@ namespace synproxy {
 }
 
 // Both rewrite the frame of `segment` in place; the fields of `segment` keep the old values. False:
-// the option list is malformed; the options stay as they were, and the rest is translated.
-bool translate_to_server(const Segment& segment, const FlowRecord& flow);
-bool translate_to_client(const Segment& segment, const FlowRecord& flow);
+// the option list is malformed; the options stay as they were, and the rest is translated. The TCP
+// field of a super-frame stays: it sums addresses and length only, which translation leaves alone.
+bool translate_to_server(const Segment& segment, const FlowRecord& flow,
+                         ChecksumHint hint = ChecksumHint::kUnknown);
+bool translate_to_client(const Segment& segment, const FlowRecord& flow,
+                         ChecksumHint hint = ChecksumHint::kUnknown);
 
 // Clears ECT in a packet to a server that did not agree to ECN (RFC 3168 section 6.1.1). False: the
 // packet carries CE. Nobody could report that congestion, so the caller drops the packet, as the

@@ -36,7 +36,9 @@ inline constexpr std::size_t kType = 2;
 
 namespace ipv4_at {
 inline constexpr std::size_t kVersionAndLength = 0;
+inline constexpr std::size_t kTrafficClass = 1;  // TOS
 inline constexpr std::size_t kTotalLength = 2;
+inline constexpr std::size_t kId = 4;
 inline constexpr std::size_t kFragment = 6;
 inline constexpr std::size_t kTtl = 8;
 inline constexpr std::size_t kProtocol = 9;
@@ -59,6 +61,7 @@ namespace extension_at {
 inline constexpr std::size_t kNextHeader = 0;
 inline constexpr std::size_t kLength = 1;
 inline constexpr std::size_t kFragmentOffset = 2;  // of a fragment header
+inline constexpr std::size_t kFragmentId = 4;      // of a fragment header
 inline constexpr std::size_t kSegmentsLeft = 3;    // of a routing header
 }  // namespace extension_at
 inline constexpr std::size_t kSmallestExtension = 8;
@@ -76,6 +79,7 @@ inline constexpr std::size_t kOffsetAndFlags = 12;
 inline constexpr std::size_t kFlags = 13;  // the lower eight flags
 inline constexpr std::size_t kWindow = 14;
 inline constexpr std::size_t kChecksum = 16;
+inline constexpr std::size_t kUrgentPointer = 18;
 inline constexpr std::size_t kOptions = kTcpHeader;
 }  // namespace tcp_at
 
@@ -83,6 +87,8 @@ namespace icmp_at {
 inline constexpr std::size_t kType = 0;
 inline constexpr std::size_t kCode = 1;
 inline constexpr std::size_t kChecksum = 2;
+inline constexpr std::size_t kMtu = 4;  // of "fragmentation needed" and "packet too big"
+inline constexpr std::size_t kHeader = 8;
 }  // namespace icmp_at
 
 // By family.
@@ -107,7 +113,12 @@ inline constexpr std::uint8_t kIpv4WithoutOptions = 0x45;  // version and header
 // The fragment field of IPv4, RFC 791.
 inline constexpr std::uint16_t kDontFragment = 0x4000;
 inline constexpr std::uint16_t kFragmentOffset = 0x1fff;
-inline constexpr std::uint16_t kFragmented = 0x2000 | kFragmentOffset;  // more, or not the first
+inline constexpr std::uint16_t kMoreFragments = 0x2000;
+inline constexpr std::uint16_t kFragmented = kMoreFragments | kFragmentOffset;  // not whole
+// In the header of RFC 8200 section 4.5 the offset counts bytes, and its lowest bit says that more
+// follow.
+inline constexpr std::uint16_t kIpv6FragmentOffset = 0xfff8;
+inline constexpr std::uint16_t kIpv6MoreFragments = 1;
 
 // DSCP in the first word of either header, RFC 2474 (the two bits below it are ECN, RFC 3168), and
 // for IPv6 the flow label.

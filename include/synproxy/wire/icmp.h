@@ -11,8 +11,10 @@ namespace synproxy {
 // What an ICMP error quotes. All quoted bytes lie inside the ICMP part. `tcp_bytes`: how many bytes
 // of the TCP header are quoted, at least the 8 that RFC 792 promises.
 struct QuotedSegment {
-  bool valid = false;           // an error that quotes TCP of the same family, not a later fragment
-  bool refusal = false;         // unreachable for good: nobody is there, or a filter forbids it
+  bool valid = false;  // an error that quotes TCP of the same family, not a later fragment
+  // What the error says to a connection that is being opened. Neither: path MTU, source quench.
+  bool refusal = false;  // hard: no such port, protocol, host or network, or forbidden
+  bool soft = false;     // may pass: no route now, expired on the way, a header was not understood
   std::uint16_t ip_offset = 0;  // of the quoted IP header, from the start of the frame
   std::uint16_t tcp_offset = 0;
   std::uint16_t tcp_bytes = 0;

@@ -15,14 +15,53 @@ bool is_error(const Segment& icmp) {
   return type == 3 || type == 4 || type == 11 || type == 12;  // RFC 792
 }
 
-// Refusals are the hard errors of RFC 1122 section 4.2.3.9 and the codes of a filter (RFC 1812
-// section 5.2.7.1). Other unreachable codes may be temporary.
-bool is_refusal(const Segment& icmp) {
+enum class Severity : std::uint8_t { kNone, kSoft, kHard };
+
+// RFC 1122 section 4.2.3.9 calls codes 0, 1 and 5 soft, and 2 to 4 hard; RFC 1191 has made 4 the
+// path MTU. What it leaves open, and the codes of RFC 1812 section 5.2.7.1, are taken nearly as
+// Linux takes them: networks and hosts that do not exist and what a filter forbids are hard. A
+// wrong type of service or precedence is soft.
+Severity unreachable_ipv4(std::uint8_t code) {
+  switch (code) {
+    case 4:  // fragmentation needed
+      return Severity::kNone;
+    case 2:   // protocol
+    case 3:   // port
+    case 6:   // network unknown
+    case 7:   // host unknown
+    case 8:   // source isolated
+    case 9:   // network prohibited
+    case 10:  // host prohibited
+    case 13:  // communication prohibited
+      return Severity::kHard;
+    default:  // network, host, source route, type of service, precedence
+      return Severity::kSoft;
+  }
+}
+
+// RFC 4443 section 3.1. RFC 9293 section 3.9.2.2 names 0 and 3 as soft.
+Severity unreachable_ipv6(std::uint8_t code) {
+  switch (code) {
+    case 1:  // prohibited
+    case 4:  // port
+    case 5:  // source address failed policy
+    case 6:  // reject route
+      return Severity::kHard;
+    default:  // no route, beyond scope, address
+      return Severity::kSoft;
+  }
+}
+
+// Time exceeded and parameter problem are soft in both families (RFC 9293 section 3.9.2.2).
+Severity severity_of(const Segment& icmp) {
   const std::uint8_t type = icmp.l4()[icmp_at::kType];
   const std::uint8_t code = icmp.l4()[icmp_at::kCode];
-  // RFC 4443 section 3.1: prohibited, port, failed policy, reject route.
-  if (icmp.ipv6) return type == 1 && (code == 1 || (code >= 4 && code <= 6));
-  return type == 3 && (code == 2 || code == 3 || code == 9 || code == 10 || code == 13);
+  if (icmp.ipv6) {
+    if (type == 1) return unreachable_ipv6(code);
+    return type == 2 ? Severity::kNone : Severity::kSoft;  // packet too big
+  }
+  if (type == 3) return unreachable_ipv4(code);
+  return type == 4 ? Severity::kNone : Severity::kSoft;  // source quench, ignored by RFC 6633
 }
 
 // Offset of the TCP header in the quoted IPv6 packet, behind its extension headers. 0: it has none,
@@ -68,7 +107,9 @@ QuotedSegment parse_quoted(const Segment& icmp) {
   if (header == 0 || available < header + kQuotedTcpMinimum) return out;
   const std::uint8_t* tcp = quoted + header;
   out.valid = true;
-  out.refusal = is_refusal(icmp);
+  const Severity severity = severity_of(icmp);
+  out.refusal = severity == Severity::kHard;
+  out.soft = severity == Severity::kSoft;
   out.ip_offset = static_cast<std::uint16_t>(icmp.l4_offset + kIcmpHeader);
   out.tcp_offset = static_cast<std::uint16_t>(out.ip_offset + header);
   out.tcp_bytes = static_cast<std::uint16_t>(available - header);

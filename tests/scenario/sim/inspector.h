@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -26,10 +27,14 @@ class Inspector {
 
   void sent(const DecodedFrame& f);
   void delivered(const Flight& flight);
-  // How much the peer may send beyond the window that the host has shown.
-  void set_window_slack(std::uint32_t bytes) { window_slack_ = bytes; }
+  // How much the peer may send in this conversation beyond the window that the host has shown.
+  // Segments of the conversation before are still under way when the next one begins.
+  void set_window_slack(std::uint32_t client_isn, std::uint32_t bytes) {
+    window_slack_[client_isn] = bytes;
+  }
 
-  // The server was asked a second time, for less: its earlier answer may still be under way.
+  // In the present conversation the server was asked a second time, for less: its earlier answer
+  // may still be under way.
   void set_asked_twice(bool yes) { asked_twice_ = yes; }
 
   // What the host and the proxy have agreed on in the current conversation.
@@ -46,18 +51,22 @@ class Inspector {
     return SeqNum(tsval).within(SeqNum(first_ts_), SeqNum(last_ts_));
   }
 
+  [[nodiscard]] bool newer_tsval(std::uint32_t tsval) const {
+    return SeqNum(tsval).after(SeqNum(last_ts_));
+  }
+
   std::string violation;  // the first one
 
  private:
   void complain(const char* what, const DecodedFrame& f);
   void begin(std::uint32_t client_isn, const DecodedFrame& syn);
   void check_syn_ack(const DecodedFrame& f);
-  void check_segment(const DecodedFrame& f);
+  void check_segment(const DecodedFrame& f, bool made);
 
   const HostPlan& plan_;
   bool is_client_;
   bool peer_is_lwip_;
-  std::uint32_t window_slack_ = 0;
+  std::map<std::uint32_t, std::uint32_t> window_slack_;
   Conversation conversation_;
   std::uint32_t isn_ = 0;
   std::optional<std::uint32_t> peer_isn_;

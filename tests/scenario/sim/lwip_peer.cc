@@ -73,6 +73,7 @@ class LwipPeer final : public Peer {
   void emit(const pbuf* p);
   // Options that the host must not have become NOPs.
   void strip(Bytes& packet) const;
+  void note_answer(const Bytes& packet);
 
   static err_t on_link_output4(netif* n, pbuf* p, const ip4_addr_t*) {
     static_cast<LwipPeer*>(n->state)->emit(p);
@@ -108,6 +109,7 @@ class LwipPeer final : public Peer {
   bool emitting_ = true;
   std::size_t unread_ = 0;
   std::uint32_t peer_isn_ = 0;
+  AnsweredSyns answered_;
   std::uint64_t timer_at_ = 0;
   unsigned phase_ = 0;
   std::uint64_t time_wait_until_ = kNever;
@@ -370,11 +372,20 @@ void LwipPeer::strip(Bytes& packet) const {
   tcp[17] = static_cast<std::uint8_t>(sum);
 }
 
+void LwipPeer::note_answer(const Bytes& packet) {
+  const std::uint8_t* const tcp = packet.data() + (plan_.ipv6 ? 40 : (packet.at(0) & 0xfU) * 4U);
+  if ((tcp[13] & 0x12U) != 0x12) return;  // SYN and ACK
+  std::uint32_t ack = 0;
+  for (std::size_t i = 8; i < 12; ++i) ack = ack << 8 | tcp[i];
+  answered_.answered(ack - 1);
+}
+
 void LwipPeer::emit(const pbuf* p) {
   if (!emitting_) return;
   Bytes packet(p->tot_len);
   pbuf_copy_partial(p, packet.data(), p->tot_len, 0);
   strip(packet);
+  note_answer(packet);
   Bytes frame(plan_.peer_mac.begin(), plan_.peer_mac.end());
   frame.insert(frame.end(), plan_.mac.begin(), plan_.mac.end());
   const auto put16 = [&](unsigned v) {
@@ -393,9 +404,10 @@ void LwipPeer::emit(const pbuf* p) {
 void LwipPeer::receive(const DecodedFrame& f, std::uint64_t now) {
   set_time(now);
   if (!same_vlans(f.tags, plan_.tags) || f.ipv6 != plan_.ipv6) return;
-  // A late copy of the SYN of a past connection. It counts as lost: it would begin another
-  // connection with the same numbers, but a plan has one ISN for each.
-  if (opened && pcb_ == nullptr && f.has(kSyn) && !f.has(kAck) && f.seq == peer_isn_) return;
+  if (listener_ != nullptr && f.has(kSyn) && !f.has(kAck) &&
+      answered_.is_late(f.seq, peer_isn_, opened && pcb_ == nullptr)) {
+    return;
+  }
   // lwIP takes ACK and window of a segment before it checks that the segment lies in the window
   // (against RFC 9293 section 3.10.7.4). A late segment of another connection can stop it for good,
   // so the host has a filter in front of it.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,22 @@ namespace synproxy::test::sim {
     return x.tpid == y.tpid && ((x.tci ^ y.tci) & 0xfffU) == 0;
   });
 }
+
+// A late copy of a SYN whose connection is over counts as lost at the server: it would begin a
+// second conversation with the client's number of the first, but a plan has one for each.
+class AnsweredSyns {
+ public:
+  void answered(std::uint32_t client_isn) { isns_.insert(client_isn); }
+  // `current`: the client's ISN of the connection that the application waits for or has;
+  // `is_over`: it had this one, and it has ended.
+  [[nodiscard]] bool is_late(std::uint32_t client_isn, std::uint32_t current, bool is_over) const {
+    if (client_isn == current) return is_over;
+    return isns_.contains(client_isn);
+  }
+
+ private:
+  std::set<std::uint32_t> isns_;
+};
 
 class Peer {
  public:

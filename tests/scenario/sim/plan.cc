@@ -118,6 +118,7 @@ void make_engine(Dice& d, Plan& p) {
   }
   if (p.client.lwip) e.tuning.early_window = std::max(e.tuning.early_window, 1460U);
   e.tuning.hide_rtt = d.chance(20);
+  e.tuning.reset_unknown = p.seed % 2 != 0;
 }
 
 std::size_t make_size(Dice& d) {

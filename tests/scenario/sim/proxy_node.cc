@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "support/fragments.h"
 #include "support/proxy_harness.h"
 
 namespace synproxy::test::sim {
@@ -32,7 +33,10 @@ class Collector final : public FrameSink {
 }  // namespace
 
 ProxyNode::ProxyNode(const Plan& plan)
-    : config_(plan.engine), engines_in_use_(plan.poison ? 2 : 1) {
+    : config_(plan.engine),
+      engines_in_use_(plan.poison ? 2 : 1),
+      fragments_(plan.seed % 4 == 1),
+      dice_(static_cast<unsigned>(plan.seed)) {
   config_.shape.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
   publish_keys(0);
   for (std::size_t i = 0; i < engines_in_use_; ++i) {
@@ -79,11 +83,66 @@ void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes
 }
 
 void ProxyNode::feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
+  if (fragments_) return feed_in_pieces(side, frames, now);
   packets_in_ += frames.size();
   run(0, side, frames, now, out);
   if (engines_in_use_ == 1) return;
   run(1, side, frames, now, second_);
   if (out != second_ && violation.empty()) violation = "a byte was left as it was in the buffer";
+}
+
+std::uint64_t ProxyNode::passed() const {
+  std::uint64_t sum = 0;
+  for (const Reason r : {Reason::translated, Reason::forwarded, Reason::passed, Reason::synack_sent,
+                         Reason::icmp_translated}) {
+    sum += counters_[0]->get(r);
+  }
+  return sum;
+}
+
+// One frame after the other, because each has its own cause.
+void ProxyNode::feed_in_pieces(Role side, const std::vector<const Bytes*>& frames,
+                               std::uint64_t now) {
+  std::vector<Output> all;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    std::vector<Bytes> pieces{*frames[i]};
+    const auto f = decode(*frames[i]);
+    const bool whole = !f || !f->checksums_good || dice_() % 2 == 0;
+    if (!whole) {
+      const std::size_t data =
+          frames[i]->size() - f->trailing - f->ip_header - 14 - 4 * f->tags.size();
+      pieces = cut(*frames[i], std::max<std::size_t>(24, (data + 15) / 16 * 8), ++fragment_id_);
+      std::shuffle(pieces.begin(), pieces.end(), dice_);
+    }
+    const bool cut_up = pieces.size() > 1;
+    if (!cut_up) pieces = {*frames[i]};
+    std::vector<const Bytes*> given;
+    for (const Bytes& p : pieces) given.push_back(&p);
+    packets_in_ += given.size();
+    const std::uint64_t passed_before = passed();
+    run(0, side, given, now, out);
+    if (engines_in_use_ == 2) {
+      run(1, side, given, now, second_);
+      if (out != second_ && violation.empty())
+        violation = "a byte was left as it was in the buffer";
+    }
+    std::vector<Bytes> waiting;
+    for (Output& o : out) {
+      if (o.cause < 0 && is_fragment(o.bytes)) {
+        waiting.push_back(std::move(o.bytes));
+        const auto joined = join(waiting);
+        if (!joined) continue;
+        waiting.clear();
+        o.bytes = *joined;
+      }
+      o.cause = o.cause < 0 ? -1 : static_cast<int>(i);
+      all.push_back(std::move(o));
+    }
+    if (!waiting.empty() && violation.empty()) violation = "fragments that do not fit together";
+    // The packet itself leaves last.
+    if (cut_up && passed() != passed_before && !all.empty()) all.back().cause = static_cast<int>(i);
+  }
+  out = std::move(all);
 }
 
 void ProxyNode::tick(std::uint64_t now) {
@@ -109,7 +168,7 @@ std::string ProxyNode::check_accounts() const {
       return "two engines count differently: " + std::string(info(reason).name);
     }
   }
-  if (fates != packets_in_) {
+  if (fates != packets_in_ + counters_[0]->get(Reason::fragments_joined)) {
     return std::to_string(packets_in_) + " packets in, " + std::to_string(fates) + " fates";
   }
   const Counters& c = *counters_[0];

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine under the virtual clock. With some seeds a second one runs the same packets in
 // differently poisoned buffers, so that a byte that the engine forgot to write makes the outputs
-// differ.
+// differ. With one seed in four, every second packet comes in two fragments, in any order.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,9 @@ class ProxyNode {
 
  private:
   void publish_keys(std::uint64_t now);
+  void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
+  // Packets that the engine has sent on or answered.
+  [[nodiscard]] std::uint64_t passed() const;
   void run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
            std::uint64_t now, std::vector<Output>& said);
 
@@ -53,6 +57,9 @@ class ProxyNode {
   std::array<std::unique_ptr<Engine>, 2> engines_;
   std::vector<std::vector<std::uint8_t>> buffers_;
   std::vector<Output> second_;
+  const bool fragments_;
+  std::mt19937 dice_;  // for the fragments
+  std::uint32_t fragment_id_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;
 };

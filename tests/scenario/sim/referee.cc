@@ -115,8 +115,10 @@ void Referee::made(Role to, const Flight& out) {
     return;
   }
   // RFC 7323 section 5.3: never newer than what the client has sent, else its own data is dropped.
+  // A keepalive, which is for a server that has got data, may have an older one.
+  const bool opens = f.window != 0;
   for (const auto& [tsval, tsecr] : f.timestamps) {
-    if (client_.timestamps() && !client_.sent_tsval(tsval))
+    if (client_.timestamps() && (opens ? !client_.sent_tsval(tsval) : client_.newer_tsval(tsval)))
       complain("a TSval that the client never sent", f, f);
   }
   if (!f.has(kSyn)) return;

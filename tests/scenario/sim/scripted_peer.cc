@@ -116,9 +116,8 @@ void ScriptedPeer::on_listen(const DecodedFrame& f, std::uint64_t now) {
   if (f.has(kRst)) return;
   if (f.has(kAck) || refuse_) return answer_without_connection(f, now);
   if (!f.has(kSyn)) return;
-  // A late copy of the SYN of a past connection. It counts as lost: it would begin another
-  // connection with the same numbers, but a plan has one ISN for each.
-  if (opened && f.seq == next_part_.peer_isn) return;
+  if (answered_.is_late(f.seq, next_part_.peer_isn, opened)) return;
+  answered_.answered(f.seq);
   new_connection(next_part_);
   // The proxy may still ask for a client that has gone; nobody here waits for that connection.
   current_ = f.seq == next_part_.peer_isn;

@@ -93,6 +93,7 @@ class ScriptedPeer final : public Peer {
   bool ecn_ = false;
   unsigned peer_scale_ = 0;
   std::uint16_t peer_mss_ = 536;
+  AnsweredSyns answered_;
   std::vector<Bytes> history_;  // old frames, for pranks
   std::uint64_t prank_at_ = kNever;
   std::uint64_t challenge_at_ = 0;

@@ -91,8 +91,6 @@ void World::begin() {
   const ConnectionPlan& c = *connection_;
   began_ = now_;
   aborted_ = false;
-  asked_.reset();
-  asked_twice_ = false;
   for (Host* h : {&client_, &server_}) {
     const Part& part = h == &client_ ? c.client : c.server;
     h->data = random_bytes(dice_, part.bytes);
@@ -108,9 +106,8 @@ void World::begin() {
                                    : plan_.engine.tuning.offer.window_scale;
   // A window below the unit of the offered scale is rounded up, and the proxy shows a window before
   // it knows the server's. So the client may send what the server will not take.
-  server_.inspector.set_window_slack((1U << offered) + (plan_.engine.tuning.early_window > shown
-                                                            ? plan_.engine.tuning.early_window
-                                                            : 0));
+  const std::uint32_t early = plan_.engine.tuning.early_window;
+  server_.inspector.set_window_slack(c.client.isn, (1U << offered) + (early > shown ? early : 0));
   if (trace_) std::printf("%8llu connection %zu\n", static_cast<unsigned long long>(now_), index_);
   server_.peer->listen(c.server, c.ending == Ending::kRefused, now_);
   Bytes at_once;
@@ -158,7 +155,7 @@ bool World::must_succeed() const {
   const bool no_timestamps = plan_.client.timestamps && !plan_.server.timestamps &&
                              plan_.engine.tuning.offer.timestamps != Offer::kOff;
   // If the server must be asked twice, a copy of the RST between may hit the second answer.
-  const bool luck = !lossless_ && asked_twice_;
+  const bool luck = !lossless_ && offers_.asked_twice(connection_->client.isn);
   return connection_->ending == Ending::kClose && !no_timestamps && !luck;
 }
 
@@ -174,7 +171,9 @@ bool World::is_over() const {
     case Ending::kServerAborts:
       return a.reset || (aborted_ && !a.outstanding() && now_ > aborted_at_ + 1'000);
     default:
-      return a.reset || (a.opened && !a.outstanding() && now_ > began_ + 20'000);
+      // A service that is known to be dead answers no SYN, as it would directly.
+      return a.reset || (a.opened && !a.outstanding() && now_ > began_ + 20'000) ||
+             (!a.opened && now_ > began_ + 60'000);
   }
 }
 
@@ -213,8 +212,10 @@ void World::judge() {
     case Ending::kRefused:
     case Ending::kSilent:
       if (is_done(a) && is_done(b)) fail("a connection without a server");
-      if (late && client_.resets_made == 0) fail("no RST to the client");
-      if (!a.reset && client_.resets_got != 0) fail("a RST that the client does not take");
+      if (late && a.opened && client_.resets_made == 0) fail("no RST to the client");
+      if (a.opened && !a.reset && client_.resets_got != 0) {
+        fail("a RST that the client does not take");
+      }
       return;
   }
   if (a.received.size() != server_.data.size()) fail("the server's stream ends early");
@@ -301,7 +302,10 @@ void World::deliver() {
     Host& h = host(a.side);
     note("gets", a.side, a.flight);
     if (&h == &server_ && now_ < deaf_until_) continue;
-    h.inspector.set_asked_twice(asked_twice_);
+    // lwIP takes up the options of any SYN that comes while it is in SYN-RECEIVED, of a late copy
+    // of another connection's too.
+    h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()) ||
+                                (plan_.server.lwip && offers_.varied()));
     h.inspector.delivered(a.flight);
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;
@@ -327,6 +331,11 @@ void World::to_proxy(Role side) {
 }
 
 void World::proxy_said(Role from, std::vector<Flight>& in) {
+  // An end is asked whether it knows a connection. The proxy does not know its numbers, so the
+  // probe is of no conversation.
+  const std::uint64_t probes = proxy_.counters().get(Reason::unknown_probe);
+  const bool probing = probes != probes_;
+  probes_ = probes;
   for (ProxyNode::Output& o : proxy_.out) {
     Flight out;
     out.frame = decode(o.bytes);
@@ -338,7 +347,8 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       referee_.forwarded(from, cause, out);
     } else {
       out.made = true;
-      if (out.frame) out.conversation = conversation_of(o.side, *out.frame);
+      const bool probe = probing && out.frame && out.frame->flags == kAck;
+      if (out.frame && !probe) out.conversation = conversation_of(o.side, *out.frame);
       if (o.cause >= 0) {
         const Flight& cause = in[static_cast<std::size_t>(o.cause)];
         out.corrupt = cause.corrupt;
@@ -346,18 +356,13 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       }
       if (out.frame && is_chance_hit(o.side, *out.frame)) chance_hit_ = true;
       if (!chance_hit_) referee_.made(o.side, out);
-      if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) {
-        // The options differ from before: the proxy asks for more, to learn what the server can do.
-        const unsigned asks =
-            (out.frame->timestamps.empty() ? 0U : 1U) | (out.frame->sack_permitted ? 2U : 0U) |
-            (out.frame->window_scale ? 4U : 0U) | (out.frame->has(kEce) ? 8U : 0U);
-        asked_twice_ = asked_twice_ || (asked_ && *asked_ != asks);
-        asked_ = asks;
-      }
-      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened) {
+      // What was damaged in its tags is answered elsewhere.
+      if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened &&
+          same_vlans(out.frame->tags, host(o.side).plan.tags)) {
         ++host(o.side).resets_made;
       }
     }
+    if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
     if (trace_) note("<-", o.side, out);
     if (!gone_) links_.launch(o.side, false, std::move(out), now_);
   }

@@ -9,6 +9,7 @@
 
 #include "inspector.h"
 #include "links.h"
+#include "offers.h"
 #include "peer.h"
 #include "proxy_node.h"
 #include "referee.h"
@@ -76,10 +77,10 @@ class World {
   std::uint64_t deaf_until_ = 0;
   bool aborted_ = false;
   std::uint64_t aborted_at_ = 0;
-  std::optional<unsigned> asked_;  // the offer of the last SYN to the server
-  bool asked_twice_ = false;
+  Offers offers_;
   bool chance_hit_ = false;
-  bool gone_ = false;  // both hosts have left the network
+  std::uint64_t probes_ = 0;  // unknown_probe, as last seen
+  bool gone_ = false;         // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;
   ProxyNode proxy_;

@@ -109,16 +109,18 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(epoch_ms);
   SYNPROXY_SAME(replays_per_epoch);
   SYNPROXY_SAME(unix_ms_at_start);
-  const auto& [offer, early_window, synack_repeats, hide_rtt, forward_fragments, forward_tcp_auth,
-               server_timeout_ms, idle_timeout_ms, close_timeout_ms] = tuning;
+  const auto& [offer, early_window, synack_repeats, hide_rtt, fragments, forward_tcp_auth,
+               reset_unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms] = tuning;
   const auto& [other_offer, other_early_window, other_synack_repeats, other_hide_rtt,
-               other_forward_fragments, other_forward_tcp_auth, other_server_timeout_ms,
-               other_idle_timeout_ms, other_close_timeout_ms] = other_tuning;
+               other_fragments, other_forward_tcp_auth, other_reset_unknown,
+               other_server_timeout_ms, other_idle_timeout_ms, other_close_timeout_ms] =
+      other_tuning;
   SYNPROXY_SAME(early_window);
   SYNPROXY_SAME(synack_repeats);
   SYNPROXY_SAME(hide_rtt);
-  SYNPROXY_SAME(forward_fragments);
+  SYNPROXY_SAME(fragments);
   SYNPROXY_SAME(forward_tcp_auth);
+  SYNPROXY_SAME(reset_unknown);
   SYNPROXY_SAME(server_timeout_ms);
   SYNPROXY_SAME(idle_timeout_ms);
   SYNPROXY_SAME(close_timeout_ms);

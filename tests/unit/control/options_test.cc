@@ -118,11 +118,14 @@ TEST(Options, EveryValueArrives) {
                              "on",
                              "--tcp-auth",
                              "forward",
+                             "--unknown",
+                             "drop",
                              "--protect",
                              "[2001:db8::/64]:443-444"});
   EXPECT_EQ(c.engine.tuning.synack_repeats, 0U);
-  EXPECT_TRUE(c.engine.tuning.forward_fragments);
+  EXPECT_EQ(c.engine.tuning.fragments, Fragments::kForward);
   EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
+  EXPECT_FALSE(c.engine.tuning.reset_unknown);
   EXPECT_FALSE(c.loop.shed_syns);
   EXPECT_TRUE(c.engine.tuning.hide_rtt);
   EXPECT_EQ(c.engine.tuning.offer.window_scale, 0);

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,6 +15,7 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -76,6 +80,7 @@ class Program {
   }
 
   void signal(int number) const { ::kill(child_, number); }
+  [[nodiscard]] pid_t pid() const { return child_; }
 
   // False if it still runs after ten seconds.
   [[nodiscard]] bool ends() const {
@@ -245,16 +250,145 @@ TEST(Program, StopsAlsoWhenItWasStartedWithItsStreamsClosed) {
   std::filesystem::remove_all("/var/run/dpdk/" + name);
 }
 
-TEST(Program, UserSignalsDoNotEndIt) {
+TEST(Program, StraySignalsDoNotEndIt) {
   if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
   const std::string name = "program-test-signals-" + std::to_string(::getpid());
   Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
   EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
-  proxy.signal(SIGUSR1);
-  proxy.signal(SIGUSR2);
+  for (const int stray : {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGIO, SIGPWR, SIGPIPE, SIGXFSZ,
+                          SIGTTOU, SIGRTMIN, SIGRTMAX}) {
+    proxy.signal(stray);
+  }
   proxy.signal(SIGTERM);
   EXPECT_EQ(proxy.finish(), 0);
   std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// The reader of both streams stalls. The summary and what a thousand reloads say must wait for
+// nobody.
+TEST(Program, ReaderThatStallsHoldsNothingUp) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-stall-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
+                [] { ::fcntl(STDERR_FILENO, F_SETPIPE_SZ, 4096); });
+  EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  std::uint64_t lost = 0;
+  for (int i = 0; i < 100 && lost == 0; ++i) {
+    for (int n = 0; n < 100; ++n) {
+      proxy.signal(SIGHUP);
+      ::usleep(500);
+    }
+    Program stat({"stat", "--json", "--name", name});
+    ASSERT_EQ(stat.finish(), 0) << stat.err;
+    lost = nlohmann::json::parse(stat.out).at("log").at("lines_lost");
+  }
+  EXPECT_GT(lost, 0U);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 0);
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+TEST(Program, MemoryFromHugepagesThatAreNotThereIsAMistake) {
+  std::error_code error;
+  for (const auto& size : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", error)) {
+    unsigned free = 0;
+    std::ifstream(size.path() / "free_hugepages") >> free;
+    if (free != 0) GTEST_SKIP() << "this machine has hugepages";
+  }
+  for (const char* argument : {"-m64", "--in-memory", "--socket-mem=64"}) {
+    Program program(with(kNullPorts, {"--name", "nohuge", "--", argument}));
+    EXPECT_EQ(program.finish(), 2);
+    EXPECT_EQ(program.err, std::string("synproxy: -- ") + argument +
+                               ": DPDK takes this memory from hugepages, and none are free; "
+                               "'sysctl vm.nr_hugepages=N', or add --no-huge\n");
+  }
+}
+
+// EAL's files are mapped: where there is no room for them, touching them is a SIGBUS.
+TEST(Program, StartsWhereRunIsSmallOrSaysHowMuchItNeeds) {
+  const auto small_run = [] {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", "/run", "tmpfs", 0, "size=64k") != 0) {
+      ::_exit(77);
+    }
+  };
+  Program proxy(with(kNullPorts, {"--name", "small", "--max-flows", "1024"}), false, nullptr,
+                small_run);
+  const std::string first = proxy.line();
+  if (first.empty() && proxy.ends() && proxy.finish() == 77) {
+    GTEST_SKIP() << "no mount namespace of our own";
+  }
+  EXPECT_THAT(first, testing::StartsWith("synproxy: ready: "));
+  proxy.signal(SIGTERM);
+  EXPECT_EQ(proxy.finish(), 0);
+  Program own_arguments(with(kNullPorts, {"--name", "small", "--", "--no-huge", "-m", "300"}),
+                        false, nullptr, small_run);
+  EXPECT_EQ(own_arguments.finish(), 2);
+  EXPECT_THAT(own_arguments.err,
+              testing::MatchesRegex("synproxy: -- --no-huge -m 300: DPDK needs [0-9]+ MB of files "
+                                    "in /var/run/dpdk/small, and there are [0-9]+ KB left; free "
+                                    "some, or add --no-shconf\n"));
+}
+
+// EAL would wait for the process whose memory it is to share.
+TEST(Program, StartThatDoesNotEndIsStoppedBySigterm) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-start-" + std::to_string(::getpid());
+  Program proxy(with(kNullPorts, {"--name", name, "--", "--proc-type", "secondary"}));
+  ::usleep(500'000);
+  proxy.signal(SIGTERM);
+  ASSERT_TRUE(proxy.ends());
+  EXPECT_EQ(proxy.finish(), 1);
+  EXPECT_EQ(proxy.out, "");
+  EXPECT_EQ(proxy.err,
+            "synproxy: told to stop while DPDK and the ports were being started, which does not "
+            "end\n");
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// Told to stop before it is ready, it stops as soon as it is.
+TEST(Program, SignalDuringTheStartStopsItCleanly) {
+  if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
+  const std::string name = "program-test-early-" + std::to_string(::getpid());
+  for (const unsigned ms : {20U, 50U, 100U, 150U, 200U}) {
+    Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}));
+    ::usleep(ms * 1000);
+    proxy.signal(SIGTERM);
+    ASSERT_TRUE(proxy.ends());
+    const int status = proxy.finish();
+    // Before it takes signals, nothing has been changed.
+    EXPECT_TRUE(status == 0 || status == 128 + SIGTERM) << status << proxy.err;
+  }
+  std::filesystem::remove_all("/var/run/dpdk/" + name);
+}
+
+// A mistake is exit status 2 also where its line goes nowhere.
+TEST(Program, MistakesAreExitStatusTwoWhereverTheLineGoes) {
+  const auto no_reader = [] {
+    std::array<int, 2> pipe{};
+    static_cast<void>(::pipe2(pipe.data(), O_CLOEXEC));
+    ::close(pipe[0]);
+    ::dup2(pipe[1], STDERR_FILENO);
+  };
+  const auto no_room = [] {
+    const rlimit none{0, 0};
+    static_cast<void>(::setrlimit(RLIMIT_FSIZE, &none));
+    ::dup2(::memfd_create("full", 0), STDERR_FILENO);
+  };
+  const auto closed = [] { ::close(STDERR_FILENO); };
+  for (void (*const prepare)() : {+no_reader, +no_room, +closed}) {
+    Program program({"--bogus"}, false, nullptr, prepare);
+    EXPECT_EQ(program.finish(), 2);
+    EXPECT_EQ(program.err, "");
+  }
+}
+
+TEST(Program, FailsWhenItsAnswerGoesToAClosedStream) {
+  Program program({"--version"}, false, nullptr, [] { ::close(STDOUT_FILENO); });
+  EXPECT_EQ(program.finish(), 1);
+  EXPECT_EQ(program.err, "synproxy: standard output cannot be written\n");
 }
 
 TEST(Program, CrashLeavesNoCoreWithTheSecret) {
@@ -268,6 +402,10 @@ TEST(Program, CrashLeavesNoCoreWithTheSecret) {
   Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
                 allow_cores);
   EXPECT_THAT(proxy.line(), testing::StartsWith("synproxy: ready: "));
+  // Set before the secret is read. 1 keeps a dump from a program too that core_pattern names.
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(proxy.pid(), RLIMIT_CORE, nullptr, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1U);
   proxy.signal(SIGABRT);
   EXPECT_EQ(proxy.finish(), 128 + SIGABRT);
   EXPECT_FALSE(proxy.dumped);

@@ -54,6 +54,14 @@ class ReloadTest : public testing::Test {
   std::filesystem::path directory_;
 };
 
+// Whoever reads it would wait for a writer.
+TEST_F(ReloadTest, NeverWaitsForAPipe) {
+  const Reloader reloader = start();
+  std::filesystem::remove(path("conf"));
+  ASSERT_EQ(::mkfifo(path("conf").c_str(), 0600), 0);
+  EXPECT_THAT(refusal(reloader), HasSubstr("is not a regular file"));
+}
+
 TEST_F(ReloadTest, SaysWhatChangedInTheOrderOfTheFlags) {
   file("wscale = 7\nmss = 1400\n");
   Reloader reloader = start();

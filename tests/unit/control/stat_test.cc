@@ -20,7 +20,7 @@ Json reply(const std::string& command) {
   static const std::map<std::string, const char*> replies = {
       {"/synproxy/info",
        R"({"name": "web", "version": "1.2.3", "uptime_seconds": 61, "workers": 2,
-           "cpus": [0, 3], "mbufs_in_use": 5, "mbufs_total": 4096})"},
+           "cpus": [0, 3], "mbufs_in_use": 5, "mbufs_total": 4096, "log_lines_lost": 9})"},
       {"/synproxy/port,client",
        R"({"name": "eth1", "link_up": 1, "rx_missed": 7, "rx_oversize": 0, "link_changes": 2,
            "rss": 1, "rss_owner": 1, "rx_checksum": 0})"},
@@ -63,6 +63,7 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("ports").at("server").at("rx_oversize"), 1);
   EXPECT_EQ(document.at("mbufs").at("in_use"), 5);
   EXPECT_EQ(document.at("mbufs").at("total"), 4096);
+  EXPECT_EQ(document.at("log").at("lines_lost"), 9);
   ASSERT_EQ(document.at("workers").size(), 2U);
   EXPECT_EQ(document.at("workers").at(1).at("cpu"), 3);
   EXPECT_EQ(document.at("workers").at(1).at("counters").at("land"), 1);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/errors.h"
@@ -108,6 +109,17 @@ TEST_F(TelemetryTest, BadParametersAnswerNothing) {
         "/synproxy/port,middle"}) {
     EXPECT_TRUE(client.ask(command).is_null()) << command;
   }
+}
+
+// DPDK serves ten clients and hangs up on the next.
+TEST_F(TelemetryTest, IdleClientsAreNotTakenForAProxyThatIsGone) {
+  const Telemetry telemetry(dataplane_, "web", clock_);
+  std::vector<std::unique_ptr<TelemetryClient>> idle;
+  for (int i = 0; i < 10; ++i) idle.push_back(std::make_unique<TelemetryClient>(test_name()));
+  EXPECT_THAT([] { (void)stat_text(test_name(), true); },
+              testing::ThrowsMessage<RuntimeFailure>(testing::HasSubstr("answers nobody more")));
+  idle.clear();
+  EXPECT_EQ(Json::parse(stat_text(test_name(), true)).at("name"), "web");
 }
 
 TEST_F(TelemetryTest, AStoppedProxyIsNoProxy) {

@@ -118,6 +118,10 @@ TEST(PlainCookie, GivesBackScaleAndSackExactlyAndTheMssByItsClass) {
                                       .ecn = ecn,
                                       .timestamps = false,
                                       .offered_scale = testing::offered_for(scale)};
+          if (fit_for_cookie(options) != options) {
+            ASSERT_TRUE(sack && mss < 1220 && scale > 8 && scale < 15);
+            continue;
+          }
           const std::uint64_t mac = random();
           const unsigned parity = mac >> 17 & 1;
           const Cookie cookie = make_cookie(mac, kKey, parity, options);
@@ -138,16 +142,38 @@ TEST(PlainCookie, GivesBackScaleAndSackExactlyAndTheMssByItsClass) {
   }
 }
 
-TEST(PlainCookie, RefusesAnOfferBelowTheLowestClassAndOnlyThere) {
+TEST(PlainCookie, CarriesALowMssByItsClassWithoutScaleAndSack) {
+  std::mt19937_64 random(3);
+  constexpr std::array<std::uint16_t, 6> kClasses{1, 64, 128, 216, 340, 460};
+  for (std::uint16_t mss = 1; mss < kLowestMssClass; ++mss) {
+    std::uint16_t want = 0;
+    for (const std::uint16_t c : kClasses) want = c <= mss ? c : want;
+    const ClientOptions asked{
+        .mss = mss, .wscale = 7, .sack = true, .ecn = false, .timestamps = false};
+    const ClientOptions fit = fit_for_cookie(asked);
+    EXPECT_EQ(fit.wscale, kNoScale);
+    EXPECT_FALSE(fit.sack);
+    const std::uint64_t mac = random();
+    ClientOptions out;
+    ASSERT_TRUE(check_cookie(mac, kKey, make_cookie(mac, kKey, 0, fit), false, kOffered, out));
+    EXPECT_EQ(out.mss, want) << mss;
+    EXPECT_EQ(out.wscale, kNoScale);
+    EXPECT_EQ(out.offered_scale, kNoScale);
+    EXPECT_FALSE(out.sack);
+  }
+}
+
+TEST(PlainCookie, OtherOptionsAreLeftAsTheyAre) {
   const auto offer = [](std::uint16_t mss, bool timestamps) {
     return ClientOptions{
-        .mss = mss, .wscale = 7, .sack = true, .ecn = false, .timestamps = timestamps};
+        .mss = mss, .wscale = 14, .sack = true, .ecn = false, .timestamps = timestamps};
   };
-  EXPECT_TRUE(mss_too_small(offer(0, false)));
-  EXPECT_TRUE(mss_too_small(offer(535, false)));
-  EXPECT_FALSE(mss_too_small(offer(536, false)));
-  EXPECT_FALSE(mss_too_small(offer(65535, false)));
-  EXPECT_FALSE(mss_too_small(offer(88, true))) << "the timestamps layout carries it exactly";
+  for (const ClientOptions& o : {offer(1220, false), offer(65535, false), offer(88, true)}) {
+    EXPECT_EQ(fit_for_cookie(o), o);
+  }
+  ClientOptions without_sack = offer(536, false);
+  without_sack.sack = false;
+  EXPECT_EQ(fit_for_cookie(offer(536, false)), without_sack);
 }
 
 TEST(CheckCookie, LeavesTheOutputAloneWhenTheTagDoesNotFit) {

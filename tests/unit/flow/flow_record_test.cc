@@ -62,19 +62,28 @@ TEST(FlowRecord, FreshOneIsFreeAndAllZero) {
   EXPECT_EQ(bytes_of(f), (std::array<std::uint8_t, 64>{}));
 }
 
-// All sixteen bits of `progress` are in use, and no two meanings share a bit.
-TEST(FlowRecord, EveryBitOfProgressHasOneMeaning) {
-  const std::vector<std::uint16_t> all{kFlowStateMask,      kFlowClientFin, kFlowMarked,
-                                       kFlowMarkTimestamps, kFlowAskedMore, kFlowEverAskedMore,
-                                       kFlowAskedAgain,     kFlowServerFin, kFlowClientFinAcked,
-                                       kFlowServerFinAcked, kFlowSpoke,     kFlowProbed,
-                                       kFlowServerAcked,    kFlowMarkTimed};
-  unsigned seen = 0;
-  for (const std::uint16_t bits : all) {
-    EXPECT_EQ(seen & bits, 0U) << bits;
-    seen |= bits;
+// No two meanings share a bit, except one of a handshake and one of a spliced flow.
+TEST(FlowRecord, EveryBitOfProgressHasOneMeaningInEachPart) {
+  const std::vector<std::uint16_t> both{kFlowStateMask, kFlowClientFin, kFlowMarked,
+                                        kFlowMarkTimestamps};
+  const std::vector<std::uint16_t> handshake{kFlowAskedMore, kFlowEverAskedMore, kFlowAskedAgain,
+                                             kFlowSoftError, kFlowServerOpens};
+  const std::vector<std::uint16_t> spliced{
+      kFlowProbedAgain,    kFlowRepeated,       kFlowClientFinAhead, kFlowServerFin,
+      kFlowClientFinAcked, kFlowServerFinAcked, kFlowSpoke,          kFlowProbed,
+      kFlowServerAcked,    kFlowMarkTimed};
+  unsigned of_handshake = 0;
+  for (const std::uint16_t bits : handshake) of_handshake |= bits;
+  EXPECT_EQ(of_handshake, kFlowHandshakeBits) << "the splice takes them away";
+  for (const auto& part : {handshake, spliced}) {
+    unsigned seen = 0;
+    for (const auto& group : {both, part}) {
+      for (const std::uint16_t bits : group) {
+        EXPECT_EQ(seen & bits, 0U) << bits;
+        seen |= bits;
+      }
+    }
   }
-  EXPECT_EQ(seen, 0xffffU);
   EXPECT_LE(static_cast<unsigned>(FlowState::kPassed), kFlowStateMask);
 }
 
@@ -113,6 +122,48 @@ TEST(FlowRecord, SpliceTakesTheHandshakesBitsAndKeepsTheOthers) {
   f.put_spliced_state(FlowState::kClosing);
   EXPECT_EQ(f.state(), FlowState::kClosing);
   EXPECT_EQ(f.spliced().ts_delta, 6U);
+}
+
+TEST(FlowRecord, WhatEachEndAcknowledgedIsKeptInTheNumbersOfItsPeer) {
+  FlowRecord f = in_handshake();
+  f.client_isn = 0xfffffff0U;
+  f.cookie = 0xfffffff8U;
+  f.client_nxt = 0xfffffff1U;
+  f.server_nxt = 0xfffffff9U;
+  f.opening_tsval = 0xabcdef12U;
+  f.become_spliced(FlowState::kEstablished,
+                   {.delta = 0, .ts_delta = 0, .window = 7, .mark_second = 8});
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1);
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1);
+  EXPECT_EQ(f.old_tsval(), 0xabcdef12U);
+  f.client_acks(1);
+  f.server_acks(1);
+  f.set_doubted();
+  EXPECT_EQ(f.spliced().window, 7U) << "the first window is still there";
+  EXPECT_EQ(f.old_tsval(), 0xabcdef12U) << "and so is the TSval";
+  EXPECT_FALSE(f.doubted());
+
+  f.start_acks();
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1);
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1);
+  EXPECT_EQ(f.old_tsval(), 0xa8000000U);
+  EXPECT_FALSE(f.doubted());
+  EXPECT_FALSE(f.server_fin_ahead());
+  f.server_nxt += 0x00fffffe;
+  f.client_nxt += 0xfffe;
+  EXPECT_EQ(f.acked_by_client(), f.cookie + 1) << "nearly 16 MB are under way";
+  EXPECT_EQ(f.acked_by_server(), f.client_isn + 1) << "nearly 64 KB are under way";
+  f.set_doubted();
+  f.set_server_fin_ahead();
+  f.client_acks(f.server_nxt);
+  f.server_acks(f.client_nxt);
+  EXPECT_EQ(f.acked_by_client(), f.server_nxt);
+  EXPECT_EQ(f.acked_by_server(), f.client_nxt);
+  EXPECT_TRUE(f.doubted() && f.server_fin_ahead());
+  f.clear_doubted();
+  EXPECT_FALSE(f.doubted());
+  EXPECT_TRUE(f.server_fin_ahead());
+  EXPECT_EQ(f.old_tsval(), 0xa8000000U);
 }
 
 TEST(FlowRecord, PartOfAnotherStateIsAMistake) {

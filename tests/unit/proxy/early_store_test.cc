@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
-#include <map>
 #include <random>
 #include <vector>
 
@@ -12,131 +10,207 @@ namespace synproxy {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
+using Frames = std::vector<Bytes>;
 using Handle = EarlyStore::Handle;
+using Owner = EarlyStore::Owner;
 constexpr Handle kNone = EarlyStore::kNone;
 
 Bytes frame_of(std::size_t size, unsigned seed) {
   Bytes b(size);
-  for (std::size_t i = 0; i < size; ++i) b[i] = static_cast<std::uint8_t>(seed * 31 + i * 7);
+  for (std::size_t i = 0; i < size; ++i)
+    b[i] = static_cast<std::uint8_t>(std::size_t{seed} * 31 + i * 7);
   return b;
 }
 
-Bytes read(const EarlyStore& s, Handle h) {
-  Bytes out(70'000, 0xee);
-  out.resize(s.read(h, out));
-  return out;
+Frames read(const EarlyStore& s, Handle head, std::size_t scratch_bytes = 70'000) {
+  Frames frames;
+  const std::unique_ptr<std::uint8_t[]> scratch(new std::uint8_t[scratch_bytes]);
+  s.each(head, {scratch.get(), scratch_bytes}, [&](std::span<std::uint8_t> frame) {
+    frames.emplace_back(frame.begin(), frame.end());
+    return true;
+  });
+  return frames;
+}
+
+// Appends if there is room, without anybody giving way. kNone: there is none.
+Handle append(EarlyStore& s, Handle head, const Bytes& frame, const Owner& owner = {0, 0, 0}) {
+  if (!s.may_hold(head, frame.size()) || !s.has_room(head, frame.size())) return kNone;
+  return s.append(head, frame, owner);
 }
 
 TEST(EarlyStore, GivesBackWhatItWasGivenInOrder) {
   EarlyStore s(1U << 20);
   Handle head = kNone;
-  const std::size_t sizes[] = {1, 511, 512, 513, 1024, 1025, 1514, 9018};
-  for (unsigned i = 0; i < 8; ++i) {
-    const Handle h = s.append(head, frame_of(sizes[i], i));
+  Frames given;
+  for (const std::size_t size : {1U, 507U, 508U, 509U, 511U, 512U, 513U, 1024U, 1514U, 9018U}) {
+    given.push_back(frame_of(size, static_cast<unsigned>(size)));
+    const Handle h = append(s, head, given.back());
     ASSERT_NE(h, kNone);
-    EXPECT_TRUE(i == 0 || h == head) << "the head stays";
+    EXPECT_TRUE(head == kNone || h == head) << "the head stays";
     head = h;
   }
-  for (unsigned i = 0; i < 8; ++i) {
-    EXPECT_EQ(read(s, head), frame_of(sizes[i], i));
-    head = s.pop(head);
-  }
-  EXPECT_EQ(head, kNone);
+  EXPECT_EQ(read(s, head), given);
+  EXPECT_EQ(read(s, head), given) << "reading changes nothing";
+  s.free(head);
   EXPECT_EQ(s.buffers_in_use(), 0U);
 }
 
-TEST(EarlyStore, SmallBufferOfTheReaderCutsAndDoesNotOverflow) {
+TEST(EarlyStore, ReaderThatHasSeenEnoughSaysSo) {
   EarlyStore s(1U << 16);
-  const Handle head = s.append(kNone, frame_of(1300, 1));
-  for (const std::size_t n : {0U, 1U, 511U, 512U, 513U, 1299U, 1300U}) {
-    const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[n]);
-    EXPECT_EQ(s.read(head, {exact.get(), n}), n);
-  }
+  Handle head = append(s, kNone, frame_of(10, 1));
+  head = append(s, head, frame_of(20, 2));
+  Bytes scratch(100);
+  unsigned calls = 0;
+  s.each(head, scratch, [&](auto) { return ++calls > 1; });
+  EXPECT_EQ(calls, 1U);
+}
+
+TEST(EarlyStore, FrameThatIsTooLongForTheReaderDoesNotOverflow) {
+  EarlyStore s(1U << 16);
+  const Handle head = append(s, kNone, frame_of(1300, 1));
+  for (const std::size_t n : {0U, 1U, 511U, 512U, 1299U}) EXPECT_TRUE(read(s, head, n).empty());
+  EXPECT_EQ(read(s, head, 1300).size(), 1U);
 }
 
 TEST(EarlyStore, SixteenSegmentsAFlow) {
   EarlyStore s(1U << 20);
   Handle head = kNone;
-  for (unsigned i = 0; i < EarlyStore::kMaxSegments; ++i) head = s.append(head, frame_of(100, i));
-  const auto used = s.buffers_in_use();
-  EXPECT_EQ(s.append(head, frame_of(100, 99)), kNone);
-  EXPECT_EQ(s.buffers_in_use(), used) << "the list is as it was";
-  const Handle other = s.append(kNone, frame_of(100, 50));
-  EXPECT_NE(other, kNone) << "another flow has its own sixteen";
-  for (unsigned i = 0; i < EarlyStore::kMaxSegments; ++i) {
-    EXPECT_EQ(read(s, head), frame_of(100, i));
-    head = s.pop(head);
-  }
-  s.free_all(other);
-  EXPECT_EQ(s.buffers_in_use(), 0U);
+  for (unsigned i = 0; i < EarlyStore::kMaxSegments; ++i) head = append(s, head, frame_of(100, i));
+  EXPECT_FALSE(s.may_hold(head, 100));
+  EXPECT_TRUE(s.may_hold(kNone, 100)) << "another flow has its own sixteen";
+  const Frames frames = read(s, head);
+  ASSERT_EQ(frames.size(), EarlyStore::kMaxSegments);
+  for (unsigned i = 0; i < EarlyStore::kMaxSegments; ++i) EXPECT_EQ(frames[i], frame_of(100, i));
+}
+
+TEST(EarlyStore, SmallSegmentsStandBehindEachOther) {
+  EarlyStore s(1U << 20);
+  Handle head = kNone;
+  for (unsigned i = 0; i < 16; ++i) head = append(s, head, frame_of(14 + 20 + 32 + 1, i));
+  EXPECT_EQ(s.buffers_in_use(), 3U) << "16 times 67 bytes and 4 for the length";
 }
 
 TEST(EarlyStore, CountsBuffersAndNotBytes) {
   EarlyStore s(8 * EarlyStore::kBufferBytes);
-  const Handle a = s.append(kNone, frame_of(1, 0));
+  const Handle a = append(s, kNone, frame_of(1, 0));
   EXPECT_EQ(s.buffers_in_use(), 1U);
-  const Handle b = s.append(kNone, frame_of(513, 0));
+  const Handle b = append(s, kNone, frame_of(509, 0));
   EXPECT_EQ(s.buffers_in_use(), 3U);
-  EXPECT_EQ(s.append(kNone, frame_of(6 * 512, 0)), kNone) << "six would be needed, five are left";
+  EXPECT_EQ(append(s, kNone, frame_of(6 * 512 - 4, 0)), kNone) << "six are needed, five are left";
   EXPECT_EQ(s.buffers_in_use(), 3U);
-  const Handle c = s.append(kNone, frame_of(5 * 512, 0));
-  EXPECT_NE(c, kNone);
-  EXPECT_EQ(s.append(kNone, frame_of(1, 0)), kNone);
-  s.free_all(b);
-  EXPECT_NE(s.append(a, frame_of(2 * 512, 0)), kNone);
+  EXPECT_NE(append(s, kNone, frame_of(5 * 512 - 4, 0)), kNone);
+  EXPECT_EQ(append(s, kNone, frame_of(1, 0)), kNone);
+  EXPECT_EQ(append(s, a, frame_of(500, 0)), a) << "into the buffer that the list has";
+  s.free(b);
+  EXPECT_EQ(append(s, a, frame_of(1024, 0)), kNone) << "it is full now: three are needed";
+  EXPECT_EQ(append(s, a, frame_of(2 * 512 - 4, 0)), a);
 }
 
 TEST(EarlyStore, HoldsNothingWithoutMemoryAndNothingOfNothing) {
   for (const std::uint64_t memory : {0U, 1U, 511U}) {
     EarlyStore s(memory);
-    EXPECT_EQ(s.append(kNone, frame_of(1, 0)), kNone);
-    EXPECT_EQ(s.buffers_in_use(), 0U);
+    EXPECT_FALSE(s.may_hold(kNone, 1));
   }
   EarlyStore s(4096);
-  EXPECT_EQ(s.append(kNone, Bytes{}), kNone);
-  s.free_all(kNone);
+  EXPECT_FALSE(s.may_hold(kNone, 0));
+  EXPECT_FALSE(s.may_hold(kNone, 4096)) << "more than there is, whoever gives way";
+  EXPECT_TRUE(s.may_hold(kNone, 8 * 512 - 4));
+  s.free(kNone);
 }
 
-// Compared with a model: many flows, random operations, and a pool that is often full.
+TEST(EarlyStore, ShareThatHoldsMostGivesUpItsOldest) {
+  EarlyStore s(8 * EarlyStore::kBufferBytes);
+  std::vector<Handle> hog;
+  for (std::uint32_t i = 0; i < 6; ++i) hog.push_back(append(s, kNone, Bytes(400), {i, 7, 0}));
+  const Handle small = append(s, kNone, Bytes(400), {50, 8, 0});
+  const Handle other = append(s, kNone, Bytes(400), {51, 9, 0});
+  EXPECT_FALSE(s.has_room(kNone, 400));
+  const Owner owner{60, 8, 0};
+  EXPECT_EQ(s.pick_victim(kNone, 400, owner), hog[0]);
+  EXPECT_EQ(s.flow_of(hog[0]), 0U);
+  EXPECT_EQ(s.share_of(hog[0]), 7U);
+  s.free(hog[0]);
+  EXPECT_TRUE(s.has_room(kNone, 400));
+  const Handle second = append(s, kNone, Bytes(400), owner);
+  EXPECT_EQ(s.pick_victim(second, 1000, owner), hog[1])
+      << "two and two more are not more than five";
+  EXPECT_EQ(s.pick_victim(second, 2000, owner), kNone) << "it would hold most itself";
+  EXPECT_EQ(s.pick_victim(kNone, 400, {61, 7, 0}), kNone) << "nor does it get more";
+  for (const Handle h : {small, other, second}) s.free(h);
+  for (std::size_t i = 1; i < hog.size(); ++i) s.free(hog[i]);
+  EXPECT_EQ(s.buffers_in_use(), 0U);
+}
+
+TEST(EarlyStore, WithinAShareWhoHasWaitedLongGivesWay) {
+  EarlyStore s(4 * EarlyStore::kBufferBytes);
+  std::vector<Handle> all;
+  for (std::uint32_t i = 0; i < 4; ++i)
+    all.push_back(append(s, kNone, Bytes(500), {i, 0, 100 + i}));
+  const std::uint32_t then = 100 + EarlyStore::kPatienceMs;
+  EXPECT_EQ(s.pick_victim(kNone, 500, {9, 0, then - 1}), kNone);
+  EXPECT_EQ(s.pick_victim(kNone, 500, {9, 0, then}), all[0]);
+  EXPECT_EQ(s.pick_victim(all[0], 500, {0, 0, then + 50}), kNone) << "not its own list";
+  s.free(all[1]);
+  s.free(all[0]);
+  EXPECT_EQ(s.pick_victim(kNone, 500, {9, 0, then + 50}), all[2]);
+}
+
+// Compared with a model: many flows in a few shares, random operations, and a pool that is often
+// full.
 TEST(EarlyStore, RandomOperationsAgreeWithAModel) {
   std::mt19937 random(17);
   EarlyStore s(200 * EarlyStore::kBufferBytes);
   struct Flow {
     Handle head = kNone;
-    std::deque<Bytes> frames;
+    Frames frames;
   };
-  std::vector<Flow> flows(30);
+  std::vector<Flow> flows(60);
+  const auto buffers = [](const Flow& f) {
+    std::size_t bytes = 0;
+    for (const Bytes& b : f.frames) bytes += 4 + b.size();
+    return (bytes + 511) / 512;
+  };
   std::size_t refused = 0;
+  std::size_t gave_way = 0;
   for (unsigned i = 0; i < 100'000; ++i) {
-    Flow& f = flows[random() % flows.size()];
-    const unsigned action = random() % 8;
-    if (action < 5) {
-      const Bytes frame = frame_of(1 + random() % 2000, i);
-      const Handle h = s.append(f.head, frame);
-      if (h == kNone) {
-        ++refused;
-      } else {
-        f.head = h;
-        f.frames.push_back(frame);
-      }
-    } else if (action < 7 && f.head != kNone) {
-      ASSERT_EQ(read(s, f.head), f.frames.front());
-      f.head = s.pop(f.head);
-      f.frames.pop_front();
-    } else if (action == 7) {
-      s.free_all(f.head);
+    const auto n = static_cast<std::uint32_t>(random() % flows.size());
+    Flow& f = flows[n];
+    if (random() % 8 == 0) {
+      s.free(f.head);
       f = {};
+      continue;
     }
-    ASSERT_EQ(f.head == kNone, f.frames.empty());
-    ASSERT_LE(f.frames.size(), EarlyStore::kMaxSegments);
+    const Owner owner{n, n % 7, i / 16};
+    const Bytes frame = frame_of(1 + random() % 2000, i);
+    ASSERT_EQ(s.may_hold(f.head, frame.size()), f.frames.size() < EarlyStore::kMaxSegments);
+    if (!s.may_hold(f.head, frame.size())) continue;
+    while (!s.has_room(f.head, frame.size())) {
+      const Handle victim = s.pick_victim(f.head, frame.size(), owner);
+      if (victim == kNone) break;
+      ASSERT_NE(victim, f.head);
+      Flow& loser = flows[s.flow_of(victim)];
+      ASSERT_EQ(loser.head, victim);
+      s.free(victim);
+      loser = {};
+      ++gave_way;
+    }
+    if (!s.has_room(f.head, frame.size())) {
+      ++refused;
+      continue;
+    }
+    f.head = s.append(f.head, frame, owner);
+    f.frames.push_back(frame);
+    ASSERT_EQ(read(s, f.head), f.frames);
   }
   EXPECT_GT(refused, 100U);
+  EXPECT_GT(gave_way, 100U);
   std::size_t expected = 0;
   for (const Flow& f : flows) {
-    for (const Bytes& b : f.frames) expected += (b.size() + 511) / 512;
+    ASSERT_EQ(read(s, f.head), f.frames);
+    expected += buffers(f);
   }
   EXPECT_EQ(s.buffers_in_use(), expected);
-  for (Flow& f : flows) s.free_all(f.head);
+  for (Flow& f : flows) s.free(f.head);
   EXPECT_EQ(s.buffers_in_use(), 0U);
 }
 

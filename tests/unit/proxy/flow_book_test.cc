@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <vector>
 
 #include "synproxy/cookie/cookie.h"
 #include "unit/flow/random_keys.h"
@@ -54,6 +55,11 @@ class FlowBookTest : public ::testing::Test {
     const FlowIndex i = in_handshake(n);
     book_.become_spliced(book_[i], FlowState::kEstablished, {});
     return i;
+  }
+  // The client has sent data.
+  void speaks(FlowIndex i, std::uint64_t now_ms) {
+    book_[i].client_nxt = book_[i].client_isn + 2;
+    book_[i].last_seen = static_cast<std::uint32_t>(now_ms);
   }
   [[nodiscard]] bool remembered(std::uint32_t n, std::uint64_t epoch) const {
     const EpochKeys keys = keys_of(epoch);
@@ -113,16 +119,82 @@ TEST_F(FlowBookTest, UsedCookieIsRememberedWhileItCouldBeReplayed) {
 }
 
 TEST_F(FlowBookTest, FlowsGiveWayInOrder) {
-  established(1);
-  EXPECT_EQ(book_.pick_victim(), kNoFlow);
+  const std::uint64_t now = 20'000;
+  speaks(established(1), now - 20'000);
+  EXPECT_EQ(book_.pick_victim(now), kNoFlow);
   const FlowIndex embryonic = in_handshake(2);
-  EXPECT_EQ(book_.pick_victim(), embryonic);
-  const FlowIndex closing = established(3);
+  book_[embryonic].last_seen = static_cast<std::uint32_t>(now - 100);
+  EXPECT_EQ(book_.pick_victim(now), embryonic);
+  const FlowIndex silent = established(3);
+  book_[silent].last_seen = static_cast<std::uint32_t>(now - 6000);
+  book_[silent].client_nxt = book_[silent].client_isn + 1;
+  book_.suspect(silent, true);
+  EXPECT_EQ(book_.pick_victim(now), silent);
+  const FlowIndex half_closed = established(4);
+  speaks(half_closed, now - 7000);
+  book_[half_closed].set(kFlowServerFin);
+  book_.suspect(half_closed, true);
+  EXPECT_EQ(book_.pick_victim(now), half_closed) << "silent longer";
+  const FlowIndex unanswered = established(5);
+  speaks(unanswered, now - 6000);
+  book_[unanswered].set(kFlowProbed);
+  book_.suspect(unanswered, true);
+  EXPECT_EQ(book_.pick_victim(now), unanswered);
+  const FlowIndex no_server = in_handshake(6);
+  book_[no_server].last_seen = static_cast<std::uint32_t>(now - 1500);
+  EXPECT_EQ(book_.pick_victim(now), no_server);
+  const FlowIndex outbound = insert(7);
+  book_.become_spliced(book_[outbound], FlowState::kPassed, {});
+  EXPECT_EQ(book_.pick_victim(now), outbound);
+  const FlowIndex closing = established(8);
   book_.set_state(book_[closing], FlowState::kClosing);
-  EXPECT_EQ(book_.pick_victim(), closing);
-  const FlowIndex finished = established(4);
+  EXPECT_EQ(book_.pick_victim(now), closing);
+  const FlowIndex finished = established(9);
   book_.set_state(book_[finished], FlowState::kFinished);
-  EXPECT_EQ(book_.pick_victim(), finished);
+  EXPECT_EQ(book_.pick_victim(now), finished);
+}
+
+TEST_F(FlowBookTest, SuspectThatSpokeSinceStays) {
+  const FlowIndex i = established(1);
+  book_[i].client_nxt = book_[i].client_isn + 1;
+  book_.suspect(i, true);
+  speaks(i, 10'000);
+  EXPECT_EQ(book_.pick_victim(20'000), kNoFlow) << "its client has sent data";
+  book_[i].set(kFlowClientFin);
+  book_.suspect(i, true);
+  EXPECT_EQ(book_.pick_victim(14'000), kNoFlow) << "four seconds ago";
+  book_.suspect(i, true);
+  EXPECT_EQ(book_.pick_victim(15'000), i);
+}
+
+TEST_F(FlowBookTest, LooksAreRationedByTheMillisecond) {
+  for (std::uint32_t n = 0; n < 16; ++n) book_[in_handshake(n)].last_seen = 1000 - n;
+  // The oldest of eight, again and again.
+  for (unsigned n = 0; n < 4096 / 8; ++n) ASSERT_EQ(book_.pick_victim(1000) % 8, 7U);
+  for (FlowIndex i = 0; i < 16; ++i) EXPECT_EQ(book_.pick_victim(1000), i) << "one after another";
+  EXPECT_EQ(book_.pick_victim(1001) % 8, 7U);
+}
+
+TEST_F(FlowBookTest, WaitsShrinkWithTheFlowsThatAreNotOver) {
+  std::vector<FlowIndex> all;
+  for (std::uint32_t n = 0; n < 9; ++n) all.push_back(established(n));
+  EXPECT_EQ(book_.shortened(800'000), 800'000U);
+  for (std::uint32_t n = 9; n < 16; ++n) all.push_back(established(n));
+  EXPECT_EQ(book_.shortened(800'000), 100'000U) << "an eighth when it is full";
+  EXPECT_EQ(book_.shortened(80'000), 20'000U) << "but no less than an end needs to answer";
+  EXPECT_EQ(book_.shortened(8'000), 8'000U);
+  for (std::uint32_t n = 0; n < 7; ++n) book_.set_state(book_[all[n]], FlowState::kFinished);
+  EXPECT_EQ(book_.shortened(800'000), 800'000U) << "finished ones are room";
+}
+
+TEST_F(FlowBookTest, SliceEndsWhenItHasDoneItsShare) {
+  for (std::uint32_t n = 0; n < 16; ++n) established(n);
+  unsigned visits = 0;
+  book_.sweep(1000, [&](FlowIndex) {
+    ++visits;
+    return 200U;
+  });
+  EXPECT_EQ(visits, 3U);
 }
 
 TEST_F(FlowBookTest, SweepVisitsEveryRecordWithinASecond) {
@@ -130,7 +202,10 @@ TEST_F(FlowBookTest, SweepVisitsEveryRecordWithinASecond) {
   EXPECT_TRUE(book_.full());
   std::set<FlowIndex> seen;
   for (std::uint64_t ms = 1; ms <= 1000; ms += 10) {
-    book_.sweep(ms, [&](FlowIndex i) { seen.insert(i); });
+    book_.sweep(ms, [&](FlowIndex i) {
+      seen.insert(i);
+      return 0U;
+    });
   }
   EXPECT_EQ(seen.size(), 16U);
 }

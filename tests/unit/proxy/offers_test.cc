@@ -3,10 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace synproxy {
 namespace {
 
 constexpr std::uint64_t kEpoch = 100;
+
+ServiceTable services_of_a_site() {
+  return {ProtectSet({parse_protect_rule("203.0.113.0/24")}), IndexKey{1, 2, 3, 4}};
+}
 
 FlowKey service(std::uint32_t host, std::uint16_t port = 80, bool ipv6 = false) {
   FlowKey key;
@@ -29,7 +35,7 @@ ServiceTable::Answer answer(std::uint8_t scale, std::uint16_t window) {
 }
 
 TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   EngineTuning tuning;
   tuning.early_window = 8000;
   const FlowKey key = service(1);
@@ -38,14 +44,16 @@ TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
   EXPECT_EQ(make_offer(tuning, services, service(1, 80, true), kEpoch).mss, 1440);
   EXPECT_EQ(o.can, kOffersSack) << "nothing that cannot be taken back";
   EXPECT_EQ(o.scales, kEveryScale);
-  services.learn(key, kEpoch, 0, answer(9, 300));
+  for (unsigned i = 0; i < ServiceTable::kAnswersToPromise; ++i) {
+    services.learn(key, kEpoch, 0, answer(9, 300));
+  }
   o = make_offer(tuning, services, key, kEpoch);
   EXPECT_EQ(o.mss, 1400);
   EXPECT_EQ(o.window_scale, 9);
   EXPECT_EQ(o.window, kSmallestSegment) << "no less than a segment";
   EXPECT_TRUE(o.has(kOffersTimestamps | kOffersSack));
   EXPECT_FALSE(o.has(kOffersEcn));
-  services.learn(key, kEpoch, 0, answer(9, 60'000));
+  services.learn(key, kEpoch, 2 * ServiceTable::kLatelyMs, answer(9, 60'000));
   EXPECT_EQ(make_offer(tuning, services, key, kEpoch).window, 8000);
   tuning.offer = {.sack = Offer::kOff,
                   .timestamps = Offer::kOff,
@@ -60,7 +68,7 @@ TEST(MakeOffer, FlagsWinAndAutoFollowsWhatWasLearned) {
 }
 
 TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   const EngineTuning tuning;
   OfferCache cache;
   for (std::uint32_t step = 0; step < 5000; ++step) {
@@ -84,27 +92,28 @@ TEST(OfferCache, GivesWhatMakeOfferGivesThroughLearningAndTime) {
 }
 
 TEST(OfferCache, KnownIsOnlyWhatWasAskedForAndStillHolds) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   const EngineTuning tuning;
   OfferCache cache;
   const FlowKey key = service(1);
   const KeyView view(key);
   const ServiceName name = service_name(view.identity);
-  EXPECT_FALSE(cache.knows(name, view.server));
-  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch), nullptr);
+  EXPECT_FALSE(cache.knows(name, view.server, {}));
+  EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch), nullptr);
   static_cast<void>(cache.find(tuning, services, key, kEpoch));
-  EXPECT_TRUE(cache.knows(name, view.server));
-  EXPECT_NE(cache.find_known(services, name, view.server, kEpoch), nullptr);
-  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch + 1), nullptr) << "cookies expire";
+  EXPECT_TRUE(cache.knows(name, view.server, {}));
+  EXPECT_NE(cache.find_known(services, name, view.server, {}, kEpoch), nullptr);
+  EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch + 1), nullptr)
+      << "cookies expire";
   services.learn(service(2), kEpoch, 0, answer(9, 5000));
-  EXPECT_EQ(cache.find_known(services, name, view.server, kEpoch), nullptr);
-  EXPECT_TRUE(cache.knows(name, view.server)) << "protected all the same";
-  EXPECT_FALSE(cache.knows(service_name(KeyView(service(1, 81)).identity), view.server));
+  EXPECT_EQ(cache.find_known(services, name, view.server, {}, kEpoch), nullptr);
+  EXPECT_TRUE(cache.knows(name, view.server, {})) << "protected all the same";
+  EXPECT_FALSE(cache.knows(service_name(KeyView(service(1, 81)).identity), view.server, {}));
 }
 
 // Two IPv6 addresses with the same digest: each gets its own offer.
 TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   const EngineTuning tuning;
   OfferCache cache;
   FlowKey a = service(1, 443, true);
@@ -116,13 +125,60 @@ TEST(OfferCache, AddressesOfOneDigestAreToldApart) {
   services.learn(b, kEpoch, 0, answer(4, 5000));
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(cache.find(tuning, services, a, kEpoch).window_scale, 3);
-    EXPECT_FALSE(cache.knows(service_name(identity_of(b)), b.server.data()));
+    EXPECT_FALSE(cache.knows(service_name(identity_of(b)), b.server.data(), {}));
     EXPECT_EQ(cache.find(tuning, services, b, kEpoch).window_scale, 4);
   }
 }
 
+TEST(OfferCache, TheSameServiceInAnotherVlanHasItsOwnOffer) {
+  ServiceTable services = services_of_a_site();
+  const EngineTuning tuning;
+  OfferCache cache;
+  for (const bool ipv6 : {false, true}) {
+    std::array<FlowKey, 4> keys;
+    keys.fill(service(1, 443, ipv6));
+    keys[1].vlan = VlanStack{}.pushed(kEtherTypeVlan, 10);
+    keys[2].vlan = VlanStack{}.pushed(kEtherTypeQinQ, 10);
+    keys[3].vlan = VlanStack{}.pushed(kEtherTypeVlan, 10).pushed(kEtherTypeVlan, 10);
+    for (std::uint8_t i = 0; i < keys.size(); ++i) {
+      services.learn(keys[i], kEpoch, 0, answer(static_cast<std::uint8_t>(i + 1), 5000));
+    }
+    for (int round = 0; round < 2; ++round) {
+      for (std::uint8_t i = 0; i < keys.size(); ++i) {
+        EXPECT_EQ(cache.find(tuning, services, keys[i], kEpoch).window_scale, i + 1);
+      }
+    }
+  }
+}
+
+// Tags whose digests are equal.
+TEST(OfferCache, TagsOfOneDigestAreToldApart) {
+  ServiceTable services = services_of_a_site();
+  const EngineTuning tuning;
+  OfferCache cache;
+  const auto tagged = [](std::uint32_t outer, std::uint32_t inner) {
+    FlowKey key = service(1);
+    key.vlan = VlanStack{}
+                   .pushed(kEtherTypeVlan, static_cast<std::uint16_t>(outer))
+                   .pushed(kEtherTypeVlan, static_cast<std::uint16_t>(inner));
+    return key;
+  };
+  const FlowKey a = tagged(1, 1);
+  const auto name = service_name(identity_of(a));
+  unsigned alike = 0;
+  for (std::uint32_t i = 2; i < 200'000 && alike == 0; ++i) {
+    const FlowKey b = tagged(1 + i / 4000, 1 + i % 4000);
+    if (service_name(identity_of(b)) != name) continue;
+    ++alike;
+    static_cast<void>(cache.find(tuning, services, a, kEpoch));
+    EXPECT_TRUE(cache.knows(name, a.server.data(), a.vlan));
+    EXPECT_FALSE(cache.knows(name, a.server.data(), b.vlan));
+  }
+  EXPECT_EQ(alike, 1U);
+}
+
 TEST(OfferCache, ANewTuningHoldsAtOnceAndTheOldScaleForAsLongAsItsCookies) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   OfferCache cache;
   EarlierTuning earlier;
   EngineTuning from;
@@ -141,7 +197,7 @@ TEST(OfferCache, ANewTuningHoldsAtOnceAndTheOldScaleForAsLongAsItsCookies) {
 }
 
 TEST(OfferCache, WhatAutoHasOfferedCountsAfterIt) {
-  ServiceTable services;
+  ServiceTable services = services_of_a_site();
   OfferCache cache;
   EarlierTuning earlier;
   EngineTuning fixed;
@@ -173,24 +229,20 @@ TEST(EarlierTuning, WindowsOfTheLastChangesBindUntilTheirCookiesHaveExpired) {
   EXPECT_EQ(earlier.most_window(window(600), kEpoch + 4), 600U) << "the old ones are forgotten";
 }
 
-TEST(EarlierTuning, KnowsSinceWhenOffersAndIdleTimeoutStand) {
+TEST(EarlierTuning, KnowsSinceWhenOffersStand) {
   EarlierTuning earlier;
   EXPECT_TRUE(earlier.same_offer_since(0, 0));
-  EXPECT_TRUE(earlier.same_idle_for(75'000, 0));
   EngineTuning to;
   to.early_window = 1;
   earlier.changed(EngineTuning{}, to, kEpoch, 500);
-  EXPECT_TRUE(earlier.same_offer_since(0, 600)) << "neither has changed";
+  EXPECT_TRUE(earlier.same_offer_since(0, 600)) << "they have not changed";
   to.offer.ecn = Offer::kOff;
-  to.idle_timeout_ms = 5000;
   // The clock of flows has 32 bits.
   const std::uint64_t now = (1ULL << 32) + 10;
   earlier.changed(EngineTuning{}, to, kEpoch, now);
   EXPECT_FALSE(earlier.same_offer_since(0xfffffff0U, now + 5));
   EXPECT_FALSE(earlier.same_offer_since(10, now + 5));
   EXPECT_TRUE(earlier.same_offer_since(11, now + 5));
-  EXPECT_FALSE(earlier.same_idle_for(100, now + 99));
-  EXPECT_TRUE(earlier.same_idle_for(100, now + 100));
 }
 
 }  // namespace

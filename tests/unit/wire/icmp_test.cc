@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <string>
+#include <tuple>
 
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
@@ -129,6 +131,28 @@ std::vector<Row> rows() {
   };
 }
 
+// RFC 1122 section 4.2.3.9, RFC 9293 section 3.9.2.2, RFC 4443 section 3.1: every code of both
+// families. h: hard, s: soft, -: neither.
+TEST(ParseQuoted, SeverityOfEveryCode) {
+  const std::tuple<bool, std::uint8_t, std::string> of_codes[] = {
+      {false, 3, "sshh-shhhhhsshsss"}, {false, 4, "-"}, {false, 11, "ss"}, {false, 12, "sss"},
+      {true, 1, "shsshhhss"},          {true, 2, "-"},  {true, 3, "ss"},   {true, 4, "sss"}};
+  for (const auto& [ipv6, type, severities] : of_codes) {
+    for (std::uint8_t code = 0; code < severities.size(); ++code) {
+      SCOPED_TRACE(std::to_string(type) + '/' + std::to_string(code) + (ipv6 ? " IPv6" : " IPv4"));
+      const Bytes frame =
+          from_router(ipv6).icmp_error(type, code, 0, lost(ipv6).build_packet()).build();
+      const ExactBuffer buffer(frame);
+      Segment s;
+      parse_frame(buffer.data(), buffer.size(), s);
+      const QuotedSegment q = parse_quoted(s);
+      ASSERT_TRUE(q.valid);
+      EXPECT_EQ(q.refusal, severities[code] == 'h');
+      EXPECT_EQ(q.soft, severities[code] == 's');
+    }
+  }
+}
+
 TEST(ParseQuoted, Rows) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.sentence);
@@ -141,6 +165,7 @@ TEST(ParseQuoted, Rows) {
     EXPECT_EQ(q.valid, row.valid);
     EXPECT_EQ(q.refusal, row.refusal);
     if (!row.valid) continue;
+    EXPECT_FALSE(q.refusal && q.soft);
     EXPECT_EQ(q.source_port, 80);
     EXPECT_EQ(q.destination_port, 40000);
     EXPECT_EQ(q.seq.value(), 0x01020304U);

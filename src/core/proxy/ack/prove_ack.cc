@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ack/prove_ack.h"
 
+#include "syn/same_isn.h"
+
 namespace synproxy {
 namespace {
 
@@ -25,6 +27,20 @@ Timestamps timestamps_of(const Segment& g) {
   return find_timestamps(g.options(), g.options_size());
 }
 
+// Whether the segment may be the ACK of a handshake that began with `isn`. The byte of a keepalive
+// or of a zero-window probe lies before the first one.
+bool carries_isn(const Segment& g, std::uint32_t isn) {
+  const std::uint32_t ahead = g.seq.value() - isn;
+  return ahead == 1 || (ahead == 0 && g.payload_length <= 1);
+}
+
+CookieMatch match_renewed(const Moment& now, Answerer& answerer, const FlowRecord& f,
+                          const Context& c, const Timestamps& timestamps) {
+  CookieMatch m = match_isn(now, answerer, c, timestamps, renewed_isn(f));
+  m.client_isn = f.client_isn;
+  return m;
+}
+
 }  // namespace
 
 CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c) {
@@ -38,8 +54,13 @@ CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c
 
 std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
                                            const FlowRecord& f, const Context& c) {
-  if ((f.options & kFlowOutbound) == 0 && c.segment.ack == SeqNum(f.cookie + 1)) {
-    return std::nullopt;
+  const Segment& g = c.segment;
+  if ((f.options & kFlowOutbound) == 0) {
+    if (g.ack == SeqNum(f.cookie + 1)) return std::nullopt;
+    if (carries_isn(g, f.client_isn)) {
+      const CookieMatch m = match_renewed(now, answerer, f, c, timestamps_of(g));
+      if (m.valid) return m;
+    }
   }
   const CookieMatch m = match_cookie(now, answerer, c);
   if (!m.valid) return std::nullopt;
@@ -49,15 +70,21 @@ std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer
 std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer, FlowRecord& f,
                                         const Context& c) {
   const Segment& g = c.segment;
-  if (!f.has(kFlowMarked) || !g.has(kAck)) return std::nullopt;
-  const std::uint32_t ahead = g.seq.value() - f.mark_isn;
-  if (ahead > 1 || (ahead == 0 && g.payload_length > 1)) return std::nullopt;
+  // While the server is silent, a client that boots with its old ISN may have been given another
+  // cookie, of the next epoch.
+  const bool silent = f.state() == FlowState::kSynSent;
+  if (!(silent || f.has(kFlowMarked)) || !g.has(kAck)) return std::nullopt;
+  const std::uint32_t isn = f.has(kFlowMarked) ? f.mark_isn : f.client_isn;
+  if (!carries_isn(g, isn)) return std::nullopt;
   if (f.mark_tries() == kMaxMarkTries) return std::nullopt;  // until the next mark
   const Timestamps timestamps = timestamps_of(g);
   if (f.state() != FlowState::kSynSent && timestamps.present != f.has(kFlowMarkTimestamps)) {
     return std::nullopt;
   }
-  const CookieMatch m = match_isn(now, answerer, c, timestamps, f.mark_isn);
+  // A flow that took its own ISN for a mark was over then, and has come back to life since.
+  const bool renewed = !silent && isn == f.client_isn;
+  const CookieMatch m = renewed ? match_renewed(now, answerer, f, c, timestamps)
+                                : match_isn(now, answerer, c, timestamps, isn);
   if (m.valid) return m;
   f.set_mark_tries(f.mark_tries() + 1);
   return std::nullopt;

@@ -18,7 +18,7 @@ inline constexpr unsigned kMaxMarkTries = 15;
 [[nodiscard]] inline ScaleSet scales_offered(const Moment& now, Answerer& answerer,
                                              const Context& c) {
   const KeyView key = c.key();
-  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server);
+  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server, c.segment.vlan);
   if (known != nullptr) [[likely]] {
     return known->scales;
   }
@@ -30,10 +30,12 @@ inline constexpr unsigned kMaxMarkTries = 15;
 [[nodiscard]] CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c);
 
 // The cookie of a later handshake on the addresses of a flow that is over or given up. A duplicate
-// of the flow's own handshake ACK does not count.
+// of the flow's own handshake ACK does not count. The handshake may have the flow's ISN
+// (same_isn.h).
 [[nodiscard]] std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
                                                          const FlowRecord& f, const Context& c);
-// The same for a live flow, for the marked ISN only. Counts failed tries.
+// The same for a live flow, for the marked ISN only, or while the server is silent for the flow's
+// own. Counts failed tries.
 [[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
                                                       FlowRecord& f, const Context& c);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sends each packet to its act.
 #include "burst/stages.h"
+#include "spliced/unknown.h"
 
 namespace synproxy {
 namespace {
@@ -8,6 +9,7 @@ namespace {
 void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
+  if (c.kind == Kind::kFragment) return on_fragment(rooms, c, sink);
   if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
     // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
     c.kind = Kind::kTcp;
@@ -21,6 +23,8 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.flow == kNoFlow) {
     if (c.ack.refuted) {
       ++rooms.acks_refuted;
+      if (c.kind == Kind::kTcp && rooms.strangers.curious())
+        return on_unknown_client(rooms, c, sink);
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
     // A proxy cannot change the numbers of a signed connection, so it passes as it is.
@@ -34,6 +38,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
 }  // namespace
 
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
+  rooms.strangers.begin(rooms.now.tuning().reset_unknown, rooms.now.ms32());
   for (Context& c : burst) decide(rooms, c, sink);
 }
 

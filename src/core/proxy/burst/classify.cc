@@ -37,7 +37,7 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
       forward(rooms.counters, c, Reason::forwarded);
       return Kind::kDecided;
     }
-  } else if (!rooms.answerer.knows(service, key.server)) [[unlikely]] {
+  } else if (!rooms.answerer.knows(service, key.server, g.vlan)) [[unlikely]] {
     // Services of recent SYNs are known to be protected. For all others the rules decide.
     const bool from_client = c.sender == Role::kClient;
     const std::uint16_t port = from_client ? g.destination_port() : g.source_port();
@@ -65,11 +65,21 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
   return Kind::kTcp;
 }
 
+Kind classify_fragment(Rooms& rooms, Context& c) {
+  const Fragments policy = rooms.now.tuning().fragments;
+  if (policy == Fragments::kDrop) return decide(rooms, c, Reason::fragment);
+  if (policy == Fragments::kReassemble &&
+      rooms.protect.matches_address(protected_end(c.segment, c.sender), c.segment.ipv6)) {
+    return Kind::kFragment;
+  }
+  forward(rooms.counters, c, Reason::forwarded);
+  return Kind::kDecided;
+}
+
 Kind classify_other(Rooms& rooms, Context& c) {
   switch (c.segment.result) {
     case ParseResult::kFragment:
-      if (rooms.now.tuning().forward_fragments) break;
-      return decide(rooms, c, Reason::fragment);
+      return classify_fragment(rooms, c);
     case ParseResult::kBadIp:
       return decide(rooms, c, Reason::bad_ip_header);
     case ParseResult::kBadTcp:

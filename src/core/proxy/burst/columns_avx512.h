@@ -184,25 +184,29 @@ constexpr Patterns patterns_of(const FramePattern& frame, std::size_t second) {
   return p;
 }
 
+// Collects the differences and compares once. A compare under the mask of the one before it would
+// wait for that one.
 SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
-  __mmask8 good = 0xff;
+  constexpr int kAndThenXor = (0xf0 & 0xcc) ^ 0xaa;  // (word & mask) ^ value
+  __m512i difference = _mm512_setzero_si512();
   for (std::size_t i = 0; i < kWords; ++i) {
     if (patterns[i].mask == 0) continue;
-    good = _mm512_mask_cmpeq_epi64_mask(good, _mm512_and_si512(f.w[i], all(patterns[i].mask)),
-                                        all(patterns[i].value));
+    difference = either(difference, _mm512_ternarylogic_epi64(f.w[i], all(patterns[i].mask),
+                                                              all(patterns[i].value), kAndThenXor));
   }
-  return good;
+  return _mm512_testn_epi64_mask(difference, difference);
 }
 
 // Keeps the lanes whose source and ports junk() accepts for certain. Equal ports are left to junk()
 // itself.
 SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
   const __m512i source = high(f.w[1]);
+  __mmask8 impossible = 0;
   for (const Ipv4Prefix& p : kImpossibleIpv4) {
     const __m512i prefix = p.mask == ~0U ? source : _mm512_and_si512(source, all(p.mask));
-    good = p.value == 0 ? _mm512_mask_test_epi64_mask(good, prefix, prefix)
-                        : _mm512_mask_cmpneq_epi64_mask(good, prefix, all(p.value));
+    impossible |= _mm512_cmpeq_epi64_mask(prefix, all(p.value));
   }
+  good &= static_cast<__mmask8>(~impossible);
   const __m512i ports = high(f.w[2]);
   return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
                                        _mm512_and_si512(ports, all(0xffff)));

@@ -21,11 +21,13 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       counters(all_counters),
       now(config, ring),
       flows(config.shape, index_key),
-      answerer(config.tuning),
+      answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
-      frames(flows, protected_ends.vlan_pairs(), all_counters),
+      frames(flows, protected_ends.vlan_pairs(), index_key, all_counters),
+      too_long(config.shape.max_flows, all_counters),
       vlans_paired(!protected_ends.vlan_pairs().empty()),
-      turns_answers(frames.turns_answers()) {}
+      turns_answers(frames.turns_answers()),
+      reassembler(index_key, all_counters) {}
 
 namespace {
 
@@ -37,15 +39,10 @@ void prefetch_headers(std::span<const Packet> burst) {
   }
 }
 
-// Where VLANs are paired, frames go through the stages as if the steering had looked at them: that
-// names their VLAN. So all other sites pay for it once per burst.
+// All sites without paired VLANs pay for them once per burst.
 void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
   for (std::size_t i = 0; i < burst.size(); ++i) {
-    Packet& p = burst[i];
-    if (p.arrival != nullptr) continue;
-    static_cast<void>(owner_of({p.data, p.length}, sender, rooms.protect, rooms.flows.index_key(),
-                               1, 0, rooms.arrivals[i]));
-    p.arrival = &rooms.arrivals[i];
+    name_vlan_of(rooms, sender, burst[i], rooms.arrivals[i]);
   }
 }
 
@@ -83,6 +80,13 @@ void publish_gauges(const Rooms& rooms) {
 }
 
 }  // namespace
+
+void name_vlan_of(const Rooms& rooms, Role sender, Packet& packet, Arrival& found) {
+  if (packet.arrival != nullptr) return;
+  static_cast<void>(owner_of({packet.data, packet.length}, sender, rooms.protect,
+                             rooms.flows.index_key(), 1, 0, found));
+  packet.arrival = &found;
+}
 
 Engine::Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
                std::array<std::uint64_t, 4> index_key, Counters& counters)
@@ -133,10 +137,22 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   publish_gauges(rooms);
 }
 
+void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
+
+void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
+                           std::uint64_t now_ms, FrameSink& sink) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  rooms.flows.begin_burst();
+  decide_whole(rooms, sender, whole, came, sink);
+  publish_gauges(rooms);
+}
+
 void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
   pass_time(rooms, sink);
+  rooms.reassembler.tick(now_ms);
   publish_gauges(rooms);
 }
 

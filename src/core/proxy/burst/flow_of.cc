@@ -8,7 +8,12 @@ namespace synproxy {
 
 bool flow_of(std::span<const std::uint8_t> frame, Role sender, const ProtectSet& protect,
              FlowKey& key) {
-  Segment s;
+  Segment seen;
+  return flow_of(frame, sender, protect, key, seen);
+}
+
+bool flow_of(std::span<const std::uint8_t> frame, Role sender, const ProtectSet& protect,
+             FlowKey& key, Segment& s) {
   // parse_frame() keeps a writable pointer for those who rewrite; nothing is written here.
   parse_frame(const_cast<std::uint8_t*>(frame.data()), frame.size(), s);
   name_vlan(s, sender, protect.vlan_pairs());

@@ -28,7 +28,7 @@ class LaneLookUp {
     for_each_lane(lanes, [&](std::size_t lane) {
       if (c.service[lane] != service_ || offer_ == nullptr) {
         service_ = c.service[lane];
-        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, nullptr);
+        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, nullptr, {});
       }
       if (offer_ == nullptr || !use(lane, *offer_)) {
         kept &= ~(1U << lane);

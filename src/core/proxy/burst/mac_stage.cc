@@ -7,6 +7,7 @@
 #include "ack/prove_ack.h"
 #include "burst/stages.h"
 #include "syn/answer_syn.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -80,7 +81,8 @@ class CookieStage {
   }
 
   void plan_syn_of(Context& c, std::size_t place) {
-    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c)) {
+    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c) ||
+        ask_first(rooms_, c, c.segment.seq.value())) {
       c.kind = Kind::kDecided;
       return;
     }

@@ -20,6 +20,7 @@ enum class Kind : std::uint8_t {
   kTcp,         // protected TCP
   kSynPlanned,  // a client's SYN without a flow, answered when its MAC is known
   kRefuted,     // a client's ACK that quotes no valid cookie and has no flow yet (ack_burst.h)
+  kFragment,    // of TCP to or from a protected address, to be put together
   kIcmp,        // an ICMP error that may quote protected TCP
 };
 

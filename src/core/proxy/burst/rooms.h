@@ -11,6 +11,9 @@
 //                      each ACK without a flow whether it quotes a valid cookie
 //   burst/act          decides in order of arrival: each packet sees what those before it changed
 //
+// Fragments wait in the reassembler. A packet that is whole goes through the stages by itself, from
+// within burst/act (burst/fragments).
+//
 // and each packet then goes to one act:
 //
 //   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
@@ -18,7 +21,8 @@
 //   handshake/admit    the gate for what is proven
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
-//                      it is translated (translate); outbound, icmp_error
+//                      it is translated (translate) and cut where it is too long (too_long);
+//                      outbound, icmp_error, unknown
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
@@ -37,10 +41,14 @@
 #include "flows/flow_book.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
+#include "spliced/too_long.h"
 #include "syn/answerer.h"
 #include "syn/syn_burst.h"
+#include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/reassembler.h"
 #include "synproxy/proxy/arrival.h"
+#include "synproxy/proxy/strangers.h"
 
 namespace synproxy {
 
@@ -56,6 +64,8 @@ struct Rooms {
   Answerer answerer;
   Handshakes handshakes;
   MadeFrames frames;
+  TooLong too_long;
+  Strangers strangers;
 
   // Scratch memory of a burst. Only `acks_refuted` outlives process().
   MacBatch macs;
@@ -70,14 +80,25 @@ struct Rooms {
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
+
+  // Behind what every packet needs.
+  Reassembler reassembler;
+  KnownSources own_sources;
+  KnownSources* sources = &own_sources;          // those that all workers share, if there are more
+  std::array<std::uint8_t, kMaxFrame> fragment;  // that is being cut
 };
 
 // The acts that burst/act chooses from; `sink` takes what is sent besides the verdict.
 // A SYN of a client that has waited for its turn: on a flow, or one that has just lost it.
 void on_client_syn(Rooms& rooms, Context& c);
+// Whether a client's RST answers a SYN-ACK that no ACK has answered. Then that one is forgotten.
+[[nodiscard]] bool refuses_syn_ack(Rooms& rooms, const Context& c);
 // Any other segment of a client.
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink);
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink);
+// A fragment that is to be put together with others. The packet that it makes whole is decided
+// here, and leaves by the sink.
+void on_fragment(Rooms& rooms, Context& c, FrameSink& sink);
 
 }  // namespace synproxy

@@ -8,6 +8,10 @@
 
 namespace synproxy {
 
+// Where VLANs are paired, a packet goes through the stages as if the steering had looked at it:
+// that names its VLAN. `found` lives as long as the packet's stages.
+void name_vlan_of(const Rooms& rooms, Role sender, Packet& packet, Arrival& found);
+
 // Parses each packet, decides those that are not protected TCP or are junk, and prefetches the
 // flow's bucket. ICMP errors become kIcmp. Leaves kRefuted packets as they are.
 void classify(Rooms& rooms, std::span<Context> burst);
@@ -21,5 +25,9 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst);
 
 // Decides each packet, in order of arrival. Each one sees what those before it have changed.
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink);
+
+// Takes a packet that was put together from fragments through all stages. It leaves by the sink.
+void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragments& came,
+                  FrameSink& sink);
 
 }  // namespace synproxy

@@ -33,6 +33,7 @@ bool checksum_ok(const Context& c) {
     case ChecksumHint::kGood:
       return true;
     case ChecksumHint::kTcpGood:
+    case ChecksumHint::kPartial:
       return ip_checksum_good(c.segment);
     case ChecksumHint::kBad:
       return false;

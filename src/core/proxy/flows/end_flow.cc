@@ -5,6 +5,7 @@ namespace synproxy {
 
 void free_flow(Rooms& rooms, FlowIndex i) {
   rooms.handshakes.drop_early(rooms.flows[i]);
+  rooms.too_long.forget(i);
   rooms.flows.erase(i, rooms.now);
   rooms.counters.count(Reason::flow_freed);
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flows/flow_book.h"
 
+#include <algorithm>
+#include <array>
+
+#include "flows/doubt.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/proxy/early_store.h"
 
@@ -9,25 +13,20 @@ namespace {
 
 // One call never takes longer than a few bursts do.
 constexpr std::uint32_t kMaxSweepSlice = 8192;
-constexpr std::uint32_t kMaxEvictionScan = 4096;
 // Above this many records a pass takes four seconds, to bound the share of memory bandwidth.
 constexpr std::uint32_t kLargeTable = 1U << 20;
 
-// First goes what is over for certain, then what a RST or both FINs have closed, then what has no
-// server yet. 0: never.
-unsigned eviction_rank(FlowState state) {
-  switch (state) {
-    case FlowState::kFinished:
-    case FlowState::kTombstone:
-      return 3;
-    case FlowState::kClosing:
-      return 2;
-    case FlowState::kSynSent:
-      return 1;
-    default:
-      return 0;
-  }
-}
+// A choice is made among so many, and of suspects again so often, until one has not spoken since.
+// So an eviction looks at 40 records at most. Once so many were looked at in a millisecond, the
+// rest of it takes the next of each set without a choice.
+constexpr unsigned kSample = 8;
+constexpr unsigned kMaxSamples = 4;
+constexpr std::uint32_t kMaxLooksPerMs = 4096;
+// Shorter waits would leave an end no time to answer a keepalive (a quarter of them), and would ask
+// each flow before it can become a suspect.
+constexpr std::uint32_t kLeastWaitMs = 4 * kLatelyMs;
+// A server that lives answers our SYN sooner.
+constexpr std::uint32_t kServerAnswersMs = 1000;
 
 }  // namespace
 
@@ -57,29 +56,90 @@ void FlowBook::erase(FlowIndex i, const Moment& now) {
   changes_.note(hash);
 }
 
-FlowIndex FlowBook::pick_victim() {
-  if (established_ == table_.size()) return kNoFlow;
-  const FlowIndex end = table_.high_water();
-  FlowIndex victim = kNoFlow;
-  unsigned best = 0;
-  for (std::uint32_t n = std::min(kMaxEvictionScan, end); n > 0 && best < 3; --n) {
-    if (evict_at_ >= end) evict_at_ = 0;
-    const FlowIndex i = evict_at_++;
-    const unsigned rank = eviction_rank(table_[i].state());
-    if (rank > best) {
-      victim = i;
-      best = rank;
-    }
+// All of the sample are fetched first, then compared.
+template <typename Worth>
+FlowBook::Choice FlowBook::best_of(Candidates& candidates, Worth&& worth) {
+  const unsigned sample = looks_ < kMaxLooksPerMs ? kSample : 1;
+  std::array<FlowIndex, kSample> seen;
+  unsigned n = 0;
+  for (FlowIndex at = candidates.set.next(candidates.hand); n < sample && at != kNoFlow;
+       at = candidates.set.next(at + 1)) {
+    if (n != 0 && at == seen[0]) break;
+    seen[n++] = at;
+    table_.prefetch_at(at);
   }
-  return victim;
+  Choice best;
+  if (n == 0) return best;
+  candidates.hand = seen[n - 1] + 1;
+  looks_ += n;
+  for (unsigned k = 0; k < n; ++k) {
+    const std::uint32_t w = worth(seen[k]);
+    if (w > best.worth) best = {seen[k], w};
+  }
+  return best;
 }
 
+FlowIndex FlowBook::next_of(Candidates& candidates) {
+  const FlowIndex i = candidates.set.next(candidates.hand);
+  candidates.hand = i + 1;
+  ++looks_;
+  return i;
+}
+
+// A RST or both FINs have closed a flow in kClosing, but its ends may still repeat something.
+FlowIndex FlowBook::pick_over() {
+  const FlowIndex first = next_of(over_);
+  if (table_[first].state() != FlowState::kClosing) return first;
+  const Choice other = best_of(
+      over_, [&](FlowIndex i) { return table_[i].state() == FlowState::kClosing ? 0U : 1U; });
+  return other.flow != kNoFlow ? other.flow : first;
+}
+
+// Longest silent first; of those that were silent equally long, one that has left a keepalive
+// unanswered.
+std::uint32_t FlowBook::deadness(FlowIndex i, std::uint32_t now_ms) const {
+  const FlowRecord& f = table_[i];
+  const std::uint32_t silent = now_ms - f.last_seen;
+  if (silent < kLatelyMs || !(f.has(kFlowProbed) || is_doubtful(f))) return 0;
+  return f.has(kFlowProbed) ? std::max(silent, 1U << 31) : std::min(silent, (1U << 31) - 1);
+}
+
+FlowIndex FlowBook::pick_victim(std::uint64_t now_ms) {
+  if (looked_ms_ != now_ms) looks_ = 0;
+  looked_ms_ = now_ms;
+  if (over_.set.size() != 0) return pick_over();
+  if (passed_.set.size() != 0) return pick_passed();
+  const auto now = static_cast<std::uint32_t>(now_ms);
+  const Choice waiting =
+      best_of(waiting_, [&](FlowIndex i) { return std::max(now - table_[i].last_seen, 1U); });
+  if (waiting.worth >= kServerAnswersMs) return waiting.flow;
+  for (unsigned samples = 0; samples < kMaxSamples && suspects_.set.size() != 0; ++samples) {
+    const Choice suspect = best_of(suspects_, [&](FlowIndex i) {
+      const std::uint32_t worth = deadness(i, now);
+      if (worth == 0) suspects_.set.erase(i);  // it spoke since
+      return worth;
+    });
+    if (suspect.flow != kNoFlow) return suspect.flow;
+  }
+  return waiting.flow;
+}
+
+FlowIndex FlowBook::pick_passed() { return passed_.set.size() != 0 ? next_of(passed_) : kNoFlow; }
+
 void FlowBook::prefetch_victims() const {
-  constexpr FlowIndex kAhead = 8;
-  if (evict_at_ + kAhead >= table_.high_water()) return;
-  table_.prefetch_at(evict_at_ + kAhead);
-  if (table_[evict_at_].state() == FlowState::kFree) return;
-  prefetch_bucket(hash_of(table_.key_of(evict_at_)));
+  const FlowIndex next = over_.set.next(over_.hand);
+  if (next == kNoFlow) return;
+  prefetch_bucket(hash_of(table_.key_of(next)));
+  table_.prefetch_at(over_.set.next(next + 1));
+}
+
+std::uint32_t FlowBook::shortened(std::uint32_t wait_ms) const {
+  const std::uint64_t capacity = table_.capacity();
+  const std::uint64_t held = table_.size() - over_.set.size();
+  const std::uint64_t begin = capacity * 3 / 5;
+  if (held <= begin) return wait_ms;
+  const std::uint64_t cut = std::uint64_t{wait_ms} * 7 / 8 * (held - begin) / (capacity - begin);
+  return std::max(wait_ms - static_cast<std::uint32_t>(cut), std::min(wait_ms, kLeastWaitMs));
 }
 
 std::uint32_t FlowBook::slice_due(std::uint64_t now_ms) {

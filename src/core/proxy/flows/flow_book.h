@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The flows of one worker, and what has to stay in step with them: the counts by state, the cookies
-// that were used, the keys that came and went in this burst, and the positions of the sweep and of
-// the search for a victim.
+// The flows of one worker, and what has to stay in step with them: the sets by state, the cookies
+// that were used, the keys that came and went in this burst, and the position of the sweep.
+//
+// What can be evicted is known, so that a full table costs no search. The sets of flows that are
+// over, half-open and in handshake follow the states. The sweep fills the set of suspects, and
+// whoever takes one out of it looks again. Each set is read round and round, so that the flows that
+// have been in it longest come first, more or less.
 //
 // Invariants. A state changes only through become_handshake(), become_spliced(), set_state() and
-// erase(), so that embryonic() and established() are exact. A key comes and goes only through
-// insert() and erase(), so that changed() misses none of them. A cookie that may still be replayed
-// is in the filter before its record is gone.
+// erase(), so that the sets are exact. A key comes and goes only through insert() and erase(), so
+// that changed() misses none of them. A cookie that may still be replayed is in the filter before
+// its record is gone.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +21,7 @@
 #include "flows/table_changes.h"
 #include "synproxy/base/config.h"
 #include "synproxy/flow/index_hash.h"
+#include "synproxy/flow/index_set.h"
 #include "synproxy/flow/replay_filter.h"
 #include "synproxy/flow/table.h"
 
@@ -28,7 +33,11 @@ class FlowBook {
   FlowBook(const EngineShape& shape, const IndexKey& key)
       : index_key_(key),
         table_(shape.max_flows),
-        looks_(shape.max_flows),
+        ip_looks_(shape.max_flows),
+        over_(shape.max_flows),
+        passed_(shape.max_flows),
+        waiting_(shape.max_flows),
+        suspects_(shape.max_flows),
         replay_(std::max(shape.max_flows, shape.replays_per_epoch)) {}
 
   // --- Find and read. `hash` is the key's hash_of() everywhere.
@@ -47,14 +56,17 @@ class FlowBook {
   [[nodiscard]] const FlowRecord& operator[](FlowIndex i) const { return table_[i]; }
   [[nodiscard]] FlowKey key_of(FlowIndex i) const { return table_.key_of(i); }
   // `f` is a record of this book.
-  [[nodiscard]] FlowIndex index_of(const FlowRecord& f) const {
-    return static_cast<FlowIndex>(&f - &table_[0]);
-  }
+  [[nodiscard]] FlowIndex index_of(const FlowRecord& f) const { return table_.index_of(f); }
   [[nodiscard]] std::uint32_t size() const { return table_.size(); }
   [[nodiscard]] bool full() const { return table_.size() == table_.capacity(); }
-  [[nodiscard]] std::uint32_t embryonic() const { return embryonic_; }
-  // Flows that are never evicted: established and passed.
-  [[nodiscard]] std::uint32_t established() const { return established_; }
+  [[nodiscard]] std::uint32_t embryonic() const { return waiting_.set.size(); }
+  [[nodiscard]] std::uint32_t established() const { return established_ + passed(); }
+  // Of these, opened by the server and not answered yet.
+  [[nodiscard]] std::uint32_t passed() const { return passed_.set.size(); }
+  // How many of those there may be. Nobody has proven anything for them.
+  [[nodiscard]] std::uint32_t passed_limit() const {
+    return std::max(table_.capacity() / 8, std::min(table_.capacity(), 16U));
+  }
 
   // --- Change.
   // Takes a free record for the key, which must not be in the table. kNoFlow: there is no room.
@@ -66,26 +78,26 @@ class FlowBook {
   // Frees the record. Its early data must have been freed before.
   void erase(FlowIndex i, const Moment& now);
   void become_handshake(FlowRecord& f, const HandshakePart& part) {
-    count(f.state(), FlowState::kSynSent);
+    moves(f, FlowState::kSynSent);
     f.become_handshake(part);
   }
   void become_spliced(FlowRecord& f, FlowState to, const SplicedPart& part) {
-    count(f.state(), to);
+    moves(f, to);
     f.become_spliced(to, part);
   }
   // From one state of a spliced flow to another, or to kFree.
   void set_state(FlowRecord& f, FlowState to) {
-    count(f.state(), to);
+    moves(f, to);
     f.put_spliced_state(to);
   }
 
   // --- How the segments of `end` look. Whoever opens a flow sets both ends.
   void set_look(const FlowRecord& f, Role end, const IpLook& look) {
-    looks_.set(index_of(f), end, is_ipv6(f), look);
+    ip_looks_.set(index_of(f), end, is_ipv6(f), look);
   }
-  void prefetch_look(FlowIndex i) const { looks_.prefetch(i); }
+  void prefetch_look(FlowIndex i) const { ip_looks_.prefetch(i); }
   [[nodiscard]] IpLook look(const FlowRecord& f, Role end) const {
-    return looks_.get(index_of(f), end, is_ipv6(f));
+    return ip_looks_.get(index_of(f), end, is_ipv6(f));
   }
 
   // --- Whether any key came or went since the burst began, and whether this one may have.
@@ -101,19 +113,30 @@ class FlowBook {
     replay_.prefetch(epoch, mac);
   }
 
-  // --- The flow that gives way when the table is full. kNoFlow: all flows looked at must stay.
-  [[nodiscard]] FlowIndex pick_victim();
-  // Evictions come in runs: fetches the next candidates.
+  // --- The flow that gives way when the table is full: what is over, what the server has opened
+  // and nobody answered, handshakes that a server has left unanswered for a second, suspects, other
+  // handshakes. kNoFlow: those that were looked at must stay.
+  [[nodiscard]] FlowIndex pick_victim(std::uint64_t now_ms);
+  // One that the server has opened and nobody answered. kNoFlow: there is none.
+  [[nodiscard]] FlowIndex pick_passed();
+  // Evictions come in runs: fetches the next candidate.
   void prefetch_victims() const;
+  // Whether the established flow is one of those that most likely are dead.
+  void suspect(FlowIndex i, bool dead) { dead ? suspects_.set.insert(i) : suspects_.set.erase(i); }
+  // Waits shrink as the table fills with flows that are not over: from three fifths on, down to an
+  // eighth when it is full, but not below 20 s.
+  [[nodiscard]] std::uint32_t shortened(std::uint32_t wait_ms) const;
 
   // Calls visit(index) for a slice of all records. The slice grows with the time since the last
-  // one.
+  // one. visit() returns what it did, in frames sent and records freed; a slice ends when it has
+  // done a tick's share.
   template <typename Visit>
   void sweep(std::uint64_t now_ms, Visit&& visit) {
     const FlowIndex end = table_.high_water();
-    for (std::uint32_t n = slice_due(now_ms); n > 0; --n) {
+    unsigned done = 0;
+    for (std::uint32_t n = slice_due(now_ms); n > 0 && done < kMaxSweepWork; --n) {
       if (sweep_at_ >= end) sweep_at_ = 0;
-      visit(sweep_at_++);
+      done += visit(sweep_at_++);
     }
   }
 
@@ -121,28 +144,71 @@ class FlowBook {
   [[nodiscard]] static bool is_ipv6(const FlowRecord& f) {
     return (f.vlan_and_family & kFamilyIpv6) != 0;
   }
-  void count(FlowState from, FlowState to) {
-    embryonic_ -= from == FlowState::kSynSent ? 1U : 0U;
-    established_ -= counts_established(from) ? 1U : 0U;
-    embryonic_ += to == FlowState::kSynSent ? 1U : 0U;
-    established_ += counts_established(to) ? 1U : 0U;
+  // A probe of both ends takes up to four frames, so no slice does more than this and three.
+  static constexpr unsigned kMaxSweepWork = 512;
+
+  struct Candidates {
+    explicit Candidates(std::uint32_t capacity) : set(capacity) {}
+    IndexSet set;
+    FlowIndex hand = 0;
+  };
+  // The best of a sample of candidates. `worth` 0: must stay.
+  struct Choice {
+    FlowIndex flow = kNoFlow;
+    std::uint32_t worth = 0;
+  };
+
+  // Call before the state changes.
+  void moves(const FlowRecord& f, FlowState to) {
+    const FlowState from = f.state();
+    const FlowIndex i = table_.index_of(f);
+    IndexSet* const left = set_of(from);
+    IndexSet* const entered = set_of(to);
+    if (left != entered) {
+      if (left != nullptr) left->erase(i);
+      if (entered != nullptr) entered->insert(i);
+    }
+    if (from == FlowState::kEstablished) {
+      --established_;
+      suspects_.set.erase(i);
+    }
+    established_ += to == FlowState::kEstablished ? 1U : 0U;
   }
-  [[nodiscard]] static bool counts_established(FlowState state) {
-    return state == FlowState::kEstablished || state == FlowState::kPassed;
+  [[nodiscard]] IndexSet* set_of(FlowState state) {
+    switch (state) {
+      case FlowState::kFree:
+      case FlowState::kEstablished:
+        return nullptr;
+      case FlowState::kSynSent:
+        return &waiting_.set;
+      case FlowState::kPassed:
+        return &passed_.set;
+      default:
+        return &over_.set;
+    }
   }
+  template <typename Worth>
+  [[nodiscard]] Choice best_of(Candidates& candidates, Worth&& worth);
+  [[nodiscard]] FlowIndex next_of(Candidates& candidates);
+  [[nodiscard]] FlowIndex pick_over();
+  [[nodiscard]] std::uint32_t deadness(FlowIndex i, std::uint32_t now_ms) const;
   void remember_cookie(const FlowRecord& f, const FlowKey& key, const Moment& now);
   [[nodiscard]] std::uint32_t slice_due(std::uint64_t now_ms);
 
   IndexKey index_key_;
   FlowTable table_;
-  FlowLooks looks_;
+  FlowLooks ip_looks_;
+  Candidates over_;      // closing, finished, tombstones
+  Candidates passed_;    // opened by the server, not answered
+  Candidates waiting_;   // in handshake with the server
+  Candidates suspects_;  // established, most likely dead
   ReplayFilter replay_;
   TableChanges changes_;
   std::uint64_t swept_ms_ = 0;
   FlowIndex sweep_at_ = 0;
-  FlowIndex evict_at_ = 0;
-  std::uint32_t embryonic_ = 0;
   std::uint32_t established_ = 0;
+  std::uint64_t looked_ms_ = 0;  // when records were last looked at for a victim
+  std::uint32_t looks_ = 0;      // how many, in that millisecond
 };
 
 }  // namespace synproxy

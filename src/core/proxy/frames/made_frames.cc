@@ -9,8 +9,13 @@ namespace synproxy {
 namespace {
 
 std::uint32_t digest_of_client(const FlowKey& key) { return address_digest(key.client.data()); }
+VlanStack vlan_of(const FlowRecord& f) { return synproxy::vlan_of(identity_of(f)); }
 
 }  // namespace
+
+const Link* MadeFrames::link_of(const FlowRecord& f) const {
+  return links_.find(f.link(), vlan_of(f));
+}
 
 LinkHeader MadeFrames::way_to_client(const LinkHeader& header, const FlowKey& key) const {
   if (const LinkHeader* known = ways_.find(header, digest_of_client(key))) return *known;
@@ -18,25 +23,36 @@ LinkHeader MadeFrames::way_to_client(const LinkHeader& header, const FlowKey& ke
 }
 
 std::uint16_t MadeFrames::new_link(const FlowKey& key, Role sender, const LinkHeader& header) {
-  if (sender == Role::kClient) return links_.intern({header, way_to_client(header, key)});
-  return links_.intern({answer_to(header, Role::kServer, vlan_pairs_), header});
+  if (sender == Role::kClient) return links_.intern({header, way_to_client(header, key)}, key.vlan);
+  return links_.intern({answer_to(header, Role::kServer, vlan_pairs_), header}, key.vlan);
 }
 
 void MadeFrames::follow(FlowRecord& f, Role sender, const LinkHeader& header) {
-  f.set_link(links_.intern(moved(links_[f.link()], sender, header)), f.offered_scale());
+  const Link* const link = link_of(f);
+  if (link == nullptr) {
+    return f.set_link(links_.intern(mirrored(sender, header), vlan_of(f)), f.offered_scale());
+  }
+  f.set_link(links_.intern(moved(*link, sender, header), vlan_of(f)), f.offered_scale());
 }
 
 void MadeFrames::complete_link(FlowRecord& f, Role sender, const LinkHeader& header) {
-  Link link = links_[f.link()];
+  const Link* const known = link_of(f);
+  Link link = known != nullptr ? *known : mirrored(sender, header);
   (sender == Role::kClient ? link.to_server : link.to_client) = header;
-  f.set_link(links_.intern(link), f.offered_scale());
+  f.set_link(links_.intern(link, vlan_of(f)), f.offered_scale());
+}
+
+Link MadeFrames::mirrored(Role sender, const LinkHeader& header) const {
+  const LinkHeader back = answer_to(header, sender, vlan_pairs_);
+  return sender == Role::kClient ? Link{header, back} : Link{back, header};
 }
 
 void MadeFrames::learn_way(const FlowRecord& f, const FlowKey& key, const LinkHeader& header) {
-  const LinkHeader& from = links_[f.link()].to_server;
-  const LinkHeader usual = answer_to(from, Role::kClient, vlan_pairs_);
+  const Link* const link = link_of(f);
+  if (link == nullptr) return;
+  const LinkHeader usual = answer_to(link->to_server, Role::kClient, vlan_pairs_);
   if (header.length != usual.length || (header == usual && !ways_.any())) return;
-  ways_.learn(from, header, usual, digest_of_client(key));
+  ways_.learn(link->to_server, header, usual, digest_of_client(key));
   last_answer_ = LinkHeader();
 }
 
@@ -51,8 +67,16 @@ void MadeFrames::turn_answer(std::uint8_t* frame, const LinkHeader& header, cons
     return way.write(frame);
   }
   const LinkHeader usual = answer_to(header, Role::kServer, vlan_pairs_);
-  const bool known = f != nullptr && links_[f->link()].to_server.length == usual.length;
-  (known ? links_[f->link()].to_server : usual).write(frame);
+  const Link* const link = f != nullptr ? link_of(*f) : nullptr;
+  const bool known = link != nullptr && link->to_server.length == usual.length;
+  (known ? link->to_server : usual).write(frame);
+}
+
+void MadeFrames::send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
+                      FrameSink& sink) const {
+  const Link* const link = link_of(f);
+  if (link == nullptr) return counters_.count(Reason::link_forgotten);
+  send(link->to(to), key, to, reply, flows_.look(f, other(to)), sink);
 }
 
 void MadeFrames::send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,

@@ -20,18 +20,26 @@ namespace synproxy {
 
 class MadeFrames {
  public:
-  MadeFrames(const FlowBook& flows, const VlanPairs& vlan_pairs, Counters& counters)
-      : flows_(flows), vlan_pairs_(vlan_pairs), counters_(counters) {}
+  // `index_key`: random.
+  MadeFrames(const FlowBook& flows, const VlanPairs& vlan_pairs, const IndexKey& index_key,
+             Counters& counters)
+      : links_(index_key),
+        ways_(index_key),
+        flows_(flows),
+        vlan_pairs_(vlan_pairs),
+        counters_(counters) {}
 
   // --- The link of a flow.
   // Returns the index for FlowRecord::set_link(). `header`: of the frame of `sender` that opens the
   // flow. `key`: of the flow.
   [[nodiscard]] std::uint16_t new_link(const FlowKey& key, Role sender, const LinkHeader& header);
+  // nullptr: it is forgotten.
+  [[nodiscard]] const Link* link_of(const FlowRecord& f) const;
   // The first frame of the other end shows what new_link() could only assume.
   void complete_link(FlowRecord& f, Role sender, const LinkHeader& header);
   // Whether `frame` of `sender` came another way than the flow's last one.
   [[nodiscard]] bool has_moved(const FlowRecord& f, Role sender, const std::uint8_t* frame) const {
-    return !links_[f.link()].to(other(sender)).is_of(frame);
+    return !links_.at(f.link()).to(other(sender)).is_of(frame);
   }
   // The flow's frames take the way of `header` from here on. Only for a segment of `sender` whose
   // numbers and checksum have been found good: a forged one must not lead the flow away.
@@ -42,9 +50,9 @@ class MadeFrames {
   // --- Frames.
   // Sends a segment that looks like one of the other end. `key`: of the flow `f`.
   void send(const FlowRecord& f, const FlowKey& key, Role to, const TcpReply& reply,
-            FrameSink& sink) const {
-    send(links_[f.link()].to(to), key, to, reply, flows_.look(f, other(to)), sink);
-  }
+            FrameSink& sink) const;
+  void send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,
+            const IpLook& look, FrameSink& sink) const;
   // Sends a SYN-ACK again. `header`: of its SYN.
   void send_syn_ack(const LinkHeader& header, const FlowKey& key, const TcpReply& reply,
                     const IpLook& look, FrameSink& sink) const {
@@ -69,8 +77,8 @@ class MadeFrames {
   }
 
  private:
-  void send(const LinkHeader& header, const FlowKey& key, Role to, const TcpReply& reply,
-            const IpLook& look, FrameSink& sink) const;
+  // Of both directions, as long as only `header` of `sender` has been seen.
+  [[nodiscard]] Link mirrored(Role sender, const LinkHeader& header) const;
   // The header of an answer to a client whose frames have `header`.
   [[nodiscard]] LinkHeader way_to_client(const LinkHeader& header, const FlowKey& key) const;
 

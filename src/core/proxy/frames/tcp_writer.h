@@ -162,6 +162,7 @@ template <bool kIpv6, typename Says>
   const RawEnds<kIpv6> ends = ends_of_answer<kIpv6>(s);
   swap_mac_addresses(s.frame);
   packet.length = s.l3_offset + write_headers<kIpv6>(s.l3(), ends, reply, look, says);
+  packet.checksum = ChecksumHint::kGood;
   return true;
 }
 

@@ -8,8 +8,9 @@
 
 namespace synproxy {
 
-void hold_early(Rooms& rooms, Context& c, FlowRecord& f) {
-  const bool held = rooms.handshakes.hold(f, c.segment, rooms.now.most_early_window());
+void hold_early(Rooms& rooms, Context& c) {
+  const bool held = rooms.handshakes.hold(rooms.flows, c, rooms.now.most_early_window(),
+                                          rooms.now.ms32(), rooms.counters);
   drop(rooms.counters, c, held ? Reason::early_held : Reason::early_dropped);
 }
 
@@ -18,9 +19,9 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
   FlowRecord& f = rooms.flows[c.flow];
   const SeqNum first(f.client_isn + 1);
   if (g.has(kRst)) {
-    // A RST must lie within what is held. The whole window of the SYN-ACK would be too wide: a late
-    // RST of the previous connection may fall into it.
-    if (!g.seq.within(first, SeqNum(f.client_nxt))) {
+    // RFC 5961 section 3.2: exact. The client sends its next number, or the one that our SYN-ACK
+    // acknowledged. A late RST of the previous connection may lie between or behind them.
+    if (g.seq != first && g.seq != SeqNum(f.client_nxt)) {
       return drop(rooms.counters, c, Reason::rst_out_of_window);
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
@@ -29,14 +30,15 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
     return give_up(rooms, c.flow, false, true, sink);
   }
   if (g.ack == SeqNum(f.cookie + 1)) {
-    follow(rooms, c, Role::kClient, f);
+    follow_way(rooms, c, f);
     if (g.seq_length() == 0 && g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
       f.handshake().window = g.window;  // the server has to learn the latest one
     }
     if (g.seq_length() == 0 || g.seq.before(first))
       return drop(rooms.counters, c, Reason::cookie_retrans);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    return hold_early(rooms, c, f);
+    if (cut_to_hold(c)) return;
+    return hold_early(rooms, c);
   }
   // The ACK is not of this handshake. It may be of a SYN that came since.
   if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))

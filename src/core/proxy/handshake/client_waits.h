@@ -14,6 +14,6 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink);
 void on_client_tombstone(Rooms& rooms, Context& c, FrameSink& sink);
 
 // Keeps data of a flow in kSynSent, or drops it, so that the client sends it again.
-void hold_early(Rooms& rooms, Context& c, FlowRecord& f);
+void hold_early(Rooms& rooms, Context& c);
 
 }  // namespace synproxy

@@ -11,19 +11,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "burst/packet_context.h"
 #include "flows/flow_book.h"
 #include "synproxy/base/config.h"
+#include "synproxy/base/counters.h"
 #include "synproxy/proxy/early_store.h"
 #include "synproxy/proxy/retry_queue.h"
-#include "synproxy/wire/segment.h"
 
 namespace synproxy {
 
-// Our SYN is repeated after 0.2, 0.4, 0.8 ... s. The last step repeats.
+// Our SYN is repeated after 0.2, 0.4 and 0.8 s, and from then on every second until the server
+// answers or --server-timeout is over. A server that comes back, or whose accept queue has room
+// again, is noticed within a second. (Linux too repeats a SYN every second at first.)
 inline constexpr std::uint32_t kFirstRetryMs = 200;
-inline constexpr std::size_t kRetryLevels = 10;
+inline constexpr std::size_t kRetryLevels = 4;
+inline constexpr std::array<std::uint32_t, kRetryLevels> kRetryMs{kFirstRetryMs, 400, 800, 1000};
+inline constexpr std::size_t kLastRetry = kRetryLevels - 1;
+static_assert(EarlyStore::kPatienceMs == kFirstRetryMs, "a fast server has answered before");
 
 class Handshakes {
  public:
@@ -32,43 +39,39 @@ class Handshakes {
 
   // --- Early data of a flow in kSynSent.
   // Keeps the segment's frame if it is the next one and ends within `limit` bytes. False: it is not
-  // kept.
-  [[nodiscard]] bool hold(FlowRecord& f, const Segment& g, std::uint32_t limit);
+  // kept. If the memory is full, other flows give theirs back; their clients send again.
+  [[nodiscard]] bool hold(FlowBook& flows, const Context& c, std::uint32_t limit,
+                          std::uint32_t now_ms, Counters& counters);
   // Frees what is held.
   void drop_early(FlowRecord& f);
   // Takes over the list that begins with `head`. Puts each frame together and hands it to
   // use(frame), until use() returns false. Frees all of them.
   template <typename Use>
   void release(EarlyStore::Handle head, Use&& use) {
-    for (; head != EarlyStore::kNone; head = early_.pop(head)) {
-      const std::size_t length = early_.read(head, frame_);
-      if (!use(std::span(frame_.data(), length))) break;
-    }
-    early_.free_all(head);
+    early_.each(head, frame_, std::forward<Use>(use));
+    early_.free(head);
   }
   [[nodiscard]] std::uint32_t early_buffers() const { return early_.buffers_in_use(); }
 
   // --- Repeats.
   // Call when our SYN was sent for the first time.
   void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
-    syns_[0].push({i, f.cookie, 0, now_ms + kFirstRetryMs});
+    await_retry(0, {i, f.cookie, 0, 0}, now_ms);
   }
   // Call when our ACK was sent. `tsecr`: the TSval of the SYN-ACK that it answers.
   void await_speech(FlowIndex i, const FlowRecord& f, std::uint32_t tsecr, std::uint32_t now_ms) {
     acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});
   }
-  // Calls repeat(index) for each flow whose SYN is due and unanswered. Looks at no more than
-  // `limit` entries per level.
+  // Calls repeat(index, level) for each flow whose SYN is due and unanswered; the last level is
+  // kLastRetry. Looks at no more than `limit` entries per level.
   template <typename Repeat>
   void run_syns(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
     RetryQueue::Entry e{};
     for (std::size_t level = 0; level < kRetryLevels; ++level) {
       for (unsigned n = 0; n < limit && syns_[level].pop_due(now_ms, e); ++n) {
         if (!still(flows, e, FlowState::kSynSent)) continue;
-        repeat(e.flow);
-        const std::size_t next = std::min(level + 1, kRetryLevels - 1);
-        e.deadline_ms = now_ms + (kFirstRetryMs << next);
-        syns_[next].push(e);
+        repeat(e.flow, level);
+        await_retry(std::min(level + 1, kLastRetry), e, now_ms);
       }
     }
   }
@@ -84,11 +87,21 @@ class Handshakes {
   }
 
  private:
+  // The last queue has room for every flow, so a full one of the others makes the client wait a
+  // second, but ends no connection's asking.
+  void await_retry(std::size_t level, RetryQueue::Entry e, std::uint32_t now_ms) {
+    e.deadline_ms = now_ms + kRetryMs[level];
+    if (syns_[level].push(e)) return;
+    e.deadline_ms = now_ms + kRetryMs[kLastRetry];
+    (void)syns_[kLastRetry].push(e);
+  }
   [[nodiscard]] static bool still(const FlowBook& flows, const RetryQueue::Entry& e,
                                   FlowState state) {
     const FlowRecord& f = flows[e.flow];
     return f.state() == state && f.cookie == e.cookie;
   }
+
+  void take_back(FlowRecord& f);
 
   EarlyStore early_;
   std::array<RetryQueue, kRetryLevels> syns_;

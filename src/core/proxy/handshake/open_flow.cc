@@ -6,6 +6,7 @@
 #include "handshake/admit.h"
 #include "handshake/ask_server.h"
 #include "handshake/client_waits.h"
+#include "spliced/unknown.h"
 #include "time/eviction.h"
 
 namespace synproxy {
@@ -30,8 +31,8 @@ void refuse(Rooms& rooms, Context& c, Admission refusal) {
 }
 
 void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
-  rooms.counters.count(Reason::conn_reopened);
   const FlowRecord& f = rooms.flows[c.flow];
+  if (f.state() != FlowState::kPassed) rooms.counters.count(Reason::conn_reopened);
   const bool live = f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished;
   if (live) rooms.frames.send_rst(f, rooms.flows.key_of(c.flow), Role::kServer, sink);
   free_flow(rooms, c.flow);
@@ -69,14 +70,18 @@ void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch
 
 void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
   const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c);
-  if (!m.valid) return drop(rooms.counters, c, Reason::cookie_invalid);
+  if (!m.valid) return on_unknown_client(rooms, c, sink);
   open_proven(rooms, c, m, sink);
 }
 
 void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink) {
+  if (cut_to_hold(c)) return;
   const Admission verdict = admit(rooms.flows, c, m);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
+  // The server is opening a connection of its own to this client, and will take our SYN for the
+  // client's. What it is asked for now it cannot be asked again.
+  const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed;
   if (c.flow != kNoFlow) give_way(rooms, c, sink);
 
   const Segment& g = c.segment;
@@ -90,11 +95,16 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;
   if (early) {
-    hold_early(rooms, c, f);
+    hold_early(rooms, c);
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
-  ask_server(rooms, i, probe_due(rooms, c), sink);
+  // The client's own SYN was passed to the server, which may wait half open for this one. It must
+  // not find more in ours: lwIP would take it up. And it may have agreed to more than was promised.
+  const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
+                                                   rooms.now.ms32()) != nullptr;
+  if (asked) f.set(kFlowEverAskedMore);
+  ask_server(rooms, i, !crossing && !asked && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }
 

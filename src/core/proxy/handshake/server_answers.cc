@@ -5,6 +5,7 @@
 #include "flows/end_flow.h"
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -18,14 +19,16 @@ Abilities promised(const FlowRecord& f) {
           .ecn = (f.options & kFlowEcn) != 0};
 }
 
-// Learns what the service can do. True when the server has taken up more than the client was
-// promised.
-bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
+struct Learned {
+  bool more;                   // the server has taken up more than the client was promised
+  std::uint16_t promised_mss;  // what clients of the service may have been promised by `auto`
+};
+Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
   const Abilities client = promised(f);
   ServiceTable::Answer a;
-  a.probe =
+  const bool asked_more =
       f.has(kFlowAskedMore) && rooms.now.earlier().same_offer_since(f.last_seen, rooms.now.ms());
-  const Abilities extra = a.probe ? wanted(rooms.now.tuning().offer) : Abilities{};
+  const Abilities extra = asked_more ? wanted(rooms.now.tuning().offer) : Abilities{};
   a.asked = {.timestamps = client.timestamps || extra.timestamps,
              .sack = client.sack || extra.sack,
              .ecn = client.ecn || extra.ecn};
@@ -34,8 +37,10 @@ bool learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const Tc
   a.ecn = is_ecn_setup(c.segment);
   a.window = c.segment.window;
   a.ttl = look_of(c.segment).ttl;
-  rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
-  return !client.covers({.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn});
+  const std::uint16_t promised =
+      rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
+  const Abilities granted{.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn};
+  return {!client.covers(granted), promised};
 }
 
 }  // namespace
@@ -47,20 +52,30 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   // RFC 9293 section 3.10.7.3, in its order: ACK, RST, SYN.
   const bool acks_our_syn = g.has(kAck) && g.ack == SeqNum(f.client_isn + 1);
   if (g.has(kRst)) {
-    if (!acks_our_syn) return drop(rooms.counters, c, Reason::server_rst_ignored);
+    // A SYN is refused with number 0. A RST with the number that follows our cookie answers a
+    // keepalive that went out before the client's handshake ACK came (spliced/unknown.cc).
+    if (!acks_our_syn || g.seq == SeqNum(f.cookie + 1)) {
+      return drop(rooms.counters, c, Reason::server_rst_ignored);
+    }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     rooms.counters.count(Reason::conn_refused);
+    note_dead(rooms, c.key());
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, true, false, sink);
   }
   if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  note_answer(rooms, c.key());
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    const bool more = learn_service(rooms, c, f, o);
+    const auto [more, promised_mss] = learn_service(rooms, c, f, o);
     // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
     // its extras are ignored.
-    if (!more || !f.has(kFlowEverAskedMore)) return splice(rooms, c, f, o, sink);
+    // And if the server is opening this connection too, a RST would end it for good: it knows that
+    // the client may leave the extras unused.
+    if (!more || !f.has(kFlowEverAskedMore) || f.has(kFlowServerOpens)) {
+      return splice(rooms, c, f, o, promised_mss, sink);
+    }
     rooms.counters.count(Reason::server_shows_more);
     // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
     // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "handshake/splice.h"
 
+#include <algorithm>
+
 #include "flows/end_flow.h"
 #include "handshake/ask_server.h"
 #include "spliced/progress.h"
@@ -28,10 +30,16 @@ bool keep_promises(Rooms& rooms, FlowRecord& f, const Segment& g, const TcpOptio
   return true;
 }
 
+// The largest MSS that the client may have been promised.
+std::uint16_t promised_mss(const Moment& now, std::uint16_t auto_mss) {
+  const std::uint16_t fixed = now.tuning().offer.mss;
+  return std::max(fixed != 0 ? fixed : auto_mss, now.earlier().most_mss(now.epoch()));
+}
+
 // Sends the held segments, as far as the server's window of `budget` bytes allows. The client
-// resends the rest. Returns how many were sent.
+// resends the rest. Returns how many were sent. `mss`: what is longer is cut; `hash`: of the flow.
 unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std::uint32_t budget,
-                       FrameSink& sink) {
+                       std::uint16_t mss, std::uint64_t hash, FrameSink& sink) {
   unsigned sent = 0;
   SeqNum next(f.client_isn + 1);
   f.clear(kFlowClientFin);  // set again when a held FIN is sent
@@ -39,12 +47,19 @@ unsigned release_early(Rooms& rooms, FlowRecord& f, EarlyStore::Handle head, std
     Segment g;
     parse_frame(frame.data(), frame.size(), g);
     if (g.result != ParseResult::kTcp || g.payload_length > budget) return false;
+    const std::uint32_t room = TooLong::room_for(g, mss);
+    const bool cut = g.payload_length > room;
+    if (cut) rooms.too_long.tell(g, hash, rooms.frames.link_of(f), mss, rooms.now.ms32(), sink);
     if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(g)) return false;
     budget -= g.payload_length;
     if (!translate_to_server(g, f)) rooms.counters.count(Reason::bad_options);
     if (g.has(kFin)) f.set(kFlowClientFin);
     next = g.seq_end();
-    sink.emit(Role::kServer, frame);
+    if (cut) {
+      rooms.too_long.send_cut(g, room, sink);
+    } else {
+      sink.emit(Role::kServer, frame);
+    }
     rooms.counters.count(Reason::early_released);
     ++sent;
     return true;
@@ -72,7 +87,8 @@ void send_window_update(Rooms& rooms, FlowIndex i, std::uint16_t window, std::ui
 
 }  // namespace
 
-void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameSink& sink) {
+void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::uint16_t auto_mss,
+            FrameSink& sink) {
   const Segment& g = c.segment;
   if (!keep_promises(rooms, f, g, o)) {
     rooms.counters.count(Reason::server_no_timestamps);
@@ -96,12 +112,15 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameS
   // A mark stays: the client may have begun anew while the server was silent.
   if (f.has(kFlowMarked)) f.set(kFlowMarkTimed);
   f.set_mark_tries(0);
+  const std::uint16_t mss = std::max(o.mss != 0 ? o.mss : default_mss(g.ipv6), kLeastMss);
+  const bool shorter = mss < promised_mss(rooms.now, auto_mss);
+  if (shorter) rooms.too_long.note(c.flow);
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.counters.count(Reason::conn_established);
 
   answer_syn_ack(rooms, c, f, o.tsval);
 
-  if (release_early(rooms, f, before.early, g.window, sink) != 0) {
+  if (release_early(rooms, f, before.early, g.window, shorter ? mss : 0xffff, c.hash, sink) != 0) {
     f.set(kFlowSpoke);
   } else {
     rooms.handshakes.await_speech(c.flow, f, o.tsval, rooms.now.ms32());

@@ -11,8 +11,10 @@ namespace synproxy {
   return (syn_ack.flags & (kEce | kCwr)) == kEce;
 }
 
-// `c` is the SYN-ACK that answers our SYN, `o` its options.
-void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, FrameSink& sink);
+// `c` is the SYN-ACK that answers our SYN, `o` its options; `auto_mss`: the largest MSS that the
+// client may have been promised if that was left to `auto`.
+void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::uint16_t auto_mss,
+            FrameSink& sink);
 
 // Our ACK of the server's SYN-ACK, the first one and every repeat. `tsecr`: the TSval of that
 // SYN-ACK. Only for a spliced flow on which the server has sent nothing else yet.

@@ -10,23 +10,6 @@
 namespace synproxy {
 namespace {
 
-void on_rst(Rooms& rooms, Context& c, FlowRecord& f) {
-  const Segment& g = c.segment;
-  const std::uint32_t bound = server_window_bound(f);
-  const SeqNum next(f.client_nxt);
-  if (!g.seq.within(next - bound, next + bound))
-    return drop(rooms.counters, c, Reason::rst_out_of_window);
-  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // For the server the exact number is the one that it has acknowledged. If nothing was lost, that
-  // is the next number.
-  const auto acked =
-      f.has(kFlowServerAcked) ? f.spliced().window : static_cast<std::uint16_t>(f.client_isn + 1);
-  const bool exact =
-      g.seq == next || (!g.seq.after(next) && static_cast<std::uint16_t>(g.seq.value()) == acked);
-  if (exact) note_reset(rooms, f);
-  pass_to_server(rooms, c, f);
-}
-
 // Whether the segment carries numbers of the connection that the mark announces.
 bool is_of_mark(const FlowRecord& f, const Segment& g) {
   constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows a larger window
@@ -36,17 +19,19 @@ bool is_of_mark(const FlowRecord& f, const Segment& g) {
 void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
-  if (g.has(kRst)) return on_rst(rooms, c, f);
-  const bool fits = client_fits(f, g);
-  if (is_over(f) && (!fits || f.has(kFlowMarked))) {
+  if (g.has(kRst)) return on_reset(rooms, c, f, g.seq);
+  const bool too_long = rooms.too_long.has(c.flow);
+  if (too_long && cut_to_hold(c)) return;
+  const bool fitting = fits<Role::kClient>(f, g, g.seq);
+  if (is_over(f) && (!fitting || f.has(kFlowMarked))) {
     // The client may have forgotten this connection and be opening the next one.
     if (const auto m = match_successor(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }
-  if (fits) {
+  if (fitting) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    follow(rooms, c, Role::kClient, f);
-    note_client(rooms, f, g);
+    follow_way(rooms, c, f);
+    note<Role::kClient>(rooms, f, c, g.seq);
   } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
     return open_proven(rooms, c, *m, sink);
   } else if (is_over(f) || is_of_mark(f, g)) {
@@ -55,6 +40,9 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
   }
+  if (too_long) [[unlikely]] {
+    return pass_long_to_server(rooms, c, f, sink);
+  }
   pass_to_server(rooms, c, f);
 }
 
@@ -62,16 +50,16 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
 
 void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
+  if (g.has(kRst) && refuses_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::consumed);
   if (c.flow == kNoFlow) {
     if (g.has(kSyn)) return drop(rooms.counters, c, Reason::syn_ack_client);
     if (g.has(kRst)) return drop(rooms.counters, c, Reason::no_flow_client);
     return on_client_ack_without_flow(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
-  if (f.state() == FlowState::kPassed) return on_answer_to_outbound(rooms, c);
+  if (f.state() == FlowState::kPassed) return on_answer_to_outbound(rooms, c, sink);
   if (g.has(kSyn)) {
-    // The peer of the server's own connection repeats its SYN-ACK.
-    if ((f.options & kFlowOutbound) != 0) return forward(rooms.counters, c, Reason::passed);
+    if ((f.options & kFlowOutbound) != 0) return on_syn_ack_to_outbound(rooms, c);
     return drop(rooms.counters, c, Reason::syn_ack_client);
   }
   if (!g.has(kAck) && !g.has(kRst)) return drop(rooms.counters, c, Reason::no_ack_flag);

@@ -5,6 +5,8 @@
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
+#include "spliced/unknown.h"
+#include "syn/ask_first.h"
 
 namespace synproxy {
 namespace {
@@ -12,23 +14,9 @@ namespace {
 // Nobody waits for this segment any more. A RST keeps the server from holding a half-open
 // connection.
 void on_stale(Rooms& rooms, Context& c) {
-  const bool flow = c.flow != kNoFlow;
+  if (c.flow == kNoFlow) return answer_with_rst(rooms.counters, c, Reason::synack_stale);
   answer_with_rst(rooms.counters, c, Reason::synack_stale,
-                  flow ? rooms.flows.look(rooms.flows[c.flow], Role::kClient)
-                       : look_of_answer(look_of(c.segment)));
-}
-
-void on_rst(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
-  const std::uint32_t bound = client_window_bound(f);
-  const SeqNum next(f.server_nxt);
-  if (!seq.within(next - bound, next + bound))
-    return drop(rooms.counters, c, Reason::rst_out_of_window);
-  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // A RST without ACK takes its number from the ack of the segment that it answers. So the server
-  // has forgotten this connection, even if data of it was still under way.
-  const bool exact = seq == next || (!c.segment.has(kAck) && !seq.after(next));
-  if (exact) note_reset(rooms, f);
-  pass_to_client(rooms, c, f);
+                  rooms.flows.look(rooms.flows[c.flow], Role::kClient));
 }
 
 void on_spliced(Rooms& rooms, Context& c) {
@@ -56,11 +44,11 @@ void on_spliced(Rooms& rooms, Context& c) {
     return answer_syn_ack(rooms, c, f, o.tsval);
   }
   const SeqNum seq = g.seq - delta;
-  if (g.has(kRst)) return on_rst(rooms, c, f, seq);
+  if (g.has(kRst)) return on_reset(rooms, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  if (server_fits(f, g, seq)) {
-    follow(rooms, c, Role::kServer, f);
-    note_server(rooms, f, g, seq);
+  if (fits<Role::kServer>(f, g, seq)) {
+    follow_way(rooms, c, f);
+    note<Role::kServer>(rooms, f, c, seq);
   }
   pass_to_client(rooms, c, f);
 }
@@ -72,14 +60,19 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   if ((g.flags & (kSyn | kAck | kRst | kFin)) == kSyn) return on_server_syn(rooms, c, sink);
   const bool syn_ack = (g.flags & (kSyn | kAck | kRst)) == (kSyn | kAck);
   if (c.flow == kNoFlow) {
-    if (syn_ack) return on_stale(rooms, c);
-    return drop(rooms.counters, c, Reason::no_flow_server);
+    if (answers_asked(rooms, c, sink)) return;
+    if (syn_ack) {
+      if (checksum_ok(c)) note_answer(rooms, c.key());
+      return on_stale(rooms, c);
+    }
+    return on_unknown_server(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
   switch (f.state()) {
     case FlowState::kSynSent:
       return on_server_answer(rooms, c, sink);
     case FlowState::kTombstone:
+      if (answers_asked(rooms, c, sink)) return;
       if (g.has(kRst)) return drop(rooms.counters, c, Reason::server_rst_ignored);
       if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
       return on_stale(rooms, c);

@@ -5,6 +5,7 @@
 #include "burst/quoted_flow.h"
 #include "flows/end_flow.h"
 #include "spliced/progress.h"
+#include "syn/ask_first.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/checksum.h"
 
@@ -69,6 +70,21 @@ bool outstanding(const FlowRecord& f, SeqNum seq, Role sender) {
   return seq.within(SeqNum(f.client_nxt) - server_window_bound(f), SeqNum(f.client_nxt));
 }
 
+// The error answers our SYN. RFC 1122 section 4.2.3.9: a hard one ends the connection, a soft one
+// must not. But RFC 5461 section 4: a connection that is being opened need not wait its whole time
+// for a server that cannot be reached (ageing.cc).
+void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink& sink) {
+  const FlowKey key = rooms.flows.key_of(c.flow);
+  if (q.soft) {
+    rooms.flows[c.flow].set(kFlowSoftError);
+    note_dead(rooms, key);
+  }
+  if (!q.refusal) return;
+  rooms.counters.count(Reason::conn_refused);
+  note_dead(rooms, key);
+  give_up(rooms, c.flow, true, false, sink);
+}
+
 }  // namespace
 
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -80,8 +96,13 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   }
   const QuotedSegment& q = quoted.segment;
   const Arrival* const found = c.packet->arrival;
-  c.flow = rooms.flows.find(quoted.key,
-                            found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key));
+  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key);
+  c.flow = rooms.flows.find(quoted.key, c.hash);
+  const bool over = c.flow == kNoFlow || rooms.flows[c.flow].state() == FlowState::kTombstone;
+  if (over && sender == Role::kServer && icmp_checksum_good(g) &&
+      error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {
+    return forward(rooms.counters, c, Reason::asked);  // the SYN went to the server as it came
+  }
   if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
@@ -89,9 +110,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
     const bool ours = sender == Role::kServer && q.seq == SeqNum(f.client_isn);
     if (!ours || !icmp_checksum_good(g)) return drop(rooms.counters, c, Reason::icmp_invalid);
     drop(rooms.counters, c, Reason::consumed);
-    if (!q.refusal) return;
-    rooms.counters.count(Reason::conn_refused);
-    return give_up(rooms, c.flow, true, false, sink);
+    return on_unreachable(rooms, c, q, sink);
   }
   if (f.state() == FlowState::kTombstone) return drop(rooms.counters, c, Reason::icmp_invalid);
   if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {

@@ -9,7 +9,10 @@
 namespace synproxy {
 
 void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink);
-// Handles a segment of the peer on a flow in kPassed.
-void on_answer_to_outbound(Rooms& rooms, Context& c);
+// Handles a segment of the peer on a flow in kPassed: a SYN, and any other.
+void on_syn_to_outbound(Rooms& rooms, Context& c);
+void on_answer_to_outbound(Rooms& rooms, Context& c, FrameSink& sink);
+// Handles a SYN-ACK of the peer on a flow that is followed.
+void on_syn_ack_to_outbound(Rooms& rooms, Context& c);
 
 }  // namespace synproxy

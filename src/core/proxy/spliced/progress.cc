@@ -18,7 +18,7 @@ void touch(Rooms& rooms, FlowRecord& f) {
   }
   f.last_seen = now;
   f.set(kFlowSpoke);
-  f.clear(kFlowProbed);
+  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
 }
 
 void update_closing(Rooms& rooms, FlowRecord& f) {
@@ -32,11 +32,71 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
   }
 }
 
-// Whether a segment's number may move the flow's. Numbers go up segment by segment. A segment that
-// leaves a gap has overtaken another or is damaged. Believing a damaged one would move the flow's
-// numbers away from its ends.
-bool believable(const Segment& g, SeqNum first, SeqNum next) {
-  return !first.after(next) || checksums_good(g);
+// One end of a flow: where its stream stands, and what is known of its FIN.
+template <Role kEnd>
+struct End {
+  static constexpr bool kClient = kEnd == Role::kClient;
+  static constexpr std::uint16_t kFinSeen = kClient ? kFlowClientFin : kFlowServerFin;
+  static constexpr std::uint16_t kFinAcked = kClient ? kFlowClientFinAcked : kFlowServerFinAcked;
+
+  static std::uint32_t& next(FlowRecord& f) { return kClient ? f.client_nxt : f.server_nxt; }
+  static bool fin_ahead(const FlowRecord& f) {
+    return kClient ? f.has(kFlowClientFinAhead) : f.server_fin_ahead();
+  }
+  static void set_fin_ahead(FlowRecord& f) {
+    if constexpr (kClient) f.set(kFlowClientFinAhead);
+    if constexpr (!kClient) f.set_server_fin_ahead();
+  }
+  static void note_acked(FlowRecord& f, SeqNum ack) {
+    kClient ? f.server_acks(ack.value()) : f.client_acks(ack.value());
+  }
+
+  static void move(Rooms& rooms, FlowRecord& f, SeqNum to, bool fin) {
+    next(f) = to.value();
+    if (f.has(kFinSeen)) [[unlikely]] {
+      // Nothing follows a FIN, so that one was forged.
+      const bool was_closed = closed_by_both(f);
+      f.clear(kFinSeen | kFinAcked);
+      if (was_closed && is_over(f)) rooms.flows.set_state(f, FlowState::kEstablished);
+    }
+    if (fin) f.set(kFinSeen);
+  }
+};
+
+template <Role kFrom>
+void note_ack(Rooms& rooms, FlowRecord& f, const Context& c) {
+  const Segment& g = c.segment;
+  using Peer = End<other(kFrom)>;
+  if (g.ack.after(SeqNum(Peer::next(f)))) [[unlikely]] {
+    // A damaged number would move the flow's away from its ends.
+    if (!checksum_ok(c)) return;
+    Peer::move(rooms, f, g.ack, Peer::fin_ahead(f));
+  }
+  Peer::note_acked(f, g.ack);
+  if (f.has(Peer::kFinSeen) && g.ack == SeqNum(Peer::next(f))) f.set(Peer::kFinAcked);
+}
+
+// A server that has not got our ACK of its SYN-ACK acknowledges nothing but our SYN, and sends
+// nothing new.
+void note_through(FlowRecord& f, const Segment& g) {
+  if (g.seq_length() != 0 || g.ack.after(SeqNum(f.client_isn + 1))) f.start_acks();
+}
+
+// Both numbers are exact where it has an ACK. Nobody guesses two, so nobody need be asked.
+void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
+  // After both FINs the flow cannot revive.
+  if (f.state() == FlowState::kClosing && closed_by_both(f)) {
+    rooms.flows.set_state(f, FlowState::kFinished);
+  } else if (f.state() == FlowState::kEstablished) {
+    // A RST that answers a keepalive comes from an end that has forgotten this connection. Whoever
+    // speaks after that speaks to nobody, so the flow cannot revive.
+    rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
+    rooms.counters.count(Reason::conn_reset);
+    f.clear(kFlowProbed | kFlowProbedAgain);
+  }
+  // The answer to a keepalive does not make the rest longer.
+  if (!f.has(kFlowProbed)) f.last_seen = rooms.now.ms32();
+  if (both_exact) f.set(kFlowProbed);
 }
 
 Reason fate(const FlowRecord& f) {
@@ -45,44 +105,31 @@ Reason fate(const FlowRecord& f) {
 
 }  // namespace
 
-void note_client(Rooms& rooms, FlowRecord& f, const Segment& g) {
+template <Role kFrom>
+void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq) {
+  const Segment& g = c.segment;
+  using Own = End<kFrom>;
+  constexpr bool kClient = kFrom == Role::kClient;
   touch(rooms, f);
-  if (g.seq_end().after(SeqNum(f.client_nxt)) && believable(g, g.seq, SeqNum(f.client_nxt))) {
-    f.client_nxt = g.seq_end().value();
-    // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
-    // overtaken proves nothing.
-    f.clear(kFlowMarked);
-  }
-  widen_windows(f, std::uint32_t{g.window} << f.client_scale(), 0);
-  if (g.has(kFin)) f.set(kFlowClientFin);
-  if (f.has(kFlowServerFin) && g.ack == SeqNum(f.server_nxt)) {
-    f.set(kFlowServerFinAcked);
-  }
-  if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
-}
-
-void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq) {
-  touch(rooms, f);
+  if (!kClient && !f.has(kFlowServerAcked)) note_through(f, g);
+  const SeqNum next(Own::next(f));
   const SeqNum end = seq + g.seq_length();
-  if (end.after(SeqNum(f.server_nxt)) && believable(g, seq, SeqNum(f.server_nxt))) {
-    f.server_nxt = end.value();
-  }
-  if (g.has(kAck)) {
-    // What the server acknowledges has reached it, even if the segment did not fit when we saw it.
-    const bool known = !g.ack.after(SeqNum(f.client_nxt));
-    if (!known && believable(g, g.ack, SeqNum(f.client_nxt))) f.client_nxt = g.ack.value();
-    // The client's first window stays until the server acknowledges data. From then on it needs no
-    // ACK of ours.
-    if (f.has(kFlowServerAcked) || g.ack.after(SeqNum(f.client_isn + 1))) {
-      f.spliced().window = static_cast<std::uint16_t>(g.ack.value());
-      f.set(kFlowServerAcked);
+  if (end.after(next)) {
+    if (seq == next) {
+      Own::move(rooms, f, end, g.has(kFin));
+      // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
+      // overtaken proves nothing.
+      if (kClient) f.clear(kFlowMarked);
+    } else if (g.has(kFin)) {
+      Own::set_fin_ahead(f);
     }
-    if (f.has(kFlowClientFin) && g.ack == SeqNum(f.client_nxt)) {
-      f.set(kFlowClientFinAcked);
-    }
+  } else if (g.seq_length() != 0) {
+    f.set(kFlowRepeated);
   }
-  widen_windows(f, 0, std::uint32_t{g.window} << f.server_scale());
-  if (g.has(kFin)) f.set(kFlowServerFin);
+  if (g.has(kAck)) note_ack<kFrom>(rooms, f, c);
+  const std::uint32_t window = std::uint32_t{g.window}
+                               << (kClient ? f.client_scale() : f.server_scale());
+  kClient ? widen_windows(f, window, 0) : widen_windows(f, 0, window);
   if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
 
@@ -92,30 +139,51 @@ void move_link(Rooms& rooms, const Context& c, FlowRecord& f) {
   rooms.flows.set_look(f, c.sender, look_of(c.segment));
 }
 
-void note_reset(Rooms& rooms, FlowRecord& f) {
-  f.last_seen = rooms.now.ms32();
-  if (f.state() == FlowState::kClosing) {
-    // After both FINs the flow cannot revive.
-    if (closed_by_both(f)) rooms.flows.set_state(f, FlowState::kFinished);
-    return;
+template void note<Role::kClient>(Rooms&, FlowRecord&, const Context&, SeqNum);
+template void note<Role::kServer>(Rooms&, FlowRecord&, const Context&, SeqNum);
+
+void on_reset(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
+  const Segment& g = c.segment;
+  const bool client = c.sender == Role::kClient;
+  const std::uint32_t bound = client ? server_window_bound(f) : client_window_bound(f);
+  const SeqNum next(client ? f.client_nxt : f.server_nxt);
+  const SeqNum acked(client ? f.acked_by_server() : f.acked_by_client());
+  if (!seq.within(next - bound, next + bound))
+    return drop(rooms.counters, c, Reason::rst_out_of_window);
+  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  if (seq == next || seq == acked) {
+    end_by_reset(rooms, f, g.has(kAck) && g.ack == SeqNum(client ? f.server_nxt : f.client_nxt));
+  } else if (f.state() == FlowState::kEstablished && !g.has(kAck)) {
+    f.set_doubted();
   }
-  if (f.state() != FlowState::kEstablished) return;
-  rooms.flows.set_state(f, FlowState::kClosing);
-  rooms.counters.count(Reason::conn_reset);
+  client ? pass_to_server(rooms, c, f) : pass_to_client(rooms, c, f);
 }
 
 void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(c.segment)) {
     return drop(rooms.counters, c, Reason::ce_without_ecn);
   }
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f)) {
+  if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));
 }
 
+void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const std::uint16_t shown = rooms.answerer.services().shown_mss(c.key());
+  const std::uint16_t mss = shown != 0 ? shown : default_mss(g.ipv6);
+  const std::uint32_t room = TooLong::room_for(g, mss);
+  if (g.payload_length <= room) return pass_to_server(rooms, c, f);
+  // The pieces get checksums of their own, so damage would no longer be visible.
+  if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  rooms.too_long.tell(g, c.hash, rooms.frames.link_of(f), mss, rooms.now.ms32(), sink);
+  pass_to_server(rooms, c, f);
+  if (c.packet->verdict == Verdict::kForward) c.packet->length = rooms.too_long.cut(g, room, sink);
+}
+
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f)) {
+  if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));

@@ -33,45 +33,53 @@ inline void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint3
   return (f.progress & kFins) == kFins;
 }
 
-// Sequence number in the server's window, and SND.UNA - MAX.WND <= ack <= SND.NXT (RFC 5961
-// section 5.2).
-[[nodiscard]] inline bool client_fits(const FlowRecord& f, const Segment& g) {
-  const std::uint32_t bound = server_window_bound(f);
-  const SeqNum next(f.client_nxt);
-  const SeqNum sent(f.server_nxt);
-  return g.seq.within(next - bound, next + bound) &&
-         g.ack.within(sent - 2 * client_window_bound(f), sent);
-}
-
-// The same for the server: a stray segment of an older connection must not move the numbers. `seq`
-// is in the client's numbers.
-[[nodiscard]] inline bool server_fits(const FlowRecord& f, const Segment& g, SeqNum seq) {
-  const std::uint32_t bound = client_window_bound(f);
-  const std::uint32_t sent = server_window_bound(f);
-  const SeqNum next(f.server_nxt);
-  const SeqNum acked(f.client_nxt);
-  return seq.within(next - bound, next + bound) &&
-         (!g.has(kAck) || g.ack.within(acked - 2 * sent, acked + sent));
+// Whether a segment of that side fits: its number within the receiver's window, and SND.UNA -
+// MAX.WND <= ack (RFC 5961 section 5.2). `next` stays behind at a gap, so an ack may lie above it
+// by as much as can be under way. `seq` is in the client's numbers.
+template <Role kFrom>
+[[nodiscard]] inline bool fits(const FlowRecord& f, const Segment& g, SeqNum seq) {
+  constexpr bool kClient = kFrom == Role::kClient;
+  const std::uint32_t takes = kClient ? server_window_bound(f) : client_window_bound(f);
+  const std::uint32_t gives = kClient ? client_window_bound(f) : server_window_bound(f);
+  const SeqNum next(kClient ? f.client_nxt : f.server_nxt);
+  const SeqNum sent(kClient ? f.server_nxt : f.client_nxt);
+  return seq.within(next - takes, next + takes) &&
+         (!g.has(kAck) || g.ack.within(sent - 2 * gives, sent + gives));
 }
 
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
-void note_client(Rooms& rooms, FlowRecord& f, const Segment& g);
-void note_server(Rooms& rooms, FlowRecord& f, const Segment& g, SeqNum seq);
+//
+// Whoever knows a connection's addresses can send what fits: of 2^32 numbers a window's worth does.
+// So a segment that fits proves nothing about its own numbers. `next` moves by a segment that
+// begins there, and over a gap only when the other end has acknowledged what lies behind it. A FIN
+// counts when its number is reached, and data behind it shows that it was forged.
+template <Role kFrom>
+void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq);
+extern template void note<Role::kClient>(Rooms&, FlowRecord&, const Context&, SeqNum);
+extern template void note<Role::kServer>(Rooms&, FlowRecord&, const Context&, SeqNum);
+
 // Leads the flow's made frames the way of its latest fitting segment: after a fail-over the frames
 // of an end come from another MAC address. Nearly always nothing has changed.
 void move_link(Rooms& rooms, const Context& c, FlowRecord& f);
-// `sender`: c.sender.
-inline void follow(Rooms& rooms, const Context& c, Role sender, FlowRecord& f) {
-  if (rooms.frames.has_moved(f, sender, c.segment.frame)) [[unlikely]]
+inline void follow_way(Rooms& rooms, const Context& c, FlowRecord& f) {
+  if (rooms.frames.has_moved(f, c.sender, c.segment.frame)) [[unlikely]]
     move_link(rooms, c, f);
 }
 
-// Notes a RST at the exact number.
-void note_reset(Rooms& rooms, FlowRecord& f);
+// Handles a RST of either side. `seq` is in the client's numbers.
+//
+// RFC 5961 section 3.2: it ends the connection where it hits the number that its receiver waits
+// for. That is what was seen, or what the receiver acknowledged last: a host that has forgotten the
+// connection takes its RST's number from there (RFC 9293 section 3.10.7.1). Elsewhere in the window
+// the receiver asks back. If it looks like the RST of such a host, which has no ACK, the proxy asks
+// too, once a second at most: the answer of a host that is gone has a number that both know.
+void on_reset(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq);
 
 // Translates and forwards the packet. A packet with a CE mark is dropped if the server does not do
 // ECN.
 void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f);
+// The same for a flow that TooLong has noted: cuts what is too long.
+void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink);
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f);
 
 }  // namespace synproxy

@@ -41,7 +41,7 @@ bool well_formed(const std::uint8_t* options, std::size_t size) {
 
 }  // namespace
 
-bool translate_to_server(const Segment& s, const FlowRecord& f) {
+bool translate_to_server(const Segment& s, const FlowRecord& f, ChecksumHint hint) {
   const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
@@ -75,11 +75,13 @@ bool translate_to_server(const Segment& s, const FlowRecord& f) {
       });
     }
   }
-  update.apply(s.tcp_checksum());
+  if (!is_super(hint)) [[likely]] {
+    update.apply(s.tcp_checksum());
+  }
   return whole;
 }
 
-bool translate_to_client(const Segment& s, const FlowRecord& f) {
+bool translate_to_client(const Segment& s, const FlowRecord& f, ChecksumHint hint) {
   const SplicedPart& numbers = f.spliced();
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
@@ -100,7 +102,9 @@ bool translate_to_client(const Segment& s, const FlowRecord& f) {
       });
     }
   }
-  update.apply(s.tcp_checksum());
+  if (!is_super(hint)) [[likely]] {
+    update.apply(s.tcp_checksum());
+  }
   return whole;
 }
 

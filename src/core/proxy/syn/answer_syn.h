@@ -30,7 +30,7 @@ namespace synproxy {
   out.wscale = o.window_scale;
   out.sack = o.sack_permitted && offer.has(kOffersSack);
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
-  return out;
+  return fit_for_cookie(out);
 }
 // True: c.syn holds the plan of the answer. False: the packet was dropped.
 [[nodiscard]] inline bool plan_syn(const Moment& now, Answerer& answerer, Counters& counters,
@@ -46,7 +46,6 @@ namespace synproxy {
   if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
   c.syn.offer = answerer.offer(now, c.key());
   const ClientOptions agreed = agree(g, o, c.syn.offer);
-  if (mss_too_small(agreed)) return refuse(Reason::syn_mss_small);
   c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
   c.syn.flags = syn_ack_flags(agreed.ecn);
   c.syn.packed =
@@ -61,15 +60,18 @@ template <bool kIpv6>
   return {syn.first, c.syn.offer.ttl_for(syn.ttl)};
 }
 
+void fill_in(SynAckRepeats::Entry& e, const Context& c, const TcpReply& syn_ack);
 // Remembers the answer for a while, so that it can be repeated. It is passed by value, so that the
 // caller's copy stays in registers.
-void remember_syn_ack(const Context& c, TcpReply syn_ack, SynAckRepeats::Entry& e);
+void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& c,
+                      TcpReply syn_ack);
 
-// `says`: c.syn.says, as an OptionSet or as a constant known at compile time.
-template <bool kIpv6, typename Says>
-[[nodiscard]] inline bool answer_saying(const Moment& now, Answerer& answerer, Counters& counters,
-                                        Context& c, const EpochKeys& keys, std::uint64_t mac,
-                                        bool remembered, Says says) {
+// The SYN-ACK that c.syn plans. `says`: c.syn.says, as an OptionSet or as a constant known at
+// compile time.
+template <typename Says>
+[[nodiscard, gnu::always_inline]] inline TcpReply syn_ack_of(const Context& c,
+                                                             const EpochKeys& keys,
+                                                             std::uint64_t mac, Says says) {
   const SynPlan& plan = c.syn;
   const SynAckOffer offer = plan.offer;
   const unsigned parity = keys.epoch & 1U;
@@ -88,9 +90,17 @@ template <bool kIpv6, typename Says>
   r.mss = offer.mss;
   r.tsval = cookie.tsval;
   r.tsecr = plan.tsval.host();
-  if (remembered) [[unlikely]] {
-    if (SynAckRepeats::Entry* e = answerer.repeats().admit(now.ms32())) remember_syn_ack(c, r, *e);
-  }
+  return r;
+}
+
+// `says`: as above.
+template <bool kIpv6, typename Says>
+[[nodiscard]] inline bool answer_saying(const Moment& now, Answerer& answerer, Counters& counters,
+                                        Context& c, const EpochKeys& keys, std::uint64_t mac,
+                                        bool remembered, Says says) {
+  const TcpReply r = syn_ack_of(c, keys, mac, says);
+  if (remembered) [[unlikely]]
+    remember_syn_ack(now, answerer.repeats(), c, r);
   if (!answer_in_place<kIpv6>(*c.packet, c.segment, r, look_of_syn_ack<kIpv6>(c), says)) {
     drop(counters, c, Reason::no_buffer_room);
     return false;

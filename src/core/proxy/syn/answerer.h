@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a SYN-ACK may offer, and whether it is repeated. Holds what was learned about the services,
-// the offers made from it, and the SYN-ACKs that wait for their ACK.
+// What a SYN-ACK may offer, whether it is repeated, and whether the service may be dead. Holds what
+// was learned about the services, the offers made from it, the services in doubt, and the SYN-ACKs
+// that wait for their ACK.
 //
 // An offer is valid only for the state of the services that it was made from, so both live here.
+// The offer of a service in doubt is not cached. The fast ways to answer a SYN need a cached one,
+// so they leave its SYNs to plan_syn() without a look at the doubts.
 #pragma once
 
 #include "burst/moment.h"
+#include "syn/challenge_limit.h"
+#include "synproxy/proxy/doubts.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/services.h"
 #include "synproxy/proxy/synack_repeats.h"
@@ -14,20 +19,26 @@ namespace synproxy {
 
 class Answerer {
  public:
-  explicit Answerer(const EngineTuning& tuning) : repeats_(tuning.synack_repeats) {}
+  // Throws std::bad_alloc.
+  Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret)
+      : services_(protect, secret), doubts_(secret), repeats_(tuning.synack_repeats) {}
 
   // What the SYN-ACKs of the key's service offer. Valid until the next call.
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {
-    return offers_.find(now.tuning(), services_, key, now.epoch());
+    const SynAckOffer& made = offers_.find(now.tuning(), services_, key, now.epoch());
+    if (doubts_.any() && doubts_.doubted(key, now.ms32())) {
+      offers_.forget(service_name(key.identity));
+    }
+    return made;
   }
   // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* known_offer(const Moment& now, ServiceName name,
-                                               const std::uint8_t* server) const {
-    return offers_.find_known(services_, name, server, now.epoch());
+                                               const std::uint8_t* server, VlanStack vlan) const {
+    return offers_.find_known(services_, name, server, vlan, now.epoch());
   }
   // Whether an offer for the service is cached, fresh or not. Then the service is protected.
-  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server) const {
-    return offers_.knows(name, server);
+  [[nodiscard]] bool knows(ServiceName name, const std::uint8_t* server, VlanStack vlan) const {
+    return offers_.knows(name, server, vlan);
   }
 
   // Call after the tuning has changed.
@@ -36,6 +47,14 @@ class Answerer {
     repeats_.set_repeats(now.tuning().synack_repeats);
   }
 
+  // The key's service has refused, or was silent. True: it comes in doubt by this.
+  bool note_dead(const KeyView& key, std::uint32_t now_ms) {
+    offers_.forget(service_name(key.identity));
+    return doubts_.dead(key, now_ms);
+  }
+
+  [[nodiscard]] ChallengeLimit& challenges() { return challenges_; }
+  [[nodiscard]] Doubts& doubts() { return doubts_; }
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
   [[nodiscard]] SynAckRepeats& repeats() { return repeats_; }
@@ -43,6 +62,8 @@ class Answerer {
  private:
   ServiceTable services_;
   OfferCache offers_;
+  Doubts doubts_;
+  ChallengeLimit challenges_;
   SynAckRepeats repeats_;
 };
 

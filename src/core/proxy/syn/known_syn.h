@@ -53,14 +53,16 @@ template <bool kIpv6, std::size_t kRow>
   agreed.mss = default_mss(kIpv6);
   if constexpr (kIn.has(OptionWord::kMss)) {
     agreed.mss = value_of<kIn, OptionWord::kMss, std::uint16_t>(options);
-    if (agreed.mss == 0 || mss_too_small(agreed)) return KnownSyn::kNo;
+    if (agreed.mss == 0) return KnownSyn::kNo;
   }
   if constexpr (kIn.has_scale()) {
     agreed.wscale = value_of<kIn, OptionWord::kNopAndScale, std::uint8_t>(options);
     if (agreed.wscale > kMaxWindowScale) return KnownSyn::kNo;
   }
+  if (fit_for_cookie(agreed) != agreed) return KnownSyn::kNo;
   if (now.keys().current() == nullptr) return KnownSyn::kNo;
-  const SynAckOffer* offer = answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6));
+  const SynAckOffer* offer =
+      answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6), g.vlan);
   if (offer == nullptr || !offer->has(kShape.needs)) return KnownSyn::kNo;
   const bool good = c.packet->checksum == ChecksumHint::kUnknown
                         ? known_checksums_good<kIpv6, kShape.tcp_size>(l3)

@@ -13,8 +13,7 @@ bool offers(Offer flag, bool server_can) {
 
 std::uint16_t mss_to_offer(std::uint16_t configured, std::uint16_t learned, bool ipv6) {
   if (configured != 0) return configured;
-  if (learned != 0) return learned;
-  return ipv6 ? 1440 : 1460;
+  return learned != 0 ? learned : assumed_mss(ipv6);
 }
 
 }  // namespace
@@ -51,7 +50,8 @@ const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTab
     epoch_ = epoch;
   }
   const ServiceName name = service_name(key.identity);
-  Entry& entry = entries_[place_of(name)];
+  const std::size_t place = place_of(name);
+  Entry& entry = entries_[place];
   entry.name = name;
   entry.offer = make_offer(tuning, services, key, epoch);
   ScaleSet& scales = entry.offer.scales;
@@ -59,7 +59,11 @@ const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTab
   if (earlier_.learned_scales(epoch)) {
     scales = static_cast<ScaleSet>(scales | services.scales(key, epoch));
   }
-  if (key.ipv6()) std::memcpy(entry.server.data(), key.server, entry.server.size());
+  if (is_digest(name)) {
+    Whole& whole = wholes_[place];
+    whole.vlan = vlan_of(key.identity);
+    if (key.ipv6()) std::memcpy(whole.server.data(), key.server, whole.server.size());
+  }
   return entry.offer;
 }
 

@@ -1,45 +1,111 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/proxy/services.h"
 
-#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "synproxy/wire/bytes.h"
 
 namespace synproxy {
-
 namespace {
-constexpr ServiceOffer kUnknown{};
-}
 
-AddressBytes ServiceTable::server_of(const KeyView& key) {
-  AddressBytes out{};
-  if (key.ipv6()) {
-    std::memcpy(out.data(), key.server, out.size());
-  } else {
-    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
-    std::memcpy(out.data(), &word, sizeof word);
+constexpr ServiceOffer kUnknown{};
+constexpr std::uint64_t kNever = ~0ULL;
+
+// Whole addresses may have any number of services. Nearly all have few.
+constexpr std::size_t kFewPorts = 4;
+constexpr std::size_t kManyPorts = 16;
+constexpr unsigned kManyAddressBits = 20;
+
+struct Protected {
+  std::size_t addresses = 0;
+  std::size_t services = 0;
+};
+Protected count(const ProtectSet& protect) {
+  Protected out;
+  for (const ProtectRule& rule : protect.rules()) {
+    const unsigned bits = (rule.ipv6 ? 128U : 32U) - rule.prefix_length;
+    const std::size_t addresses = std::size_t{1} << std::min(bits, kManyAddressBits);
+    const std::size_t ports =
+        rule.whole_address()
+            ? kFewPorts + 1  // and the host
+            : std::min<std::size_t>(std::size_t{rule.last_port} - rule.first_port + 1, kManyPorts);
+    out.addresses += addresses;
+    out.services += addresses * ports;
   }
   return out;
 }
 
-std::size_t ServiceTable::bucket_of(const AddressBytes& server, std::uint16_t port) {
-  std::uint64_t h = port;
-  h = (h ^ load_raw<std::uint64_t>(server.data())) * 0x9e3779b97f4a7c15ULL;
-  h = (h ^ load_raw<std::uint64_t>(server.data() + 8) ^ (h >> 29)) * 0x9e3779b97f4a7c15ULL;
-  return (h >> 40) % (kServices / kWays) * kWays;
+}  // namespace
+
+// A quarter full at most, so that each service finds a place among its own.
+ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key) : key_(key) {
+  const Protected all = count(protect);
+  services_.resize(std::bit_ceil(std::clamp(4 * all.services, kFewest, kMost)));
+  const std::size_t share = services_.size() / std::max<std::size_t>(all.addresses, 1);
+  near_ = std::clamp(std::bit_ceil(share), kFewestNear, services_.size());
+}
+
+ServiceTable::Name ServiceTable::name_of(const KeyView& key, std::uint16_t port) {
+  Name out{{}, static_cast<std::uint32_t>(key.identity.ports_and_vlan >> 32), port};
+  if (key.ipv6()) {
+    std::memcpy(out.address.data(), key.server, out.address.size());
+  } else {
+    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
+    std::memcpy(out.address.data(), &word, sizeof word);
+  }
+  return out;
+}
+
+// The address gives the neighbourhood, the port the place within it.
+template <typename Visit>
+void ServiceTable::walk(const KeyView& key, std::uint16_t port, Visit&& visit) const {
+  KeyView name = key;
+  name.client = name.server;
+  name.identity.addresses &= ~0xffffffffULL;
+  name.identity.ports_and_vlan &= ~0xffffffffULL;
+  const std::uint64_t of_address = index_hash(key_, name);
+  name.identity.ports_and_vlan |= std::uint64_t{port} << 16;
+  const std::uint64_t of_port = index_hash(key_, name);
+  const std::size_t mask = services_.size() - 1;
+  for (std::size_t i = 0; i < kProbes; ++i) {
+    if (visit(((of_address >> 32) + (((of_port >> 32) + i) & (near_ - 1))) & mask)) return;
+  }
 }
 
 const ServiceTable::Service* ServiceTable::find(const KeyView& key, std::uint16_t port) const {
-  const AddressBytes server = server_of(key);
-  const std::size_t bucket = bucket_of(server, port);
-  for (std::size_t i = bucket; i < bucket + kWays; ++i) {
-    const Service& s = services_[i];
-    if (s.used && s.port == port && s.ipv6 == key.ipv6() && same_address(s.address, server)) {
-      return &s;
+  const Name name = name_of(key, port);
+  const Service* found = nullptr;
+  walk(key, port, [&](std::size_t place) {
+    const Service& s = services_[place];
+    const bool same = s.used && s.port == port && s.vlan_and_family == name.vlan_and_family &&
+                      same_address(s.address, name.address);
+    if (same) found = &s;
+    // No place is ever emptied.
+    return same || !s.used;
+  });
+  return found;
+}
+
+// A free place, or that of the entry that gives way.
+std::size_t ServiceTable::place_for(const KeyView& key, const Name& name) const {
+  std::size_t best = 0;
+  unsigned best_rank = 0;
+  walk(key, name.port, [&](std::size_t place) {
+    const Service& s = services_[place];
+    unsigned rank = 1;
+    if (s.vlan_and_family == name.vlan_and_family) {
+      rank = same_address(s.address, name.address) ? 3 : 2;
     }
-  }
-  return nullptr;
+    if (!s.used) rank = 4;
+    const bool older = rank == best_rank && s.confirmed_ms < services_[best].confirmed_ms;
+    if (rank > best_rank || older) {
+      best = place;
+      best_rank = rank;
+    }
+    return !s.used;
+  });
+  return best;
 }
 
 const ServiceOffer& ServiceTable::offer(const KeyView& key) const {
@@ -51,89 +117,132 @@ const ServiceOffer& ServiceTable::offer(const KeyView& key) const {
 ScaleSet ServiceTable::scales(const KeyView& key, std::uint64_t epoch) const {
   const Service* s = find(key, port_of(key));
   if (s == nullptr) return kEveryScale;
-  const ScaleSet recent = epoch <= s->changed_epoch + 1 ? s->recent_scales : ScaleSet{0};
+  const ScaleSet recent = epoch <= s->scale_changed_epoch + 1 ? s->recent_scales : ScaleSet{0};
   return static_cast<ScaleSet>(scale_set(s->offer.window_scale) | recent);
 }
 
-ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port,
-                                        std::uint64_t now_ms) {
+std::uint16_t ServiceTable::shown_mss(const KeyView& key) const {
+  const Service* s = find(key, port_of(key));
+  return s != nullptr ? s->mss.value() : std::uint16_t{0};
+}
+
+ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port) {
   if (const Service* s = find(key, port)) {
     return services_[static_cast<std::size_t>(s - services_.data())];
   }
   ++version_;
   Service fresh;
   if (const Service* host = find(key, 0)) fresh = *host;
-  const AddressBytes server = server_of(key);
-  const auto first = services_.begin() + static_cast<std::ptrdiff_t>(bucket_of(server, port));
-  Service& s = *std::min_element(first, first + kWays, [](const Service& a, const Service& b) {
-    return a.used != b.used ? !a.used : a.confirmed_ms < b.confirmed_ms;
-  });
+  const Name name = name_of(key, port);
+  Service& s = services_[place_for(key, name)];
   s = fresh;
-  s.address = server;
+  s.address = name.address;
+  s.vlan_and_family = name.vlan_and_family;
   s.port = port;
-  s.ipv6 = key.ipv6();
   s.used = true;
-  s.confirmed_ms = now_ms;
+  s.confirmed_ms = kNever;
   return s;
+}
+
+void ServiceTable::begin_answer(Service& s, std::uint64_t now_ms) {
+  s.confirmed_ms = now_ms;
+  const std::uint64_t stretch = now_ms - s.stretch_began_ms;
+  if (stretch < kLatelyMs) return;
+  s.mss.turn(stretch < 2 * kLatelyMs);
+  s.window.turn(stretch < 2 * kLatelyMs);
+  s.stretch_began_ms = now_ms;
 }
 
 void ServiceTable::set_scale(Service& s, std::uint8_t scale, std::uint64_t epoch) {
   if (scale == s.offer.window_scale) return;
-  if (epoch > s.changed_epoch + 1) s.recent_scales = 0;  // those cookies have expired
+  if (epoch > s.scale_changed_epoch + 1) s.recent_scales = 0;  // those cookies have expired
   s.recent_scales |= scale_set(s.offer.window_scale);
-  s.changed_epoch = epoch;
+  s.scale_changed_epoch = epoch;
   s.offer.window_scale = scale;
+}
+
+void ServiceTable::note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint64_t epoch) {
+  s.mss.add(std::max(mss, kLeastMss));
+  const std::uint16_t offered = std::max(s.mss.value(), least_promised_mss(ipv6));
+  if (offered == s.offer.mss) return;
+  if (epoch > s.mss_changed_epoch + 1) s.recent_mss = 0;
+  const std::uint16_t before = s.offer.mss != 0 ? s.offer.mss : assumed_mss(ipv6);
+  s.recent_mss = std::max(s.recent_mss, before);
+  s.mss_changed_epoch = epoch;
+  s.offer.mss = offered;
 }
 
 bool ServiceTable::probe_due(const KeyView& key, const Abilities& wanted,
                              std::uint64_t now_ms) const {
+  if (Abilities{}.covers(wanted)) return false;
   const Service* s = find(key, port_of(key));
   if (s == nullptr) return !ServiceOffer{}.can.covers(wanted);
-  return !s->offer.can.covers(wanted) && now_ms - s->probed_ms >= kAskAgainMs;
+  const Abilities& can = s->offer.can;
+  return (wanted.timestamps && !can.timestamps && now_ms >= s->timestamps.ask_at_ms) ||
+         (wanted.sack && !can.sack && now_ms >= s->sack.ask_at_ms) ||
+         (wanted.ecn && !can.ecn && now_ms >= s->ecn.ask_at_ms);
 }
 
-void ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
-                         const Answer& a) {
-  const bool first = find(key, port_of(key)) == nullptr;
-  Service& s = at(key, port_of(key), now_ms);
+// An option in the answer shows the ability, asked for or not. A missing option shows a lack only
+// if our SYN asked for it.
+void ServiceTable::Trial::note(bool& can, bool asked, bool has, std::uint64_t now_ms) {
+  if (has) {
+    if (can) return;
+    shown = static_cast<std::uint8_t>(shown + 1);
+    can = shown >= kAnswersToPromise;
+  } else if (asked) {
+    can = false;
+    shown = 0;
+    // Clients that were promised more before may show the same lack once more.
+    if (now_ms < ask_at_ms) return;
+    ask_at_ms = now_ms + (kAskAgainMs << lacks);
+    lacks = static_cast<std::uint8_t>(std::min<unsigned>(lacks + 1U, kMostDoublings));
+  }
+}
+
+std::uint16_t ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                                  const Answer& a) {
+  Service& s = at(key, port_of(key));
+  const bool first = s.confirmed_ms == kNever;
   const ServiceOffer before = s.offer;
-  s.confirmed_ms = now_ms;
-  // Cookies made while the service was unknown carry the assumed scale, or its host's.
+  begin_answer(s, now_ms);
+  // Cookies made while the service was unknown carry the assumed scale and MSS, or its host's.
   if (first) {
     s.recent_scales =
         static_cast<ScaleSet>(scale_set(kAssumedScale) | scale_set(s.offer.window_scale));
-    s.changed_epoch = epoch;
-    s.probed_ms = a.probe ? now_ms : now_ms - kAskAgainMs;
-  } else if (a.probe) {
-    s.probed_ms = now_ms;
+    s.scale_changed_epoch = epoch;
+    s.recent_mss = std::max(assumed_mss(key.ipv6()), s.offer.mss);
+    s.mss_changed_epoch = epoch;
   }
-  // An option in the answer shows the ability, asked for or not. A missing option shows a lack only
-  // if our SYN asked for it.
   Abilities& can = s.offer.can;
-  if (a.asked.timestamps || a.options.timestamps) can.timestamps = a.options.timestamps;
-  if (a.asked.sack || a.options.sack_permitted) can.sack = a.options.sack_permitted;
-  if (a.asked.ecn || a.ecn) can.ecn = a.ecn;
+  s.timestamps.note(can.timestamps, a.asked.timestamps, a.options.timestamps, now_ms);
+  s.sack.note(can.sack, a.asked.sack, a.options.sack_permitted, now_ms);
+  s.ecn.note(can.ecn, a.asked.ecn, a.ecn, now_ms);
   // RFC 9293 section 3.7.1: what a missing MSS option means.
-  s.offer.mss = a.options.mss != 0 ? a.options.mss : default_mss(key.ipv6());
-  s.offer.window = a.window;
   s.offer.ttl = a.ttl;
+  note_mss(s, a.options.mss != 0 ? a.options.mss : default_mss(key.ipv6()), key.ipv6(), epoch);
+  s.window.add(a.window);
+  s.offer.window = s.window.value();
   // A server that does not scale counts as scale 0: its windows are sent as they are.
   if (a.scale_asked) {
     set_scale(s, a.options.window_scale == kNoScale ? 0 : a.options.window_scale, epoch);
   }
   version_ += s.offer == before ? 0U : 1U;
+  const bool recent = epoch <= s.mss_changed_epoch + 1;
+  return std::max(s.offer.mss, recent ? s.recent_mss : std::uint16_t{0});
 }
 
-void ServiceTable::learn_host(const KeyView& key, std::uint64_t now_ms, const TcpOptions& syn,
-                              bool ecn) {
-  Service& s = at(key, 0, now_ms);
-  ++version_;
-  s.confirmed_ms = now_ms;
-  s.offer.can.timestamps |= syn.timestamps;
-  s.offer.can.sack |= syn.sack_permitted;
-  s.offer.can.ecn |= ecn;
-  if (syn.mss != 0) s.offer.mss = syn.mss;
+void ServiceTable::learn_host(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
+                              const TcpOptions& syn, bool ecn) {
+  Service& s = at(key, 0);
+  const ServiceOffer before = s.offer;
+  begin_answer(s, now_ms);
+  s.timestamps.note(s.offer.can.timestamps, false, syn.timestamps, now_ms);
+  s.sack.note(s.offer.can.sack, false, syn.sack_permitted, now_ms);
+  s.ecn.note(s.offer.can.ecn, false, ecn, now_ms);
+  if (syn.mss != 0) note_mss(s, syn.mss, key.ipv6(), epoch);
   if (syn.window_scale != kNoScale) s.offer.window_scale = syn.window_scale;
+  version_ += s.offer == before ? 0U : 1U;
 }
 
 }  // namespace synproxy

@@ -47,8 +47,8 @@ SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
 }
 
 // Does what pack_timestamps() or pack_plain() does with the options of the SYN. Drops lanes from
-// `good` whose values do not fit: a scale above 14, an MSS of 0, or an MSS too small for a cookie
-// without timestamps.
+// `good` whose values do not fit: a scale above 14, an MSS of 0, or, without timestamps, a low MSS
+// or what fit_for_cookie() changes.
 template <typename S>
 SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& packed) {
   using namespace layout;
@@ -72,6 +72,11 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
           all(kTsSack.put(kSack)));
     } else {
       good = _mm512_mask_cmpge_epu64_mask(good, mss, all(kLowestMssClass));
+      if constexpr (S::kIn.has_scale()) {
+        const __mmask8 lowest = _mm512_cmplt_epu64_mask(mss, all(kMssClasses[1]));
+        good = static_cast<__mmask8>(
+            good & ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleBesideSack)));
+      }
       packed = either(_mm512_slli_epi64(scale, kPlainScale.shift), all(kPlainSack.put(kSack)));
       for (std::size_t i = 1; i < kMssClasses.size(); ++i) {  // mss_class()
         packed = _mm512_mask_add_epi64(packed, _mm512_cmpge_epu64_mask(mss, all(kMssClasses[i])),

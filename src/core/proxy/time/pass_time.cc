@@ -3,6 +3,7 @@
 
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
+#include "syn/ask_first.h"
 #include "time/ageing.h"
 
 namespace synproxy {
@@ -10,6 +11,9 @@ namespace {
 
 // One call never takes longer than a few bursts do.
 constexpr unsigned kMaxRepeatsPerTick = 512;
+
+// With this repeat, after 1.4 s, the server counts as silent.
+constexpr std::size_t kSilentRetry = 2;
 
 // No flow was opened for that SYN, or the flow that is there belongs to an older SYN and carries
 // the mark of this one.
@@ -22,10 +26,16 @@ bool unanswered(const FlowBook& flows, const SynAckRepeats::Entry& e) {
 }
 
 void repeat_syns(Rooms& rooms, FrameSink& sink) {
-  rooms.handshakes.run_syns(rooms.flows, rooms.now.ms32(), kMaxRepeatsPerTick, [&](FlowIndex i) {
+  const auto repeat = [&](FlowIndex i, std::size_t level) {
+    // A server that has answered this flow, if only with an ACK of an older connection, is no
+    // silent one.
+    if (level >= kSilentRetry && !rooms.flows[i].has(kFlowAskedAgain)) {
+      note_dead(rooms, rooms.flows.key_of(i));
+    }
     send_syn(rooms, i, false, sink);
     rooms.counters.count(Reason::syn_to_server_retrans);
-  });
+  };
+  rooms.handshakes.run_syns(rooms.flows, rooms.now.ms32(), kMaxRepeatsPerTick, repeat);
 }
 
 void repeat_syn_acks(Rooms& rooms, FrameSink& sink) {

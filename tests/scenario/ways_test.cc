@@ -30,15 +30,15 @@ Keepalives keepalives(ProxyHarness& p) {
   return k;
 }
 
-class Links : public testing::TestWithParam<bool> {
+class Ways : public testing::TestWithParam<bool> {
  protected:
   static SessionOptions options() { return {.ipv6 = GetParam(), .timestamps = false}; }
 };
-INSTANTIATE_TEST_SUITE_P(Family, Links, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Family, Ways, testing::Bool(),
                          [](const auto& p) { return p.param ? "IPv6" : "IPv4"; });
 
 // A cluster: clients send to a group address, the stations answer from their own.
-TEST_P(Links, ClusterBehindAGroupAddressIsServed) {
+TEST_P(Ways, ClusterBehindAGroupAddressIsServed) {
   for (const Mac& group :
        {Mac{0x03, 0xbf, 203, 0, 113, 10}, Mac{0x01, 0x00, 0x5e, 0x7f, 113, 10}}) {
     ProxyHarness p;
@@ -62,7 +62,7 @@ TEST_P(Links, ClusterBehindAGroupAddressIsServed) {
 }
 
 // Direct server return: the balancer's frames are answered by way of the router.
-TEST_P(Links, AnswersTakeTheWayThatTheServerShows) {
+TEST_P(Ways, AnswersTakeTheWayThatTheServerShows) {
   HarnessOptions h;
   h.engine.tuning.synack_repeats = 1;
   ProxyHarness p(h);
@@ -93,7 +93,7 @@ TEST_P(Links, AnswersTakeTheWayThatTheServerShows) {
   expect_way(k.to_server, kBalancer, kServerMac);
 }
 
-TEST_P(Links, AWayIsTakenForStrangersOnceTwoClientsHaveShownIt) {
+TEST_P(Ways, AWayIsTakenForStrangersOnceTwoClientsHaveShownIt) {
   ProxyHarness p;
   SessionOptions o = options();
   const auto client = [&](unsigned n) {
@@ -108,7 +108,7 @@ TEST_P(Links, AWayIsTakenForStrangersOnceTwoClientsHaveShownIt) {
   expect_way(client(3).syn(), kServerMac, kRouter);
 }
 
-TEST_P(Links, FailOverOfTheRouterIsFollowed) {
+TEST_P(Ways, FailOverOfTheRouterIsFollowed) {
   ProxyHarness p;
   Session c(p, options());
   c.open();
@@ -119,7 +119,7 @@ TEST_P(Links, FailOverOfTheRouterIsFollowed) {
   expect_way(k.to_server, kStandby, kServerMac);
 }
 
-TEST_P(Links, FailOverOfTheServerIsFollowed) {
+TEST_P(Ways, FailOverOfTheServerIsFollowed) {
   ProxyHarness p;
   Session c(p, options());
   c.open();
@@ -130,7 +130,7 @@ TEST_P(Links, FailOverOfTheServerIsFollowed) {
   expect_way(k.to_server, kClientMac, kStandby);
 }
 
-TEST_P(Links, FailOverWhileTheServerIsSilentIsFollowed) {
+TEST_P(Ways, FailOverWhileTheServerIsSilentIsFollowed) {
   ProxyHarness p;
   Session c(p, options());
   c.syn();
@@ -142,7 +142,7 @@ TEST_P(Links, FailOverWhileTheServerIsSilentIsFollowed) {
 }
 
 // Whoever forges a segment from his own MAC address must not get the frames of a live flow.
-TEST_P(Links, OnlyAGoodSegmentLeadsAFlowAway) {
+TEST_P(Ways, OnlyAGoodSegmentLeadsAFlowAway) {
   ProxyHarness p;
   p.checksums_must_be_good = false;
   Session c(p, options());
@@ -176,7 +176,7 @@ std::uint16_t vid(const DecodedFrame& f) {
   return f.tags.empty() ? 0 : f.tags[0].tci & 0xfff;
 }
 
-TEST_P(Links, PrivateVlansThatTheOperatorPairsAreOneConnection) {
+TEST_P(Ways, PrivateVlansThatTheOperatorPairsAreOneConnection) {
   HarnessOptions h;
   h.vlan_pairs = {{200, 201}, {100, 101}};
   h.engine.tuning.synack_repeats = 1;
@@ -206,7 +206,7 @@ TEST_P(Links, PrivateVlansThatTheOperatorPairsAreOneConnection) {
   EXPECT_EQ(vid(p.take_server()), 100);
 }
 
-TEST_P(Links, SynsOfPrivateVlansAreAnsweredInBurstsToo) {
+TEST_P(Ways, SynsOfPrivateVlansAreAnsweredInBurstsToo) {
   HarnessOptions h;
   h.vlan_pairs = {{100, 101}};
   ProxyHarness p(h);
@@ -229,7 +229,7 @@ TEST_P(Links, SynsOfPrivateVlansAreAnsweredInBurstsToo) {
   }
 }
 
-TEST_P(Links, WithoutAPairTheVlanOfTheOtherDirectionIsAStrangers) {
+TEST_P(Ways, WithoutAPairTheVlanOfTheOtherDirectionIsAStrangers) {
   ProxyHarness p;
   Session c(p, private_vlan(options()));
   c.syn();

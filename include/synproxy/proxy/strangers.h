@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tells connections that the proxy does not know, because they are older than it, from handshakes
+// whose segments overtake each other.
+//
+// Theory of operation. After a start, segments come of connections that the proxy has not seen
+// begin. It cannot translate them, so both ends are told by a RST, as a server that has rebooted
+// tells its clients.
+//
+// A server's segment without a flow is of such a connection. A client's may also be data of a new
+// one that has overtaken its handshake ACK, perhaps more than once if that is lost: a RST would
+// kill it. So the server is asked: it gets a keepalive in the client's name. If it knows the
+// connection it answers with an ACK; then both are told. If it answers with a RST or not at all,
+// nothing is certain, and the client is told only if it is still unknown after kPatienceMs.
+//
+// An earlier proxy may have translated the connection, and then each end has its own numbers. So
+// the client's is kept until the server has answered. If it is not known yet, the client is asked
+// too.
+//
+// Forged segments bring the server at most kAsksPerSecond keepalives. A flood fills the places;
+// those that came first keep theirs, and others are told later.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace synproxy {
+
+class Strangers {
+ public:
+  static constexpr std::uint32_t kPatienceMs = 30'000;
+  static constexpr std::uint32_t kMemoryMs = 180'000;  // Linux repeats a keepalive after 75 s
+  static constexpr std::uint32_t kKeepsPlaceMs = 4000;
+  static constexpr std::uint32_t kAskAgainMs = 200;
+  static constexpr std::uint32_t kLooksPerMs = 32;
+  static constexpr std::uint32_t kAsksPerSecond = 1000;
+  static constexpr std::uint32_t kResetsPerSecond = 1000;
+  static constexpr std::uint32_t kPlaces = 1U << 13;
+
+  // Throws std::bad_alloc. A page is touched when it is first used.
+  Strangers() : places_(new Place[kPlaces]) {}
+
+  // Call once per burst.
+  void begin(bool enabled, std::uint32_t now_ms) {
+    if (now_ms != looked_ms_) {
+      looked_ms_ = now_ms;
+      looks_ = 0;
+    }
+    curious_ = enabled && looks_ < kLooksPerMs;
+  }
+  // Whether clients' segments are of interest in this burst. A flood's soon are not.
+  [[nodiscard]] bool curious() const { return curious_; }
+
+  enum class Advice : std::uint8_t { kWait, kAskServer, kReset };
+  // A segment of a client that belongs to nothing and acknowledges `ack`. `hash`: of the flow,
+  // keyed; `now_ms`: of the worker's clock modulo 2^32.
+  [[nodiscard]] Advice client(std::uint64_t hash, std::uint32_t ack, std::uint32_t now_ms) {
+    ++looks_;
+    Place* p = place_for(hash, now_ms);
+    if (p == nullptr) return Advice::kWait;
+    p->client_ack = ack;
+    p->client_known = true;
+    if (p->server_knows || now_ms - p->since_ms >= kPatienceMs) {
+      return resets_.take(now_ms) ? Advice::kReset : Advice::kWait;
+    }
+    const bool soon = p->asked && now_ms - p->asked_ms < kAskAgainMs;
+    if (soon || !asks_.take(now_ms)) return Advice::kWait;
+    p->asked = true;
+    p->asked_ms = now_ms;
+    return Advice::kAskServer;
+  }
+
+  struct ToClient {
+    bool known = false;  // the client's number is
+    std::uint32_t seq = 0;
+  };
+  // A segment of a server that belongs to nothing. False: enough were told in this second.
+  [[nodiscard]] bool server(std::uint64_t hash, std::uint32_t now_ms, ToClient& out) {
+    if (!resets_.take(now_ms)) return false;
+    Place* p = place_for(hash, now_ms);
+    if (p == nullptr) return true;
+    p->server_knows = true;
+    out = {.known = p->client_known, .seq = p->client_ack};
+    return true;
+  }
+
+ private:
+  struct Place {
+    std::uint32_t tag = 0;  // 0: empty
+    std::uint32_t since_ms = 0;
+    std::uint32_t asked_ms = 0;
+    std::uint32_t client_ack = 0;
+    bool asked = false;
+    bool client_known = false;
+    bool server_knows = false;
+  };
+  class PerSecond {
+   public:
+    explicit PerSecond(std::uint32_t most) : most_(most) {}
+    [[nodiscard]] bool take(std::uint32_t now_ms) {
+      if (now_ms - began_ms_ >= 1000) {
+        began_ms_ = now_ms;
+        used_ = 0;
+      }
+      if (used_ == most_) return false;
+      ++used_;
+      return true;
+    }
+
+   private:
+    std::uint32_t most_;
+    std::uint32_t began_ms_ = 0;
+    std::uint32_t used_ = 0;
+  };
+
+  // nullptr: another connection has its place, and it came only now.
+  [[nodiscard]] Place* place_for(std::uint64_t hash, std::uint32_t now_ms) {
+    const std::uint32_t tag = static_cast<std::uint32_t>(hash) | 1U;
+    Place& p = places_[(hash >> 32) % kPlaces];
+    const std::uint32_t age = now_ms - p.since_ms;
+    if (p.tag == tag && age < kMemoryMs) return &p;
+    if (p.tag != 0 && p.tag != tag && age < kKeepsPlaceMs) return nullptr;
+    p = Place{};
+    p.tag = tag;
+    p.since_ms = now_ms;
+    return &p;
+  }
+
+  std::unique_ptr<Place[]> places_;
+  PerSecond asks_{kAsksPerSecond};
+  PerSecond resets_{kResetsPerSecond};
+  std::uint32_t looked_ms_ = 0;
+  std::uint32_t looks_ = 0;  // in that millisecond
+  bool curious_ = false;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "spliced/unknown.h"
+
+#include "burst/flow_key.h"
+#include "synproxy/wire/tcp_options.h"
+
+namespace synproxy {
+namespace {
+
+// To the other end, the way that the segment itself would have gone.
+void send(Rooms& rooms, const Context& c, const TcpReply& reply, Reason made, FrameSink& sink) {
+  FlowKey key;
+  key_of(c.segment, c.sender, key);
+  rooms.frames.send(link_header(c.segment), key, other(c.sender), reply, look_of(c.segment), sink);
+  rooms.counters.count(made);
+}
+
+void send_rst(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
+  TcpReply rst;
+  rst.seq = seq;
+  rst.flags = kRst;
+  send(rooms, c, rst, c.sender == Role::kServer ? Reason::rst_to_client : Reason::rst_to_server,
+       sink);
+}
+
+// An ACK like the segment, without data, from its sender to the other end. That end does not accept
+// it, and answers with its own numbers. Without the timestamps of the segment it might not.
+void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
+  const Segment& g = c.segment;
+  const Timestamps timestamps = find_timestamps(g.options(), g.options_size());
+  TcpReply probe;
+  probe.seq = seq;
+  probe.ack = g.ack;
+  probe.flags = kAck;
+  probe.window = g.window;
+  probe.timestamps = timestamps.present;
+  probe.tsval = timestamps.tsval;
+  probe.tsecr = timestamps.tsecr;
+  send(rooms, c, probe, Reason::unknown_probe, sink);
+}
+
+}  // namespace
+
+void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  constexpr Reason kWhy = Reason::cookie_invalid;
+  if (!rooms.strangers.curious() || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
+  switch (rooms.strangers.client(c.hash, g.ack.value(), rooms.now.ms32())) {
+    case Strangers::Advice::kWait:
+      return drop(rooms.counters, c, kWhy);
+    case Strangers::Advice::kAskServer:
+      // RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one.
+      if (checksum_ok(c)) send_probe(rooms, c, g.seq - 1, sink);
+      return drop(rooms.counters, c, kWhy);
+    case Strangers::Advice::kReset:
+      break;
+  }
+  if (!checksum_ok(c)) return drop(rooms.counters, c, kWhy);
+  // The client's own number is the server's too.
+  send_rst(rooms, c, g.seq, sink);
+  rooms.counters.count(Reason::conn_unknown);
+  answer_with_rst(rooms.counters, c, kWhy);
+}
+
+void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
+  const Segment& g = c.segment;
+  constexpr Reason kWhy = Reason::no_flow_server;
+  // A RST is never answered.
+  const bool asks = (g.flags & (kAck | kRst)) == kAck;
+  if (!rooms.now.tuning().reset_unknown || !asks || !checksum_ok(c)) {
+    return drop(rooms.counters, c, kWhy);
+  }
+  Strangers::ToClient client;
+  if (!rooms.strangers.server(c.hash, rooms.now.ms32(), client)) {
+    return drop(rooms.counters, c, kWhy);
+  }
+  if (client.known) {
+    send_rst(rooms, c, SeqNum(client.seq), sink);
+  } else {
+    // Exact, unless an earlier proxy has translated the connection. Then the client answers the
+    // ACK, and is told.
+    send_rst(rooms, c, g.seq, sink);
+    send_probe(rooms, c, g.seq, sink);
+  }
+  rooms.counters.count(Reason::conn_unknown);
+  answer_with_rst(rooms.counters, c, kWhy);
+}
+
+}  // namespace synproxy

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Segments that belong to nothing (synproxy/proxy/strangers.h).
+#pragma once
+
+#include "burst/rooms.h"
+
+namespace synproxy {
+
+// A client's segment without a flow that quotes no valid cookie.
+void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink);
+// A server's segment without a flow that is neither SYN nor SYN-ACK.
+void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink);
+
+}  // namespace synproxy

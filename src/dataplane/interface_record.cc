@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/interface_record.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include "base/line_writer.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+constexpr std::size_t kMostBytes = 4096;  // some ten lines are usual
+
+// Interfaces of other network namespaces have the same names and numbers.
+std::uint64_t network_namespace() {
+  struct stat status {};
+  return ::stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
+}
+
+std::string file_name(const std::string& interface, const NetdevFacts& facts) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string name = interface + "." + std::to_string(facts.index) + "." +
+                     std::to_string(network_namespace()) + ".";
+  for (const std::uint8_t byte : facts.mac) name += {kDigits[byte >> 4], kDigits[byte & 15U]};
+  return name;
+}
+
+// Nobody else may write what we shall believe.
+bool is_ours(const std::filesystem::path& directory) {
+  struct stat status {};
+  return ::lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+}  // namespace
+
+std::filesystem::path record_directory() {
+  if (::geteuid() == 0) return "/var/run/synproxy";
+  const char* own = std::getenv("XDG_RUNTIME_DIR");
+  return own != nullptr && *own != 0 ? std::filesystem::path(own) / "synproxy"
+                                     : std::filesystem::path();
+}
+
+InterfaceRecord::InterfaceRecord(const std::filesystem::path& directory,
+                                 const std::string& interface, const NetdevFacts& facts) {
+  if (directory.empty()) return;
+  static_cast<void>(::mkdir(directory.c_str(), S_IRWXU));
+  if (!is_ours(directory)) return;
+  file_ = directory / file_name(interface, facts);
+  open();
+  if (fd_ >= 0) read();
+}
+
+InterfaceRecord::~InterfaceRecord() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void InterfaceRecord::open() {
+  struct stat locked {};
+  do {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+                 S_IRUSR | S_IWUSR);
+    if (fd_ < 0) return;
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(fd_);
+      fd_ = -1;
+      return;
+    }
+    // Its last owner may have removed it between our two calls.
+  } while (::fstat(fd_, &locked) == 0 && locked.st_nlink == 0);
+}
+
+void InterfaceRecord::read() {
+  std::array<char, kMostBytes> text;
+  const ssize_t size = ::pread(fd_, text.data(), text.size(), 0);
+  if (size <= 0) return;
+  std::string_view whole(text.data(), static_cast<std::size_t>(size));
+  whole = whole.substr(0, whole.rfind('\n') + 1);  // of the last line a part may be missing
+  if (::ftruncate(fd_, static_cast<off_t>(whole.size())) != 0) ::close(std::exchange(fd_, -1));
+  std::istringstream words{std::string(whole)};
+  for (InterfaceSetting s{}; words >> s.what >> s.before;) left_behind_.push_back(s);
+}
+
+void InterfaceRecord::add(const InterfaceSetting& setting) const {
+  if (fd_ < 0) return;
+  static_cast<void>(
+      write_whole(fd_, std::to_string(setting.what) + " " + std::to_string(setting.before) + "\n"));
+}
+
+void InterfaceRecord::remove() {
+  if (fd_ < 0) return;
+  static_cast<void>(::unlink(file_.c_str()));
+  ::close(fd_);
+  fd_ = -1;
+}
+
+}  // namespace synproxy::dataplane
