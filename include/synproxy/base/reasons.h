@@ -66,6 +66,7 @@
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
   X(window_update, MADE, "Window update sent to the client after the splice.") \
+  X(piece_to_server, MADE, "Piece, besides the first, of a segment that was cut for its server (segment_cut).") \
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
