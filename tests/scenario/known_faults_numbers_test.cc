@@ -126,7 +126,7 @@ TEST(KnownFault, RstWithAWrongSequenceNumberClosesNothing) {
       p.to_server.clear();
       EXPECT_EQ(p.count(Reason::conn_reset), 0U);
       EXPECT_EQ(p.counters().flows_established.get(), 1U);
-      p.advance(100'000);  // longer than a closing flow lives
+      p.advance(100'000);   // longer than a closing flow lives
       p.to_client.clear();  // what the proxy asks after a RST
       p.to_server.clear();
       c.client_sends("still here");

@@ -80,7 +80,7 @@ class World {
   Offers offers_;
   bool chance_hit_ = false;
   std::uint64_t probes_ = 0;  // unknown_probe, as last seen
-  bool gone_ = false;  // both hosts have left the network
+  bool gone_ = false;         // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;
   ProxyNode proxy_;

@@ -20,8 +20,7 @@ namespace synproxy {
 class Answerer {
  public:
   // Throws std::bad_alloc.
-  Answerer(const EngineTuning& tuning, const ProtectSet& protect,
-           const IndexKey& secret)
+  Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret)
       : services_(protect, secret), doubts_(secret), repeats_(tuning.synack_repeats) {}
 
   // What the SYN-ACKs of the key's service offer. Valid until the next call.
