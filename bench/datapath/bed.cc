@@ -12,6 +12,7 @@
 #include "common/core_time.h"
 #include "common/huge_pages.h"
 #include "common/tsc.h"
+#include "synproxy/proxy/services.h"
 #include "synproxy/wire/checksum.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
@@ -221,7 +222,7 @@ void Bed::learn_from(std::uint64_t n) {
   run();
   if (!read_syn_ack(0, c)) throw std::logic_error("the first SYN was not answered");
   clear();
-  // Nobody knows yet what the service can do, so its first client must do without timestamps.
+  // Until much is known of the service, its clients must do without timestamps.
   const bool stamped = c.tsval != 0;
   add_segment(templates_.small_up[stamped ? 1 : 0], n, c);
   keep_syn_ = true;
@@ -244,11 +245,15 @@ void Bed::learn_from(std::uint64_t n) {
 void Bed::learn_services() {
   Random random(99);
   for (std::uint32_t service = 0; service < config_.services; ++service) {
-    std::uint64_t n = random.connection();
-    while (service_of(n, config_.services) != service || n < config_.flows) n = random.connection();
-    learn_from(n);
+    std::uint64_t n = 0;
+    for (unsigned answers = 0; answers < ServiceTable::kAnswersToPromise; ++answers) {
+      do {
+        n = random.connection();
+      } while (service_of(n, config_.services) != service || n < config_.flows);
+      learn_from(n);
+    }
   }
-  if (count(Reason::conn_established) != config_.services) {
+  if (count(Reason::conn_established) != config_.services * ServiceTable::kAnswersToPromise) {
     throw std::logic_error("a service could not be learned");
   }
 }
