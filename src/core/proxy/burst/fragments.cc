@@ -21,7 +21,8 @@ void send_as_it_came(Rooms& rooms, const Context& c, const CameInFragments& came
 
 void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragments& came,
                   FrameSink& sink) {
-  Context c;
+  Context& c = rooms.context_of_whole();
+  c = {};
   c.packet = &whole;
   c.sender = sender;
   c.kind = Kind::kTcp;
