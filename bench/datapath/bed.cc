@@ -12,6 +12,7 @@
 #include "common/core_time.h"
 #include "common/huge_pages.h"
 #include "common/tsc.h"
+#include "synproxy/proxy/services.h"
 #include "synproxy/wire/checksum.h"
 #include "synproxy/wire/segment.h"
 #include "synproxy/wire/tcp_options.h"
@@ -35,6 +36,10 @@ std::vector<ProtectRule> rules(const BedConfig& config) {
     all.push_back(parse_protect_rule(config.ipv6 ? std::string("[2001:db8:1::") +
                                                        "0123456789abcdef"[host] + "]" + port
                                                  : "203.0.113." + std::to_string(host) + port));
+  }
+  if (config.both_families) {
+    all.push_back(parse_protect_rule((config.ipv6 ? "203.0.113.8:" : "[2001:db8:1::8]:") +
+                                     std::to_string(kFirstPort)));
   }
   return all;
 }
@@ -111,6 +116,16 @@ void Bed::add(const FrameTemplate& frame, std::uint64_t n, const Numbers& number
   p.checksum = ChecksumHint::kUnknown;  // nobody has verified anything
   frame.write(p.data, ends_of(n, config_.ipv6, config_.services), numbers);
   queues_[static_cast<std::size_t>(frame.from())].push_back(p);
+}
+
+void Bed::add_raw(std::span<const std::uint8_t> frame, Role sender) {
+  Packet p;
+  p.data = pool_[used_++];
+  p.length = static_cast<std::uint32_t>(frame.size());
+  p.room = FramePool::kRoom;
+  p.checksum = ChecksumHint::kUnknown;
+  std::memcpy(p.data, frame.data(), frame.size());
+  queues_[static_cast<std::size_t>(sender)].push_back(p);
 }
 
 void Bed::add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers) {
@@ -241,14 +256,17 @@ void Bed::learn_from(std::uint64_t n) {
   run();
 }
 
+// An ability is promised once so many answers have shown it.
 void Bed::learn_services() {
+  constexpr unsigned kAnswers = ServiceTable::kAnswersToPromise;
   Random random(99);
-  for (std::uint32_t service = 0; service < config_.services; ++service) {
+  for (std::uint32_t i = 0; i < config_.services * kAnswers; ++i) {
+    const std::uint32_t service = i / kAnswers;
     std::uint64_t n = random.connection();
     while (service_of(n, config_.services) != service || n < config_.flows) n = random.connection();
     learn_from(n);
   }
-  if (count(Reason::conn_established) != config_.services) {
+  if (count(Reason::conn_established) != std::uint64_t{config_.services} * kAnswers) {
     throw std::logic_error("a service could not be learned");
   }
 }

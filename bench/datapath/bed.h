@@ -45,6 +45,7 @@ struct BedConfig {
   std::uint32_t max_flows = 1U << 20;  // the program's default
   bool ipv6 = false;
   std::uint32_t services = 1;  // protected addresses and ports
+  bool both_families = false;  // the first service by the other family too
   bool huge_pages = true;      // false: this memory gets none, even if some are free
   bool silent = false;         // clients fall silent after their handshake
 
@@ -82,6 +83,8 @@ class Bed final : public FrameSink {
   [[nodiscard]] std::size_t room() const { return pool_.size() - used_; }
   // Queues a frame of connection n on the side that its template comes from.
   void add(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
+  // Queues a copy of a whole frame that `sender` sends.
+  void add_raw(std::span<const std::uint8_t> frame, Role sender);
   // The same, as the first fragment of an IPv4 packet that never comes whole.
   void add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
   [[nodiscard]] std::size_t queued(Role side) const { return queue(side).size(); }

@@ -37,6 +37,7 @@ void add_spliced_cases(std::vector<Case>& cases);
 void add_connection_cases(std::vector<Case>& cases);
 void add_fragment_cases(std::vector<Case>& cases);
 void add_mix_cases(std::vector<Case>& cases);
+void add_hostile_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};
@@ -46,6 +47,7 @@ inline constexpr BedConfig kThousand{.flows = 1000};
 inline constexpr BedConfig kMillion{.flows = 1'000'000};
 inline constexpr BedConfig kMillionAndFlood{.flows = 1'000'000, .which = 1};
 inline constexpr BedConfig kMillionManyServices{.flows = 1'000'000, .services = 64};
+inline constexpr BedConfig kBesieged{.flows = 1'000'000, .both_families = true};
 inline constexpr BedConfig kMillionIpv6{.flows = 1'000'000, .ipv6 = true};
 // A full bed: every record is in use, except those of the connections that taught it the services.
 inline constexpr std::uint32_t kTenMillionRecords = 10'000'064;

@@ -111,8 +111,8 @@ void Answers::prove(const Incoming& in, const Options& options, const Numbers& c
   to_proxy_.add(ack);
 }
 
-// A completed handshake: the server accepts it and ends it at once. If it refused, its service
-// would be in doubt, and the proxy would pass it the SYNs of the flood.
+// A completed handshake: the server accepts the connection and resets it at once. If it refused,
+// its service would be in doubt, and the proxy would pass it SYNs of the flood.
 Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   Incoming in;
   Fault f = read_segment(frame, Towards::kServer, in);
@@ -121,26 +121,35 @@ Fault Answers::judge_server(std::span<const std::uint8_t> frame) {
   if (f != Fault::none) return f;
   if (is_played(in.client.address, in.ipv6)) return Fault::none;  // from the step before
   Numbers client = numbers_of(in.client);
-  if (!valid_one(client.isn)) return Fault::forged_opens;
-  if (timed_) client.tsval = read_options(in.options).tsval;
-  f = check_syn(in, client, offer_);
-  if (f != Fault::none) return f;
-  ++opened_;
+  if (!valid_one(client.isn)) {
+    // The proxy may ask the server whether it knows the connection of a wrong cookie.
+    return in.flags == kAck ? Fault::none : Fault::forged_opens;
+  }
   const Numbers own = numbers_of(in.client, Of::kServer);
   Outgoing out;
   out.ipv6 = in.ipv6;
   out.towards = Towards::kClient;
   out.client = in.client;
+  if (in.flags == kAck) {
+    if (in.seq != client.isn + 1) return Fault::seq;
+    if (in.ack != own.isn + 1) return Fault::ack;
+    ++opened_;
+    out.seq = in.ack;
+    out.ack = in.seq;
+    out.flags = kRst | kAck;
+    to_server_link_.add(out);
+    return Fault::none;
+  }
+  const Options options = read_options(in.options);
+  if (timed_) client.tsval = options.tsval;
+  f = check_syn(in, client, offer_);
+  if (f != Fault::none) return f;
   out.seq = own.isn;
   out.ack = in.seq + 1;
   out.flags = kSyn | kAck;
   out.offer = &offer_;
   out.tsval = own.tsval;
-  out.tsecr = read_options(in.options).tsval;
-  to_server_link_.add(out);
-  out.seq = own.isn + 1;
-  out.flags = kRst | kAck;
-  out.offer = nullptr;
+  out.tsecr = options.tsval;
   to_server_link_.add(out);
   return Fault::none;
 }

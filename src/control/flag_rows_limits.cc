@@ -26,7 +26,9 @@ constexpr auto kRows = std::to_array<Flag>({
          "SYNs after everything else and drops those that it has no time for (`syn_shed`). A hash "
          "of the source address decides, and changes over time; a SYN that comes again after a "
          "second is answered first. So a new client waits a second or a few. Otherwise its SYN "
-         "would be lost among the forged ones, and so would other packets. `off` leaves the choice to "
+         "would be lost among the forged ones, and so would other packets. ACKs that belong to no "
+         "connection, and ICMP, are dropped likewise where they are what the worker cannot keep up "
+         "with (`ack_shed`, `icmp_shed`). `off` leaves the choice to "
          "the device or the kernel, which drop whatever comes when their queue is full.",
      .value = word<kOffAuto>(kLoop<&LoopTuning::shed_syns>)},
     {.name = "max-flows",

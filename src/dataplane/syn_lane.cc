@@ -18,6 +18,7 @@ SynLane::SynLane(bool enabled, std::size_t sources, const ProtectSet& protect,
     : enabled_(enabled),
       look_(protect),
       shedder_(key),
+      stateless_shedder_(key),
       counters_(counters),
       io_(io),
       standing_(sources) {}
@@ -53,6 +54,7 @@ SynLane::Sorted SynLane::sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syn
       frames[sorted.others++] = m;
     }
   }
+  others_ += sorted.others;
   if (!shedder_.shedding()) {
     sorted.syns = found;
     return sorted;
@@ -93,15 +95,20 @@ std::uint16_t SynLane::take(rte_mbuf** out, std::uint16_t n) {
   return taken;
 }
 
-void SynLane::tick(std::uint64_t now_ms) {
+void SynLane::tick(std::uint64_t now_ms, std::uint64_t stateless) {
   if (stood_) pressed_until_ms_ = now_ms + kPressedMs;
   news_.ran_empty = news_.ran_empty || waiting() == 0;
   news_.behind = behind();
   shedder_.tick(now_ms, news_);
+  const bool mostly_stateless = others_ != 0 && 2 * (stateless - stateless_) >= others_;
+  stateless_shedder_.tick(now_ms, pressed_ && news_.behind && mostly_stateless);
+  stateless_ = stateless;
+  others_ = 0;
   stood_ = false;
   news_ = {};
   turns_ = unread_turns_ = 0;
-  pressed_ = enabled_ && (shedder_.shedding() || waiting() != 0 || now_ms < pressed_until_ms_);
+  pressed_ = enabled_ && (shedder_.shedding() || stateless_shedder_.shedding() || waiting() != 0 ||
+                          now_ms < pressed_until_ms_);
   io_.syn_shed_share.set(enabled_ ? shedder_.shed_per_mille() : 0);
 }
 

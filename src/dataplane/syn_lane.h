@@ -15,6 +15,10 @@
 // function. Half a burst is enough because several drivers give a little less than was asked for
 // although they hold more.
 //
+// Where ACKs of no connection, or ICMP, are what the worker cannot keep up with, the engine looks
+// at some of them only (stateless_shed.h). It finds the connection first, so segments of
+// connections are never dropped for that. This class knows whether the worker keeps up.
+//
 // A queue that holds only SYNs counts like any other: if it overflows, the device drops SYNs
 // blindly, while the shedder lets a client that tries again through. But such a queue is never a
 // reason to answer fewer SYNs (unread).
@@ -28,6 +32,7 @@
 
 #include "dataplane/dataplane.h"
 #include "synproxy/policy/shed.h"
+#include "synproxy/policy/stateless_shed.h"
 #include "synproxy/policy/syn_look.h"
 
 struct rte_mbuf;
@@ -81,7 +86,11 @@ class SynLane {
   std::uint16_t take(rte_mbuf** out, std::uint16_t n);  // the oldest first
   [[nodiscard]] std::uint32_t waiting() const { return tail_ - head_; }
 
-  void tick(std::uint64_t now_ms);
+  // `stateless`: how many packets without a flow, besides SYNs, the engine has ever seen.
+  void tick(std::uint64_t now_ms, std::uint64_t stateless);
+
+  // Decides about those packets.
+  [[nodiscard]] const StatelessShedder& stateless_shedder() const { return stateless_shedder_; }
 
  private:
   void shed(rte_mbuf** syns, std::uint16_t n);
@@ -89,14 +98,17 @@ class SynLane {
   bool enabled_;
   SynLook look_;
   SynShedder shedder_;
+  StatelessShedder stateless_shedder_;
   Counters& counters_;
   IoCounters& io_;
   std::vector<unsigned> standing_;  // by source: polls in a row that found it far from empty
   bool pressed_ = false;
-  bool stood_ = false;         // since the last tick
-  SynShedder::News news_;      // since the last tick
-  unsigned turns_ = 0;         // since the last tick
-  unsigned unread_turns_ = 0;  // of these
+  bool stood_ = false;           // since the last tick
+  SynShedder::News news_;        // since the last tick
+  std::uint64_t others_ = 0;     // frames that are no SYNs, since the last tick
+  std::uint64_t stateless_ = 0;  // at the last tick
+  unsigned turns_ = 0;           // since the last tick
+  unsigned unread_turns_ = 0;    // of these
   std::uint64_t pressed_until_ms_ = 0;
   std::uint32_t head_ = 0;  // of all that ever waited, modulo 2^32
   std::uint32_t tail_ = 0;

@@ -89,6 +89,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
                 idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
+  engine_.shed_by(lane_.stateless_shedder());
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
 }
@@ -337,7 +338,7 @@ void Worker::tick() {
   if (now == now_ms_) return;
   now_ms_ = now;
   heed();
-  lane_.tick(now);
+  lane_.tick(now, engine_.stateless());
   in_tick_ = true;
   engine_.tick(now, *this);
   in_tick_ = false;

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "synproxy/policy/stateless_shed.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/engine.h"
 
@@ -14,6 +15,8 @@ namespace stub = tests::engine_stub;
 struct Engine::State {
   Counters& counters;
   EngineTuning tuning;
+  const StatelessShedder* shedder = nullptr;
+  std::uint64_t stateless = 0;
 };
 
 Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
@@ -21,6 +24,8 @@ Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
     : state_(new State{counters, config.tuning}) {}
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
+void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
+std::uint64_t Engine::stateless() const { return state_->stateless; }
 void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }
 
 void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
@@ -29,6 +34,16 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       p.verdict = Verdict::kDrop;
       state_->counters.count(Reason::bad_checksum);
       continue;
+    }
+    if (state_->tuning.early_window == stub::kAcksAreStateless &&
+        p.data[stub::kTcpFlagsAt] == kAck) {
+      ++state_->stateless;
+      if (state_->shedder->shedding() &&
+          !state_->shedder->lets_through(p.data + stub::kSourceAt, false)) {
+        p.verdict = Verdict::kDrop;
+        state_->counters.count(Reason::ack_shed);
+        continue;
+      }
     }
     constexpr std::size_t kTtlAt = 22;
     if (is_super(p.checksum) && p.data[kTtlAt] == stub::kCutTtl) {

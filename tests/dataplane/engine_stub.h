@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the stub engine understands: a frame of an experimental EtherType carries a command.
 // Everything else is forwarded, and dropped as a bad checksum while the early window is kDropAll.
+// While it is kAcksAreStateless, ACKs are shed as the engine sheds those of no connection.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +27,9 @@ inline constexpr std::size_t kMinBytes = 60;
 inline constexpr std::uint32_t kGrowth = 20;
 inline constexpr std::uint8_t kGrowthFill = 0x5c;
 inline constexpr std::uint32_t kDropAll = 0;
+inline constexpr std::uint32_t kAcksAreStateless = 1;  // each ACK without other flags is of no flow
+inline constexpr std::size_t kTcpFlagsAt = 47;         // untagged IPv4
+inline constexpr std::size_t kSourceAt = 26;
 inline constexpr unsigned kEmitted = 40;  // more than a burst
 
 inline constexpr std::uint8_t kCutTtl = 77;  // a super-frame over IPv4 with it is to be cut

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "dataplane/engine_stub.h"
 #include "dataplane/proxy_fixture.h"
 #include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
@@ -107,15 +108,29 @@ class SynLaneTest : public ::testing::Test {
     };
   }
 
+  // `bursts` of 31 ACKs of no connection, if the engine takes them for that, and one segment of a
+  // connection; then nothing.
+  FakePort::Script ack_flood(unsigned bursts) {
+    return [this, bursts](std::uint16_t, rte_mbuf** out) {
+      if (polls_ == bursts) return std::uint16_t{0};
+      for (unsigned i = 0; i < kMaxBurst; ++i) {
+        out[i] = frame_with(i == 16 ? kAck | kPsh : kAck, polls_ * std::uint32_t{kMaxBurst} + i);
+      }
+      ++polls_;
+      return static_cast<std::uint16_t>(kMaxBurst);
+    };
+  }
+
   std::unique_ptr<Worker> worker(bool shed = true, unsigned number = 0, unsigned workers = 1) {
     WorkerRequest request;
     request.number = number;
     request.workers = workers;
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
-    tuning_.publish({.engine = {}, .loop = {.shed_syns = shed, .idle_sleep_us = 0}});
+    tuning_.publish({.engine = engine_tuning_, .loop = {.shed_syns = shed, .idle_sleep_us = 0}});
     request.rss = rss_;
-    request.shed_key = {1, 2, 3, 4};
+    request.shed_key = {0x0123456789abcdefU, 0xfedcba9876543210U, 0x0f1e2d3c4b5a6978U,
+                        0x1122334455667788U};
     return std::make_unique<Worker>(request, tuning_, protect_, keys_, *hand_over_, clock_);
   }
 
@@ -141,6 +156,7 @@ class SynLaneTest : public ::testing::Test {
   const Clock clock_{0};
   std::unique_ptr<HandOver> hand_over_;
   const RssOwner* rss_ = nullptr;
+  EngineTuning engine_tuning_{};
   std::uint32_t polls_ = 0;
   std::uint32_t syns_ = 0;
 };
@@ -162,6 +178,36 @@ TEST_F(SynLaneTest, AtAFullQueueSegmentsAreAllProcessedSynsAreShedAndEachHasOneF
     if (f.syn) continue;
     ASSERT_EQ(f.seq, last++) << "segments keep their order";
   }
+}
+
+TEST_F(SynLaneTest, AcksOfNoConnectionAreShedWhereTheyAreTooManyAndSegmentsAreNot) {
+  constexpr unsigned kBursts = 4000;
+  engine_tuning_.early_window = tests::engine_stub::kAcksAreStateless;
+  client_->script = ack_flood(kBursts);
+  const auto w = worker();
+  run(*w, kBursts * kMaxBurst);
+  const std::uint64_t shed = w->counters().get(Reason::ack_shed);
+  EXPECT_GT(shed, 0U);
+  EXPECT_EQ(w->counters().get(Reason::forwarded) + shed, kBursts * kMaxBurst);
+  std::uint32_t segments = 0;
+  for (const auto& f : server_->sent) segments += f.seq % kMaxBurst == 16 ? 1 : 0;
+  EXPECT_EQ(segments, kBursts);
+}
+
+TEST_F(SynLaneTest, SwitchedOffNoAcksAreShed) {
+  engine_tuning_.early_window = tests::engine_stub::kAcksAreStateless;
+  client_->script = ack_flood(2000);
+  const auto w = worker(false);
+  run(*w, 2000 * kMaxBurst);
+  EXPECT_EQ(w->counters().get(Reason::ack_shed), 0U);
+}
+
+// Segments of connections alone are no reason to shed anything.
+TEST_F(SynLaneTest, AcksOfConnectionsAreNeverShed) {
+  client_->script = ack_flood(2000);
+  const auto w = worker();
+  run(*w, 2000 * kMaxBurst);
+  EXPECT_EQ(w->counters().get(Reason::ack_shed), 0U);
 }
 
 TEST_F(SynLaneTest, SegmentsDoNotWaitForTheSynsBeforeThem) {
@@ -342,7 +388,7 @@ TEST_F(SynLaneTest, BehindIsWhoLeavesSomethingUnreadInMostTurns) {
   EXPECT_FALSE(lane.behind());
   lane.turn_ended(true);
   EXPECT_TRUE(lane.behind());
-  lane.tick(1);
+  lane.tick(1, 0);
   EXPECT_FALSE(lane.behind()) << "of each millisecond anew";
 }
 
@@ -359,7 +405,7 @@ TEST_F(SynLaneTest, SwitchedOffWhilePressedItStillGivesWhatWaits) {
   lane.keep(&syn, 1);
   lane.enable(false);
   EXPECT_FALSE(lane.pressed());
-  lane.tick(1);
+  lane.tick(1, 0);
   EXPECT_FALSE(press());
   rte_mbuf* taken = nullptr;
   EXPECT_EQ(lane.take(&taken, 1), 1);

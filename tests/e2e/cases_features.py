@@ -108,7 +108,8 @@ def ecn_both_ways(lab):
     rules = mark.replace("; ", "\n")
     with lab.sysctl("client", tcp_ecn=1), lab.sysctl("server", tcp_ecn=1):
         for family in (4, 6):
-            download(lab, family, MB)  # shows the proxy that this server does ECN
+            for _ in range(8):  # show the proxy that all behind this address do ECN
+                download(lab, family, 1000)
             with Trace(lab, "client", 80) as client, Trace(lab, "server", 80) as server, \
                     lab.filter("client", rules), lab.filter("server", rules):
                 download(lab, family, MB)

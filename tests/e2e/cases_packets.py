@@ -138,7 +138,7 @@ def drop_row(stand, server, family, build, counter):
         before = stand.proxy.counters()
         for _ in range(sent):
             client.raw.send(frame)
-        reached = [Ether(f).summary() for f in server.frames(0.1) if bytes(frame)[14:54] in f]
+        reached = [Ether(f).summary() for f in server.frames(0.1) if bytes(frame)[14:] in f]
         answered = [packet.summary() for packet in client.answers(0.05)]
         after = stand.proxy.counters()
     grown = {name: after[name] - before[name] for name in after if after[name] != before[name]}

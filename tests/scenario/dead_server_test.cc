@@ -86,6 +86,20 @@ TEST(DeadServer, SynsOfAServiceInDoubtGoToTheServerUntouched) {
   }
 }
 
+// A server that took the data would count them, and our SYN, which has none, would not fit.
+TEST(DeadServer, SynWithDataGoesToTheServerWithoutThem) {
+  for (const bool ipv6 : {false, true}) {
+    ProxyHarness p;
+    Session first(p, {.ipv6 = ipv6});
+    kill_service(p, first, Death::kRst);
+    Session next(p, second_client(first.o));
+    EXPECT_EQ(p.from_client(next.syn_frame("early")), Verdict::kForward);
+    EXPECT_EQ(p.take_raw(Role::kServer), next.syn_frame());
+    EXPECT_EQ(p.count(Reason::asked), 1U);
+    p.expect_quiet();
+  }
+}
+
 TEST(DeadServer, RefusalOfTheServerReachesTheClientAsItIs) {
   for (const bool ipv6 : {false, true}) {
     ProxyHarness p;

@@ -208,6 +208,19 @@ TEST(Junk, TcpUnderThreeTagsIsDroppedWhereTheAddressIsProtected) {
   EXPECT_EQ(p.take_raw(Role::kServer), other);
 }
 
+// Whoever is meant: counting to the end of a pile of tags is what its sender wants.
+TEST(Junk, APileOfTagsIsDroppedWhateverItCarries) {
+  ProxyHarness p;
+  PacketBuilder udp = PacketBuilder().ipv4("198.51.100.7", "203.0.113.11").protocol(17);
+  for (int i = 0; i < 5; ++i) udp.vlan(7);
+  EXPECT_EQ(p.from_client(udp.build()), Verdict::kDrop);
+  PacketBuilder many = v4().flags(kSyn);
+  for (int i = 0; i < 365; ++i) many.vlan(7);
+  EXPECT_EQ(p.from_client(many.build()), Verdict::kDrop);
+  EXPECT_EQ(p.from_server(many.build()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::vlan_depth), 3U);
+}
+
 TEST(Forward, WhatIsNotProtectedTcpPassesUntouchedInBothDirections) {
   Bytes runt{1, 2, 3};
   Bytes jumbo_udp = v4().protocol(17).payload(Bytes(8900, 0x55)).build();

@@ -191,15 +191,6 @@ TEST(Limits, EveryBitOfTheCookieCounts) {
   }
 }
 
-TEST(Limits, ClientThatDropsItsTimestampsIsNotLetIn) {
-  ProxyHarness p;
-  Session c(p);
-  c.syn();
-  c.o.timestamps = false;
-  EXPECT_EQ(p.from_client(c.ack_frame()), Verdict::kDrop);
-  EXPECT_EQ(p.count(Reason::cookie_invalid), 1U);
-}
-
 TEST(Limits, AckWithABadChecksumOpensNothing) {
   ProxyHarness p;
   Session c(p);

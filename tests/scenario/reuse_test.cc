@@ -132,11 +132,13 @@ TEST(Reuse, CookieOfALayoutThatTheSynDidNotHaveDoesNotReopen) {
   ProxyHarness p;
   Session old(p);
   old.open();
-  Session next(p, next_options());
+  auto plain = next_options();
+  plain.timestamps = false;
+  Session next(p, plain);
   next.syn();
   Session wrong(p, next_options());
   wrong.cookie = next.cookie;
-  wrong.o.timestamps = false;
+  wrong.our_tsval = 4711;
   p.from_client(wrong.ack_frame());
   EXPECT_EQ(p.count(Reason::conn_reopened), 0U);
 }

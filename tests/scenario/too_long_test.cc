@@ -103,6 +103,7 @@ TEST(TooLong, TheFirstUploadArrivesAndTheClientIsTold) {
         EXPECT_EQ(arrived(p, c, c.client_nxt, server_mss), text.substr(0, 900));
         p.expect_quiet();
         EXPECT_EQ(p.count(Reason::segment_cut), 1U);
+        EXPECT_EQ(p.count(Reason::piece_to_server), 1U);
         EXPECT_EQ(p.count(Reason::icmp_too_long), 1U);
       }
     }

@@ -67,6 +67,9 @@ class ProxyHarness {
   std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
 
   void retune(const EngineTuning& tuning);
+  void shed_by(const StatelessShedder& shedder) {
+    for (auto& engine : engines_) engine->shed_by(shedder);
+  }
 
   void advance(std::uint64_t ms);  // with a tick each millisecond, or each 250 above a minute
   void leap(std::uint64_t ms);     // with one tick at the end, like a core that was away

@@ -52,7 +52,7 @@ PacketBuilder Session::server(std::uint16_t flags) const {
   return b;
 }
 
-Bytes Session::syn_frame() const {
+Bytes Session::syn_frame(std::string_view data) const {
   PacketBuilder b = from_client();
   b.seq(o.client_isn);
   b.flags(static_cast<std::uint16_t>(kSyn | (o.ecn ? kEce | kCwr : 0))).window(o.client_window);
@@ -60,7 +60,7 @@ Bytes Session::syn_frame() const {
   if (o.sack) b.sack_permitted();
   if (o.timestamps) b.timestamps(o.client_ts, 0);
   if (o.client_scale) b.window_scale(*o.client_scale);
-  return b.build();
+  return b.payload(data).build();
 }
 
 Bytes Session::ack_frame() const {

@@ -60,7 +60,7 @@ class Session {
   // Empty segments with addresses, tags, ports, the present numbers and, if agreed, timestamps.
   [[nodiscard]] PacketBuilder client(std::uint16_t flags = kAck) const;
   [[nodiscard]] PacketBuilder server(std::uint16_t flags = kAck) const;
-  [[nodiscard]] Bytes syn_frame() const;
+  [[nodiscard]] Bytes syn_frame(std::string_view data = {}) const;
   [[nodiscard]] Bytes ack_frame() const;
   [[nodiscard]] Bytes syn_ack_frame() const;
 

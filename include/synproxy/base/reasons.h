@@ -37,6 +37,8 @@
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
+  X(ack_shed, DROP, "ACK without a connection, dropped unlooked at because more arrived than can be checked; a client repeats it with its data.") \
+  X(icmp_shed, DROP, "ICMP from the client side, dropped because more packets without a connection arrived than can be looked at.") \
   X(syn_own_isn, DROP, "SYN with the sequence number that opened its live connection: a late copy, or the client has restarted; it gets a challenge ACK (RFC 5961), once a second.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
   X(syn_rst, DROP, "SYN and RST together.") \
@@ -50,7 +52,7 @@
   X(land, DROP, "Source and destination are the same address and port.") \
   X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
   X(bad_destination_mac, DROP, "TCP to the broadcast MAC address.") \
-  X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags.") \
+  X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags, or any frame with more than four.") \
   X(fragment, DROP, "Fragment of TCP to or from a protected address, dropped because --fragments says so.") \
   X(fragment_bad, DROP, "Fragment of which no packet can be made: too small (RFC 1858), not a multiple of eight bytes, or of a packet above 16 KB.") \
   X(fragment_duplicate, DROP, "Fragment that came again while its packet waited for others.") \
@@ -66,6 +68,7 @@
   X(syn_to_server_retrans, MADE, "Of these, repeats because the server was silent or answered with a challenge ACK.") \
   X(ack_to_server, MADE, "ACK of the handshake sent to the server, repeats included.") \
   X(window_update, MADE, "Window update sent to the client after the splice.") \
+  X(piece_to_server, MADE, "Piece, besides the first, of a segment that was cut for its server (segment_cut).") \
   X(early_released, MADE, "Held segment sent to the server after the splice.") \
   X(rst_to_client, MADE, "RST sent to a client.") \
   X(rst_to_server, MADE, "RST sent to the server.") \
@@ -74,6 +77,7 @@
   X(unknown_probe, MADE, "ACK sent to an end of a connection that the proxy does not know, to learn whether that end knows it.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
+  X(timestamps_stripped, EVENT, "Of these, ACKs without the timestamps that their SYN-ACK had given: a device on the path takes them away. Served without.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
   X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \

@@ -3,9 +3,9 @@
 //
 // Theory of operation. For every SYN, and for every ACK without a flow, the caller builds a
 // MacInput and hashes it under the key of the layout and epoch. The result is h. It covers layout
-// and epoch because they choose the key. The low bits of h mask the option bits x. The tag is the
-// top bits of h + multiplier * x: a change of a covered field changes h, and a change of the
-// options changes the sum.
+// and epoch because they choose the key. The low bits of h mask the option bits x. The tag of the
+// ISN is the top bits of h + multiplier * x: a change of a covered field changes h, and a change of
+// the options changes the sum. TSval has a tag of its own for what it carries itself.
 //
 // The tag also covers the window scale that the SYN-ACK offers, but the cookie does not carry it.
 // No bit is left for it, and the checker knows the few scales that it can have been (ScaleSet).
@@ -74,6 +74,15 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return options;
 }
 
+namespace detail {
+// `sum`: that of the first tag. `in_tsval`: the option bits that TSval carries.
+[[nodiscard]] constexpr std::uint64_t tsval_tag(std::uint64_t sum, std::uint64_t multiplier,
+                                                std::uint64_t in_tsval) {
+  using namespace layout;
+  return (sum + multiplier * (in_tsval << kCoveredByTsval)) >> kTsvalTagShift & kTsvalTagMask;
+}
+}  // namespace detail
+
 // `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the part of an
 // EpochKeys for the layout and `parity` the lowest bit of its epoch; `packed`: what the SYN
 // offered, by the layout's pack function.
@@ -82,18 +91,19 @@ template <bool kTimestamps>
                                                   unsigned parity, std::uint64_t packed,
                                                   unsigned offered_scale) {
   using namespace layout;
-  const std::uint64_t sum =
-      key.multiplier * covered(packed, option_bits(kTimestamps), offered_scale);
-  const std::uint64_t tag = (mac + sum) >> (64 - tag_bits(kTimestamps));
-  const std::uint64_t masked = packed ^ (mac & option_mask(kTimestamps));
-  const std::uint64_t clear = parity & 1U;
+  const std::uint64_t masked = packed ^ mac;
+  const std::uint64_t sum = mac + key.multiplier * covered(packed & kIsnOptionMask, offered_scale);
+  const std::uint64_t tag = sum >> kIsnTagShift;
+  const std::uint64_t tag_and_masked = tag << kIsnOptionBits | (masked & kIsnOptionMask);
+  Cookie out;
+  out.isn = static_cast<std::uint32_t>(tag_and_masked << kParityBits | (parity & 1U));
   if constexpr (kTimestamps) {
-    return {.isn = static_cast<std::uint32_t>(tag >> kTsTagInTsval << kParityBits | clear),
-            .tsval = static_cast<std::uint32_t>(tag << kTsOptionBits | masked)};
-  } else {
-    const std::uint64_t tag_and_masked = tag << kPlainOptionBits | masked;
-    return {.isn = static_cast<std::uint32_t>(tag_and_masked << kParityBits | clear), .tsval = 0};
+    const std::uint64_t in_tsval = packed >> kIsnOptionBits;
+    const std::uint64_t second = detail::tsval_tag(sum, key.multiplier, in_tsval);
+    out.tsval = static_cast<std::uint32_t>(second << kTsvalOptionBits |
+                                           (masked >> kIsnOptionBits & kTsvalOptionMask));
   }
+  return out;
 }
 
 // The same from the options, which are fit_for_cookie(). ECN is lost in the plain layout: do not
@@ -102,7 +112,7 @@ template <bool kTimestamps>
                                            const ClientOptions& options) {
   return options.timestamps ? make_packed_cookie<true>(mac, key, parity, pack_timestamps(options),
                                                        options.offered_scale)
-                            : make_packed_cookie<false>(mac, key, parity, pack_plain(options),
+                            : make_packed_cookie<false>(mac, key, parity, pack_in_isn(options),
                                                         options.offered_scale);
 }
 
@@ -115,36 +125,80 @@ using ScaleSet = std::uint16_t;
 inline constexpr ScaleSet kEveryScale = 0x7fff;
 
 namespace detail {
-// The candidate under which `tag` fits, or -1.
-[[nodiscard]] constexpr int fitting_scale(std::uint64_t mac, std::uint64_t multiplier,
-                                          std::uint64_t x, unsigned option_bits, unsigned tag_bits,
-                                          std::uint64_t tag, unsigned candidates) {
-  for (; candidates != 0; candidates &= candidates - 1) {
-    const int scale = std::countr_zero(candidates);
-    const std::uint64_t sum =
-        multiplier * layout::covered(x, option_bits, static_cast<unsigned>(scale));
-    if ((mac + sum) >> (64 - tag_bits) == tag) return scale;
+// False: no scale's sum, first + scale * step, has the tag that `wanted` has at its top. It
+// compares upper halves, all at once. What their lower halves carry over is less than the number of
+// scales, and the tag leaves eight bits of the upper half free.
+[[nodiscard]] constexpr bool any_scale_may_fit(std::uint64_t first, std::uint64_t step,
+                                               std::uint64_t wanted) {
+  static_assert(layout::kIsnTagShift == 40 && kNoScale == 15);
+  const auto ahead = static_cast<std::uint32_t>((first >> 32) - (wanted >> 32) + kNoScale);
+  const auto high_step = static_cast<std::uint32_t>(step >> 32);
+  std::uint32_t some = 0;
+  for (std::uint32_t scale = 0; scale <= kNoScale; ++scale) {
+    some |= (ahead + scale * high_step) >> 9 == 0 ? 1U : 0U;
   }
-  return -1;
+  return some != 0;
 }
-}  // namespace detail
 
-namespace detail {
-template <bool kTimestamps>
-[[nodiscard]] constexpr bool check_in_layout(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
-                                             ScaleSet scales, ClientOptions& out) {
+[[nodiscard]] constexpr bool isn_tag_fits(std::uint64_t sum, std::uint64_t tag) {
+  return sum >> layout::kIsnTagShift == tag;
+}
+
+// Where nothing is known of a service every scale is a candidate, and a flood of guesses would make
+// a loop of each check. Kept out of line: it is rare, and it would cost the usual check registers.
+[[nodiscard, gnu::noinline]] constexpr unsigned fitting_scales_of_many(std::uint64_t mac,
+                                                                       std::uint64_t multiplier,
+                                                                       std::uint64_t x,
+                                                                       std::uint64_t tag,
+                                                                       unsigned candidates) {
+  using namespace layout;
+  const std::uint64_t step = multiplier << kIsnOptionBits;
+  const std::uint64_t first = mac + multiplier * covered(x, 0);
+  if (!any_scale_may_fit(first, step, tag << kIsnTagShift)) return 0;
+  unsigned found = 0;
+  for (unsigned scale = 0; scale <= kNoScale; ++scale) {
+    found |= isn_tag_fits(first + scale * step, tag) ? 1U << scale : 0U;
+  }
+  return found & candidates;
+}
+
+// The candidates under which the tag of an ISN fits.
+[[nodiscard]] constexpr unsigned fitting_scales(std::uint64_t mac, std::uint64_t multiplier,
+                                                std::uint64_t x, std::uint64_t tag,
+                                                unsigned candidates) {
+  if ((candidates & (candidates - 1)) != 0) [[unlikely]] {
+    return fitting_scales_of_many(mac, multiplier, x, tag, candidates);
+  }
+  const auto scale = static_cast<unsigned>(std::countr_zero(candidates));
+  return isn_tag_fits(mac + multiplier * layout::covered(x, scale), tag) ? candidates : 0;
+}
+
+enum class Quote : std::uint8_t { kPlain, kTimestamps, kStripped };
+
+template <Quote kQuote>
+[[nodiscard]] constexpr bool check_quote(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
+                                         ScaleSet scales, ClientOptions& out) {
   using namespace layout;
   const std::uint64_t quoted = cookie.isn >> kParityBits;
-  const std::uint64_t masked = kTimestamps ? cookie.tsval : quoted;
-  const std::uint64_t x = (masked ^ mac) & option_mask(kTimestamps);
-  const std::uint64_t tag =
-      kTimestamps ? quoted << kTsTagInTsval | masked >> kTsOptionBits : quoted >> kPlainOptionBits;
-  ClientOptions options = kTimestamps ? unpack_timestamps(x) : unpack_plain(x);
+  std::uint64_t x = (quoted ^ mac) & kIsnOptionMask;
+  ClientOptions options = kQuote == Quote::kPlain ? unpack_plain(x) : unpack_stripped(x);
   const unsigned candidates = options.wscale == kNoScale ? scale_set(kNoScale) : scales;
-  const int scale = fitting_scale(mac, key.multiplier, x, option_bits(kTimestamps),
-                                  tag_bits(kTimestamps), tag, candidates);
-  if (scale < 0) return false;
-  options.offered_scale = static_cast<std::uint8_t>(scale);
+  unsigned found = fitting_scales(mac, key.multiplier, x, quoted >> kIsnOptionBits, candidates);
+  if (found == 0) return false;
+  if constexpr (kQuote == Quote::kTimestamps) {
+    const std::uint64_t in_tsval = (cookie.tsval ^ mac >> kIsnOptionBits) & kTsvalOptionMask;
+    const std::uint64_t tag = cookie.tsval >> kTsvalOptionBits;
+    const auto fits = [&](unsigned scale) {
+      const std::uint64_t sum = mac + key.multiplier * covered(x, scale);
+      return tsval_tag(sum, key.multiplier, in_tsval) == tag;
+    };
+    while (found != 0 && !fits(static_cast<unsigned>(std::countr_zero(found)))) found &= found - 1;
+    x |= in_tsval << kIsnOptionBits;
+    options = unpack_timestamps(x);
+    // The MSS stands in both parts.
+    if (found == 0 || mss_class(options.mss) != kMssClass.get(x)) return false;
+  }
+  options.offered_scale = static_cast<std::uint8_t>(std::countr_zero(found));
   out = options;
   return true;
 }
@@ -156,8 +210,16 @@ template <bool kTimestamps>
 // the SYN offered and got; `out` is untouched otherwise.
 [[nodiscard]] constexpr bool check_cookie(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
                                           bool timestamps, ScaleSet scales, ClientOptions& out) {
-  return timestamps ? detail::check_in_layout<true>(mac, key, cookie, scales, out)
-                    : detail::check_in_layout<false>(mac, key, cookie, scales, out);
+  using detail::Quote;
+  return timestamps ? detail::check_quote<Quote::kTimestamps>(mac, key, cookie, scales, out)
+                    : detail::check_quote<Quote::kPlain>(mac, key, cookie, scales, out);
+}
+// The same for a cookie of the layout with timestamps of which only the ISN is left. `out` holds
+// what that carries, and no timestamps.
+[[nodiscard]] constexpr bool check_stripped_cookie(std::uint64_t mac, const LayoutKey& key,
+                                                   std::uint32_t isn, ScaleSet scales,
+                                                   ClientOptions& out) {
+  return detail::check_quote<detail::Quote::kStripped>(mac, key, {isn, 0}, scales, out);
 }
 
 }  // namespace synproxy

@@ -2,13 +2,14 @@
 // Which bit of a cookie means what, for code that makes one at a time and for code that makes
 // eight. docs/cookie.md has the reasons and the odds.
 //
-//   timestamps   ISN    31-1   tag, upper 31 bits
-//                       0      parity
-//                TSval  31-22  tag, lower 10 bits
-//                       21-0   masked: MSS 16, wscale 4, SACK 1, ECN 1
-//   plain        ISN    31-8   tag, 24 bits
+//   both         ISN    31-8   tag, 24 bits
 //                       7-1    masked: wscale 4, SACK 1, MSS class 2
 //                       0      parity
+//   timestamps   TSval  31-17  second tag, 15 bits
+//                       16-0   masked: MSS 16, ECN 1
+//
+// So the ISN alone says whether a cookie was made, and what a client needs to be served. A client
+// whose timestamps are taken away on the path brings back no more than that.
 #pragma once
 
 #include <array>
@@ -62,51 +63,43 @@ inline constexpr unsigned kParityBits = 1;
 inline constexpr unsigned kScaleBits = 4;
 static_assert(kNoScale < 1U << kScaleBits);
 
-// Client with timestamps: 64 bits of ISN and TSval.
-inline constexpr Field kTsEcn{0, 1};
-inline constexpr Field kTsSack{kTsEcn.end(), 1};
-inline constexpr Field kTsScale{kTsSack.end(), kScaleBits};
-inline constexpr Field kTsMss{kTsScale.end(), 16};
-inline constexpr unsigned kTsOptionBits = kTsMss.end();
-inline constexpr unsigned kTsTagBits = 41;
-inline constexpr unsigned kTsTagInTsval = 32 - kTsOptionBits;
-inline constexpr std::uint64_t kTsOptionMask = (1ULL << kTsOptionBits) - 1;
-static_assert(kParityBits + kTsTagBits + kTsOptionBits == 64);
-static_assert(kTsTagBits - kTsTagInTsval == 31);
-
-// Client without: the ISN alone.
+// In the ISN.
 inline constexpr unsigned kMssClassBits = 2;
-inline constexpr Field kPlainMssClass{0, kMssClassBits};
-inline constexpr Field kPlainSack{kPlainMssClass.end(), 1};
-inline constexpr Field kPlainScale{kPlainSack.end(), kScaleBits};
-inline constexpr unsigned kPlainOptionBits = kPlainScale.end();
-inline constexpr unsigned kPlainTagBits = 24;
-inline constexpr std::uint64_t kPlainOptionMask = (1ULL << kPlainOptionBits) - 1;
-static_assert(kParityBits + kPlainTagBits + kPlainOptionBits == 32);
+inline constexpr Field kMssClass{0, kMssClassBits};
+inline constexpr Field kSack{kMssClass.end(), 1};
+inline constexpr Field kScale{kSack.end(), kScaleBits};
+inline constexpr unsigned kIsnOptionBits = kScale.end();
+inline constexpr unsigned kIsnTagBits = 24;
+inline constexpr std::uint64_t kIsnOptionMask = (1ULL << kIsnOptionBits) - 1;
+static_assert(kParityBits + kIsnTagBits + kIsnOptionBits == 32);
 
-// The tag is the top of a 64-bit sum, and the mask is the bottom of one of its summands: they must
-// not share a bit.
-static_assert(kTsTagBits + kTsOptionBits <= 64 && kPlainTagBits + kPlainOptionBits <= 64);
+// In TSval, for clients with timestamps.
+inline constexpr Field kEcn{kIsnOptionBits, 1};
+inline constexpr Field kMss{kEcn.end(), 16};
+inline constexpr unsigned kAllOptionBits = kMss.end();
+inline constexpr unsigned kTsvalOptionBits = kAllOptionBits - kIsnOptionBits;
+inline constexpr unsigned kTsvalTagBits = 15;
+inline constexpr std::uint64_t kTsvalOptionMask = (1ULL << kTsvalOptionBits) - 1;
+inline constexpr std::uint64_t kTsvalTagMask = (1ULL << kTsvalTagBits) - 1;
+static_assert(kTsvalTagBits + kTsvalOptionBits == 32);
 
-[[nodiscard]] constexpr unsigned option_bits(bool timestamps) {
-  return timestamps ? kTsOptionBits : kPlainOptionBits;
-}
-[[nodiscard]] constexpr unsigned tag_bits(bool timestamps) {
-  return timestamps ? kTsTagBits : kPlainTagBits;
-}
-[[nodiscard]] constexpr std::uint64_t option_mask(bool timestamps) {
-  return timestamps ? kTsOptionMask : kPlainOptionMask;
-}
+// The first tag is the top of a 64-bit sum. The second is cut from another sum, from the bits just
+// below. The masks are the bottom of a summand of both. None of the three shares a bit.
+inline constexpr unsigned kIsnTagShift = 64 - kIsnTagBits;
+inline constexpr unsigned kTsvalTagShift = kIsnTagShift - kTsvalTagBits;
+static_assert(kTsvalTagShift >= kAllOptionBits);
 
-// The options as the tag covers them.
-[[nodiscard]] constexpr std::uint64_t covered(std::uint64_t options, unsigned option_bits,
-                                              unsigned offered_scale) {
-  return options | std::uint64_t{offered_scale & kNoScale} << option_bits;
+// The options of the ISN as the first tag covers them: with the offered scale, which no bit
+// carries.
+[[nodiscard]] constexpr std::uint64_t covered(std::uint64_t isn_options, unsigned offered_scale) {
+  return isn_options | std::uint64_t{offered_scale & kNoScale} << kIsnOptionBits;
 }
+// What the second tag covers besides.
+inline constexpr unsigned kCoveredByTsval = kIsnOptionBits + kScaleBits;
 
 }  // namespace layout
 
-// The plain layout names the client's MSS by the largest class that does not exceed it: 536, the
+// The ISN names the client's MSS by the largest class that does not exceed it: 536, the
 // default of IPv4; 1220, the default of IPv6; 1440, Ethernet under IPv6; 1460, Ethernet under IPv4.
 inline constexpr std::array<std::uint16_t, 1U << layout::kMssClassBits> kMssClasses{536, 1220, 1440,
                                                                                     1460};
@@ -138,41 +131,51 @@ static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "
   return index;
 }
 
-// Option bits of either layout, unmasked.
-[[nodiscard]] constexpr std::uint64_t pack_timestamps(const ClientOptions& o) {
+// The options as an ISN carries them, for either layout. Without timestamps they are
+// fit_for_cookie(). With timestamps they stand as they are, and TSval names a low MSS.
+[[nodiscard]] constexpr std::uint64_t pack_in_isn(const ClientOptions& o) {
   using namespace layout;
-  return kTsMss.put(o.mss) | kTsScale.put(o.wscale & kNoScale) | kTsSack.put(o.sack ? 1 : 0) |
-         kTsEcn.put(o.ecn ? 1 : 0);
+  const bool low = !o.timestamps && is_low_mss(o.mss);
+  const std::uint64_t code = low ? kMostScaleBesideSack + 1U + low_mss_class(o.mss) : o.wscale;
+  return kScale.put(code & kNoScale) | kSack.put(o.sack || low ? 1 : 0) |
+         kMssClass.put(mss_class(o.mss));
 }
-[[nodiscard]] constexpr ClientOptions unpack_timestamps(std::uint64_t bits) {
-  using namespace layout;
-  return {.mss = static_cast<std::uint16_t>(kTsMss.get(bits)),
-          .wscale = static_cast<std::uint8_t>(kTsScale.get(bits)),
-          .sack = kTsSack.get(bits) != 0,
-          .ecn = kTsEcn.get(bits) != 0,
-          .timestamps = true};
-}
-// The options are fit_for_cookie().
-[[nodiscard]] constexpr std::uint64_t pack_plain(const ClientOptions& o) {
-  using namespace layout;
-  if (is_low_mss(o.mss)) {
-    return kPlainScale.put(kMostScaleBesideSack + 1U + low_mss_class(o.mss)) | kPlainSack.put(1);
-  }
-  return kPlainScale.put(o.wscale & kNoScale) | kPlainSack.put(o.sack ? 1 : 0) |
-         kPlainMssClass.put(mss_class(o.mss));
-}
+// Of the plain layout.
 [[nodiscard]] constexpr ClientOptions unpack_plain(std::uint64_t bits) {
   using namespace layout;
-  const auto code = static_cast<unsigned>(kPlainScale.get(bits));
-  const bool lowest_with_sack = kPlainMssClass.get(bits) == 0 && kPlainSack.get(bits) != 0;
+  const auto code = static_cast<unsigned>(kScale.get(bits));
+  const bool lowest_with_sack = kMssClass.get(bits) == 0 && kSack.get(bits) != 0;
   if (lowest_with_sack && code > kMostScaleBesideSack && code != kNoScale) {
     return {.mss = kLowMssClasses[code - kMostScaleBesideSack - 1U]};
   }
-  return {.mss = kMssClasses[kPlainMssClass.get(bits)],
-          .wscale = static_cast<std::uint8_t>(kPlainScale.get(bits)),
-          .sack = kPlainSack.get(bits) != 0,
+  return {.mss = kMssClasses[kMssClass.get(bits)],
+          .wscale = static_cast<std::uint8_t>(code),
+          .sack = kSack.get(bits) != 0,
           .ecn = false,
           .timestamps = false};
+}
+// Of the ISN alone, in the layout with timestamps. An MSS below the lowest class is not known then:
+// such a client gets 536, because every host takes packets of 576 bytes (RFC 791).
+[[nodiscard]] constexpr ClientOptions unpack_stripped(std::uint64_t bits) {
+  using namespace layout;
+  return {.mss = kMssClasses[kMssClass.get(bits)],
+          .wscale = static_cast<std::uint8_t>(kScale.get(bits)),
+          .sack = kSack.get(bits) != 0,
+          .ecn = false,
+          .timestamps = false};
+}
+
+[[nodiscard]] constexpr std::uint64_t pack_timestamps(const ClientOptions& o) {
+  using namespace layout;
+  return pack_in_isn(o) | kMss.put(o.mss) | kEcn.put(o.ecn ? 1 : 0);
+}
+[[nodiscard]] constexpr ClientOptions unpack_timestamps(std::uint64_t bits) {
+  using namespace layout;
+  ClientOptions o = unpack_stripped(bits);
+  o.mss = static_cast<std::uint16_t>(kMss.get(bits));
+  o.ecn = kEcn.get(bits) != 0;
+  o.timestamps = true;
+  return o;
 }
 
 }  // namespace synproxy

@@ -37,7 +37,8 @@ inline constexpr std::uint8_t kFlowEcn = 4;            // agreed with the client
 inline constexpr std::uint8_t kFlowClientScales = 8;   // window scaling agreed with the client
 inline constexpr std::uint8_t kFlowServerScales = 16;  // ... and with the server
 inline constexpr std::uint8_t kFlowServerNoSack = 32;  // the server refused what was promised
-inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised
+inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised;
+                                                       // without kFlowEcn: see is_stripped()
 inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server; has both bits of
                                                        // scaling or none once the peer has answered
 inline constexpr std::uint8_t kFlowOpensAnew = kFlowSack;  // of an outbound flow: mark_isn is the
@@ -180,6 +181,16 @@ struct alignas(64) FlowRecord {
   constexpr void put_spliced_state(FlowState to) {
     check(to == FlowState::kFree || (has_spliced_part(to) && has_spliced_part(state())));
     put_state(to);
+  }
+
+  // The cookie was given with timestamps, and the client's ACK came without them. Then nobody knows
+  // whether ECN was agreed, and the server is never asked for it.
+  [[nodiscard]] constexpr bool is_stripped() const {
+    return (options & (kFlowEcn | kFlowServerNoEcn)) == kFlowServerNoEcn;
+  }
+  // Chooses the layout of the cookie that opened the flow.
+  [[nodiscard]] constexpr bool cookie_has_timestamps() const {
+    return (options & kFlowTimestamps) != 0 || is_stripped();
   }
 
   [[nodiscard]] constexpr unsigned client_scale() const { return scales & 15U; }

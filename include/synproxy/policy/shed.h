@@ -18,11 +18,8 @@
 // noted, shed and counted. It comes again at 1.31 s, in the next generation of the memory, is
 // known, let through and answered. The rest of the connection is not SYNs, and is never shed.
 //
-// The hash is keyed because an attacker who knew the places could aim a flood at the window. An
-// attacker with many real addresses can watch which of them are answered when, so the key changes
-// every 65 s and the hash is not linear in the address. If he broke it all the same, his forged
-// SYNs would displace new clients, as they do without any shedding; spliced connections would not
-// notice.
+// The hash is keyed (source_circle.h). If an attacker broke it all the same, his forged SYNs would
+// displace new clients, as they do without any shedding; spliced connections would not notice.
 #pragma once
 
 #include <array>
@@ -33,13 +30,14 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/policy/retry_memory.h"
 #include "synproxy/policy/share_control.h"
+#include "synproxy/policy/source_circle.h"
 #include "synproxy/policy/syn_look.h"
 
 namespace synproxy {
 
 class SynShedder {
  public:
-  using Key = std::array<std::uint64_t, 4>;
+  using Key = SourceCircle::Key;
   // 8 MB, which still fits a worker's share of the cache. That is enough to remember 1.6 million
   // shed SYNs a second.
   static constexpr std::size_t kMemoryLines = std::size_t{1} << 17;
@@ -76,10 +74,9 @@ class SynShedder {
   [[nodiscard]] Hash hash_of(const SynIdentity& syn) const;
 
   const Key key_;
+  SourceCircle circle_;
   ShareControl control_;
   RetryMemory memory_;
-  std::uint32_t turned_ = 0;
-  std::uint64_t epoch_key_ = 0;
 };
 
 }  // namespace synproxy

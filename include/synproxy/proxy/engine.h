@@ -21,6 +21,8 @@
 
 namespace synproxy {
 
+class StatelessShedder;
+
 class Engine {
  public:
   // `keys` and `protect` outlive the engine and are shared by all workers; `index_key` is random,
@@ -49,6 +51,12 @@ class Engine {
   // Puts `tuning` in force from the next burst on. What was promised before is kept
   // (proxy/earlier_tuning.h). Until the first call the tuning of the constructor is in force.
   void retune(const EngineTuning& tuning);
+
+  // While `shedder` says so, it decides which clients' ACKs without a flow, and which ICMP, are
+  // looked at. It outlives the engine. Until the first call all are.
+  void shed_by(const StatelessShedder& shedder);
+  // How many such packets ever came.
+  [[nodiscard]] std::uint64_t stateless() const;
 
   [[nodiscard]] std::uint32_t flows() const;
   // A copy of the connection's record.

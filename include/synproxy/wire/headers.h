@@ -134,8 +134,12 @@ inline constexpr std::uint8_t kHopByHop = 0;
 inline constexpr std::uint8_t kRouting = 43;
 inline constexpr std::uint8_t kFragmentHeader = 44;
 inline constexpr std::uint8_t kDestinationOptions = 60;
-// Section 4.1 lists six headers, one of them twice. A longer chain is an attack.
-inline constexpr int kMaxExtensionHeaders = 8;
+// Before TCP stand at most hop-by-hop options, destination options, a routing header that has been
+// used up, and destination options again (section 4.1). A longer chain is an attack: each header of
+// it costs a look into memory that nobody has fetched. So is a long one: a routing header with
+// eight segments, or a home address and an alignment, take less than half of the bytes.
+inline constexpr int kMaxExtensionHeaders = 4;
+inline constexpr std::size_t kMaxExtensionBytes = 256;
 [[nodiscard]] constexpr bool is_extension(std::uint8_t next) {
   return next == kHopByHop || next == kRouting || next == kFragmentHeader ||
          next == kDestinationOptions;

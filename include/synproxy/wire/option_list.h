@@ -20,8 +20,9 @@ inline constexpr std::uint8_t kOptionWindowScale = 3;    // 3 bytes, RFC 7323 se
 inline constexpr std::uint8_t kOptionSackPermitted = 4;  // 2 bytes, RFC 2018 section 2
 inline constexpr std::uint8_t kOptionSack = 5;           // 2 + 8 n bytes, RFC 2018 section 3
 inline constexpr std::uint8_t kOptionTimestamps = 8;     // 10 bytes, RFC 7323 section 3.2
-inline constexpr std::uint8_t kOptionMd5 = 19;           // 18 bytes, RFC 2385
-inline constexpr std::uint8_t kOptionAo = 29;            // at least 4 bytes, RFC 5925 section 2.2
+inline constexpr std::uint8_t kTimestampsLength = 10;
+inline constexpr std::uint8_t kOptionMd5 = 19;  // 18 bytes, RFC 2385
+inline constexpr std::uint8_t kOptionAo = 29;   // at least 4 bytes, RFC 5925 section 2.2
 inline constexpr std::size_t kMaxOptionBytes = 40;
 
 inline constexpr std::uint8_t kMaxWindowScale = 14;  // RFC 7323 section 2.3

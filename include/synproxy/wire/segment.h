@@ -25,6 +25,7 @@ enum class ParseResult : std::uint8_t {
   kBadTcp,    // TCP whose header does not fit: addresses are valid
   kTooDeep,   // any of the above but kOther and kIcmp, under more than kMaxVlanTags tags: addresses
               // are valid
+  kTagPile,   // more than kMostVlanTags tags: nothing is known of the rest
 };
 
 struct Segment {

@@ -51,7 +51,9 @@ struct TcpOptions {
 
 namespace detail {
 [[nodiscard]] TcpOptions parse_any_tcp_options(const std::uint8_t* options, std::size_t size);
-}
+// Offset of the last timestamps option, or `size`.
+[[nodiscard]] std::size_t find_any_timestamps(const std::uint8_t* options, std::size_t size);
+}  // namespace detail
 
 [[nodiscard]] inline TcpOptions parse_tcp_options(const std::uint8_t* options, std::size_t size) {
   // SYNs and SYN-ACKs of Linux, and our own, are matched as a whole.
@@ -85,9 +87,9 @@ struct Timestamps {
     return {true, value_of<kUsual, OptionWord::kTsval, std::uint32_t>(options),
             value_of<kUsual, OptionWord::kTsecr, std::uint32_t>(options)};
   }
-  if (size == 0) return {};
-  const TcpOptions all = parse_tcp_options(options, size);
-  return {all.timestamps, all.tsval, all.tsecr};
+  const std::size_t at = detail::find_any_timestamps(options, size);
+  if (at == size) return {};
+  return {true, load_be<std::uint32_t>(options + at + 2), load_be<std::uint32_t>(options + at + 6)};
 }
 
 }  // namespace synproxy

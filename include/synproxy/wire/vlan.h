@@ -9,6 +9,8 @@ namespace synproxy {
 inline constexpr std::uint16_t kEtherTypeVlan = 0x8100;
 inline constexpr std::uint16_t kEtherTypeQinQ = 0x88a8;
 inline constexpr std::uint32_t kMaxVlanTags = 2;
+// Behind so many the parser still looks whether they carry TCP. Nobody stacks more.
+inline constexpr std::uint32_t kMostVlanTags = 4;
 
 // Bits 0-11 the inner VID, 12-23 the outer one, 24-25 the number of tags, 26 and 27 set where the
 // inner and the outer tag have TPID 0x88a8. PCP and DEI are not part of a connection's identity. A

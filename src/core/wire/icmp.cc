@@ -78,7 +78,7 @@ std::size_t tcp_in_ipv6(const std::uint8_t* ip, std::size_t available) {
     } else {
       length = extension_size(ip[at + extension_at::kLength]);
     }
-    if (available - at < length) return 0;
+    if (available - at < length || at + length > kIpv6Header + kMaxExtensionBytes) return 0;
     next = ip[at + extension_at::kNextHeader];
     at += length;
   }

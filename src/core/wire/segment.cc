@@ -6,6 +6,9 @@
 namespace synproxy {
 namespace {
 
+// Of each frame of a burst the caller has prefetched so many bytes.
+constexpr std::size_t kPrefetched = 128;
+
 void parse_tcp(Segment& out) {
   if (out.l4_length < kTcpHeader) {
     out.result = ParseResult::kBadTcp;
@@ -61,6 +64,7 @@ void parse_ipv6(Segment& out, std::size_t available) {
     // RFC 8200 section 4.4: with segments left, the destination here is not the final one.
     if (headers == kMaxExtensionHeaders || total - at < kSmallestExtension ||
         total - at < extension_size(ip[at + extension_at::kLength]) ||
+        at + extension_size(ip[at + extension_at::kLength]) > kIpv6Header + kMaxExtensionBytes ||
         (next == kRouting && ip[at + extension_at::kSegmentsLeft] != 0)) {
       out.result = ParseResult::kBadIp;
       return;
@@ -98,6 +102,11 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
   out.frame = frame;
   if (length < kEthernetHeader) return;
   if (length > kMaxFrame) length = kMaxFrame;
+  // Headers of an unusual frame may reach into a third and a fourth line. They are read later.
+  if (length > kPrefetched) {
+    __builtin_prefetch(frame + kPrefetched, 1);
+    __builtin_prefetch(frame + kPrefetched + 64, 1);
+  }
   std::size_t at = kEthernetHeader;
   auto ether_type = load_be<std::uint16_t>(frame + ether_at::kType);
   std::uint32_t tags = 0;
@@ -105,6 +114,9 @@ void detail::parse_any_frame(std::uint8_t* frame, std::size_t length, Segment& o
     if (length - at < kVlanTag) return;
     if (++tags <= kMaxVlanTags) {
       out.vlan = out.vlan.pushed(ether_type, load_be<std::uint16_t>(frame + at + vlan_at::kTci));
+    } else if (tags > kMostVlanTags) {
+      out.result = ParseResult::kTagPile;
+      return;
     }
     ether_type = load_be<std::uint16_t>(frame + at + vlan_at::kType);
     at += kVlanTag;

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include "core/wire/option_walks.h"
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
 
@@ -97,6 +98,28 @@ TEST(WalkOptions, AMillionRandomListsStayInside) {
   EXPECT_GT(visits, 100'000U) << "the lists were too random to mean anything";
 }
 
+// What TcpOptions says, in the words of walk_options().
+TcpOptions parsed_one_by_one(const std::uint8_t* options, std::size_t size) {
+  TcpOptions out;
+  out.malformed =
+      !walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
+        const std::uint8_t* value = options + at + 2;
+        if (kind == kOptionMss && length == 4) out.mss = load_be<std::uint16_t>(value);
+        if (kind == kOptionWindowScale && length == 3) {
+          out.window_scale = *value < kMaxWindowScale ? *value : kMaxWindowScale;
+        }
+        if (kind == kOptionSackPermitted && length == 2) out.sack_permitted = true;
+        if (kind == kOptionTimestamps && length == 10) {
+          out.timestamps = true;
+          out.tsval = load_be<std::uint32_t>(value);
+          out.tsecr = load_be<std::uint32_t>(value + 4);
+        }
+        if (kind == kOptionMd5 || kind == kOptionAo) out.auth = true;
+        return true;
+      });
+  return out;
+}
+
 struct ParseRow {
   const char* sentence;
   Bytes options;
@@ -112,6 +135,48 @@ void expect_equal(const TcpOptions& a, const TcpOptions& b) {
   EXPECT_EQ(a.auth, b.auth);
   EXPECT_EQ(a.tsval, b.tsval);
   EXPECT_EQ(a.tsecr, b.tsecr);
+}
+
+// A list that is likely to be whole: kinds that matter, lengths that mostly fit, runs of NOPs.
+Bytes likely_list(std::mt19937_64& random, std::size_t size) {
+  constexpr std::uint8_t kKinds[] = {2, 3, 4, 5, 8, 19, 29, 30, 254};
+  Bytes out;
+  while (out.size() < size) {
+    const std::uint64_t r = random();
+    if (r % 5 == 0) {
+      out.insert(out.end(), (r >> 8) % 12, kOptionNop);
+      continue;
+    }
+    const std::uint8_t kind = kKinds[(r >> 16) % std::size(kKinds)];
+    std::size_t length = kind == 2 ? 4U : kind == 3 ? 3U : kind == 8 ? 10U : 2U;
+    if (r % 7 == 0) length = (r >> 24) % 12;
+    out.push_back(kind);
+    out.push_back(static_cast<std::uint8_t>(length));
+    for (std::size_t i = 2; i < length; ++i) out.push_back(static_cast<std::uint8_t>(random()));
+    if (r % 61 == 0) out.push_back(kOptionEnd);
+  }
+  out.resize(size);
+  return out;
+}
+
+// By either walk (option_walks.h): of any size, whole or not, and without a byte behind the end.
+TEST(ParseTcpOptions, FindsWhatAWalkFindsOptionByOption) {
+  std::mt19937_64 random(11);
+  for (int i = 0; i < 300'000; ++i) {
+    const ExactBuffer list(likely_list(random, random() % 61));
+    const TcpOptions expected = parsed_one_by_one(list.data(), list.size());
+    const TcpOptions found = parse_tcp_options(list.data(), list.size());
+    expect_equal(found, expected);
+    const Timestamps stamps = find_timestamps(list.data(), list.size());
+    EXPECT_EQ(stamps.present, expected.timestamps);
+    EXPECT_EQ(stamps.tsval, expected.tsval);
+    EXPECT_EQ(stamps.tsecr, expected.tsecr);
+    if (list.size() >= 2) expect_equal(detail::parse_by_steps(list.data(), list.size()), expected);
+    EXPECT_EQ(detail::find_timestamps_by_steps(list.data(), list.size()) != list.size(),
+              expected.timestamps);
+    if (HasFailure())
+      FAIL() << testing::PrintToString(Bytes(list.data(), list.data() + list.size()));
+  }
 }
 
 TEST(ParseTcpOptions, Rows) {

@@ -35,14 +35,18 @@ struct Group {
   AckGroup columns;
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes = 0;
-  ScaleSet scales = 0;  // those that any of the lanes' services may have offered
+  std::uint32_t may_be_stripped = 0;  // lanes without timestamps whose service gives them
+  ScaleSet scales = 0;                // those that any of the lanes' services may have offered
   std::size_t row = 0;
 };
 
 class AckBurst {
  public:
   AckBurst(Rooms& rooms, std::span<const Packet> burst)
-      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
+      : rooms_(rooms),
+        burst_(burst),
+        look_up_(rooms, burst),
+        spared_left_(rooms.answerer.stripped_tries().left(rooms.now.ms())) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {
@@ -63,13 +67,17 @@ class AckBurst {
       Group& g = groups_[count_++];
       g.row = row;
       g.scales = 0;
+      g.may_be_stripped = 0;
+      const bool plain = !kAckShapes[row].timestamps;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
-      g.lanes =
-          look_up_.begin(g.columns, sound, g.hashes, [&](std::size_t, const SynAckOffer& offer) {
-            g.scales |= offer.scales;
-            return true;
-          });
+      g.lanes = look_up_.begin(g.columns, sound, g.hashes,
+                               [&](std::size_t lane, const SynAckOffer& offer) {
+                                 g.scales |= offer.scales;
+                                 const bool gives = plain && offer.has(kOffersTimestamps);
+                                 g.may_be_stripped |= std::uint32_t{gives} << lane;
+                                 return true;
+                               });
     } while (has_fewest_lanes(places));
   }
 
@@ -82,13 +90,24 @@ class AckBurst {
       if (of_epoch == nullptr) continue;
       keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].timestamps);
     }
-    for_each_lane(kernel(g.row).refute(g.columns, lanes, keys, g.scales),
+    for_each_lane(spare_some(g, kernel(g.row).refute(g.columns, lanes, keys, g.scales)),
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
+  }
+
+  // Leaves some lanes to the stage that tries them as ACKs whose timestamps were taken away. It
+  // spends the budget; here no more are left to it than that allows.
+  [[nodiscard]] std::uint32_t spare_some(const Group& g, std::uint32_t refuted) {
+    std::uint32_t maybe = refuted & g.may_be_stripped;
+    for (; maybe != 0 && spared_left_ != 0; --spared_left_, maybe &= maybe - 1) {
+      refuted &= ~(maybe & (~maybe + 1));
+    }
+    return refuted;
   }
 
   Rooms& rooms_;
   const std::span<const Packet> burst_;
   LaneLookUp look_up_;
+  unsigned spared_left_;
   std::size_t count_ = 0;
   std::uint32_t refuted_ = 0;  // bit by place
   std::array<Group, kGroups> groups_;

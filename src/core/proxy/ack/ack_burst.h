@@ -46,7 +46,6 @@ struct AckGroup : Columns {
   // From verify(), host order:
   alignas(64) Column<std::uint64_t> isn;     // the client's: seq - 1
   alignas(64) Column<std::uint64_t> quoted;  // the proxy's: ack - 1
-  alignas(64) Column<std::uint64_t> tsecr;   // with timestamps only
 };
 
 // Keys of one cookie layout, by the parity of their epoch. nullptr: no such epoch is known.

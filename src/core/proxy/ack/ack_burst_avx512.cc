@@ -28,10 +28,6 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   const __m512i minus_one = all(~0ULL);
   put(g.isn, low(add(numbers, minus_one)));
   put(g.quoted, low(add(high(numbers), minus_one)));
-  if constexpr (kAckShapes[kRow].timestamps) {
-    constexpr std::size_t kTsecr = usual_at::kOptions + kOptions.at(OptionWord::kTsecr);
-    put(g.tsecr, option_value<OptionWord::kTsecr, kTsecr, kSecond>(f));
-  }
   return good & used;
 }
 
@@ -60,54 +56,41 @@ SYNPROXY_COLUMNS LaneKeys keys_of(__m512i quoted, const KeysByParity& keys) {
   return k;
 }
 
-// check_cookie() for all scales: tells only whether some cookie fits.
-template <bool kStamped>
+// fitting_scales() for both layouts: tells only whether the ISN fits. What TSval says of a cookie
+// is looked at by who checks it again.
 SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k,
                                std::uint32_t scales) {
   using namespace layout;
-  constexpr unsigned kOptionBits = option_bits(kStamped);
-  constexpr unsigned kTagBits = tag_bits(kStamped);
-  const __m512i tag_and_more = _mm512_srli_epi64(get(g.quoted), kParityBits);
-  __m512i masked;
-  __m512i tag;
-  if constexpr (kStamped) {
-    masked = get(g.tsecr);
-    tag = either(_mm512_slli_epi64(tag_and_more, kTsTagInTsval),
-                 _mm512_srli_epi64(masked, kOptionBits));
-  } else {
-    masked = tag_and_more;
-    tag = _mm512_srli_epi64(tag_and_more, kOptionBits);
-  }
+  const __m512i tag_and_masked = _mm512_srli_epi64(get(g.quoted), kParityBits);
+  const __m512i tag = _mm512_srli_epi64(tag_and_masked, kIsnOptionBits);
   const __m512i options =
-      _mm512_and_si512(_mm512_xor_si512(masked, mac), all(option_mask(kStamped)));
+      _mm512_and_si512(_mm512_xor_si512(tag_and_masked, mac), all(kIsnOptionMask));
   const __m512i sum = add(mac, _mm512_mullo_epi64(options, k.multiplier));
   __mmask8 found = 0;
   for (; scales != 0; scales &= scales - 1) {
     const auto scale = static_cast<unsigned>(std::countr_zero(scales));
     // The scale stands above the option bits and shares no bit with them, so the product is the sum
     // of two products.
-    const __m512i of_scale = _mm512_mullo_epi64(all(covered(0, kOptionBits, scale)), k.multiplier);
-    found |= _mm512_cmpeq_epi64_mask(_mm512_srli_epi64(add(sum, of_scale), 64 - kTagBits), tag);
+    const __m512i of_scale = _mm512_mullo_epi64(all(covered(0, scale)), k.multiplier);
+    found |= _mm512_cmpeq_epi64_mask(_mm512_srli_epi64(add(sum, of_scale), kIsnTagShift), tag);
   }
   return found;
 }
 
-template <std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
                                      const KeysByParity& keys, ScaleSet scales) {
-  constexpr bool kStamped = kAckShapes[kRow].timestamps;
   const LaneKeys k = keys_of(get(g.quoted), keys);
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i of_probe = low(add(isn, all(1)));  // seq itself
-  const __mmask8 found = fits<kStamped>(g, macs_of(g, isn, k.k0, k.k1), k, any_scale) |
-                         fits<kStamped>(g, macs_of(g, of_probe, k.k0, k.k1), k, any_scale);
+  const __mmask8 found = fits(g, macs_of(g, isn, k.k0, k.k1), k, any_scale) |
+                         fits(g, macs_of(g, of_probe, k.k0, k.k1), k, any_scale);
   return lanes & k.known & ~std::uint32_t{found};
 }
 
 template <std::size_t... kRow>
 constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
-  return {AckKernel{&verify<kRow>, &refute<kRow>}...};
+  return {AckKernel{&verify<kRow>, &refute}...};
 }
 
 constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size()>());

@@ -13,6 +13,7 @@ namespace synproxy {
 // A cookie that fits, or none.
 struct CookieMatch {
   bool valid = false;
+  bool stripped = false;  // it was given with timestamps, and the ACK has none
   ClientOptions options;
   std::uint32_t client_isn = 0;
   std::uint64_t mac = 0;    // covers the VLAN stack too
@@ -30,16 +31,22 @@ struct AckPlan {
   CookieMatch match;  // the first cookie that fits; set only where there were MACs
 };
 
+// The key that made the cookie of an ACK. `stripped`: of an ACK whose timestamps were taken away.
+[[nodiscard]] inline const LayoutKey& key_of_match(const AckPlan& plan, bool stripped) {
+  return key_of_layout(*plan.keys, plan.timestamps.present || stripped);
+}
+
 // Whether the quoted cookie, `ack` - 1, was made with `mac` for `client_isn`.
 [[nodiscard]] inline bool match_mac(const AckPlan& plan, std::uint32_t ack, std::uint64_t mac,
-                                    std::uint32_t client_isn, CookieMatch& out) {
-  const bool timestamps = plan.timestamps.present;
-  const LayoutKey& key = key_of_layout(*plan.keys, timestamps);
+                                    std::uint32_t client_isn, bool stripped, CookieMatch& out) {
   ClientOptions options;
-  if (!check_cookie(mac, key, {ack - 1, plan.timestamps.tsecr}, timestamps, plan.scales, options)) {
-    return false;
-  }
+  const LayoutKey& key = key_of_match(plan, stripped);
+  const bool fits = stripped ? check_stripped_cookie(mac, key, ack - 1, plan.scales, options)
+                             : check_cookie(mac, key, {ack - 1, plan.timestamps.tsecr},
+                                            plan.timestamps.present, plan.scales, options);
+  if (!fits) return false;
   out = {.valid = true,
+         .stripped = stripped,
          .options = options,
          .client_isn = client_isn,
          .mac = mac,

@@ -6,26 +6,46 @@
 namespace synproxy {
 namespace {
 
-// `timestamps`: the ACK's.
-CookieMatch match_isn(const Moment& now, Answerer& answerer, const Context& c,
-                      const Timestamps& timestamps, std::uint32_t client_isn) {
-  const Segment& g = c.segment;
-  AckPlan plan;
-  plan.keys = now.keys().for_parity(cookie_parity((g.ack - 1).value()));
-  if (plan.keys == nullptr) return {};
-  plan.timestamps = timestamps;
-  plan.scales = scales_offered(now, answerer, c);
-  const LayoutKey& key = key_of_layout(*plan.keys, timestamps.present);
-  const MacInput in = cookie_mac_input(c.key(), client_isn);
+bool match_isn(AckPlan& plan, const Context& c, std::uint32_t covered_isn, bool stripped) {
+  const LayoutKey& key = key_of_match(plan, stripped);
+  const MacInput in = cookie_mac_input(c.key(), covered_isn);
   const std::uint64_t mac =
-      cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, g.vlan);
-  (void)match_mac(plan, g.ack.value(), mac, client_isn, plan.match);
-  return plan.match;
+      cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.segment.vlan);
+  return match_mac(plan, c.segment.ack.value(), mac, covered_isn, stripped, plan.match);
 }
 
-Timestamps timestamps_of(const Segment& g) {
-  return find_timestamps(g.options(), g.options_size());
-}
+// Tries an ACK as it came, and then, if it may be, as one whose timestamps were taken away.
+class Tries {
+ public:
+  Tries(const Moment& now, Answerer& answerer, const Context& c)
+      : now_(now), budget_(answerer.stripped_tries()), c_(c) {
+    plan_.keys = now.keys().for_parity(cookie_parity((c.segment.ack - 1).value()));
+    if (plan_.keys != nullptr) maybe_stripped_ = plan_ack(now, answerer, c, plan_);
+  }
+  [[nodiscard]] bool possible() const { return plan_.keys != nullptr; }
+  [[nodiscard]] const CookieMatch& match() const { return plan_.match; }
+  [[nodiscard]] bool has_timestamps() const { return plan_.timestamps.present; }
+
+  // `isns`: tries to match one ISN or several, for an ACK that is stripped or is not.
+  template <typename Isns>
+  [[nodiscard]] bool both_ways(Isns&& isns) {
+    if (!possible()) return false;
+    return isns(false) || (maybe_stripped_ && budget_.take(now_.ms()) && isns(true));
+  }
+  [[nodiscard]] bool one_way(std::uint32_t covered_isn, bool stripped) {
+    return possible() && match_isn(plan_, c_, covered_isn, stripped);
+  }
+  [[nodiscard]] bool isn(std::uint32_t covered_isn) {
+    return both_ways([&](bool stripped) { return one_way(covered_isn, stripped); });
+  }
+
+ private:
+  const Moment& now_;
+  StrippedTries& budget_;
+  const Context& c_;
+  AckPlan plan_;
+  bool maybe_stripped_ = false;
+};
 
 // Whether the segment may be the ACK of a handshake that began with `isn`. The byte of a keepalive
 // or of a zero-window probe lies before the first one.
@@ -34,9 +54,7 @@ bool carries_isn(const Segment& g, std::uint32_t isn) {
   return ahead == 1 || (ahead == 0 && g.payload_length <= 1);
 }
 
-CookieMatch match_renewed(const Moment& now, Answerer& answerer, const FlowRecord& f,
-                          const Context& c, const Timestamps& timestamps) {
-  CookieMatch m = match_isn(now, answerer, c, timestamps, renewed_isn(f));
+CookieMatch as_renewed(CookieMatch m, const FlowRecord& f) {
   m.client_isn = f.client_isn;
   return m;
 }
@@ -46,10 +64,12 @@ CookieMatch match_renewed(const Moment& now, Answerer& answerer, const FlowRecor
 CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c) {
   if (c.ack.macs != 0) return c.ack.match;
   const Segment& g = c.segment;
-  const Timestamps timestamps = timestamps_of(g);
-  const CookieMatch m = match_isn(now, answerer, c, timestamps, (g.seq - 1).value());
-  if (m.valid || g.payload_length > 1) return m;
-  return match_isn(now, answerer, c, timestamps, g.seq.value());
+  Tries tries(now, answerer, c);
+  const bool found = tries.both_ways([&](bool stripped) {
+    return tries.one_way((g.seq - 1).value(), stripped) ||
+           (g.payload_length <= 1 && tries.one_way(g.seq.value(), stripped));
+  });
+  return found ? tries.match() : CookieMatch{};
 }
 
 std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
@@ -58,8 +78,8 @@ std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer
   if ((f.options & kFlowOutbound) == 0) {
     if (g.ack == SeqNum(f.cookie + 1)) return std::nullopt;
     if (carries_isn(g, f.client_isn)) {
-      const CookieMatch m = match_renewed(now, answerer, f, c, timestamps_of(g));
-      if (m.valid) return m;
+      Tries tries(now, answerer, c);
+      if (tries.isn(renewed_isn(f))) return as_renewed(tries.match(), f);
     }
   }
   const CookieMatch m = match_cookie(now, answerer, c);
@@ -77,15 +97,17 @@ std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer, F
   const std::uint32_t isn = f.has(kFlowMarked) ? f.mark_isn : f.client_isn;
   if (!carries_isn(g, isn)) return std::nullopt;
   if (f.mark_tries() == kMaxMarkTries) return std::nullopt;  // until the next mark
-  const Timestamps timestamps = timestamps_of(g);
-  if (f.state() != FlowState::kSynSent && timestamps.present != f.has(kFlowMarkTimestamps)) {
-    return std::nullopt;
-  }
+  Tries tries(now, answerer, c);
+  // Unless the server is silent, the layout is known: that of the marked SYN. Only timestamps that
+  // were given can have been taken away.
+  const bool given = f.has(kFlowMarkTimestamps);
+  if (!silent && tries.has_timestamps() && !given) return std::nullopt;
   // A flow that took its own ISN for a mark was over then, and has come back to life since.
   const bool renewed = !silent && isn == f.client_isn;
-  const CookieMatch m = renewed ? match_renewed(now, answerer, f, c, timestamps)
-                                : match_isn(now, answerer, c, timestamps, isn);
-  if (m.valid) return m;
+  const std::uint32_t covered_isn = renewed ? renewed_isn(f) : isn;
+  const bool found = silent ? tries.isn(covered_isn)
+                            : tries.one_way(covered_isn, given && !tries.has_timestamps());
+  if (found) return renewed ? as_renewed(tries.match(), f) : tries.match();
   f.set_mark_tries(f.mark_tries() + 1);
   return std::nullopt;
 }

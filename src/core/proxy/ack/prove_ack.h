@@ -14,15 +14,26 @@ namespace synproxy {
 // How often a blind attacker may guess against one mark. The number fits FlowRecord::mark_tries().
 inline constexpr unsigned kMaxMarkTries = 15;
 
-// The scales that the SYN-ACK of a client's cookie may have offered.
-[[nodiscard]] inline ScaleSet scales_offered(const Moment& now, Answerer& answerer,
-                                             const Context& c) {
+// What the SYN-ACK of a client's cookie has offered. Valid until the next call.
+[[nodiscard]] inline const SynAckOffer& offer_of(const Moment& now, Answerer& answerer,
+                                                 const Context& c) {
   const KeyView key = c.key();
   const SynAckOffer* known = answerer.known_offer(now, c.service, key.server, c.segment.vlan);
   if (known != nullptr) [[likely]] {
-    return known->scales;
+    return *known;
   }
-  return answerer.offer(now, key).scales;
+  return answerer.offer(now, key);
+}
+
+// Fills the plan, except its keys. True: the ACK has no timestamps, and its service gives some, so
+// they may have been taken away.
+[[nodiscard]] inline bool plan_ack(const Moment& now, Answerer& answerer, const Context& c,
+                                   AckPlan& plan) {
+  const Segment& g = c.segment;
+  const SynAckOffer& offer = offer_of(now, answerer, c);
+  plan.timestamps = find_timestamps(g.options(), g.options_size());
+  plan.scales = offer.scales;
+  return !plan.timestamps.present && offer.has(kOffersTimestamps);
 }
 
 // The cookie that an ACK quotes, for ISN seq - 1 or, if it may be a probe, for ISN seq. Uses the

@@ -23,6 +23,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.flow == kNoFlow) {
     if (c.ack.refuted) {
       ++rooms.acks_refuted;
+      if (c.kind == Kind::kRefuted) ++rooms.stateless;
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
       return drop(rooms.counters, c, Reason::cookie_invalid);

@@ -86,7 +86,14 @@ Kind classify_other(Rooms& rooms, Context& c) {
       return decide(rooms, c, Reason::bad_tcp_header);
     case ParseResult::kTooDeep:
       return decide(rooms, c, Reason::vlan_depth);
+    case ParseResult::kTagPile:
+      drop(rooms.counters, c, Reason::vlan_depth);
+      return Kind::kDecided;
     case ParseResult::kIcmp:
+      if (c.sender == Role::kClient && rooms.sheds(c.segment)) {
+        drop(rooms.counters, c, Reason::icmp_shed);
+        return Kind::kDecided;
+      }
       return Kind::kIcmp;
     default:
       break;
@@ -100,13 +107,17 @@ bool is_client_syn(const Context& c) {
 }
 
 // Done before the flow is looked up: the frame is in the cache here, and the bucket is still being
-// fetched.
+// fetched. The walk over the options of any other SYN overlaps with the next packets here; in the
+// stage that needs the options it would be waited for.
 void plan_if_known(Rooms& rooms, Context& c) {
   const KnownSyn known = c.segment.ipv6
                              ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
                              : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);
   if (known == KnownSyn::kYes) c.kind = Kind::kSynPlanned;
   if (known == KnownSyn::kBad) c.kind = Kind::kDecided;
+  if (known == KnownSyn::kNo) {
+    rooms.asked_by(c) = parse_tcp_options(c.segment.options(), c.segment.options_size());
+  }
 }
 
 }  // namespace

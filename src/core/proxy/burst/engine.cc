@@ -49,6 +49,7 @@ void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
 void drop_all(Rooms& rooms, std::span<Packet> burst) {
   for (Packet& p : burst) p.verdict = Verdict::kDrop;
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
+  rooms.stateless += burst.size();
   rooms.counters.count(Reason::cookie_invalid, burst.size());
 }
 
@@ -105,6 +106,9 @@ void Engine::retune(const EngineTuning& tuning) {
   Rooms& rooms = *state_;
   if (rooms.now.retune(tuning)) rooms.answerer.retuned(rooms.now);
 }
+
+void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
+std::uint64_t Engine::stateless() const { return state_->stateless; }
 
 void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;

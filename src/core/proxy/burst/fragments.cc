@@ -24,7 +24,8 @@ void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragment
                   FrameSink& sink) {
   Arrival found;
   if (rooms.vlans_paired) name_vlan_of(rooms, sender, whole, found);
-  Context c;
+  Context& c = rooms.context_of_whole();
+  c = {};
   c.packet = &whole;
   c.sender = sender;
   c.kind = Kind::kTcp;

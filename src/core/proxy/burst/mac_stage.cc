@@ -2,6 +2,9 @@
 // Computes the MACs of a burst side by side. SYNs are answered with them. For ACKs without a flow
 // the stage notes whether they quote a valid cookie; those of a flood do not.
 //
+// ACKs without timestamps that fit no plain cookie may have lost their timestamps on the path. Few
+// of them, by a budget, get a second round of MACs.
+//
 // A SYN without a flow depends on no other packet, so it is answered before its turn. A SYN on a
 // flow waits for it (on_client_syn).
 #include "ack/prove_ack.h"
@@ -39,7 +42,7 @@ class CookieStage {
   void finish(std::size_t lane) {
     const MacBatch& m = rooms_.macs;
     Context& c = burst_[m.owner[lane]];
-    const std::uint64_t mac = cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
+    const std::uint64_t mac = mac_of(lane, c);
     if (c.kind == Kind::kSynPlanned) {
       answered_ +=
           answer_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, *current_, mac, remembering_)
@@ -51,6 +54,24 @@ class CookieStage {
     }
   }
 
+  // Plans the second round, after the first is finished. False: there is none.
+  [[nodiscard]] bool plan_again() {
+    if (maybe_stripped_ == 0) return false;
+    lanes_ = 0;
+    for (std::size_t place = 0; place < burst_.size(); ++place) {
+      Context& c = burst_[place];
+      if (c.kind != Kind::kTcp || c.ack.macs == 0 || !is_maybe_stripped(c)) continue;
+      if (!rooms_.answerer.stripped_tries().take(rooms_.now.ms())) break;
+      c.ack.macs = 0;
+      add_ack(place, c, key_of_match(c.ack, true));
+    }
+    return lanes_ != 0;
+  }
+  void finish_again(std::size_t lane) {
+    Context& c = burst_[rooms_.macs.owner[lane]];
+    match_ack(c, mac_of(lane, c), true);
+  }
+
   void count() {
     if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
     rooms_.counters.count(Reason::syn_received, planned_);
@@ -58,6 +79,14 @@ class CookieStage {
   }
 
  private:
+  [[nodiscard]] std::uint64_t mac_of(std::size_t lane, const Context& c) const {
+    const MacBatch& m = rooms_.macs;
+    return cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
+  }
+  [[nodiscard]] static bool is_maybe_stripped(const Context& c) {
+    return c.maybe_stripped && c.ack.refuted;
+  }
+
   void add(std::size_t place, const Context& c, const LayoutKey& key, std::uint32_t isn) {
     MacBatch& m = rooms_.macs;
     const std::size_t lane = lanes_++;
@@ -71,17 +100,21 @@ class CookieStage {
     m.owner[lane] = static_cast<std::uint16_t>(place);
   }
 
-  // The first MAC is for ISN seq - 1. The second one, for a possible probe, is for ISN seq.
   void check_ack(Context& c, std::uint64_t mac) {
+    match_ack(c, mac, false);
+    maybe_stripped_ += is_maybe_stripped(c) ? 1U : 0U;
+  }
+  // The first MAC is for ISN seq - 1. The second one, for a possible probe, is for ISN seq.
+  void match_ack(Context& c, std::uint64_t mac, bool stripped) {
     AckPlan& a = c.ack;
     if (a.match.valid) return;
     const std::uint32_t isn = c.segment.seq.value() - (a.macs++ == 0 ? 1 : 0);
-    a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, a.match);
+    a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, stripped, a.match);
     if (!a.refuted) rooms_.flows.prefetch_replay(a.match.epoch, mac);
   }
 
   void plan_syn_of(Context& c, std::size_t place) {
-    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c) ||
+    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
         ask_first(rooms_, c, c.segment.seq.value())) {
       c.kind = Kind::kDecided;
       return;
@@ -97,12 +130,20 @@ class CookieStage {
 
   void plan_ack_of(Context& c, std::size_t place) {
     const Segment& g = c.segment;
+    if (rooms_.sheds(g)) {
+      drop(rooms_.counters, c, Reason::ack_shed);
+      c.kind = Kind::kDecided;
+      return;
+    }
     c.ack.keys = rooms_.now.keys().for_parity(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
     c.ack.match.valid = false;
-    c.ack.timestamps = find_timestamps(g.options(), g.options_size());
-    c.ack.scales = scales_offered(rooms_.now, rooms_.answerer, c);
-    const LayoutKey& key = key_of_layout(*c.ack.keys, c.ack.timestamps.present);
+    c.maybe_stripped = plan_ack(rooms_.now, rooms_.answerer, c, c.ack);
+    add_ack(place, c, key_of_match(c.ack, false));
+  }
+
+  void add_ack(std::size_t place, const Context& c, const LayoutKey& key) {
+    const Segment& g = c.segment;
     add(place, c, key, (g.seq - 1).value());
     // A keepalive or a zero-window probe repeats the byte before the first: seq is the ISN itself.
     if (g.payload_length <= 1) add(place, c, key, g.seq.value());
@@ -113,8 +154,9 @@ class CookieStage {
   const EpochKeys* const current_;
   const bool remembering_;
   std::size_t lanes_ = 0;
-  std::uint64_t planned_ = 0;   // SYNs planned
-  std::uint64_t answered_ = 0;  // of them answered
+  std::size_t maybe_stripped_ = 0;  // MACs that have refuted an ACK for which there may be a second
+  std::uint64_t planned_ = 0;       // SYNs planned
+  std::uint64_t answered_ = 0;      // of them answered
 };
 
 }  // namespace
@@ -126,6 +168,10 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
   MacBatch& m = rooms.macs;
   siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
   for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
+  if (stage.plan_again()) {
+    siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
+    for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish_again(lane);
+  }
   stage.count();
 }
 

@@ -34,6 +34,7 @@ struct Context {
   Kind kind = Kind::kDecided;
   Role sender = Role::kClient;  // where it came from
   bool passes_signed = false;   // has TCP MD5 or TCP-AO, and the tuning forwards those
+  bool maybe_stripped = false;  // see plan_ack(); valid where `ack` has MACs
   AckPlan ack;                  // only for a client's ACK without a flow
   SynPlan syn;                  // only for a client's SYN
 

@@ -47,6 +47,7 @@
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/reassembler.h"
+#include "synproxy/policy/stateless_shed.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/strangers.h"
 
@@ -67,15 +68,33 @@ struct Rooms {
   TooLong too_long;
   Strangers strangers;
 
-  // Scratch memory of a burst. Only `acks_refuted` outlives process().
+  // Scratch memory of a burst, except for `acks_refuted`.
   MacBatch macs;
-  std::array<Context, kMaxBurst> contexts;
+  std::array<Context, kMaxBurst + 1> contexts;  // the last one: see context_of_whole()
+  // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
+  std::array<TcpOptions, kMaxBurst + 1> asked;
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
   std::uint32_t acks_refuted = 0;           // in the last burst from the client side
 
   // Both are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;  // by the operator
   bool turns_answers;       // MadeFrames::turns_answers()
+
+  const StatelessShedder* shedder = nullptr;
+  std::uint64_t stateless = 0;  // clients' ACKs without a flow, and ICMP, that ever came
+
+  [[nodiscard]] TcpOptions& asked_by(const Context& c) {
+    return asked[static_cast<std::size_t>(&c - contexts.data())];
+  }
+
+  // Of the one packet at a time that is put together from fragments while a burst is decided.
+  [[nodiscard]] Context& context_of_whole() { return contexts[kMaxBurst]; }
+
+  // Counts such a packet. True: it is shed.
+  [[nodiscard]] bool sheds(const Segment& g) {
+    ++stateless;
+    return shedder != nullptr && shedder->shedding() && !shedder->lets_through(g.source(), g.ipv6);
+  }
 
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();

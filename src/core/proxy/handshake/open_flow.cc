@@ -60,7 +60,9 @@ void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch
              scales ? m.options.offered_scale : 0);
   f.options = static_cast<std::uint8_t>(
       (timestamps ? kFlowTimestamps : 0) | (m.options.sack ? kFlowSack : 0) |
-      (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0));
+      (m.options.ecn ? kFlowEcn : 0) | (scales ? kFlowClientScales : 0) |
+      // is_stripped() goes by it.
+      (m.stripped ? kFlowServerNoEcn : 0));
   if (scales) f.set_scales(m.options.wscale, 0);
   rooms.flows.set_look(f, Role::kClient, look_of(g));
   rooms.flows.set_look(f, Role::kServer, presumed_look(rooms, c));
@@ -79,6 +81,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const Admission verdict = admit(rooms.flows, c, m);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
+  if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
   // The server is opening a connection of its own to this client, and will take our SYN for the
   // client's. What it is asked for now it cannot be asked again.
   const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "frames/segment_piece.h"
 #include "frames/tcp_writer.h"
 #include "synproxy/wire/bytes.h"
 #include "synproxy/wire/checksum.h"
@@ -25,50 +26,6 @@ std::uint32_t least_mtu(bool ipv6) { return ipv6 ? 1280 : 68; }
 
 bool may_be_told(const Segment& g) {
   return g.ipv6 || (load_be<std::uint16_t>(g.l3() + ipv4_at::kFragment) & kDontFragment) != 0;
-}
-
-void store_ipv4_checksum(std::uint8_t* ip, std::size_t header) {
-  store_be<std::uint16_t>(ip + ipv4_at::kChecksum, 0);
-  const std::uint16_t sum = finish_sum(add_to_sum(0, ip, header));
-  std::memcpy(ip + ipv4_at::kChecksum, &sum, sizeof sum);
-}
-
-// Makes `frame`, which has the headers of `g`, the piece of `size` payload bytes that begins at
-// byte `at` of the payload. `nth`: of the pieces.
-void finish_piece(std::uint8_t* frame, const Segment& g, std::uint32_t at, std::uint32_t size,
-                  std::uint32_t nth) {
-  std::uint8_t* ip = frame + g.l3_offset;
-  std::uint8_t* tcp = frame + g.l4_offset;
-  const std::uint32_t ip_header = std::uint32_t{g.l4_offset} - g.l3_offset;
-  const std::uint32_t length = g.header_length + size;
-  if (g.ipv6) {
-    store_be<std::uint16_t>(ip + ipv6_at::kPayloadLength,
-                            static_cast<std::uint16_t>(ip_header - kIpv6Header + length));
-  } else {
-    store_be<std::uint16_t>(ip + ipv4_at::kTotalLength,
-                            static_cast<std::uint16_t>(ip_header + length));
-    const auto id = load_be<std::uint16_t>(ip + ipv4_at::kId);
-    store_be<std::uint16_t>(ip + ipv4_at::kId, static_cast<std::uint16_t>(id + nth));
-    store_ipv4_checksum(ip, ip_header);
-  }
-  store_be<std::uint32_t>(tcp + tcp_at::kSeq, (g.seq + at).value());
-  unsigned flags = g.flags;
-  if (at + size != g.payload_length) flags &= ~unsigned{kFin | kPsh};
-  if (nth != 0) flags &= ~unsigned{kCwr};  // it reports one reduction (RFC 3168 section 6.1.2)
-  const auto urgent = load_be<std::uint16_t>(tcp + tcp_at::kUrgentPointer);
-  if (g.has(kUrg) && urgent > at) {
-    store_be<std::uint16_t>(tcp + tcp_at::kUrgentPointer, static_cast<std::uint16_t>(urgent - at));
-  } else {
-    flags &= ~unsigned{kUrg};
-    store_be<std::uint16_t>(tcp + tcp_at::kUrgentPointer, 0);
-  }
-  store_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags,
-                          tcp_offset_and_flags(g.header_length, flags));
-  store_be<std::uint16_t>(tcp + tcp_at::kChecksum, 0);
-  const std::uint64_t pseudo =
-      pseudo_header_sum(ip + ip_source_at(g.ipv6), g.ipv6, kProtocolTcp, length);
-  const std::uint16_t sum = finish_sum(add_to_sum(pseudo, tcp, length));
-  std::memcpy(tcp + tcp_at::kChecksum, &sum, sizeof sum);
 }
 
 // RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c): as much as fits the packet that every host
@@ -151,8 +108,9 @@ void TooLong::send_from(const Segment& g, std::uint32_t nth, std::uint32_t room,
     const std::uint32_t size = std::min<std::uint32_t>(room, g.payload_length - at);
     std::memcpy(piece, g.frame, headers);
     std::memcpy(piece + headers, g.frame + headers + at, size);
-    finish_piece(piece, g, at, size, nth);
+    make_piece(piece, g, at, size, nth);
     sink.emit(Role::kServer, {piece, headers + size});
+    if (nth != 0) counters_.count(Reason::piece_to_server);
     at += size;
   }
   counters_.count(Reason::segment_cut);
@@ -165,7 +123,7 @@ void TooLong::send_cut(const Segment& g, std::uint32_t room, FrameSink& sink) {
 std::uint32_t TooLong::cut(const Segment& g, std::uint32_t room, FrameSink& sink) {
   send_from(g, 1, room, sink);
   const std::uint32_t first = std::min<std::uint32_t>(room, g.payload_length);
-  finish_piece(g.frame, g, 0, first, 0);
+  make_piece(g.frame, g, 0, first, 0);
   return std::uint32_t{g.l4_offset} + g.header_length + first;
 }
 

@@ -8,6 +8,7 @@
 // so they leave its SYNs to plan_syn() without a look at the doubts.
 #pragma once
 
+#include "ack/stripped_tries.h"
 #include "burst/moment.h"
 #include "syn/challenge_limit.h"
 #include "synproxy/proxy/doubts.h"
@@ -58,6 +59,7 @@ class Answerer {
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
   [[nodiscard]] SynAckRepeats& repeats() { return repeats_; }
+  [[nodiscard]] StrippedTries& stripped_tries() { return stripped_tries_; }
 
  private:
   ServiceTable services_;
@@ -65,6 +67,7 @@ class Answerer {
   Doubts doubts_;
   ChallengeLimit challenges_;
   SynAckRepeats repeats_;
+  StrippedTries stripped_tries_;
 };
 
 }  // namespace synproxy

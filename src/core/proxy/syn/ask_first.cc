@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "syn/ask_first.h"
 
+#include "frames/segment_piece.h"
 #include "syn/answer_syn.h"
 
 namespace synproxy {
@@ -23,6 +24,11 @@ bool ask_first(Rooms& rooms, Context& c, std::uint32_t covered_isn) {
   Doubts& doubts = rooms.answerer.doubts();
   const std::uint32_t now = rooms.now.ms32();
   if (!doubts.any() || !doubts.doubted(c.key(), now)) return false;
+  const Segment& g = c.segment;
+  if (g.payload_length != 0 && !checksum_ok(c)) {
+    drop(rooms.counters, c, Reason::bad_checksum);
+    return true;
+  }
   SynAckRepeats::Entry* waiting = doubts.ask(c.key(), c.hash, now);
   if (waiting == nullptr) return false;
   const EpochKeys& keys = *rooms.now.keys().current();
@@ -33,6 +39,12 @@ bool ask_first(Rooms& rooms, Context& c, std::uint32_t covered_isn) {
   fill_in(*waiting, c, syn_ack_of(c, keys, mac, c.syn.says));
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);
   forward(rooms.counters, c, Reason::asked);
+  if (g.payload_length != 0) {
+    // A server that took the data would count them, and our SYN, which has none, would not fit. The
+    // client sends them again.
+    make_piece(g.frame, g, 0, 0, 0);
+    c.packet->length = std::uint32_t{g.l4_offset} + g.header_length;
+  }
   return true;
 }
 

@@ -76,7 +76,7 @@ template <bool kIpv6, std::size_t kRow>
     c.syn.packed = static_cast<std::uint32_t>(pack_timestamps(agreed));
     c.syn.tsval = be32::from_raw(load_raw<std::uint32_t>(options + kIn.at(OptionWord::kTsval)));
   } else {
-    c.syn.packed = static_cast<std::uint32_t>(pack_plain(agreed));
+    c.syn.packed = static_cast<std::uint32_t>(pack_in_isn(agreed));
   }
   c.syn.offer = *offer;
   c.syn.flags = syn_ack_flags(agreed.ecn);

@@ -46,7 +46,7 @@ SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
   return _mm512_mask_cmpeq_epi64_mask(good, fold(add(add(ends, tcp), all(kPseudo))), all(0xffff));
 }
 
-// Does what pack_timestamps() or pack_plain() does with the options of the SYN. Drops lanes from
+// Does what pack_timestamps() or pack_in_isn() does with the options of the SYN. Drops lanes from
 // `good` whose values do not fit: a scale above 14, an MSS of 0, or, without timestamps, a low MSS
 // or what fit_for_cookie() changes.
 template <typename S>
@@ -54,7 +54,7 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
   using namespace layout;
   using enum OptionWord;
   if constexpr (S::kIn.count == 0) {
-    packed = all(pack_plain({.mss = default_mss(false)}));
+    packed = all(pack_in_isn({.mss = default_mss(false)}));
     return good;
   } else {
     __m512i mss = all(default_mss(false));
@@ -64,12 +64,8 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
       scale = option_value<kNopAndScale, S::at(kNopAndScale), S::kSecondIn>(f);
       good = _mm512_mask_cmple_epu64_mask(good, scale, all(kMaxWindowScale));
     }
-    constexpr std::uint64_t kSack = S::kRowOfTable.sack ? 1 : 0;
     if constexpr (S::kTimestamps) {
       good = _mm512_mask_cmpneq_epi64_mask(good, mss, all(0));
-      packed = either(
-          either(_mm512_slli_epi64(mss, kTsMss.shift), _mm512_slli_epi64(scale, kTsScale.shift)),
-          all(kTsSack.put(kSack)));
     } else {
       good = _mm512_mask_cmpge_epu64_mask(good, mss, all(kLowestMssClass));
       if constexpr (S::kIn.has_scale()) {
@@ -77,12 +73,15 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
         good = static_cast<__mmask8>(
             good & ~_mm512_mask_cmpgt_epu64_mask(lowest, scale, all(kMostScaleBesideSack)));
       }
-      packed = either(_mm512_slli_epi64(scale, kPlainScale.shift), all(kPlainSack.put(kSack)));
-      for (std::size_t i = 1; i < kMssClasses.size(); ++i) {  // mss_class()
-        packed = _mm512_mask_add_epi64(packed, _mm512_cmpge_epu64_mask(mss, all(kMssClasses[i])),
-                                       packed, all(kPlainMssClass.put(1)));
-      }
     }
+    packed =
+        either(_mm512_slli_epi64(scale, kScale.shift), all(kSack.put(S::kRowOfTable.sack ? 1 : 0)));
+    for (std::size_t i = 1; i < kMssClasses.size(); ++i) {  // mss_class()
+      packed = _mm512_mask_add_epi64(packed, _mm512_cmpge_epu64_mask(mss, all(kMssClasses[i])),
+                                     packed, all(kMssClass.put(1)));
+    }
+    if constexpr (S::kTimestamps)
+      packed = either(packed, _mm512_slli_epi64(mss, layout::kMss.shift));
     return good;
   }
 }
@@ -137,21 +136,27 @@ template <bool kTimestamps>
 SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, unsigned parity,
                                     __m512i offered_scale) {
   using namespace layout;
-  constexpr unsigned kOptionBits = option_bits(kTimestamps);
   const __m512i mac = macs_of(g, get(g.isn), all(key.k0), all(key.k1));
   const __m512i options = get(g.options);
-  const __m512i covered = either(options, _mm512_slli_epi64(offered_scale, kOptionBits));
+  const __m512i masked = _mm512_xor_si512(options, mac);
+  const __m512i in_isn = _mm512_and_si512(options, all(kIsnOptionMask));
+  const __m512i covered = either(in_isn, _mm512_slli_epi64(offered_scale, kIsnOptionBits));
   const __m512i sum = add(mac, _mm512_mullo_epi64(covered, all(key.multiplier)));
-  const __m512i tag = _mm512_srli_epi64(sum, 64 - tag_bits(kTimestamps));
-  const __m512i masked =
-      _mm512_xor_si512(options, _mm512_and_si512(mac, all(option_mask(kTimestamps))));
-  const __m512i clear = all(parity & 1U);
-  const __m512i rest = either(_mm512_slli_epi64(tag, kOptionBits), masked);
+  const __m512i tag = _mm512_srli_epi64(sum, kIsnTagShift);
+  const __m512i rest =
+      either(_mm512_slli_epi64(tag, kIsnOptionBits), _mm512_and_si512(masked, all(kIsnOptionMask)));
+  const __m512i isn = either(_mm512_slli_epi64(rest, kParityBits), all(parity & 1U));
   if constexpr (kTimestamps) {
-    const __m512i upper = _mm512_srli_epi64(tag, kTsTagInTsval);
-    return {either(_mm512_slli_epi64(upper, kParityBits), clear), low(rest)};
+    const __m512i in_tsval = _mm512_srli_epi64(options, kIsnOptionBits);
+    const __m512i second =
+        add(sum, _mm512_mullo_epi64(in_tsval, all(key.multiplier << kCoveredByTsval)));
+    const __m512i second_tag =
+        _mm512_and_si512(_mm512_srli_epi64(second, kTsvalTagShift), all(kTsvalTagMask));
+    const __m512i in_clear = _mm512_srli_epi64(masked, kIsnOptionBits);
+    return {isn, either(_mm512_slli_epi64(second_tag, kTsvalOptionBits),
+                        _mm512_and_si512(in_clear, all(kTsvalOptionMask)))};
   } else {
-    return {either(_mm512_slli_epi64(rest, kParityBits), clear), all(0)};
+    return {isn, all(0)};
   }
 }
 

@@ -85,7 +85,9 @@ bool refuses_syn_ack(Rooms& rooms, const Context& c) {
 }
 
 void on_client_syn(Rooms& rooms, Context& c) {
-  if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c)) return;
+  const Segment& g = c.segment;
+  const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
+  if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c, o)) return;
   std::uint32_t covered_isn = c.segment.seq.value();
   bool alone = true;  // no flow stands in its way
   if (c.flow != kNoFlow) {

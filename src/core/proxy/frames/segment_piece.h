@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Cuts a segment whose payload is more than its receiver may get.
+#pragma once
+
+#include <cstdint>
+
+#include "synproxy/wire/segment.h"
+
+namespace synproxy {
+
+// Writes the checksum of an IPv4 header of `header` bytes.
+void store_ipv4_checksum(std::uint8_t* ip, std::size_t header);
+
+// Makes `frame`, which has the headers of `g`, the piece of `size` payload bytes that begins at
+// byte `at` of the payload; `nth`: of the pieces, from 0. It gets checksums of its own, so those of
+// `g` have been checked.
+void make_piece(std::uint8_t* frame, const Segment& g, std::uint32_t at, std::uint32_t size,
+                std::uint32_t nth);
+
+}  // namespace synproxy

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "option_walks.h"
+
+#if defined(__x86_64__)
+// g++ 12 warns about the deliberately undefined operand inside its own intrinsics.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include <array>
+#include <bit>
+
+#define SYNPROXY_WALK_TARGET "avx512f,avx512bw,avx512vl,avx512vbmi"
+#define SYNPROXY_WALK __attribute__((target(SYNPROXY_WALK_TARGET), always_inline)) inline
+#define SYNPROXY_WALK_KERNEL __attribute__((target(SYNPROXY_WALK_TARGET)))
+
+namespace synproxy::detail {
+namespace {
+
+struct alignas(64) Lanes {
+  std::array<std::uint8_t, 64> at;
+};
+constexpr Lanes kCount = [] {
+  Lanes l{};
+  for (std::size_t i = 0; i < l.at.size(); ++i) l.at[i] = static_cast<std::uint8_t>(i);
+  return l;
+}();
+
+SYNPROXY_WALK __m512i bytes(std::uint8_t value) {
+  return _mm512_set1_epi8(static_cast<char>(value));
+}
+
+// Lane n is the n-th step of the walk: a NOP is a step, an option is a step.
+struct Steps {
+  __m512i at;      // offset of the step
+  __m512i kind;    // 0 from the end of the walk on
+  __m512i length;  // as the option says
+  __mmask64 bad;   // by offset: here a walk cannot go on
+};
+
+// Each offset gets the offset of the step that would follow it. This map is applied n times to
+// offset 0 for each lane n, by the bits of n: once where bit 0 is set, twice where bit 1 is, and so
+// on. The walk's end maps to itself.
+SYNPROXY_WALK Steps walk(const std::uint8_t* options, std::size_t size) {
+  const __m512i count = _mm512_load_si512(&kCount);
+  const __mmask64 there = (1ULL << size) - 1;
+  // Two loads: one of 64 bytes would wait for a line behind the headers that nobody has fetched.
+  const __m256i front = _mm256_maskz_loadu_epi8(static_cast<__mmask32>(there), options);
+  const __m128i rest = _mm_maskz_loadu_epi8(static_cast<__mmask16>(there >> 32), options + 32);
+  const __m512i kinds = _mm512_inserti32x4(_mm512_zextsi256_si512(front), rest, 2);
+  const __m512i lengths =
+      _mm512_maskz_permutexvar_epi8(there >> 1, _mm512_add_epi8(count, bytes(1)), kinds);
+  const __mmask64 nop = _mm512_cmpeq_epi8_mask(kinds, bytes(kOptionNop));
+  const __mmask64 end = _mm512_cmpeq_epi8_mask(kinds, bytes(kOptionEnd));
+  const __m512i onward = _mm512_mask_mov_epi8(lengths, nop, bytes(1));
+  __m512i next = _mm512_adds_epu8(count, onward);
+  const __mmask64 misfits = _mm512_cmpgt_epu8_mask(next, bytes(static_cast<std::uint8_t>(size))) |
+                            (_mm512_cmplt_epu8_mask(lengths, bytes(2)) & ~nop);
+  Steps s;
+  s.bad = misfits & ~end;
+  next = _mm512_mask_mov_epi8(next, misfits | end, count);
+  s.at = _mm512_setzero_si512();
+  constexpr std::array<__mmask64, 6> kBit{0xaaaaaaaaaaaaaaaaULL, 0xccccccccccccccccULL,
+                                          0xf0f0f0f0f0f0f0f0ULL, 0xff00ff00ff00ff00ULL,
+                                          0xffff0000ffff0000ULL, 0xffffffff00000000ULL};
+  for (std::size_t bit = 0; bit < kBit.size(); ++bit) {
+    s.at = _mm512_mask_permutexvar_epi8(s.at, kBit[bit], s.at, next);
+    next = _mm512_permutexvar_epi8(next, next);
+  }
+  s.kind = _mm512_permutexvar_epi8(s.at, _mm512_maskz_mov_epi8(~(misfits | end), kinds));
+  s.length = _mm512_permutexvar_epi8(s.at, lengths);
+  return s;
+}
+
+SYNPROXY_WALK __mmask64 of_kind(const Steps& s, std::uint8_t kind) {
+  return _mm512_cmpeq_epi8_mask(s.kind, bytes(kind));
+}
+SYNPROXY_WALK __mmask64 of_form(const Steps& s, std::uint8_t kind, std::uint8_t length) {
+  return _mm512_mask_cmpeq_epi8_mask(of_kind(s, kind), s.length, bytes(length));
+}
+// Offset of the last of `steps`, plus `more`; `otherwise` if there is none.
+SYNPROXY_WALK std::size_t last_at(const Lanes& at, __mmask64 steps, std::size_t more,
+                                  std::size_t otherwise) {
+  const std::size_t last = at.at[63U - static_cast<unsigned>(std::countl_zero(steps | 1))];
+  return steps != 0 ? last + more : otherwise;
+}
+SYNPROXY_WALK Lanes lanes_of(__m512i v) {
+  Lanes l;
+  _mm512_store_si512(&l, v);
+  return l;
+}
+
+}  // namespace
+
+bool has_vector_walks() {
+  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512vbmi") != 0;
+}
+
+SYNPROXY_WALK_KERNEL TcpOptions parse_at_once(const std::uint8_t* options, std::size_t size) {
+  const Steps s = walk(options, size);
+  const Lanes at = lanes_of(s.at);
+  OptionValues values;
+  values.mss = last_at(at, of_form(s, kOptionMss, 4), 2, 0);
+  values.scale = last_at(at, of_form(s, kOptionWindowScale, 3), 2, 0);
+  values.sack_permitted = last_at(at, of_form(s, kOptionSackPermitted, 2), 2, 0);
+  values.timestamps = last_at(at, of_form(s, kOptionTimestamps, kTimestampsLength), 2, 0);
+  values.auth = last_at(at, of_kind(s, kOptionMd5) | of_kind(s, kOptionAo), 2, 0);
+  return read_options(options, size, values, (s.bad >> at.at[63] & 1U) != 0);
+}
+
+SYNPROXY_WALK_KERNEL std::size_t find_timestamps_at_once(const std::uint8_t* options,
+                                                         std::size_t size) {
+  const Steps s = walk(options, size);
+  return last_at(lanes_of(s.at), of_form(s, kOptionTimestamps, kTimestampsLength), 0, size);
+}
+
+}  // namespace synproxy::detail
+#else
+namespace synproxy::detail {
+bool has_vector_walks() { return false; }
+TcpOptions parse_at_once(const std::uint8_t* options, std::size_t size) {
+  return parse_by_steps(options, size);
+}
+std::size_t find_timestamps_at_once(const std::uint8_t* options, std::size_t size) {
+  return find_timestamps_by_steps(options, size);
+}
+}  // namespace synproxy::detail
+#endif
