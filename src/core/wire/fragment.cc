@@ -153,7 +153,7 @@ std::size_t FragmentCutter::next(std::span<std::uint8_t> out) {
   } else {
     store_be<std::uint16_t>(ip + ipv4_at::kTotalLength,
                             static_cast<std::uint16_t>(came_.header_size + size));
-    const auto kept = load_be<std::uint16_t>(ip + ipv4_at::kFragment) & kDontFragment;
+    const unsigned kept = load_be<std::uint16_t>(ip + ipv4_at::kFragment) & kDontFragment;
     store_be<std::uint16_t>(
         ip + ipv4_at::kFragment,
         static_cast<std::uint16_t>(kept | at_ / 8 | (more ? kMoreFragments : 0U)));

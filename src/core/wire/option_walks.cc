@@ -90,7 +90,7 @@ std::size_t find_timestamps_by_steps(const std::uint8_t* options, std::size_t si
   for (std::size_t at = 0; at + kTimestampsLength <= size;) {
     const Step step = step_of(load_raw<std::uint64_t>(options + at));
     if ((step.kind == kOptionEnd) | misfits(step, size - at)) break;
-    found = (step.kind == kOptionTimestamps) & (step.length == kTimestampsLength) ? at : found;
+    found = ((step.kind == kOptionTimestamps) & (step.length == kTimestampsLength)) ? at : found;
     at += step.length;
   }
   return found;
