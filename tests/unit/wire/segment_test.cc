@@ -194,7 +194,7 @@ TEST(ParseFrame, NoTruncatedTcpIsTakenForWhole) {
 TEST(ParseFrame, AMillionMutatedFramesStayInside) {
   std::mt19937_64 random(11);
   const std::vector<Row> all = rows();
-  std::array<std::uint64_t, 7> results{};
+  std::array<std::uint64_t, 1U + static_cast<std::size_t>(ParseResult::kTagPile)> results{};
   for (int i = 0; i < 1'000'000; ++i) {
     Bytes frame = all[random() % all.size()].frame;
     for (std::uint64_t r = random(); (r & 3) != 0; r = random()) {
