@@ -52,8 +52,8 @@ SYNPROXY_WALK Steps walk(const std::uint8_t* options, std::size_t size) {
   const __m256i front = _mm256_maskz_loadu_epi8(static_cast<__mmask32>(there), options);
   const __m128i rest = _mm_maskz_loadu_epi8(static_cast<__mmask16>(there >> 32), options + 32);
   const __m512i kinds = _mm512_inserti32x4(_mm512_zextsi256_si512(front), rest, 2);
-  const __m512i lengths =
-      _mm512_maskz_permutexvar_epi8(there >> 1, _mm512_add_epi8(count, bytes(1)), kinds);
+  const __m512i lengths = _mm512_maskz_permutexvar_epi8(
+      there >> 1, _mm512_maskz_add_epi8(there, count, bytes(1)), kinds);
   const __mmask64 nop = _mm512_cmpeq_epi8_mask(kinds, bytes(kOptionNop));
   const __mmask64 end = _mm512_cmpeq_epi8_mask(kinds, bytes(kOptionEnd));
   const __m512i onward = _mm512_mask_mov_epi8(lengths, nop, bytes(1));
