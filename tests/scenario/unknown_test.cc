@@ -145,6 +145,25 @@ TEST(Unknown, DataThatOvertakesItsHandshakeAckKillsNoConnection) {
   }
 }
 
+// An old connection of the same ports had been asked about for a while.
+TEST(Unknown, DataOfTheNextConnectionBetweenTheSamePortsIsNotTheOldOnes) {
+  ProxyHarness p(telling());
+  Session old = older_than_the_proxy(p);
+  p.from_client(old.client(kAck | kPsh).payload("are you there?").build());
+  p.to_server.clear();
+  p.advance(Strangers::kPatienceMs + 1'000);
+  Session next(p, {.client_isn = 0x70000000});
+  next.syn();
+  EXPECT_EQ(p.from_client(next.client(kAck | kFin).seq(next.client_nxt + 277).build()),
+            Verdict::kDrop);
+  p.to_server.clear();  // the server is asked anew
+  p.expect_quiet();
+  next.ack();
+  next.syn_ack();
+  next.client_sends("hello");
+  EXPECT_EQ(p.count(Reason::conn_unknown), 0U);
+}
+
 TEST(Unknown, ResetsAndDamagedSegmentsAreNotAnswered) {
   ProxyHarness p(telling());
   p.checksums_must_be_good = false;

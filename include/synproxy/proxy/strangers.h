@@ -57,6 +57,9 @@ class Strangers {
     ++looks_;
     Place* p = place_for(hash, now_ms);
     if (p == nullptr) return Advice::kWait;
+    // Nothing of the server has passed, so the client cannot acknowledge more than it did. This is
+    // the next connection between the same ports.
+    if (p->client_known && p->client_ack != ack) begin(*p, p->tag, now_ms);
     p->client_ack = ack;
     p->client_known = true;
     if (p->server_knows || now_ms - p->since_ms >= kPatienceMs) {
@@ -119,10 +122,13 @@ class Strangers {
     const std::uint32_t age = now_ms - p.since_ms;
     if (p.tag == tag && age < kMemoryMs) return &p;
     if (p.tag != 0 && p.tag != tag && age < kKeepsPlaceMs) return nullptr;
+    begin(p, tag, now_ms);
+    return &p;
+  }
+  static void begin(Place& p, std::uint32_t tag, std::uint32_t now_ms) {
     p = Place{};
     p.tag = tag;
     p.since_ms = now_ms;
-    return &p;
   }
 
   std::unique_ptr<Place[]> places_;
