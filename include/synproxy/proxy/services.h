@@ -29,6 +29,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <vector>
 
@@ -177,6 +178,12 @@ class ServiceTable {
   [[nodiscard]] static std::uint16_t port_of(const KeyView& key) {
     return static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
   }
+  [[nodiscard]] static std::uint32_t vlan_and_family_of(const KeyView& key) {
+    return static_cast<std::uint32_t>(key.identity.ports_and_vlan >> 32);
+  }
+  [[nodiscard]] static std::size_t digest_of(std::uint32_t vlan_and_family) {
+    return vlan_and_family * 0x9e3779b1U >> 20;
+  }
   [[nodiscard]] static Name name_of(const KeyView& key, std::uint16_t port);
   // Calls visit(place) for the places of the service, until it returns true.
   template <typename Visit>
@@ -192,6 +199,8 @@ class ServiceTable {
   IndexKey key_;
   std::vector<Service> services_;
   std::size_t near_;  // the places of one address lie within so many
+  // By digest: the VLANs that ever had an entry. SYNs of random VLANs are not searched for.
+  std::bitset<4096> vlans_;
   std::uint64_t version_ = 1;
 };
 

@@ -47,7 +47,7 @@ ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key) : key
 }
 
 ServiceTable::Name ServiceTable::name_of(const KeyView& key, std::uint16_t port) {
-  Name out{{}, static_cast<std::uint32_t>(key.identity.ports_and_vlan >> 32), port};
+  Name out{{}, vlan_and_family_of(key), port};
   if (key.ipv6()) {
     std::memcpy(out.address.data(), key.server, out.address.size());
   } else {
@@ -74,6 +74,7 @@ void ServiceTable::walk(const KeyView& key, std::uint16_t port, Visit&& visit) c
 }
 
 const ServiceTable::Service* ServiceTable::find(const KeyView& key, std::uint16_t port) const {
+  if (!vlans_[digest_of(vlan_and_family_of(key))]) return nullptr;
   const Name name = name_of(key, port);
   const Service* found = nullptr;
   walk(key, port, [&](std::size_t place) {
@@ -140,6 +141,7 @@ ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port) 
   s.vlan_and_family = name.vlan_and_family;
   s.port = port;
   s.used = true;
+  vlans_.set(digest_of(name.vlan_and_family));
   s.confirmed_ms = kNever;
   return s;
 }
