@@ -19,7 +19,7 @@ usage: test.sh [STAGE...]     without a stage: all of them but quick
   checks     format, shell and Python scripts, includes run one way, every public header compiles alone
   unit       unit, scenario and dataplane tests, warnings are errors
   sanitized  unit and scenario tests under AddressSanitizer and UBSan
-  fuzz       every fuzz target replays its corpus, then a minute of fuzzing in all
+  fuzz       every fuzz target replays its corpus, then half a minute of fuzzing in all
   tidy       clang-tidy over include/ and src/
   e2e        real clients and servers in network namespaces
   vm         the proxy on emulated PCI devices, inside a virtual machine; skipped where QEMU or a
@@ -224,7 +224,8 @@ stage_quick() {
 stage_unit() {
   with_warnings_as_errors all || return 0
   run_meson_tests "$BUILD" "unit" 3 --no-rebuild
-  bench_smoke
+  # The other release has the same scripts.
+  [[ -n ${SYNPROXY_TALLY-} ]] || bench_smoke
 }
 
 # Runs the shortest steps and compares the result with itself: nothing may count as slower. This tests the scripts only.
@@ -245,9 +246,9 @@ stage_sanitized() {
 }
 
 stage_fuzz() {
-  say "fuzzing for a minute"
+  say "fuzzing for half a minute"
   local status=0
-  scripts/fuzz.sh 60 </dev/null >"$WORK/fuzz" 2>&1 || status=$?
+  scripts/fuzz.sh 30 </dev/null >"$WORK/fuzz" 2>&1 || status=$?
   grep -v '^PASS ' "$WORK/fuzz" || true
   grep -E '^(PASS|FAIL) ' "$WORK/fuzz" >>"$TALLY" || true
   # Without a verdict fuzz.sh ended early: it did not build, or was stopped.
