@@ -24,7 +24,6 @@ declare -rA ALSO=(
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
   [core_policy_protect]="$CONSTRUCTS"
-  [core_policy_vlan_pairs]="$CONSTRUCTS"
   [core_proxy_ack_ack_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_wire_option_walks_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_proxy_syn_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
