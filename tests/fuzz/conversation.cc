@@ -221,8 +221,9 @@ void Conversation::leap(const Command& c) {
   const std::uint64_t ms = (c.a & 0xf0) == 0xf0 ? 0xfff00000ULL : kLeaps[c.a & 15U];
   p_.leap(ms);
   if ((c.b & 1) != 0) p_.leap(1);
+  // In a full table the timeout is an eighth, and the ends are asked some time before.
   bystander_lives_ =
-      bystander_lives_ && p_.now() - bystander_spoke_ < options_.engine.tuning.idle_timeout_ms / 2;
+      bystander_lives_ && p_.now() - bystander_spoke_ < options_.engine.tuning.idle_timeout_ms / 16;
   read_output();
   check();
 }
