@@ -5,13 +5,14 @@
 // able to choose connections that meet in one bucket. The first round is NH (RFC 4418 section
 // 5.2.2) with 64-bit words: any two keys that he picks agree in all of its 128 bits with a chance
 // of 2^-64 over the choice of the IndexKey. The second round is the same construction over those
-// 128 bits. The xor of its halves evens out the bits that a product leaves uneven. This is not a
+// 128 bits. This is not a
 // MAC: none of it is ever shown outside, and cookies have their own hash.
 #pragma once
 
 #include <array>
 #include <cstdint>
 
+#include "synproxy/base/wide_product.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/wire/bytes.h"
@@ -26,34 +27,21 @@ using IndexKey = std::array<std::uint64_t, 4>;
 // family, so that a prefetch knows it from the hash alone.
 inline constexpr std::uint64_t kHashFamilyIpv6 = 1;
 
-namespace detail {
-__extension__ using Uint128 = unsigned __int128;
-[[nodiscard]] constexpr Uint128 wide_product(std::uint64_t a, std::uint64_t b) {
-  return static_cast<Uint128>(a) * b;
-}
-[[nodiscard]] constexpr std::uint64_t low_half(Uint128 v) { return static_cast<std::uint64_t>(v); }
-[[nodiscard]] constexpr std::uint64_t high_half(Uint128 v) {
-  return static_cast<std::uint64_t>(v >> 64);
-}
-}  // namespace detail
-
 [[nodiscard]] inline std::uint64_t index_hash(const IndexKey& secret, const KeyView& key) {
   const FlowIdentity& identity = key.identity;
-  detail::Uint128 first;
+  Uint128 first;
   if (!key.ipv6()) [[likely]] {
-    first =
-        detail::wide_product(identity.addresses + secret[0], identity.ports_and_vlan + secret[1]);
+    first = wide_product(identity.addresses + secret[0], identity.ports_and_vlan + secret[1]);
   } else {
     // NH bounds the chance of every difference, not only of zero, so a fifth word may be added.
-    first = detail::wide_product(load_raw<std::uint64_t>(key.client) + secret[0],
-                                 load_raw<std::uint64_t>(key.client + 8) + secret[1]) +
-            detail::wide_product(load_raw<std::uint64_t>(key.server) + secret[2],
-                                 load_raw<std::uint64_t>(key.server + 8) + secret[3]) +
-            (static_cast<detail::Uint128>(identity.ports_and_vlan) << 64);
+    first = wide_product(load_raw<std::uint64_t>(key.client) + secret[0],
+                         load_raw<std::uint64_t>(key.client + 8) + secret[1]) +
+            wide_product(load_raw<std::uint64_t>(key.server) + secret[2],
+                         load_raw<std::uint64_t>(key.server + 8) + secret[3]) +
+            (static_cast<Uint128>(identity.ports_and_vlan) << 64);
   }
-  const detail::Uint128 second = detail::wide_product(detail::low_half(first) + secret[2],
-                                                      detail::high_half(first) + secret[3]);
-  const std::uint64_t hash = detail::low_half(second) ^ detail::high_half(second);
+  const std::uint64_t hash =
+      folded_product(low_half(first) + secret[2], high_half(first) + secret[3]);
   return (hash & ~kHashFamilyIpv6) | (key.ipv6() ? kHashFamilyIpv6 : 0U);
 }
 

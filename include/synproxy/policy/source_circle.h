@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "synproxy/base/wide_product.h"
 #include "synproxy/wire/bytes.h"
 
 namespace synproxy {
@@ -44,12 +45,6 @@ class SourceCircle {
   }
   // How far the place lies behind the edge of the window.
   [[nodiscard]] std::uint32_t behind_edge(std::uint32_t place) const { return place - turned_; }
-
-  [[nodiscard]] static std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) {
-    __extension__ using Uint128 = unsigned __int128;
-    const auto product = static_cast<Uint128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  }
 
  private:
   const Key key_;

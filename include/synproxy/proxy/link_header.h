@@ -9,6 +9,7 @@
 #include <span>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/base/wide_product.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/policy/vlan_pairs.h"
 #include "synproxy/wire/bytes.h"
@@ -48,11 +49,9 @@ struct LinkHeader {
 [[nodiscard]] inline std::uint64_t keyed_hash(const IndexKey& key, const LinkHeader& header) {
   std::array<std::uint64_t, 3> words{};
   std::memcpy(words.data(), header.bytes.data(), header.bytes.size());
-  const detail::Uint128 first = detail::wide_product(words[0] + key[0], words[1] + key[1]) +
-                                (static_cast<detail::Uint128>(words[2]) << 64);
-  const detail::Uint128 second =
-      detail::wide_product(detail::low_half(first) + key[2], detail::high_half(first) + key[3]);
-  return detail::low_half(second) ^ detail::high_half(second);
+  const Uint128 first =
+      wide_product(words[0] + key[0], words[1] + key[1]) + (static_cast<Uint128>(words[2]) << 64);
+  return folded_product(low_half(first) + key[2], high_half(first) + key[3]);
 }
 
 [[nodiscard]] inline bool same_mac(const std::uint8_t* a, const std::uint8_t* b) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/base/wide_product.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/proxy/link_header.h"
 #include "synproxy/wire/bytes.h"
@@ -103,8 +104,7 @@ class LinkTable {
   // VLANs of one tag each have a place of their own. Stacks of two tags share them by a keyed hash.
   [[nodiscard]] std::size_t place_of(VlanStack vlan) const {
     if (vlan.tags() < 2) return vlan.packed % kVlans;
-    const detail::Uint128 product = detail::wide_product(vlan.packed + key_[0], key_[1] | 1);
-    return (detail::low_half(product) ^ detail::high_half(product)) >> 40 & (kVlans - 1);
+    return folded_product(vlan.packed + key_[0], key_[1] | 1) >> 40 & (kVlans - 1);
   }
   [[nodiscard]] bool goes_before(const Entry& a, const Entry& b, VlanStack newcomer) const {
     const bool a_own = a.vlan == newcomer;

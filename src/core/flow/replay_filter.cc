@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "synproxy/base/wide_product.h"
+
 namespace synproxy {
 namespace {
 
@@ -10,12 +12,6 @@ constexpr std::uint64_t kEntryBytes = 2;
 constexpr std::uint32_t kFilterBits = 15 * 32;
 constexpr int kProbes = 8;
 constexpr int kProbesPerWord = 4;
-
-std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) {
-  __extension__ using Uint128 = unsigned __int128;
-  const auto product = static_cast<Uint128>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
 
 // Eight places in a line, each from 16 bits of the mixed fingerprint. It is mixed because its upper
 // bits chose the line: all fingerprints in one line share them. Constants: digits of pi.

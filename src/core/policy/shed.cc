@@ -14,8 +14,7 @@ void SynShedder::tick(std::uint64_t now_ms, const News& news) {
 
 SynShedder::Hash SynShedder::hash_of(const SynIdentity& syn) const {
   const std::uint64_t source = circle_.hash_of(syn.source);
-  return {SourceCircle::place_of(source),
-          SourceCircle::folded_product(source ^ key_[3], syn.start ^ key_[2])};
+  return {SourceCircle::place_of(source), folded_product(source ^ key_[3], syn.start ^ key_[2])};
 }
 
 std::uint32_t SynShedder::let_through(std::span<const SynIdentity> syns) {
