@@ -9,6 +9,7 @@
 
 #include "dataplane/complete_checksum.h"
 #include "synproxy/wire/bytes.h"
+#include "synproxy/wire/checksum.h"
 #include "synproxy/wire/headers.h"
 
 namespace synproxy::dataplane {
@@ -132,10 +133,7 @@ std::uint32_t FrameCutter::write(std::uint8_t* to) {
     store_be(ip + ipv4_at::kTotalLength, static_cast<std::uint16_t>(packet));
     const auto id = load_be<std::uint16_t>(ip + kIpv4Identification);
     store_be(ip + kIpv4Identification, static_cast<std::uint16_t>(id + passed / header_.gso_size));
-    store_be(ip + ipv4_at::kChecksum, std::uint16_t{0});
-    const auto sum = static_cast<std::uint16_t>(
-        ~rte_raw_cksum(ip, (ip[ipv4_at::kVersionAndLength] & 15U) * std::size_t{4}));
-    std::memcpy(ip + ipv4_at::kChecksum, &sum, sizeof sum);
+    store_ipv4_checksum(ip, (ip[ipv4_at::kVersionAndLength] & 15U) * std::size_t{4});
   }
 
   const std::size_t transport = header_.checksum_start;

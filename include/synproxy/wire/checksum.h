@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "synproxy/wire/bytes.h"
+#include "synproxy/wire/headers.h"
 
 namespace synproxy {
 
@@ -73,6 +74,13 @@ namespace detail {
 // The value for a checksum field. `sum`: of the packet, with that field as zero.
 [[nodiscard]] constexpr std::uint16_t finish_sum(std::uint64_t sum) {
   return static_cast<std::uint16_t>(~fold_sum(sum));
+}
+
+// Writes the checksum of an IPv4 header of `size` bytes, options included.
+inline void store_ipv4_checksum(std::uint8_t* ip, std::size_t size) {
+  std::memset(ip + ipv4_at::kChecksum, 0, sizeof(std::uint16_t));
+  const std::uint16_t sum = finish_sum(add_to_sum(0, ip, size));
+  std::memcpy(ip + ipv4_at::kChecksum, &sum, sizeof sum);
 }
 
 // The pseudo header of RFC 9293 section 3.1 and RFC 8200 section 8.1: both addresses (4 + 4 or 16 +

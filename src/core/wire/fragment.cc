@@ -29,12 +29,6 @@ std::size_t last_next_header(const std::uint8_t* ip, std::size_t header_size) {
   return named;
 }
 
-void set_ipv4_checksum(std::uint8_t* ip, std::size_t header) {
-  store_be<std::uint16_t>(ip + ipv4_at::kChecksum, 0);
-  const std::uint16_t sum = finish_sum(add_to_sum(0, ip, header));
-  std::memcpy(ip + ipv4_at::kChecksum, &sum, sizeof sum);
-}
-
 // RFC 791 section 3.1: options without the copied flag stand in the first fragment only. NOPs in
 // their place keep the header's length.
 void blank_uncopied(std::uint8_t* ip, std::size_t header) {
@@ -112,7 +106,7 @@ void make_whole(std::uint8_t* ip, bool ipv6, std::size_t header_size, std::uint8
   store_be<std::uint16_t>(ip + ipv4_at::kFragment,
                           static_cast<std::uint16_t>(field & kDontFragment));
   if (congested) ip[ipv4_at::kTrafficClass] |= kCe;
-  set_ipv4_checksum(ip, header_size);
+  store_ipv4_checksum(ip, header_size);
 }
 
 FragmentCutter::FragmentCutter(std::span<const std::uint8_t> frame, std::size_t l3_offset,
@@ -158,7 +152,7 @@ std::size_t FragmentCutter::next(std::span<std::uint8_t> out) {
         ip + ipv4_at::kFragment,
         static_cast<std::uint16_t>(kept | at_ / 8 | (more ? kMoreFragments : 0U)));
     if (at_ != 0) blank_uncopied(ip, came_.header_size);
-    set_ipv4_checksum(ip, came_.header_size);
+    store_ipv4_checksum(ip, came_.header_size);
   }
   at_ += size;
   return head + size;

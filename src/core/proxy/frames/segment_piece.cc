@@ -10,12 +10,6 @@
 
 namespace synproxy {
 
-void store_ipv4_checksum(std::uint8_t* ip, std::size_t header) {
-  store_be<std::uint16_t>(ip + ipv4_at::kChecksum, 0);
-  const std::uint16_t sum = finish_sum(add_to_sum(0, ip, header));
-  std::memcpy(ip + ipv4_at::kChecksum, &sum, sizeof sum);
-}
-
 void make_piece(std::uint8_t* frame, const Segment& g, std::uint32_t at, std::uint32_t size,
                 std::uint32_t nth) {
   std::uint8_t* ip = frame + g.l3_offset;

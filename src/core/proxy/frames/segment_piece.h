@@ -8,9 +8,6 @@
 
 namespace synproxy {
 
-// Writes the checksum of an IPv4 header of `header` bytes.
-void store_ipv4_checksum(std::uint8_t* ip, std::size_t header);
-
 // Makes `frame`, which has the headers of `g`, the piece of `size` payload bytes that begins at
 // byte `at` of the payload; `nth`: of the pieces, from 0. It gets checksums of its own, so those of
 // `g` have been checked.
