@@ -103,6 +103,12 @@ class ServiceTable {
   [[nodiscard]] std::uint16_t shown_mss(const KeyView& key) const;
   // Changes whenever offer() or scales() may have changed for any service.
   [[nodiscard]] std::uint64_t version() const { return version_; }
+  // offer() and scales() by one search.
+  struct Learned {
+    const ServiceOffer& offer;
+    ScaleSet scales;
+  };
+  [[nodiscard]] Learned learned(const KeyView& key, std::uint64_t epoch) const;
   // True when the next SYN to the server should ask for all that is `wanted`.
   [[nodiscard]] bool probe_due(const KeyView& key, const Abilities& wanted,
                                std::uint64_t now_ms) const;
@@ -190,6 +196,9 @@ class ServiceTable {
   void walk(const KeyView& key, std::uint16_t port, Visit&& visit) const;
   [[nodiscard]] std::size_t place_for(const KeyView& key, const Name& name) const;
   [[nodiscard]] const Service* find(const KeyView& key, std::uint16_t port) const;
+  // `own`: the entry of the service, nullptr: it has none.
+  [[nodiscard]] const ServiceOffer& offer_of(const Service* own, const KeyView& key) const;
+  [[nodiscard]] static ScaleSet scales_of(const Service* own, std::uint64_t epoch);
   // Finds or makes the entry; a new one has the port's number and no `confirmed_ms`.
   Service& at(const KeyView& key, std::uint16_t port);
   static void begin_answer(Service& s, std::uint64_t now_ms);

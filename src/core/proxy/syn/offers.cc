@@ -21,7 +21,7 @@ std::uint16_t mss_to_offer(std::uint16_t configured, std::uint16_t learned, bool
 SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services, const KeyView& key,
                        std::uint64_t epoch) {
   const OfferConfig& flags = tuning.offer;
-  const ServiceOffer& learned = services.offer(key);
+  const auto [learned, scales] = services.learned(key, epoch);
   SynAckOffer out;
   out.mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
   // No more than the server is known to take, but at least one smallest segment: because a server
@@ -38,7 +38,7 @@ SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
       (offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0) |
       (offers(flags.sack, learned.can.sack) ? kOffersSack : 0) |
       (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0));
-  out.scales = fixed ? scale_set(flags.window_scale) : services.scales(key, epoch);
+  out.scales = fixed ? scale_set(flags.window_scale) : scales;
   return out;
 }
 

@@ -109,17 +109,28 @@ std::size_t ServiceTable::place_for(const KeyView& key, const Name& name) const 
   return best;
 }
 
-const ServiceOffer& ServiceTable::offer(const KeyView& key) const {
-  const Service* s = find(key, port_of(key));
-  if (s == nullptr) s = find(key, 0);
+const ServiceOffer& ServiceTable::offer_of(const Service* own, const KeyView& key) const {
+  const Service* s = own != nullptr ? own : find(key, 0);
   return s != nullptr ? s->offer : kUnknown;
 }
 
+ScaleSet ServiceTable::scales_of(const Service* own, std::uint64_t epoch) {
+  if (own == nullptr) return kEveryScale;
+  const ScaleSet recent = epoch <= own->scale_changed_epoch + 1 ? own->recent_scales : ScaleSet{0};
+  return static_cast<ScaleSet>(scale_set(own->offer.window_scale) | recent);
+}
+
+const ServiceOffer& ServiceTable::offer(const KeyView& key) const {
+  return offer_of(find(key, port_of(key)), key);
+}
+
 ScaleSet ServiceTable::scales(const KeyView& key, std::uint64_t epoch) const {
-  const Service* s = find(key, port_of(key));
-  if (s == nullptr) return kEveryScale;
-  const ScaleSet recent = epoch <= s->scale_changed_epoch + 1 ? s->recent_scales : ScaleSet{0};
-  return static_cast<ScaleSet>(scale_set(s->offer.window_scale) | recent);
+  return scales_of(find(key, port_of(key)), epoch);
+}
+
+ServiceTable::Learned ServiceTable::learned(const KeyView& key, std::uint64_t epoch) const {
+  const Service* own = find(key, port_of(key));
+  return {offer_of(own, key), scales_of(own, epoch)};
 }
 
 std::uint16_t ServiceTable::shown_mss(const KeyView& key) const {
