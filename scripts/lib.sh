@@ -14,11 +14,12 @@ PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost
   nlohmann-json3-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)
-PACKAGES_QUICK=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang-format)
+PACKAGES_UNIT=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev)
+PACKAGES_QUICK=("${PACKAGES_UNIT[@]}" clang-format)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
 PACKAGES_OTHER=(debootstrap)
-PACKAGES_TEST=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
+PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
 
 die() {
