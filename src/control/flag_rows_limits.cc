@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint64_t kMaxFlows = 1ULL << 28;
 constexpr std::uint64_t kMaxEarlyMemory = 64ULL << 30;
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kLimitRows = std::to_array<Flag>({
     {.name = "syn-shed",
      .form = "auto|off",
      .example = "off",
@@ -135,6 +135,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> limit_rows() { return kRows; }
+std::span<const Flag> limit_rows() { return kLimitRows; }
 
 }  // namespace synproxy::control

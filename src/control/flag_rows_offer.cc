@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t kMinMss = 88;
 constexpr std::uint64_t kMaxWindow = 65535;
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kOfferRows = std::to_array<Flag>({
     {.name = "sack-perm",
      .form = "on|off|auto",
      .example = "on",
@@ -136,6 +136,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> offer_rows() { return kRows; }
+std::span<const Flag> offer_rows() { return kOfferRows; }
 
 }  // namespace synproxy::control

@@ -8,7 +8,7 @@
 namespace synproxy::control {
 namespace {
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kPortRows = std::to_array<Flag>({
     {.name = "client-port",
      .form = "DEV",
      .example = "eth1",
@@ -119,6 +119,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> port_rows() { return kRows; }
+std::span<const Flag> port_rows() { return kPortRows; }
 
 }  // namespace synproxy::control

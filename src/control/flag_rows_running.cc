@@ -8,7 +8,7 @@
 namespace synproxy::control {
 namespace {
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kRunningRows = std::to_array<Flag>({
     {.name = "secret-file",
      .form = "FILE",
      .example = "/etc/synproxy.secret",
@@ -123,6 +123,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> running_rows() { return kRows; }
+std::span<const Flag> running_rows() { return kRunningRows; }
 
 }  // namespace synproxy::control

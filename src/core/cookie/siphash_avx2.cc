@@ -17,7 +17,7 @@ struct State {
   __m256i v0, v1, v2, v3;
 };
 
-SYNPROXY_AVX2 __m256i all(std::uint64_t value) {
+SYNPROXY_AVX2 __m256i all_lanes(std::uint64_t value) {
   return _mm256_set1_epi64x(static_cast<long long>(value));
 }
 
@@ -63,8 +63,8 @@ SYNPROXY_AVX2 void double_round(State& a, State& b) {
 SYNPROXY_AVX2 State start(const std::uint64_t* k0s, const std::uint64_t* k1s) {
   const __m256i k0 = load(k0s);
   const __m256i k1 = load(k1s);
-  return {_mm256_xor_si256(k0, all(kSipInit0)), _mm256_xor_si256(k1, all(kSipInit1)),
-          _mm256_xor_si256(k0, all(kSipInit2)), _mm256_xor_si256(k1, all(kSipInit3))};
+  return {_mm256_xor_si256(k0, all_lanes(kSipInit0)), _mm256_xor_si256(k1, all_lanes(kSipInit1)),
+          _mm256_xor_si256(k0, all_lanes(kSipInit2)), _mm256_xor_si256(k1, all_lanes(kSipInit3))};
 }
 
 SYNPROXY_AVX2 void compress(State& a, State& b, __m256i word_a, __m256i word_b) {
@@ -76,8 +76,8 @@ SYNPROXY_AVX2 void compress(State& a, State& b, __m256i word_a, __m256i word_b) 
 }
 
 SYNPROXY_AVX2 void finish(State& a, State& b, std::uint64_t* out) {
-  a.v2 = _mm256_xor_si256(a.v2, all(kSipFinish));
-  b.v2 = _mm256_xor_si256(b.v2, all(kSipFinish));
+  a.v2 = _mm256_xor_si256(a.v2, all_lanes(kSipFinish));
+  b.v2 = _mm256_xor_si256(b.v2, all_lanes(kSipFinish));
   double_round(a, b);
   double_round(a, b);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
@@ -120,11 +120,11 @@ SYNPROXY_AVX2 Messages load_messages(const MacInput* in) {
   const WordPair second = load_pair(in, 2);
   const WordPair third = load_pair(in, 4);  // count and padding stand where a sixth word would
   return {{first.even, first.odd, second.even, second.odd, third.even},
-          _mm256_and_si256(third.odd, all(0xffffffffULL))};
+          _mm256_and_si256(third.odd, all_lanes(0xffffffffULL))};
 }
 SYNPROXY_AVX2 __m256i word_or_length(const Messages& m, std::size_t w) {
   const __m256i length = _mm256_slli_epi64(m.counts, 59);
-  return w < 5 ? blend(length, m.words[w], _mm256_cmpgt_epi64(m.counts, all(w))) : length;
+  return w < 5 ? blend(length, m.words[w], _mm256_cmpgt_epi64(m.counts, all_lanes(w))) : length;
 }
 
 __attribute__((target("avx2"))) void hash_group(const std::uint64_t* k0s, const std::uint64_t* k1s,
@@ -134,21 +134,21 @@ __attribute__((target("avx2"))) void hash_group(const std::uint64_t* k0s, const 
   const Messages ma = load_messages(in);
   const Messages mb = load_messages(in + kLanes);
   const std::uint32_t count = in[0].count;
-  const __m256i same = _mm256_and_si256(_mm256_cmpeq_epi64(ma.counts, all(count)),
-                                        _mm256_cmpeq_epi64(mb.counts, all(count)));
+  const __m256i same = _mm256_and_si256(_mm256_cmpeq_epi64(ma.counts, all_lanes(count)),
+                                        _mm256_cmpeq_epi64(mb.counts, all_lanes(count)));
   if (_mm256_movemask_epi8(same) == -1) {
     for (std::size_t w = 0; w < count; ++w) {
       compress(a, b, ma.words[w], mb.words[w]);
     }
-    compress(a, b, all(length_word(count)), all(length_word(count)));
+    compress(a, b, all_lanes(length_word(count)), all_lanes(length_word(count)));
   } else {
     // A lane whose message is over keeps its state while the longer ones go on.
     for (std::size_t w = 0; w <= 5; ++w) {
       const State old_a = a;
       const State old_b = b;
       compress(a, b, word_or_length(ma, w), word_or_length(mb, w));
-      a = blend(a, old_a, _mm256_cmpgt_epi64(all(w), ma.counts));
-      b = blend(b, old_b, _mm256_cmpgt_epi64(all(w), mb.counts));
+      a = blend(a, old_a, _mm256_cmpgt_epi64(all_lanes(w), ma.counts));
+      b = blend(b, old_b, _mm256_cmpgt_epi64(all_lanes(w), mb.counts));
     }
   }
   finish(a, b, out);

@@ -14,8 +14,8 @@ constexpr std::uint16_t kIpv6Ce = kCe << 4;
 constexpr std::size_t kLeastIpv4 = 576;   // RFC 791 section 3.1
 constexpr std::size_t kLeastIpv6 = 1280;  // RFC 8200 section 5
 
-constexpr std::uint8_t kOptionEnd = 0;
-constexpr std::uint8_t kOptionNop = 1;
+constexpr std::uint8_t kIpOptionEnd = 0;
+constexpr std::uint8_t kIpOptionNop = 1;
 constexpr std::uint8_t kOptionCopied = 0x80;
 
 // The offset of the byte that names what follows the headers that a fragment repeats.
@@ -33,12 +33,12 @@ std::size_t last_next_header(const std::uint8_t* ip, std::size_t header_size) {
 // their place keep the header's length.
 void blank_uncopied(std::uint8_t* ip, std::size_t header) {
   std::size_t at = kIpv4Header;
-  while (at < header && ip[at] != kOptionEnd) {
+  while (at < header && ip[at] != kIpOptionEnd) {
     std::size_t size = 1;
-    if (ip[at] != kOptionNop) {
+    if (ip[at] != kIpOptionNop) {
       if (at + 1 == header || ip[at + 1] < 2 || at + ip[at + 1] > header) return;
       size = ip[at + 1];
-      if ((ip[at] & kOptionCopied) == 0) std::memset(ip + at, kOptionNop, size);
+      if ((ip[at] & kOptionCopied) == 0) std::memset(ip + at, kIpOptionNop, size);
     }
     at += size;
   }

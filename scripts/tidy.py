@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""clang-tidy over the sources of the program, many of a folder at a time.
+
+usage: tidy.py BUILD-DIRECTORY [FOLDER...]      all of src/ without a folder
+
+Prints a line for each group of files: PASS or FAIL, after what clang-tidy says. Most of the time of clang-tidy goes into the
+headers, so files of one folder that are compiled with the same flags are written behind each other and looked
+at together; #line keeps their names. Files that cannot stand in one (two have a name of their own in common) are
+looked at one by one.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+TOGETHER = 8
+# GCC has warnings that clang does not know.
+OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option"]
+
+
+def commands_of(build, folders):
+    """Source to its compile command, as (directory, arguments). Some sources are compiled once more for a test."""
+    found = {}
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
+        if entry["output"].startswith(("tests/", "bench/")) or not any(f in source.parents for f in folders):
+            continue
+        found[source] = (entry["directory"], shlex.split(entry["command"]), entry["file"])
+    return found
+
+
+def groups_of(commands):
+    """Lists of sources of one folder with the same flags."""
+    alike = {}
+    for source, (_, arguments, _) in sorted(commands.items()):
+        flags = tuple(a for a in arguments if a.startswith(("-m", "-D", "-I", "-f", "-O", "-std", "-isystem")))
+        alike.setdefault((source.parent, flags), []).append(source)
+    for group in alike.values():
+        for at in range(0, len(group), TOGETHER):
+            yield group[at:at + TOGETHER]
+
+
+def clang_tidy(*arguments):
+    run = subprocess.run(["clang-tidy", *OPTIONS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, check=False)
+    return run.returncode == 0, run.stdout
+
+
+def tidy(group, commands, root, work):
+    """What clang-tidy says of a group, and whether it is content."""
+    directory, arguments, file = commands[group[0]]
+    if len(group) == 1:
+        return clang_tidy("-p", work, str(group[0]))
+    base = tempfile.mkdtemp(dir=work)
+    # Below the folders whose names the header filter of .clang-tidy takes.
+    unit = pathlib.Path(base) / "src" / "together.cc"
+    unit.parent.mkdir()
+    unit.write_text("".join(f'#line 1 "{s}"\n{s.read_text()}' for s in group))
+    arguments = [str(unit) if a == file else a for a in arguments] + [f"-I{group[0].parent}"]
+    pathlib.Path(base, "compile_commands.json").write_text(
+        json.dumps([{"directory": directory, "file": str(unit), "command": shlex.join(arguments)}]))
+    return clang_tidy(f"--config-file={root / '.clang-tidy'}", "-p", base, str(unit))
+
+
+def look_at(group, commands, root, work):
+    name = str(group[0].relative_to(root)) if len(group) == 1 else \
+        f"{group[0].parent.relative_to(root)}: {', '.join(s.stem for s in group)}"
+    good, said = tidy(group, commands, root, work)
+    if not good and len(group) > 1:
+        alone = [look_at([source], commands, root, work) for source in group]
+        return "".join(alone)
+    return f"PASS clang-tidy: {name}\n" if good else f"{said}\nFAIL clang-tidy: {name}\n"
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    folders = [pathlib.Path(f).resolve() for f in sys.argv[2:]] or [root / "src"]
+    commands = commands_of(pathlib.Path(sys.argv[1]), folders)
+    missing = [str(p) for f in folders for p in f.rglob("*.cc") if p.resolve() not in commands]
+    if missing or not commands:
+        sys.exit("no compile command: " + " ".join(missing))
+    with tempfile.TemporaryDirectory() as work, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        pathlib.Path(work, "compile_commands.json").write_text(json.dumps(
+            [{"directory": d, "file": str(source), "command": shlex.join(a)} for source, (d, a, _) in commands.items()]))
+        said = list(pool.map(lambda group: look_at(group, commands, root, work), groups_of(commands)))
+    print("".join(said), end="")
+    sys.exit(any("\nFAIL clang-tidy: " in s for s in said))
+
+
+main()
