@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Limits per proven source, as the user gives them: --limit-rate and --limit-conns.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+namespace synproxy {
+
+inline constexpr std::size_t kMaxLimits = 4;  // of each kind
+// A burst costs that much of the table's time, in its units, at most (policy/limit_rules.h).
+inline constexpr std::uint64_t kMaxBurstUnits = std::uint64_t{1} << 38;
+
+// Sources are told apart by so many leading bits of their address.
+struct SourceMask {
+  std::uint8_t ipv4 = 32;
+  std::uint8_t ipv6 = 64;
+  friend bool operator==(const SourceMask&, const SourceMask&) = default;
+};
+
+// `connections` in `period_ms`, evenly, and `burst` of them at once.
+struct RateLimit {
+  std::uint32_t connections = 0;
+  std::uint32_t period_ms = 1000;
+  std::uint32_t burst = 5;
+  SourceMask mask;
+  friend bool operator==(const RateLimit&, const RateLimit&) = default;
+};
+
+// `connections` that are open at once.
+struct ConnsLimit {
+  std::uint32_t connections = 0;
+  SourceMask mask;
+  friend bool operator==(const ConnsLimit&, const ConnsLimit&) = default;
+};
+
+template <typename Limit>
+struct LimitList {
+  std::array<Limit, kMaxLimits> limits{};
+  std::uint8_t count = 0;
+
+  [[nodiscard]] std::span<const Limit> in_use() const { return {limits.data(), count}; }
+  friend bool operator==(const LimitList&, const LimitList&) = default;
+};
+
+enum class LimitAction : std::uint8_t { kDrop, kReset };
+
+// The rules that --monitor may name, one bit each.
+enum MonitoredRule : std::uint8_t { kMonitorLimitRate = 1, kMonitorLimitConns = 2 };
+
+struct LimitTuning {
+  LimitList<RateLimit> rate;
+  LimitList<ConnsLimit> conns;
+  LimitAction action = LimitAction::kDrop;
+  std::uint8_t monitored = 0;  // MonitoredRule
+
+  friend bool operator==(const LimitTuning&, const LimitTuning&) = default;
+};
+
+}  // namespace synproxy

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "synproxy/policy/source_limits.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "synproxy/base/wide_product.h"
+#include "synproxy/wire/bytes.h"
+
+namespace synproxy {
+namespace {
+
+constexpr unsigned kStateBits = 40;
+constexpr std::uint64_t kState = (std::uint64_t{1} << kStateBits) - 1;
+constexpr unsigned kCodeShift = kStateBits;  // 0 to 3: a rate, by its place; 4: connections
+constexpr unsigned kConnsCode = 4;
+constexpr unsigned kTagShift = kCodeShift + 3;
+
+// Of each rule: all /16 of IPv4, and as many places for the /48 of IPv6.
+constexpr std::uint32_t kPrefixes = 1U << 16;
+constexpr std::uint32_t kSharedSlots = static_cast<std::uint32_t>(2 * kMaxLimits) * 2 * kPrefixes;
+static_assert(kSharedSlots * sizeof(std::uint64_t) == SourceLimits::kSharedBytes);
+constexpr unsigned kSharedBits4 = 16;
+constexpr unsigned kSharedBits6 = 48;
+
+// Racing workers try again so often before they take the shared bucket.
+constexpr unsigned kTries = 16;
+
+std::uint64_t leading(std::uint64_t word, unsigned bits) {
+  return bits == 0 ? 0 : word & ~std::uint64_t{0} << (64 - std::min(bits, 64U));
+}
+
+std::uint64_t now_of(const RateRule& rule, std::uint64_t now_ms) {
+  return now_ms << rule.shift & kState;
+}
+
+// How far the source is ahead of its rate. What is farther than a debt can be is a time that has
+// gone round.
+std::uint64_t ahead_of(const RateRule& rule, std::uint64_t state, std::uint64_t now) {
+  const std::uint64_t ahead = (state - now) & kState;
+  return ahead > rule.most_ahead() ? 0 : ahead;
+}
+
+std::size_t lines_in(std::size_t bytes) {
+  return std::bit_floor(std::max<std::size_t>(bytes / 64, 1));
+}
+
+}  // namespace
+
+struct SourceLimits::Rate {
+  const RateRule& rule;
+  std::uint64_t now;
+
+  [[nodiscard]] std::optional<std::uint64_t> next(std::uint64_t state, std::uint32_t) const {
+    const std::uint64_t ahead = ahead_of(rule, state, now);
+    if (ahead > rule.tolerance) return std::nullopt;
+    return (now + ahead + rule.interval) & kState;
+  }
+  [[nodiscard]] std::uint64_t first() const { return (now + rule.interval) & kState; }
+  [[nodiscard]] std::uint64_t undone(std::uint64_t state) const {
+    return (state - rule.interval) & kState;
+  }
+};
+
+struct SourceLimits::Conns {
+  std::uint64_t limit;
+  const ConnSlots& replaced;
+
+  [[nodiscard]] std::optional<std::uint64_t> next(std::uint64_t state, std::uint32_t slot) const {
+    const bool takes_place = std::ranges::find(replaced, slot) != replaced.end();
+    if (state >= limit + (takes_place ? 1U : 0U)) return std::nullopt;
+    return state + 1;
+  }
+  [[nodiscard]] static std::uint64_t first() { return 1; }
+  [[nodiscard]] static std::uint64_t undone(std::uint64_t state) {
+    return state == 0 ? 0 : state - 1;
+  }
+};
+
+SourceLimits::SourceLimits(std::size_t bytes, const Key& key)
+    : lines_(lines_in(bytes)),
+      key_(key),
+      memory_(kSharedBytes + lines_ * 64, Mapping::Kind::kSparse) {
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(Word) == 8);
+}
+
+std::uint64_t SourceLimits::hash(std::uint64_t salt, std::uint64_t high, std::uint64_t low) const {
+  const std::uint64_t first = folded_product(high + key_[0] + salt, low + key_[1]);
+  return folded_product(first ^ key_[2] ^ salt, key_[3] | 1U);
+}
+
+std::uint32_t SourceLimits::slot_of(const Place& place, std::size_t way) {
+  return static_cast<std::uint32_t>(kSharedSlots + place.line * kWays + way);
+}
+
+SourceLimits::Place SourceLimits::place_of(std::uint64_t salt, unsigned code, unsigned bucket,
+                                           const SourceMask& mask, const Source& source) const {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  unsigned bits = mask.ipv4;
+  if (source.ipv6) {
+    bits = mask.ipv6;
+    high = leading(load_be<std::uint64_t>(source.address), bits);
+    low = bits > 64 ? leading(load_be<std::uint64_t>(source.address + 8), bits - 64) : 0;
+  } else {
+    high = leading(std::uint64_t{load_be<std::uint32_t>(source.address)} << 32, bits);
+  }
+  const std::uint64_t h = hash(salt * 2 + (source.ipv6 ? 1 : 0), high, low);
+  Place place;
+  place.line = h & (lines_ - 1);
+  place.tag = (h >> kTagShift | 1U) << kTagShift | std::uint64_t{code} << kCodeShift;
+  std::uint64_t prefix = high >> (64 - kSharedBits4);
+  if (source.ipv6) prefix = hash(0, leading(high, kSharedBits6), 0) >> (64 - kSharedBits4);
+  place.shared =
+      static_cast<std::uint32_t>((bucket * 2 + (source.ipv6 ? 1U : 0U)) * kPrefixes + prefix);
+  return place;
+}
+
+SourceLimits::Place SourceLimits::place_of_rate(const RateRule& rule, std::size_t i,
+                                                const Source& s) const {
+  const auto code = static_cast<unsigned>(i);
+  return place_of(rule.identity(), code, code, rule.mask, s);
+}
+
+SourceLimits::Place SourceLimits::place_of_conns(const ConnsLimit& rule, std::size_t i,
+                                                 const Source& s) const {
+  const std::uint64_t salt = std::uint64_t{1} << 63 | rule.mask.ipv4 * 256U | rule.mask.ipv6;
+  return place_of(salt, kConnsCode, static_cast<unsigned>(kMaxLimits + i), rule.mask, s);
+}
+
+bool SourceLimits::is_free(const LimitRules& rules, std::uint64_t word,
+                           std::uint64_t now_ms) const {
+  const std::uint64_t code = word >> kCodeShift & 7U;
+  if (code == kConnsCode) return (word & kState) == 0;
+  // Without its rule nobody asks for it again.
+  if (word == 0 || code >= rules.rates().size()) return true;
+  const RateRule& rule = rules.rates()[code];
+  return ahead_of(rule, word & kState, now_of(rule, now_ms)) == 0;
+}
+
+bool SourceLimits::twice(const Place& place, std::size_t way) const {
+  for (std::size_t other = 0; other < kWays; ++other) {
+    const std::uint64_t w = word(slot_of(place, other)).load(std::memory_order_relaxed);
+    if (other != way && (w & ~kState) == place.tag) return true;
+  }
+  return false;
+}
+
+// None: the line has no room.
+template <typename Rule>
+std::optional<bool> SourceLimits::spend_own(const LimitRules& rules, const Place& place,
+                                            std::uint64_t now_ms, const Rule& rule,
+                                            std::uint32_t& slot) const {
+  for (unsigned tries = 0; tries < kTries; ++tries) {
+    std::size_t free_way = kWays;
+    std::size_t way = kWays;
+    std::array<std::uint64_t, kWays> words;
+    for (std::size_t i = 0; i < kWays; ++i) {
+      words[i] = word(slot_of(place, i)).load(std::memory_order_relaxed);
+      if ((words[i] & ~kState) == place.tag) {
+        way = i;
+        break;
+      }
+      if (free_way == kWays && is_free(rules, words[i], now_ms)) free_way = i;
+    }
+    const bool known = way != kWays;
+    if (!known && free_way == kWays) return std::nullopt;
+    if (!known) way = free_way;
+    slot = slot_of(place, way);
+    const auto next = known ? rule.next(words[way] & kState, slot) : rule.first();
+    if (!next) return false;
+    if (!word(slot).compare_exchange_strong(words[way], place.tag | *next)) continue;
+    if (known || !twice(place, way)) return true;
+    std::uint64_t mine = place.tag | *next;
+    while ((mine & ~kState) == place.tag &&
+           !word(slot).compare_exchange_weak(mine, place.tag | rule.undone(mine & kState))) {
+    }
+    // An entry without connections is taken again as it is; this one must not be found.
+    mine = place.tag | rule.undone(*next);
+    static_cast<void>(word(slot).compare_exchange_strong(mine, 0));
+  }
+  return std::nullopt;
+}
+
+template <typename Rule>
+bool SourceLimits::spend(const LimitRules& rules, const Place& place, std::uint64_t now_ms,
+                         const Rule& rule, std::uint32_t& slot) const {
+  if (const auto own = spend_own(rules, place, now_ms, rule, slot)) return *own;
+  slot = place.shared;
+  Word& bucket = word(slot);
+  std::uint64_t seen = bucket.load(std::memory_order_relaxed);
+  for (;;) {
+    const auto next = rule.next(seen & kState, slot);
+    if (!next) return false;
+    if (bucket.compare_exchange_weak(seen, *next, std::memory_order_relaxed)) return true;
+  }
+}
+
+SourceLimits::Charge SourceLimits::charge(const LimitRules& rules, const Source& source,
+                                          std::uint64_t now_ms, const ConnSlots& replaced) {
+  Charge c;
+  const auto refuse = [&](Refusal why, std::size_t rule) {
+    give_back(rules, c);
+    c.conns = {};
+    c.rates = {};
+    c.refused = why;
+    c.rule = static_cast<std::uint8_t>(rule);
+    return c;
+  };
+  for (std::size_t i = 0; i < rules.conns().size(); ++i) {
+    const ConnsLimit& limit = rules.conns()[i];
+    const Place place = place_of_conns(limit, i, source);
+    bool over = false;
+    std::uint32_t slot = 0;
+    if (!spend(rules, place, now_ms, Conns{limit.connections, replaced}, slot)) {
+      if (!rules.monitor_conns()) return refuse(Refusal::kConns, i);
+      over = true;
+      // It passes, so it counts.
+      static_cast<void>(spend(rules, place, now_ms, Conns{kState - 1, replaced}, slot));
+    }
+    c.conns[i] = slot;
+    c.over_conns |= over;
+    if (over) c.rule = static_cast<std::uint8_t>(i);
+    c.shared = static_cast<std::uint8_t>(c.shared + (slot < kSharedSlots ? 1 : 0));
+  }
+  for (std::size_t i = 0; i < rules.rates().size(); ++i) {
+    const RateRule& rule = rules.rates()[i];
+    const Place place = place_of_rate(rule, i, source);
+    std::uint32_t slot = 0;
+    if (spend(rules, place, now_ms, Rate{rule, now_of(rule, now_ms)}, slot)) {
+      // Slot 0 is the bucket of 0.0.0.0/16, from where nobody comes.
+      c.rates[i] = slot;
+      c.shared = static_cast<std::uint8_t>(c.shared + (slot < kSharedSlots ? 1 : 0));
+      continue;
+    }
+    if (!rules.monitor_rate()) return refuse(Refusal::kRate, i);
+    c.over_rate = true;
+    c.rule = static_cast<std::uint8_t>(i);
+  }
+  return c;
+}
+
+void SourceLimits::give_back_rate(const RateRule& rule, std::uint32_t slot) const {
+  Word& w = word(slot);
+  std::uint64_t seen = w.load(std::memory_order_relaxed);
+  const std::uint64_t head = seen & ~kState;
+  while ((seen & ~kState) == head &&
+         !w.compare_exchange_weak(seen, head | ((seen - rule.interval) & kState),
+                                  std::memory_order_relaxed)) {
+  }
+}
+
+void SourceLimits::give_back(const LimitRules& rules, const Charge& charge) {
+  release(charge.conns);
+  for (std::size_t i = 0; i < rules.rates().size(); ++i) {
+    if (charge.rates[i] != 0) give_back_rate(rules.rates()[i], charge.rates[i]);
+  }
+}
+
+void SourceLimits::release_one(std::uint32_t slot) const {
+  Word& w = word(slot);
+  std::uint64_t seen = w.load(std::memory_order_relaxed);
+  while ((seen & kState) != 0 &&
+         !w.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+  }
+}
+
+void SourceLimits::release(const ConnSlots& slots) {
+  for (const std::uint32_t slot : slots) {
+    if (slot != 0) release_one(slot);
+  }
+}
+
+ConnSlots SourceLimits::hold(const LimitRules& rules, const Source& source, std::uint64_t now_ms) {
+  ConnSlots slots{};
+  for (std::size_t i = 0; i < rules.conns().size(); ++i) {
+    const Place place = place_of_conns(rules.conns()[i], i, source);
+    static_cast<void>(spend(rules, place, now_ms, Conns{kState - 1, slots}, slots[i]));
+  }
+  return slots;
+}
+
+void SourceLimits::prefetch(const LimitRules& rules, const Source& source) const {
+  for (std::size_t i = 0; i < rules.conns().size(); ++i) {
+    __builtin_prefetch(&word(slot_of(place_of_conns(rules.conns()[i], i, source), 0)), 1);
+  }
+  for (std::size_t i = 0; i < rules.rates().size(); ++i) {
+    __builtin_prefetch(&word(slot_of(place_of_rate(rules.rates()[i], i, source), 0)), 1);
+  }
+}
+
+}  // namespace synproxy
