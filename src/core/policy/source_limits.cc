@@ -34,11 +34,15 @@ std::uint64_t now_of(const RateRule& rule, std::uint64_t now_ms) {
   return now_ms << rule.shift & kState;
 }
 
+// The time of one worker may be behind that of another by so much.
+constexpr std::uint64_t kSkewMs = 1000;
+
 // How far the source is ahead of its rate. What is farther than a debt can be is a time that has
 // gone round.
 std::uint64_t ahead_of(const RateRule& rule, std::uint64_t state, std::uint64_t now) {
   const std::uint64_t ahead = (state - now) & kState;
-  return ahead > rule.most_ahead() ? 0 : ahead;
+  if (ahead > rule.most_ahead() + (kSkewMs << rule.shift)) return 0;
+  return std::min(ahead, rule.most_ahead());
 }
 
 std::size_t lines_in(std::size_t bytes) {

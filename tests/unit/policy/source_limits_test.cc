@@ -124,6 +124,13 @@ TEST(SourceRate, IsMetByEveryUnit) {
   }
 }
 
+TEST(SourceRate, AWorkerWhoseTimeIsBehindForgetsNoDebt) {
+  Limited l(Tuning().per_second(100, 20));
+  EXPECT_EQ(l.let_in(kAlice, kNow, 50), 20U);
+  EXPECT_EQ(l.let_in(kAlice, kNow - 1, 50), 0U);
+  EXPECT_EQ(l.let_in(kAlice, kNow - 900, 50), 0U);
+}
+
 TEST(SourceRate, SeveralMasksAreAllMet) {
   Limited l(Tuning().per_second(100, 5).per_second(100, 8, {.ipv4 = 24, .ipv6 = 48}));
   EXPECT_EQ(l.let_in(kAlice, kNow, 50), 5U);
