@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/flags.h"
+#include "control/limit_text.h"
 #include "control/port_name.h"
 #include "control/rule_text.h"
 #include "control/values.h"
@@ -30,6 +31,8 @@ template <auto Member>
 inline constexpr At<&Config::engine, &EngineConfig::tuning, Member> kTuning{};
 template <auto Member>
 inline constexpr At<&Config::engine, &EngineConfig::tuning, &EngineTuning::offer, Member> kOffer{};
+template <auto Member>
+inline constexpr At<&Config::engine, &EngineConfig::tuning, &EngineTuning::limits, Member> kLimit{};
 template <auto Member>
 inline constexpr At<&Config::loop, Member> kLoop{};
 
@@ -148,6 +151,24 @@ constexpr FlagValue vlan_pairs(Field) {
               texts.push_back(std::to_string(p.client) + ":" + std::to_string(p.server));
             }
             return texts;
+          }};
+}
+
+template <typename Field>
+constexpr FlagValue limits(Field) {
+  return {[](Config& c, std::string_view text) { add_limit(Field::of(c), text); },
+          [](const Config& c) {
+            Texts texts;
+            for (const auto& limit : Field::of(c).in_use()) texts.push_back(limit_text(limit));
+            return texts;
+          }};
+}
+
+template <typename Field>
+constexpr FlagValue monitored(Field) {
+  return {[](Config& c, std::string_view text) { Field::of(c) = parse_monitored(text); },
+          [](const Config& c) {
+            return Field::of(c) == 0 ? Texts{} : Texts{monitored_text(Field::of(c))};
           }};
 }
 

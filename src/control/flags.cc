@@ -14,6 +14,7 @@ constexpr auto kTitles = std::to_array<GroupTitle>({
     {FlagGroup::kProtection, "Protection"},
     {FlagGroup::kOffer, "What SYN-ACKs offer"},
     {FlagGroup::kLimits, "Limits and timeouts"},
+    {FlagGroup::kSources, "Limits per proven source"},
     {FlagGroup::kRunning, "Running"},
     {FlagGroup::kOther, "Other"},
 });
@@ -30,7 +31,8 @@ constexpr auto kCommands = std::to_array<Command>({
 std::span<const Flag> flags() {
   static const std::vector<Flag> all = [] {
     std::vector<Flag> rows;
-    for (const auto part : {port_rows(), offer_rows(), limit_rows(), running_rows()}) {
+    for (const auto part :
+         {port_rows(), offer_rows(), limit_rows(), source_rows(), running_rows()}) {
       rows.insert(rows.end(), part.begin(), part.end());
     }
     return rows;

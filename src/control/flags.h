@@ -13,7 +13,15 @@
 
 namespace synproxy::control {
 
-enum class FlagGroup : std::uint8_t { kPorts, kProtection, kOffer, kLimits, kRunning, kOther };
+enum class FlagGroup : std::uint8_t {
+  kPorts,
+  kProtection,
+  kOffer,
+  kLimits,
+  kSources,
+  kRunning,
+  kOther
+};
 
 enum class FlagKind : std::uint8_t {
   kValue,   // takes a value, once

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
 
 #include "base/config.h"
 #include "base/errors.h"
@@ -29,6 +31,18 @@ std::string hexadecimal(std::uint64_t value) {
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
   const std::string text(digits.data(), end);
   return text.size() < 8 ? std::string(8 - text.size(), '0') + text : text;
+}
+
+// From "192.0.2.0/24 limit-rate refused 9".
+Json limited_source(const std::string& line) {
+  std::istringstream in(line);
+  std::string source;
+  std::string rule;
+  std::string how;
+  std::uint64_t count = 0;
+  in >> source >> rule >> how >> count;
+  return {
+      {"source", source}, {"rule", rule}, {"monitored", how == "monitored"}, {"refused", count}};
 }
 
 Json compose(const Ask& ask) {
@@ -61,6 +75,10 @@ Json compose(const Ask& ask) {
       add_to(total[section], worker[section]);
     }
     workers.push_back(std::move(worker));
+  }
+  document["limited"] = Json::array();
+  for (const Json& line : ask("/synproxy/limited")) {
+    document["limited"].push_back(limited_source(line.get<std::string>()));
   }
   document["total"] = std::move(total);
   document["workers"] = std::move(workers);

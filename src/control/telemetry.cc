@@ -14,6 +14,7 @@
 #include "base/line_writer.h"
 #include "control/counter_list.h"
 #include "control/help.h"
+#include "control/limit_text.h"
 #include "dataplane/dpdk_version.h"
 
 namespace synproxy::control {
@@ -128,6 +129,18 @@ int fill_io(const Source& from, std::string_view which, rte_tel_data* out) {
   return index ? fill_list(kIoCounters, from.dataplane->io(*index), out) : -1;
 }
 
+// A line for each, as DPDK has no arrays of dicts: "192.0.2.0/24 limit-rate refused 9".
+int fill_limited(const Source& from, std::string_view, rte_tel_data* out) {
+  int bad = rte_tel_data_start_array(out, RTE_TEL_STRING_VAL);
+  for (const RefusedSource& refused : from.dataplane->refused()) {
+    const std::string line =
+        prefix_text(refused) + (refused.by_rate ? " limit-rate" : " limit-conns") +
+        (refused.monitored ? " monitored " : " refused ") + std::to_string(refused.count);
+    bad |= rte_tel_data_add_array_string(out, line.c_str());
+  }
+  return bad == 0 ? 0 : -1;
+}
+
 template <int (*Fill)(const Source&, std::string_view, rte_tel_data*)>
 int answer(const char*, const char* parameters, rte_tel_data* out) {
   Source& from = source();
@@ -152,6 +165,7 @@ void register_commands() {
       {"/synproxy/counters", answer<fill_counters>, "Every reason. Parameter: int worker"},
       {"/synproxy/gauges", answer<fill_gauges>, "Gauges. Parameter: int worker"},
       {"/synproxy/io", answer<fill_io>, "Packets and bytes. Parameter: int worker"},
+      {"/synproxy/limited", answer<fill_limited>, "Sources over a limit, most refused first."},
   };
   for (const Entry& entry : entries) {
     if (rte_telemetry_register_cmd(entry.command, entry.callback, entry.help) != 0) {

@@ -5,6 +5,7 @@
 //   /synproxy/counters,N    every Reason of worker N
 //   /synproxy/gauges,N      its gauges
 //   /synproxy/io,N          its IoCounters
+//   /synproxy/limited       the sources that are over a limit, most refused first
 // They run on a thread of DPDK and only read.
 #pragma once
 

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <functional>
 #include <new>
 #include <optional>
 #include <system_error>
@@ -94,6 +95,12 @@ void fill_randomly(std::array<std::uint64_t, 4>& key) {
   }
 }
 
+SourceLimits::Key random_key() {
+  SourceLimits::Key key;
+  fill_randomly(key);
+  return key;
+}
+
 }  // namespace
 
 // Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
@@ -115,6 +122,7 @@ struct Dataplane::Impl {
   Clock clock;
   HandOver hand_over;
   KnownSources sources;
+  SourceLimits limits;
   std::vector<std::unique_ptr<Worker>> workers;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
@@ -138,13 +146,15 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(config.engine.shape.unix_ms_at_start),
-      hand_over(static_cast<unsigned>(cpus.size())) {
+      hand_over(static_cast<unsigned>(cpus.size())),
+      limits(config.engine.shape.limit_memory, random_key()) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   request.sources = &sources;
+  request.limits = &limits;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
   try {
@@ -248,6 +258,22 @@ std::uint64_t Dataplane::mbufs_in_use() const {
 std::uint64_t Dataplane::mbufs_total() const {
   std::uint64_t all = 0;
   for (const Pool& pool : impl_->pools) all += pool.size();
+  return all;
+}
+
+std::vector<RefusedSource> Dataplane::refused() const {
+  std::vector<RefusedSource> all;
+  for (const auto& w : impl_->workers) {
+    RefusedList list;
+    auto seen = Published<RefusedList>::kNone;
+    static_cast<void>(w->refused().news(seen, list));
+    for (const RefusedSource& source : list.all()) {
+      const auto known = std::ranges::find_if(all, [&](auto& a) { return a.same(source); });
+      known == all.end() ? all.push_back(source) : void(known->count += source.count);
+    }
+  }
+  std::ranges::sort(all, std::greater{}, &RefusedSource::count);
+  all.resize(std::min(all.size(), RefusedList::kMost));
   return all;
 }
 

@@ -14,6 +14,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/refused_sources.h"
 
 namespace synproxy::dataplane {
 
@@ -78,6 +79,8 @@ class Dataplane {
   [[nodiscard]] PortStatus port(PortId id) const;
   [[nodiscard]] std::uint64_t mbufs_in_use() const;
   [[nodiscard]] std::uint64_t mbufs_total() const;
+  // The sources that are over a limit, most refused first; all workers together, 20 at most.
+  [[nodiscard]] std::vector<RefusedSource> refused() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;
 

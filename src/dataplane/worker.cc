@@ -90,6 +90,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
                 idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
   engine_.shed_by(lane_.stateless_shedder());
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
+  if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
 }
 

@@ -15,6 +15,7 @@
 #include "dataplane/syn_lane.h"
 #include "dataplane/topology.h"
 #include "synproxy/base/published.h"
+#include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::dataplane {
@@ -53,6 +54,7 @@ struct WorkerRequest {
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
   KnownSources* sources = nullptr;  // shared by all workers
+  SourceLimits* limits = nullptr;   // likewise; null: there are none
 };
 
 class Worker final : private FrameSink {
@@ -67,6 +69,7 @@ class Worker final : private FrameSink {
   [[nodiscard]] unsigned cpu() const { return request_.cpu; }
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] const IoCounters& io() const { return io_; }
+  [[nodiscard]] const Published<RefusedList>& refused() const { return engine_.refused(); }
 
  private:
   void run();

@@ -17,6 +17,7 @@ struct Engine::State {
   EngineTuning tuning;
   const StatelessShedder* shedder = nullptr;
   std::uint64_t stateless = 0;
+  Published<RefusedList> refused{RefusedList{}};
 };
 
 Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
@@ -85,6 +86,8 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
 }
 
 void Engine::share_sources(KnownSources&) {}
+void Engine::limit_by(SourceLimits&) {}
+const Published<RefusedList>& Engine::refused() const { return state_->refused; }
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments&, std::uint64_t now,
                            FrameSink& sink) {
   process(sender, {&whole, 1}, now, sink);

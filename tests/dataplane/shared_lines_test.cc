@@ -31,7 +31,7 @@ using tests::StoreTrace;
 constexpr unsigned kWorkers = 2;
 constexpr RssWord kWord = 0x6d5a;
 constexpr std::uint64_t kUnixStart = 64'000ULL * 26'562'500;
-constexpr unsigned kConnections = 128;
+constexpr unsigned kConnections = 64;
 
 // Counts how often a pool went past the workers' own caches, to the ring that all of them share.
 // The counting functions replace the pools' own.
@@ -153,11 +153,8 @@ class SharedLines : public ::testing::Test {
       ports_[side] = std::make_unique<TestPort>(pools_[side]);
       request.ports[side] = ports_[side].get();
     }
-    WorkerTuning tuning;
-    tuning.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
-    tuning.engine.synack_repeats = 0;
-    tuning.loop.idle_sleep_us = 0;
-    tuning_.publish(tuning);
+    tuning_.publish(engine_tuning());
+    request.limits = &limits_;
     request.engine.max_flows = 4096;
     request.engine.early_data_memory = 1U << 20;
     request.engine.unix_ms_at_start = kUnixStart;
@@ -194,8 +191,10 @@ class SharedLines : public ::testing::Test {
     return out;
   }
 
-  // From the client's SYN to both FINs, with a request and an answer of several segments.
-  void carry_connection(std::uint16_t port, bool ipv6) {
+  // From the client's SYN to both FINs, with a request and an answer of several segments; or a part
+  // of that. `k`: the proxy's number.
+  enum class Part : std::uint8_t { kAll, kOpening, kRest };
+  void carry_connection(std::uint16_t port, bool ipv6, Part part, std::uint32_t& k) {
     const auto up = [&](std::uint32_t seq) {
       return PacketBuilder()
           .ip(ipv6 ? "2001:db8:1::7" : "198.51.100.7", ipv6 ? "2001:db8::10" : "203.0.113.10")
@@ -218,18 +217,24 @@ class SharedLines : public ::testing::Test {
     };
     constexpr Role kC = Role::kClient;
     constexpr Role kS = Role::kServer;
-    const DecodedFrame syn_ack =
-        exchange(kC, up(1000).flags(kSyn).mss(1460).sack_permitted().timestamps(100, 0), kC,
-                 has(kSyn | kAck, 1001, 0));
-    const std::uint32_t k = syn_ack.seq + 1;
-    const DecodedFrame syn = exchange(
-        kC, up(1001).ack(k).timestamps(101, syn_ack.tsval()).payload("GET"), kS, has(kSyn, 0, 0));
-    static_cast<void>(exchange(
-        kS,
-        down(5000, 1001).flags(kSyn | kAck).mss(1460).sack_permitted().timestamps(900, syn.tsval()),
-        kS, has(kAck, 5001, 0)));
-    unsigned sender = 0;
-    EXPECT_EQ(ports_[1]->take(has(kAck, 5001, 3), sender).text(), "GET");
+    if (part != Part::kRest) {
+      const DecodedFrame syn_ack =
+          exchange(kC, up(1000).flags(kSyn).mss(1460).sack_permitted().timestamps(100, 0), kC,
+                   has(kSyn | kAck, 1001, 0));
+      k = syn_ack.seq + 1;
+      const DecodedFrame syn = exchange(
+          kC, up(1001).ack(k).timestamps(101, syn_ack.tsval()).payload("GET"), kS, has(kSyn, 0, 0));
+      static_cast<void>(exchange(kS,
+                                 down(5000, 1001)
+                                     .flags(kSyn | kAck)
+                                     .mss(1460)
+                                     .sack_permitted()
+                                     .timestamps(900, syn.tsval()),
+                                 kS, has(kAck, 5001, 0)));
+      unsigned sender = 0;
+      EXPECT_EQ(ports_[1]->take(has(kAck, 5001, 3), sender).text(), "GET");
+    }
+    if (part == Part::kOpening) return;
     for (std::uint32_t i = 0; i < 4; ++i) {
       const std::uint32_t at = i * 100;
       const DecodedFrame data =
@@ -239,15 +244,35 @@ class SharedLines : public ::testing::Test {
       static_cast<void>(exchange(kC, up(1004).ack(k + at + 100).timestamps(102, data.tsval()), kS,
                                  has(kAck, 5101 + at, 0)));
     }
+    if (part == Part::kRest) return;
     const DecodedFrame fin = exchange(kS, down(5401, 1004).timestamps(902, 102).flags(kFin | kAck),
                                       kC, has(kFin | kAck, 1004, 0));
     static_cast<void>(
         exchange(kC, up(1004).ack(k + 401).timestamps(103, fin.tsval()).flags(kFin | kAck), kS,
                  has(kFin | kAck, 5402, 0)));
   }
-  void carry_connections(std::uint16_t first) {
+  void carry_connections(std::uint16_t first, Part part = Part::kAll) {
     for (std::uint16_t i = 0; i < kConnections; ++i) {
-      carry_connection(static_cast<std::uint16_t>(first + i), i % 4 == 3);
+      carry_connection(static_cast<std::uint16_t>(first + i), i % 4 == 3, part, numbers_[i]);
+      if (HasFailure()) return;
+    }
+  }
+  void send_syns(std::uint16_t first) {
+    for (std::uint16_t i = 0; i < kConnections; ++i) {
+      const auto port = static_cast<std::uint16_t>(first + i);
+      static_cast<void>(exchange(Role::kClient,
+                                 PacketBuilder()
+                                     .ip("198.51.100.7", "203.0.113.10")
+                                     .ports(port, 80)
+                                     .seq(1000)
+                                     .flags(kSyn)
+                                     .mss(1460)
+                                     .sack_permitted()
+                                     .timestamps(100, 0),
+                                 Role::kClient, [=](const DecodedFrame& f) {
+                                   return f.destination_port == port &&
+                                          (f.flags & (kSyn | kAck)) == (kSyn | kAck);
+                                 }));
       if (HasFailure()) return;
     }
   }
@@ -258,10 +283,24 @@ class SharedLines : public ::testing::Test {
     StoreTrace::begin();
     carry_connections(30'000);
     StoreTrace::end();
+    expect_work(kConnections);  // at least a record and a bucket of each of its connections
+  }
+  // Carries connections with a limit in force. The trace is on for their packets between opening
+  // and end, and for SYNs.
+  void trace_segments_and_syns() {
+    carry_connections(20'000);
+    carry_connections(30'000, Part::kOpening);
+    pool_trips = 0;
+    StoreTrace::begin();
+    carry_connections(30'000, Part::kRest);
+    send_syns(40'000);
+    StoreTrace::end();
+    expect_work(kConnections / 3);
+  }
+  void expect_work(std::size_t lines) {
     for (const auto& w : workers_) w->stop();
     for (unsigned w = 0; w < kWorkers; ++w) {
-      // At least a record and a bucket of each of its connections.
-      EXPECT_GT(StoreTrace::written_by(w).size(), kConnections) << "the trace sees too little";
+      EXPECT_GT(StoreTrace::written_by(w).size(), lines) << "the trace sees too little";
     }
   }
   static std::vector<std::string> common(const StoreTrace::Found& first,
@@ -287,6 +326,24 @@ class SharedLines : public ::testing::Test {
     return workers_[0]->io().handed_over.get() + workers_[1]->io().handed_over.get();
   }
 
+  void limit_sources() {
+    WorkerTuning tuning = engine_tuning();
+    tuning.engine.limits.conns = {.limits = {{{.connections = 1000, .mask = {}}}}, .count = 1};
+    tuning.engine.limits.rate.count = 1;
+    tuning.engine.limits.rate.limits[0] = {
+        .connections = 1'000'000, .period_ms = 1000, .burst = 1'000'000, .mask = {}};
+    tuning_.publish(tuning);
+  }
+  static WorkerTuning engine_tuning() {
+    WorkerTuning tuning;
+    tuning.engine.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
+    tuning.engine.synack_repeats = 0;
+    tuning.loop.idle_sleep_us = 0;
+    return tuning;
+  }
+
+  std::uint32_t numbers_[kConnections] = {};
+  SourceLimits limits_{1U << 16, {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 3}};
   bool wrong_queues_ = false;
   rte_mempool* pools_[2] = {};
   const ProtectSet protect_{
@@ -309,6 +366,27 @@ TEST_F(SharedLines, WhatOneWorkerWritesNoOtherTouches) {
   expect_none(common(StoreTrace::read_by(0), second), "read by the first");
   EXPECT_EQ(handed_over(), 0U);
   EXPECT_EQ(pool_trips, 0U) << "the pools' shared rings were used";
+}
+
+// With limits per source, workers share a table. A connection takes it when it is opened and when
+// it is over. No SYN and no packet in between does.
+TEST_F(SharedLines, LimitsAddNoneToSynsAndSplicedPackets) {
+  limit_sources();
+  trace_segments_and_syns();
+  const auto first = StoreTrace::written_by(0);
+  const auto second = StoreTrace::written_by(1);
+  expect_none(common(first, second), "written by both");
+  expect_none(common(first, StoreTrace::read_by(1)), "read by the second");
+  expect_none(common(StoreTrace::read_by(0), second), "read by the first");
+}
+
+TEST_F(SharedLines, LimitsShareTheLineOfASourceWhenConnectionsComeAndGo) {
+  limit_sources();
+  trace_connections();
+  // Of IPv4 and of IPv6, one for each of the two rules.
+  const auto both = common(StoreTrace::written_by(0), StoreTrace::written_by(1));
+  EXPECT_GE(both.size(), 1U);
+  EXPECT_LE(both.size(), 4U);
 }
 
 // The same connections by the wrong queues, to show that the trace finds shared lines.

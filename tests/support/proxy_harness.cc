@@ -64,6 +64,8 @@ ProxyHarness::ProxyHarness(HarnessOptions options)
     counters_[i] = std::make_unique<Counters>();
     engines_[i] =
         std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i]);
+    limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
+    engines_[i]->limit_by(*limits_[i]);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "support/packet_builder.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::test {
@@ -48,6 +49,7 @@ struct HarnessOptions {
   std::vector<std::string> protect{"203.0.113.10:80", "[2001:db8::10]:80"};
   std::uint64_t secret = 1;
   std::vector<VlanPair> vlan_pairs{};
+  std::size_t limit_memory = 1U << 16;
 };
 
 class ProxyHarness {
@@ -96,6 +98,12 @@ class ProxyHarness {
   [[nodiscard]] std::uint64_t early_buffers() const { return counters_[0]->early_buffers.get(); }
   [[nodiscard]] std::uint64_t packets_in() const { return packets_in_; }
   [[nodiscard]] const ProtectSet& protect() const { return protect_; }
+  [[nodiscard]] RefusedList refused() const {
+    RefusedList list;
+    Published<RefusedList>::Version seen = Published<RefusedList>::kNone;
+    static_cast<void>(engines_[0]->refused().news(seen, list));
+    return list;
+  }
 
   // Checks that every packet had one fate and that the gauges agree. The destructor calls it too.
   void check_accounts();
@@ -122,6 +130,7 @@ class ProxyHarness {
   ProtectSet protect_;
   KeyRing ring_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
+  std::array<std::unique_ptr<SourceLimits>, 2> limits_;
   std::array<std::unique_ptr<Engine>, 2> engines_;
   std::uint64_t now_ms_ = 0;
   std::uint64_t published_ = 0;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "synproxy/base/limits.h"
+
 namespace synproxy {
 
 enum class Offer : std::uint8_t { kOff, kOn, kAuto };
@@ -34,6 +36,8 @@ struct EngineShape {
   // connections a second on one worker. The filter takes 8 MB an epoch, touched when used. The
   // number used is never below max_flows.
   std::uint32_t replays_per_epoch = 1U << 22;
+  // Of what sources have spent of their limits; all workers together, touched when used.
+  std::uint64_t limit_memory = 64ULL << 20;
   std::uint64_t unix_ms_at_start = 0;  // wall time when the monotonic clock read 0
 
   friend bool operator==(const EngineShape&, const EngineShape&) = default;
@@ -51,6 +55,7 @@ struct EngineTuning {
   std::uint32_t server_timeout_ms = 150'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;
+  LimitTuning limits;
 
   friend bool operator==(const EngineTuning&, const EngineTuning&) = default;
 };

@@ -58,6 +58,8 @@
   X(fragment_duplicate, DROP, "Fragment that came again while its packet waited for others.") \
   X(fragment_overlap, DROP, "Fragment that overlaps or contradicts another one, and all further ones of that packet (RFC 5722).") \
   X(fragment_shed, DROP, "Fragment dropped because more came than are put together; senders with a live connection come first.") \
+  X(limit_rate, DROP, "Valid handshake ACK of a source that opens connections faster than --limit-rate: no connection is made; see --limit-action.") \
+  X(limit_conns, DROP, "Valid handshake ACK of a source that has as many connections open as --limit-conns allows: no connection is made; see --limit-action.") \
   X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
@@ -78,6 +80,9 @@
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(timestamps_stripped, EVENT, "Of these, ACKs without the timestamps that their SYN-ACK had given: a device on the path takes them away. Served without.") \
+  X(limit_rate_monitored, EVENT, "Connection that --limit-rate would have refused; made, because --monitor names the rule.") \
+  X(limit_conns_monitored, EVENT, "Connection that --limit-conns would have refused; made, because --monitor names the rule.") \
+  X(limit_shared, EVENT, "Connection charged to a budget that its /16 (IPv6: /48) shares, because no entry was free for its source; see --limit-memory.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
   X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \

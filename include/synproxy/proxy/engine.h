@@ -12,15 +12,18 @@
 #include "synproxy/base/config.h"
 #include "synproxy/base/counters.h"
 #include "synproxy/base/packet.h"
+#include "synproxy/base/published.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/refused_sources.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
 
+class SourceLimits;
 class StatelessShedder;
 
 class Engine {
@@ -43,6 +46,12 @@ class Engine {
                      FrameSink& sink);
   // With several workers: what they all know about who sends fragments. Outlives the engine.
   void share_sources(KnownSources& sources);
+
+  // From the first call on, the limits of the tuning apply: `limits` holds what sources have spent
+  // of them. All workers share one, which outlives their engines.
+  void limit_by(SourceLimits& limits);
+  // The sources that are over a limit; for any thread.
+  [[nodiscard]] const Published<RefusedList>& refused() const;
 
   // Does a slice of the repeats and of the ageing. Call about every millisecond, with or without
   // load.

@@ -32,6 +32,7 @@ std::vector<std::string> Dataplane::supervise() {
   ++fake_state().supervised;
   return std::exchange(fake_state().lines, {});
 }
+std::vector<RefusedSource> Dataplane::refused() const { return fake_state().refused; }
 unsigned Dataplane::workers() const { return 2; }
 unsigned Dataplane::cpu_of(unsigned worker) const { return worker == 0 ? 1 : 4; }
 const Counters& Dataplane::counters(unsigned worker) const {

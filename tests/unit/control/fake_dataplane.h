@@ -15,6 +15,7 @@ struct FakeState {
   std::vector<std::string> lines;  // what supervise() returns next
   unsigned supervised = 0;
   std::vector<WorkerTuning> retuned;
+  std::vector<RefusedSource> refused;
 };
 
 // The state of the Dataplane that was made last.

@@ -101,20 +101,23 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(eal_arguments);
   const auto& [shape, tuning] = engine;
   const auto& [other_shape, other_tuning] = other_engine;
-  const auto& [max_flows, early_data_memory, epoch_ms, replays_per_epoch, unix_ms_at_start] = shape;
+  const auto& [max_flows, early_data_memory, epoch_ms, replays_per_epoch, limit_memory,
+               unix_ms_at_start] = shape;
   const auto& [other_max_flows, other_early_data_memory, other_epoch_ms, other_replays_per_epoch,
-               other_unix_ms_at_start] = other_shape;
+               other_limit_memory, other_unix_ms_at_start] = other_shape;
   SYNPROXY_SAME(max_flows);
   SYNPROXY_SAME(early_data_memory);
   SYNPROXY_SAME(epoch_ms);
   SYNPROXY_SAME(replays_per_epoch);
+  SYNPROXY_SAME(limit_memory);
   SYNPROXY_SAME(unix_ms_at_start);
   const auto& [offer, early_window, synack_repeats, hide_rtt, fragments, forward_tcp_auth,
-               reset_unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms] = tuning;
+               reset_unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms, limits] =
+      tuning;
   const auto& [other_offer, other_early_window, other_synack_repeats, other_hide_rtt,
                other_fragments, other_forward_tcp_auth, other_reset_unknown,
-               other_server_timeout_ms, other_idle_timeout_ms, other_close_timeout_ms] =
-      other_tuning;
+               other_server_timeout_ms, other_idle_timeout_ms, other_close_timeout_ms,
+               other_limits] = other_tuning;
   SYNPROXY_SAME(early_window);
   SYNPROXY_SAME(synack_repeats);
   SYNPROXY_SAME(hide_rtt);
@@ -124,6 +127,12 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(server_timeout_ms);
   SYNPROXY_SAME(idle_timeout_ms);
   SYNPROXY_SAME(close_timeout_ms);
+  const auto& [rate, conns, action, monitored] = limits;
+  const auto& [other_rate, other_conns, other_action, other_monitored] = other_limits;
+  SYNPROXY_SAME(rate);
+  SYNPROXY_SAME(conns);
+  SYNPROXY_SAME(action);
+  SYNPROXY_SAME(monitored);
   const auto& [sack, timestamps, ecn, window_scale, mss] = offer;
   const auto& [other_sack, other_timestamps, other_ecn, other_window_scale, other_mss] =
       other_offer;

@@ -37,6 +37,7 @@ Json reply(const std::string& command) {
       {"/synproxy/gauges,1", R"({"flows": 32})"},
       {"/synproxy/io,0", R"({"rx_packets_client": 100})"},
       {"/synproxy/io,1", R"({"rx_packets_client": 11})"},
+      {"/synproxy/limited", R"(["192.0.2.0/24 limit-rate monitored 8"])"},
   };
   return Json::parse(replies.at(command));
 }
@@ -64,6 +65,11 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("mbufs").at("in_use"), 5);
   EXPECT_EQ(document.at("mbufs").at("total"), 4096);
   EXPECT_EQ(document.at("log").at("lines_lost"), 9);
+  ASSERT_EQ(document.at("limited").size(), 1U);
+  EXPECT_EQ(document.at("limited").at(0).at("source"), "192.0.2.0/24");
+  EXPECT_EQ(document.at("limited").at(0).at("rule"), "limit-rate");
+  EXPECT_EQ(document.at("limited").at(0).at("monitored"), true);
+  EXPECT_EQ(document.at("limited").at(0).at("refused"), 8);
   ASSERT_EQ(document.at("workers").size(), 2U);
   EXPECT_EQ(document.at("workers").at(1).at("cpu"), 3);
   EXPECT_EQ(document.at("workers").at(1).at("counters").at("land"), 1);

@@ -59,7 +59,17 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
   fake_state().counters[1].flows_embryonic.set(77);
   fake_state().io[1].tx_dropped[1].set(88);
 
+  RefusedSource refused;
+  refused.prefix = {198, 51, 100};
+  refused.length = 24;
+  refused.count = 9;
+  fake_state().refused = {refused};
+
   const Json document = Json::parse(stat_text(test_name(), true));
+  EXPECT_EQ(document.at("limited"), (Json::array({{{"source", "198.51.100.0/24"},
+                                                   {"rule", "limit-conns"},
+                                                   {"monitored", false},
+                                                   {"refused", 9}}})));
   EXPECT_EQ(document.at("name"), "web");
   EXPECT_EQ(document.at("version"), version_number());
   EXPECT_EQ(document.at("mbufs"), (Json{{"in_use", 21}, {"total", 1024}}));

@@ -70,7 +70,8 @@ class FlowBookTest : public ::testing::Test {
 
   KeyRing ring_;
   Moment now_{config(), ring_};
-  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}};
+  Limiter limiter_{config(), now_};
+  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_};
 };
 
 TEST_F(FlowBookTest, CountsFollowTheStates) {

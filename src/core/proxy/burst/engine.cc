@@ -20,7 +20,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
     : protect(protected_ends),
       counters(all_counters),
       now(config, ring),
-      flows(config.shape, index_key),
+      limiter(config, now),
+      flows(config.shape, index_key, limiter),
       answerer(config.tuning, protected_ends, index_key),
       handshakes(config.shape),
       frames(flows, protected_ends.vlan_pairs(), index_key, all_counters),
@@ -104,7 +105,9 @@ std::optional<FlowRecord> Engine::flow(const FlowKey& key) const {
 
 void Engine::retune(const EngineTuning& tuning) {
   Rooms& rooms = *state_;
-  if (rooms.now.retune(tuning)) rooms.answerer.retuned(rooms.now);
+  if (!rooms.now.retune(tuning)) return;
+  rooms.answerer.retuned(rooms.now);
+  rooms.limiter.retune(tuning.limits);
 }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
@@ -143,6 +146,9 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
 
 void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
 
+void Engine::limit_by(SourceLimits& limits) { state_->limiter.share(limits); }
+const Published<RefusedList>& Engine::refused() const { return state_->limiter.refused().list(); }
+
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
                            std::uint64_t now_ms, FrameSink& sink) {
   Rooms& rooms = *state_;
@@ -157,6 +163,7 @@ void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   rooms.now.begin(now_ms);
   pass_time(rooms, sink);
   rooms.reassembler.tick(now_ms);
+  rooms.limiter.refused().tick(now_ms);
   publish_gauges(rooms);
 }
 

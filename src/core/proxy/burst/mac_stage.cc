@@ -110,7 +110,9 @@ class CookieStage {
     if (a.match.valid) return;
     const std::uint32_t isn = c.segment.seq.value() - (a.macs++ == 0 ? 1 : 0);
     a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, stripped, a.match);
-    if (!a.refuted) rooms_.flows.prefetch_replay(a.match.epoch, mac);
+    if (a.refuted) return;
+    rooms_.flows.prefetch_replay(a.match.epoch, mac);
+    if (rooms_.limiter.on()) rooms_.limiter.prefetch(c.segment.source(), c.segment.ipv6);
   }
 
   void plan_syn_of(Context& c, std::size_t place) {

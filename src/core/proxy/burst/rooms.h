@@ -39,6 +39,7 @@
 #include "burst/packet_context.h"
 #include "burst/verdicts.h"
 #include "flows/flow_book.h"
+#include "flows/limiter.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
 #include "spliced/too_long.h"
@@ -61,6 +62,7 @@ struct Rooms {
   const ProtectSet& protect;
   Counters& counters;
   Moment now;
+  Limiter limiter;
   FlowBook flows;
   Answerer answerer;
   Handshakes handshakes;

@@ -18,6 +18,7 @@
 
 #include "burst/moment.h"
 #include "flows/flow_looks.h"
+#include "flows/limiter.h"
 #include "flows/table_changes.h"
 #include "synproxy/base/config.h"
 #include "synproxy/flow/index_hash.h"
@@ -30,8 +31,9 @@ namespace synproxy {
 class FlowBook {
  public:
   // Throws std::bad_alloc.
-  FlowBook(const EngineShape& shape, const IndexKey& key)
+  FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter)
       : index_key_(key),
+        limiter_(limiter),
         table_(shape.max_flows),
         ip_looks_(shape.max_flows),
         over_(shape.max_flows),
@@ -162,6 +164,9 @@ class FlowBook {
   void moves(const FlowRecord& f, FlowState to) {
     const FlowState from = f.state();
     const FlowIndex i = table_.index_of(f);
+    if (limiter_.watches()) [[unlikely]] {
+      limiter_.moves(f, i, to, [&] { return table_.key_of(i); });
+    }
     IndexSet* const left = set_of(from);
     IndexSet* const entered = set_of(to);
     if (left != entered) {
@@ -196,6 +201,7 @@ class FlowBook {
   [[nodiscard]] std::uint32_t slice_due(std::uint64_t now_ms);
 
   IndexKey index_key_;
+  Limiter& limiter_;
   FlowTable table_;
   FlowLooks ip_looks_;
   Candidates over_;      // closing, finished, tombstones

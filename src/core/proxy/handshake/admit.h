@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The gate for proven sources. Whenever a valid cookie is to open a flow, or to open one in place
 // of another, admit() decides before anything is changed. A refusal changes nothing: a flow that is
-// there stays as it is.
+// there stays as it is, and no limit is charged.
 #pragma once
 
 #include "burst/packet_context.h"
-#include "flows/flow_book.h"
+#include "burst/rooms.h"
 #include "synproxy/base/reasons.h"
+#include "synproxy/policy/source_limits.h"
 
 namespace synproxy {
 
-enum class Admission : std::uint8_t { kAdmitted, kReplayed, kBadChecksum };
+enum class Admission : std::uint8_t { kAdmitted, kReplayed, kBadChecksum, kOverRate, kOverConns };
 
-// `match` is valid.
-[[nodiscard]] Admission admit(const FlowBook& flows, const Context& c, const CookieMatch& match);
+// `match` is valid. If the packet is admitted, its source is charged: keep `charge` with the flow,
+// or give it back if none is made. It means something only while the limiter is on.
+[[nodiscard]] Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
+                              SourceLimits::Charge& charge);
 
 // Not for kAdmitted.
 [[nodiscard]] Reason reason_of(Admission refusal);

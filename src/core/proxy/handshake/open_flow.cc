@@ -20,6 +20,10 @@ IpLook presumed_look(Rooms& rooms, const Context& c) {
 }
 
 void refuse(Rooms& rooms, Context& c, Admission refusal) {
+  const bool over = refusal == Admission::kOverRate || refusal == Admission::kOverConns;
+  if (over && rooms.now.tuning().limits.action == LimitAction::kReset) {
+    return answer_with_rst(rooms.counters, c, reason_of(refusal), presumed_look(rooms, c));
+  }
   // A client that sends data believes in this connection. The RST lets it try again if the filter
   // was wrong.
   const bool answered =
@@ -78,7 +82,8 @@ void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
 
 void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink) {
   if (cut_to_hold(c)) return;
-  const Admission verdict = admit(rooms.flows, c, m);
+  SourceLimits::Charge charge;
+  const Admission verdict = admit(rooms, c, m, charge);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
@@ -90,10 +95,12 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const Segment& g = c.segment;
   const FlowIndex i = take_record(rooms, c, sink);
   if (i == kNoFlow) {
+    if (rooms.limiter.on()) rooms.limiter.give_back(charge);
     return answer_with_rst(rooms.counters, c, Reason::table_full, presumed_look(rooms, c));
   }
   FlowRecord& f = rooms.flows[i];
   write_record(rooms, i, c, m);
+  if (rooms.limiter.on()) rooms.limiter.keep(i, charge);
   c.flow = i;
   // The byte of a probe lies before the first one. Any other segment may carry the first data.
   const bool early = g.seq == SeqNum(f.client_nxt) && g.seq_length() != 0;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Limits per proven source.
+#include <array>
+
+#include "control/flag_rows.h"
+#include "control/flag_values.h"
+
+namespace synproxy::control {
+namespace {
+
+constexpr std::uint64_t kMaxLimitMemory = 8ULL << 30;
+
+constexpr auto kRows = std::to_array<Flag>({
+    {.name = "limit-rate",
+     .form = "N/UNIT[,burst=N][,mask4=N][,mask6=N]",
+     .example = "100/second,burst=200",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kRepeat,
+     .change = Change::kReload,
+     .accepts = "N/second, N/minute, N/hour or N/day, and perhaps burst=, mask4= and mask6=, as in "
+                "100/second,burst=200,mask4=24",
+     .help = "how fast one source may open connections. Sources are told apart by the first mask4 "
+             "(32) and mask6 (64) bits of their address; burst (5) may come at once. Up to four, "
+             "each with its own masks",
+     .reason =
+         "Only you know your clients. A connection is charged when its cookie has "
+         "proven the address and before anything is kept for it, so forged packets spend nobody's "
+         "budget, SYNs cost none, and an ACK that was refused and comes again is not charged. The "
+         "meaning does not depend on the number of workers. This is "
+         "`hashlimit --hashlimit-upto N/UNIT --hashlimit-burst N --hashlimit-mode srcip "
+         "--hashlimit-srcmask MASK` on the first packet of a connection, with the same units and "
+         "the same burst by default; `--hashlimit-htable-*` have no counterpart, because debts "
+         "are kept as long as they last. A rate is met within 0.1 %. A changed burst keeps what "
+         "sources have spent, any other change begins anew.",
+     .value = limits(kLimit<&LimitTuning::rate>)},
+    {.name = "limit-conns",
+     .form = "N[,mask4=N][,mask6=N]",
+     .example = "128,mask4=24,mask6=48",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kRepeat,
+     .change = Change::kReload,
+     .accepts = "a number of connections, and perhaps mask4= and mask6=, as in 128,mask4=24",
+     .help =
+         "how many connections one source may have open; masks as for --limit-rate. Up to four, "
+         "each with its own masks",
+     .reason =
+         "This is `connlimit --connlimit-upto N --connlimit-mask MASK "
+         "--connlimit-saddr`. As there, a connection counts from its proven ACK until both ends "
+         "have closed it or a RST has ended it. A client that opens a new connection with the ports "
+         "of its old one needs no room for it. Connections that were opened before the limit are "
+         "not counted, and counts outlive a change of the number. A NAT full of clients is one "
+         "source: `--monitor limit-conns` shows first what a limit would do to it.",
+     .value = limits(kLimit<&LimitTuning::conns>)},
+    {.name = "limit-action",
+     .form = "drop|reset",
+     .example = "reset",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "drop or reset",
+     .help = "what becomes of the ACK of a client that is over a limit",
+     .reason =
+         "A client that was dropped takes itself for connected. Its data comes again after 1, 3 and "
+         "7 s and opens the connection as soon as the source is below its limit, as long as the "
+         "cookie lives: so a short excess costs a delay and no error. A client that was reset knows "
+         "at once, which is better where it has another server to go to.",
+     .value = word<kDropReset>(kLimit<&LimitTuning::action>)},
+    {.name = "limit-memory",
+     .form = "BYTES",
+     .example = "256M",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a number of bytes up to 8G, K, M and G allowed (1K is 1024)",
+     .help = "memory for what sources have spent of their limits, bytes, all workers together",
+     .reason =
+         "An entry takes 8 bytes for each source and limit, and none is given up while its source "
+         "is in debt or has connections. In 64 MiB, with a million addresses that attack at once, "
+         "one newcomer in 100,000 finds no entry (with 16 MiB 4 in 100, with 8 MiB half of them). "
+         "It shares a budget with its /16 (IPv6: /48) then (`limit_shared`). It is not let pass "
+         "unlimited, as by nft's full sets, and not all newcomers are dropped, as by a full "
+         "hashlimit. It takes memory only as it is used. A power of two is used.",
+     .value = size<kMaxLimitMemory>(kShape<&EngineShape::limit_memory>)},
+    {.name = "monitor",
+     .form = "RULE[,RULE...]",
+     .example = "limit-rate",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "limit-rate, limit-conns, or both with a comma",
+     .help = "rules that only count what they would do (limit_rate_monitored, "
+             "limit_conns_monitored) and let it pass: limit-rate, limit-conns",
+     .reason =
+         "None: a rule that was given is meant. With it, a new limit can be watched for a day "
+         "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "
+         "refused.",
+     .value = monitored(kLimit<&LimitTuning::monitored>)},
+});
+
+}  // namespace
+
+std::span<const Flag> source_rows() { return kRows; }
+
+}  // namespace synproxy::control
