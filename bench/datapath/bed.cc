@@ -44,6 +44,17 @@ std::vector<ProtectRule> rules(const BedConfig& config) {
   return all;
 }
 
+LimitTuning out_of_reach() {
+  LimitTuning t;
+  const SourceMask wide{.ipv4 = 24, .ipv6 = 48};
+  for (const SourceMask& mask : {SourceMask{}, wide}) {
+    t.rate.limits[t.rate.count++] = {
+        .connections = 1'000'000, .period_ms = 1000, .burst = 1'000'000, .mask = mask};
+    t.conns.limits[t.conns.count++] = {.connections = 1U << 28, .mask = mask};
+  }
+  return t;
+}
+
 // Figures of this process.
 MemoryUse memory_use() {
   MemoryUse use;
@@ -83,7 +94,10 @@ Bed::Bed(const BedConfig& config)
   engine.shape.epoch_ms = kEpochMs;
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
   const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
+  if (config.limited) engine.tuning.limits = out_of_reach();
   engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
+  limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key);
+  engine_->limit_by(*limits_);
   learn_services();
   const std::uint64_t learned = count(Reason::conn_established);
   for (std::uint32_t n = 0; n < config.flows; n += kMaxBurst) {

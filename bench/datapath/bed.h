@@ -19,6 +19,7 @@
 
 #include "datapath/frame_pool.h"
 #include "datapath/frame_template.h"
+#include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::bench {
@@ -50,6 +51,7 @@ struct BedConfig {
   bool silent = false;         // clients fall silent after their handshake
 
   Fragments fragments = Fragments::kReassemble;
+  bool limited = false;  // limits per source that nobody reaches: two rates and two counts
 
   unsigned which = 0;  // beds that differ only in this are separate
 
@@ -117,6 +119,7 @@ class Bed final : public FrameSink {
   Counters counters_;
   FramePool pool_;
   FramePool made_;  // for the frames that the engine makes
+  std::unique_ptr<SourceLimits> limits_;
   std::unique_ptr<Engine> engine_;
   std::array<std::vector<Packet>, 2> queues_;
   std::size_t used_ = 0;

@@ -41,6 +41,7 @@ void add_hostile_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};
+inline constexpr BedConfig kConnectingLimited{.limited = true, .which = 1};
 inline constexpr BedConfig kManyServices{.services = 64};
 inline constexpr BedConfig kIpv6{.ipv6 = true};
 inline constexpr BedConfig kThousand{.flows = 1000};

@@ -39,9 +39,10 @@ class ShortConnections final : public Traffic {
   std::uint64_t finished_ = 0;
 };
 
-Case connection_case(const std::string& name, bool early, std::uint64_t first) {
+Case connection_case(const std::string& name, bool early, std::uint64_t first,
+                     const BedConfig& bed = kConnecting) {
   return {.name = "connection/" + name,
-          .bed = kConnecting,
+          .bed = bed,
           .traffic = [early, first](
                          Bed& b) { return std::make_unique<ShortConnections>(b, early, first); },
           .packets_per_operation = Conversations::kPackets,
@@ -53,6 +54,8 @@ Case connection_case(const std::string& name, bool early, std::uint64_t first) {
 void add_connection_cases(std::vector<Case>& cases) {
   cases.push_back(connection_case("request_held", true, 1ULL << 40));
   cases.push_back(connection_case("request_after_splice", false, 1ULL << 41));
+  // What limits per source add: two rates and two numbers of connections, looked at together.
+  cases.push_back(connection_case("request_held/limited", true, 1ULL << 40, kConnectingLimited));
 }
 
 }  // namespace synproxy::bench
