@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 
-from clients import must_get_page, must_run_wrk
+from clients import RESET, must_get_page, must_run_wrk, page
 from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
 from wire import FULL_OPTIONS, ScriptedClient, option
 
@@ -114,6 +114,34 @@ def reload_is_whole_or_nothing(_):
             equal(offered_scale(lab, 2), 9, "window scale")
             equal(files.reload(proxy), "synproxy: reloaded: nothing changed", "line")
             equal(proxy.stop(), 0, "exit code")
+
+
+@case()
+@own_stand
+def a_limit_that_a_reload_brings_is_watched_and_then_refuses_the_source(_):
+    limit = {"limit-action": "reset", "limit-rate": "1/hour,burst=2"}
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        files = Files(directory)
+        files.write({})
+        with Proxy(lab, "--config", files.path) as proxy:
+            must_get_page(lab, 4)
+            files.write({**limit, "monitor": "limit-rate"})
+            line = files.reload(proxy)
+            check("limit-rate none -> 1/hour,burst=2" in line, line)
+            for _ in range(3):
+                must_get_page(lab, 4)
+            equal(proxy.counters()["limit_rate_monitored"], 1, "connections that would have been refused")
+            files.write(limit)
+            files.reload(proxy)
+            got = page(lab, 4)
+            check(got["code"] == "000" and got["exit"] in RESET, f"over the limit: {got}")
+            must_get_page(lab, 6)
+            equal(proxy.counters()["limit_rate"], 1, "connections that were refused")
+            wait_for("the source is listed", lambda: any(one["refused"] and not one["monitored"]
+                                                         for one in proxy.stat()["limited"]), 5)
+            files.write({})
+            files.reload(proxy)
+            must_get_page(lab, 4)
 
 
 @case()
