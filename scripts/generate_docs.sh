@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes docs/flags.md and docs/counters.md anew from the lists in the program.
+# Writes docs/flags.md, docs/counters.md and docs/metrics.md anew from the lists in the program.
 # Usage: generate_docs.sh [BUILD_DIRECTORY]   (default: build/, which Meson has set up)
 set -euo pipefail
 
@@ -13,7 +13,7 @@ if [[ ! -f $build/build.ninja ]]; then
 fi
 ninja -C "$build" src/control/generate_docs >/dev/null
 mkdir -p "$root/docs"
-for page in flags counters; do
+for page in flags counters metrics; do
   # Whole or not at all: a failure leaves the page that was there.
   "$build/src/control/generate_docs" "$page" >"$build/$page.md"
   mv "$build/$page.md" "$root/docs/$page.md"

@@ -11,7 +11,7 @@ LAB_SH=$ROOT/scripts/lab.sh
 # What each command needs, as packages of Debian 12 and 13. A package counts as missing if dpkg does not list it as
 # installed: commands in /usr/local come without headers, and maybe in another version.
 PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
-  nlohmann-json3-dev)
+  nlohmann-json3-dev prometheus-cpp-dev libmicrohttpd-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)
 PACKAGES_UNIT=(dpkg-dev libgtest-dev libgmock-dev libbenchmark-dev)
@@ -20,7 +20,7 @@ PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev g
 PACKAGES_VM=(qemu-system-x86 busybox-static)
 PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
-  wrk iperf3 socat dpdk-dev python3-scapy tcpdump)
+  wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus)
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$1" >&2

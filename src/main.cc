@@ -18,6 +18,8 @@
 #include "control/clock.h"
 #include "control/help.h"
 #include "control/host.h"
+#include "control/http_server.h"
+#include "control/listen_address.h"
 #include "control/log.h"
 #include "control/options.h"
 #include "control/reload.h"
@@ -25,6 +27,7 @@
 #include "control/stat.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
+#include "control/web.h"
 #include "dataplane/dataplane.h"
 
 namespace {
@@ -61,6 +64,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   config = check_host(std::move(config), LinuxHost());
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);
+  const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
 
   const Signals signals;
   log.emplace();  // from here on nothing waits for a reader of our lines
@@ -78,6 +82,8 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   dataplane.start();
   start.reset();
+  std::optional<HttpServer> server;
+  if (listener >= 0) server.emplace(listener, web_pages(dataplane, config, clock));
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);

@@ -22,6 +22,16 @@ struct PortName {
   friend bool operator==(const PortName&, const PortName&) = default;
 };
 
+// Where the program listens for readers of its metrics.
+struct ListenAddress {
+  std::string text;     // as typed; empty: nowhere
+  std::string address;  // numeric, without brackets
+  std::uint16_t port = 0;
+  bool ipv6 = false;
+
+  friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
+};
+
 enum class LogLevel : std::uint8_t { kError, kWarning, kInfo, kDebug };
 
 // What a worker's loop does, beside its engine.
@@ -52,6 +62,7 @@ struct Config {
   std::string secret_file;        // empty: a random secret at start
   std::string config_file;        // empty: none
   unsigned stats_interval = 0;    // seconds; 0: no line
+  ListenAddress metrics;
   LogLevel log_level = LogLevel::kWarning;
   std::vector<std::string> eal_arguments;  // after `--`
 

@@ -6,6 +6,7 @@
 
 #include "control/counter_list.h"
 #include "control/flags.h"
+#include "control/metrics.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
@@ -144,6 +145,33 @@ std::string counters_markdown() {
          "| `mbufs.total` | Packet buffers there are. |\n"
          "| `log.lines_lost` | Lines of the log that a stream did not take: its reader has stalled or left, or the disk is full. The proxy does not wait for it. |\n"
          "| `limited[].refused` | How often a source (`source`) was refused by a limit (`rule`), or would have been (`monitored`), since it came into this list. It holds the 20 sources that are refused most; one leaves it a minute after its last refusal. |\n";
+  return out.str();
+}
+
+std::string metrics_markdown() {
+  std::ostringstream out;
+  out << "# Metrics\n\n"
+      << kGenerated
+      << "With `--metrics 9100` the proxy answers `http://127.0.0.1:9100/metrics` in the text format of Prometheus. A port\n"
+         "alone means the machine itself; `--metrics 192.0.2.5:9100`, `--metrics '[2001:db8::5]:9100'` or `0.0.0.0:9100` let\n"
+         "others read, and `[::]:9100` listens on every address of both families. Nothing can be changed there, and nobody is\n"
+         "asked who they are: name an address of the network from which you watch. Workers do nothing for a reader: it costs\n"
+         "them no cycle, and it waits for none of them.\n\n"
+         "```yaml\n"
+         "scrape_configs:\n"
+         "  - job_name: synproxy\n"
+         "    static_configs:\n"
+         "      - targets: ['127.0.0.1:9100']\n"
+         "```\n\n"
+         "All counters begin at 0 when the program starts, also at a restart, which `process_start_time_seconds` shows;\n"
+         "`rate()` and `increase()` know how to go on. A reload changes none. `worker` counts from 0, `side` is `client` or\n"
+         "`server`, after the flags of the ports. `sum without (worker)` adds the workers up. Units are seconds, bytes and\n"
+         "shares of 1. Each reason of a drop is a counter of its own and a label of `synproxy_drops_total`.\n\n"
+         "| name | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const MetricInfo& metric : metric_list()) {
+    out << "| `" << metric.name << "` | " << metric.type << " | " << metric.labels << " | "
+        << cell(metric.help) << " |\n";
+  }
   return out.str();
 }
 

@@ -85,6 +85,20 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .help = "print a line of rates every N seconds; 0 prints none",
      .reason = "`synproxy stat` answers at any time; a daemon's log needs no line a second.",
      .value = integer<0, 86'400>(At<&Config::stats_interval>{})},
+    {.name = "metrics",
+     .form = "[ADDR:]PORT",
+     .example = "[::1]:9100",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a port, or an address and a port, as in 9100, 127.0.0.1:9100 or [::1]:9100",
+     .help = "answer http://ADDR:PORT/metrics with every counter for Prometheus; a PORT alone "
+             "means 127.0.0.1",
+     .reason = "None: nothing listens. Whoever reaches the address may read all counters, so it is "
+               "the machine's own unless another is named; nothing can be changed there. One "
+               "thread of its own, with a lower priority than the workers, serves up to 256 "
+               "connections at a time and gives each question ten seconds.",
+     .value = listen_address(At<&Config::metrics>{})},
     {.name = "log-level",
      .form = "LEVEL",
      .example = "error",

@@ -13,6 +13,7 @@
 
 #include "control/flags.h"
 #include "control/limit_text.h"
+#include "control/listen_address.h"
 #include "control/port_name.h"
 #include "control/rule_text.h"
 #include "control/values.h"
@@ -97,6 +98,15 @@ inline constexpr std::array<std::string_view, 4> kLogLevels{"error", "warning", 
 template <typename Field>
 constexpr FlagValue port(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_port_name(text); },
+          [](const Config& c) {
+            const std::string& text = Field::of(c).text;
+            return text.empty() ? Texts{} : Texts{text};
+          }};
+}
+
+template <typename Field>
+constexpr FlagValue listen_address(Field) {
+  return {[](Config& c, std::string_view text) { Field::of(c) = parse_listen_address(text); },
           [](const Config& c) {
             const std::string& text = Field::of(c).text;
             return text.empty() ? Texts{} : Texts{text};

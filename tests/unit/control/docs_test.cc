@@ -32,6 +32,10 @@ TEST(Docs, FlagsPageIsWhatTheProgramSays) {
   EXPECT_EQ(committed("flags.md"), flags_markdown()) << "stale: run scripts/generate_docs.sh";
 }
 
+TEST(Docs, MetricsPageIsWhatTheProgramSays) {
+  EXPECT_EQ(committed("metrics.md"), metrics_markdown()) << "stale: run scripts/generate_docs.sh";
+}
+
 TEST(Docs, CountersPageHasARowForEveryCounter) {
   const std::string page = counters_markdown();
   const auto row = [](std::string_view name) { return "| `" + std::string(name) + "` | "; };

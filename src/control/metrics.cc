@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+
+#include "control/counter_list.h"
+#include "synproxy/base/reasons.h"
+
+namespace synproxy::control {
+namespace {
+
+using Type = prometheus::MetricType;
+using Sample = prometheus::ClientMetric;
+using Samples = std::vector<Sample>;
+
+struct Row {
+  MetricInfo info;
+  Type type = Type::Counter;
+  std::function<void(const View&, Samples&)> fill;
+};
+
+constexpr std::string_view kPrefix = "synproxy_";
+constexpr std::array<std::string_view, kPorts> kSides{"client", "server"};
+
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+Sample sample(const Labels& labels, Type type, double value) {
+  Sample s;
+  for (const auto& [name, text] : labels) s.label.push_back({name, text});
+  (type == Type::Counter ? s.counter.value : s.gauge.value) = value;
+  return s;
+}
+
+double number(std::uint64_t value) { return static_cast<double>(value); }
+
+// What no rule says: the counter's name, the metric's, its unit, and its sentence in that unit.
+struct Exception {
+  std::string_view counter;
+  std::string_view metric;
+  Type type;
+  double scale;
+  std::string_view help;
+};
+constexpr auto kExceptions = std::to_array<Exception>({
+    {"syn_shed_share", "syn_shed_ratio", Type::Gauge, 1e-3,
+     "Share of the SYNs that come for the first time and are shed at the moment, 0 to 1; 0 while "
+     "all are answered."},
+    {"idle_us", "idle_seconds", Type::Counter, 1e-6,
+     "Seconds that the worker has slept in all; 1 minus its rate is the most that the worker takes "
+     "of its CPU."},
+});
+
+const Exception* exception_of(std::string_view counter) {
+  const auto it = std::ranges::find(kExceptions, counter, &Exception::counter);
+  return it == kExceptions.end() ? nullptr : &*it;
+}
+
+// "rx_bytes_client" is the client's side of "rx_bytes".
+std::string_view without_side(std::string_view name, std::string_view side) {
+  const bool ends = name.ends_with(side) && name.size() > side.size() &&
+                    name[name.size() - side.size() - 1] == '_';
+  return ends ? name.substr(0, name.size() - side.size() - 1) : std::string_view();
+}
+
+std::string without(std::string text, std::string_view word) {
+  const std::size_t at = text.find(word);
+  return at == std::string::npos ? text : text.erase(at, word.size());
+}
+
+Row row(std::string_view name, Type type, std::string labels, std::string_view help,
+        std::function<void(const View&, Samples&)> fill) {
+  std::string whole(kPrefix);
+  whole += name;
+  if (type == Type::Counter) whole += "_total";
+  return {.info = {.name = std::move(whole),
+                   .type = type == Type::Counter ? "counter" : "gauge",
+                   .labels = std::move(labels),
+                   .help = std::string(help)},
+          .type = type,
+          .fill = std::move(fill)};
+}
+
+// A series for each worker. `value` is given a WorkerView.
+template <typename Value>
+Row per_worker(std::string_view name, Type type, std::string_view help, Value value) {
+  return row(name, type, "worker", help, [type, value](const View& view, Samples& out) {
+    for (std::size_t i = 0; i < view.workers.size(); ++i) {
+      out.push_back(sample({{"worker", std::to_string(i)}}, type, value(view.workers[i])));
+    }
+  });
+}
+
+template <typename Value>
+Row per_port(std::string_view name, Type type, std::string_view help, Value value) {
+  return row(name, type, "side", help, [type, value](const View& view, Samples& out) {
+    for (std::size_t i = 0; i < kPorts; ++i) {
+      out.push_back(sample({{"side", std::string(kSides[i])}}, type, value(view.ports[i])));
+    }
+  });
+}
+
+template <typename Value>
+Row once(std::string_view name, Type type, std::string_view help, Value value) {
+  return row(name, type, "", help, [type, value](const View& view, Samples& out) {
+    out.push_back(sample({}, type, value(view)));
+  });
+}
+
+void add_reasons(std::vector<Row>& rows) {
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    rows.push_back(
+        per_worker(kReasons[i].name, Type::Counter, kReasons[i].sentence,
+                   [i](const WorkerView& w) { return number(w.counters->by_reason[i].get()); }));
+  }
+  rows.push_back(row(
+      "drops", Type::Counter, "worker, reason",
+      "Packets dropped, by reason, to add up over. Each reason is a counter of its own too, whose "
+      "HELP says what it means.",
+      [](const View& view, Samples& out) {
+        for (std::size_t w = 0; w < view.workers.size(); ++w) {
+          for (std::size_t i = 0; i < kReasonCount; ++i) {
+            if (kReasons[i].kind != ReasonKind::DROP) continue;
+            out.push_back(
+                sample({{"worker", std::to_string(w)}, {"reason", std::string(kReasons[i].name)}},
+                       Type::Counter, number(view.workers[w].counters->by_reason[i].get())));
+          }
+        }
+      }));
+}
+
+// Both sides of one counter.
+Row both_sides(std::string_view name, const IoInfo& client, const IoInfo& server) {
+  return row(name, Type::Counter, "worker, side", without(std::string(client.sentence), "client "),
+             [client, server](const View& view, Samples& out) {
+               for (std::size_t w = 0; w < view.workers.size(); ++w) {
+                 const auto& io = *view.workers[w].io;
+                 for (const auto& [side, info] : {std::pair(0, client), std::pair(1, server)}) {
+                   out.push_back(sample({{"worker", std::to_string(w)},
+                                         {"side", std::string(kSides[side != 0 ? 1 : 0])}},
+                                        Type::Counter, number(info.of(io).get())));
+                 }
+               }
+             });
+}
+
+void add_io(std::vector<Row>& rows) {
+  for (const IoInfo& info : kIoCounters) {
+    if (!without_side(info.name, kSides[1]).empty()) continue;  // comes with the client's
+    if (const auto stem = without_side(info.name, kSides[0]); !stem.empty()) {
+      const auto server = std::ranges::find_if(kIoCounters, [&](const IoInfo& other) {
+        return without_side(other.name, kSides[1]) == stem;
+      });
+      rows.push_back(both_sides(stem, info, *server));
+      continue;
+    }
+    const Exception* other = exception_of(info.name);
+    const double scale = other == nullptr ? 1.0 : other->scale;
+    rows.push_back(per_worker(
+        other == nullptr ? info.name : other->metric,
+        other == nullptr ? Type::Counter : other->type,
+        other == nullptr ? info.sentence : other->help,
+        [info, scale](const WorkerView& w) { return number(info.of(*w.io).get()) * scale; }));
+  }
+}
+
+void add_gauges(std::vector<Row>& rows) {
+  for (const GaugeInfo& info : kGauges) {
+    rows.push_back(per_worker(info.name, Type::Gauge, info.sentence, [info](const WorkerView& w) {
+      return number(info.of(*w.counters).get());
+    }));
+  }
+  rows.push_back(once("max_flows", Type::Gauge,
+                      "Connections that there is room for (--max-flows), all workers together.",
+                      [](const View& v) { return number(v.max_flows); }));
+}
+
+void add_ports(std::vector<Row>& rows) {
+  using Status = dataplane::PortStatus;
+  rows.push_back(row("port_info", Type::Gauge, "side, device, driver",
+                     "Always 1. The device of each side, and DPDK's driver or `socket`.",
+                     [](const View& view, Samples& out) {
+                       for (std::size_t i = 0; i < kPorts; ++i) {
+                         out.push_back(sample({{"side", std::string(kSides[i])},
+                                               {"device", view.ports[i].name},
+                                               {"driver", view.ports[i].driver}},
+                                              Type::Gauge, 1));
+                       }
+                     }));
+  rows.push_back(per_port("port_up", Type::Gauge, "1: the device exists and has a carrier; else 0.",
+                          [](const Status& s) { return s.link_up ? 1.0 : 0.0; }));
+  rows.push_back(per_port("port_link_changes", Type::Counter, "How often the link went up or down.",
+                          [](const Status& s) { return number(s.link_changes); }));
+  rows.push_back(
+      per_port("port_rx_missed_packets", Type::Counter,
+               "Packets that the device or the kernel dropped before the proxy saw them.",
+               [](const Status& s) { return number(s.rx_missed); }));
+  rows.push_back(
+      per_port("port_rx_oversize_packets", Type::Counter,
+               "Packets longer than a frame of the port's MTU that are no super-frames, dropped.",
+               [](const Status& s) { return number(s.rx_oversize); }));
+}
+
+void add_program(std::vector<Row>& rows) {
+  rows.push_back(once("packet_buffers_in_use", Type::Gauge,
+                      "Packet buffers in use, receive queues included.",
+                      [](const View& v) { return number(v.mbufs_in_use); }));
+  rows.push_back(once("packet_buffers", Type::Gauge, "Packet buffers there are.",
+                      [](const View& v) { return number(v.mbufs_total); }));
+  rows.push_back(once("log_lines_lost", Type::Counter,
+                      "Lines of the log that a stream did not take: its reader has stalled or "
+                      "left, or the disk is full.",
+                      [](const View& v) { return number(v.log_lines_lost); }));
+  rows.push_back(row("worker_info", Type::Gauge, "worker, cpu", "Always 1. The CPU of each worker.",
+                     [](const View& view, Samples& out) {
+                       for (std::size_t i = 0; i < view.workers.size(); ++i) {
+                         out.push_back(sample({{"worker", std::to_string(i)},
+                                               {"cpu", std::to_string(view.workers[i].cpu)}},
+                                              Type::Gauge, 1));
+                       }
+                     }));
+  rows.push_back(row("build_info", Type::Gauge, "version, dpdk, name",
+                     "Always 1. The version of the program, that of DPDK, and the --name.",
+                     [](const View& view, Samples& out) {
+                       out.push_back(sample(
+                           {{"version", view.version}, {"dpdk", view.dpdk}, {"name", view.name}},
+                           Type::Gauge, 1));
+                     }));
+  Row start = once("", Type::Gauge,
+                   "Start of the program, seconds since 1970. All counters begin at 0 there.",
+                   [](const View& v) { return number(v.started_unix_ms) * 1e-3; });
+  start.info.name = "process_start_time_seconds";  // the name that Prometheus knows
+  rows.push_back(std::move(start));
+}
+
+const std::vector<Row>& rows() {
+  static const std::vector<Row> all = [] {
+    std::vector<Row> made;
+    add_reasons(made);
+    add_io(made);
+    add_gauges(made);
+    add_ports(made);
+    add_program(made);
+    return made;
+  }();
+  return all;
+}
+
+}  // namespace
+
+std::vector<MetricInfo> metric_list() {
+  std::vector<MetricInfo> list;
+  for (const Row& row : rows()) list.push_back(row.info);
+  return list;
+}
+
+std::string metrics_text(const View& view) {
+  std::vector<prometheus::MetricFamily> families;
+  for (const Row& row : rows()) {
+    families.push_back(
+        {.name = row.info.name, .help = row.info.help, .type = row.type, .metric = {}});
+    row.fill(view, families.back().metric);
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace synproxy::control

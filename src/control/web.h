@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is to be read at the address of --metrics.
+#pragma once
+
+#include "base/config.h"
+#include "control/clock.h"
+#include "control/http_server.h"
+#include "dataplane/dataplane.h"
+
+namespace synproxy::control {
+
+// /metrics. The arguments outlive the pages.
+[[nodiscard]] HttpServer::Pages web_pages(const dataplane::Dataplane& dataplane,
+                                          const Config& config, const ProgramClock& clock);
+
+}  // namespace synproxy::control
