@@ -24,7 +24,6 @@
 #include "control/options.h"
 #include "control/reload.h"
 #include "control/secret.h"
-#include "control/stat.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
 #include "control/web.h"
@@ -107,11 +106,11 @@ void obey(const std::vector<std::string>& arguments, const ProgramClock& clock,
   const Invocation invocation = parse_command_line(arguments);
   switch (invocation.action) {
     case Invocation::Action::kHelp:
-      return print(help_text());
+      return print(invocation.command == nullptr ? help_text() : help_text(*invocation.command));
     case Invocation::Action::kVersion:
       return print(version_text() + "\n");
-    case Invocation::Action::kStat:
-      return print(stat_text(invocation.config.name, invocation.json));
+    case Invocation::Action::kCommand:
+      return invocation.command->run(invocation.line, print);
     case Invocation::Action::kRun:
       return run(invocation.config, Reloader(arguments, invocation.config), clock, log);
   }

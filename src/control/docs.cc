@@ -4,6 +4,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "control/commands.h"
 #include "control/counter_list.h"
 #include "control/flags.h"
 #include "control/metrics.h"
@@ -95,10 +96,14 @@ std::string flags_markdown() {
   }
   out << "## Commands\n\n";
   for (const Command& command : commands()) {
-    out << "- `" << command.usage << "`: " << command.help << ".\n";
+    out << "- `synproxy " << command.name << (command.usage.empty() ? "" : " ") << command.usage
+        << "`: " << command.help << ".\n";
+    for (const CommandFlag& flag : command.flags) {
+      out << "  - `" << flag_term(flag) << "`: " << flag.help << ".\n";
+    }
   }
   out << "\n"
-         "Both exit with 1 where no proxy of that name runs and where there is no permission to ask it; the lines differ.\n";
+         "All exit with 1 where no proxy of that name runs and where there is no permission to ask it; the lines differ.\n";
   return out.str();
 }
 

@@ -19,13 +19,6 @@ constexpr auto kTitles = std::to_array<GroupTitle>({
     {FlagGroup::kOther, "Other"},
 });
 
-constexpr auto kCommands = std::to_array<Command>({
-    {"synproxy stat [--name NAME]",
-     "the table of /proc/net/stat/synproxy of the running proxy: same columns, hexadecimal, a row "
-     "per worker"},
-    {"synproxy stat --json [--name NAME]", "every counter as JSON"},
-});
-
 }  // namespace
 
 std::span<const Flag> flags() {
@@ -41,7 +34,6 @@ std::span<const Flag> flags() {
 }
 
 std::span<const GroupTitle> group_titles() { return kTitles; }
-std::span<const Command> commands() { return kCommands; }
 
 const Flag* find_flag(std::string_view name) {
   const auto all = flags();

@@ -63,14 +63,8 @@ struct GroupTitle {
   std::string_view title;
 };
 
-struct Command {
-  std::string_view usage;
-  std::string_view help;
-};
-
 [[nodiscard]] std::span<const Flag> flags();
 [[nodiscard]] std::span<const GroupTitle> group_titles();
-[[nodiscard]] std::span<const Command> commands();
 // nullptr: no flag has this name.
 [[nodiscard]] const Flag* find_flag(std::string_view name);
 // The flag as --help and the docs write it: "--mss BYTES|auto", "--ecn [on|off|auto]".

@@ -78,6 +78,11 @@ void entry(std::ostringstream& out, const std::string& term, const std::string& 
   wrap(out, text, kTextColumn);
 }
 
+std::string usage_of(const Command& command) {
+  std::string usage = "synproxy " + std::string(command.name);
+  return command.usage.empty() ? usage : usage + " " + std::string(command.usage);
+}
+
 }  // namespace
 
 std::string version_number() { return SYNPROXY_VERSION; }
@@ -98,13 +103,27 @@ std::string help_text() {
       }
     }
     if (group == FlagGroup::kRunning) {
-      out << "\nCommands, to a proxy that runs\n";
+      out << "\nCommands, to a proxy that runs; synproxy COMMAND --help says more\n";
       for (const Command& command : commands()) {
-        entry(out, std::string(command.usage), std::string(command.help));
+        entry(out, usage_of(command), std::string(command.help));
       }
     }
   }
   out << kTail;
+  return out.str();
+}
+
+std::string help_text(const Command& command) {
+  std::ostringstream out;
+  out << "Usage: " << usage_of(command) << "\n\n";
+  wrap(out, std::string(command.help) + ".", 0);
+  out << "\nFlags\n";
+  for (const CommandFlag& flag : command.flags) {
+    entry(out, flag_term(flag), std::string(flag.help));
+  }
+  entry(out, "--help", "print this text");
+  out << command.notes
+      << "\nExit status: 0 done, 1 failure at run time, 2 bad usage or configuration.\n";
   return out.str();
 }
 

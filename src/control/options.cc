@@ -71,18 +71,6 @@ Config run_config(const std::vector<std::string>& arguments) {
   return config;
 }
 
-Invocation stat_invocation(const std::vector<std::string>& arguments) {
-  Invocation invocation{.action = Invocation::Action::kStat, .config = {}, .json = false};
-  for (const Setting& s : read_arguments(arguments, {"json", "name"})) {
-    if (s.flag->name == "json") {
-      invocation.json = true;
-      continue;
-    }
-    apply(invocation.config, s);
-  }
-  return invocation;
-}
-
 // --help and --version work whatever else was typed.
 bool asks_for(const std::vector<std::string>& arguments, std::string_view flag) {
   const auto end = std::ranges::find(arguments, "--");
@@ -103,18 +91,23 @@ Config build_config(const std::vector<Setting>& settings) {
 
 Invocation parse_command_line(const std::vector<std::string>& arguments) {
   Invocation invocation;
+  const bool starts = arguments.empty() || arguments.front().starts_with('-');
+  const Command* command = starts ? nullptr : find_command(arguments.front());
   if (asks_for(arguments, "--help") || asks_for(arguments, "-h")) {
     invocation.action = Invocation::Action::kHelp;
+    invocation.command = command;
   } else if (asks_for(arguments, "--version")) {
     invocation.action = Invocation::Action::kVersion;
-  } else if (arguments.empty() || arguments.front().starts_with('-')) {
+  } else if (starts) {
     invocation.config = run_config(arguments);
-  } else if (arguments.front() == "stat") {
-    invocation = stat_invocation({arguments.begin() + 1, arguments.end()});
+  } else if (command != nullptr) {
+    invocation.action = Invocation::Action::kCommand;
+    invocation.command = command;
+    invocation.line = read_command_line(*command, {arguments.begin() + 1, arguments.end()});
   } else {
-    throw UsageError("'" + arguments.front() +
-                     "': unknown command; there is stat, and without a command the proxy starts, "
-                     "see synproxy --help");
+    throw UsageError("'" + arguments.front() + "': unknown command; there are " +
+                     names_of_commands() +
+                     ", and without a command the proxy starts, see synproxy --help");
   }
   return invocation;
 }

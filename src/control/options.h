@@ -7,15 +7,17 @@
 #include <vector>
 
 #include "base/config.h"
+#include "control/commands.h"
 #include "control/settings.h"
 
 namespace synproxy::control {
 
 struct Invocation {
-  enum class Action : std::uint8_t { kRun, kStat, kHelp, kVersion };
+  enum class Action : std::uint8_t { kRun, kCommand, kHelp, kVersion };
   Action action = Action::kRun;
-  Config config;      // kRun: whole; kStat: its name alone
-  bool json = false;  // kStat
+  Config config;                     // kRun
+  const Command* command = nullptr;  // kCommand; kHelp: whose help, nullptr: the program's
+  CommandLine line;                  // kCommand
 };
 
 // `arguments`: without the program's name. Reads the file of --config and nothing else.

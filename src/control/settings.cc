@@ -41,9 +41,7 @@ po::options_description describe(const std::vector<std::string_view>& names) {
 std::vector<std::string_view> names_of_flags() {
   std::vector<std::string_view> names;
   for (const Flag& flag : flags()) {
-    if (flag.name != "json") {
-      names.push_back(flag.name);
-    }
+    names.push_back(flag.name);
   }
   return names;
 }
@@ -86,9 +84,7 @@ void refuse_repeats(const std::vector<Setting>& settings) {
 // `word` is not a flag that this command takes.
 [[noreturn]] void refuse_flag(const std::string& word) {
   const std::string name = word.substr(0, word.find('='));
-  const bool known = name.starts_with("--") && find_flag(name.substr(2)) != nullptr;
-  throw UsageError(name + (known ? ": is not a flag of this command; " : ": unknown flag; ") +
-                   std::string(kSeeHelp));
+  throw UsageError(name + ": unknown flag; " + std::string(kSeeHelp));
 }
 
 // The word of `arguments` that Boost could not take as any flag's value.
@@ -133,9 +129,8 @@ std::vector<po::option> split(const std::vector<std::string>& arguments,
 
 }  // namespace
 
-std::vector<Setting> read_arguments(const std::vector<std::string>& arguments,
-                                    const std::vector<std::string_view>& only) {
-  const auto known = describe(only.empty() ? names_of_flags() : only);
+std::vector<Setting> read_arguments(const std::vector<std::string>& arguments) {
+  const auto known = describe(names_of_flags());
   std::vector<Setting> settings;
   for (const po::option& option : split(attach_values(arguments), known)) {
     if (option.string_key.empty()) {

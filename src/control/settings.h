@@ -17,10 +17,8 @@ struct Setting {
   std::string where;  // how an error line names it: "--mss 70000" or "proxy.conf:3: mss 70000"
 };
 
-// `arguments`: without the program's name, the command, and what follows `--`. `only`: the flags
-// that the command takes; empty: all but json. Throws UsageError.
-[[nodiscard]] std::vector<Setting> read_arguments(const std::vector<std::string>& arguments,
-                                                  const std::vector<std::string_view>& only = {});
+// `arguments`: without the program's name and what follows `--`. Throws UsageError.
+[[nodiscard]] std::vector<Setting> read_arguments(const std::vector<std::string>& arguments);
 
 // Reads lines `key = value`; # begins a comment. Throws UsageError, whose text names `path`.
 [[nodiscard]] std::vector<Setting> read_config(std::istream& in, const std::string& path);

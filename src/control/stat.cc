@@ -10,6 +10,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "control/commands.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {
@@ -85,7 +86,24 @@ Json compose(const Ask& ask) {
   return document;
 }
 
+constexpr std::array kFlags = {
+    CommandFlag{.name = "json",
+                .help = "every counter, per worker and summed, as one JSON document"},
+    kNameFlag};
+
 }  // namespace
+
+Command stat_command() {
+  return {.name = "stat",
+          .usage = "[--json] [--name NAME]",
+          .help =
+              "the table of /proc/net/stat/synproxy of the running proxy: same columns, "
+              "hexadecimal, a row per worker; with --json every counter",
+          .flags = kFlags,
+          .run = [](const CommandLine& line, const Print& print) {
+            print(stat_text(line.name(), line.has("json")));
+          }};
+}
 
 Json stat_document(const Ask& ask) {
   try {

@@ -23,7 +23,7 @@ TEST(Help, NamesEveryFlagWithItsDefault) {
     }
   }
   for (const Command& command : commands()) {
-    EXPECT_THAT(text, HasSubstr(command.usage));
+    EXPECT_THAT(text, HasSubstr("  synproxy " + std::string(command.name)));
   }
   for (const GroupTitle& group : group_titles()) {
     EXPECT_THAT(text, HasSubstr("\n" + std::string(group.title) + "\n"));
@@ -34,8 +34,21 @@ TEST(Help, ShowsTheLineOfIptables) {
   EXPECT_THAT(help_text(), HasSubstr("-j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460"));
 }
 
+TEST(Help, ACommandNamesItsFlags) {
+  for (const Command& command : commands()) {
+    const std::string text = help_text(command);
+    EXPECT_THAT(text, HasSubstr("Usage: synproxy " + std::string(command.name)));
+    for (const CommandFlag& flag : command.flags) {
+      EXPECT_THAT(text, HasSubstr("  " + flag_term(flag)));
+      EXPECT_EQ(flag.form.empty(), flag.accepts.empty()) << flag.name;
+    }
+  }
+}
+
 TEST(Help, FitsAHundredColumns) {
-  std::istringstream lines(help_text());
+  std::string text = help_text();
+  for (const Command& command : commands()) text += help_text(command);
+  std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     EXPECT_LE(line.size(), 100U) << line;
     EXPECT_FALSE(line.ends_with(' ')) << "'" << line << "'";

@@ -158,19 +158,33 @@ TEST(Options, HelpAndVersionAnswerWhateverElseWasTyped) {
   using Action = Invocation::Action;
   EXPECT_EQ(parse_command_line({"--help"}).action, Action::kHelp);
   EXPECT_EQ(parse_command_line({"-h"}).action, Action::kHelp);
+  EXPECT_EQ(parse_command_line({"--help"}).command, nullptr);
   EXPECT_EQ(parse_command_line({"stat", "--help"}).action, Action::kHelp);
+  EXPECT_EQ(parse_command_line({"stat", "-h"}).command, find_command("stat"));
   EXPECT_EQ(parse_command_line({"--bogus", "--help"}).action, Action::kHelp);
   EXPECT_EQ(parse_command_line({"--version"}).action, Action::kVersion);
 }
 
 TEST(Options, StatTakesItsOwnFlags) {
   Invocation invocation = parse_command_line({"stat"});
-  EXPECT_EQ(invocation.action, Invocation::Action::kStat);
-  EXPECT_FALSE(invocation.json);
-  EXPECT_EQ(invocation.config.name, "synproxy");
+  EXPECT_EQ(invocation.action, Invocation::Action::kCommand);
+  ASSERT_NE(invocation.command, nullptr);
+  EXPECT_EQ(invocation.command->name, "stat");
+  EXPECT_FALSE(invocation.line.has("json"));
+  EXPECT_EQ(invocation.line.name(), "synproxy");
   invocation = parse_command_line({"stat", "--name", "web", "--json"});
-  EXPECT_TRUE(invocation.json);
-  EXPECT_EQ(invocation.config.name, "web");
+  EXPECT_TRUE(invocation.line.has("json"));
+  EXPECT_EQ(invocation.line.name(), "web");
+}
+
+TEST(Options, AnUnknownCommandIsToldWhatThereIs) {
+  try {
+    (void)parse_command_line({"frobnicate"});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_EQ(error.what(), "'frobnicate': unknown command; there are " + names_of_commands() +
+                                ", and without a command the proxy starts, see synproxy --help");
+  }
 }
 
 struct Refused {
@@ -190,7 +204,7 @@ TEST(Options, EveryMistakeIsNamedWithItsRemedy) {
       {with({"--ms", "1460"}), "--ms: unknown flag; see synproxy --help"},
       {with({"--MSS", "1460"}), "--MSS: unknown flag; see synproxy --help"},
       {with({"-v"}), "-v: unknown flag; see synproxy --help"},
-      {with({"--json"}), "--json: is not a flag of this command; see synproxy --help"},
+      {with({"--json"}), "--json: unknown flag; see synproxy --help"},
       {with({"--=x"}), "--: unknown flag; see synproxy --help"},
       {with({"garbage"}),
        "'garbage': stands alone, no flag takes it; flags begin with --, see synproxy --help"},
@@ -199,13 +213,16 @@ TEST(Options, EveryMistakeIsNamedWithItsRemedy) {
       {with({"-"}),
        "'-': stands alone, no flag takes it; flags begin with --, see synproxy --help"},
       {with({""}), "'': stands alone, no flag takes it; flags begin with --, see synproxy --help"},
-      {{"top"},
-       "'top': unknown command; there is stat, and without a command the proxy starts, see "
-       "synproxy --help"},
       {{"stat", "x"},
-       "'x': stands alone, no flag takes it; flags begin with --, see synproxy --help"},
-      {{"stat", "--mss", "1460"}, "--mss: is not a flag of this command; see synproxy --help"},
+       "'x': stands alone, no flag takes it; flags begin with --, see synproxy stat --help"},
+      {{"stat", "--mss", "1460"}, "--mss: is not a flag of this command; see synproxy stat --help"},
       {{"stat", "--json=1"}, "--json: takes no value; leave out what follows the ="},
+      {{"stat", "--json", "--json"}, "--json: was given before; give it once"},
+      {{"stat", "--name"},
+       "--name: has no value; give 1 to 48 of the characters A-Z a-z 0-9 _ . - and no . or - first"},
+      {{"stat", "--name="},
+       "--name: its value is empty; give 1 to 48 of the characters A-Z a-z 0-9 _ . - and no . or - "
+       "first"},
       {{"stat", "--name", "../x"},
        "--name ../x: cannot name a directory safely; give 1 to 48 of the characters A-Z a-z 0-9 _ "
        ". - and no . or - first"},
