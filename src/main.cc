@@ -81,8 +81,8 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   dataplane.start();
   start.reset();
-  std::optional<HttpServer> server;
-  if (listener >= 0) server.emplace(listener, web_pages(dataplane, config, clock));
+  std::optional<HttpServer> web;
+  if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, clock));
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);

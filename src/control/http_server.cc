@@ -24,7 +24,7 @@ constexpr std::size_t kMemoryOfAConnection = 16U << 10;  // headers; the answer 
 constexpr int kLookMs = 1000;                            // for connections to be cut
 constexpr int kNice = 10;
 
-MHD_Result respond(MHD_Connection* connection, unsigned status, Answer answer) {
+MHD_Result respond(MHD_Connection* connection, unsigned status, Page answer) {
   MHD_Response* response = MHD_create_response_from_buffer(answer.body.size(), answer.body.data(),
                                                            MHD_RESPMEM_MUST_COPY);
   if (response == nullptr) return MHD_NO;
@@ -43,7 +43,7 @@ MHD_Result respond(MHD_Connection* connection, unsigned status, Answer answer) {
   return queued;
 }
 
-Answer sentence(std::string text) {
+Page sentence(std::string text) {
   return {.type = "text/plain; charset=utf-8", .body = std::move(text)};
 }
 

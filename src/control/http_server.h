@@ -19,7 +19,7 @@ struct MHD_Daemon;
 
 namespace synproxy::control {
 
-struct Answer {
+struct Page {
   std::string type;  // Content-Type
   std::string body;
   std::string policy = "default-src 'none'";  // Content-Security-Policy
@@ -31,7 +31,7 @@ class HttpServer {
   static constexpr std::chrono::seconds kLongest{30};
   static constexpr unsigned kConnections = 256;
 
-  using Pages = std::map<std::string, std::function<Answer()>, std::less<>>;  // by path
+  using Pages = std::map<std::string, std::function<Page()>, std::less<>>;  // by path
 
   // `listener`: a listening socket, which is the server's from here on. The functions of `pages`
   // run on the server's thread. Throws RuntimeFailure.

@@ -11,7 +11,7 @@ HttpServer::Pages web_pages(const dataplane::Dataplane& dataplane, const Config&
   HttpServer::Pages pages;
   pages["/metrics"] = [&] {
     const View view = view_of(dataplane, config, clock.unix_ms_at_start());
-    return Answer{.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(view)};
+    return Page{.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(view)};
   };
   return pages;
 }

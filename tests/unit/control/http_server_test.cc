@@ -23,9 +23,9 @@ class HttpServerTest : public testing::Test {
   HttpServerTest()
       : listener_(listen_at(parse_listen_address(test::free_address()))),
         port_(test::port_of(listener_)),
-        server_(listener_, {{"/a", [] { return Answer{.type = "text/x", .body = "hello"}; }},
-                            {"/long", [] { return Answer{.type = "text/x", .body = kLong}; }},
-                            {"/bad", []() -> Answer { throw std::bad_alloc(); }}}) {}
+        server_(listener_, {{"/a", [] { return Page{.type = "text/x", .body = "hello"}; }},
+                            {"/long", [] { return Page{.type = "text/x", .body = kLong}; }},
+                            {"/bad", []() -> Page { throw std::bad_alloc(); }}}) {}
 
   static const std::string kLong;
   const int listener_;
