@@ -69,6 +69,11 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
     {"idle_us",
      "Microseconds that workers have slept in all. Per worker, its growth over a second, less than a million, is the share of the CPU that it left to others.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.idle_us; }},
+    {"taken_over", "Packets taken from workers that had received them for this one.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.taken_over; }},
+    {"busy_cycles",
+     "Cycles of the time-stamp counter (`cycles_per_second`) that a worker has spent in turns that brought packets. Per worker, its growth over a second divided by `cycles_per_second` is the busy share; divided by the growth of `rx_packets_*` and `taken_over`, the cycles per packet.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.busy_cycles; }},
 });
 
 }  // namespace synproxy::control

@@ -148,6 +148,7 @@ std::string counters_markdown() {
          "| `ports.*.mtu` | What the device says its MTU is; 0 where it says nothing. |\n"
          "| `mbufs.in_use` | Packet buffers in use, receive queues included. |\n"
          "| `mbufs.total` | Packet buffers there are. |\n"
+         "| `cycles_per_second` | Of the time-stamp counter: the unit of `busy_cycles`. |\n"
          "| `log.lines_lost` | Lines of the log that a stream did not take: its reader has stalled or left, or the disk is full. The proxy does not wait for it. |\n"
          "| `limited[].refused` | How often a source (`source`) was refused by a limit (`rule`), or would have been (`monitored`), since it came into this list. It holds the 20 sources that are refused most; one leaves it a minute after its last refusal. |\n";
   return out.str();

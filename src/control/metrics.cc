@@ -53,6 +53,10 @@ constexpr auto kExceptions = std::to_array<Exception>({
     {"idle_us", "idle_seconds", Type::Counter, 1e-6,
      "Seconds that the worker has slept in all; 1 minus its rate is the most that the worker takes "
      "of its CPU."},
+    {"busy_cycles", "busy_cycles", Type::Counter, 1,
+     "Cycles of the time-stamp counter that the worker has spent in turns that brought packets. Its "
+     "rate divided by that of synproxy_rx_packets_total and synproxy_taken_over_total gives the "
+     "cycles per packet."},
 });
 
 const Exception* exception_of(std::string_view counter) {
@@ -168,6 +172,19 @@ void add_io(std::vector<Row>& rows) {
   }
 }
 
+void add_busy(std::vector<Row>& rows) {
+  rows.push_back(row(
+      "busy_seconds", Type::Counter, "worker",
+      "The same time in seconds: its rate is the share of the time in which the worker is busy.",
+      [](const View& view, Samples& out) {
+        for (std::size_t i = 0; i < view.workers.size(); ++i) {
+          out.push_back(sample({{"worker", std::to_string(i)}}, Type::Counter,
+                               number(view.workers[i].io->busy_cycles.get()) /
+                                   number(std::max<std::uint64_t>(view.cycles_per_second, 1))));
+        }
+      }));
+}
+
 void add_gauges(std::vector<Row>& rows) {
   for (const GaugeInfo& info : kGauges) {
     rows.push_back(per_worker(info.name, Type::Gauge, info.sentence, [info](const WorkerView& w) {
@@ -242,6 +259,7 @@ const std::vector<Row>& rows() {
     std::vector<Row> made;
     add_reasons(made);
     add_io(made);
+    add_busy(made);
     add_gauges(made);
     add_ports(made);
     add_program(made);

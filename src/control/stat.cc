@@ -61,6 +61,7 @@ Json compose(const Ask& ask) {
   }
   document["mbufs"]["in_use"] = info.at("mbufs_in_use");
   document["mbufs"]["total"] = info.at("mbufs_total");
+  document["cycles_per_second"] = info.at("cycles_per_second");
   document["log"]["lines_lost"] = info.at("log_lines_lost");
   Json total;
   for (const char* section : kSections) {

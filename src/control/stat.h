@@ -12,8 +12,8 @@ namespace synproxy::control {
 using Ask = std::function<nlohmann::ordered_json(const std::string& command)>;
 
 // The whole state: {"name", "version", "uptime_seconds", "ports": {"client": {...}, "server":
-// {...}}, "mbufs": {"in_use", "total"}, "log": {"lines_lost"}, "limited": [{"source",
-// "rule", "monitored", "refused"}, ...], "total": {"counters", "gauges",
+// {...}}, "mbufs": {"in_use", "total"}, "cycles_per_second", "log": {"lines_lost"}, "limited":
+// [{"source", "rule", "monitored", "refused"}, ...], "total": {"counters", "gauges",
 // "io"}, "workers": [{"worker", "cpu", "counters", "gauges", "io"}, ...]}. Counters are found by
 // name, because proxy and command may have different versions. Throws RuntimeFailure if the replies
 // are not those of a proxy.

@@ -60,6 +60,7 @@ int fill_info(const Source& from, std::string_view, rte_tel_data* out) {
     bad |= dataplane::add_to_array(cpus, from.dataplane->cpu_of(i));
   }
   bad |= rte_tel_data_add_dict_container(out, "cpus", cpus, 0);
+  bad |= add(out, "cycles_per_second", from.dataplane->cycles_per_second());
   bad |= add(out, "mbufs_in_use", from.dataplane->mbufs_in_use());
   bad |= add(out, "mbufs_total", from.dataplane->mbufs_total());
   return bad == 0 ? 0 : -1;

@@ -17,6 +17,7 @@ View view_of(const dataplane::Dataplane& dataplane, const Config& config,
             .max_flows = config.engine.shape.max_flows,
             .workers = {},
             .ports = {{dataplane.port(PortId::kClient), dataplane.port(PortId::kServer)}},
+            .cycles_per_second = dataplane.cycles_per_second(),
             .mbufs_in_use = dataplane.mbufs_in_use(),
             .mbufs_total = dataplane.mbufs_total(),
             .log_lines_lost = LineWriter::lost()};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/dataplane.h"
 
+#include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <sched.h>
@@ -249,6 +250,8 @@ PortStatus Dataplane::port(PortId id) const {
   status.rss_owner = impl_->rss_owner.has_value();
   return status;
 }
+
+std::uint64_t Dataplane::cycles_per_second() const { return rte_get_tsc_hz(); }
 
 std::uint64_t Dataplane::mbufs_in_use() const {
   const std::uint64_t out = impl_->buffers_out();

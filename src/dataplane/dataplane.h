@@ -36,6 +36,8 @@ struct alignas(64) IoCounters {
   Counter syn_shed_share;                // gauge: of a thousand new SYNs, those that are shed
   Counter idle_sleeps;                   // sleeps because nothing had arrived
   Counter idle_us;                       // time slept in all, microseconds
+  Counter taken_over;                    // packets that other workers handed over to this one
+  Counter busy_cycles;                   // time-stamp counter, in turns that brought packets
 };
 
 struct PortStatus {
@@ -77,6 +79,7 @@ class Dataplane {
   [[nodiscard]] const Counters& counters(unsigned worker) const;
   [[nodiscard]] const IoCounters& io(unsigned worker) const;
   [[nodiscard]] PortStatus port(PortId id) const;
+  [[nodiscard]] std::uint64_t cycles_per_second() const;  // of the time-stamp counter
   [[nodiscard]] std::uint64_t mbufs_in_use() const;
   [[nodiscard]] std::uint64_t mbufs_total() const;
   // The sources that are over a limit, most refused first; all workers together, 20 at most.

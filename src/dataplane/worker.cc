@@ -129,9 +129,11 @@ void Worker::run() {
   const bool registered = rte_thread_register() == 0;
 
   while (!stopping_.load(std::memory_order_relaxed)) {
-    tick();
+    const std::uint64_t began = tick();
     if (const unsigned frames = serve_all(); frames != 0) {
-      back_off_.busy(rte_rdtsc(), frames);
+      const std::uint64_t now = rte_rdtsc();
+      io_.busy_cycles.add(now - began);
+      back_off_.busy(now, frames);
     } else {
       rest();
     }
@@ -192,7 +194,9 @@ void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uin
 
 std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
   if (source.kind == Source::Kind::kRing) {
-    return hand_over_.take(request_.number, source.sender, frames, kMaxBurst);
+    const std::uint16_t n = hand_over_.take(request_.number, source.sender, frames, kMaxBurst);
+    if (n != 0) io_.taken_over.add(n);
+    return n;
   }
   const std::uint16_t n =
       request_.ports[source.port]->receive(source.queue, frames, kMaxBurst, io_);
@@ -288,12 +292,12 @@ void Worker::pass(Role to, rte_mbuf* m, ChecksumHint sums) {
   outbox_[out].add(m);
 }
 
-void Worker::tick() {
+std::uint64_t Worker::tick() {
   const std::uint64_t tsc = rte_rdtsc();
-  if (tsc - clock_read_ < clock_interval_) return;
+  if (tsc - clock_read_ < clock_interval_) return tsc;
   clock_read_ = tsc;
   const std::uint64_t now = clock_.now_ms();
-  if (now == now_ms_) return;
+  if (now == now_ms_) return tsc;
   now_ms_ = now;
   heed();
   lane_.tick(now, engine_.stateless());
@@ -301,6 +305,7 @@ void Worker::tick() {
   engine_.tick(now, *this);
   in_tick_ = false;
   send();
+  return tsc;
 }
 
 void Worker::send() {

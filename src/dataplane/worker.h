@@ -95,7 +95,7 @@ class Worker final : private FrameSink {
   void pass(Role to, rte_mbuf* m, ChecksumHint sums);
   void cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header);
   void process_cut(Role sender, rte_mbuf* m);
-  void tick();
+  std::uint64_t tick();  // returns the time-stamp counter
   void send();
   void rest();
   void wait(std::uint64_t ticks);

@@ -108,6 +108,25 @@ TEST_F(IdleWorker, SleepsAfterEachLookWhileNothingArrives) {
   EXPECT_GE(w->io().idle_us.get(), sleeps * kLimitUs) << "no sleep ends early";
 }
 
+TEST_F(IdleWorker, IsBusyInTurnsThatBringPacketsAndInNoOthers) {
+  const auto w = worker(kLimitUs);
+  const auto sleeps = [&] { return w->io().idle_sleeps.get(); };
+  w->start();
+  EXPECT_TRUE(eventually([&] { return sleeps() >= 20; }));
+  EXPECT_EQ(w->io().busy_cycles.get(), 0U);
+  std::uint64_t before = 0;
+  for (unsigned frames = 1; frames <= 3; ++frames) {
+    client_->waiting.fetch_add(1);
+    EXPECT_TRUE(eventually([&] { return server_->sent.load() == frames; }));
+    EXPECT_TRUE(eventually([&] { return w->io().busy_cycles.get() > before; }));
+    before = w->io().busy_cycles.get();
+  }
+  const std::uint64_t slept = sleeps();
+  EXPECT_TRUE(eventually([&] { return sleeps() >= slept + 20; }));
+  w->stop();
+  EXPECT_EQ(w->io().busy_cycles.get(), before) << "nothing more came";
+}
+
 TEST_F(IdleWorker, NeverSleepsWhenToldToPoll) {
   const int readable_never = ::eventfd(0, EFD_CLOEXEC);
   for (const int descriptor : {-1, readable_never}) {

@@ -406,6 +406,7 @@ TEST_F(SocketPort, TwoWorkersShareThePortsAndLoseNothing) {
   // One worker reads the client port and the other the server port: half of each port's frames move
   // over.
   EXPECT_EQ(lab.proxy.sum([](const auto& io) { return io.handed_over.get(); }), kFrames);
+  EXPECT_EQ(lab.proxy.sum([](const auto& io) { return io.taken_over.get(); }), kFrames);
   EXPECT_TRUE(returns_all(lab.proxy));
 }
 

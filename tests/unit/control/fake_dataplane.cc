@@ -54,6 +54,7 @@ PortStatus Dataplane::port(PortId id) const {
           .rx_checksum = true,
           .mtu = 9000};
 }
+std::uint64_t Dataplane::cycles_per_second() const { return 2'000'000'000; }
 std::uint64_t Dataplane::mbufs_in_use() const { return 21; }
 std::uint64_t Dataplane::mbufs_total() const { return 1024; }
 const std::string& Dataplane::memory_note() const { return impl_->note; }

@@ -74,6 +74,14 @@ TEST_F(MetricsTest, UnitsAreSecondsAndSharesOfOne) {
   EXPECT_THAT(text, HasSubstr("\nsynproxy_syn_shed_ratio{worker=\"0\"} 0.25\n"));
 }
 
+TEST_F(MetricsTest, BusyTimeIsShownInCyclesAndInSeconds) {
+  view_.cycles_per_second = 2'000'000'000;
+  io_[1].busy_cycles.set(3'000'000'000);
+  const std::string text = this->text();
+  EXPECT_THAT(text, HasSubstr("\nsynproxy_busy_cycles_total{worker=\"1\"} 3000000000\n"));
+  EXPECT_THAT(text, HasSubstr("\nsynproxy_busy_seconds_total{worker=\"1\"} 1.5\n"));
+}
+
 TEST_F(MetricsTest, TheProgramSaysWhatItIsAndWhenItBegan) {
   counters_[1].flows.set(77);
   const std::string text = this->text();

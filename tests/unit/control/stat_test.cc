@@ -20,7 +20,8 @@ Json reply(const std::string& command) {
   static const std::map<std::string, const char*> replies = {
       {"/synproxy/info",
        R"({"name": "web", "version": "1.2.3", "uptime_seconds": 61, "workers": 2,
-           "cpus": [0, 3], "mbufs_in_use": 5, "mbufs_total": 4096, "log_lines_lost": 9})"},
+           "cpus": [0, 3], "mbufs_in_use": 5, "mbufs_total": 4096, "log_lines_lost": 9,
+           "cycles_per_second": 3000000000})"},
       {"/synproxy/port,client",
        R"({"name": "eth1", "link_up": 1, "rx_missed": 7, "rx_oversize": 0, "link_changes": 2,
            "rss": 1, "rss_owner": 1, "rx_checksum": 0})"},
@@ -64,6 +65,7 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("ports").at("server").at("rx_oversize"), 1);
   EXPECT_EQ(document.at("mbufs").at("in_use"), 5);
   EXPECT_EQ(document.at("mbufs").at("total"), 4096);
+  EXPECT_EQ(document.at("cycles_per_second"), 3'000'000'000);
   EXPECT_EQ(document.at("log").at("lines_lost"), 9);
   ASSERT_EQ(document.at("limited").size(), 1U);
   EXPECT_EQ(document.at("limited").at(0).at("source"), "192.0.2.0/24");
