@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What --metrics answers."""
 import collections
+import json
+import os
 import re
+import tempfile
 
 from clients import must_get_page
-from harness import PROGRAM, Stand, case, check, equal, own_stand
+from harness import PROGRAM, Stand, case, check, equal, own_stand, wait_for
+
+ALERTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../docs/alerts.yml"))
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 
@@ -25,6 +30,32 @@ def summed(series, name):
     for labels, value in series[name].items():
         total[",".join(label for label in labels.split(",") if not label.startswith("worker="))] += value
     return total
+
+
+def query(lab, expression):
+    """What a Prometheus says at port 9190; {} while it is starting."""
+    got = lab.run("proxy", "curl", "-sSf", "--max-time", "5", "-G", "http://127.0.0.1:9190/api/v1/query",
+                  "--data-urlencode", f"query={expression}")
+    return {sample["metric"].get("side", ""): float(sample["value"][1])
+            for sample in json.loads(got.out)["data"]["result"]} if got.code == 0 else {}
+
+
+@own_stand
+@case()
+def the_packaged_prometheus_reads_the_metrics_and_our_alerts(_):
+    with Stand("--metrics", "9100") as stand, tempfile.TemporaryDirectory() as there:
+        must_get_page(stand.lab, 4)
+        config = os.path.join(there, "prometheus.yml")
+        with open(config, "w", encoding="ascii") as out:
+            json.dump({"global": {"scrape_interval": "1s"}, "rule_files": [ALERTS], "scrape_configs": [
+                {"job_name": "synproxy", "static_configs": [{"targets": ["127.0.0.1:9100"]}]}]}, out)  # JSON is YAML
+        with stand.lab.start("proxy", "prometheus", f"--config.file={config}", f"--storage.tsdb.path={there}/data",
+                             "--web.listen-address=127.0.0.1:9190"):
+            wait_for("Prometheus has read the proxy", lambda: query(stand.lab, "up"), 30)
+            equal(query(stand.lab, 'up{job="synproxy"}'), {"": 1}, "up")
+            check(query(stand.lab, "sum(synproxy_cookie_valid_total)")[""] >= 1, "the page counts")
+            sides = query(stand.lab, "sum by (side) (synproxy_rx_packets_total)")
+            check(set(sides) == {"client", "server"} and all(sides.values()), f"packets by side: {sides}")
 
 
 @own_stand
