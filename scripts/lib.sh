@@ -20,7 +20,7 @@ PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev g
 PACKAGES_VM=(qemu-system-x86 busybox-static)
 PACKAGES_OTHER=(debootstrap)
 PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
-  wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus)
+  wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus chromium)
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$1" >&2

@@ -22,10 +22,12 @@
 #include "control/listen_address.h"
 #include "control/log.h"
 #include "control/options.h"
+#include "control/recorder.h"
 #include "control/reload.h"
 #include "control/secret.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
+#include "control/view.h"
 #include "control/web.h"
 #include "dataplane/dataplane.h"
 
@@ -79,10 +81,11 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   // Keeps other processes of the same user away from the memory too. Not earlier: it takes
   // /proc/self from a process that is not root's, and EAL reads there.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
+  Recorder recorder(dataplane.workers());
   dataplane.start();
   start.reset();
   std::optional<HttpServer> web;
-  if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, clock));
+  if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, recorder, clock));
   say(ready_line(config, dataplane));
 
   Supervisor supervisor(config, dataplane, keys);
@@ -90,6 +93,9 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
     what = signals.wait(Supervisor::kTick);
     if (what == Signals::What::kReload) supervisor.reload(reloader, clock.now_ms());
     supervisor.tick(clock.now_ms());
+    if (const std::uint64_t now = clock.unix_ms(); recorder.due(now)) {
+      recorder.record(view_of(dataplane, config, clock.unix_ms_at_start()), now);
+    }
   }
   dataplane.stop();
   say(summary_line(totals_of(dataplane), clock.now_ms()));

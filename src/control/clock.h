@@ -12,6 +12,9 @@ class ProgramClock {
  public:
   [[nodiscard]] std::uint64_t unix_ms_at_start() const { return unix_ms_at_start_; }
 
+  // Goes on evenly, whatever happens to the machine's time.
+  [[nodiscard]] std::uint64_t unix_ms() const { return unix_ms_at_start_ + now_ms(); }
+
   // Milliseconds since the start of the program.
   [[nodiscard]] std::uint64_t now_ms() const {
     return ms(std::chrono::steady_clock::now() - start_);

@@ -26,6 +26,7 @@ struct View {
   std::uint64_t max_flows = 0;
   std::vector<WorkerView> workers;
   PerPort<dataplane::PortStatus> ports;
+  std::vector<RefusedSource> refused;   // by limits, most refused first
   std::uint64_t cycles_per_second = 0;  // of the time-stamp counter
   std::uint64_t mbufs_in_use = 0;
   std::uint64_t mbufs_total = 0;

@@ -5,12 +5,14 @@
 #include "base/config.h"
 #include "control/clock.h"
 #include "control/http_server.h"
+#include "control/recorder.h"
 #include "dataplane/dataplane.h"
 
 namespace synproxy::control {
 
-// /metrics. The arguments outlive the pages.
+// The live page and its data.json, and /metrics. The arguments outlive the pages.
 [[nodiscard]] HttpServer::Pages web_pages(const dataplane::Dataplane& dataplane,
-                                          const Config& config, const ProgramClock& clock);
+                                          const Config& config, const Recorder& recorder,
+                                          const ProgramClock& clock);
 
 }  // namespace synproxy::control

@@ -7,8 +7,11 @@ import re
 import tempfile
 
 from clients import must_get_page
+from floods import flood
 from harness import PROGRAM, Stand, case, check, equal, own_stand, wait_for
 
+# Of the page during the flood; docs/live-page.png is one.
+SCREENSHOT = os.path.join(tempfile.gettempdir(), "synproxy-live-page.png")
 ALERTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../docs/alerts.yml"))
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
@@ -87,3 +90,35 @@ def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
             equal((other.code, len(other.err.splitlines())), (2, 1), f"--metrics {where}: {other.err}")
             check(f"--metrics {where}: " in other.err and wrong in other.err, other.err)
         must_get_page(stand.lab, 4)
+
+
+def in_browser(lab, there, *more):
+    """What chromium says about the page at port 9100, and its console. The answers come in real time."""
+    got = lab.run("proxy", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                  "--enable-logging=stderr", f"--user-data-dir={there}", "--virtual-time-budget=3000", *more,
+                  "http://127.0.0.1:9100/")
+    check(got.code == 0, f"chromium: {got.err[-300:]}")
+    console = [line for line in got.err.splitlines() if "CONSOLE" in line]
+    equal(console, [], "the browser's complaints")
+    return got.out
+
+
+@own_stand
+@case()
+def the_live_page_shows_a_flood_in_a_browser(_):
+    with Stand("--metrics", "9100") as stand, tempfile.TemporaryDirectory() as there:
+        must_get_page(stand.lab, 4)
+        with flood(stand.lab, "syn", 4, rate=20_000):
+            wait_for("a flood in words", lambda: "SYN flood" in stand.lab.must(
+                "proxy", "curl", "-sSf", "http://127.0.0.1:9100/data.json"), 20)
+            page = in_browser(stand.lab, there, "--dump-dom")
+            in_browser(stand.lab, there, "--window-size=1280,860", f"--screenshot={SCREENSHOT}")
+        header = re.search(r'<header class="(\w+)"><h1>(.*?)</h1><p>(.*?)</p>', page).groups()
+        check(header[0] == "alarm" and header[1].startswith("SYN flood, "), f"headline: {header}")
+        check("clients at veth-a, servers at veth-b" in header[2], header[2])
+        handshakes = re.search(r"<section><h2>Handshakes, per second</h2>(.*?)</section>", page, re.S).group(1)
+        for line in ("SYN", "SYN-ACK"):
+            last = re.search(rf">{line} <b>(.*?)</b>", handshakes).group(1)
+            check(last.endswith(" k"), f"{line}: {last}")
+        check(re.search(r'<path class="c0" d="M[\d.]+ [\d.]+L', handshakes), "a curve of the SYNs")
+        check(os.path.getsize(SCREENSHOT) > 10_000, "the screenshot")

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the recorder holds, as the JSON that the live page, `synproxy top` and `synproxy report`
+// read:
+//
+//   {"name", "version", "now", "started", "headline", "mood", "max_flows", "ports": {"client":
+//    {"name", "up"}, "server": {...}},
+//    "limited": [{"source", "rule", "monitored", "refused"}],   as in `synproxy stat --json`
+//    "times": [...],                     the end of each interval, Unix milliseconds
+//    "rates": {"syn_received": [...]},   per second; only what has moved
+//    "gauges": {"flows": [...]},
+//    "drops": ["cookie_invalid", ...],   which of the rates are reasons of drops
+//    "grown": {"syn_received": 12},      over the whole time
+//    "workers": [{"cpu", "busy": [...], "cycles": [...]}]}   share of the time, cycles per packet
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+
+#include "control/headline.h"
+#include "control/recorder.h"
+
+namespace synproxy::control {
+
+// The last `seconds`, or as many as there are.
+[[nodiscard]] nlohmann::ordered_json history_document(const Recorder& recorder, const View& view,
+                                                      std::size_t seconds);
+
+// Of rows that follow each other, two at least; without what a View says.
+[[nodiscard]] Load load_of(const std::vector<Second>& rows, std::size_t workers,
+                           std::uint64_t cycles_per_second);
+
+}  // namespace synproxy::control
