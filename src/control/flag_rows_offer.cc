@@ -114,15 +114,13 @@ constexpr auto kOfferRows = std::to_array<Flag>({
          "SYN is answered by 1 + N SYN-ACKs at most.",
      .value = integer<0, 3>(kTuning<&EngineTuning::synack_repeats>)},
     {.name = "hide-rtt",
-     .form = "on|off",
+     .form = "on|off|auto",
      .example = "on",
      .group = FlagGroup::kOffer,
      .kind = FlagKind::kSwitch,
      .change = Change::kReload,
-     .accepts = "on or off",
-     .help =
-         "keep the server from taking the round trip to the proxy for the client's: say it where "
-         "the server uses BBR",
+     .accepts = "on, off or auto",
+     .help = "keep a server with BBR from taking the round trip to the proxy for the client's",
      .reason =
          "The handshake with the server takes microseconds, and the server measures it. BBR sizes "
          "its window by the shortest round trip of the last ten seconds, and crawls until it has "
@@ -130,8 +128,10 @@ constexpr auto kOfferRows = std::to_array<Flag>({
          "twice, so that it takes no sample from its SYN-ACK (RFC 6298, section 3), and echoes no "
          "timestamp in the ACK. It costs one more SYN and SYN-ACK per connection, and a server "
          "without a sample waits longer for a first flight that is lost whole: Linux probes after "
-         "1 s. Cubic, the default of Linux, does not need it.",
-     .value = word<kOffOn>(kTuning<&EngineTuning::hide_rtt>)},
+         "1 s. Cubic, the default of Linux, does not need it. `auto` hides nothing until a worker has "
+         "seen the service crawl: a download without losses whose bytes under way have shrunk to a "
+         "third. From then on it is `on` for that service (`service_crawls` counts them).",
+     .value = word<kOffers>(kTuning<&EngineTuning::hide_rtt>)},
 });
 
 }  // namespace

@@ -92,7 +92,7 @@ inline constexpr std::array<std::string_view, 2> kOffAuto{"off", "auto"};
 inline constexpr std::array<std::string_view, 2> kDropForward{"drop", "forward"};
 inline constexpr std::array<std::string_view, 2> kDropReset{"drop", "reset"};
 inline constexpr std::array<std::string_view, 3> kFragmentPolicies{"drop", "forward", "reassemble"};
-inline constexpr std::array<std::string_view, 3> kOffers{"off", "on", "auto"};  // Offer
+inline constexpr std::array<std::string_view, 3> kOffers{"off", "on", "auto"};  // Offer, HideRtt
 inline constexpr std::array<std::string_view, 4> kLogLevels{"error", "warning", "info", "debug"};
 
 template <typename Field>

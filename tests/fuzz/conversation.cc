@@ -33,7 +33,7 @@ test::HarnessOptions options_of(const Command& c) {
   e.tuning.offer.timestamps = (c.who & 2) != 0 ? Offer::kOff : offer;
   e.tuning.offer.ecn = (c.who & 4) != 0 ? Offer::kOff : offer;
   e.tuning.synack_repeats = c.flags >> 4 & 3U;
-  e.tuning.hide_rtt = (c.who & 128) != 0;
+  e.tuning.hide_rtt = (c.who & 128) != 0 ? HideRtt::kOn : HideRtt::kAuto;
   e.tuning.fragments = (c.flags & 64) != 0 ? Fragments::kReassemble : Fragments::kDrop;
   e.tuning.forward_tcp_auth = (c.flags & 128) != 0;
   e.tuning.reset_unknown = (c.a & 1) != 0;

@@ -9,9 +9,9 @@ namespace {
 
 using namespace test;
 
-HarnessOptions hiding() {
+HarnessOptions hiding(HideRtt how = HideRtt::kOn) {
   HarnessOptions h;
-  h.engine.tuning.hide_rtt = true;
+  h.engine.tuning.hide_rtt = how;
   return h;
 }
 
@@ -125,6 +125,97 @@ TEST(HideRtt, OffTheSynIsSentOnceAndTheAckEchoes) {
   c.ack();
   p.expect_quiet();
   EXPECT_EQ(c.syn_ack().tsecr(), c.server_first_ts);
+}
+
+// The server has `segments` of 1,400 bytes under way, for `ms`; each round trip takes 100 ms. The
+// proxy sees time pass in between.
+void download(ProxyHarness& p, Session& c, unsigned segments, unsigned ms) {
+  for (unsigned at = 0; at < ms; at += 100) {
+    for (unsigned i = 0; i < segments; ++i) c.server_sends(std::string(1400, 'x'));
+    for (unsigned step = 0; step < 10; ++step) p.advance(10);
+    ASSERT_EQ(p.from_client(c.client().build()), Verdict::kForward);
+    p.to_server.clear();
+  }
+}
+
+// How many SYNs the server gets for a new connection; the handshake is completed.
+std::size_t syns_of_a_connection(ProxyHarness& p, SessionOptions o) {
+  Session c(p, o);
+  c.syn();
+  c.ack();
+  const std::size_t syns = 1 + p.to_server.size();
+  p.to_server.clear();
+  const DecodedFrame ack = c.syn_ack();
+  if (!ack.timestamps.empty()) {
+    EXPECT_EQ(ack.tsecr() == 0, syns == 2);
+  }
+  return syns;
+}
+
+TEST(HideRtt, AutoHidesFromAServiceThatWasSeenToCrawl) {
+  for (const bool ipv6 : {false, true}) {
+    HarnessOptions h = hiding(HideRtt::kAuto);
+    h.protect = {"203.0.113.10:80", "203.0.113.10:443", "[2001:db8::10]:80", "[2001:db8::10]:443"};
+    ProxyHarness p(h);
+    Session first(p, {.ipv6 = ipv6});
+    first.open();
+    EXPECT_EQ(syns_of_a_connection(p, {.ipv6 = ipv6, .client_port = 40001}), 1U);
+    download(p, first, 80, 500);
+    EXPECT_EQ(p.count(Reason::service_crawls), 0U);
+    download(p, first, 16, 2500);
+    EXPECT_EQ(p.count(Reason::service_crawls), 1U);
+    EXPECT_EQ(syns_of_a_connection(p, {.ipv6 = ipv6, .client_port = 40002}), 2U);
+    EXPECT_EQ(syns_of_a_connection(p, {.ipv6 = ipv6, .client_port = 40003, .timestamps = false}),
+              2U);
+    // Another service of the same host is another server.
+    EXPECT_EQ(syns_of_a_connection(p, {.ipv6 = ipv6, .server_port = 443}), 1U);
+    EngineTuning off = small_engine().tuning;
+    off.hide_rtt = HideRtt::kOff;
+    p.retune(off);
+    EXPECT_EQ(syns_of_a_connection(p, {.ipv6 = ipv6, .client_port = 40004}), 1U);
+  }
+}
+
+TEST(HideRtt, AutoHidesNothingFromAServiceThatKeepsItsWindow) {
+  for (const unsigned segments : {4U, 60U}) {
+    ProxyHarness p(hiding(HideRtt::kAuto));
+    Session first(p);
+    first.open();
+    download(p, first, segments, 8000);
+    EXPECT_EQ(p.count(Reason::service_crawls), 0U);
+    EXPECT_EQ(syns_of_a_connection(p, {.client_port = 40001}), 1U);
+  }
+}
+
+// Whatever was lost explains a smaller window.
+TEST(HideRtt, AutoHidesNothingFromAServiceThatRepeats) {
+  ProxyHarness p(hiding(HideRtt::kAuto));
+  Session first(p);
+  first.open();
+  download(p, first, 80, 500);
+  for (unsigned n = 0; n < 5; ++n) {
+    first.server_nxt -= 1400;
+    first.server_sends(std::string(1400, 'x'));
+    download(p, first, 16, 1000);
+  }
+  EXPECT_EQ(p.count(Reason::service_crawls), 0U);
+}
+
+// A small answer now and then: nothing is under way for most of the time.
+TEST(HideRtt, AutoHidesNothingFromAServiceWithLittleToSay) {
+  ProxyHarness p(hiding(HideRtt::kAuto));
+  Session first(p);
+  first.open();
+  download(p, first, 80, 500);
+  for (unsigned n = 0; n < 40; ++n) {
+    first.client_sends("GET /");
+    first.server_sends(std::string(1400, 'x'));
+    p.advance(40);
+    ASSERT_EQ(p.from_client(first.client().build()), Verdict::kForward);
+    p.to_server.clear();
+    for (unsigned step = 0; step < 16; ++step) p.advance(10);
+  }
+  EXPECT_EQ(p.count(Reason::service_crawls), 0U);
 }
 
 }  // namespace

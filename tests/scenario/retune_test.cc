@@ -263,7 +263,7 @@ TEST(Retune, PolicyHoldsForTheVeryNextPacket) {
 }
 
 TEST(Retune, HideRttOfAHandshakeUnderWayMayChange) {
-  for (const bool before : {false, true}) {
+  for (const HideRtt before : {HideRtt::kOff, HideRtt::kOn, HideRtt::kAuto}) {
     HarnessOptions h;
     h.engine.tuning.hide_rtt = before;
     ProxyHarness p(h);
@@ -272,7 +272,7 @@ TEST(Retune, HideRttOfAHandshakeUnderWayMayChange) {
     c.ack();
     p.to_server.clear();
     EngineTuning t = h.engine.tuning;
-    t.hide_rtt = !before;
+    t.hide_rtt = before == HideRtt::kOn ? HideRtt::kAuto : HideRtt::kOn;
     p.retune(t);
     c.syn_ack();
     c.client_sends("GET /");

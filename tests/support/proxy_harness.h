@@ -31,13 +31,15 @@ namespace synproxy::test {
 
 // The defaults with little memory and a short server timeout, with all options offered, and without
 // an answer to what belongs to nothing. Other tests cover `auto` for a server that has shown
-// nothing yet, repeated SYN-ACKs, and --unknown (learning_test, synack_repeat_test, unknown_test).
+// nothing yet, repeated SYN-ACKs, --unknown and --hide-rtt (learning_test, synack_repeat_test,
+// unknown_test, hide_rtt_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
   c.tuning.synack_repeats = 0;
   c.tuning.server_timeout_ms = 10'000;
   c.tuning.reset_unknown = false;
+  c.tuning.hide_rtt = HideRtt::kOff;
   c.tuning.fragments = Fragments::kDrop;  // fragments_test puts them together
   c.shape.max_flows = 1024;
   c.shape.early_data_memory = 1U << 20;

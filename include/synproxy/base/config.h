@@ -14,6 +14,9 @@ enum class Offer : std::uint8_t { kOff, kOn, kAuto };
 // What becomes of IP fragments of TCP to and from protected addresses.
 enum class Fragments : std::uint8_t { kDrop, kForward, kReassemble };
 
+// kAuto: from services that were seen to crawl (ServiceTable::note_crawl).
+enum class HideRtt : std::uint8_t { kOff, kOn, kAuto };
+
 inline constexpr std::uint8_t kAutoScale = 0xff;
 
 struct OfferConfig {
@@ -48,7 +51,7 @@ struct EngineTuning {
   OfferConfig offer;
   std::uint32_t early_window = 14600;  // bytes; 0: the client waits for the server's window
   std::uint32_t synack_repeats = 3;    // repeats of an unanswered SYN-ACK, 0 to 3
-  bool hide_rtt = false;               // the server gets no round-trip sample from the handshake
+  HideRtt hide_rtt = HideRtt::kAuto;   // the server gets no round-trip sample from the handshake
   Fragments fragments = Fragments::kReassemble;
   bool forward_tcp_auth = false;  // forward TCP MD5 and TCP-AO segments untouched; else drop them
   bool reset_unknown = true;      // RST to both ends of a connection that the proxy does not know

@@ -90,6 +90,7 @@
   X(conn_aborted, EVENT, "Client sent a RST before the server had answered.") \
   X(conn_finished, EVENT, "Connection closed by FIN both ways.") \
   X(conn_reset, EVENT, "Connection closed by a RST.") \
+  X(service_crawls, EVENT, "Service seen to size its window by the round trip to the proxy, as BBR does; from then on --hide-rtt auto hides that round trip from it.") \
   X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
   X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \

@@ -65,6 +65,7 @@ struct ServiceOffer {
   std::uint16_t mss = 0;                      // bytes; 0: not learned
   std::uint16_t window = 0xffff;              // bytes, of the server's last SYN-ACK
   std::uint8_t ttl = 0;                       // of it, or its hop limit; 0: not learned
+  bool crawls = false;                        // see note_crawl()
 
   friend bool operator==(const ServiceOffer&, const ServiceOffer&) = default;
 };
@@ -130,6 +131,11 @@ class ServiceTable {
   // host can do, on any port, but never a lack.
   void learn_host(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
                   const TcpOptions& syn, bool ecn);
+
+  // The service was seen to crawl after a handshake with the proxy (time/crawl_watch.h). Kept for
+  // as long as the entry is. False: it was known, or nothing is known of the service.
+  bool note_crawl(const KeyView& key);
+  [[nodiscard]] bool any_crawls() const { return any_crawls_; }
 
  private:
   // How often an ability was shown in a row, and when to ask for it next.
@@ -211,6 +217,7 @@ class ServiceTable {
   // By digest: the VLANs that ever had an entry. SYNs of random VLANs are not searched for.
   std::bitset<4096> vlans_;
   std::uint64_t version_ = 1;
+  bool any_crawls_ = false;
 };
 
 }  // namespace synproxy

@@ -117,7 +117,7 @@ void make_engine(Dice& d, Plan& p) {
     e.tuning.offer.window_scale = p.server.scale.value_or(0);
   }
   if (p.client.lwip) e.tuning.early_window = std::max(e.tuning.early_window, 1460U);
-  e.tuning.hide_rtt = d.chance(20);
+  e.tuning.hide_rtt = d.chance(20) ? HideRtt::kOn : HideRtt::kAuto;
   e.tuning.reset_unknown = p.seed % 2 != 0;
 }
 

@@ -127,7 +127,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
   EXPECT_FALSE(c.engine.tuning.reset_unknown);
   EXPECT_FALSE(c.loop.shed_syns);
-  EXPECT_TRUE(c.engine.tuning.hide_rtt);
+  EXPECT_EQ(c.engine.tuning.hide_rtt, HideRtt::kOn);
   EXPECT_EQ(c.engine.tuning.offer.window_scale, 0);
   EXPECT_EQ(c.engine.tuning.offer.mss, 88);
   EXPECT_EQ(c.engine.tuning.early_window, 0U);

@@ -299,5 +299,20 @@ TEST(Services, WithoutRoomTheOnesConfirmedLongestAgoGiveWay) {
   EXPECT_GE(kept(t, 256, [&](std::size_t i) { return nth(kMany - 256 + i); }), 250U);
 }
 
+TEST(Services, CrawlIsOfOneService) {
+  ServiceTable t = table_for({"203.0.113.10"});
+  EXPECT_FALSE(t.note_crawl(service(10, 80))) << "nothing is known of it";
+  t.learn(service(10, 80), kEpoch, 0, answer(true, true, true, 9));
+  t.learn(service(10, 443), kEpoch, 0, answer(true, true, true, 9));
+  EXPECT_FALSE(t.any_crawls());
+  EXPECT_TRUE(t.note_crawl(service(10, 80)));
+  EXPECT_FALSE(t.note_crawl(service(10, 80))) << "known";
+  EXPECT_TRUE(t.any_crawls());
+  EXPECT_TRUE(t.offer(service(10, 80)).crawls);
+  EXPECT_FALSE(t.offer(service(10, 443)).crawls);
+  t.learn(service(10, 80), kEpoch, 1000, answer(true, true, true, 9));
+  EXPECT_TRUE(t.offer(service(10, 80)).crawls) << "as long as the entry is kept";
+}
+
 }  // namespace
 }  // namespace synproxy

@@ -51,6 +51,7 @@
 #include "synproxy/policy/stateless_shed.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/strangers.h"
+#include "time/crawl_watch.h"
 
 namespace synproxy {
 
@@ -68,6 +69,7 @@ struct Rooms {
   Handshakes handshakes;
   MadeFrames frames;
   TooLong too_long;
+  CrawlWatch crawl_watch;
   Strangers strangers;
 
   // Scratch memory of a burst, except for `acks_refuted`.

@@ -43,9 +43,22 @@ void send_syn(Rooms& rooms, FlowIndex i, bool ask_more, FrameSink& sink) {
   rooms.counters.count(Reason::syn_to_server);
 }
 
+bool hides_rtt(const Rooms& rooms, FlowIndex i) {
+  const ServiceTable& services = rooms.answerer.services();
+  switch (rooms.now.tuning().hide_rtt) {
+    case HideRtt::kOff:
+      return false;
+    case HideRtt::kOn:
+      return true;
+    case HideRtt::kAuto:
+      return services.any_crawls() && services.offer(KeyView(rooms.flows.key_of(i))).crawls;
+  }
+  return false;
+}
+
 void ask_server(Rooms& rooms, FlowIndex i, bool ask_more, FrameSink& sink) {
   send_syn(rooms, i, ask_more, sink);
-  if (rooms.now.tuning().hide_rtt && !ask_more) send_syn(rooms, i, false, sink);
+  if (!ask_more && hides_rtt(rooms, i)) send_syn(rooms, i, false, sink);
 }
 
 void ask_again(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink) {

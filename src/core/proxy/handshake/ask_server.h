@@ -17,7 +17,9 @@ namespace synproxy {
 
 // `ask_more`: also offers what `auto` leaves to be learned.
 void send_syn(Rooms& rooms, FlowIndex i, bool ask_more, FrameSink& sink);
-// Sends our SYN for the first time; with `hide_rtt` twice, back to back. A server that has sent its
+// Whether the server is to get no sample of the round trip from its handshake with us.
+[[nodiscard]] bool hides_rtt(const Rooms& rooms, FlowIndex i);
+// Sends our SYN for the first time; if hides_rtt() twice, back to back. A server that has sent its
 // SYN-ACK twice cannot tell which one our ACK answers, and takes no sample of the round trip
 // (Karn's algorithm, RFC 6298 section 3). That sample would be the round trip between proxy and
 // server.

@@ -131,11 +131,12 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
 }
 
 void answer_syn_ack(Rooms& rooms, Context& c, const FlowRecord& f, std::uint32_t tsval) {
-  answer(rooms.counters, c, handshake_ack(rooms.now, f, tsval), rooms.flows.look(f, Role::kClient),
+  answer(rooms.counters, c, handshake_ack(rooms, c.flow, tsval), rooms.flows.look(f, Role::kClient),
          Reason::consumed, Reason::ack_to_server);
 }
 
-TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr) {
+TcpReply handshake_ack(const Rooms& rooms, FlowIndex i, std::uint32_t tsecr) {
+  const FlowRecord& f = rooms.flows[i];
   TcpReply r;
   r.seq = SeqNum(f.client_isn + 1);
   r.ack = SeqNum(f.cookie + f.spliced().delta + 1);
@@ -145,14 +146,13 @@ TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tse
   r.tsval = f.opening_tsval;
   // A true echo would give the server a sample (RFC 7323 section 4.1). 0 is what a sender without
   // an echo writes.
-  r.tsecr = now.tuning().hide_rtt ? 0 : tsecr;
+  r.tsecr = hides_rtt(rooms, i) ? 0 : tsecr;
   return r;
 }
 
 void send_ack(Rooms& rooms, FlowIndex i, std::uint32_t tsecr, FrameSink& sink) {
   const FlowRecord& f = rooms.flows[i];
-  rooms.frames.send(f, rooms.flows.key_of(i), Role::kServer, handshake_ack(rooms.now, f, tsecr),
-                    sink);
+  rooms.frames.send(f, rooms.flows.key_of(i), Role::kServer, handshake_ack(rooms, i, tsecr), sink);
   rooms.counters.count(Reason::ack_to_server);
 }
 

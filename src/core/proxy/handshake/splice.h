@@ -18,7 +18,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
 
 // Our ACK of the server's SYN-ACK, the first one and every repeat. `tsecr`: the TSval of that
 // SYN-ACK. Only for a spliced flow on which the server has sent nothing else yet.
-[[nodiscard]] TcpReply handshake_ack(const Moment& now, const FlowRecord& f, std::uint32_t tsecr);
+[[nodiscard]] TcpReply handshake_ack(const Rooms& rooms, FlowIndex i, std::uint32_t tsecr);
 // Turns the SYN-ACK `c` into that ACK. `tsval`: the SYN-ACK's.
 void answer_syn_ack(Rooms& rooms, Context& c, const FlowRecord& f, std::uint32_t tsval);
 void send_ack(Rooms& rooms, FlowIndex i, std::uint32_t tsecr, FrameSink& sink);

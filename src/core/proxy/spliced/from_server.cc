@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Handles segments from a protected server port: picks the act by the state of the flow, and passes
 // segments of spliced flows.
+#include "handshake/ask_server.h"
 #include "handshake/server_answers.h"
 #include "handshake/splice.h"
 #include "spliced/outbound.h"
@@ -37,7 +38,7 @@ void on_spliced(Rooms& rooms, Context& c) {
       return drop(rooms.counters, c, Reason::consumed);
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     // This is the answer to our second SYN. If our ACK was lost, its own timer repeats it.
-    if (rooms.now.tuning().hide_rtt && rooms.now.ms32() - f.last_seen < kFirstRetryMs) {
+    if (rooms.now.ms32() - f.last_seen < kFirstRetryMs && hides_rtt(rooms, c.flow)) {
       return drop(rooms.counters, c, Reason::consumed);
     }
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());

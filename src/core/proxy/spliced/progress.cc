@@ -125,6 +125,7 @@ void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq) {
     }
   } else if (g.seq_length() != 0) {
     f.set(kFlowRepeated);
+    if (!kClient) rooms.crawl_watch.lost(c.flow);
   }
   if (g.has(kAck)) note_ack<kFrom>(rooms, f, c);
   const std::uint32_t window = std::uint32_t{g.window}

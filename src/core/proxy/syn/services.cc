@@ -138,6 +138,14 @@ std::uint16_t ServiceTable::shown_mss(const KeyView& key) const {
   return s != nullptr ? s->mss.value() : std::uint16_t{0};
 }
 
+bool ServiceTable::note_crawl(const KeyView& key) {
+  const Service* s = find(key, port_of(key));
+  if (s == nullptr || s->offer.crawls) return false;
+  services_[static_cast<std::size_t>(s - services_.data())].offer.crawls = true;
+  any_crawls_ = true;
+  return true;
+}
+
 ServiceTable::Service& ServiceTable::at(const KeyView& key, std::uint16_t port) {
   if (const Service* s = find(key, port)) {
     return services_[static_cast<std::size_t>(s - services_.data())];

@@ -34,6 +34,9 @@ std::uint32_t reset_probe_lead(const EngineTuning& tuning) {
 
 std::uint32_t probe_lead(std::uint32_t wait_ms) { return std::min(kProbeLeadMs, wait_ms / 4); }
 
+// A flow that was silent for longer is not sending.
+constexpr std::uint32_t kTalkingMs = 2000;
+
 // Each function below returns what it did, in frames sent and records freed (FlowBook::sweep).
 
 // What a keepalive says: numbers that both ends know.
@@ -153,6 +156,14 @@ unsigned age_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   return probe_after_reset(rooms, i, sink);
 }
 
+void watch_crawl(Rooms& rooms, FlowIndex i, const FlowRecord& f, std::uint32_t idle) {
+  if (rooms.now.tuning().hide_rtt != HideRtt::kAuto || idle > kTalkingMs) return;
+  if ((f.options & kFlowOutbound) != 0 || !rooms.crawl_watch.look(i, f, rooms.now.ms32())) return;
+  if (rooms.answerer.services().note_crawl(KeyView(rooms.flows.key_of(i)))) {
+    rooms.counters.count(Reason::service_crawls);
+  }
+}
+
 // In line with the loop over the records: most of them need no more than a look.
 unsigned age(Rooms& rooms, FlowIndex i, const Waits& waits, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
@@ -167,6 +178,7 @@ unsigned age(Rooms& rooms, FlowIndex i, const Waits& waits, FrameSink& sink) {
       give_up(rooms, i, true, true, sink);
       return 2;
     case FlowState::kEstablished:
+      watch_crawl(rooms, i, f, idle);
       return age_established(rooms, i, idle, waits, sink);
     case FlowState::kClosing:
       if (!closed_by_both(f) && !f.has(kFlowProbed) &&
