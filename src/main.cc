@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Start and stop, in order.
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/undumped.h"
 #include "control/clock.h"
 #include "control/help.h"
 #include "control/host.h"
@@ -22,9 +22,11 @@
 #include "control/listen_address.h"
 #include "control/log.h"
 #include "control/options.h"
+#include "control/privileges.h"
 #include "control/recorder.h"
 #include "control/reload.h"
 #include "control/secret.h"
+#include "control/service.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
 #include "control/view.h"
@@ -59,6 +61,23 @@ void forbid_core_dumps() {
   static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));
 }
 
+// After the ports are open, and before a worker runs. Not earlier: a process that is not dumpable
+// and not root's has no /proc/self, and EAL reads there.
+void give_up(const Config& config, const std::optional<User>& user) {
+  drop_privileges(user, kept_capabilities(config, LinuxHost()));
+  const auto is_xdp = [](const PortName& port) {
+    return port.kind == PortName::Kind::kXdp || port.device.starts_with("net_af_xdp");
+  };
+  if (config.seccomp) filter_system_calls(is_xdp(config.client_port) || is_xdp(config.server_port));
+  if (!user || config.log_level < LogLevel::kWarning) return;
+  for (const auto& [flag, path] :
+       {std::pair{"config", config.config_file}, std::pair{"secret-file", config.secret_file}}) {
+    if (const std::string note = unreadable_note(flag, path, user->name); !note.empty()) {
+      complain(note);
+    }
+  }
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
@@ -67,36 +86,44 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   MasterSecret secret = load_secret(config);
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
 
+  const std::optional<User> user = find_user(config.user);
+
   const Signals signals;
   log.emplace();  // from here on nothing waits for a reader of our lines
   std::optional<StartWatch> start(std::in_place);
-  KeyRing ring;
-  EpochKeeper keys(std::move(secret), ring, config.engine);
+  const auto ring_pages = make_undumped<KeyRing>();
+  KeyRing& ring = *ring_pages;
+  const auto keys = make_undumped<EpochKeeper>(std::move(secret), ring, config.engine);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
   dataplane::Dataplane dataplane(config, protect, ring);
   const Telemetry telemetry(dataplane, config.name, clock);
   if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
     complain(dataplane.memory_note());
   }
-  // Keeps other processes of the same user away from the memory too. Not earlier: it takes
-  // /proc/self from a process that is not root's, and EAL reads there.
-  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
   Recorder recorder(dataplane.workers());
+  give_up(config, user);
   dataplane.start();
   start.reset();
   std::optional<HttpServer> web;
   if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, recorder, clock));
   say(ready_line(config, dataplane));
 
-  Supervisor supervisor(config, dataplane, keys);
+  Service service(dataplane, clock);
+  Supervisor supervisor(config, dataplane, *keys);
   for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {
     what = signals.wait(Supervisor::kTick);
-    if (what == Signals::What::kReload) supervisor.reload(reloader, clock.now_ms());
+    if (what == Signals::What::kReload) {
+      service.reloading();
+      supervisor.reload(reloader, clock.now_ms());
+      service.reloaded();
+    }
     supervisor.tick(clock.now_ms());
     if (const std::uint64_t now = clock.unix_ms(); recorder.due(now)) {
       recorder.record(view_of(dataplane, config, clock.unix_ms_at_start()), now);
     }
+    service.alive();
   }
+  service.stopping();
   dataplane.stop();
   say(summary_line(totals_of(dataplane), clock.now_ms()));
 }
@@ -125,7 +152,7 @@ void obey(const std::vector<std::string>& arguments, const ProgramClock& clock,
 // The exit status does not depend on who reads the error text.
 void complain_at_the_end(const std::string& text) {
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
-  complain(text);
+  fail(text);
 }
 
 }  // namespace

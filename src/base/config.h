@@ -61,6 +61,8 @@ struct Config {
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   std::string secret_file;        // empty: a random secret at start
   std::string config_file;        // empty: none
+  std::string user;               // empty: stays who started it
+  bool seccomp = true;            // filter system calls once the ports are open
   unsigned stats_interval = 0;    // seconds; 0: no line
   ListenAddress metrics;
   LogLevel log_level = LogLevel::kWarning;

@@ -74,6 +74,9 @@ inline constexpr auto kIoCounters = std::to_array<IoInfo>({
     {"busy_cycles",
      "Cycles of the time-stamp counter (`cycles_per_second`) that a worker has spent in turns that brought packets. Per worker, its growth over a second divided by `cycles_per_second` is the busy share; divided by the growth of `rx_packets_*` and `taken_over`, the cycles per packet.",
      [](const dataplane::IoCounters& c) -> const Counter& { return c.busy_cycles; }},
+    {"clock_ms",
+     "Gauge: the worker's clock, milliseconds. It moves on a thousand times a second, with or without traffic; where it stands still, the worker hangs. The sum over the workers says nothing.",
+     [](const dataplane::IoCounters& c) -> const Counter& { return c.clock_ms; }},
 });
 
 }  // namespace synproxy::control

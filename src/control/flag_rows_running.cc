@@ -75,6 +75,33 @@ constexpr auto kRunningRows = std::to_array<Flag>({
          "It is DPDK's file prefix and names the directory of the telemetry socket, whose path "
          "has to fit the 108 bytes of a socket address: hence 48 characters.",
      .value = name(At<&Config::name>{})},
+    {.name = "user",
+     .form = "USER",
+     .example = "synproxy",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "the name of a user who is not root",
+     .help = "become this user once the ports are open, and keep only the capabilities that the "
+             "ports need",
+     .reason =
+         "Without it the program stays who started it. docs/operation.md lists what each kind of "
+         "port needs. A reload reads its files as this user: the file of `--config` has to be "
+         "readable for it, the secret file has to belong to it (mode 0600); a line at the start "
+         "says where that is not so. System calls are filtered and new privileges are impossible "
+         "with and without it.",
+     .value = name_if_any(At<&Config::user>{})},
+    {.name = "seccomp",
+     .form = "on|off",
+     .example = "off",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kSwitch,
+     .change = Change::kRestart,
+     .accepts = "on or off",
+     .help = "once the ports are open, refuse the system calls that a running proxy does not make",
+     .reason = "A running proxy executes nothing, mounts nothing and traces nobody. `off` is for a "
+               "driver that needs what the filter refuses; please report it.",
+     .value = word<kOffOn>(At<&Config::seccomp>{})},
     {.name = "stats-interval",
      .form = "N",
      .example = "1",

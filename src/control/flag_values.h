@@ -122,6 +122,13 @@ constexpr FlagValue path(Field) {
           [](const Config& c) { return Field::of(c).empty() ? Texts{} : Texts{Field::of(c)}; }};
 }
 
+// A name, or none.
+template <typename Field>
+constexpr FlagValue name_if_any(Field) {
+  return {[](Config& c, std::string_view text) { Field::of(c) = parse_name(text); },
+          [](const Config& c) { return Field::of(c).empty() ? Texts{} : Texts{Field::of(c)}; }};
+}
+
 template <typename Field>
 constexpr FlagValue name(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_name(text); },

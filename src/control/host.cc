@@ -67,6 +67,7 @@ std::string_view name_of(Capability capability) {
 }
 
 void check_permission(const NamedPort& named, const Host& host) {
+  if (named.port.kind == Kind::kPci && host.may_use_vfio(named.port.device)) return;
   std::string missing;
   for (const Capability capability : needed(named.port)) {
     if (!host.has(capability)) {
@@ -158,7 +159,29 @@ void settle_workers(Config& config, const Host& host) {
   }
 }
 
+// Of mlx4 and mlx5: their kernel driver asks for it whenever rules and queues change.
+bool is_bifurcated(const PortName& port, const Host& host) {
+  return port.kind == Kind::kPci && host.pci_driver(port.device).value_or("").starts_with("mlx");
+}
+
 }  // namespace
+
+std::vector<Capability> kept_capabilities(const Config& config, const Host& host) {
+  std::vector<Capability> kept;
+  const auto keep = [&](Capability capability) {
+    if (std::ranges::find(kept, capability) == kept.end()) kept.push_back(capability);
+  };
+  for (const PortName* port : {&config.client_port, &config.server_port}) {
+    for (const Capability capability : needed(*port)) {
+      // It opens devices and loads programs; a port that is open needs it no more.
+      if (capability != Capability::kSysAdmin) keep(capability);
+    }
+    if (!is_bifurcated(*port, host)) continue;
+    keep(Capability::kNetRaw);
+    keep(Capability::kNetAdmin);
+  }
+  return kept;
+}
 
 Config check_host(Config config, const Host& host) {
   settle_kind(config.client_port, host);

@@ -28,6 +28,9 @@ class Host {
   [[nodiscard]] virtual std::optional<std::string> pci_driver(const std::string& address) const = 0;
   [[nodiscard]] virtual bool has(Capability capability) const = 0;
   [[nodiscard]] virtual bool is_root() const = 0;
+  // Whether this process may use a device of vfio-pci without being root: its group's file is open
+  // to it, and it may lock memory without a limit.
+  [[nodiscard]] virtual bool may_use_vfio(const std::string& /*address*/) const { return false; }
   [[nodiscard]] virtual std::vector<unsigned> allowed_cpus()
       const = 0;  // of this process, ascending
 };
@@ -40,6 +43,7 @@ class LinuxHost final : public Host {
   [[nodiscard]] std::optional<std::string> pci_driver(const std::string& address) const override;
   [[nodiscard]] bool has(Capability capability) const override;
   [[nodiscard]] bool is_root() const override;
+  [[nodiscard]] bool may_use_vfio(const std::string& address) const override;
   [[nodiscard]] std::vector<unsigned> allowed_cpus() const override;
 
  private:
@@ -49,5 +53,10 @@ class LinuxHost final : public Host {
 // Checks permissions first, then devices, then CPUs. Settles what only the machine knows: whether
 // net_something is an interface, and the CPU of a proxy without --workers. Throws UsageError.
 [[nodiscard]] Config check_host(Config config, const Host& host);
+
+// What the proxy still needs when its ports are open: to serve them, to open an interface that came
+// back, and to leave interfaces as they were. Each one once.
+[[nodiscard]] std::vector<Host::Capability> kept_capabilities(const Config& config,
+                                                              const Host& host);
 
 }  // namespace synproxy::control

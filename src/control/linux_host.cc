@@ -4,6 +4,7 @@
 #include <net/if_arp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -70,6 +71,16 @@ bool LinuxHost::has(Capability capability) const {
   }
   const unsigned bit = bit_of(capability);
   return (data[bit / 32].effective >> (bit % 32) & 1U) != 0;
+}
+
+bool LinuxHost::may_use_vfio(const std::string& address) const {
+  std::error_code error;
+  const auto group =
+      std::filesystem::read_symlink(sysfs_ + "/bus/pci/devices/" + address + "/iommu_group", error);
+  if (error || pci_driver(address) != "vfio-pci") return false;
+  rlimit locked{};
+  return ::access(("/dev/vfio/" + group.filename().string()).c_str(), R_OK | W_OK) == 0 &&
+         ::getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur == RLIM_INFINITY;
 }
 
 bool LinuxHost::is_root() const { return ::geteuid() == 0; }

@@ -1,14 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/log.h"
 
+#include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
+
+#include <cstdlib>
 
 namespace synproxy::control {
 namespace {
 
 LogThreads* threads = nullptr;
 
-std::string line_of(std::string_view text) { return "synproxy: " + one_line(text) + "\n"; }
+// Whether JOURNAL_STREAM, "DEVICE:INODE", is this stream. Another program may have redirected it.
+bool is_journal(int fd) {
+  const char* named = std::getenv("JOURNAL_STREAM");
+  struct stat status {};
+  return named != nullptr && ::fstat(fd, &status) == 0 &&
+         named == std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
+}
+
+std::string line_of(int fd, int priority, std::string_view text) {
+  static const bool journal[] = {false, is_journal(STDOUT_FILENO), is_journal(STDERR_FILENO)};
+  return (journal[fd] ? "<" + std::to_string(priority) + ">" : std::string("synproxy: ")) +
+         one_line(text) + "\n";
+}
 
 }  // namespace
 
@@ -28,13 +44,21 @@ std::string one_line(std::string_view text) {
 
 // The proxy does not stop because a stream is closed or full.
 void say(std::string_view text) {
-  if (threads != nullptr) return threads->out_.write(line_of(text));
-  static_cast<void>(write_whole(STDOUT_FILENO, line_of(text)));
+  const std::string line = line_of(STDOUT_FILENO, LOG_INFO, text);
+  if (threads != nullptr) return threads->out_.write(line);
+  static_cast<void>(write_whole(STDOUT_FILENO, line));
 }
 
 void complain(std::string_view text) {
-  if (threads != nullptr) return threads->err_.write(line_of(text));
-  static_cast<void>(write_whole(STDERR_FILENO, line_of(text)));
+  const std::string line = line_of(STDERR_FILENO, LOG_WARNING, text);
+  if (threads != nullptr) return threads->err_.write(line);
+  static_cast<void>(write_whole(STDERR_FILENO, line));
+}
+
+void fail(std::string_view text) {
+  const std::string line = line_of(STDERR_FILENO, LOG_ERR, text);
+  if (threads != nullptr) return threads->err_.write(line);
+  static_cast<void>(write_whole(STDERR_FILENO, line));
 }
 
 void finish_log() {

@@ -4,6 +4,9 @@
 //
 // A reader of these lines may stall, and the thread that prints also derives keys and takes
 // signals. While a LogThreads lives, nobody waits for a reader.
+//
+// A stream that goes to the journal (JOURNAL_STREAM, systemd.exec(5)) gets the priority of each
+// line in its place, "<4>...": the journal knows the program's name.
 #pragma once
 
 #include <string>
@@ -17,7 +20,8 @@ namespace synproxy::control {
 [[nodiscard]] std::string one_line(std::string_view text);
 
 void say(std::string_view text);       // standard output: ready, rates, summary
-void complain(std::string_view text);  // standard error: errors, warnings
+void complain(std::string_view text);  // standard error: warnings
+void fail(std::string_view text);      // standard error: errors
 
 // For a program that ends without LogThreads' end: waits a second at most for what is left.
 void finish_log();
@@ -33,6 +37,7 @@ class LogThreads {
  private:
   friend void say(std::string_view text);
   friend void complain(std::string_view text);
+  friend void fail(std::string_view text);
   friend void finish_log();
   LineWriter out_;
   LineWriter err_;

@@ -50,6 +50,8 @@ constexpr auto kExceptions = std::to_array<Exception>({
     {"syn_shed_share", "syn_shed_ratio", Type::Gauge, 1e-3,
      "Share of the SYNs that come for the first time and are shed at the moment, 0 to 1; 0 while "
      "all are answered."},
+    {"clock_ms", "worker_clock_seconds", Type::Gauge, 1e-3,
+     "The worker's clock, seconds. Where it stands still, the worker hangs."},
     {"idle_us", "idle_seconds", Type::Counter, 1e-6,
      "Seconds that the worker has slept in all; 1 minus its rate is the most that the worker takes "
      "of its CPU."},

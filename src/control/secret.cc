@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "control/privileges.h"
 #include "synproxy/cookie/epoch.h"
 
 namespace synproxy::control {
@@ -11,7 +12,9 @@ namespace synproxy::control {
 MasterSecret load_secret(const Config& config) {
   const bool from_file = !config.secret_file.empty();
   try {
-    return from_file ? MasterSecret::from_file(config.secret_file) : MasterSecret::random();
+    if (!from_file) return MasterSecret::random();
+    const auto user = find_user(config.user);
+    return MasterSecret::from_file(config.secret_file, user ? user->uid : 0);
   } catch (const std::runtime_error& error) {
     if (from_file) {
       throw UsageError("--secret-file " + config.secret_file + ": " + error.what());

@@ -33,21 +33,22 @@ std::string joined(const std::vector<std::string>& texts) {
 }  // namespace
 
 Supervisor::Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys)
-    : config_(config), dataplane_(dataplane), keys_(keys) {}
+    : config_(config), dataplane_(dataplane), keys_(keys), events_(config.engine.shape.max_flows) {}
 
-void Supervisor::watch_ports() {
-  for (const std::string& line : dataplane_.supervise()) {
-    if (config_.log_level >= LogLevel::kWarning) {
-      complain(line);
-    }
+void Supervisor::watch(std::uint64_t now_ms) {
+  std::vector<std::string> lines = dataplane_.supervise();
+  for (std::string& line : events_.look(totals_of(dataplane_), now_ms)) {
+    lines.push_back(std::move(line));
   }
+  if (config_.log_level < LogLevel::kWarning) return;
+  for (const std::string& line : lines) complain(line);
 }
 
 void Supervisor::tick(std::uint64_t now_ms) {
   keys_.keep(now_ms);
   if (now_ms - watched_ms_ >= kWatchMs) {
     watched_ms_ = now_ms;
-    watch_ports();
+    watch(now_ms);
   }
   if (config_.stats_interval == 0) {
     return;
@@ -85,7 +86,7 @@ void Supervisor::reload(Reloader& reloader, std::uint64_t now_ms) {
     say(std::string("reloaded") + (reloader.reads_flags() ? ": " : " the secret file alone: ") +
         (changes.empty() ? "nothing changed" : joined(changes)));
   } catch (const std::exception& error) {
-    complain(std::string("not reloaded: ") + error.what());
+    fail(std::string("not reloaded: ") + error.what());
   }
 }
 
@@ -137,7 +138,7 @@ void StartWatch::run() {
     lock.lock();
     if (signal <= 0) continue;
     if (!over_.wait_for(lock, kGrace, [&] { return is_over_; })) {
-      complain("told to stop while DPDK and the ports were being started, which does not end");
+      fail("told to stop while DPDK and the ports were being started, which does not end");
       finish_log();
       std::_Exit(1);  // what was changed stands in the records of the interfaces
     }

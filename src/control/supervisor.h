@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "control/events.h"
 #include "control/reload.h"
 #include "control/secret.h"
 #include "control/totals.h"
@@ -33,12 +34,13 @@ class Supervisor {
   void reload(Reloader& reloader, std::uint64_t now_ms);
 
  private:
-  void watch_ports();
+  void watch(std::uint64_t now_ms);
   void apply(Reload next, std::vector<std::string>& changes, std::uint64_t now_ms);
 
   Config config_;
   dataplane::Dataplane& dataplane_;
   EpochKeeper& keys_;
+  Events events_;
   std::uint64_t watched_ms_ = 0;
   std::uint64_t counted_ms_ = 0;
   bool counting_ = false;

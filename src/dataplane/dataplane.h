@@ -38,6 +38,7 @@ struct alignas(64) IoCounters {
   Counter idle_us;                       // time slept in all, microseconds
   Counter taken_over;                    // packets that other workers handed over to this one
   Counter busy_cycles;                   // time-stamp counter, in turns that brought packets
+  Counter clock_ms;                      // gauge: the worker's clock; stands still where it hangs
 };
 
 struct PortStatus {

@@ -98,6 +98,8 @@ void InterfaceRecord::add(const InterfaceSetting& setting) const {
 
 void InterfaceRecord::remove() {
   if (fd_ < 0) return;
+  // First of all it is emptied: once privileges are dropped, only the open file is still ours.
+  [[maybe_unused]] const int emptied = ::ftruncate(fd_, 0);
   static_cast<void>(::unlink(file_.c_str()));
   ::close(fd_);
   fd_ = -1;

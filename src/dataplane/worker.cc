@@ -299,6 +299,7 @@ std::uint64_t Worker::tick() {
   const std::uint64_t now = clock_.now_ms();
   if (now == now_ms_) return tsc;
   now_ms_ = now;
+  io_.clock_ms.set(now);
   heed();
   lane_.tick(now, engine_.stateless());
   in_tick_ = true;

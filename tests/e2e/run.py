@@ -29,14 +29,15 @@ import cases_packets
 import cases_path
 import cases_rate
 import cases_reload
+import cases_service
 import cases_tcp
 import cases_usage
 from harness import CASES, PROGRAM, THOROUGH
 from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
-           cases_reload, cases_distance, cases_path, cases_features, cases_offloads, cases_banner, cases_fragments,
-           cases_metrics)
+           cases_reload, cases_service, cases_distance, cases_path, cases_features, cases_offloads,
+           cases_banner, cases_fragments, cases_metrics)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 

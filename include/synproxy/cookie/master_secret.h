@@ -25,10 +25,10 @@ class MasterSecret {
   // The file's bytes as they are, without one newline at the end. Proxies that have a copy of the
   // file accept each other's cookies. Throws std::runtime_error if the file cannot be read, is not
   // a regular file, has a mode other than 0600 or less, belongs neither to root nor to the user of
-  // this process, has fewer than kMinBytes or more than kMaxBytes, or repeats one single byte. The
-  // message is a sentence that says what is wrong and what to do, without the path: the caller adds
-  // flag and value.
-  static MasterSecret from_file(const std::string& path);
+  // this process nor to `owner`, has fewer than kMinBytes or more than kMaxBytes, or repeats one
+  // single byte. The message is a sentence that says what is wrong and what to do, without the
+  // path: the caller adds flag and value.
+  static MasterSecret from_file(const std::string& path, std::uint32_t owner = 0);
 
   ~MasterSecret();  // wipes it
   MasterSecret(MasterSecret&& other) noexcept;

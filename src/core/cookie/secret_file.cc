@@ -41,7 +41,7 @@ class File {
 }
 
 // Looks at the open file, so that nobody can swap it between the check and the read.
-void require_private(int fd) {
+void require_private(int fd, std::uint32_t owner) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) {
     refuse_unreadable(errno);
@@ -49,7 +49,7 @@ void require_private(int fd) {
   if (!S_ISREG(status.st_mode)) {
     refuse("is not a regular file; give a file that holds the secret");
   }
-  if (status.st_uid != ::geteuid() && status.st_uid != 0) {
+  if (status.st_uid != ::geteuid() && status.st_uid != 0 && status.st_uid != owner) {
     refuse("belongs to user " + std::to_string(status.st_uid) +
            "; it must belong to root or to the user that runs the proxy");
   }
@@ -66,12 +66,12 @@ void require_private(int fd) {
 
 }  // namespace
 
-MasterSecret MasterSecret::from_file(const std::string& path) {
+MasterSecret MasterSecret::from_file(const std::string& path, std::uint32_t owner) {
   const File file(path);
   if (file.fd() < 0) {
     refuse_unreadable(errno);
   }
-  require_private(file.fd());
+  require_private(file.fd(), owner);
 
   struct Buffer {
     std::array<std::uint8_t, kMaxBytes + 2> bytes;  // a newline, and one byte that is too much

@@ -9,6 +9,7 @@
 
 #include "control/counter_list.h"
 #include "control/flags.h"
+#include "control/pages.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
@@ -47,6 +48,38 @@ TEST(Docs, CountersPageHasARowForEveryCounter) {
   }
   for (const IoInfo& io : kIoCounters) {
     EXPECT_THAT(page, HasSubstr(row(io.name)));
+  }
+}
+
+TEST(Pages, ManPagesAndCompletionKnowEveryFlagAndCommand) {
+  const std::string man = program_man();
+  const std::string config = config_man();
+  const std::string completion = bash_completion();
+  for (const Flag& flag : flags()) {
+    std::string name;
+    for (const char c : flag.name) name += c == '-' ? std::string("\\-") : std::string(1, c);
+    EXPECT_THAT(man, HasSubstr("\n.B \"\\-\\-" + name));
+    EXPECT_EQ(config.find("\n.B \"" + name + "\"\n") != std::string::npos,
+              flag.kind != FlagKind::kBare && flag.name != "config")
+        << flag.name;
+    EXPECT_THAT(completion, HasSubstr("--" + std::string(flag.name)));
+  }
+  EXPECT_THAT(completion, HasSubstr("COMPREPLY=($(compgen -W 'drop forward reassemble' -- "));
+  EXPECT_THAT(man, HasSubstr(".B \"synproxy stat"));
+}
+
+// Every line that begins with a dot is a request that man(7) knows.
+TEST(Pages, NoTextOfAFlagIsTakenForARequest) {
+  for (const std::string& page : {program_man(), config_man()}) {
+    std::istringstream lines(page);
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_FALSE(line.starts_with('\'')) << line;
+      if (!line.starts_with('.')) continue;
+      EXPECT_THAT(line.substr(0, line.find(' ')),
+                  testing::AnyOf(".\\\"", ".TH", ".SH", ".TP", ".RS", ".RE", ".B", ".BR", ".I",
+                                 ".IR", ".PP", ".nf", ".fi", ".br"))
+          << line;
+    }
   }
 }
 

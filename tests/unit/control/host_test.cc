@@ -31,6 +31,7 @@ struct FakeHost : Host {
   std::set<Capability> capabilities = {Capability::kNetAdmin, Capability::kNetRaw,
                                        Capability::kSysAdmin};
   bool root = true;
+  std::set<std::string> vfio;
   std::vector<unsigned> cpus = {2, 3, 5};
 
   [[nodiscard]] std::optional<Interface> interface(const std::string& name) const override {
@@ -45,6 +46,9 @@ struct FakeHost : Host {
     return capabilities.contains(capability);
   }
   [[nodiscard]] bool is_root() const override { return root; }
+  [[nodiscard]] bool may_use_vfio(const std::string& address) const override {
+    return vfio.contains(address);
+  }
   [[nodiscard]] std::vector<unsigned> allowed_cpus() const override { return cpus; }
 };
 
@@ -163,6 +167,39 @@ TEST(LinuxHost, ReadsDriversFromSysfs) {
 }
 
 TEST(LinuxHost, MayRunSomewhere) { EXPECT_FALSE(LinuxHost().allowed_cpus().empty()); }
+
+TEST(KeptCapabilities, AreThoseThatAPortNeedsOnceItIsOpen) {
+  using C = Host::Capability;
+  const std::vector<C> net = {C::kNetRaw, C::kNetAdmin};
+  struct Row {
+    const char* client;
+    const char* server;
+    std::vector<C> kept;
+  };
+  const Row rows[] = {{"eth1", "eth2", net},
+                      {"xdp:eth1", "eth2", net},
+                      {"0000:3b:00.0", "3c:00.0", {}},
+                      {"0000:3b:00.0", "eth2", net},
+                      {"0000:3d:00.0", "3b:00.0", net},  // mlx5
+                      {"net_tap0", "0000:3b:00.0", {C::kNetAdmin}},
+                      {"net_memif0,role=server", "net_ring0", {}}};
+  for (const Row& row : rows) {
+    EXPECT_EQ(kept_capabilities(config_of(row.client, row.server), FakeHost()), row.kept)
+        << row.client << ' ' << row.server;
+  }
+}
+
+TEST(CheckHost, ADeviceOfVfioNeedsNoRootWhereItsFileIsOpen) {
+  FakeHost host;
+  host.root = false;
+  host.capabilities.clear();
+  const Config config = config_of("0000:3b:00.0", "net_ring0");
+  EXPECT_EQ(refusal(config, host),
+            "--client-port 0000:3b:00.0: no permission to open this device, CAP_SYS_ADMIN missing; "
+            "run as root");
+  host.vfio = {"0000:3b:00.0"};
+  EXPECT_EQ(refusal(config, host), "accepted");
+}
 
 }  // namespace
 }  // namespace synproxy::control

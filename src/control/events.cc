@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/events.h"
+
+namespace synproxy::control {
+
+void Events::look_for_flood(const Totals& now, std::uint64_t elapsed_ms,
+                            std::vector<std::string>& lines) {
+  const auto rate = [&](Reason r) { return (now.get(r) - before_.get(r)) * 1000 / elapsed_ms; };
+  const std::uint64_t syns = rate(Reason::syn_received);
+  const std::uint64_t valid = rate(Reason::cookie_valid);
+  const bool flooded = syns >= kFloodSyns && valid * kShare < syns;
+  flooded_looks_ = flooded ? flooded_looks_ + 1 : 0;
+  calm_looks_ = flooded ? 0 : calm_looks_ + 1;
+  if (!flood_ && flooded_looks_ >= kFloodLooks) {
+    flood_ = true;
+    syns_at_begin_ = before_.get(Reason::syn_received);
+    lines.push_back("flood began: " + std::to_string(syns) + " SYNs a second, " +
+                    std::to_string(valid) + " of them from clients that answer");
+  } else if (flood_ && calm_looks_ >= kCalmLooks) {
+    flood_ = false;
+    lines.push_back(
+        "flood ended: " + std::to_string(now.get(Reason::syn_received) - syns_at_begin_) +
+        " SYNs since it was noticed");
+  }
+}
+
+void Events::look_at_table(std::uint64_t flows, std::vector<std::string>& lines) {
+  const std::uint64_t percent = flows * 100 / max_flows_;
+  if (!full_ && percent >= kFull) {
+    full_ = true;
+    lines.push_back("the flow table is " + std::to_string(percent) + " % full (" +
+                    std::to_string(flows) + " of " + std::to_string(max_flows_) +
+                    "); raise --max-flows before old connections make room for new ones");
+  } else if (full_ && percent < kRoom) {
+    full_ = false;
+    lines.push_back("the flow table has room again (" + std::to_string(flows) + " of " +
+                    std::to_string(max_flows_) + ")");
+  }
+}
+
+std::vector<std::string> Events::look(const Totals& now, std::uint64_t now_ms) {
+  std::vector<std::string> lines;
+  if (looked_ && now_ms > before_ms_) look_for_flood(now, now_ms - before_ms_, lines);
+  look_at_table(now.flows, lines);
+  before_ = now;
+  before_ms_ = now_ms;
+  looked_ = true;
+  return lines;
+}
+
+}  // namespace synproxy::control

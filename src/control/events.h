@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The events of the traffic that an operator wants to read: one line when a flood begins and one
+// when it has ended, and the same for a table that fills. What goes to and fro is told once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/totals.h"
+
+namespace synproxy::control {
+
+class Events {
+ public:
+  // A flood: so many SYNs a second, of which fewer than one in kShare leads to a proven client, at
+  // two looks in a row. It has ended after kCalmLooks without.
+  static constexpr std::uint64_t kFloodSyns = 1000;
+  static constexpr std::uint64_t kShare = 10;
+  static constexpr unsigned kFloodLooks = 2;
+  static constexpr unsigned kCalmLooks = 10;
+  // Percent of --max-flows: told at the first, over below the second.
+  static constexpr std::uint64_t kFull = 80;
+  static constexpr std::uint64_t kRoom = 70;
+
+  explicit Events(std::uint64_t max_flows) : max_flows_(max_flows) {}
+
+  // To be called about once a second. Returns lines to log.
+  [[nodiscard]] std::vector<std::string> look(const Totals& now, std::uint64_t now_ms);
+
+ private:
+  void look_for_flood(const Totals& now, std::uint64_t elapsed_ms, std::vector<std::string>& lines);
+  void look_at_table(std::uint64_t flows, std::vector<std::string>& lines);
+
+  const std::uint64_t max_flows_;
+  Totals before_;
+  std::uint64_t before_ms_ = 0;
+  bool looked_ = false;
+  unsigned flooded_looks_ = 0;  // in a row
+  unsigned calm_looks_ = 0;
+  bool flood_ = false;
+  std::uint64_t syns_at_begin_ = 0;
+  bool full_ = false;
+};
+
+}  // namespace synproxy::control

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/service.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <ctime>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/errors.h"
+#include "control/pulse.h"
+#include "control/supervisor.h"
+
+namespace synproxy::control {
+namespace {
+
+// A manager that reads nothing gets no more than this many messages kept for it.
+constexpr std::size_t kMostUnsent = 64;
+
+std::uint64_t monotonic_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+}  // namespace
+
+struct Service::State {
+  State(const dataplane::Dataplane& plane, const ProgramClock& program_clock)
+      : dataplane(plane), clock(program_clock), pulse(plane) {}
+
+  void tell(std::string text) {
+    if (unsent.size() < kMostUnsent) unsent.push_back(std::move(text));
+    news.notify_one();
+  }
+
+  std::string rates(std::uint64_t now_ms) {
+    const Totals now = totals_of(dataplane);
+    std::string line = "STATUS=" + rate_line(counted, now, now_ms - counted_ms);
+    counted = now;
+    counted_ms = now_ms;
+    return line;
+  }
+
+  // What is due now, in the order of sending.
+  void look(std::uint64_t now_ms) {
+    const bool beats = pulse.beats(now_ms);
+    if (!ready) {
+      if (!beats) return;
+      ready = true;
+      tell("READY=1\nSTATUS=frames move");
+    }
+    if (now_ms - counted_ms >= kStatusMs) tell(rates(now_ms));
+    if (watched && beats && now_ms - alive_ms <= kControlPatienceMs) tell("WATCHDOG=1");
+  }
+
+  void run() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      if (!stopping && !closing) look(clock.now_ms());
+      while (!unsent.empty()) {
+        const std::string text = std::move(unsent.front());
+        unsent.pop_front();
+        lock.unlock();
+        static_cast<void>(::sd_notify(0, text.c_str()));  // the manager may have gone
+        lock.lock();
+      }
+      if (closing) break;
+      news.wait_for(lock, kLook, [this] { return closing || !unsent.empty(); });
+    }
+    ended = true;
+    end.notify_one();
+  }
+
+  const dataplane::Dataplane& dataplane;  // gone when closing
+  const ProgramClock& clock;
+  bool watched = false;  // the manager wants to hear WATCHDOG=1
+
+  std::mutex mutex;  // of what follows
+  std::condition_variable news;
+  std::condition_variable end;
+  std::deque<std::string> unsent;
+  bool ready = false;
+  bool stopping = false;
+  bool closing = false;
+  bool ended = false;
+  std::uint64_t alive_ms = 0;
+  Pulse pulse;
+  Totals counted;
+  std::uint64_t counted_ms = 0;
+};
+
+Service::Service(const dataplane::Dataplane& dataplane, const ProgramClock& clock) {
+  const char* socket = std::getenv("NOTIFY_SOCKET");
+  if (socket == nullptr || *socket == 0) return;
+  state_ = std::make_shared<State>(dataplane, clock);
+  state_->watched = ::sd_watchdog_enabled(0, nullptr) > 0;
+  state_->counted_ms = state_->alive_ms = clock.now_ms();
+  try {
+    std::thread([state = state_] { state->run(); }).detach();
+  } catch (const std::system_error& error) {
+    throw RuntimeFailure(std::string("no thread can be started: ") + error.what());
+  }
+}
+
+Service::~Service() {
+  if (!state_) return;
+  std::unique_lock lock(state_->mutex);
+  state_->closing = true;
+  state_->news.notify_one();
+  state_->end.wait_for(lock, kLastPatience, [this] { return state_->ended; });
+}
+
+void Service::alive() {
+  if (!state_) return;
+  const std::lock_guard lock(state_->mutex);
+  state_->alive_ms = state_->clock.now_ms();
+}
+
+void Service::reloading() {
+  if (!state_) return;
+  const std::lock_guard lock(state_->mutex);
+  if (state_->ready) {
+    state_->tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_us()));
+  }
+}
+
+void Service::reloaded() {
+  if (!state_) return;
+  const std::lock_guard lock(state_->mutex);
+  if (state_->ready) state_->tell("READY=1");
+}
+
+void Service::stopping() {
+  if (!state_) return;
+  const std::lock_guard lock(state_->mutex);
+  state_->stopping = true;
+  state_->tell("STOPPING=1\nSTATUS=stopping");
+}
+
+}  // namespace synproxy::control
