@@ -73,6 +73,28 @@ void take_flag(const Command& command, const Words& arguments, std::size_t& at, 
   }
 }
 
+// Of its own such a command has only flags without values.
+CommandLine with_start_flags(const Command& command, const Words& arguments) {
+  CommandLine line;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const bool flag = arguments[i].starts_with("--") && arguments[i].size() > 2;
+    const bool own =
+        flag && std::ranges::find(command.flags, arguments[i].substr(2, arguments[i].find('=') - 2),
+                                  &CommandFlag::name) != command.flags.end();
+    if (arguments[i] == "--") {
+      line.words.insert(line.words.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i),
+                        arguments.end());
+      break;
+    }
+    if (own) {
+      take_flag(command, arguments, i, line);
+    } else {
+      line.words.push_back(arguments[i]);
+    }
+  }
+  return line;
+}
+
 }  // namespace
 
 const std::string* CommandLine::value(std::string_view flag) const {
@@ -92,7 +114,7 @@ std::string CommandLine::name() const {
 }
 
 std::span<const Command> commands() {
-  static const std::vector<Command> all = {stat_command()};
+  static const std::vector<Command> all = {check_command(), stat_command()};
   return all;
 }
 
@@ -120,6 +142,7 @@ std::string flag_term(const CommandFlag& flag) {
 
 CommandLine read_command_line(const Command& command, const Words& arguments) {
   CommandLine line;
+  if (command.takes_start_flags) return with_start_flags(command, arguments);
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i] == "--") {
       line.words.insert(line.words.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1,

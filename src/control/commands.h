@@ -56,6 +56,9 @@ struct Command {
   std::span<const CommandFlag> flags;
   std::size_t min_words = 0;  // that no flag takes
   std::size_t max_words = 0;
+  // All that is none of `flags` becomes words, in its order and with its dashes: flags of the
+  // start.
+  bool takes_start_flags = false;
   std::string_view notes{};  // more for `synproxy COMMAND --help`; lines of at most 100 columns
   // Throws UsageError or RuntimeFailure.
   void (*run)(const CommandLine& line, const Print& print) = nullptr;
@@ -74,6 +77,7 @@ struct Command {
                                             const std::vector<std::string>& arguments);
 
 // The rows, each in the file of its command.
+[[nodiscard]] Command check_command();
 [[nodiscard]] Command stat_command();
 
 }  // namespace synproxy::control
