@@ -15,7 +15,10 @@
 
 #include "base/errors.h"
 #include "base/undumped.h"
+#include "control/change_requests.h"
 #include "control/clock.h"
+#include "control/control_server.h"
+#include "control/flow_requests.h"
 #include "control/help.h"
 #include "control/host.h"
 #include "control/http_server.h"
@@ -25,8 +28,10 @@
 #include "control/privileges.h"
 #include "control/recorder.h"
 #include "control/reload.h"
+#include "control/requests.h"
 #include "control/secret.h"
 #include "control/service.h"
+#include "control/socket_file.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
 #include "control/view.h"
@@ -84,6 +89,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   config = check_host(std::move(config), LinuxHost());
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);
+  const std::optional<gid_t> group = control_group(config.control_group);
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
 
   const std::optional<User> user = find_user(config.user);
@@ -101,6 +107,12 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
     complain(dataplane.memory_note());
   }
   Recorder recorder(dataplane.workers());
+  Supervisor supervisor(config, dataplane, *keys);
+  Requests requests;
+  add_info_request(requests, config.name, clock);
+  add_change_requests(requests, supervisor, reloader, config, clock);
+  add_flow_requests(requests, dataplane, config);
+  std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   give_up(config, user);
   dataplane.start();
   start.reset();
@@ -109,7 +121,6 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   say(ready_line(config, dataplane));
 
   Service service(dataplane, clock);
-  Supervisor supervisor(config, dataplane, *keys);
   for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {
     what = signals.wait(Supervisor::kTick);
     if (what == Signals::What::kReload) {
@@ -124,6 +135,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
     service.alive();
   }
   service.stopping();
+  control.reset();
   dataplane.stop();
   say(summary_line(totals_of(dataplane), clock.now_ms()));
 }
@@ -145,7 +157,8 @@ void obey(const std::vector<std::string>& arguments, const ProgramClock& clock,
     case Invocation::Action::kCommand:
       return invocation.command->run(invocation.line, print);
     case Invocation::Action::kRun:
-      return run(invocation.config, Reloader(arguments, invocation.config), clock, log);
+      return run(invocation.config, Reloader(arguments, invocation.config, invocation.settings),
+                 clock, log);
   }
 }
 

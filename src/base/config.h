@@ -59,6 +59,7 @@ struct Config {
   LoopTuning loop;
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
+  std::string control_group;      // may ask at the control socket; empty: none
   std::string secret_file;        // empty: a random secret at start
   std::string config_file;        // empty: none
   std::string user;               // empty: stays who started it

@@ -79,5 +79,11 @@ struct Command {
 // The rows, each in the file of its command.
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command stat_command();
+[[nodiscard]] Command get_command();
+[[nodiscard]] Command set_command();
+[[nodiscard]] Command unset_command();
+[[nodiscard]] Command reload_command();
+[[nodiscard]] Command config_command();
+[[nodiscard]] Command flows_command();
 
 }  // namespace synproxy::control

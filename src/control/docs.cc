@@ -46,8 +46,8 @@ void describe(std::ostringstream& out, const Flag& flag) {
   }
   out << "\n- Default: ";
   const std::string initial = default_text(flag);
-  out << (initial.empty() ? "none. " : "`" + initial + "`. ") << flag.reason
-      << "\n- Change: " << (flag.change == Change::kReload ? "at a reload" : "needs a restart")
+  out << (initial.empty() ? "none. " : "`" + initial + "`. ") << flag.reason << "\n- Change: "
+      << (flag.change == Change::kReload ? "at a reload, and by `synproxy set`" : "needs a restart")
       << ".\n\n";
 }
 
@@ -85,7 +85,9 @@ std::string flags_markdown() {
          "Packets that arrive afterwards are decided by the new settings. What was promised before is kept: cookies\n"
          "and windows stay good, connections stay as they are, and under a shorter `--idle-timeout` both ends are still\n"
          "asked first. SIGHUP reloads under `nohup` too; closing its terminal does not stop the proxy.\n"
-         "Signals that mean nothing here, as SIGUSR1, are ignored.\n\n";
+         "Signals that mean nothing here, as SIGUSR1, are ignored. `synproxy reload` does the same and tells its asker.\n\n"
+         "`synproxy set KEY VALUE` gives a flag that a reload may change another value at once. It wins over the command line\n"
+         "and the file, stays over a reload, and lasts until the restart ([control.md](control.md)).\n\n";
   for (const auto& [group, title] : group_titles()) {
     out << "## " << title << "\n\n";
     for (const Flag& flag : flags()) {

@@ -102,6 +102,20 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .reason = "A running proxy executes nothing, mounts nothing and traces nobody. `off` is for a "
                "driver that needs what the filter refuses; please report it.",
      .value = word<kOffOn>(At<&Config::seccomp>{})},
+    {.name = "control-group",
+     .form = "GROUP",
+     .example = "adm",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a group by name or number",
+     .help = "who may ask the running proxy, besides root and the user that it runs as: members "
+             "of this group may read (`get`, `config`, `flows`), and change nothing",
+     .reason =
+         "None: what an operator sees of connections is nobody else's business. Changing is for "
+         "root and the proxy's own user alone, by the word of the kernel about who asks "
+         "(SO_PEERCRED). `synproxy stat` asks DPDK's telemetry, which knows no groups.",
+     .value = path(At<&Config::control_group>{})},
     {.name = "stats-interval",
      .form = "N",
      .example = "1",

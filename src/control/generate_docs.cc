@@ -31,8 +31,9 @@ int main(int argc, char** argv) {
   const std::string_view which = argc == 2 ? argv[1] : "";
   const auto page = std::ranges::find(kPages, which, &Page::name);
   if (page == kPages.end()) {
-    (void)std::fputs("usage: generate_docs flags|counters|metrics|synproxy.8|synproxy.conf.5|completion\n",
-                     stderr);
+    (void)std::fputs(
+        "usage: generate_docs flags|counters|metrics|synproxy.8|synproxy.conf.5|completion\n",
+        stderr);
     return 2;
   }
   return std::fputs(page->text().c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;

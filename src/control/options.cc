@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "base/errors.h"
 #include "control/flags.h"
@@ -56,7 +57,8 @@ void check_whole(const Config& config) {
   }
 }
 
-Config run_config(const std::vector<std::string>& arguments) {
+Invocation run_invocation(const std::vector<std::string>& arguments) {
+  Invocation invocation;
   const auto dashes = std::ranges::find(arguments, "--");
   auto settings = read_arguments({arguments.begin(), dashes});
   const auto config_file =
@@ -64,11 +66,12 @@ Config run_config(const std::vector<std::string>& arguments) {
   if (config_file != settings.end()) {
     settings = merge(settings, read_config_file(config_file->value));
   }
-  Config config = build_config(settings);
+  invocation.config = build_config(settings);
+  invocation.settings = std::move(settings);
   if (dashes != arguments.end()) {
-    config.eal_arguments.assign(dashes + 1, arguments.end());
+    invocation.config.eal_arguments.assign(dashes + 1, arguments.end());
   }
-  return config;
+  return invocation;
 }
 
 // --help and --version work whatever else was typed.
@@ -99,7 +102,7 @@ Invocation parse_command_line(const std::vector<std::string>& arguments) {
   } else if (asks_for(arguments, "--version")) {
     invocation.action = Invocation::Action::kVersion;
   } else if (starts) {
-    invocation.config = run_config(arguments);
+    invocation = run_invocation(arguments);
   } else if (command != nullptr) {
     invocation.action = Invocation::Action::kCommand;
     invocation.command = command;

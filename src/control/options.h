@@ -16,6 +16,7 @@ struct Invocation {
   enum class Action : std::uint8_t { kRun, kCommand, kHelp, kVersion };
   Action action = Action::kRun;
   Config config;                     // kRun
+  std::vector<Setting> settings;     // kRun: of the command line and of the file, in force
   const Command* command = nullptr;  // kCommand; kHelp: whose help, nullptr: the program's
   CommandLine line;                  // kCommand
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reload.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -12,12 +13,6 @@
 
 namespace synproxy::control {
 namespace {
-
-std::string in_words(const std::vector<std::string>& values) {
-  std::string text;
-  for (const std::string& value : values) text += (text.empty() ? "" : " ") + value;
-  return text.empty() ? "none" : text;
-}
 
 [[noreturn]] void refuse_shape(const Flag& flag, const std::string& now, const std::string& next) {
   throw UsageError("--" + std::string(flag.name) + " " + next + ": needs a restart, it runs with " +
@@ -51,17 +46,113 @@ void refuse_pipe(const std::string& path) {
                    ": is not a regular file, which cannot be read again; start it with a file");
 }
 
+[[noreturn]] void refuse_to_set(const Flag& flag) {
+  const std::string name(flag.name);
+  throw UsageError("--" + name + ": needs a restart, it cannot be set; change it on the command " +
+                   "line or in the file of --config, and restart the proxy");
+}
+
+const Flag& key_to_set(const std::string& key) {
+  const Flag& flag = key_called(key);
+  if (flag.change == Change::kRestart) refuse_to_set(flag);
+  return flag;
+}
+
+std::vector<Setting> without(std::vector<Setting> settings, const Flag& flag) {
+  std::erase_if(settings, [&](const Setting& s) { return s.flag == &flag; });
+  return settings;
+}
+
 }  // namespace
+
+std::string in_words(const std::vector<std::string>& values) {
+  std::string text;
+  for (const std::string& value : values) text += (text.empty() ? "" : " ") + value;
+  return text.empty() ? "none" : text;
+}
+
+const Flag& key_called(const std::string& key) {
+  const Flag* flag = find_flag(key);
+  if (flag != nullptr && flag->kind != FlagKind::kBare) return *flag;
+  throw UsageError("'" + key +
+                   "': unknown key; the keys are the flags without their dashes, see synproxy get");
+}
 
 Reload Reloader::read() const {
   if (running_.config_file.empty() && running_.secret_file.empty()) {
     throw UsageError("neither --config nor --secret-file was given, there is nothing to read");
   }
   refuse_pipe(running_.config_file);
-  Reload next{.config = parse_command_line(arguments_).config, .secret = {}, .changes = {}};
+  Invocation again = parse_command_line(arguments_);
+  Reload next;
+  next.config = std::move(again.config);
+  next.given = std::move(again.settings);
+  next.set = set_;
+  if (!set_.empty()) {
+    std::vector<std::string> eal_arguments = std::move(next.config.eal_arguments);
+    next.config = build_config(merge(set_, next.given));
+    next.config.eal_arguments = std::move(eal_arguments);
+  }
   next.changes = compare(running_, next.config);
   if (!next.config.secret_file.empty()) next.secret = load_secret(next.config);
   return next;
+}
+
+Reload Reloader::set(const std::string& key, const std::vector<std::string>& values) const {
+  const Flag& flag = key_to_set(key);
+  const std::string name = "--" + std::string(flag.name);
+  if (values.empty()) {
+    throw UsageError(name + ": has no value; give " + std::string(flag.accepts));
+  }
+  if (values.size() > 1 && flag.kind != FlagKind::kRepeat) {
+    throw UsageError(name + ": takes one value; give " + std::string(flag.accepts));
+  }
+  std::vector<Setting> set = without(set_, flag);
+  for (const std::string& value : values) {
+    set.push_back({.flag = &flag,
+                   .value = value,
+                   .where = name + " " + (value.empty() ? "''" : value),
+                   .origin = Setting::Origin::kSet});
+  }
+  return with(std::move(set));
+}
+
+Reload Reloader::unset(const std::string& key) const {
+  const Flag& flag = key_to_set(key);
+  std::vector<Setting> set = without(set_, flag);
+  if (set.size() == set_.size()) {
+    throw UsageError("'" + key +
+                     "': was not set, there is nothing to take back; see synproxy "
+                     "config");
+  }
+  return with(std::move(set));
+}
+
+Reload Reloader::with(std::vector<Setting> set) const {
+  Reload next;
+  next.config = build_config(merge(set, given_));
+  next.config.eal_arguments = running_.eal_arguments;
+  next.changes = compare(running_, next.config);
+  next.given = given_;
+  next.set = std::move(set);
+  return next;
+}
+
+void Reloader::applied(const Reload& reload) {
+  running_ = reload.config;
+  given_ = reload.given;
+  set_ = reload.set;
+}
+
+std::vector<Setting> Reloader::settings_of(const Flag& flag) const {
+  for (const auto* source : {&set_, &given_}) {
+    std::vector<Setting> found;
+    for (const Setting& s : *source) {
+      if (s.flag == &flag) found.push_back(s);
+    }
+    if (!found.empty()) return found;
+  }
+  return {};
 }
 
 }  // namespace synproxy::control

@@ -173,7 +173,8 @@ std::vector<Setting> read_config(std::istream& in, const std::string& path) {
         const std::string value = option.value.empty() ? "" : option.value.front();
         settings.push_back({.flag = flag,
                             .value = value,
-                            .where = place + key + " " + (value.empty() ? "''" : value)});
+                            .where = place + key + " " + (value.empty() ? "''" : value),
+                            .origin = Setting::Origin::kFile});
       }
     } catch (const po::error&) {
       throw UsageError(place + in_quotes(line) + " is not a setting; write key = value");

@@ -12,9 +12,12 @@
 namespace synproxy::control {
 
 struct Setting {
+  enum class Origin : char { kTyped, kFile, kSet };
+
   const Flag* flag = nullptr;
   std::string value;  // "on" for a switch alone; empty for a bare flag
   std::string where;  // how an error line names it: "--mss 70000" or "proxy.conf:3: mss 70000"
+  Origin origin = Origin::kTyped;
 };
 
 // `arguments`: without the program's name and what follows `--`. Throws UsageError.

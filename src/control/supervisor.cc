@@ -30,6 +30,15 @@ std::string joined(const std::vector<std::string>& texts) {
   return all;
 }
 
+// What a reload has left as it was set.
+std::string still_set(const std::vector<Setting>& settings) {
+  std::string all;
+  for (const Setting& s : settings) {
+    all += (all.empty() ? "; still set: " : ", ") + std::string(s.flag->name) + " " + s.value;
+  }
+  return all;
+}
+
 }  // namespace
 
 Supervisor::Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys)
@@ -45,6 +54,7 @@ void Supervisor::watch(std::uint64_t now_ms) {
 }
 
 void Supervisor::tick(std::uint64_t now_ms) {
+  const auto held = hold();
   keys_.keep(now_ms);
   if (now_ms - watched_ms_ >= kWatchMs) {
     watched_ms_ = now_ms;
@@ -77,17 +87,52 @@ void Supervisor::apply(Reload next, std::vector<std::string>& changes, std::uint
   config_ = std::move(next.config);
 }
 
-void Supervisor::reload(Reloader& reloader, std::uint64_t now_ms) {
+Supervisor::Outcome Supervisor::reload(Reloader& reloader, std::uint64_t now_ms,
+                                       const std::string& who) {
+  const auto held = hold();
+  const std::string asked = who.empty() ? "" : " (" + who + ")";
+  Outcome outcome;
   try {
     Reload next = reloader.read();
     std::vector<std::string> changes = std::move(next.changes);
-    reloader.applied(next.config);
+    reloader.applied(next);
     apply(std::move(next), changes, now_ms);
-    say(std::string("reloaded") + (reloader.reads_flags() ? ": " : " the secret file alone: ") +
-        (changes.empty() ? "nothing changed" : joined(changes)));
+    outcome.text =
+        std::string("reloaded") + (reloader.reads_flags() ? ": " : " the secret file alone: ") +
+        (changes.empty() ? "nothing changed" : joined(changes)) + still_set(reloader.set_ones());
+    say(outcome.text + asked);
   } catch (const std::exception& error) {
-    fail(std::string("not reloaded: ") + error.what());
+    outcome.text = std::string("not reloaded: ") + error.what();
+    outcome.done = false;
+    outcome.usage = dynamic_cast<const UsageError*>(&error) != nullptr;
+    fail(outcome.text + asked);
   }
+  return outcome;
+}
+
+std::string Supervisor::set(Reloader& reloader, const std::string& key,
+                            const std::vector<std::string>& values, const std::string& who) {
+  const auto held = hold();
+  return change(reloader, reloader.set(key, values), key, who) +
+         ", until the restart (a reload keeps it, synproxy unset ends it)";
+}
+
+std::string Supervisor::unset(Reloader& reloader, const std::string& key, const std::string& who) {
+  const auto held = hold();
+  return change(reloader, reloader.unset(key), key, who) + ", as the command line and the file say";
+}
+
+std::string Supervisor::change(Reloader& reloader, Reload next, const std::string& key,
+                               const std::string& who) {
+  std::vector<std::string> changes = next.changes;
+  reloader.applied(next);
+  apply(std::move(next), changes, 0);
+  const std::string text =
+      changes.empty()
+          ? key + " " + in_words(key_called(key).value.print(reloader.running())) + " as before"
+          : joined(changes);
+  say("set: " + text + " (" + who + ")");
+  return text;
 }
 
 Signals::Signals() {

@@ -27,16 +27,35 @@ class Supervisor {
 
   Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys);
 
+  // Any thread may call these; one at a time does its work.
+
   void tick(std::uint64_t now_ms);  // since the start of the program
 
+  // What became of a change, in the words of the line that was printed.
+  struct Outcome {
+    std::string text;
+    bool done = true;
+    bool usage = false;  // the asker can mend it
+  };
   // Reads the files again and puts their settings in force, or none of them if there is any error.
-  // Prints one line either way.
-  void reload(Reloader& reloader, std::uint64_t now_ms);
+  // Prints one line either way. `who` asked; empty: SIGHUP.
+  Outcome reload(Reloader& reloader, std::uint64_t now_ms, const std::string& who = {});
+  // Puts one key's values in force, or takes back what was set. Prints one line if that was done.
+  // Throws UsageError.
+  std::string set(Reloader& reloader, const std::string& key,
+                  const std::vector<std::string>& values, const std::string& who);
+  std::string unset(Reloader& reloader, const std::string& key, const std::string& who);
+
+  // While it is held nothing changes.
+  [[nodiscard]] std::unique_lock<std::mutex> hold() { return std::unique_lock(mutex_); }
 
  private:
   void watch(std::uint64_t now_ms);
   void apply(Reload next, std::vector<std::string>& changes, std::uint64_t now_ms);
+  std::string change(Reloader& reloader, Reload next, const std::string& key,
+                     const std::string& who);
 
+  std::mutex mutex_;
   Config config_;
   dataplane::Dataplane& dataplane_;
   EpochKeeper& keys_;

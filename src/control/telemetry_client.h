@@ -10,10 +10,6 @@
 
 namespace synproxy::control {
 
-// Where the socket of a proxy of this name may be: first where EAL puts it for this user, then
-// where it does for root.
-[[nodiscard]] std::vector<std::string> socket_paths(const std::string& name);
-
 class TelemetryClient {
  public:
   // Throws RuntimeFailure: not running, or no permission, or no answer, or too many others ask.
@@ -29,7 +25,6 @@ class TelemetryClient {
 
  private:
   [[nodiscard]] bool greeted(const std::vector<std::string>& paths);
-  [[nodiscard]] int connect_to_first(const std::vector<std::string>& paths) const;
   // Empty: the other side hung up.
   [[nodiscard]] std::string receive() const;
 

@@ -280,6 +280,8 @@ std::vector<RefusedSource> Dataplane::refused() const {
   return all;
 }
 
+FlowMail& Dataplane::flow_mail(unsigned worker) { return impl_->workers[worker]->flow_mail(); }
+const std::filesystem::path& Dataplane::directory() const { return impl_->eal->directory(); }
 const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }
 
 }  // namespace synproxy::dataplane

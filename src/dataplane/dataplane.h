@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@
 #include "synproxy/policy/refused_sources.h"
 
 namespace synproxy::dataplane {
+
+class FlowMail;
 
 // What the dataplane itself counts, beside the engine's Counters. The same single-writer rule
 // holds.
@@ -85,6 +88,10 @@ class Dataplane {
   [[nodiscard]] std::uint64_t mbufs_total() const;
   // The sources that are over a limit, most refused first; all workers together, 20 at most.
   [[nodiscard]] std::vector<RefusedSource> refused() const;
+  // For one thread at a time. Nobody answers before start() and after stop().
+  [[nodiscard]] FlowMail& flow_mail(unsigned worker);
+  // That of this proxy's name, where EAL has its sockets.
+  [[nodiscard]] const std::filesystem::path& directory() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;
 

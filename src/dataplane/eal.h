@@ -2,6 +2,7 @@
 // DPDK's environment: starts once per process, and prints nothing.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class Eal {
 
   [[nodiscard]] LogCapture& log() { return log_; }
   [[nodiscard]] const std::string& memory_note() const { return memory_note_; }
+  // Of this name alone, for sockets.
+  [[nodiscard]] const std::filesystem::path& directory() const { return name_.directory(); }
 
  private:
   explicit Eal(const EalRequest& request);

@@ -28,6 +28,10 @@ constexpr unsigned kSynBursts = 4;
 constexpr unsigned kSyns = 64;
 constexpr unsigned kSynsUnread = 8;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
+// Records that are copied for control: in each millisecond, some 5 us of it; and in a turn that
+// found nothing to do.
+constexpr std::uint32_t kSlicePerTick = 256;
+constexpr std::uint32_t kSliceIdle = 1024;
 
 }  // namespace
 
@@ -306,7 +310,16 @@ std::uint64_t Worker::tick() {
   engine_.tick(now, *this);
   in_tick_ = false;
   send();
+  if (mail_.asked()) [[unlikely]]
+    answer_mail(kSlicePerTick);
   return tsc;
+}
+
+void Worker::answer_mail(std::uint32_t slice) {
+  in_tick_ = true;
+  mail_.serve(engine_, slice, now_ms_, *this);
+  in_tick_ = false;
+  send();
 }
 
 void Worker::send() {
@@ -327,6 +340,8 @@ void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
 
 // Called when nothing arrived.
 void Worker::rest() {
+  if (mail_.asked()) [[unlikely]]
+    return answer_mail(kSliceIdle);
   const std::uint64_t now = rte_rdtsc();
   const IdleBackOff::Step step = back_off_.next(now);
   switch (step.what) {

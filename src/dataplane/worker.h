@@ -9,6 +9,7 @@
 
 #include "base/config.h"
 #include "dataplane/clock.h"
+#include "dataplane/flow_mail.h"
 #include "dataplane/frames.h"
 #include "dataplane/idle.h"
 #include "dataplane/steering.h"
@@ -69,6 +70,7 @@ class Worker final : private FrameSink {
   [[nodiscard]] unsigned cpu() const { return request_.cpu; }
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] const IoCounters& io() const { return io_; }
+  [[nodiscard]] FlowMail& flow_mail() { return mail_; }
   [[nodiscard]] const Published<RefusedList>& refused() const { return engine_.refused(); }
 
  private:
@@ -96,6 +98,8 @@ class Worker final : private FrameSink {
   void cut_and_pass(PortId out, rte_mbuf* m, const OffloadHeader& header);
   void process_cut(Role sender, rte_mbuf* m);
   std::uint64_t tick();  // returns the time-stamp counter
+  // Does a slice of what control asks about the flows.
+  void answer_mail(std::uint32_t slice);
   void send();
   void rest();
   void wait(std::uint64_t ticks);
@@ -115,6 +119,7 @@ class Worker final : private FrameSink {
   Steering steering_;
   Engine engine_;
   PerPort<Outbox> outbox_;
+  FlowMail mail_;
   const std::vector<Source> sources_;
   const bool noted_;  // all frames have passed the steering, which has noted what it found
   SynLane lane_;

@@ -25,6 +25,13 @@ Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
     : state_(new State{counters, config.tuning}) {}
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
+FlowSlice Engine::copy_flows(FlowIndex, std::uint32_t, std::span<FlowInfo>, std::uint64_t) const {
+  return {};
+}
+FlowSlice Engine::copy_services(FlowIndex, std::uint32_t, std::span<ServiceInfo>) const {
+  return {};
+}
+bool Engine::delete_flow(FlowIndex, const FlowKey&, std::uint64_t, FrameSink&) { return false; }
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
 std::uint64_t Engine::stateless() const { return state_->stateless; }
 void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }

@@ -149,6 +149,29 @@ void ProxyHarness::tick() {
   for (const auto& [out, frame] : said[0].frames) store(out, frame);
 }
 
+std::vector<FlowInfo> ProxyHarness::shown(std::uint32_t looks) const {
+  std::vector<FlowInfo> all;
+  FlowSlice slice{.count = 0, .next = 0};
+  while (slice.next != kNoFlow) {
+    std::array<FlowInfo, 5> part;
+    slice = engines_[0]->copy_flows(slice.next, looks, part, now_ms_);
+    all.insert(all.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(slice.count));
+  }
+  return all;
+}
+
+bool ProxyHarness::delete_flow(FlowIndex index, const FlowKey& key) {
+  std::array<Collector, 2> said;
+  std::array<bool, 2> deleted{};
+  for (std::size_t e = 0; e < engines_.size(); ++e) {
+    deleted[e] = engines_[e]->delete_flow(index, key, now_ms_, said[e]);
+  }
+  EXPECT_EQ(deleted[0], deleted[1]);
+  EXPECT_EQ(said[0].frames, said[1].frames);
+  for (const auto& [out, frame] : said[0].frames) store(out, frame);
+  return deleted[0];
+}
+
 void ProxyHarness::retune(const EngineTuning& tuning) {
   for (const auto& engine : engines_) engine->retune(tuning);
 }

@@ -70,6 +70,12 @@ class ProxyHarness {
   Verdict feed(Role side, const Bytes& frame);
   std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
 
+  // The flows as an operator sees them, read in slices of `looks` records.
+  [[nodiscard]] std::vector<FlowInfo> shown(std::uint32_t looks = 7) const;
+  // As an operator does.
+  bool delete_flow(const FlowInfo& flow) { return delete_flow(flow.index, flow.key()); }
+  bool delete_flow(FlowIndex index, const FlowKey& key);
+
   void retune(const EngineTuning& tuning);
   void shed_by(const StatelessShedder& shedder) {
     for (auto& engine : engines_) engine->shed_by(shedder);

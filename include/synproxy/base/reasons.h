@@ -93,6 +93,7 @@
   X(service_crawls, EVENT, "Service seen to size its window by the round trip to the proxy, as BBR does; from then on --hide-rtt auto hides that round trip from it.") \
   X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
   X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
+  X(conn_deleted, EVENT, "Connection deleted by `synproxy flows --delete`: RST to both ends, unless it was over.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
   X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \
   X(flow_evicted, EVENT, "Connection removed early to make room: it was over, half-open or most likely dead.") \

@@ -19,6 +19,7 @@
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
+#include "synproxy/proxy/flow_info.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
@@ -66,6 +67,16 @@ class Engine {
   void shed_by(const StatelessShedder& shedder);
   // How many such packets ever came.
   [[nodiscard]] std::uint64_t stateless() const;
+
+  // Copies the flows of the records from `from` on, until `out` is full or `looks` records have
+  // been seen.
+  [[nodiscard]] FlowSlice copy_flows(FlowIndex from, std::uint32_t looks, std::span<FlowInfo> out,
+                                     std::uint64_t now_ms) const;
+  // The same for what was learned of servers.
+  [[nodiscard]] FlowSlice copy_services(FlowIndex from, std::uint32_t looks,
+                                        std::span<ServiceInfo> out) const;
+  // Ends a flow that copy_flows() has shown, with a RST to both ends. False: it is gone.
+  bool delete_flow(FlowIndex index, const FlowKey& key, std::uint64_t now_ms, FrameSink& sink);
 
   [[nodiscard]] std::uint32_t flows() const;
   // A copy of the connection's record.

@@ -31,6 +31,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "synproxy/cookie/cookie.h"
@@ -110,6 +111,18 @@ class ServiceTable {
     ScaleSet scales;
   };
   [[nodiscard]] Learned learned(const KeyView& key, std::uint64_t epoch) const;
+  // The entry at a place below capacity(), for a list of all. nullopt: there is none.
+  struct Entry {
+    AddressBytes address;
+    std::uint32_t vlan_and_family;  // as in FlowRecord
+    std::uint16_t port;             // 0: the host
+    const ServiceOffer& offer;
+  };
+  [[nodiscard]] std::optional<Entry> entry(std::size_t place) const {
+    const Service& s = services_[place];
+    if (!s.used) return std::nullopt;
+    return Entry{s.address, s.vlan_and_family, s.port, s.offer};
+  }
   // True when the next SYN to the server should ask for all that is `wanted`.
   [[nodiscard]] bool probe_due(const KeyView& key, const Abilities& wanted,
                                std::uint64_t now_ms) const;

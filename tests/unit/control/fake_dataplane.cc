@@ -17,6 +17,7 @@ std::unique_ptr<FakeState>& state() {
 FakeState& fake_state() { return *state(); }
 
 struct Dataplane::Impl {
+  std::filesystem::path directory = std::filesystem::temp_directory_path();
   std::string note;
 };
 
@@ -57,6 +58,8 @@ PortStatus Dataplane::port(PortId id) const {
 std::uint64_t Dataplane::cycles_per_second() const { return 2'000'000'000; }
 std::uint64_t Dataplane::mbufs_in_use() const { return 21; }
 std::uint64_t Dataplane::mbufs_total() const { return 1024; }
+FlowMail& Dataplane::flow_mail(unsigned worker) { return fake_state().mail.at(worker); }
+const std::filesystem::path& Dataplane::directory() const { return impl_->directory; }
 const std::string& Dataplane::memory_note() const { return impl_->note; }
 
 }  // namespace synproxy::dataplane

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/flow_mail.h"
 
 namespace synproxy::dataplane {
 
@@ -15,6 +16,7 @@ struct FakeState {
   std::vector<std::string> lines;  // what supervise() returns next
   unsigned supervised = 0;
   std::vector<WorkerTuning> retuned;
+  std::array<FlowMail, 2> mail;
   std::vector<RefusedSource> refused;
 };
 

@@ -84,18 +84,19 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   };
 #define SYNPROXY_SAME(field) add(#field, field, other_##field)
   const auto& [client_port, server_port, protect, vlan_pairs, engine, loop, workers, name,
-               secret_file, config_file, user, seccomp, stats_interval, metrics, log_level,
-               eal_arguments] = a;
+               control_group, secret_file, config_file, user, seccomp, stats_interval, metrics,
+               log_level, eal_arguments] = a;
   const auto& [other_client_port, other_server_port, other_protect, other_vlan_pairs, other_engine,
-               other_loop, other_workers, other_name, other_secret_file, other_config_file,
-               other_user, other_seccomp, other_stats_interval, other_metrics, other_log_level,
-               other_eal_arguments] = b;
+               other_loop, other_workers, other_name, other_control_group, other_secret_file,
+               other_config_file, other_user, other_seccomp, other_stats_interval, other_metrics,
+               other_log_level, other_eal_arguments] = b;
   SYNPROXY_SAME(client_port);
   SYNPROXY_SAME(server_port);
   SYNPROXY_SAME(protect);
   SYNPROXY_SAME(vlan_pairs);
   SYNPROXY_SAME(workers);
   SYNPROXY_SAME(name);
+  SYNPROXY_SAME(control_group);
   SYNPROXY_SAME(secret_file);
   SYNPROXY_SAME(config_file);
   SYNPROXY_SAME(user);

@@ -75,7 +75,7 @@ TEST_F(ReloadTest, SaysWhatChangedInTheOrderOfTheFlags) {
   EXPECT_EQ(reload.config.engine.tuning.offer.window_scale, 9);
   EXPECT_FALSE(reload.secret);
   EXPECT_EQ(reloader.read().changes.size(), 3U) << "nothing is in force before it is said to be";
-  reloader.applied(reload.config);
+  reloader.applied(reload);
   EXPECT_THAT(reloader.read().changes, IsEmpty());
 }
 
@@ -143,6 +143,104 @@ TEST_F(ReloadTest, TheSecretIsReadAgain) {
   file("short", "secret");
   file("wscale = 3\n");
   EXPECT_THAT(refusal(reloader), testing::StartsWith("--secret-file " + path("secret") + ": "));
+}
+
+class SetTest : public ReloadTest {
+ protected:
+  [[nodiscard]] Reloader begin(const Words& more = {}) const {
+    Words words = {"--client-port", "eth1",        "--server-port", "eth2",
+                   "--protect",     "10.0.0.2:80", "--config",      path("conf")};
+    words.insert(words.end(), more.begin(), more.end());
+    const Invocation invocation = parse_command_line(words);
+    return {words, invocation.config, invocation.settings};
+  }
+  static Reload set(Reloader& reloader, const std::string& key, const Words& values) {
+    Reload reload = reloader.set(key, values);
+    reloader.applied(reload);
+    return reload;
+  }
+  template <typename Act>
+  static std::string refusal_of(Act&& act) {
+    try {
+      (void)act();
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+};
+
+// For each row: `set` takes its value, or refuses it by name because it needs a restart.
+TEST_F(SetTest, EachFlagIsTuningOrRefusedByName) {
+  for (const Flag& flag : flags()) {
+    if (flag.kind == FlagKind::kBare) continue;
+    const Reloader reloader = begin();
+    const std::string key(flag.name);
+    const Words values = {std::string(flag.example)};
+    if (flag.change == Change::kRestart) {
+      EXPECT_THAT(refusal_of([&] { return reloader.set(key, values); }),
+                  testing::StartsWith("--" + key + ": needs a restart"));
+      continue;
+    }
+    const Reload reload = reloader.set(key, values);
+    EXPECT_THAT(reload.changes, ElementsAre(testing::StartsWith(key + " ")));
+    Config alone = reloader.running();
+    flag.value.apply(alone, values[0]);
+    EXPECT_EQ(reload.config, alone) << "nothing else changes";
+  }
+}
+
+TEST_F(SetTest, ValuesAreCheckedAsOnTheCommandLine) {
+  const Reloader reloader = begin();
+  const auto refused = [&](const std::string& key, const Words& values) {
+    return refusal_of([&] { return reloader.set(key, values); });
+  };
+  EXPECT_EQ(refused("mss", {"70000"}), "--mss 70000: is too large; give 88 to 65535 bytes or auto");
+  EXPECT_EQ(refused("wscale", {""}),
+            "--wscale '': is empty; give 0 to 14 or auto (RFC 7323, section 2.3)");
+  EXPECT_THAT(refused("wscale", {"7", "8"}), HasSubstr("--wscale: takes one value"));
+  EXPECT_THAT(refused("wscale", {}), HasSubstr("--wscale: has no value"));
+  for (const char* key : {"", "nothing", "help", "version", "--mss", "MSS"}) {
+    EXPECT_THAT(refused(key, {"1"}), HasSubstr("': unknown key; ")) << key;
+  }
+}
+
+TEST_F(SetTest, WhatWasSetWinsOverFlagAndFileAndStaysOverAReload) {
+  file("wscale = 7\n");
+  Reloader reloader = begin({"--mss", "1300"});
+  EXPECT_THAT(set(reloader, "mss", {"1200"}).changes, ElementsAre("mss 1300 -> 1200"));
+  EXPECT_THAT(set(reloader, "wscale", {"9"}).changes, ElementsAre("wscale 7 -> 9"));
+  EXPECT_THAT(set(reloader, "wscale", {"9"}).changes, IsEmpty());
+  file("wscale = 3\nidle-timeout = 600\n");
+  Reload reload = reloader.read();
+  EXPECT_THAT(reload.changes, ElementsAre("idle-timeout 7500 -> 600"));
+  reloader.applied(reload);
+  EXPECT_EQ(reloader.running().engine.tuning.offer.mss, 1200);
+  // What is taken back is as the file says now.
+  reload = reloader.unset("wscale");
+  EXPECT_THAT(reload.changes, ElementsAre("wscale 9 -> 3"));
+  reloader.applied(reload);
+  EXPECT_THAT(refusal_of([&] { return reloader.unset("wscale"); }), HasSubstr("was not set"));
+  EXPECT_THAT(reloader.unset("mss").changes, ElementsAre("mss 1200 -> 1300"));
+}
+
+TEST_F(SetTest, AFileThatWasEditedSinceIsNotRead) {
+  Reloader reloader = begin();
+  file("idle-timeout = 600\nnonsense\n");
+  EXPECT_THAT(set(reloader, "wscale", {"9"}).changes, ElementsAre("wscale auto -> 9"));
+}
+
+TEST_F(SetTest, EachValueKnowsWhereItComesFrom) {
+  file("# first\nwscale = 7\nmss = 1400\n");
+  Reloader reloader = begin({"--mss", "1300"});
+  using Origin = Setting::Origin;
+  const auto origin = [&](const char* key) { return reloader.settings_of(key_called(key)).at(0); };
+  EXPECT_TRUE(reloader.settings_of(key_called("ecn")).empty());
+  EXPECT_EQ(origin("mss").origin, Origin::kTyped);
+  EXPECT_EQ(origin("wscale").origin, Origin::kFile);
+  EXPECT_THAT(origin("wscale").where, HasSubstr("conf:2: "));
+  set(reloader, "wscale", {"9"});
+  EXPECT_EQ(origin("wscale").origin, Origin::kSet);
 }
 
 TEST_F(ReloadTest, WithoutFilesThereIsNothingToRead) {

@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "control/socket_path.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {
@@ -98,7 +99,7 @@ TEST(TelemetryClient, AbsenceIsNotRunning) {
 }
 
 TEST(TelemetryClient, PathsAreThoseOfEal) {
-  const auto paths = socket_paths("web");
+  const auto paths = socket_paths("web", "dpdk_telemetry.v2");
   ASSERT_FALSE(paths.empty());
   EXPECT_EQ(paths.back(), "/var/run/dpdk/web/dpdk_telemetry.v2") << "root's is always tried";
 }

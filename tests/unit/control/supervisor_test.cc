@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/change_requests.h"
 #include "control/options.h"
 #include "fake_dataplane.h"
 
@@ -176,6 +177,116 @@ TEST_F(SupervisorReload, WithoutAConfigFileTheSecretAloneIsRead) {
       reload(supervisor, nothing),
       "|synproxy: not reloaded: neither --config nor --secret-file was given, there is nothing "
       "to read\n");
+}
+
+// Asks as the control socket does; returns the line of the answer, and appends both streams.
+class ChangeRequests : public SupervisorReload {
+ protected:
+  std::string ask(Supervisor& supervisor, Reloader& reloader, const nlohmann::ordered_json& request,
+                  bool may_change = true) {
+    Requests requests;
+    add_change_requests(requests, supervisor, reloader, config_, clock_);
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    std::string out;
+    (void)requests.answer(request.dump(), {.pid = 7, .uid = 1000, .may_change = may_change})
+        ->next(out);
+    printed_ =
+        testing::internal::GetCapturedStdout() + "|" + testing::internal::GetCapturedStderr();
+    return out;
+  }
+  Reloader begin(const std::string& text) {
+    file(text);
+    const Invocation invocation =
+        parse_command_line({"--client-port", "eth1", "--server-port", "xdp:eth2", "--protect",
+                            "10.0.0.2:80", "--config", path_});
+    config_ = invocation.config;
+    config_.workers = {3};  // what the host has settled
+    return {{"--client-port", "eth1", "--server-port", "xdp:eth2", "--protect", "10.0.0.2:80",
+             "--config", path_},
+            invocation.config,
+            invocation.settings};
+  }
+
+  ProgramClock clock_;
+  std::string printed_;
+};
+
+TEST_F(ChangeRequests, SetIsPublishedAtOnceAndLoggedWithWhoAsked) {
+  Reloader reloader = begin("wscale = 7\n");
+  Supervisor supervisor = make();
+  EXPECT_THAT(ask(supervisor, reloader,
+                  {{"command", "set"},
+                   {"key", "wscale"},
+                   {"values", nlohmann::ordered_json::array({"9"})}}),
+              testing::HasSubstr(R"("result":"wscale 7 -> 9, until the restart )"));
+  EXPECT_EQ(printed_, "synproxy: set: wscale 7 -> 9 (uid 1000, pid 7)\n|");
+  ASSERT_EQ(fake_state().retuned.size(), 1U);
+  EXPECT_EQ(fake_state().retuned[0].engine.offer.window_scale, 9);
+  EXPECT_THAT(
+      ask(supervisor, reloader, {{"command", "get"}, {"key", "wscale"}}),
+      testing::HasSubstr(R"({"key":"wscale","values":["9"],"from":"set","change":"reload"})"));
+  EXPECT_EQ(reload(supervisor, reloader),
+            "synproxy: reloaded: nothing changed; still set: wscale 9\n|");
+  EXPECT_THAT(ask(supervisor, reloader, {{"command", "unset"}, {"key", "wscale"}}),
+              testing::HasSubstr("wscale 9 -> 7"));
+  EXPECT_EQ(fake_state().retuned.size(), 2U);
+}
+
+TEST_F(ChangeRequests, WhatIsRefusedChangesNothingAndPrintsNothing) {
+  Reloader reloader = begin("");
+  Supervisor supervisor = make();
+  using Json = nlohmann::ordered_json;
+  const std::pair<Json, const char*> rows[] = {
+      {{{"command", "set"}, {"key", "mss"}, {"values", nlohmann::ordered_json::array({"1"})}},
+       R"({"ok":false,"usage":true,"error":"--mss 1: is too small; give 88 to 65535 bytes or auto"})"},
+      {{{"command", "set"}, {"key", "max-flows"}, {"values", nlohmann::ordered_json::array({"8"})}},
+       "--max-flows: needs a restart"},
+      {{{"command", "set"}, {"key", "mss"}, {"values", nlohmann::ordered_json::array({8})}},
+       "is no text"},
+      {{{"command", "set"}, {"key", "mss"}, {"values", "8"}}, "no list"},
+      {{{"command", "set"}, {"key", 7}}, "no text 'key'"},
+      {{{"command", "set"}}, "no text 'key'"},
+      {{{"command", "unset"}, {"key", "mss"}}, "was not set"},
+      {{{"command", "get"}, {"key", "none"}}, "unknown key"},
+  };
+  for (const auto& [request, words] : rows) {
+    EXPECT_THAT(ask(supervisor, reloader, request), testing::HasSubstr(words)) << request;
+    EXPECT_EQ(printed_, "|");
+  }
+  EXPECT_THAT(
+      ask(supervisor, reloader,
+          {{"command", "set"}, {"key", "mss"}, {"values", nlohmann::ordered_json::array({"1400"})}},
+          false),
+      testing::HasSubstr("no permission to change anything"));
+  EXPECT_TRUE(fake_state().retuned.empty());
+}
+
+TEST_F(ChangeRequests, ReloadAnswersWhatItPrints) {
+  Reloader reloader = begin("");
+  Supervisor supervisor = make();
+  file("wscale = 9\n");
+  EXPECT_THAT(ask(supervisor, reloader, {{"command", "reload"}}),
+              testing::HasSubstr(R"("result":"reloaded: wscale auto -> 9")"));
+  EXPECT_EQ(printed_, "synproxy: reloaded: wscale auto -> 9 (uid 1000, pid 7)\n|");
+  file("wscale = 99\n");
+  EXPECT_THAT(ask(supervisor, reloader, {{"command", "reload"}}),
+              testing::HasSubstr(R"({"ok":false,"usage":true,"error":"not reloaded: )"));
+  EXPECT_THAT(printed_, testing::StartsWith("|synproxy: not reloaded: "));
+}
+
+TEST_F(ChangeRequests, ConfigSaysWhereEachValueComesFrom) {
+  Reloader reloader = begin("wscale = 7\n");
+  Supervisor supervisor = make();
+  const std::string all = ask(supervisor, reloader, {{"command", "config"}});
+  for (const char* entry :
+       {R"({"key":"client-port","values":["eth1"],"from":"flag","change":"restart"})",
+        R"({"key":"workers","values":["3"],"from":"default","change":"restart"})",
+        R"({"key":"mss","values":["auto"],"from":"default","change":"reload"})"}) {
+    EXPECT_THAT(all, testing::HasSubstr(entry));
+  }
+  EXPECT_THAT(all, testing::HasSubstr(R"({"key":"wscale","values":["7"],"from":"file","where":")" +
+                                      path_ + R"(:1","change":"reload"})"));
 }
 
 TEST(Signals, ReportWhatCameAndNothingElse) {

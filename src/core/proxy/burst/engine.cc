@@ -7,6 +7,7 @@
 #include "burst/rooms.h"
 #include "burst/stages.h"
 #include "burst/turn_answers.h"
+#include "flows/shown_flow.h"
 #include "time/pass_time.h"
 
 namespace synproxy {
@@ -101,6 +102,26 @@ std::optional<FlowRecord> Engine::flow(const FlowKey& key) const {
   const FlowIndex i = state_->flows.find(key);
   if (i == kNoFlow) return std::nullopt;
   return std::as_const(state_->flows)[i];
+}
+
+FlowSlice Engine::copy_flows(FlowIndex from, std::uint32_t looks, std::span<FlowInfo> out,
+                             std::uint64_t now_ms) const {
+  return synproxy::copy_flows(state_->flows, static_cast<std::uint32_t>(now_ms), from, looks, out);
+}
+
+FlowSlice Engine::copy_services(FlowIndex from, std::uint32_t looks,
+                                std::span<ServiceInfo> out) const {
+  return synproxy::copy_services(state_->answerer.services(), from, looks, out);
+}
+
+bool Engine::delete_flow(FlowIndex index, const FlowKey& key, std::uint64_t now_ms,
+                         FrameSink& sink) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  rooms.flows.begin_burst();
+  const bool deleted = synproxy::delete_flow(rooms, index, key, sink);
+  publish_gauges(rooms);
+  return deleted;
 }
 
 void Engine::retune(const EngineTuning& tuning) {

@@ -60,6 +60,8 @@ class FlowBook {
   // `f` is a record of this book.
   [[nodiscard]] FlowIndex index_of(const FlowRecord& f) const { return table_.index_of(f); }
   [[nodiscard]] std::uint32_t size() const { return table_.size(); }
+  // No record at or above it is in use.
+  [[nodiscard]] FlowIndex high_water() const { return table_.high_water(); }
   [[nodiscard]] bool full() const { return table_.size() == table_.capacity(); }
   [[nodiscard]] std::uint32_t embryonic() const { return waiting_.set.size(); }
   [[nodiscard]] std::uint32_t established() const { return established_ + passed(); }
