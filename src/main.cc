@@ -15,6 +15,7 @@
 
 #include "base/errors.h"
 #include "base/undumped.h"
+#include "control/bypass.h"
 #include "control/change_requests.h"
 #include "control/clock.h"
 #include "control/control_server.h"
@@ -87,6 +88,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   config = check_host(std::move(config), LinuxHost());
+  if (end_bypass(config)) say("the bypass between these ports is off");
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);
   const std::optional<gid_t> group = control_group(config.control_group);

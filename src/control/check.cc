@@ -11,7 +11,6 @@
 #include "control/options.h"
 #include "control/privileges.h"
 #include "control/secret.h"
-#include "control/settings.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {
@@ -47,33 +46,12 @@ Json ask_running(const std::string& name) {
   return stat_document([&](const std::string& command) { return client.ask(command); });
 }
 
-// --name, wherever it stands; the other flags of a start may be there, none has to.
-std::string name_of(const std::vector<std::string>& words) {
-  auto settings = read_arguments(words);
-  const auto called = [&](std::string_view name) {
-    return std::ranges::find_if(settings, [&](const Setting& s) { return s.flag->name == name; });
-  };
-  if (const auto file = called("config"); file != settings.end()) {
-    settings = merge(settings, read_config_file(file->value));
-  }
-  const auto name = called("name");
-  Config config;
-  if (name == settings.end()) return config.name;
-  try {
-    name->flag->value.apply(config, name->value);
-  } catch (const std::invalid_argument& error) {
-    throw UsageError(name->where + ": " + error.what() + "; give " +
-                     std::string(name->flag->accepts));
-  }
-  return config.name;
-}
-
 Findings look(const CommandLine& line) {
   if (!line.has("live")) {
     const Invocation start = parse_command_line(line.words);
     return check_before(start.config, LinuxHost(), LinuxMachine());
   }
-  const std::string name = name_of(line.words);
+  const std::string name = loose_config(line.words).name;
   try {
     const Json before = ask_running(name);
     std::this_thread::sleep_for(kBetween);

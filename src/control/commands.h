@@ -77,6 +77,7 @@ struct Command {
                                             const std::vector<std::string>& arguments);
 
 // The rows, each in the file of its command.
+[[nodiscard]] Command bypass_command();
 [[nodiscard]] Command check_command();
 [[nodiscard]] Command stat_command();
 [[nodiscard]] Command get_command();

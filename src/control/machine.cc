@@ -2,17 +2,14 @@
 #include "control/machine.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +17,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+
+#include "control/run_program.h"
 
 namespace synproxy::control {
 namespace {
@@ -46,33 +45,6 @@ std::uint64_t limit_of(__rlimit_resource resource) {
   rlimit limit{};
   if (::getrlimit(resource, &limit) != 0) return 0;
   return limit.rlim_cur == RLIM_INFINITY ? ~0ULL : limit.rlim_cur;
-}
-
-// Runs a program without a shell and returns what it prints on standard output.
-std::string output_of(const char* program, std::vector<const char*> arguments) {
-  std::array<int, 2> pipe{};
-  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return {};
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe[1], STDOUT_FILENO);
-  ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  arguments.insert(arguments.begin(), program);
-  arguments.push_back(nullptr);
-  std::vector<char*> argv;
-  for (const char* argument : arguments) argv.push_back(const_cast<char*>(argument));
-  pid_t child = 0;
-  const bool started =
-      ::posix_spawnp(&child, program, &actions, nullptr, argv.data(), environ) == 0;
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::close(pipe[1]);
-  std::string text;
-  std::array<char, 4096> part{};
-  for (ssize_t got = 0; started && (got = ::read(pipe[0], part.data(), part.size())) > 0;) {
-    text.append(part.data(), static_cast<std::size_t>(got));
-  }
-  ::close(pipe[0]);
-  if (started) static_cast<void>(::waitpid(child, nullptr, 0));
-  return text;
 }
 
 }  // namespace
@@ -150,6 +122,9 @@ Machine::Limits LinuxMachine::limits() const {
   return {limit_of(RLIMIT_MEMLOCK), limit_of(RLIMIT_NOFILE)};
 }
 
-std::string LinuxMachine::firewall() const { return output_of("nft", {"list", "ruleset"}); }
+std::string LinuxMachine::firewall() const {
+  const Ran ran = run_program({"nft", "list", "ruleset"});
+  return ran.status == 0 ? ran.text : std::string();
+}
 
 }  // namespace synproxy::control

@@ -57,15 +57,19 @@ void check_whole(const Config& config) {
   }
 }
 
+// Those of the command line, and of the file of --config.
+std::vector<Setting> all_settings(const std::vector<std::string>& arguments) {
+  auto settings = read_arguments(arguments);
+  const auto config_file =
+      std::ranges::find(settings, "config", [](const Setting& s) { return s.flag->name; });
+  if (config_file == settings.end()) return settings;
+  return merge(settings, read_config_file(config_file->value));
+}
+
 Invocation run_invocation(const std::vector<std::string>& arguments) {
   Invocation invocation;
   const auto dashes = std::ranges::find(arguments, "--");
-  auto settings = read_arguments({arguments.begin(), dashes});
-  const auto config_file =
-      std::ranges::find(settings, "config", [](const Setting& s) { return s.flag->name; });
-  if (config_file != settings.end()) {
-    settings = merge(settings, read_config_file(config_file->value));
-  }
+  auto settings = all_settings({arguments.begin(), dashes});
   invocation.config = build_config(settings);
   invocation.settings = std::move(settings);
   if (dashes != arguments.end()) {
@@ -81,6 +85,13 @@ bool asks_for(const std::vector<std::string>& arguments, std::string_view flag) 
 }
 
 }  // namespace
+
+Config loose_config(const std::vector<std::string>& arguments) {
+  Config config;
+  const auto dashes = std::ranges::find(arguments, "--");
+  for (const Setting& s : all_settings({arguments.begin(), dashes})) apply(config, s);
+  return config;
+}
 
 Config build_config(const std::vector<Setting>& settings) {
   Config config;

@@ -26,6 +26,10 @@ struct Invocation {
 // UsageError.
 [[nodiscard]] Invocation parse_command_line(const std::vector<std::string>& arguments);
 
+// What flags of a start and the file of their --config say, of which none has to be there: for
+// commands that need some of them. Throws UsageError.
+[[nodiscard]] Config loose_config(const std::vector<std::string>& arguments);
+
 // Applies `settings` to the defaults. Throws UsageError.
 [[nodiscard]] Config build_config(const std::vector<Setting>& settings);
 

@@ -19,6 +19,7 @@ import cases_features
 import cases_flood
 import cases_fragments
 import cases_banner
+import cases_bypass
 import cases_check
 import cases_control
 import cases_distance
@@ -39,7 +40,7 @@ from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_reload, cases_service, cases_check, cases_distance, cases_path, cases_features, cases_offloads,
-           cases_banner, cases_fragments, cases_metrics, cases_control)
+           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 

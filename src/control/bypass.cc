@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/bypass.h"
+
+#include <vector>
+
+#include "base/errors.h"
+#include "control/commands.h"
+#include "control/options.h"
+#include "control/run_program.h"
+#include "control/telemetry_client.h"
+
+namespace synproxy::control {
+namespace {
+
+using Words = std::vector<std::string>;
+
+// Ours are known by this preference.
+constexpr const char* kPreference = "29555";
+
+std::string interface_of(const std::string& flag, const PortName& port) {
+  if (port.text.empty()) {
+    throw UsageError(flag + ": is missing; give it, as in " + flag + " eth1, or in --config FILE");
+  }
+  if (port.kind == PortName::Kind::kRawSocket || port.kind == PortName::Kind::kXdp) {
+    return port.device;
+  }
+  throw UsageError(flag + " " + port.text +
+                   ": is no Linux interface, the kernel cannot bypass it; use a second path or a "
+                   "bypass card");
+}
+
+Ran tc(Words words) {
+  words.insert(words.begin(), "tc");
+  return run_program(words);
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+void must(const Words& words) {
+  const Ran ran = run_program(words);
+  if (ran.status == 0) return;
+  std::string command;
+  for (const std::string& word : words) command += (command.empty() ? "" : " ") + word;
+  throw RuntimeFailure(
+      "bypass: `" + command + "` fails: " +
+      (ran.text.empty() ? "it cannot be run; install iproute2" : first_line(ran.text)));
+}
+
+void run(const CommandLine& line, const Print& print) {
+  const std::string what = line.words.empty() ? "" : line.words.front();
+  if (what != "on" && what != "off" && what != "status") {
+    throw UsageError("synproxy bypass '" + what +
+                     "': is none of on, off and status; see synproxy "
+                     "bypass --help");
+  }
+  const Config config = loose_config({line.words.begin() + 1, line.words.end()});
+  const Bypass bypass(config);
+  if (what == "on") {
+    bool runs = true;
+    try {
+      const TelemetryClient client(config.name);
+    } catch (const RuntimeFailure&) {
+      runs = false;
+    }
+    if (runs) {
+      throw RuntimeFailure("bypass: the proxy " + config.name +
+                           " runs, and forwards between these ports itself; stop it first");
+    }
+    bypass.on();
+  } else if (what == "off") {
+    bypass.off();
+  }
+  const Bypass::State state = bypass.state();
+  print("bypass " + config.client_port.text + " " + config.server_port.text + ": " +
+        (state == Bypass::State::kOn    ? "on, traffic passes unprotected"
+         : state == Bypass::State::kOff ? "off"
+                                        : "in one direction only; `synproxy bypass on` or off") +
+        "\n");
+}
+
+}  // namespace
+
+Bypass::Bypass(const Config& config)
+    : client_(interface_of("--client-port", config.client_port)),
+      server_(interface_of("--server-port", config.server_port)) {}
+
+bool Bypass::redirects(const std::string& from, const std::string& to) const {
+  const Ran ran = tc({"filter", "show", "dev", from, "ingress", "pref", kPreference});
+  return ran.status == 0 && ran.text.find("Redirect to device " + to + ")") != std::string::npos;
+}
+
+Bypass::State Bypass::state() const {
+  const bool there = redirects(client_, server_);
+  const bool back = redirects(server_, client_);
+  return there && back ? State::kOn : there || back ? State::kHalf : State::kOff;
+}
+
+void Bypass::join(const std::string& from, const std::string& to) const {
+  if (redirects(from, to)) return;
+  // It may have one for others' sake.
+  static_cast<void>(tc({"qdisc", "add", "dev", from, "clsact"}));
+  must({"tc",        "filter",   "add",    "dev",    from,       "ingress", "pref",
+        kPreference, "protocol", "all",    "u32",    "match",    "u32",     "0",
+        "0",         "action",   "mirred", "egress", "redirect", "dev",     to});
+  // Frames for other stations' MAC addresses.
+  must({"ip", "link", "set", "dev", from, "promisc", "on", "up"});
+}
+
+void Bypass::part(const std::string& from) const {
+  if (tc({"filter", "del", "dev", from, "ingress", "pref", kPreference}).status != 0) return;
+  for (const char* way : {"ingress", "egress"}) {
+    const Ran left = tc({"filter", "show", "dev", from, way});
+    if (left.status != 0 || !left.text.empty()) return;
+  }
+  static_cast<void>(tc({"qdisc", "del", "dev", from, "clsact"}));
+}
+
+void Bypass::on() const {
+  try {
+    join(client_, server_);
+    join(server_, client_);
+  } catch (...) {
+    part(client_);
+    part(server_);
+    throw;
+  }
+}
+
+void Bypass::off() const {
+  for (const auto& [from, to] : {std::pair(client_, server_), std::pair(server_, client_)}) {
+    if (!redirects(from, to)) continue;
+    part(from);
+    static_cast<void>(run_program({"ip", "link", "set", "dev", from, "promisc", "off"}));
+    if (redirects(from, to)) {
+      throw RuntimeFailure("bypass: cannot take the redirect of " + from +
+                           " away; run as root: `tc filter del dev " + from + " ingress pref " +
+                           kPreference + "`");
+    }
+  }
+}
+
+bool end_bypass(const Config& config) {
+  for (const PortName* port : {&config.client_port, &config.server_port}) {
+    if (port->kind != PortName::Kind::kRawSocket && port->kind != PortName::Kind::kXdp)
+      return false;
+  }
+  const Bypass bypass(config);
+  if (bypass.state() == Bypass::State::kOff) return false;
+  bypass.off();
+  return true;
+}
+
+Command bypass_command() {
+  return {.name = "bypass",
+          .usage = "on|off|status [the ports, as at the start, or --config FILE]",
+          .help =
+              "joins the two Linux interfaces in the kernel while no proxy runs, so that "
+              "traffic passes unprotected; a start takes it away",
+          .flags = {},
+          .takes_start_flags = true,
+          .run = run};
+}
+
+}  // namespace synproxy::control
