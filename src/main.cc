@@ -21,6 +21,7 @@
 #include "control/control_server.h"
 #include "control/flow_requests.h"
 #include "control/help.h"
+#include "control/history_requests.h"
 #include "control/host.h"
 #include "control/http_server.h"
 #include "control/listen_address.h"
@@ -114,6 +115,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   add_info_request(requests, config.name, clock);
   add_change_requests(requests, supervisor, reloader, config, clock);
   add_flow_requests(requests, dataplane, config);
+  add_history_requests(requests, dataplane, config, recorder, clock);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   give_up(config, user);
   dataplane.start();

@@ -13,7 +13,7 @@ namespace {
 constexpr double kFlood = 1000;
 // A flood is mostly forged: that many times what turns out to be genuine.
 constexpr double kForged = 5;
-constexpr double kFull = 0.9;
+constexpr double kFull = 0.8;
 constexpr double kBusy = 0.95;
 // So many connections in a hundred fail at the server.
 constexpr double kFailing = 0.2;
@@ -30,17 +30,19 @@ std::string a_second(double value) { return short_number(value) + "/s"; }
 // What comes in, the worst first.
 Headline attack(const Load& l) {
   if (l.syns >= kFlood && l.syns > kForged * std::max(l.valid, 1.0)) {
-    return {Mood::kAlarm, "SYN flood, " + a_second(l.syns) + ", " + percent(l.valid / l.syns) +
-                              " of them prove their address"};
+    return {Mood::kAlarm,
+            "SYN flood, " + a_second(l.syns) + ", " + percent(l.valid / l.syns) +
+                " of them prove their address",
+            true};
   }
   if (l.invalid >= kFlood && l.invalid > kForged * std::max(l.valid, 1.0)) {
-    return {Mood::kAlarm, "ACK flood, " + a_second(l.invalid) + " without a valid cookie"};
+    return {Mood::kAlarm, "ACK flood, " + a_second(l.invalid) + " without a valid cookie", true};
   }
   if (l.junk >= kFlood && l.junk > l.packets / 2) {
-    return {Mood::kAlarm, "flood of junk, " + a_second(l.junk) + " dropped"};
+    return {Mood::kAlarm, "flood of junk, " + a_second(l.junk) + " dropped", true};
   }
-  if (l.packets < 1) return {Mood::kCalm, "nothing comes in"};
-  return {Mood::kCalm, "calm, " + a_second(l.packets) + " packets"};
+  if (l.packets < 1) return {Mood::kCalm, "nothing comes in", false};
+  return {Mood::kCalm, "calm, " + a_second(l.packets) + " packets", false};
 }
 
 void add(Headline& line, Mood mood, const std::string& text) {

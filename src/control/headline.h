@@ -33,6 +33,7 @@ enum class Mood : std::uint8_t { kCalm, kWatch, kAlarm };
 struct Headline {
   Mood mood = Mood::kCalm;
   std::string text;
+  bool attack = false;  // a flood of any kind
 };
 
 [[nodiscard]] Headline headline(const Load& load);

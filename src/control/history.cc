@@ -37,17 +37,6 @@ double busy_share(const Second& from, const Second& to, std::size_t worker,
   return all <= 0 ? 0 : std::min(1.0, grown(from, to, cycles_column(worker)) / all);
 }
 
-Json limited(const View& view) {
-  Json all = Json::array();
-  for (const RefusedSource& source : view.refused) {
-    all.push_back({{"source", prefix_text(source)},
-                   {"rule", source.by_rate ? "limit-rate" : "limit-conns"},
-                   {"monitored", source.monitored},
-                   {"refused", source.count}});
-  }
-  return all;
-}
-
 Json ports(const View& view) {
   Json all;
   for (const PortId id : kAllPorts) {
@@ -105,12 +94,20 @@ Json workers(const std::vector<Second>& rows, const View& view) {
 
 }  // namespace
 
-Load load_of(const std::vector<Second>& rows, std::size_t workers,
-             std::uint64_t cycles_per_second) {
+Json limited_sources(const View& view) {
+  Json all = Json::array();
+  for (const RefusedSource& source : view.refused) {
+    all.push_back({{"source", prefix_text(source)},
+                   {"rule", source.by_rate ? "limit-rate" : "limit-conns"},
+                   {"monitored", source.monitored},
+                   {"refused", source.count}});
+  }
+  return all;
+}
+
+Load load_between(const Second& from, const Second& to, const View& view) {
   Load load;
-  if (rows.size() < 2) return load;
-  const Second& from = rows[rows.size() - std::min(rows.size(), kNow + 1)];
-  const Second& to = rows.back();
+  load.max_flows = static_cast<double>(std::max<std::uint64_t>(view.max_flows, 1));
   const double seconds = seconds_between(from, to);
   const auto of = [&](Reason r) { return grown(from, to, column_of(r)) / seconds; };
   const auto named = [&](std::string_view name) {
@@ -133,16 +130,18 @@ Load load_of(const std::vector<Second>& rows, std::size_t workers,
   load.refused = of(Reason::conn_refused);
   load.missed = named("rx_missed_client") + named("rx_missed_server");
   load.flows = static_cast<double>(to.values[column_of("flows")]);
-  for (std::size_t w = 0; w < workers; ++w) {
-    load.busiest = std::max(load.busiest, busy_share(from, to, w, cycles_per_second));
+  for (std::size_t w = 0; w < view.workers.size(); ++w) {
+    load.busiest = std::max(load.busiest, busy_share(from, to, w, view.cycles_per_second));
   }
   return load;
 }
 
 Json history_document(const Recorder& recorder, const View& view, std::size_t seconds) {
   const std::vector<Second> rows = recorder.last(seconds);
-  Load load = load_of(rows, view.workers.size(), view.cycles_per_second);
-  load.max_flows = static_cast<double>(std::max<std::uint64_t>(view.max_flows, 1));
+  Load load;
+  if (!rows.empty()) {
+    load = load_between(rows[rows.size() - std::min(rows.size(), kNow + 1)], rows.back(), view);
+  }
   load.link_down = !view.ports[PortId::kClient].link_up || !view.ports[PortId::kServer].link_up;
   const Headline line = headline(load);
   Json document{{"name", view.name},
@@ -153,7 +152,7 @@ Json history_document(const Recorder& recorder, const View& view, std::size_t se
                 {"mood", mood_text(line.mood)},
                 {"max_flows", view.max_flows},
                 {"ports", ports(view)},
-                {"limited", limited(view)}};
+                {"limited", limited_sources(view)}};
   Json times = Json::array();
   for (std::size_t i = 1; i < rows.size(); ++i) times.push_back(rows[i].unix_ms);
   document["times"] = std::move(times);

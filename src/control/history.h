@@ -25,8 +25,10 @@ namespace synproxy::control {
 [[nodiscard]] nlohmann::ordered_json history_document(const Recorder& recorder, const View& view,
                                                       std::size_t seconds);
 
-// Of rows that follow each other, two at least; without what a View says.
-[[nodiscard]] Load load_of(const std::vector<Second>& rows, std::size_t workers,
-                           std::uint64_t cycles_per_second);
+// Between two rows; what a View says included.
+[[nodiscard]] Load load_between(const Second& from, const Second& to, const View& view);
+
+// Each as in "limited" above.
+[[nodiscard]] nlohmann::ordered_json limited_sources(const View& view);
 
 }  // namespace synproxy::control

@@ -5,12 +5,39 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <utility>
 
 namespace synproxy::control {
 namespace {
 
 LogThreads* threads = nullptr;
+
+constexpr std::size_t kLines = 100;
+constexpr std::size_t kBytes = 400;
+
+struct Kept {
+  std::mutex mutex;
+  std::deque<Said> lines;
+};
+
+Kept& kept() {
+  static Kept instance;
+  return instance;
+}
+
+void keep(std::string_view text) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  Said said{.unix_ms = static_cast<std::uint64_t>(
+                std::chrono::duration_cast<std::chrono::milliseconds>(now).count()),
+            .text = one_line(text.substr(0, kBytes)).substr(0, kBytes)};
+  const std::lock_guard lock(kept().mutex);
+  kept().lines.push_back(std::move(said));
+  if (kept().lines.size() > kLines) kept().lines.pop_front();
+}
 
 // Whether JOURNAL_STREAM, "DEVICE:INODE", is this stream. Another program may have redirected it.
 bool is_journal(int fd) {
@@ -42,23 +69,35 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-// The proxy does not stop because a stream is closed or full.
 void say(std::string_view text) {
+  keep(text);
+  say_rates(text);
+}
+
+// The proxy does not stop because a stream is closed or full.
+void say_rates(std::string_view text) {
   const std::string line = line_of(STDOUT_FILENO, LOG_INFO, text);
   if (threads != nullptr) return threads->out_.write(line);
   static_cast<void>(write_whole(STDOUT_FILENO, line));
 }
 
 void complain(std::string_view text) {
+  keep(text);
   const std::string line = line_of(STDERR_FILENO, LOG_WARNING, text);
   if (threads != nullptr) return threads->err_.write(line);
   static_cast<void>(write_whole(STDERR_FILENO, line));
 }
 
 void fail(std::string_view text) {
+  keep(text);
   const std::string line = line_of(STDERR_FILENO, LOG_ERR, text);
   if (threads != nullptr) return threads->err_.write(line);
   static_cast<void>(write_whole(STDERR_FILENO, line));
+}
+
+std::vector<Said> recently_said() {
+  const std::lock_guard lock(kept().mutex);
+  return {kept().lines.begin(), kept().lines.end()};
 }
 
 void finish_log() {

@@ -69,7 +69,7 @@ void Supervisor::tick(std::uint64_t now_ms) {
     counted_ms_ = now_ms;
   } else if (now_ms - counted_ms_ >= std::uint64_t{config_.stats_interval} * 1000) {
     const Totals now = totals_of(dataplane_);
-    say(rate_line(counted_, now, now_ms - counted_ms_));
+    say_rates(rate_line(counted_, now, now_ms - counted_ms_));
     counted_ = now;
     counted_ms_ = now_ms;
   }

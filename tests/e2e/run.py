@@ -34,13 +34,14 @@ import cases_rate
 import cases_reload
 import cases_service
 import cases_tcp
+import cases_top
 import cases_usage
 from harness import CASES, PROGRAM, THOROUGH
 from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_reload, cases_service, cases_check, cases_distance, cases_path, cases_features, cases_offloads,
-           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control)
+           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 
