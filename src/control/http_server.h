@@ -3,8 +3,8 @@
 //
 // That thread serves all connections at once and waits for none: a client that is slow to ask or to
 // read holds up nobody. A connection that stands still for kPatience is closed, and so is one whose
-// question and answer take longer than kLongest together. The thread has a lower priority than the
-// workers.
+// question and answer take longer than kLongest together. While all places are taken, whoever has
+// had one for kShortest loses it. The thread has a lower priority than the workers.
 #pragma once
 
 #include <chrono>
@@ -29,6 +29,7 @@ class HttpServer {
  public:
   static constexpr std::chrono::seconds kPatience{10};
   static constexpr std::chrono::seconds kLongest{30};
+  static constexpr std::chrono::seconds kShortest{1};
   static constexpr unsigned kConnections = 256;
 
   using Pages = std::map<std::string, std::function<Page()>, std::less<>>;  // by path

@@ -78,6 +78,17 @@ TEST_F(HttpServerTest, ClientsThatAskSlowlyOrDoNotReadHoldUpNobody) {
   EXPECT_THAT(test::ask(port_, "GET /long HTTP/1.1"), EndsWith(kLong));
 }
 
+TEST_F(HttpServerTest, ThoseWhoTakeAllPlacesLoseThem) {
+  std::vector<std::unique_ptr<test::Client>> slow;
+  for (unsigned i = 0; i < HttpServer::kConnections + 20; ++i) {
+    slow.push_back(std::make_unique<test::Client>(port_));
+    ASSERT_TRUE(slow.back()->connected());
+    slow.back()->send("GET /a HTTP/1.1\r\n");
+  }
+  EXPECT_THAT(test::ask(port_, "GET /a HTTP/1.1"), EndsWith("hello"));
+  EXPECT_EQ(slow.front()->rest(), "") << "cut, not answered";
+}
+
 TEST_F(HttpServerTest, APageThatCannotBeMadeClosesItsConnectionAlone) {
   EXPECT_EQ(test::ask(port_, "GET /bad HTTP/1.1"), "");
   EXPECT_THAT(test::ask(port_, "GET /a HTTP/1.1"), EndsWith("hello"));
