@@ -95,6 +95,9 @@ Bed::Bed(const BedConfig& config)
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
   const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
   if (config.limited) engine.tuning.limits = out_of_reach();
+  ReplyRate& reply = engine.tuning.limits.reply;
+  if (config.replies == Replies::kAny) reply.per_second = 0;
+  reply.mask.ipv6 = 128;  // the bench's hosts share few prefixes
   engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
   limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key);
   engine_->limit_by(*limits_);
@@ -108,6 +111,10 @@ Bed::Bed(const BedConfig& config)
   }
   const MemoryUse after = memory_use();
   memory_ = {after.resident - before.resident, after.huge - before.huge};
+  if (config.replies == Replies::kCapped) {
+    reply = {.per_second = 1, .mask = {.ipv4 = 0, .ipv6 = 0}};  // all sources are one
+    engine_->retune(engine.tuning);
+  }
   // Wait until the sweeps have passed and no handshake waits in a queue.
   let_pass(config.flows > (1U << 20) || config.silent ? 9000 : 3000);
 }

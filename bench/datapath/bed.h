@@ -41,6 +41,9 @@ struct Connection {
   std::uint32_t down_sent = 0;
 };
 
+// --reply-rate: off, its default, or one that is used up.
+enum class Replies : std::uint8_t { kAny, kRated, kCapped };
+
 struct BedConfig {
   std::uint32_t flows = 0;             // to be spliced at the start
   std::uint32_t max_flows = 1U << 20;  // the program's default
@@ -52,6 +55,7 @@ struct BedConfig {
 
   Fragments fragments = Fragments::kReassemble;
   bool limited = false;  // limits per source that nobody reaches: two rates and two counts
+  Replies replies = Replies::kAny;
 
   unsigned which = 0;  // beds that differ only in this are separate
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Limits per proven source.
+// Limits per source.
 #include <array>
 
 #include "control/flag_rows.h"
@@ -81,15 +81,38 @@ constexpr auto kRows = std::to_array<Flag>({
          "unlimited, as by nft's full sets, and not all newcomers are dropped, as by a full "
          "hashlimit. It takes memory only as it is used. A power of two is used.",
      .value = size<kMaxLimitMemory>(kShape<&EngineShape::limit_memory>)},
+    {.name = "reply-rate",
+     .form = "N[,mask4=N][,mask6=N]|off",
+     .example = "1000,mask4=24,mask6=48",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "a number of SYN-ACKs a second, and perhaps mask4= and mask6=, as in "
+                "1000,mask4=24; or off",
+     .help = "how many SYN-ACKs a second are sent to one claimed source at most; masks as for "
+             "--limit-rate",
+     .reason =
+         "Whoever floods with SYNs that claim your address makes the proxy send you its answers. "
+         "With this, they are no more than the rate, repeats included, and a quarter of a second's "
+         "worth at once: 20,000 a second are 13 Mbit/s. Nobody who means it is harmed: 10,000 "
+         "browsers behind one address that open six connections each within ten seconds are all "
+         "answered at once. If they do so within one second, 42 % are answered at once, as many "
+         "when they ask again after a second, the rest after three. A SYN that was capped and "
+         "comes again has precedence over first ones. Sources are not remembered one by one, so a "
+         "flood cannot fill anything up: while 1,000 claimed sources are above the rate, 4 of 1,000 "
+         "others lose their first SYN. A flood of random sources makes that worse only above "
+         "60,000 SYNs a second for each 1 of the rate. Each worker has its part of the rate.",
+     .value = reply_rate(kLimit<&LimitTuning::reply>)},
     {.name = "monitor",
      .form = "RULE[,RULE...]",
      .example = "limit-rate",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "limit-rate, limit-conns, or both with a comma",
+     .accepts = "limit-rate, limit-conns and reply-rate, or some of them with commas",
      .help = "rules that only count what they would do (limit_rate_monitored, "
-             "limit_conns_monitored) and let it pass: limit-rate, limit-conns",
+             "limit_conns_monitored, reply_capped_monitored) and let it pass: limit-rate, "
+             "limit-conns, reply-rate",
      .reason =
          "None: a rule that was given is meant. With it, a new limit can be watched for a day "
          "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "

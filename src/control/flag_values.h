@@ -182,6 +182,12 @@ constexpr FlagValue limits(Field) {
 }
 
 template <typename Field>
+constexpr FlagValue reply_rate(Field) {
+  return {[](Config& c, std::string_view text) { Field::of(c) = parse_reply_rate(text); },
+          [](const Config& c) { return Texts{reply_rate_text(Field::of(c))}; }};
+}
+
+template <typename Field>
 constexpr FlagValue monitored(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_monitored(text); },
           [](const Config& c) {

@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint32_t kMostPerUnit = 1'000'000;
 constexpr std::uint32_t kMostBurst = 1'000'000;
 constexpr std::uint32_t kMostConns = 1U << 28;  // as --max-flows
+constexpr std::uint32_t kMostReplies = 10'000'000;
 
 struct Unit {
   std::string_view name;
@@ -28,8 +29,9 @@ struct Monitored {
   std::string_view name;
   std::uint8_t rule;
 };
-constexpr auto kMonitored = std::to_array<Monitored>(
-    {{"limit-rate", kMonitorLimitRate}, {"limit-conns", kMonitorLimitConns}});
+constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLimitRate},
+                                                      {"limit-conns", kMonitorLimitConns},
+                                                      {"reply-rate", kMonitorReplyRate}});
 
 [[noreturn]] void wrong(const std::string& what) { throw std::invalid_argument(what); }
 
@@ -133,6 +135,24 @@ void add_limit(LimitList<ConnsLimit>& list, std::string_view text) {
     if (other.mask == limit.mask) wrong("has the masks of another one; leave the larger one out");
   }
   add(list, limit);
+}
+
+ReplyRate parse_reply_rate(std::string_view text) {
+  ReplyRate rate;
+  const std::string_view first = next_part(text);
+  if (first == "off") {
+    if (!text.empty()) wrong("is off and has masks; leave one of the two out");
+    rate.per_second = 0;
+    return rate;
+  }
+  rate.per_second = static_cast<std::uint32_t>(number("its number", first, 1, kMostReplies));
+  parse_options(text, "mask4 and mask6", rate.mask,
+                [](std::string_view, std::string_view) { return false; });
+  return rate;
+}
+
+std::string reply_rate_text(const ReplyRate& rate) {
+  return rate.per_second == 0 ? "off" : std::to_string(rate.per_second) + mask_text(rate.mask);
 }
 
 std::string limit_text(const RateLimit& limit) {

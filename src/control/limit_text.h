@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The values of --limit-rate, --limit-conns and --monitor as text. The parse_ and add_ functions
+// The values of --limit-rate, --limit-conns, --reply-rate and --monitor as text. The parse_ and add_ functions
 // throw std::invalid_argument; the text completes "--flag value: ...".
 #pragma once
 
@@ -18,6 +18,10 @@ void add_limit(LimitList<RateLimit>& list, std::string_view text);
 void add_limit(LimitList<ConnsLimit>& list, std::string_view text);
 [[nodiscard]] std::string limit_text(const RateLimit& limit);
 [[nodiscard]] std::string limit_text(const ConnsLimit& limit);
+
+// "20000,mask4=32,mask6=64", or "off"
+[[nodiscard]] ReplyRate parse_reply_rate(std::string_view text);
+[[nodiscard]] std::string reply_rate_text(const ReplyRate& rate);
 
 // "limit-rate,limit-conns"
 [[nodiscard]] std::uint8_t parse_monitored(std::string_view text);

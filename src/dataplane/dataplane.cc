@@ -85,6 +85,7 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
 }
 
 EngineShape share_of(EngineShape engine, std::uint32_t workers) {
+  engine.workers = workers;
   engine.max_flows = std::max(1U, engine.max_flows / workers);
   engine.early_data_memory /= workers;
   return engine;

@@ -146,6 +146,35 @@ def a_limit_that_a_reload_brings_is_watched_and_then_refuses_the_source(_):
 
 @case()
 @own_stand
+def who_is_claimed_by_a_flood_gets_few_syn_acks_and_still_its_page(_):
+    # The flood claims the address of a client that also asks for pages.
+    rate = 200
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        files = Files(directory)
+        files.write({"reply-rate": rate, "monitor": "reply-rate"})
+        with Proxy(lab, "--config", files.path) as proxy:
+            must_get_page(lab, 4)
+            flood = ["hping3", "-i", "u200", "-q", "-S", "-p", "80", SERVERS[4]]
+            with lab.start("client", *flood) as sender:
+                time.sleep(1)
+                check(proxy.counters()["reply_capped_monitored"] > 0, "nothing is above the rate")
+                files.write({"reply-rate": rate})
+                files.reload(proxy)
+                with proxy.counting() as grown:
+                    begin = time.monotonic()
+                    must_get_page(lab, 6)
+                    must_get_page(lab, 4)
+                    time.sleep(1)
+                    took = time.monotonic() - begin
+                check(sender.running(), "the flood ended early")
+            check(took < 8, f"a page of the claimed client took {took:.1f} s")
+            sent = grown["synack_sent"] + grown.get("synack_repeated", 0)
+            check(sent <= rate * (took + 1) + rate, f"{sent} SYN-ACKs in {took:.1f} s")
+            check(grown["reply_capped"] > sent, f"only {grown['reply_capped']} of the flood were capped")
+
+
+@case()
+@own_stand
 def nohup_leaves_sighup_to_reloads(_):
     with Lab() as lab, Proxy(lab) as proxy:
         flags = [*proxy.flags]

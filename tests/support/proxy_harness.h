@@ -30,9 +30,10 @@ namespace synproxy::test {
 [[nodiscard]] EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch);
 
 // The defaults with little memory and a short server timeout, with all options offered, and without
-// an answer to what belongs to nothing. Other tests cover `auto` for a server that has shown
-// nothing yet, repeated SYN-ACKs, --unknown and --hide-rtt (learning_test, synack_repeat_test,
-// unknown_test, hide_rtt_test).
+// an answer to what belongs to nothing, and with any number of SYN-ACKs to one source. Other tests
+// cover `auto` for a server that has shown nothing yet, repeated SYN-ACKs, --unknown, --hide-rtt
+// and --reply-rate (learning_test, synack_repeat_test, unknown_test, hide_rtt_test,
+// reply_rate_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
@@ -40,6 +41,7 @@ namespace synproxy::test {
   c.tuning.server_timeout_ms = 10'000;
   c.tuning.reset_unknown = false;
   c.tuning.hide_rtt = HideRtt::kOff;
+  c.tuning.limits.reply.per_second = 0;
   c.tuning.fragments = Fragments::kDrop;  // fragments_test puts them together
   c.shape.max_flows = 1024;
   c.shape.early_data_memory = 1U << 20;

@@ -32,6 +32,7 @@ struct OfferConfig {
 // What an engine is built for: sizes and clocks, fixed for its life. Reasons of the defaults:
 // docs/flags.md.
 struct EngineShape {
+  std::uint32_t workers = 1;                      // engines that clients are spread over
   std::uint32_t max_flows = 1U << 20;             // of this worker
   std::uint64_t early_data_memory = 64ULL << 20;  // bytes, of this worker
   std::uint32_t epoch_ms = 64'000;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Limits per proven source, as the user gives them: --limit-rate and --limit-conns.
+// Limits as the user gives them: per proven source (--limit-rate, --limit-conns), and per claimed
+// one (--reply-rate).
 #pragma once
 
 #include <array>
@@ -46,13 +47,25 @@ struct LimitList {
 
 enum class LimitAction : std::uint8_t { kDrop, kReset };
 
+// SYN-ACKs for each claimed source prefix and second, all workers together.
+struct ReplyRate {
+  std::uint32_t per_second = 20'000;  // 0: any number
+  SourceMask mask;
+  friend bool operator==(const ReplyRate&, const ReplyRate&) = default;
+};
+
 // The rules that --monitor may name, one bit each.
-enum MonitoredRule : std::uint8_t { kMonitorLimitRate = 1, kMonitorLimitConns = 2 };
+enum MonitoredRule : std::uint8_t {
+  kMonitorLimitRate = 1,
+  kMonitorLimitConns = 2,
+  kMonitorReplyRate = 4
+};
 
 struct LimitTuning {
   LimitList<RateLimit> rate;
   LimitList<ConnsLimit> conns;
   LimitAction action = LimitAction::kDrop;
+  ReplyRate reply;
   std::uint8_t monitored = 0;  // MonitoredRule
 
   friend bool operator==(const LimitTuning&, const LimitTuning&) = default;

@@ -60,6 +60,7 @@
   X(fragment_shed, DROP, "Fragment dropped because more came than are put together; senders with a live connection come first.") \
   X(limit_rate, DROP, "Valid handshake ACK of a source that opens connections faster than --limit-rate: no connection is made; see --limit-action.") \
   X(limit_conns, DROP, "Valid handshake ACK of a source that has as many connections open as --limit-conns allows: no connection is made; see --limit-action.") \
+  X(reply_capped, DROP, "SYN whose claimed source is given as many SYN-ACKs a second as --reply-rate allows; not answered, so that the proxy is no reflector.") \
   X(no_secret, DROP, "SYN that came while the keys of its epoch were missing; does not happen in a running program.") \
   X(icmp_invalid, DROP, "ICMP error about a protected port that quotes no known connection, or a number that is not outstanding (RFC 5927).") \
   X(no_buffer_room, DROP, "Reply does not fit the buffer of the packet that caused it.") \
@@ -82,6 +83,7 @@
   X(timestamps_stripped, EVENT, "Of these, ACKs without the timestamps that their SYN-ACK had given: a device on the path takes them away. Served without.") \
   X(limit_rate_monitored, EVENT, "Connection that --limit-rate would have refused; made, because --monitor names the rule.") \
   X(limit_conns_monitored, EVENT, "Connection that --limit-conns would have refused; made, because --monitor names the rule.") \
+  X(reply_capped_monitored, EVENT, "SYN that --reply-rate would have left without an answer; answered, because --monitor names the rule.") \
   X(limit_shared, EVENT, "Connection charged to a budget that its /16 (IPv6: /48) shares, because no entry was free for its source; see --limit-memory.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \

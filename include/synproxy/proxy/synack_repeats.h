@@ -66,8 +66,7 @@ class SynAckRepeats {
     pass_over(1);
     if (!may) return nullptr;
     if (rings_[0].size() == kRoom[0]) {
-      off_ = true;
-      for (Ring& r : rings_) r.head = r.tail;
+      turn_off();
       return nullptr;
     }
     return push(0, now_ms);
@@ -98,6 +97,11 @@ class SynAckRepeats {
     return !off_;
   }
   void pass_over(std::uint32_t n) { seen_ += n; }
+  // Call for SYNs that got no answer because of --reply-rate. They are as much of a flood.
+  void pass_over_capped(std::uint32_t n) {
+    pass_over(n);
+    if (seen_ > kRoom[0] && !off_) turn_off();
+  }
 
   // Calls unanswered(entry) for entries that are due, `limit` at most. Where it returns true, the
   // entry goes on to wait for its next repeat, if there is one.
@@ -136,6 +140,11 @@ class SynAckRepeats {
   };
 
   static constexpr std::uint32_t kPlaces = 4096;
+
+  void turn_off() {
+    off_ = true;
+    for (Ring& r : rings_) r.head = r.tail;
+  }
 
   // A SYN that came twice has two entries, and the later one was found.
   [[nodiscard]] bool refused(const Entry& e) const {

@@ -107,10 +107,11 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(eal_arguments);
   const auto& [shape, tuning] = engine;
   const auto& [other_shape, other_tuning] = other_engine;
-  const auto& [max_flows, early_data_memory, epoch_ms, replays_per_epoch, limit_memory,
-               unix_ms_at_start] = shape;
-  const auto& [other_max_flows, other_early_data_memory, other_epoch_ms, other_replays_per_epoch,
-               other_limit_memory, other_unix_ms_at_start] = other_shape;
+  const auto& [workers_of_shape, max_flows, early_data_memory, epoch_ms, replays_per_epoch,
+               limit_memory, unix_ms_at_start] = shape;
+  const auto& [other_workers_of_shape, other_max_flows, other_early_data_memory, other_epoch_ms,
+               other_replays_per_epoch, other_limit_memory, other_unix_ms_at_start] = other_shape;
+  SYNPROXY_SAME(workers_of_shape);
   SYNPROXY_SAME(max_flows);
   SYNPROXY_SAME(early_data_memory);
   SYNPROXY_SAME(epoch_ms);
@@ -133,11 +134,12 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(server_timeout_ms);
   SYNPROXY_SAME(idle_timeout_ms);
   SYNPROXY_SAME(close_timeout_ms);
-  const auto& [rate, conns, action, monitored] = limits;
-  const auto& [other_rate, other_conns, other_action, other_monitored] = other_limits;
+  const auto& [rate, conns, action, reply, monitored] = limits;
+  const auto& [other_rate, other_conns, other_action, other_reply, other_monitored] = other_limits;
   SYNPROXY_SAME(rate);
   SYNPROXY_SAME(conns);
   SYNPROXY_SAME(action);
+  SYNPROXY_SAME(reply);
   SYNPROXY_SAME(monitored);
   const auto& [sack, timestamps, ecn, window_scale, mss] = offer;
   const auto& [other_sack, other_timestamps, other_ecn, other_window_scale, other_mss] =
@@ -156,8 +158,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
 }
 
 TEST(Flags, EveryFieldIsReachedBySomeRow) {
-  // What comes after `--`; what no user decides; the hour.
-  const std::set<std::string> others{"eal_arguments", "replays_per_epoch", "unix_ms_at_start"};
+  // What comes after `--`; what no user decides; the hour; what follows from --workers.
+  const std::set<std::string> others{"eal_arguments", "replays_per_epoch", "unix_ms_at_start",
+                                     "workers_of_shape"};
   Config config;
   for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
   for (const Field& field : fields(config, Config{})) {

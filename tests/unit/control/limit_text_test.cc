@@ -72,9 +72,29 @@ TEST(LimitText, Connections) {
   for (const Row& row : rows) EXPECT_EQ(read<ConnsLimit>(row.texts), row.result);
 }
 
+TEST(LimitText, ReplyRates) {
+  const auto result = [](std::string_view text) {
+    try {
+      return reply_rate_text(parse_reply_rate(text));
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(result("1000"), "1000,mask4=32,mask6=64");
+  EXPECT_EQ(result("1,mask6=48,mask4=24"), "1,mask4=24,mask6=48");
+  EXPECT_EQ(result("off"), "off");
+  EXPECT_EQ(result("off,mask4=24"), "is off and has masks; leave one of the two out");
+  EXPECT_EQ(result("0"), "its number is too small");
+  EXPECT_EQ(result("10000001"), "its number is too large");
+  EXPECT_EQ(result("1000/second"), "its number has '/second' after the number");
+  EXPECT_EQ(result("5,mask4=33"), "mask4 is too large");
+  EXPECT_EQ(result("5,burst=3"), "has 'burst=3', which is none of mask4 and mask6");
+}
+
 TEST(LimitText, MonitoredRules) {
   EXPECT_EQ(monitored_text(parse_monitored("limit-conns,limit-rate")), "limit-rate,limit-conns");
   EXPECT_EQ(monitored_text(parse_monitored("limit-conns")), "limit-conns");
+  EXPECT_EQ(monitored_text(parse_monitored("reply-rate,limit-rate")), "limit-rate,reply-rate");
   EXPECT_THROW((void)parse_monitored(""), std::invalid_argument);
   EXPECT_THROW((void)parse_monitored("limit-rate,nothing"), std::invalid_argument);
 }

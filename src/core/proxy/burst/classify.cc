@@ -110,6 +110,9 @@ bool is_client_syn(const Context& c) {
 // fetched. The walk over the options of any other SYN overlaps with the next packets here; in the
 // stage that needs the options it would be waited for.
 void plan_if_known(Rooms& rooms, Context& c) {
+  if (rooms.reply_cap.on()) {
+    rooms.reply_cap.prefetch(rooms.reply_cap.place_of(c.segment.source(), c.segment.ipv6));
+  }
   const KnownSyn known = c.segment.ipv6
                              ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
                              : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);

@@ -24,6 +24,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       limiter(config, now),
       flows(config.shape, index_key, limiter),
       answerer(config.tuning, protected_ends, index_key),
+      reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
       frames(flows, protected_ends.vlan_pairs(), index_key, all_counters),
       too_long(config.shape.max_flows, all_counters),
@@ -129,6 +130,7 @@ void Engine::retune(const EngineTuning& tuning) {
   if (!rooms.now.retune(tuning)) return;
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
+  rooms.reply_cap.retune(tuning.limits);
 }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }

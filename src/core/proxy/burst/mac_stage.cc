@@ -11,6 +11,7 @@
 #include "burst/stages.h"
 #include "syn/answer_syn.h"
 #include "syn/ask_first.h"
+#include "syn/cap_replies.h"
 
 namespace synproxy {
 namespace {
@@ -26,7 +27,8 @@ class CookieStage {
   void plan(std::size_t place) {
     Context& c = burst_[place];
     if (c.kind == Kind::kSynPlanned) [[likely]] {
-      return add_syn(c, place);
+      if (!capped(c)) add_syn(c, place);
+      return;
     }
     if (c.kind != Kind::kTcp || c.flow != kNoFlow || c.passes_signed) return;
     const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
@@ -76,6 +78,13 @@ class CookieStage {
     if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
     rooms_.counters.count(Reason::syn_received, planned_);
     rooms_.counters.count(Reason::synack_sent, answered_);
+    count_capped();
+  }
+  void count_capped() {
+    if (capped_ == 0) [[likely]]
+      return;
+    rooms_.answerer.repeats().pass_over_capped(capped_);
+    rooms_.counters.count(Reason::syn_received, capped_);
   }
 
  private:
@@ -117,12 +126,19 @@ class CookieStage {
 
   void plan_syn_of(Context& c, std::size_t place) {
     if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
-        ask_first(rooms_, c, c.segment.seq.value())) {
+        capped(c) || ask_first(rooms_, c, c.segment.seq.value())) {
       c.kind = Kind::kDecided;
       return;
     }
     c.kind = Kind::kSynPlanned;
     add_syn(c, place);
+  }
+
+  [[nodiscard]] bool capped(Context& c) {
+    if (!reply_capped(rooms_, c)) return false;
+    c.kind = Kind::kDecided;
+    ++capped_;
+    return true;
   }
 
   void add_syn(const Context& c, std::size_t place) {
@@ -158,6 +174,7 @@ class CookieStage {
   std::size_t lanes_ = 0;
   std::size_t maybe_stripped_ = 0;  // MACs that have refuted an ACK for which there may be a second
   std::uint64_t planned_ = 0;       // SYNs planned
+  std::uint32_t capped_ = 0;        // SYNs that --reply-rate leaves without an answer
   std::uint64_t answered_ = 0;      // of them answered
 };
 
@@ -166,7 +183,7 @@ class CookieStage {
 void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
   CookieStage stage(rooms, burst);
   for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
-  if (stage.lanes() == 0) return;
+  if (stage.lanes() == 0) return stage.count_capped();
   MacBatch& m = rooms.macs;
   siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
   for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);

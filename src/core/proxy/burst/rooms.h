@@ -48,6 +48,7 @@
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/reassembler.h"
+#include "synproxy/policy/reply_cap.h"
 #include "synproxy/policy/stateless_shed.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/strangers.h"
@@ -66,6 +67,7 @@ struct Rooms {
   Limiter limiter;
   FlowBook flows;
   Answerer answerer;
+  ReplyCap reply_cap;
   Handshakes handshakes;
   MadeFrames frames;
   TooLong too_long;

@@ -45,7 +45,9 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
 struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
-  std::uint32_t lanes = 0;  // lanes that will be answered
+  LaneLookUp::Hashes reply_places;  // ReplyCap::place_of_ipv4(), while it is on
+  std::uint32_t lanes = 0;          // lanes that will be answered
+  std::uint32_t over = 0;           // of these above --reply-rate
   std::size_t row = 0;
 };
 
@@ -59,10 +61,12 @@ class SynBurst {
       if (has_fewest_lanes(found[row])) gather(row, found[row]);
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
+    if (any_over_ != 0) look_at_capped();
     rooms_.answerer.repeats().pass_over(syns_);
     rooms_.counters.count(Reason::syn_received, syns_);
-    rooms_.counters.count(Reason::synack_sent, syns_);
-    return answered_;
+    rooms_.counters.count(Reason::reply_capped, capped_);
+    rooms_.counters.count(Reason::synack_sent, syns_ - capped_);
+    return decided_;
   }
 
  private:
@@ -83,12 +87,74 @@ class SynBurst {
                                  g.columns.offers[lane] = offer.first_word();
                                  return offer.has(needs);
                                });
+      if (rooms_.reply_cap.on()) prefetch_reply_places(g);
     } while (has_fewest_lanes(places));
   }
 
+  void prefetch_reply_places(Group& g) const {
+    const ReplyCap& cap = rooms_.reply_cap;
+    for_each_lane(g.lanes, [&](std::size_t lane) {
+      const auto source = static_cast<std::uint32_t>(g.columns.source[lane] >> 32);
+      const std::uint64_t place = cap.place_of_ipv4(source);
+      g.reply_places[lane] = place;
+      cap.prefetch(place);
+    });
+  }
+  // Returns those of `lanes` that may be answered.
+  [[nodiscard]] std::uint32_t within_reply_cap(const Group& g, std::uint32_t lanes) const {
+    const ReplyCap::Taker taker = rooms_.reply_cap.taker(rooms_.now.ms());
+    std::uint32_t over = 0;
+    for_each_lane(lanes, [&](std::size_t lane) {
+      over |= taker.take(g.reply_places[lane]) ? 0 : 1U << lane;
+    });
+    return lanes & ~over;
+  }
+  // Of the whole burst at once, so that the misses of the memory of retries overlap.
+  [[gnu::noinline]] void look_at_capped() {
+    ReplyCap& cap = rooms_.reply_cap;
+    const auto isn = [](const Group& g, std::size_t lane) {
+      return static_cast<std::uint32_t>(g.columns.isn[lane]);
+    };
+    const std::span<Group> groups(groups_.data(), count_);
+    for (const Group& g : groups) {
+      for_each_lane(g.over, [&](std::size_t i) { cap.prefetch_over(g.hashes[i], isn(g, i)); });
+    }
+    for (Group& g : groups) {
+      std::uint32_t answered = 0;
+      for_each_lane(g.over, [&](std::size_t lane) {
+        const ReplyCap::Answer answer =
+            cap.over(g.reply_places[lane], rooms_.now.ms(), g.hashes[lane], isn(g, lane));
+        if (answer == ReplyCap::Answer::kMonitored) {
+          rooms_.counters.count(Reason::reply_capped_monitored);
+        }
+        if (answer != ReplyCap::Answer::kNo) {
+          answered |= 1U << lane;
+        } else {
+          burst_[g.columns.places[lane]].verdict = Verdict::kDrop;
+          decide(g, lane);
+          ++capped_;
+        }
+      });
+      write_answers(g, answered);
+    }
+  }
+  void decide(const Group& g, std::size_t lane) {
+    decided_ |= 1U << g.columns.places[lane];
+    ++syns_;
+  }
+
   // A SYN that may have a flow is left to the other stages.
-  void answer(const Group& g) {
-    const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
+  void answer(Group& g) {
+    std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
+    if (rooms_.reply_cap.on()) {
+      const std::uint32_t within = within_reply_cap(g, lanes);
+      g.over = lanes & ~within;
+      any_over_ |= g.over;
+      lanes = within;
+    }
+    write_answers(g, lanes);
+  }
+  void write_answers(const Group& g, std::uint32_t lanes) {
     if (lanes == 0) return;
     const EpochKeys& keys = *rooms_.now.keys().current();
     const SynShape& shape = kSynShapes[g.row];
@@ -99,8 +165,7 @@ class SynBurst {
       Packet& p = burst_[g.columns.places[lane]];
       p.length = length;
       p.verdict = Verdict::kReply;
-      answered_ |= 1U << g.columns.places[lane];
-      ++syns_;
+      decide(g, lane);
     });
   }
 
@@ -108,8 +173,10 @@ class SynBurst {
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
   std::size_t count_ = 0;
-  std::uint32_t answered_ = 0;  // bit by place
-  std::uint32_t syns_ = 0;      // how many bits are set in it
+  std::uint32_t decided_ = 0;  // bit by place
+  std::uint32_t syns_ = 0;     // how many bits are set in it
+  std::uint32_t capped_ = 0;   // of these not answered
+  std::uint32_t any_over_ = 0;
   std::array<Group, kGroups> groups_;
 };
 

@@ -58,7 +58,8 @@ struct SynKernel {
 using SynKernels = std::array<SynKernel, kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
 
-// Bit i of the result: the i-th packet is answered. `burst`: up to kMaxBurst packets from the
+// Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
+// `burst`: up to kMaxBurst packets from the
 // client side, with their headers prefetched.
 [[nodiscard]] std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst);
 

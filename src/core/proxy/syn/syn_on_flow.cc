@@ -7,6 +7,7 @@
 #include "spliced/progress.h"
 #include "syn/answer_syn.h"
 #include "syn/ask_first.h"
+#include "syn/cap_replies.h"
 #include "syn/same_isn.h"
 
 namespace synproxy {
@@ -98,8 +99,11 @@ void on_client_syn(Rooms& rooms, Context& c) {
       if (f.state() == FlowState::kEstablished) return challenge(rooms, c, f);
       if (may_begin_anew(f)) covered_isn = renewed_isn(f);
     }
+    if (reply_capped(rooms, c)) return;
     mark(rooms.now, f, c.segment.seq, c.syn.timestamps());
     alone = f.state() == FlowState::kTombstone;
+  } else if (reply_capped(rooms, c)) {
+    return rooms.counters.count(Reason::syn_received);
   }
   if (alone && ask_first(rooms, c, covered_isn)) return;
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);

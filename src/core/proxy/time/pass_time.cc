@@ -4,6 +4,7 @@
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
 #include "syn/ask_first.h"
+#include "syn/cap_replies.h"
 #include "time/ageing.h"
 
 namespace synproxy {
@@ -41,7 +42,9 @@ void repeat_syns(Rooms& rooms, FrameSink& sink) {
 void repeat_syn_acks(Rooms& rooms, FrameSink& sink) {
   rooms.answerer.repeats().run(
       rooms.now.ms32(), kMaxRepeatsPerTick, [&](const SynAckRepeats::Entry& waiting) {
-        if (!unanswered(rooms.flows, waiting)) return false;
+        if (!unanswered(rooms.flows, waiting) || !may_repeat_reply(rooms, waiting.key)) {
+          return false;
+        }
         rooms.frames.send_syn_ack(waiting.link, waiting.key, waiting.syn_ack, waiting.look, sink);
         rooms.counters.count(Reason::synack_repeated);
         return true;
