@@ -121,6 +121,28 @@ void make_engine(Dice& d, Plan& p) {
   e.tuning.reset_unknown = p.seed % 2 != 0;
 }
 
+// Dice of its own, so that the rest of the seed's plan does not depend on it.
+void make_limits(Plan& p) {
+  Dice d(p.seed ^ 0x6c696d697473ULL);
+  if (d.chance(40)) return;
+  LimitTuning& t = p.engine.tuning.limits;
+  const SourceMask mask{.ipv4 = static_cast<std::uint8_t>(d(33)),
+                        .ipv6 = static_cast<std::uint8_t>(d(129))};
+  // There is one client with one pair of ports, so there is never more than one connection.
+  if (d.chance(70)) t.conns = {.limits = {{{.connections = 1, .mask = mask}}}, .count = 1};
+  // A client that sends nothing is stuck if its handshake ACK is refused.
+  const bool may_wait = std::ranges::all_of(
+      p.connections, [](const ConnectionPlan& c) { return c.client.bytes != 0; });
+  p.over_limits = may_wait && d.chance(60);
+  t.rate.count = 1;
+  t.rate.limits[0] = {
+      .connections = p.over_limits ? 1 + d(3) : 1,
+      .period_ms = p.over_limits ? 1000U + d(1500) : 3'600'000U,
+      .burst = p.over_limits ? 1 : 1 + static_cast<std::uint32_t>(p.connections.size()),
+      .mask = mask};
+  if (p.over_limits) t.reply = {.per_second = 1 + d(3), .mask = mask};
+}
+
 std::size_t make_size(Dice& d) {
   if (d.chance(20)) return 0;
   const std::uint32_t most = d.chance(60) ? 300 : (d.chance(80) ? 4'000 : 40'000);
@@ -209,6 +231,7 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there) {
     client_isn += apart();
     server_isn += apart();
   }
+  make_limits(p);
   return p;
 }
 

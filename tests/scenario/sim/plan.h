@@ -102,6 +102,7 @@ struct Plan {
   bool poison = false;  // a second engine, in buffers poisoned differently
   bool bursts = false;  // frames that arrive together are given to the engine together
   EngineConfig engine;
+  bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
   HostPlan client;
   HostPlan server;

@@ -35,6 +35,7 @@ class Collector final : public FrameSink {
 ProxyNode::ProxyNode(const Plan& plan)
     : config_(plan.engine),
       engines_in_use_(plan.poison ? 2 : 1),
+      over_limits_(plan.over_limits),
       fragments_(plan.seed % 4 == 1),
       dice_(static_cast<unsigned>(plan.seed)) {
   config_.shape.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
@@ -43,7 +44,17 @@ ProxyNode::ProxyNode(const Plan& plan)
     counters_[i] = std::make_unique<Counters>();
     engines_[i] =
         std::make_unique<Engine>(config_, protected_services(), ring_, kIndexKey, *counters_[i]);
+    limits_[i] = std::make_unique<SourceLimits>(4096, kIndexKey);
+    engines_[i]->limit_by(*limits_[i]);
   }
+  const LimitTuning& limits = config_.tuning.limits;
+  if (limits.rate.count != 0) {
+    const RateLimit& rate = limits.rate.limits[0];
+    admitted_ = {1.0 * rate.connections / rate.period_ms, 1.0 * rate.burst};
+  }
+  // A quarter of a second's worth at once, and another quarter for those that ask again.
+  const std::uint32_t replies = limits.reply.per_second;
+  answered_ = {replies / 1000.0, 2.0 * std::max(replies / 4, 1U)};
 }
 
 void ProxyNode::publish_keys(std::uint64_t now) {
@@ -51,6 +62,22 @@ void ProxyNode::publish_keys(std::uint64_t now) {
   if (epoch == published_) return;
   for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e) ring_.publish(test_keys(1, e));
   published_ = epoch;
+}
+
+void ProxyNode::check_limits(std::uint64_t now) {
+  const auto count = [&](Reason r) { return counters_[0]->get(r); };
+  if (!admitted_.allows(now, count(Reason::cookie_valid)) && violation.empty()) {
+    violation = "more connections than --limit-rate allows";
+  }
+  if (!answered_.allows(now, count(Reason::synack_sent) + count(Reason::synack_repeated)) &&
+      violation.empty()) {
+    violation = "more SYN-ACKs than --reply-rate allows";
+  }
+  if (count(Reason::limit_conns) != 0 && violation.empty()) {
+    violation = "a refusal by --limit-conns below the limit";
+  }
+  const std::uint64_t refused = count(Reason::limit_rate) + count(Reason::reply_capped);
+  if (!over_limits_ && refused != 0 && violation.empty()) violation = "a refusal below all limits";
 }
 
 void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
@@ -86,6 +113,7 @@ void ProxyNode::feed(Role side, const std::vector<const Bytes*>& frames, std::ui
   if (fragments_) return feed_in_pieces(side, frames, now);
   packets_in_ += frames.size();
   run(0, side, frames, now, out);
+  check_limits(now);
   if (engines_in_use_ == 1) return;
   run(1, side, frames, now, second_);
   if (out != second_ && violation.empty()) violation = "a byte was left as it was in the buffer";
@@ -121,6 +149,7 @@ void ProxyNode::feed_in_pieces(Role side, const std::vector<const Bytes*>& frame
     packets_in_ += given.size();
     const std::uint64_t passed_before = passed();
     run(0, side, given, now, out);
+    check_limits(now);
     if (engines_in_use_ == 2) {
       run(1, side, given, now, second_);
       if (out != second_ && violation.empty())
@@ -150,6 +179,7 @@ void ProxyNode::tick(std::uint64_t now) {
   out.clear();
   Collector sink(out);
   engines_[0]->tick(now, sink);
+  check_limits(now);
   if (engines_in_use_ == 1) return;
   second_.clear();
   Collector second(second_);

@@ -4,6 +4,7 @@
 // differ. With one seed in four, every second packet comes in two fragments, in any order.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -13,9 +14,33 @@
 
 #include "plan.h"
 #include "synproxy/cookie/key_ring.h"
+#include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::test::sim {
+
+// Knows from the text of the documentation how many events a rate lets pass.
+class RateReferee {
+ public:
+  RateReferee() = default;
+  RateReferee(double per_ms, double burst) : per_ms_(per_ms), burst_(burst) {}
+  // `events`: all so far. False: they are too many.
+  [[nodiscard]] bool allows(std::uint64_t now_ms, std::uint64_t events) {
+    if (per_ms_ == 0) return true;
+    const double earned = static_cast<double>(now_ms - seen_ms_) * per_ms_;
+    spent_ = std::max(spent_ - earned, 0.0) + static_cast<double>(events - events_);
+    seen_ms_ = now_ms;
+    events_ = events;
+    return spent_ <= burst_ * 1.001 + 0.001;
+  }
+
+ private:
+  double per_ms_ = 0;  // 0: any number
+  double burst_ = 0;
+  double spent_ = 0;
+  std::uint64_t seen_ms_ = 0;
+  std::uint64_t events_ = 0;
+};
 
 class ProxyNode {
  public:
@@ -44,6 +69,7 @@ class ProxyNode {
 
  private:
   void publish_keys(std::uint64_t now);
+  void check_limits(std::uint64_t now);
   void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   // Packets that the engine has sent on or answered.
   [[nodiscard]] std::uint64_t passed() const;
@@ -54,7 +80,11 @@ class ProxyNode {
   KeyRing ring_;
   std::size_t engines_in_use_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
+  std::array<std::unique_ptr<SourceLimits>, 2> limits_;
   std::array<std::unique_ptr<Engine>, 2> engines_;
+  RateReferee admitted_;
+  RateReferee answered_;
+  const bool over_limits_;
   std::vector<std::vector<std::uint8_t>> buffers_;
   std::vector<Output> second_;
   const bool fragments_;

@@ -39,6 +39,7 @@ Outcome run_seed(std::uint64_t seed, bool trace) {
   o.failure = world.run();
   o.fingerprint = world.fingerprint();
   o.chance_hit = world.chance_hit();
+  o.limited = world.limited();
   return o;
 }
 

@@ -10,6 +10,7 @@ namespace synproxy::test::sim {
 struct Outcome {
   std::string failure;  // empty: fine
   std::uint64_t fingerprint = 0;
+  bool limited = false;     // a limit has refused something
   bool chance_hit = false;  // a cookie was hit by chance: nothing after that counts
 };
 [[nodiscard]] Outcome run_seed(std::uint64_t seed, bool trace);

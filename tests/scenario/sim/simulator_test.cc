@@ -34,13 +34,18 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
     return;
   }
   std::uint64_t chance_hits = 0;
+  std::uint64_t limited = 0;
+  std::uint64_t run = 0;
   const std::uint64_t shards = from_environment("SYNPROXY_SHARDS", 1);
   const std::uint64_t seeds = from_environment("SYNPROXY_SEEDS", kSeeds);
   for (std::uint64_t seed = from_environment("SYNPROXY_SHARD", 1); seed <= seeds; seed += shards) {
     const Outcome outcome = run_seed(seed, trace);
     ASSERT_EQ(outcome.failure, "") << "again with SYNPROXY_SEED=" << seed;
     chance_hits += outcome.chance_hit ? 1 : 0;
+    limited += outcome.limited ? 1 : 0;
+    ++run;
   }
+  EXPECT_GE(limited, run / 20) << "limits per source hardly ever refuse anything";
   EXPECT_LE(chance_hits, 1 + seeds / 10'000) << "cookies are hit far too often";
 }
 

@@ -27,6 +27,11 @@ class World {
   [[nodiscard]] std::uint64_t fingerprint() const { return fingerprint_; }
   // The seed ended early because a cookie was hit by chance.
   [[nodiscard]] bool chance_hit() const { return chance_hit_; }
+  // A limit has refused something.
+  [[nodiscard]] bool limited() const {
+    const Counters& counters = proxy_.counters();
+    return counters.get(Reason::limit_rate) + counters.get(Reason::reply_capped) != 0;
+  }
 
  private:
   struct Host {
