@@ -6,9 +6,12 @@
 
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "control/counter_list.h"
 #include "control/flags.h"
+#include "control/options.h"
 #include "control/pages.h"
 #include "synproxy/base/reasons.h"
 
@@ -80,6 +83,30 @@ TEST(Pages, NoTextOfAFlagIsTakenForARequest) {
                                  ".IR", ".PP", ".nf", ".fi", ".br"))
           << line;
     }
+  }
+}
+
+// The blocks of a page that are meant for the file of --config.
+std::vector<std::string> examples(const std::string& page) {
+  std::vector<std::string> all;
+  constexpr std::string_view kBegin = "```ini\n";
+  for (std::size_t at = page.find(kBegin); at != std::string::npos; at = page.find(kBegin, at)) {
+    at += kBegin.size();
+    all.push_back(page.substr(at, page.find("```", at) - at));
+  }
+  return all;
+}
+
+TEST(Docs, EveryExampleOfThePolicyPageIsAccepted) {
+  const std::vector<std::string> all = examples(committed("policy.md"));
+  EXPECT_GE(all.size(), 6U);
+  const std::string path = testing::TempDir() + "policy_example.conf";
+  for (const std::string& text : all) {
+    std::ofstream(path) << text;
+    const Config config = parse_command_line({"--client-port", "eth1", "--server-port", "eth2",
+                                              "--protect", "10.0.0.2:80", "--config", path})
+                              .config;
+    EXPECT_NE(config.engine.tuning.limits, LimitTuning{}) << text;
   }
 }
 
