@@ -190,6 +190,7 @@ constexpr auto kCalls = std::to_array<const char*>({
     "getpid",
     "getppid",
     "getpriority",
+    "setpriority",
     "getrandom",
     "getresgid",
     "getresuid",

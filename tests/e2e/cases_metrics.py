@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What --metrics answers."""
 import collections
+import contextlib
+import glob
 import json
 import os
 import re
@@ -25,6 +27,17 @@ def scrape(lab, url):
             name, labels, value = SAMPLE.match(line).groups()
             series[name][labels or ""] = float(value)
     return series
+
+
+def niceness(lab, thread):
+    """The nice value of the proxy's thread of that name; None: there is none."""
+    for pid in lab.must("proxy", "ip", "netns", "pids", f"{lab.name}-proxy").split():
+        for stat in glob.glob(f"/proc/{pid}/task/*/stat"):
+            with contextlib.suppress(FileNotFoundError), open(stat, encoding="utf-8") as line:
+                name, fields = line.read().split("(", 1)[1].rsplit(")", 1)
+                if name == thread:
+                    return int(fields.split()[16])
+    return None
 
 
 def summed(series, name):
@@ -82,6 +95,7 @@ def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
             check(0 < before["io"][name] <= got <= after["io"][name], f"{name}: {got}")
         equal(series["synproxy_build_info"].popitem()[1], 1, "build info")
         check(2 <= summed(series, "synproxy_cookie_valid_total")[""], "the pages count")
+        equal((niceness(stand.lab, "synproxy-w0"), niceness(stand.lab, "synproxy-http")), (0, 10), "worker, reader")
 
         # Another proxy with the same address says so before it touches the ports.
         for where, wrong in (("[::1]:9100", "another program listens there"),
