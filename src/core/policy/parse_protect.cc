@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The text of a --protect rule.
+// The text of a --protect rule, and of a prefix alone.
 #include <arpa/inet.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "synproxy/policy/prefix_set.h"
 #include "synproxy/policy/protect.h"
 
 namespace synproxy {
@@ -196,6 +197,15 @@ ProtectRule parse_protect_rule(std::string_view text) {
     parse_ports(rule, *parts.ports);
   }
   return rule;
+}
+
+Prefix parse_prefix(std::string_view text) {
+  if (text.starts_with('[')) refuse("brackets are for ports; write the prefix without them");
+  const Parts parts = split(text);
+  if (parts.ports) refuse("has a port; a list has addresses and prefixes alone");
+  ProtectRule rule = parse_address(parts);
+  if (parts.length) parse_length(rule, *parts.length);
+  return {rule.address, rule.prefix_length, rule.ipv6};
 }
 
 }  // namespace synproxy
