@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@
 #include "control/host.h"
 #include "control/http_server.h"
 #include "control/listen_address.h"
+#include "control/lists.h"
 #include "control/log.h"
 #include "control/options.h"
 #include "control/privileges.h"
@@ -94,6 +96,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   MasterSecret secret = load_secret(config);
   const std::optional<gid_t> group = control_group(config.control_group);
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
+  std::unique_ptr<const SourceLists> lists = load_lists(config);
 
   const std::optional<User> user = find_user(config.user);
 
@@ -105,6 +108,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   const auto keys = make_undumped<EpochKeeper>(std::move(secret), ring, config.engine);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
   dataplane::Dataplane dataplane(config, protect, ring);
+  dataplane.retune(config.tuning(), std::move(lists));
   const Telemetry telemetry(dataplane, config.name, clock);
   if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
     complain(dataplane.memory_note());

@@ -12,6 +12,8 @@
 
 namespace synproxy {
 
+struct SourceLists;
+
 // A device as the user named it: `eth1`, `xdp:eth1`, `0000:3b:00.0`, `net_memif0,role=server,...`.
 struct PortName {
   enum class Kind : std::uint8_t { kRawSocket, kXdp, kPci, kVdev };
@@ -46,6 +48,7 @@ struct LoopTuning {
 struct WorkerTuning {
   EngineTuning engine;
   LoopTuning loop;
+  const SourceLists* lists = nullptr;  // the dataplane owns them
 
   friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
 };
@@ -59,17 +62,20 @@ struct Config {
   LoopTuning loop;
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
-  std::string control_group;      // may ask at the control socket; empty: none
-  std::string secret_file;        // empty: a random secret at start
-  std::string config_file;        // empty: none
-  std::string user;               // empty: stays who started it
-  bool seccomp = true;            // filter system calls once the ports are open
-  unsigned stats_interval = 0;    // seconds; 0: no line
+  std::vector<std::string> allow_files;
+  std::vector<std::string> deny_files;
+  bool bogons = false;          // deny sources that no packet of the Internet has
+  std::string control_group;    // may ask at the control socket; empty: none
+  std::string secret_file;      // empty: a random secret at start
+  std::string config_file;      // empty: none
+  std::string user;             // empty: stays who started it
+  bool seccomp = true;          // filter system calls once the ports are open
+  unsigned stats_interval = 0;  // seconds; 0: no line
   ListenAddress metrics;
   LogLevel log_level = LogLevel::kWarning;
   std::vector<std::string> eal_arguments;  // after `--`
 
-  [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop}; }
+  [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop, nullptr}; }
   friend bool operator==(const Config&, const Config&) = default;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "control/commands.h"
+#include "control/lists.h"
 #include "control/options.h"
 #include "control/privileges.h"
 #include "control/secret.h"
@@ -93,6 +94,16 @@ void check_start(const Config& config, const Host& host, Findings& out) {
     }
   } catch (const std::exception& error) {
     refused(config.secret_file.empty() ? "user" : "secret", error.what(), out);
+  }
+  if (!has_lists(config)) return;
+  try {
+    const auto lists = load_lists(config);
+    out.push_back({"lists", "", State::kRight,
+                   std::to_string(lists->deny_count) + " prefixes denied, " +
+                       std::to_string(lists->allow_count) + " allowed",
+                   ""});
+  } catch (const UsageError& error) {
+    refused("lists", error.what(), out);
   }
 }
 

@@ -12,6 +12,7 @@ namespace synproxy::control {
 [[nodiscard]] std::span<const Flag> offer_rows();
 [[nodiscard]] std::span<const Flag> limit_rows();
 [[nodiscard]] std::span<const Flag> source_rows();
+[[nodiscard]] std::span<const Flag> list_rows();     // and junk
 [[nodiscard]] std::span<const Flag> running_rows();  // and the rest
 
 }  // namespace synproxy::control

@@ -99,12 +99,12 @@ constexpr auto kPortRows = std::to_array<Flag>({
          "carry that option gets by too.",
      .value = word<kDropForward>(kTuning<&EngineTuning::forward_tcp_auth>)},
     {.name = "unknown",
-     .form = "drop|reset",
+     .form = "drop|reset|forward",
      .example = "drop",
      .group = FlagGroup::kProtection,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "drop or reset",
+     .accepts = "drop, reset or forward",
      .help = "what becomes of connections that are older than the proxy, and of all others that it "
              "does not know",
      .reason =
@@ -113,8 +113,10 @@ constexpr auto kPortRows = std::to_array<Flag>({
          "a second for each worker. A server's segment is enough. A client's may be data of a new "
          "connection that has overtaken its handshake, so the server is asked first whether it "
          "knows the connection (`unknown_probe`); if it does not, the client is told after 30 s. "
-         "On `drop` both ends wait for their own timeouts.",
-     .value = word<kDropReset>(kTuning<&EngineTuning::reset_unknown>)},
+         "On `drop` both ends wait for their own timeouts. `forward` lets their segments pass "
+         "untouched (`unknown_forwarded`), so that connections that are older than the proxy go on; "
+         "then forged ACKs and RSTs reach the server too.",
+     .value = word<kUnknownPolicies>(kTuning<&EngineTuning::unknown>)},
 });
 
 }  // namespace

@@ -109,12 +109,13 @@ constexpr auto kRows = std::to_array<Flag>({
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "limit-rate, limit-conns and reply-rate, or some of them with commas",
-     .help = "rules that only count what they would do (limit_rate_monitored, "
-             "limit_conns_monitored, reply_capped_monitored) and let it pass: limit-rate, "
-             "limit-conns, reply-rate",
+     .accepts = "limit-rate, limit-conns, reply-rate, deny, bogons, min-ttl or strict-window, or "
+                "several with commas",
+     .help = "rules that only count what they would do (limit_rate_monitored, deny_monitored and "
+             "so on) and let it pass: limit-rate, limit-conns, reply-rate, deny, bogons, min-ttl, "
+             "strict-window",
      .reason =
-         "None: a rule that was given is meant. With it, a new limit can be watched for a day "
+         "None: a rule that was given is meant. With it, a new limit or list can be watched for a day "
          "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "
          "refused.",
      .value = monitored(kLimit<&LimitTuning::monitored>)},

@@ -91,6 +91,7 @@ inline constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
 inline constexpr std::array<std::string_view, 2> kOffAuto{"off", "auto"};
 inline constexpr std::array<std::string_view, 2> kDropForward{"drop", "forward"};
 inline constexpr std::array<std::string_view, 2> kDropReset{"drop", "reset"};
+inline constexpr std::array<std::string_view, 3> kUnknownPolicies{"drop", "reset", "forward"};
 inline constexpr std::array<std::string_view, 3> kFragmentPolicies{"drop", "forward", "reassemble"};
 inline constexpr std::array<std::string_view, 3> kOffers{"off", "on", "auto"};  // Offer, HideRtt
 inline constexpr std::array<std::string_view, 4> kLogLevels{"error", "warning", "info", "debug"};
@@ -127,6 +128,15 @@ template <typename Field>
 constexpr FlagValue name_if_any(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_name(text); },
           [](const Config& c) { return Field::of(c).empty() ? Texts{} : Texts{Field::of(c)}; }};
+}
+
+template <typename Field>
+constexpr FlagValue paths(Field) {
+  return {[](Config& c, std::string_view text) {
+            if (text.empty()) throw std::invalid_argument("is empty");
+            Field::of(c).emplace_back(text);
+          },
+          [](const Config& c) { return Field::of(c); }};
 }
 
 template <typename Field>

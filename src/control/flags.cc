@@ -15,6 +15,7 @@ constexpr auto kTitles = std::to_array<GroupTitle>({
     {FlagGroup::kOffer, "What SYN-ACKs offer"},
     {FlagGroup::kLimits, "Limits and timeouts"},
     {FlagGroup::kSources, "Limits per proven source"},
+    {FlagGroup::kLists, "Lists of sources, and junk"},
     {FlagGroup::kRunning, "Running"},
     {FlagGroup::kOther, "Other"},
 });
@@ -25,7 +26,7 @@ std::span<const Flag> flags() {
   static const std::vector<Flag> all = [] {
     std::vector<Flag> rows;
     for (const auto part :
-         {port_rows(), offer_rows(), limit_rows(), source_rows(), running_rows()}) {
+         {port_rows(), offer_rows(), limit_rows(), source_rows(), list_rows(), running_rows()}) {
       rows.insert(rows.end(), part.begin(), part.end());
     }
     return rows;

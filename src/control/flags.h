@@ -19,6 +19,7 @@ enum class FlagGroup : std::uint8_t {
   kOffer,
   kLimits,
   kSources,
+  kLists,
   kRunning,
   kOther
 };

@@ -31,7 +31,11 @@ struct Monitored {
 };
 constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLimitRate},
                                                       {"limit-conns", kMonitorLimitConns},
-                                                      {"reply-rate", kMonitorReplyRate}});
+                                                      {"reply-rate", kMonitorReplyRate},
+                                                      {"deny", kMonitorDeny},
+                                                      {"bogons", kMonitorBogons},
+                                                      {"min-ttl", kMonitorMinTtl},
+                                                      {"strict-window", kMonitorStrictWindow}});
 
 [[noreturn]] void wrong(const std::string& what) { throw std::invalid_argument(what); }
 

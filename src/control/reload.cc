@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "control/flags.h"
+#include "control/lists.h"
 #include "control/options.h"
 #include "control/secret.h"
 
@@ -38,11 +39,11 @@ std::vector<std::string> compare(const Config& now, const Config& next) {
 
 // A start may read a pipe. A reload would wait for its other end, and the keys of the next epoch
 // with it.
-void refuse_pipe(const std::string& path) {
+void refuse_pipe(const std::string& flag, const std::string& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return;
-  throw UsageError("--config " + path +
+  throw UsageError(flag + " " + path +
                    ": is not a regular file, which cannot be read again; start it with a file");
 }
 
@@ -56,6 +57,16 @@ const Flag& key_to_set(const std::string& key) {
   const Flag& flag = key_called(key);
   if (flag.change == Change::kRestart) refuse_to_set(flag);
   return flag;
+}
+
+std::unique_ptr<const SourceLists> read_lists(const Config& config) {
+  for (const std::string& path : config.allow_files) refuse_pipe("--allow-file", path);
+  for (const std::string& path : config.deny_files) refuse_pipe("--deny-file", path);
+  return load_lists(config);
+}
+
+bool lists_differ(const Config& a, const Config& b) {
+  return a.allow_files != b.allow_files || a.deny_files != b.deny_files || a.bogons != b.bogons;
 }
 
 std::vector<Setting> without(std::vector<Setting> settings, const Flag& flag) {
@@ -79,10 +90,12 @@ const Flag& key_called(const std::string& key) {
 }
 
 Reload Reloader::read() const {
-  if (running_.config_file.empty() && running_.secret_file.empty()) {
-    throw UsageError("neither --config nor --secret-file was given, there is nothing to read");
+  if (running_.config_file.empty() && running_.secret_file.empty() && !has_lists(running_)) {
+    throw UsageError(
+        "neither --config nor --secret-file, --allow-file or --deny-file was given, there is "
+        "nothing to read");
   }
-  refuse_pipe(running_.config_file);
+  refuse_pipe("--config", running_.config_file);
   Invocation again = parse_command_line(arguments_);
   Reload next;
   next.config = std::move(again.config);
@@ -95,6 +108,7 @@ Reload Reloader::read() const {
   }
   next.changes = compare(running_, next.config);
   if (!next.config.secret_file.empty()) next.secret = load_secret(next.config);
+  next.lists = read_lists(next.config);
   return next;
 }
 
@@ -133,6 +147,7 @@ Reload Reloader::with(std::vector<Setting> set) const {
   next.config = build_config(merge(set, given_));
   next.config.eal_arguments = running_.eal_arguments;
   next.changes = compare(running_, next.config);
+  if (lists_differ(running_, next.config)) next.lists = read_lists(next.config);
   next.given = given_;
   next.set = std::move(set);
   return next;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What SIGHUP and `synproxy set` ask for. At SIGHUP, --config and the secret file are read again,
-// by the same code as at the start. Everything is read and checked as a whole before anything is
-// changed.
+// What SIGHUP and `synproxy set` ask for. At SIGHUP, --config, the secret file and the
+// lists of sources are read again, by the same code as at the start. Everything is read and checked
+// as a whole before anything is changed.
 //
 // A value that was `set` wins over the command line, as that wins over the file, and it stays in
 // force over a reload. It ends with `unset` or with the process.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,15 +15,17 @@
 #include "base/config.h"
 #include "control/settings.h"
 #include "synproxy/cookie/master_secret.h"
+#include "synproxy/policy/source_lists.h"
 
 namespace synproxy::control {
 
 struct Reload {
   Config config;
-  std::optional<MasterSecret> secret;  // of --secret-file, if that is given
-  std::vector<std::string> changes;    // "wscale 7 -> 9", in the order of the flags
-  std::vector<Setting> given;          // by command line and file, that do not hide each other
-  std::vector<Setting> set;            // by `synproxy set`
+  std::optional<MasterSecret> secret;        // of --secret-file, if that is given
+  std::unique_ptr<const SourceLists> lists;  // as the files say now; null: as before
+  std::vector<std::string> changes;          // "wscale 7 -> 9", in the order of the flags
+  std::vector<Setting> given;  // by command line and file, that do not hide each other
+  std::vector<Setting> set;    // by `synproxy set`
 };
 
 class Reloader {
@@ -35,7 +38,8 @@ class Reloader {
   // Throws UsageError with one line of text: a file is wrong, a change needs a restart, or there is
   // no file to read.
   [[nodiscard]] Reload read() const;
-  // Gives the flag `key` these values; nothing else changes, and no file is read. Throws
+  // Gives the flag `key` these values; nothing else changes, and no file is
+  // read, unless it is a list that this key names. Throws
   // UsageError: there is no such flag, it needs a restart, or the values are wrong.
   [[nodiscard]] Reload set(const std::string& key, const std::vector<std::string>& values) const;
   // Takes back what `set` has given to `key`. Throws UsageError if it has given nothing.
@@ -43,8 +47,12 @@ class Reloader {
 
   // Call when `reload` is in force. The next one is compared with it.
   void applied(const Reload& reload);
-  // Whether read() reads a file of flags. False: it reads the secret alone.
+  // Whether read() reads a file of flags. False: it reads the secret and the lists alone.
   [[nodiscard]] bool reads_flags() const { return !running_.config_file.empty(); }
+  [[nodiscard]] bool reads_secret() const { return !running_.secret_file.empty(); }
+  [[nodiscard]] bool reads_lists() const {
+    return !running_.allow_files.empty() || !running_.deny_files.empty();
+  }
 
   [[nodiscard]] const Config& running() const { return running_; }
   // The settings of a flag that are in force. None: its default is.

@@ -2,13 +2,16 @@
 #include "control/supervisor.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <future>
 #include <system_error>
 
 #include "base/errors.h"
+#include "control/lists.h"
 #include "control/log.h"
 #include "control/rule_text.h"
 
@@ -22,6 +25,13 @@ sigset_t our_signals() {
   sigemptyset(&set);
   for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP}) sigaddset(&set, signal);
   return set;
+}
+
+// Of a proxy that has no file of flags.
+std::string what_was_read(const Reloader& reloader) {
+  if (reloader.reads_flags()) return "";
+  if (!reloader.reads_lists()) return " the secret file alone";
+  return reloader.reads_secret() ? " the secret file and the lists" : " the lists alone";
 }
 
 std::string joined(const std::vector<std::string>& texts) {
@@ -82,9 +92,32 @@ void Supervisor::apply(Reload next, std::vector<std::string>& changes, std::uint
                         " s");
     }
   }
-  if (next.config.tuning() != config_.tuning()) dataplane_.retune(next.config.tuning());
+  const bool new_lists = next.lists != nullptr && *next.lists != dataplane_.lists();
+  if (new_lists) {
+    for (std::string& change : list_changes(dataplane_.lists(), *next.lists)) {
+      changes.push_back(std::move(change));
+    }
+    dataplane_.retune(next.config.tuning(), std::move(next.lists));
+  } else if (next.config.tuning() != config_.tuning()) {
+    dataplane_.retune(next.config.tuning());
+  }
   counting_ = counting_ && next.config.stats_interval == config_.stats_interval;
   config_ = std::move(next.config);
+}
+
+Reload Supervisor::read_aside(const Reloader& reloader, std::uint64_t now_ms) {
+  const auto began = std::chrono::steady_clock::now();
+  std::future<Reload> reading = std::async(std::launch::async, [&] {
+    // On Linux a nice value is the thread's own.
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 10));
+    return reloader.read();
+  });
+  while (reading.wait_for(kTick) != std::future_status::ready) {
+    const auto passed = std::chrono::steady_clock::now() - began;
+    keys_.keep(now_ms + static_cast<std::uint64_t>(
+                            std::chrono::duration_cast<std::chrono::milliseconds>(passed).count()));
+  }
+  return reading.get();
 }
 
 Supervisor::Outcome Supervisor::reload(Reloader& reloader, std::uint64_t now_ms,
@@ -93,13 +126,13 @@ Supervisor::Outcome Supervisor::reload(Reloader& reloader, std::uint64_t now_ms,
   const std::string asked = who.empty() ? "" : " (" + who + ")";
   Outcome outcome;
   try {
-    Reload next = reloader.read();
+    Reload next = read_aside(reloader, now_ms);
     std::vector<std::string> changes = std::move(next.changes);
     reloader.applied(next);
     apply(std::move(next), changes, now_ms);
-    outcome.text =
-        std::string("reloaded") + (reloader.reads_flags() ? ": " : " the secret file alone: ") +
-        (changes.empty() ? "nothing changed" : joined(changes)) + still_set(reloader.set_ones());
+    outcome.text = "reloaded" + what_was_read(reloader) + ": " +
+                   (changes.empty() ? "nothing changed" : joined(changes)) +
+                   still_set(reloader.set_ones());
     say(outcome.text + asked);
   } catch (const std::exception& error) {
     outcome.text = std::string("not reloaded: ") + error.what();

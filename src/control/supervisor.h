@@ -51,6 +51,9 @@ class Supervisor {
 
  private:
   void watch(std::uint64_t now_ms);
+  // On a thread of its own, which gives way to workers: a long list takes a second. Keys are kept
+  // meanwhile.
+  Reload read_aside(const Reloader& reloader, std::uint64_t now_ms);
   void apply(Reload next, std::vector<std::string>& changes, std::uint64_t now_ms);
   std::string change(Reloader& reloader, Reload next, const std::string& key,
                      const std::string& who);

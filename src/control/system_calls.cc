@@ -199,6 +199,7 @@ constexpr auto kCalls = std::to_array<const char*>({
     "getsid",
     "getuid",
     "prlimit64",
+    "setpriority",
     "setrlimit",
     "sysinfo",
     "times",

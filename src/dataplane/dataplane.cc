@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "base/errors.h"
+#include "dataplane/list_keeper.h"
 #include "dataplane/port_factory.h"
 #include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
@@ -110,10 +111,12 @@ struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
 
   [[nodiscard]] std::uint64_t buffers_out() const;
+  void free_lists();
   void warn_of_bad_checksums(std::vector<std::string>& lines);
   void tell_of_shedding(std::vector<std::string>& lines);
 
   Published<WorkerTuning> tuning;
+  ListKeeper lists;
   std::vector<unsigned> cpus;
   PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
@@ -198,6 +201,13 @@ void Dataplane::Impl::warn_of_bad_checksums(std::vector<std::string>& lines) {
       "leaves them to a network card that is not there; run 'ethtool -K DEV tx off' on it");
 }
 
+void Dataplane::Impl::free_lists() {
+  if (!lists.keeps_old()) return;
+  auto all_have = ~Published<WorkerTuning>::Version{0};
+  for (const auto& w : workers) all_have = std::min(all_have, w->heeded());
+  lists.free_before(all_have);
+}
+
 void Dataplane::Impl::tell_of_shedding(std::vector<std::string>& lines) {
   std::uint64_t shed = 0;
   for (const auto& w : workers) shed += w->counters().get(Reason::syn_shed);
@@ -215,7 +225,15 @@ void Dataplane::start() {
   for (const auto& w : impl_->workers) w->start();
 }
 
-void Dataplane::retune(const WorkerTuning& tuning) { impl_->tuning.publish(tuning); }
+void Dataplane::retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists) {
+  WorkerTuning next = tuning;
+  next.lists = lists != nullptr ? lists.get() : impl_->lists.current();
+  const auto version = impl_->tuning.publish(next);
+  if (lists != nullptr) impl_->lists.replace(std::move(lists), version);
+  impl_->free_lists();
+}
+
+const SourceLists& Dataplane::lists() const { return *impl_->lists.current(); }
 
 void Dataplane::stop() {
   if (!impl_->running) return;
@@ -234,6 +252,7 @@ std::vector<std::string> Dataplane::supervise() {
       lines.push_back(flag_and_value(plan.name, plan.id) + ": " + line);
     }
   }
+  impl_->free_lists();
   impl_->warn_of_bad_checksums(lines);
   impl_->tell_of_shedding(lines);
   return lines;

@@ -16,6 +16,7 @@
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
+#include "synproxy/policy/source_lists.h"
 
 namespace synproxy::dataplane {
 
@@ -72,8 +73,11 @@ class Dataplane {
   void start();  // launches the workers
   void stop();   // returns when all workers have left their loops; ports still open
   // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by
-  // the new tuning.
-  void retune(const WorkerTuning& tuning);
+  // the new tuning, and by `lists` where they are given. Earlier lists are freed once no worker
+  // uses them any more; nobody waits for that.
+  void retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists = nullptr);
+  // Those in force.
+  [[nodiscard]] const SourceLists& lists() const;
   // To be called about once a second by the control thread: link state, reopening of an interface
   // that came back, the checksum warning. Returns lines to log.
   [[nodiscard]] std::vector<std::string> supervise();

@@ -95,6 +95,8 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
   engine_.shed_by(lane_.stateless_shedder());
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
   if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
+  engine_.use_lists(tuning_.lists);
+  heeded_ = tuning_version_;
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
 }
 
@@ -105,6 +107,8 @@ const WorkerTuning& Worker::take_tuning() {
 
 void Worker::retune() {
   engine_.retune(tuning_.engine);
+  engine_.use_lists(tuning_.lists);
+  heeded_.store(tuning_version_, std::memory_order_release);  // nothing of before is used any more
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
   lane_.enable(tuning_.loop.shed_syns);
   back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
@@ -212,10 +216,33 @@ std::uint16_t Worker::fetch(const Source& source, rte_mbuf** frames) {
   return n;
 }
 
+// A source that is denied must not take the places of others in the lane.
+std::uint16_t Worker::screen(rte_mbuf** frames, std::uint16_t n) {
+  std::array<Packet, kMaxBurst> packets;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    packets[i] = packet_of(*frames[i]);
+    rte_prefetch0(packets[i].data);
+  }
+  const std::uint32_t dropped = engine_.screen({packets.data(), n});
+  if (dropped == 0) return n;
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    if ((dropped >> i & 1U) != 0) {
+      rte_pktmbuf_free(frames[i]);
+    } else {
+      frames[kept++] = frames[i];
+    }
+  }
+  return kept;
+}
+
 // Puts SYNs into their lane, or drops them. In a flood the others are few: gather them into whole
 // bursts.
 void Worker::sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n) {
   std::array<rte_mbuf*, kMaxBurst> syns;
+  if (engine_.screens()) [[unlikely]] {
+    n = screen(frames, n);
+  }
   auto [others, kept] = lane_.sort(frames, n, syns.data());
   if (request_.workers > 1 && source.kind != Source::Kind::kRing) {
     others = steering_.sort(source.port, Role::kClient, frames, others, io_);

@@ -71,6 +71,10 @@ class Worker final : private FrameSink {
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] const IoCounters& io() const { return io_; }
   [[nodiscard]] FlowMail& flow_mail() { return mail_; }
+  // The version of the tuning that is used from now on. For any thread.
+  [[nodiscard]] Published<WorkerTuning>::Version heeded() const {
+    return heeded_.load(std::memory_order_acquire);
+  }
   [[nodiscard]] const Published<RefusedList>& refused() const { return engine_.refused(); }
 
  private:
@@ -88,6 +92,8 @@ class Worker final : private FrameSink {
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);
   void decide(const Source& from, Role sender, rte_mbuf** frames, std::uint16_t n);
+  // Frees what the lists forbid; returns how many frames are left, at the front.
+  std::uint16_t screen(rte_mbuf** frames, std::uint16_t n);
   void sort_out(const Source& source, rte_mbuf** frames, std::uint16_t n);
   void process_gathered(std::uint16_t at_least);
   unsigned answer_syns(unsigned budget);
@@ -112,6 +118,7 @@ class Worker final : private FrameSink {
   const Published<WorkerTuning>& published_;
   Published<WorkerTuning>::Version tuning_version_ = Published<WorkerTuning>::kNone;
   WorkerTuning tuning_;
+  std::atomic<Published<WorkerTuning>::Version> heeded_{Published<WorkerTuning>::kNone};
   HandOver& hand_over_;
   const Clock& clock_;
   Counters counters_;

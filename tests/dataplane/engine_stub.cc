@@ -2,6 +2,7 @@
 // An engine that frames tell what to do, linked in place of the real one: see engine_stub.h.
 #include "dataplane/engine_stub.h"
 
+#include <bit>
 #include <vector>
 
 #include "synproxy/policy/stateless_shed.h"
@@ -17,12 +18,13 @@ struct Engine::State {
   EngineTuning tuning;
   const StatelessShedder* shedder = nullptr;
   std::uint64_t stateless = 0;
+  bool screens = false;
   Published<RefusedList> refused{RefusedList{}};
 };
 
 Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
                std::array<std::uint64_t, 4>, Counters& counters)
-    : state_(new State{counters, config.tuning}) {}
+    : state_(new State{.counters = counters, .tuning = config.tuning}) {}
 Engine::~Engine() = default;
 std::uint32_t Engine::flows() const { return 0; }
 FlowSlice Engine::copy_flows(FlowIndex, std::uint32_t, std::span<FlowInfo>, std::uint64_t) const {
@@ -32,6 +34,17 @@ FlowSlice Engine::copy_services(FlowIndex, std::uint32_t, std::span<ServiceInfo>
   return {};
 }
 bool Engine::delete_flow(FlowIndex, const FlowKey&, std::uint64_t, FrameSink&) { return false; }
+void Engine::use_lists(const SourceLists* lists) { state_->screens = lists != nullptr; }
+bool Engine::screens() const { return state_->screens; }
+std::uint32_t Engine::screen(std::span<Packet> burst) {
+  std::uint32_t dropped = 0;
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    if (burst[i].data[stub::kTcpFlagsAt] != kSyn) continue;
+    dropped |= (burst[i].data[stub::kSourceAt + 3] & 1U) << i;
+  }
+  state_->counters.count(Reason::denied, static_cast<std::uint64_t>(std::popcount(dropped)));
+  return dropped;
+}
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
 std::uint64_t Engine::stateless() const { return state_->stateless; }
 void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }

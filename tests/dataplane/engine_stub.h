@@ -30,6 +30,7 @@ inline constexpr std::uint32_t kDropAll = 0;
 inline constexpr std::uint32_t kAcksAreStateless = 1;  // each ACK without other flags is of no flow
 inline constexpr std::size_t kTcpFlagsAt = 47;         // untagged IPv4
 inline constexpr std::size_t kSourceAt = 26;
+// While there are lists, screen() drops SYNs over IPv4 whose source is odd; process() does not.
 inline constexpr unsigned kEmitted = 40;  // more than a burst
 
 inline constexpr std::uint8_t kCutTtl = 77;  // a super-frame over IPv4 with it is to be cut

@@ -127,7 +127,9 @@ class SynLaneTest : public ::testing::Test {
     request.workers = workers;
     request.ports[0] = client_.get();
     request.ports[1] = server_.get();
-    tuning_.publish({.engine = engine_tuning_, .loop = {.shed_syns = shed, .idle_sleep_us = 0}});
+    tuning_.publish({.engine = engine_tuning_,
+                     .loop = {.shed_syns = shed, .idle_sleep_us = 0},
+                     .lists = lists_});
     request.rss = rss_;
     request.shed_key = {0x0123456789abcdefU, 0xfedcba9876543210U, 0x0f1e2d3c4b5a6978U,
                         0x1122334455667788U};
@@ -157,6 +159,7 @@ class SynLaneTest : public ::testing::Test {
   std::unique_ptr<HandOver> hand_over_;
   const RssOwner* rss_ = nullptr;
   EngineTuning engine_tuning_{};
+  const SourceLists* lists_ = nullptr;
   std::uint32_t polls_ = 0;
   std::uint32_t syns_ = 0;
 };
@@ -192,6 +195,37 @@ TEST_F(SynLaneTest, AcksOfNoConnectionAreShedWhereTheyAreTooManyAndSegmentsAreNo
   std::uint32_t segments = 0;
   for (const auto& f : server_->sent) segments += f.seq % kMaxBurst == 16 ? 1 : 0;
   EXPECT_EQ(segments, kBursts);
+}
+
+TEST_F(SynLaneTest, WhatAListForbidsTakesNoPlaceInTheLane) {
+  constexpr unsigned kBursts = 2000;
+  const SourceLists lists;
+  lists_ = &lists;
+  client_->script = flood(kBursts);
+  const auto w = worker();
+  run(*w, kBursts * kMaxBurst);
+  const std::uint64_t denied = w->counters().get(Reason::denied);
+  const std::uint64_t shed = w->counters().get(Reason::syn_shed);
+  // Every second SYN, once the worker was pressed.
+  EXPECT_GT(denied, syns_ / 3U);
+  EXPECT_LE(denied, syns_ / 2U);
+  const auto [syns, others] = left();
+  EXPECT_EQ(others, kBursts);
+  EXPECT_EQ(syns + shed + denied, syns_);
+}
+
+TEST_F(SynLaneTest, AWorkerTellsWhichTuningItUses) {
+  client_->script = flood(1);
+  const auto w = worker();
+  const auto first = w->heeded();
+  EXPECT_NE(first, Published<WorkerTuning>::kNone);
+  run(*w, kMaxBurst);
+  EXPECT_EQ(w->heeded(), first);
+  const auto second = tuning_.publish(WorkerTuning{});
+  EXPECT_GT(second, first);
+  w->start();  // without a frame
+  EXPECT_TRUE(eventually([&] { return w->heeded() == second; }));
+  w->stop();
 }
 
 TEST_F(SynLaneTest, SwitchedOffNoAcksAreShed) {

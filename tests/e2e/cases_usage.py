@@ -66,6 +66,16 @@ def rows(files):
     yield "workers that are no list", command(one, "--workers", "all"), ["--workers", "all"]
     yield "config file absent", command(one, "--config", files["absent"]), ["--config", files["absent"]]
     yield "unknown key in the config file", command(one, "--config", files["config"]), ["bogus"]
+    yield "deny file absent", command(one, "--deny-file", files["absent"]), ["--deny-file", files["absent"]]
+    yield "allow file is a directory", command(one, "--allow-file", files["dir"]), ["--allow-file", files["dir"]]
+    yield "line of a list is no prefix", command(one, "--deny-file", files["config"]), [f"{files['config']}:1: bogus = 1"]
+    yield "line of a list with host bits", command(one, "--deny-file", files["list"]), [f"{files['list']}:2: 10.0.0.1/8"]
+    yield "deny file without its value", command(one, "--deny-file"), ["--deny-file"]
+    yield "bogons perhaps", command(one, "--bogons", "perhaps"), ["--bogons", "perhaps"]
+    yield "min-ttl 256", command(one, "--min-ttl", "256"), ["--min-ttl", "256"]
+    yield "strict-window auto", command(one, "--strict-window", "auto"), ["--strict-window", "auto"]
+    yield "unknown perhaps", command(one, "--unknown", "perhaps"), ["--unknown", "perhaps"]
+    yield "monitor no rule", command(one, "--monitor", "deny,what"), ["--monitor", "what"]
     program = files["program"]
     yield "no permission", [*NOBODY, program, *command(one)[1:]], ["permi"]
     yield "secret file of somebody else", [*NETWORK_ONLY, program, *command(one, "--secret-file", files["secret"])[1:]], [
@@ -92,6 +102,7 @@ def make_files(directory):
         "empty": write(os.path.join(directory, "empty"), b"", 0o600),
         "secret": write(os.path.join(directory, "secret"), b"x" * 32, 0o600),
         "config": write(os.path.join(directory, "config"), b"bogus = 1\n", 0o644),
+        "list": write(os.path.join(directory, "list"), b"# two\n10.0.0.1/8\n", 0o644),
         "program": program,
         # One more than the last CPU that may exist.
         "cpus": os.cpu_count(),

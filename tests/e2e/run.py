@@ -25,6 +25,7 @@ import cases_control
 import cases_distance
 import cases_http
 import cases_metrics
+import cases_lists
 import cases_offloads
 import cases_operation
 import cases_overload
@@ -41,7 +42,8 @@ from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
            cases_reload, cases_service, cases_check, cases_distance, cases_path, cases_features, cases_offloads,
-           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top)
+           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top,
+           cases_lists)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 

@@ -36,7 +36,7 @@ test::HarnessOptions options_of(const Command& c) {
   e.tuning.hide_rtt = (c.who & 128) != 0 ? HideRtt::kOn : HideRtt::kAuto;
   e.tuning.fragments = (c.flags & 64) != 0 ? Fragments::kReassemble : Fragments::kDrop;
   e.tuning.forward_tcp_auth = (c.flags & 128) != 0;
-  e.tuning.reset_unknown = (c.a & 1) != 0;
+  e.tuning.unknown = (c.a & 1) != 0 ? Unknown::kReset : Unknown::kDrop;
   e.tuning.offer.window_scale = kScale[c.who >> 3 & 3U];
   e.tuning.offer.mss = kMss[c.who >> 5 & 3U];
   if ((c.flags & 1) != 0) e.tuning.idle_timeout_ms = 20'000;

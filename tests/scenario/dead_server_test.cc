@@ -232,7 +232,7 @@ TEST(DeadServer, HalfOpenConnectionThatNobodyWantsIsReset) {
 TEST(DeadServer, AckOfAHalfOpenServerIsNotAnswered) {
   for (const bool tombstone : {true, false}) {
     HarnessOptions h;
-    h.engine.tuning.reset_unknown = true;
+    h.engine.tuning.unknown = Unknown::kReset;
     ProxyHarness p(h);
     Session first(p);
     kill_service(p, first, Death::kRst);

@@ -15,7 +15,7 @@ using namespace test;
 
 HarnessOptions telling() {
   HarnessOptions h;
-  h.engine.tuning.reset_unknown = true;
+  h.engine.tuning.unknown = Unknown::kReset;
   return h;
 }
 
@@ -29,7 +29,7 @@ Session older_than_the_proxy(ProxyHarness& p, SessionOptions o = {}) {
   return c;
 }
 
-TEST(Unknown, IsTheDefault) { EXPECT_TRUE(EngineTuning{}.reset_unknown); }
+TEST(Unknown, IsTheDefault) { EXPECT_EQ(EngineTuning{}.unknown, Unknown::kReset); }
 
 // `delta`: what an earlier proxy added to the server's numbers.
 TEST(Unknown, ClientIsToldAsSoonAsTheServerHasConfirmedTheConnection) {
@@ -180,7 +180,7 @@ TEST(Unknown, ResetsAndDamagedSegmentsAreNotAnswered) {
 
 TEST(Unknown, AreDroppedWhereTheOperatorSaysSo) {
   HarnessOptions h = telling();
-  h.engine.tuning.reset_unknown = false;
+  h.engine.tuning.unknown = Unknown::kDrop;
   ProxyHarness p(h);
   Session old = older_than_the_proxy(p);
   for (int i = 0; i < 3; ++i) {
@@ -191,6 +191,34 @@ TEST(Unknown, AreDroppedWhereTheOperatorSaysSo) {
   p.expect_quiet();
   EXPECT_EQ(p.count(Reason::cookie_invalid), 3U);
   EXPECT_EQ(p.count(Reason::no_flow_server), 3U);
+}
+
+// Also in bursts, which the kernels for many ACKs refute.
+TEST(Unknown, PassUntouchedWhereTheOperatorSaysSo) {
+  HarnessOptions h = telling();
+  h.engine.tuning.unknown = Unknown::kForward;
+  ProxyHarness p(h);
+  Session old = older_than_the_proxy(p);
+  std::vector<Bytes> burst;
+  for (std::uint16_t i = 0; i < 32; ++i) {
+    burst.push_back(old.client().ports(static_cast<std::uint16_t>(2000 + i), 80).build());
+  }
+  for (int turn = 0; turn < 4; ++turn) {
+    for (const Verdict v : p.feed_burst(Role::kClient, burst)) EXPECT_EQ(v, Verdict::kForward);
+    for (const Bytes& sent : burst) EXPECT_EQ(p.take_raw(Role::kServer), sent);
+  }
+  for (const Bytes& sent : {old.client(kRst).build(), old.client(kAck | kFin).build()}) {
+    EXPECT_EQ(p.from_client(sent), Verdict::kForward);
+    EXPECT_EQ(p.take_raw(Role::kServer), sent);
+  }
+  for (const Bytes& sent : {old.server().payload("data").build(), old.server(kRst).build()}) {
+    EXPECT_EQ(p.from_server(sent), Verdict::kForward);
+    EXPECT_EQ(p.take_raw(Role::kClient), sent);
+  }
+  p.expect_quiet();
+  EXPECT_EQ(p.count(Reason::unknown_forwarded), 4 * 32U + 4U);
+  // A SYN is still answered, and a cookie still opens a connection.
+  Session(p, {.client_port = 41000}).open();
 }
 
 TEST(Unknown, AnswersAreLimited) {

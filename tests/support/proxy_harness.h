@@ -39,7 +39,7 @@ namespace synproxy::test {
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
   c.tuning.synack_repeats = 0;
   c.tuning.server_timeout_ms = 10'000;
-  c.tuning.reset_unknown = false;
+  c.tuning.unknown = Unknown::kDrop;
   c.tuning.hide_rtt = HideRtt::kOff;
   c.tuning.limits.reply.per_second = 0;
   c.tuning.fragments = Fragments::kDrop;  // fragments_test puts them together
@@ -79,6 +79,10 @@ class ProxyHarness {
   bool delete_flow(FlowIndex index, const FlowKey& key);
 
   void retune(const EngineTuning& tuning);
+  // They outlive the harness, or its next lists.
+  void use_lists(const SourceLists* lists) {
+    for (auto& engine : engines_) engine->use_lists(lists);
+  }
   void shed_by(const StatelessShedder& shedder) {
     for (auto& engine : engines_) engine->shed_by(shedder);
   }

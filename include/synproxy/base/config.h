@@ -17,6 +17,9 @@ enum class Fragments : std::uint8_t { kDrop, kForward, kReassemble };
 // kAuto: from services that were seen to crawl (ServiceTable::note_crawl).
 enum class HideRtt : std::uint8_t { kOff, kOn, kAuto };
 
+// What becomes of segments of connections that the proxy does not know. kReset: RST to both ends.
+enum class Unknown : std::uint8_t { kDrop, kReset, kForward };
+
 inline constexpr std::uint8_t kAutoScale = 0xff;
 
 struct OfferConfig {
@@ -55,10 +58,12 @@ struct EngineTuning {
   HideRtt hide_rtt = HideRtt::kAuto;   // the server gets no round-trip sample from the handshake
   Fragments fragments = Fragments::kReassemble;
   bool forward_tcp_auth = false;  // forward TCP MD5 and TCP-AO segments untouched; else drop them
-  bool reset_unknown = true;      // RST to both ends of a connection that the proxy does not know
+  Unknown unknown = Unknown::kReset;
   std::uint32_t server_timeout_ms = 150'000;
   std::uint32_t idle_timeout_ms = 7'500'000;
   std::uint32_t close_timeout_ms = 60'000;
+  bool strict_window = false;  // drop what clients send outside the window of its connection
+  std::uint8_t min_ttl = 0;    // TCP to protected ports with less is dropped; 0: none is
   LimitTuning limits;
 
   friend bool operator==(const EngineTuning&, const EngineTuning&) = default;

@@ -58,7 +58,11 @@ struct ReplyRate {
 enum MonitoredRule : std::uint8_t {
   kMonitorLimitRate = 1,
   kMonitorLimitConns = 2,
-  kMonitorReplyRate = 4
+  kMonitorReplyRate = 4,
+  kMonitorDeny = 8,
+  kMonitorBogons = 16,
+  kMonitorMinTtl = 32,
+  kMonitorStrictWindow = 64,
 };
 
 struct LimitTuning {

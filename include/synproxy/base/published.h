@@ -34,14 +34,15 @@ class Published {
 
   explicit Published(const T& value) { publish(value); }
 
-  // Call from one thread only.
-  void publish(const T& value) {
+  // Call from one thread only. Returns the version of this value; later ones are greater.
+  Version publish(const T& value) {
     std::array<std::uint64_t, kWords> words{};
     std::memcpy(words.data(), &value, sizeof value);
     const Version before = version_.load(std::memory_order_relaxed);
     version_.store(before + 1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < kWords; ++i) words_[i].store(words[i], std::memory_order_release);
     version_.store(before + 2, std::memory_order_release);
+    return before + 2;
   }
 
   // Any thread. True: `out` and `seen` are those of a newer value. False: neither has changed.

@@ -18,6 +18,7 @@
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
+  X(unknown_forwarded, FATE, "Segment to or from a protected port that belongs to no connection: passed to the other side untouched, because --unknown says so.") \
   X(asked, FATE, "SYN to a service that refused or was silent lately, or a refusal in answer to it: passed to the other side untouched, so that the server itself decides.") \
   X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
@@ -34,6 +35,7 @@
   X(server_rst_ignored, DROP, "RST of the server that does not answer our SYN.") \
   X(rst_out_of_window, DROP, "RST whose sequence number is outside the window (RFC 5961).") \
   X(ce_without_ecn, DROP, "Packet marked CE for a server that does not do ECN: dropped, as the congested hop would have done.") \
+  X(out_of_window, DROP, "Client segment outside the window of its connection; see --strict-window.") \
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
@@ -51,10 +53,14 @@
   X(bad_checksum, DROP, "IP or TCP checksum wrong on a packet that changes state.") \
   X(land, DROP, "Source and destination are the same address and port.") \
   X(bad_source, DROP, "Source address is broadcast, multicast, unspecified or loopback, or the source MAC is a group.") \
+  X(denied, DROP, "Packet to a protected address from a source that --deny-file lists.") \
+  X(bogon_source, DROP, "Packet to a protected address from a source that no packet of the Internet has; see --bogons.") \
+  X(ttl_low, DROP, "TCP to a protected port whose TTL or hop limit is below --min-ttl.") \
   X(bad_destination_mac, DROP, "TCP to the broadcast MAC address.") \
   X(vlan_depth, DROP, "TCP to or from a protected address under more than two VLAN tags, or any frame with more than four.") \
   X(fragment, DROP, "Fragment of TCP to or from a protected address, dropped because --fragments says so.") \
-  X(fragment_bad, DROP, "Fragment of which no packet can be made: too small (RFC 1858), not a multiple of eight bytes, or of a packet above 16 KB.") \
+  X(fragment_bad, DROP, "Fragment of which no packet can be made: not a multiple of eight bytes, or of a packet above 16 KB.") \
+  X(fragment_tiny, DROP, "Fragment with less than a whole TCP header, or that begins inside one: no path cuts so short, but it gets past filters (RFC 1858).") \
   X(fragment_duplicate, DROP, "Fragment that came again while its packet waited for others.") \
   X(fragment_overlap, DROP, "Fragment that overlaps or contradicts another one, and all further ones of that packet (RFC 5722).") \
   X(fragment_shed, DROP, "Fragment dropped because more came than are put together; senders with a live connection come first.") \
@@ -81,6 +87,10 @@
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(timestamps_stripped, EVENT, "Of these, ACKs without the timestamps that their SYN-ACK had given: a device on the path takes them away. Served without.") \
+  X(deny_monitored, EVENT, "Packet that --deny-file would have dropped; not dropped for that, because --monitor names the rule.") \
+  X(bogons_monitored, EVENT, "Packet that --bogons would have dropped; not dropped for that, because --monitor names the rule.") \
+  X(min_ttl_monitored, EVENT, "Segment that --min-ttl would have dropped; not dropped for that, because --monitor names the rule.") \
+  X(strict_window_monitored, EVENT, "Segment that --strict-window would have dropped; passed, because --monitor names the rule.") \
   X(limit_rate_monitored, EVENT, "Connection that --limit-rate would have refused; made, because --monitor names the rule.") \
   X(limit_conns_monitored, EVENT, "Connection that --limit-conns would have refused; made, because --monitor names the rule.") \
   X(reply_capped_monitored, EVENT, "SYN that --reply-rate would have left without an answer; answered, because --monitor names the rule.") \

@@ -25,6 +25,7 @@
 namespace synproxy {
 
 class SourceLimits;
+struct SourceLists;
 class StatelessShedder;
 
 class Engine {
@@ -53,6 +54,13 @@ class Engine {
   void limit_by(SourceLimits& limits);
   // The sources that are over a limit; for any thread.
   [[nodiscard]] const Published<RefusedList>& refused() const;
+
+  // From the next burst on these lists are in force. nullptr: none. They outlive the next call.
+  void use_lists(const SourceLists* lists);
+  // For a caller who lets packets wait that clients have sent: what process() would drop by the
+  // lists or the TTL alone is dropped and counted now. Bit i of the result: the i-th packet.
+  [[nodiscard]] bool screens() const;
+  [[nodiscard]] std::uint32_t screen(std::span<Packet> burst);
 
   // Does a slice of the repeats and of the ageing. Call about every millisecond, with or without
   // load.

@@ -12,12 +12,16 @@ namespace {
 constexpr unsigned kNotEct = 1U << 0;
 constexpr unsigned kCe = 1U << 3;
 
-// A fragment that a packet can be made of. One that begins inside the TCP header would follow a
-// first one that is too small.
+// RFC 1858. A fragment that begins inside the TCP header would follow a first one that is too
+// small.
+bool tiny(const FragmentView& f) {
+  return (f.offset != 0 && f.offset < Reassembler::kSmallest) ||
+         (f.more && f.size < Reassembler::kSmallest);
+}
+
+// A fragment that a packet can be made of.
 bool sound(const FragmentView& f) {
-  if (f.size == 0 || f.end() > Reassembler::kLargest) return false;
-  if (f.offset != 0 && f.offset < Reassembler::kSmallest) return false;
-  return !f.more || (f.size % 8 == 0 && f.size >= Reassembler::kSmallest);
+  return f.size != 0 && f.end() <= Reassembler::kLargest && (!f.more || f.size % 8 == 0);
 }
 
 enum class Held : std::uint8_t { kNone, kSome, kAll };
@@ -180,6 +184,7 @@ Reason Reassembler::take(const Segment& fragment, Role sender, const KnownSource
   const std::uint64_t source = fragment_source(fragment, sender, key_);
   const bool known = known_sources.knows(source, now_ms);
   if (!gate_.admits(source, known, now_ms)) return Reason::fragment_shed;
+  if (tiny(f)) return Reason::fragment_tiny;
   if (!sound(f) || std::size_t{fragment.l3_offset} + f.header_size > kHeaderRoom) {
     return Reason::fragment_bad;
   }

@@ -118,7 +118,8 @@ void make_engine(Dice& d, Plan& p) {
   }
   if (p.client.lwip) e.tuning.early_window = std::max(e.tuning.early_window, 1460U);
   e.tuning.hide_rtt = d.chance(20) ? HideRtt::kOn : HideRtt::kAuto;
-  e.tuning.reset_unknown = p.seed % 2 != 0;
+  e.tuning.strict_window = p.seed % 4 == 1;
+  e.tuning.unknown = p.seed % 2 != 0 ? Unknown::kReset : Unknown::kDrop;
 }
 
 // Dice of its own, so that the rest of the seed's plan does not depend on it.

@@ -28,7 +28,11 @@ Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&)
 Dataplane::~Dataplane() = default;
 void Dataplane::start() {}
 void Dataplane::stop() {}
-void Dataplane::retune(const WorkerTuning& tuning) { fake_state().retuned.push_back(tuning); }
+void Dataplane::retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists) {
+  fake_state().retuned.push_back(tuning);
+  if (lists != nullptr) fake_state().lists = std::move(lists);
+}
+const SourceLists& Dataplane::lists() const { return *fake_state().lists; }
 std::vector<std::string> Dataplane::supervise() {
   ++fake_state().supervised;
   return std::exchange(fake_state().lines, {});

@@ -2,6 +2,7 @@
 // Stands in for src/dataplane in tests of what control does with a running dataplane.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct FakeState {
   unsigned supervised = 0;
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
+  std::unique_ptr<const SourceLists> lists = std::make_unique<SourceLists>();
   std::vector<RefusedSource> refused;
 };
 

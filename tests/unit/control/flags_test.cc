@@ -84,12 +84,13 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   };
 #define SYNPROXY_SAME(field) add(#field, field, other_##field)
   const auto& [client_port, server_port, protect, vlan_pairs, engine, loop, workers, name,
-               control_group, secret_file, config_file, user, seccomp, stats_interval, metrics,
-               log_level, eal_arguments] = a;
+               allow_files, deny_files, bogons, control_group, secret_file, config_file, user,
+               seccomp, stats_interval, metrics, log_level, eal_arguments] = a;
   const auto& [other_client_port, other_server_port, other_protect, other_vlan_pairs, other_engine,
-               other_loop, other_workers, other_name, other_control_group, other_secret_file,
-               other_config_file, other_user, other_seccomp, other_stats_interval, other_metrics,
-               other_log_level, other_eal_arguments] = b;
+               other_loop, other_workers, other_name, other_allow_files, other_deny_files,
+               other_bogons, other_control_group, other_secret_file, other_config_file, other_user,
+               other_seccomp, other_stats_interval, other_metrics, other_log_level,
+               other_eal_arguments] = b;
   SYNPROXY_SAME(client_port);
   SYNPROXY_SAME(server_port);
   SYNPROXY_SAME(protect);
@@ -97,6 +98,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(workers);
   SYNPROXY_SAME(name);
   SYNPROXY_SAME(control_group);
+  SYNPROXY_SAME(allow_files);
+  SYNPROXY_SAME(deny_files);
+  SYNPROXY_SAME(bogons);
   SYNPROXY_SAME(secret_file);
   SYNPROXY_SAME(config_file);
   SYNPROXY_SAME(user);
@@ -118,19 +122,21 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(replays_per_epoch);
   SYNPROXY_SAME(limit_memory);
   SYNPROXY_SAME(unix_ms_at_start);
-  const auto& [offer, early_window, synack_repeats, hide_rtt, fragments, forward_tcp_auth,
-               reset_unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms, limits] =
-      tuning;
+  const auto& [offer, early_window, synack_repeats, hide_rtt, fragments, forward_tcp_auth, unknown,
+               server_timeout_ms, idle_timeout_ms, close_timeout_ms, strict_window, min_ttl,
+               limits] = tuning;
   const auto& [other_offer, other_early_window, other_synack_repeats, other_hide_rtt,
-               other_fragments, other_forward_tcp_auth, other_reset_unknown,
-               other_server_timeout_ms, other_idle_timeout_ms, other_close_timeout_ms,
+               other_fragments, other_forward_tcp_auth, other_unknown, other_server_timeout_ms,
+               other_idle_timeout_ms, other_close_timeout_ms, other_strict_window, other_min_ttl,
                other_limits] = other_tuning;
   SYNPROXY_SAME(early_window);
   SYNPROXY_SAME(synack_repeats);
   SYNPROXY_SAME(hide_rtt);
   SYNPROXY_SAME(fragments);
   SYNPROXY_SAME(forward_tcp_auth);
-  SYNPROXY_SAME(reset_unknown);
+  SYNPROXY_SAME(unknown);
+  SYNPROXY_SAME(strict_window);
+  SYNPROXY_SAME(min_ttl);
   SYNPROXY_SAME(server_timeout_ms);
   SYNPROXY_SAME(idle_timeout_ms);
   SYNPROXY_SAME(close_timeout_ms);

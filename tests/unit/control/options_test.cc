@@ -125,7 +125,7 @@ TEST(Options, EveryValueArrives) {
   EXPECT_EQ(c.engine.tuning.synack_repeats, 0U);
   EXPECT_EQ(c.engine.tuning.fragments, Fragments::kForward);
   EXPECT_TRUE(c.engine.tuning.forward_tcp_auth);
-  EXPECT_FALSE(c.engine.tuning.reset_unknown);
+  EXPECT_EQ(c.engine.tuning.unknown, Unknown::kDrop);
   EXPECT_FALSE(c.loop.shed_syns);
   EXPECT_EQ(c.engine.tuning.hide_rtt, HideRtt::kOn);
   EXPECT_EQ(c.engine.tuning.offer.window_scale, 0);

@@ -95,7 +95,10 @@ TEST_F(ReloadTest, EachFlagIsTuningOrRefusedByName) {
   const Reloader reloader(no_flags, parse_command_line(no_flags).config);
   for (const Flag& flag : flags()) {
     if (flag.kind == FlagKind::kBare || flag.name == "config") continue;
-    const std::string line = std::string(flag.name) + " = " + std::string(flag.example) + "\n";
+    const bool list = flag.name == "allow-file" || flag.name == "deny-file";  // it is read
+    if (list) file("192.0.2.0/24\n", "list");
+    const std::string line =
+        std::string(flag.name) + " = " + (list ? path("list") : std::string(flag.example)) + "\n";
     if (!is_base(flag)) {
       file(base + line);
     } else {
@@ -145,6 +148,21 @@ TEST_F(ReloadTest, TheSecretIsReadAgain) {
   EXPECT_THAT(refusal(reloader), testing::StartsWith("--secret-file " + path("secret") + ": "));
 }
 
+TEST_F(ReloadTest, TheListsAreReadAgain) {
+  file("192.0.2.1\n", "deny");
+  const Reloader reloader = start({"--deny-file", path("deny")});
+  EXPECT_EQ(reloader.read().lists->deny_count, 1U);
+  file("192.0.2.1\n192.0.2.2\n", "deny");
+  EXPECT_EQ(reloader.read().lists->deny_count, 2U);
+  file("192.0.2.1\nnonsense\n", "deny");
+  EXPECT_THAT(refusal(reloader),
+              testing::StartsWith("--deny-file " + path("deny") + ":2: nonsense: "));
+  std::filesystem::remove(path("deny"));
+  EXPECT_THAT(refusal(reloader), HasSubstr("No such file"));
+  ASSERT_EQ(::mkfifo(path("deny").c_str(), 0600), 0);
+  EXPECT_THAT(refusal(reloader), HasSubstr("is not a regular file"));
+}
+
 class SetTest : public ReloadTest {
  protected:
   [[nodiscard]] Reloader begin(const Words& more = {}) const {
@@ -176,7 +194,10 @@ TEST_F(SetTest, EachFlagIsTuningOrRefusedByName) {
     if (flag.kind == FlagKind::kBare) continue;
     const Reloader reloader = begin();
     const std::string key(flag.name);
-    const Words values = {std::string(flag.example)};
+    // A list is read.
+    const bool list = flag.name == "allow-file" || flag.name == "deny-file";
+    if (list) file("192.0.2.0/24\n", "list");
+    const Words values = {list ? path("list") : std::string(flag.example)};
     if (flag.change == Change::kRestart) {
       EXPECT_THAT(refusal_of([&] { return reloader.set(key, values); }),
                   testing::StartsWith("--" + key + ": needs a restart"));
@@ -246,7 +267,8 @@ TEST_F(SetTest, EachValueKnowsWhereItComesFrom) {
 TEST_F(ReloadTest, WithoutFilesThereIsNothingToRead) {
   const Words words = {"--client-port", "eth1", "--server-port", "eth2", "--protect", "10.0.0.2"};
   EXPECT_EQ(refusal(Reloader(words, parse_command_line(words).config)),
-            "neither --config nor --secret-file was given, there is nothing to read");
+            "neither --config nor --secret-file, --allow-file or --deny-file was given, there is "
+            "nothing to read");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,8 +176,36 @@ TEST_F(SupervisorReload, WithoutAConfigFileTheSecretAloneIsRead) {
   Reloader nothing = start("");
   EXPECT_EQ(
       reload(supervisor, nothing),
-      "|synproxy: not reloaded: neither --config nor --secret-file was given, there is nothing "
-      "to read\n");
+      "|synproxy: not reloaded: neither --config nor --secret-file, --allow-file or --deny-file "
+      "was given, there is nothing to read\n");
+}
+
+TEST_F(SupervisorReload, ListsAreSwappedWithTheTuningOrNotAtAll) {
+  const std::string list = path_ + ".deny";
+  const auto deny = [&](const std::string& text) { std::ofstream(list) << text; };
+  const auto denied = [](const char* address) {
+    std::array<std::uint8_t, 4> bytes{};
+    EXPECT_EQ(::inet_pton(AF_INET, address, bytes.data()), 1);
+    return fake_state().lists->denied.contains(bytes.data(), false);
+  };
+  deny("192.0.2.1\n");
+  Reloader reloader = start("", {"--deny-file", list});
+  Supervisor supervisor = make();
+  const std::string begin = "synproxy: reloaded the lists alone: ";
+  EXPECT_EQ(reload(supervisor, reloader), begin + "deny-file of 1 prefixes, before 0\n|");
+  EXPECT_TRUE(denied("192.0.2.1"));
+  EXPECT_EQ(reload(supervisor, reloader), begin + "nothing changed\n|");
+  deny("192.0.2.2\n");
+  EXPECT_EQ(reload(supervisor, reloader), begin + "deny-file of 1 other prefixes\n|");
+  EXPECT_EQ(fake_state().retuned.size(), 2U);
+  deny("192.0.2.1\n192.0.2.1/24\n");
+  EXPECT_THAT(reload(supervisor, reloader),
+              testing::StartsWith("|synproxy: not reloaded: --deny-file " + list +
+                                  ":2: 192.0.2.1/24: has bits set after the prefix"));
+  EXPECT_EQ(fake_state().retuned.size(), 2U);
+  EXPECT_TRUE(denied("192.0.2.2"));
+  EXPECT_FALSE(denied("192.0.2.1"));
+  std::filesystem::remove(list);
 }
 
 // Asks as the control socket does; returns the line of the answer, and appends both streams.

@@ -230,17 +230,18 @@ TEST(Reassembler, FragmentsOfWhichNoPacketCanBeMadeAreRefused) {
   for (const bool ipv6 : {false, true}) {
     const Bytes frame = packet(ipv6).payload(text(220)).build();
     Bytes nothing = piece(frame, 80, 80, false);
-    const std::vector<Bytes> rows{
-        piece(frame, 0, 8, true),      // RFC 1858: no flags in the first
-        piece(frame, 0, 16, true),     //
-        piece(frame, 8, 80, true),     // RFC 1858: begins inside the TCP header
-        piece(frame, 16, 240, false),  //
-        piece(frame, 0, 44, true),     // no multiple of eight
-        nothing,
+    const std::vector<std::pair<Bytes, Reason>> rows{
+        {piece(frame, 0, 8, true), Reason::fragment_tiny},  // RFC 1858: no flags in the first
+        {piece(frame, 0, 16, true), Reason::fragment_tiny},
+        {piece(frame, 80, 96, true), Reason::fragment_tiny},
+        {piece(frame, 8, 80, true), Reason::fragment_tiny},  // begins inside the TCP header
+        {piece(frame, 16, 240, false), Reason::fragment_tiny},
+        {piece(frame, 0, 44, true), Reason::fragment_bad},  // no multiple of eight
+        {nothing, Reason::fragment_bad},
     };
-    for (const Bytes& row : rows) {
+    for (const auto& [row, why] : rows) {
       Joiner j;
-      EXPECT_EQ(j.give(row), Reason::fragment_bad);
+      EXPECT_EQ(j.give(row), why);
       EXPECT_EQ(j.waiting(), 0U);
     }
   }

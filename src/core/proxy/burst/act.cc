@@ -26,6 +26,8 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       if (c.kind == Kind::kRefuted) ++rooms.stateless;
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
+      if (rooms.now.tuning().unknown == Unknown::kForward)
+        return forward(rooms.counters, c, Reason::unknown_forwarded);
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
     // A proxy cannot change the numbers of a signed connection, so it passes as it is.
@@ -39,7 +41,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
 }  // namespace
 
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
-  rooms.strangers.begin(rooms.now.tuning().reset_unknown, rooms.now.ms32());
+  rooms.strangers.begin(rooms.now.tuning().unknown == Unknown::kReset, rooms.now.ms32());
   for (Context& c : burst) decide(rooms, c, sink);
 }
 

@@ -21,6 +21,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
     : protect(protected_ends),
       counters(all_counters),
       now(config, ring),
+      screen(config.tuning),
       limiter(config, now),
       flows(config.shape, index_key, limiter),
       answerer(config.tuning, protected_ends, index_key),
@@ -49,20 +50,22 @@ void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
   }
 }
 
-void drop_all(Rooms& rooms, std::span<Packet> burst) {
-  for (Packet& p : burst) p.verdict = Verdict::kDrop;
+// Packets that quote no valid cookie and have no flow.
+void end_all(Rooms& rooms, std::span<Packet> burst) {
+  const bool pass = rooms.now.tuning().unknown == Unknown::kForward;
+  for (Packet& p : burst) p.verdict = pass ? Verdict::kForward : Verdict::kDrop;
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
   rooms.stateless += burst.size();
-  rooms.counters.count(Reason::cookie_invalid, burst.size());
+  rooms.counters.count(pass ? Reason::unknown_forwarded : Reason::cookie_invalid, burst.size());
 }
 
-// Makes the contexts of a burst. Packets of `answered` are done; those of `refuted` quote no valid
+// Makes the contexts of a burst. Packets of `decided` are done; those of `refuted` quote no valid
 // cookie.
 std::span<Context> contexts_for(Rooms& rooms, Role sender, std::span<Packet> packets,
-                                std::uint32_t answered, std::uint32_t refuted) {
+                                std::uint32_t decided, std::uint32_t refuted) {
   std::size_t n = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    if ((answered >> i & 1U) != 0) continue;
+    if ((decided >> i & 1U) != 0) continue;
     Context& c = rooms.contexts[n++];
     c.packet = &packets[i];
     c.sender = sender;
@@ -131,6 +134,7 @@ void Engine::retune(const EngineTuning& tuning) {
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
   rooms.reply_cap.retune(tuning.limits);
+  rooms.screen.retune(tuning);
 }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
@@ -144,17 +148,21 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   prefetch_headers(packets);
   if (rooms.vlans_paired) [[unlikely]]
     name_vlans(rooms, sender, packets);
-  std::uint32_t answered = 0;
+  std::uint32_t decided = 0;
   std::uint32_t refuted = 0;
   if (sender == Role::kClient) {
-    answered = answer_syn_burst(rooms, packets);
-    refuted = refute_ack_burst(rooms, packets, answered);
+    if (rooms.screen.on()) [[unlikely]] {
+      decided = screen_burst(rooms, packets);
+      if (decided != 0 && decided == (~0U >> (kMaxBurst - packets.size()))) return;
+    }
+    decided |= answer_syn_burst(rooms, packets, decided);
+    refuted = refute_ack_burst(rooms, packets, decided);
     if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size()))) {
-      return drop_all(rooms, packets);
+      return end_all(rooms, packets);
     }
     rooms.acks_refuted = 0;
   }
-  const std::span<Context> contexts = contexts_for(rooms, sender, packets, answered, refuted);
+  const std::span<Context> contexts = contexts_for(rooms, sender, packets, decided, refuted);
   if (contexts.empty()) {  // a flood of SYNs: no flow came or went
     if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
     return;
@@ -168,6 +176,12 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
 }
 
 void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
+
+void Engine::use_lists(const SourceLists* lists) { state_->screen.use(lists); }
+bool Engine::screens() const { return state_->screen.on(); }
+std::uint32_t Engine::screen(std::span<Packet> burst) {
+  return screen_burst(*state_, burst.first(std::min(burst.size(), kMaxBurst)), true);
+}
 
 void Engine::limit_by(SourceLimits& limits) { state_->limiter.share(limits); }
 const Published<RefusedList>& Engine::refused() const { return state_->limiter.refused().list(); }

@@ -3,6 +3,7 @@
 //
 // Theory of operation. Engine::process() (engine.cc) takes a burst through these stages:
 //
+//   burst/screen       drops what a list of sources or a TTL forbids, if there is such a rule
 //   syn/syn_burst      answers SYNs of a flood, eight at a time, before all other packets
 //   ack/ack_burst      refutes forged ACKs of a flood, eight at a time; does not drop them yet
 //   burst/classify     parses; tells protected from not, drops junk; prefetches the bucket
@@ -37,6 +38,7 @@
 #include "burst/mac_batch.h"
 #include "burst/moment.h"
 #include "burst/packet_context.h"
+#include "burst/screen.h"
 #include "burst/verdicts.h"
 #include "flows/flow_book.h"
 #include "flows/limiter.h"
@@ -64,6 +66,7 @@ struct Rooms {
   const ProtectSet& protect;
   Counters& counters;
   Moment now;
+  Screen screen;
   Limiter limiter;
   FlowBook flows;
   Answerer answerer;

@@ -39,8 +39,9 @@ Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
                 SourceLimits::Charge& charge) {
   if (rooms.flows.replayed(match.epoch, match.mac)) return Admission::kReplayed;
   if (!checksum_ok(c)) return Admission::kBadChecksum;
-  // The source is proven to be real, and its flow has cost nothing yet.
-  if (rooms.limiter.on()) [[unlikely]] {
+  // The source is proven to be real, and its flow has cost nothing yet. Whom the operator allows is
+  // above all limits.
+  if (rooms.limiter.on() && !rooms.screen.allows(c.segment.source(), c.segment.ipv6)) [[unlikely]] {
     return charge_source(rooms, c, charge);
   }
   return Admission::kAdmitted;

@@ -6,6 +6,7 @@
 #include "handshake/open_flow.h"
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
+#include "spliced/unknown.h"
 
 namespace synproxy {
 namespace {
@@ -39,6 +40,11 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     // old numbers it would reach a server that knows neither connection, and the client's new
     // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
+  } else if (rooms.now.tuning().strict_window) [[unlikely]] {
+    if ((rooms.now.tuning().limits.monitored & kMonitorStrictWindow) == 0) {
+      return drop(rooms.counters, c, Reason::out_of_window);
+    }
+    rooms.counters.count(Reason::strict_window_monitored);
   }
   if (too_long) [[unlikely]] {
     return pass_long_to_server(rooms, c, f, sink);
@@ -53,7 +59,7 @@ void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   if (g.has(kRst) && refuses_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::consumed);
   if (c.flow == kNoFlow) {
     if (g.has(kSyn)) return drop(rooms.counters, c, Reason::syn_ack_client);
-    if (g.has(kRst)) return drop(rooms.counters, c, Reason::no_flow_client);
+    if (g.has(kRst)) return on_unknown_reset(rooms, c);
     return on_client_ack_without_flow(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];

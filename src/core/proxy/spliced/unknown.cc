@@ -44,6 +44,9 @@ void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
+  if (rooms.now.tuning().unknown == Unknown::kForward) {
+    return forward(rooms.counters, c, Reason::unknown_forwarded);
+  }
   if (!rooms.strangers.curious() || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
   switch (rooms.strangers.client(c.hash, g.ack.value(), rooms.now.ms32())) {
     case Strangers::Advice::kWait:
@@ -62,12 +65,21 @@ void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   answer_with_rst(rooms.counters, c, kWhy);
 }
 
+void on_unknown_reset(Rooms& rooms, Context& c) {
+  if (rooms.now.tuning().unknown == Unknown::kForward) {
+    return forward(rooms.counters, c, Reason::unknown_forwarded);
+  }
+  drop(rooms.counters, c, Reason::no_flow_client);
+}
+
 void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::no_flow_server;
+  const Unknown policy = rooms.now.tuning().unknown;
+  if (policy == Unknown::kForward) return forward(rooms.counters, c, Reason::unknown_forwarded);
   // A RST is never answered.
   const bool asks = (g.flags & (kAck | kRst)) == kAck;
-  if (!rooms.now.tuning().reset_unknown || !asks || !checksum_ok(c)) {
+  if (policy == Unknown::kDrop || !asks || !checksum_ok(c)) {
     return drop(rooms.counters, c, kWhy);
   }
   Strangers::ToClient client;

@@ -182,12 +182,15 @@ class SynBurst {
 
 }  // namespace
 
-std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst) {
+std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint32_t decided) {
   if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
-  const Candidates found = sort_by_shape(burst);
+  Candidates found = sort_by_shape(burst);
+  if (decided != 0) [[unlikely]] {
+    for (std::uint32_t& places : found) places &= ~decided;
+  }
   return has_fewest_lanes_of_any(found) ? SynBurst(rooms, burst).run(found) : 0;
 }
 

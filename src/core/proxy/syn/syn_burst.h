@@ -59,8 +59,9 @@ using SynKernels = std::array<SynKernel, kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
-// `burst`: up to kMaxBurst packets from the
-// client side, with their headers prefetched.
-[[nodiscard]] std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst);
+// `burst`: up to kMaxBurst packets from the client side, with their headers prefetched. Packets of
+// `decided` are left out.
+[[nodiscard]] std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst,
+                                             std::uint32_t decided);
 
 }  // namespace synproxy
