@@ -55,6 +55,27 @@ LimitTuning out_of_reach() {
   return t;
 }
 
+SourceLists lists_for(const BedConfig& config) {
+  std::mt19937_64 random(9);
+  std::vector<Prefix> deny;
+  for (std::uint32_t i = 0; i < config.denied; ++i) {
+    Prefix p{.address = {}, .length = 32, .ipv6 = config.ipv6};
+    store_be<std::uint64_t>(p.address.data(), random());
+    if (config.ipv6) {  // single addresses of the network that clients are in, and of others
+      constexpr std::array<std::uint8_t, 4> kClients{0x20, 0x01, 0x0d, 0xb8};
+      if (i % 2 == 0) std::ranges::copy(kClients, p.address.begin());
+      p.length = 128;
+    } else {
+      std::fill(p.address.begin() + 4, p.address.end(), std::uint8_t{0});
+    }
+    deny.push_back(p);
+  }
+  if (config.all_denied) {
+    deny = {parse_prefix("32.0.0.0/3"), parse_prefix("2001:db8::/32")};
+  }
+  return make_source_lists({}, deny, config.bogons);
+}
+
 // Figures of this process.
 MemoryUse memory_use() {
   MemoryUse use;
@@ -109,6 +130,8 @@ Bed::Bed(const BedConfig& config)
   if (count(Reason::conn_established) - learned != config.flows) {
     throw std::logic_error("a connection could not be spliced");
   }
+  lists_ = lists_for(config);
+  engine_->use_lists(&lists_);
   const MemoryUse after = memory_use();
   memory_ = {after.resident - before.resident, after.huge - before.huge};
   if (config.replies == Replies::kCapped) {

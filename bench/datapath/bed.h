@@ -20,6 +20,7 @@
 #include "datapath/frame_pool.h"
 #include "datapath/frame_template.h"
 #include "synproxy/policy/source_limits.h"
+#include "synproxy/policy/source_lists.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::bench {
@@ -54,7 +55,10 @@ struct BedConfig {
   bool silent = false;         // clients fall silent after their handshake
 
   Fragments fragments = Fragments::kReassemble;
-  bool limited = false;  // limits per source that nobody reaches: two rates and two counts
+  std::uint32_t denied = 0;  // so many single addresses, anywhere
+  bool bogons = false;
+  bool all_denied = false;  // every client
+  bool limited = false;     // limits per source that nobody reaches: two rates and two counts
   Replies replies = Replies::kAny;
 
   unsigned which = 0;  // beds that differ only in this are separate
@@ -121,6 +125,7 @@ class Bed final : public FrameSink {
   ProtectSet protect_;
   KeyRing ring_;
   Counters counters_;
+  SourceLists lists_;
   FramePool pool_;
   FramePool made_;  // for the frames that the engine makes
   std::unique_ptr<SourceLimits> limits_;

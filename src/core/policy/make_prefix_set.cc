@@ -112,6 +112,7 @@ std::vector<Wide> bounds6_of(std::span<const Prefix> prefixes) {
 }  // namespace
 
 PrefixSet::PrefixSet(const std::vector<std::uint32_t>& bounds4, const std::vector<Wide>& bounds6) {
+  if (bounds4.empty() && bounds6.empty()) return;
   std::vector<std::int32_t> in_order;
   in_order.reserve(bounds4.size());
   for (const std::uint32_t b : bounds4) in_order.push_back(as_signed(b));
