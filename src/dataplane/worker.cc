@@ -28,8 +28,7 @@ constexpr unsigned kSynBursts = 4;
 constexpr unsigned kSyns = 64;
 constexpr unsigned kSynsUnread = 8;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
-// Records that are copied for control: in each millisecond, some 5 us of it; and in a turn that
-// found nothing to do.
+// Records that are copied for control: in each millisecond, and in a turn that found nothing to do.
 constexpr std::uint32_t kSlicePerTick = 256;
 constexpr std::uint32_t kSliceIdle = 1024;
 
