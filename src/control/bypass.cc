@@ -132,9 +132,11 @@ void Bypass::off() const {
     part(from);
     static_cast<void>(run_program({"ip", "link", "set", "dev", from, "promisc", "off"}));
     if (redirects(from, to)) {
-      throw RuntimeFailure("bypass: cannot take the redirect of " + from +
-                           " away; run as root: `tc filter del dev " + from + " ingress pref " +
-                           kPreference + "`");
+      std::string text = "bypass: cannot take the redirect away; run as root: `tc filter del dev ";
+      text += from;
+      text += " ingress pref ";
+      text += kPreference;
+      throw RuntimeFailure(text + "`");
     }
   }
 }
