@@ -28,6 +28,7 @@ declare -rA ALSO=(
   [core_wire_option_walks_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_proxy_syn_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_cookie_siphash]='^(__cxa_guard_(acquire|release|abort)|__cpu_model|__cpu_indicator_init)$'
+  [core_proxy_burst_screen]='^__popcountdi2$'  # libgcc's, a table look-up
   [core_cookie_epoch]='^OPENSSL_cleanse$'
 )
 

@@ -229,8 +229,8 @@ TEST(Program, StartsAnswersAndStopsCleanly) {
     EXPECT_EQ(proxy.finish(), 0);
     EXPECT_THAT(proxy.out, testing::HasSubstr("synproxy: stopped after "));
     EXPECT_EQ(proxy.err,
-              "synproxy: not reloaded: neither --config nor --secret-file was given, there is "
-              "nothing to read\n");
+              "synproxy: not reloaded: neither --config nor --secret-file, --allow-file or "
+              "--deny-file was given, there is nothing to read\n");
   }
   std::filesystem::remove_all("/var/run/dpdk/" + name);  // EAL leaves it
 }
