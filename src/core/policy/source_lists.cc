@@ -37,16 +37,16 @@ constexpr auto kNotGlobal = std::to_array<std::string_view>({
 });
 // Inside of these, but globally reachable, or not settled by the registry.
 constexpr auto kGlobal = std::to_array<std::string_view>({
-    "192.0.0.9",       // Port Control Protocol anycast
-    "192.0.0.10",      // TURN anycast
-    "2001::/32",       // Teredo
-    "2001:1::1",       // Port Control Protocol anycast
-    "2001:1::2",       // TURN anycast
-    "2001:1::3",       // DNS-SD anycast
-    "2001:3::/32",     // AMT
+    "192.0.0.9",        // Port Control Protocol anycast
+    "192.0.0.10",       // TURN anycast
+    "2001::/32",        // Teredo
+    "2001:1::1",        // Port Control Protocol anycast
+    "2001:1::2",        // TURN anycast
+    "2001:1::3",        // DNS-SD anycast
+    "2001:3::/32",      // AMT
     "2001:4:112::/48",  // AS112
-    "2001:20::/28",    // ORCHIDv2
-    "2001:30::/28",    // drone remote identification
+    "2001:20::/28",     // ORCHIDv2
+    "2001:30::/28",     // drone remote identification
 });
 
 std::vector<Prefix> parsed(std::span<const std::string_view> texts) {
