@@ -39,6 +39,7 @@ constexpr auto kCalls = std::to_array<const char*>({
     "socketpair",
     // waiting
     "clock_nanosleep",
+    "epoll_create",  // DPDK's interrupt thread, whenever a device comes or goes
     "epoll_create1",
     "epoll_ctl",
     "epoll_pwait",
@@ -101,6 +102,7 @@ constexpr auto kCalls = std::to_array<const char*>({
     "open",
     "openat",
     "openat2",
+    "pipe",
     "pipe2",
     "pread64",
     "preadv",
@@ -190,7 +192,6 @@ constexpr auto kCalls = std::to_array<const char*>({
     "getpid",
     "getppid",
     "getpriority",
-    "setpriority",
     "getrandom",
     "getresgid",
     "getresuid",
