@@ -140,7 +140,7 @@ void HttpServer::run() {
 // A connection that sends or takes a byte now and then never stands still.
 void HttpServer::cut_the_slow() {
   const Clock::time_point now = Clock::now();
-  const auto longest = asking_since_.size() < kConnections ? kLongest : kShortest;
+  const auto longest = asking_since_.size() < kCrowded ? kLongest : kShortest;
   for (const auto& [connection, since] : asking_since_) {
     if (now - since < longest) continue;
     const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);

@@ -3,7 +3,7 @@
 //
 // That thread serves all connections at once and waits for none: a client that is slow to ask or to
 // read holds up nobody. A connection that stands still for kPatience is closed, and so is one whose
-// question and answer take longer than kLongest together. While all places are taken, whoever has
+// question and answer take longer than kLongest together. While most places are taken, whoever has
 // had one for kShortest loses it. The thread has a lower priority than the workers.
 #pragma once
 
@@ -31,6 +31,9 @@ class HttpServer {
   static constexpr std::chrono::seconds kLongest{30};
   static constexpr std::chrono::seconds kShortest{1};
   static constexpr unsigned kConnections = 256;
+  // From so many on, nobody keeps a place for longer than kShortest. Fewer than all: libmicrohttpd
+  // also counts those that it is about to close.
+  static constexpr unsigned kCrowded = kConnections * 3 / 4;
 
   using Pages = std::map<std::string, std::function<Page()>, std::less<>>;  // by path
 
