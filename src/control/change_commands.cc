@@ -58,7 +58,7 @@ std::string learned_value(std::string_view key, const ServiceInfo& info) {
 }
 
 std::string service_text(const ServiceInfo& info) {
-  const std::string address = address_text(info.address, info.ipv6 != 0);
+  std::string address = address_text(info.address, info.ipv6 != 0);
   if (info.port == 0) return address;
   return (info.ipv6 != 0 ? "[" + address + "]:" : address + ":") + std::to_string(info.port);
 }

@@ -109,7 +109,9 @@ std::uint64_t free_hugepages(const Machine& machine) {
     if (dash == std::string::npos) continue;
     std::uint64_t kilobytes = 0;
     std::uint64_t pages = 0;
-    const std::string count = machine.line(base + "/" + name + "/free_hugepages").value_or("0");
+    std::string path = base;
+    path.append("/").append(name).append("/free_hugepages");
+    const std::string count = machine.line(path).value_or("0");
     std::from_chars(name.data() + dash + 1, name.data() + name.size(), kilobytes);
     std::from_chars(count.data(), count.data() + count.size(), pages);
     bytes += kilobytes * 1024 * pages;

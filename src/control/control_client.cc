@@ -18,8 +18,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kPart = 256 * 1024;
-constexpr std::size_t kLongestLine = 64 << 20;
+constexpr std::size_t kPart = 256U << 10;
+constexpr std::size_t kLongestLine = 64U << 20;
 
 }  // namespace
 

@@ -27,7 +27,7 @@ namespace synproxy::control {
 
 struct ServerLimits {
   std::size_t clients = 32;
-  std::size_t request = 16 * 1024;                // bytes of a request
+  std::size_t request = 16U << 10;                // bytes of a request
   std::chrono::milliseconds half_request{5'000};  // from its first byte to its last
   std::chrono::milliseconds idle{60'000};         // between requests
   std::chrono::milliseconds stalled{10'000};      // an answer of which nothing is taken

@@ -21,7 +21,8 @@ constexpr double kFailing = 0.2;
 std::string percent(double share) {
   std::array<char, 16> text;
   const double value = 100 * share;
-  std::snprintf(text.data(), text.size(), value >= 10 || value == 0 ? "%.0f %%" : "%.2g %%", value);
+  static_cast<void>(std::snprintf(text.data(), text.size(),
+                                  value >= 10 || value == 0 ? "%.0f %%" : "%.2g %%", value));
   return text.data();
 }
 
@@ -61,7 +62,8 @@ std::string short_number(double value) {
   }
   std::array<char, 32> text;
   const bool fraction = unit > 0 && value < 9.95;
-  std::snprintf(text.data(), text.size(), fraction ? "%.1f%s" : "%.0f%s", value, kUnits[unit]);
+  static_cast<void>(
+      std::snprintf(text.data(), text.size(), fraction ? "%.1f%s" : "%.0f%s", value, kUnits[unit]));
   return text.data();
 }
 

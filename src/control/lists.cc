@@ -57,7 +57,9 @@ void read_list(const std::string& flag, const std::string& path, std::vector<Pre
     if (first == std::string_view::npos) continue;
     line = line.substr(first, line.find_last_not_of(kBlank) + 1 - first);
     const auto refuse = [&](const std::string& why) {
-      throw UsageError(where + ":" + std::to_string(number) + ": " + shown(line) + ": " + why);
+      std::string said = where;
+      said.append(":").append(std::to_string(number)).append(": ").append(shown(line));
+      throw UsageError(said.append(": ").append(why));
     };
     if (line.find_first_of(kBlank) != std::string_view::npos) {
       refuse("is more than one word; write one address or prefix a line");

@@ -31,6 +31,7 @@ std::uint64_t packets_of(const dataplane::IoCounters& io) {
 const std::vector<Column>& columns() {
   static const std::vector<Column> all = [] {
     std::vector<Column> made;
+    made.reserve(kReasons.size() + kGauges.size() + kIoCounters.size());
     for (const ReasonInfo& r : kReasons) {
       made.push_back({r.name, Column::Kind::kCounter, r.kind == ReasonKind::DROP});
     }

@@ -53,7 +53,11 @@ class Writer {
       text_ += html_ ? "<tr>" : "|";
       for (const std::string& cell : rows[i]) {
         const std::string tag = i == 0 ? "th>" : "td>";
-        text_ += html_ ? "<" + tag + escaped(cell) + "</" + tag : " " + escaped(cell) + " |";
+        if (html_) {
+          text_.append("<").append(tag).append(escaped(cell)).append("</").append(tag);
+        } else {
+          text_.append(" ").append(escaped(cell)).append(" |");
+        }
       }
       text_ += html_ ? "</tr>\n" : "\n";
       if (!html_ && i == 0) {
@@ -95,7 +99,7 @@ std::string time_text(std::uint64_t unix_ms, const char* form) {
   std::tm parts{};
   ::localtime_r(&seconds, &parts);
   std::array<char, 64> text{};
-  std::strftime(text.data(), text.size(), form, &parts);
+  if (std::strftime(text.data(), text.size(), form, &parts) == 0) return "";
   return text.data();
 }
 
@@ -178,7 +182,8 @@ void clients(Writer& out, const Json& a) {
     const auto rate = [&](const char* name) {
       const auto value = one.at(name).get<double>();
       std::array<char, 32> text{};
-      std::snprintf(text.data(), text.size(), value < 10 ? "%.1f" : "%.0f", value);
+      static_cast<void>(
+          std::snprintf(text.data(), text.size(), value < 10 ? "%.1f" : "%.0f", value));
       return std::string(text.data());
     };
     rows.push_back({time_of_day(one.at("from").get<std::uint64_t>()), rate("before"),

@@ -160,7 +160,7 @@ std::string Supervisor::change(Reloader& reloader, Reload next, const std::strin
   std::vector<std::string> changes = next.changes;
   reloader.applied(next);
   apply(std::move(next), changes, 0);
-  const std::string text =
+  std::string text =
       changes.empty()
           ? key + " " + in_words(key_called(key).value.print(reloader.running())) + " as before"
           : joined(changes);
