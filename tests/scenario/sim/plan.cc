@@ -141,7 +141,11 @@ void make_limits(Plan& p) {
       .period_ms = p.over_limits ? 1000U + d(1500) : 3'600'000U,
       .burst = p.over_limits ? 1 : 1 + static_cast<std::uint32_t>(p.connections.size()),
       .mask = mask};
-  if (p.over_limits) t.reply = {.per_second = 1 + d(3), .mask = mask};
+  if (!p.over_limits) return;
+  t.reply = {.per_second = 1 + d(3), .mask = mask};
+  // A client that was refused comes again at doubling intervals, and has to do so before its cookie
+  // expires.
+  p.engine.shape.epoch_ms = 64'000;
 }
 
 std::size_t make_size(Dice& d) {
