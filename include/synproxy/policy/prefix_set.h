@@ -61,7 +61,10 @@ class PrefixSet {
     std::uint64_t high;
     std::uint64_t low;
     friend bool operator==(const Wide&, const Wide&) = default;
-    friend auto operator<=>(const Wide&, const Wide&) = default;
+    friend bool operator<(const Wide& a, const Wide& b) {
+      return a.high != b.high ? a.high < b.high : a.low < b.low;
+    }
+    friend bool operator<=(const Wide& a, const Wide& b) { return !(b < a); }
   };
   [[nodiscard]] std::uint32_t contains_ipv6(std::span<const Wide> addresses) const;
 

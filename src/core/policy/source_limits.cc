@@ -115,8 +115,8 @@ SourceLimits::Place SourceLimits::place_of(std::uint64_t salt, unsigned code, un
   place.tag = (h >> kTagShift | 1U) << kTagShift | std::uint64_t{code} << kCodeShift;
   std::uint64_t prefix = high >> (64 - kSharedBits4);
   if (source.ipv6) prefix = hash(0, leading(high, kSharedBits6), 0) >> (64 - kSharedBits4);
-  place.shared =
-      static_cast<std::uint32_t>((bucket * 2 + (source.ipv6 ? 1U : 0U)) * kPrefixes + prefix);
+  place.shared = static_cast<std::uint32_t>(
+      (std::uint64_t{bucket} * 2 + (source.ipv6 ? 1U : 0U)) * kPrefixes + prefix);
   return place;
 }
 
@@ -128,7 +128,8 @@ SourceLimits::Place SourceLimits::place_of_rate(const RateRule& rule, std::size_
 
 SourceLimits::Place SourceLimits::place_of_conns(const ConnsLimit& rule, std::size_t i,
                                                  const Source& s) const {
-  const std::uint64_t salt = std::uint64_t{1} << 63 | rule.mask.ipv4 * 256U | rule.mask.ipv6;
+  const std::uint64_t salt =
+      std::uint64_t{1} << 63 | std::uint64_t{rule.mask.ipv4} << 8 | rule.mask.ipv6;
   return place_of(salt, kConnsCode, static_cast<unsigned>(kMaxLimits + i), rule.mask, s);
 }
 
