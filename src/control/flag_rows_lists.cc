@@ -8,7 +8,7 @@
 namespace synproxy::control {
 namespace {
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kListRows = std::to_array<Flag>({
     {.name = "allow-file",
      .form = "FILE",
      .example = "/etc/synproxy.allow",
@@ -99,6 +99,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> list_rows() { return kRows; }
+std::span<const Flag> list_rows() { return kListRows; }
 
 }  // namespace synproxy::control

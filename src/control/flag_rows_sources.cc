@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kMaxLimitMemory = 8ULL << 30;
 
-constexpr auto kRows = std::to_array<Flag>({
+constexpr auto kSourceRows = std::to_array<Flag>({
     {.name = "limit-rate",
      .form = "N/UNIT[,burst=N][,mask4=N][,mask6=N]",
      .example = "100/second,burst=200",
@@ -123,6 +123,6 @@ constexpr auto kRows = std::to_array<Flag>({
 
 }  // namespace
 
-std::span<const Flag> source_rows() { return kRows; }
+std::span<const Flag> source_rows() { return kSourceRows; }
 
 }  // namespace synproxy::control

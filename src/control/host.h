@@ -35,6 +35,9 @@ class Host {
       const = 0;  // of this process, ascending
 };
 
+// As capabilities(7) and the kernel's headers number it.
+[[nodiscard]] unsigned number_of(Host::Capability capability);
+
 class LinuxHost final : public Host {
  public:
   explicit LinuxHost(std::string sysfs = "/sys") : sysfs_(std::move(sysfs)) {}

@@ -16,9 +16,8 @@
 #include "control/host.h"
 
 namespace synproxy::control {
-namespace {
 
-unsigned bit_of(Host::Capability capability) {
+unsigned number_of(Host::Capability capability) {
   switch (capability) {
     case Host::Capability::kNetAdmin:
       return CAP_NET_ADMIN;
@@ -29,8 +28,6 @@ unsigned bit_of(Host::Capability capability) {
   }
   return CAP_LAST_CAP;
 }
-
-}  // namespace
 
 // Uses ioctl, because sysfs shows the network namespace in which it was mounted.
 std::optional<Host::Interface> LinuxHost::interface(const std::string& name) const {
@@ -69,7 +66,7 @@ bool LinuxHost::has(Capability capability) const {
   if (::syscall(SYS_capget, &header, data.data()) != 0) {
     return false;
   }
-  const unsigned bit = bit_of(capability);
+  const unsigned bit = number_of(capability);
   return (data[bit / 32].effective >> (bit % 32) & 1U) != 0;
 }
 

@@ -25,15 +25,7 @@ namespace {
 }
 
 cap_value_t value_of(Host::Capability capability) {
-  switch (capability) {
-    case Host::Capability::kNetAdmin:
-      return CAP_NET_ADMIN;
-    case Host::Capability::kNetRaw:
-      return CAP_NET_RAW;
-    case Host::Capability::kSysAdmin:
-      return CAP_SYS_ADMIN;
-  }
-  return CAP_LAST_CAP;
+  return static_cast<cap_value_t>(number_of(capability));
 }
 
 cap_flag_value_t has(cap_t set, cap_value_t value) {
