@@ -130,7 +130,9 @@ void HttpServer::run() {
     if (MHD_get_timeout(daemon_, &ms) != MHD_YES) ms = kLookMs;
     const int wait = static_cast<int>(std::min<MHD_UNSIGNED_LONG_LONG>(ms, kLookMs));
     std::array<pollfd, 2> ready{{{stop_, POLLIN, 0}, {events, POLLIN, 0}}};
-    static_cast<void>(::poll(ready.data(), ready.size(), asking_since_.empty() ? -1 : wait));
+    // Never for ever: when all places were taken, MHD listens again only in a run after those that
+    // freed them.
+    static_cast<void>(::poll(ready.data(), ready.size(), wait));
     if (ready[0].revents != 0) return;
     static_cast<void>(MHD_run(daemon_));
     cut_the_slow();
