@@ -13,15 +13,11 @@ namespace synproxy::control {
 
 class Events {
  public:
-  // A flood: so many SYNs a second, of which fewer than one in kShare leads to a proven client, at
-  // two looks in a row. It has ended after kCalmLooks without.
-  static constexpr std::uint64_t kFloodSyns = 1000;
-  static constexpr std::uint64_t kShare = 10;
+  // A flood (headline.h) begins at so many looks in a row. It has ended after kCalmLooks without.
   static constexpr unsigned kFloodLooks = 2;
   static constexpr unsigned kCalmLooks = 10;
-  // Percent of --max-flows: told at the first, over below the second.
-  static constexpr std::uint64_t kFull = 80;
-  static constexpr std::uint64_t kRoom = 70;
+  // Share of --max-flows below which a table that was nearly full (headline.h) has room again.
+  static constexpr double kRoom = 0.7;
 
   explicit Events(std::uint64_t max_flows) : max_flows_(max_flows) {}
 

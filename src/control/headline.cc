@@ -9,11 +9,6 @@
 namespace synproxy::control {
 namespace {
 
-// Below this rate nothing is called a flood: a busy site has it on a quiet day.
-constexpr double kFlood = 1000;
-// A flood is mostly forged: that many times what turns out to be genuine.
-constexpr double kForged = 5;
-constexpr double kFull = 0.8;
 constexpr double kBusy = 0.95;
 // So many connections in a hundred fail at the server.
 constexpr double kFailing = 0.2;
@@ -30,16 +25,16 @@ std::string a_second(double value) { return short_number(value) + "/s"; }
 
 // What comes in, the worst first.
 Headline attack(const Load& l) {
-  if (l.syns >= kFlood && l.syns > kForged * std::max(l.valid, 1.0)) {
+  if (is_flood(l.syns, l.valid)) {
     return {Mood::kAlarm,
             "SYN flood, " + a_second(l.syns) + ", " + percent(l.valid / l.syns) +
                 " of them prove their address",
             true};
   }
-  if (l.invalid >= kFlood && l.invalid > kForged * std::max(l.valid, 1.0)) {
+  if (is_flood(l.invalid, l.valid)) {
     return {Mood::kAlarm, "ACK flood, " + a_second(l.invalid) + " without a valid cookie", true};
   }
-  if (l.junk >= kFlood && l.junk > l.packets / 2) {
+  if (is_flood(l.junk, 0) && l.junk > l.packets / 2) {
     return {Mood::kAlarm, "flood of junk, " + a_second(l.junk) + " dropped", true};
   }
   if (l.packets < 1) return {Mood::kCalm, "nothing comes in", false};
@@ -81,7 +76,7 @@ Headline headline(const Load& l) {
     add(line, Mood::kWatch, "a worker is busy all the time");
   }
   if (l.missed >= 1) add(line, Mood::kWatch, a_second(l.missed) + " lost before they were seen");
-  if (l.flows >= kFull * l.max_flows) {
+  if (l.flows >= kNearlyFull * l.max_flows) {
     add(line, Mood::kAlarm, "the table is " + percent(l.flows / l.max_flows) + " full");
   }
   const double failed = l.timed_out + l.refused;

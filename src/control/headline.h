@@ -2,11 +2,22 @@
 // One line that says in words what is happening.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace synproxy::control {
+
+// What is called a flood: more than a busy site has on a quiet day, and mostly forged. `arrived`:
+// SYNs, or ACKs, a second; `valid`: valid cookies a second.
+[[nodiscard]] constexpr bool is_flood(double arrived, double valid) {
+  constexpr double kFew = 1000;
+  constexpr double kForged = 10;  // times what turns out to be genuine
+  return arrived >= kFew && arrived > kForged * std::max(valid, 1.0);
+}
+// Share of --max-flows from which on the table is nearly full.
+inline constexpr double kNearlyFull = 0.8;
 
 // Per second, over the last few seconds, all workers together. Shares are of 1.
 struct Load {
