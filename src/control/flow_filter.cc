@@ -30,18 +30,6 @@ void take(const CommandLine& line, std::string_view flag, const char* accepts, R
   }
 }
 
-ProtectRule parse_prefix(std::string_view text) {
-  ProtectRule rule;
-  try {
-    rule = parse_protect_rule(text);
-  } catch (const std::invalid_argument& error) {
-    const std::string why = error.what();
-    throw std::invalid_argument(why.substr(0, why.find("; ")));
-  }
-  if (!rule.whole_address()) throw std::invalid_argument("has a port, which is a flag of its own");
-  return rule;
-}
-
 }  // namespace
 
 std::string_view state_name(std::uint8_t state) {
@@ -70,13 +58,13 @@ std::uint32_t parse_duration(std::string_view text) {
       parse_integer(text, 0, std::numeric_limits<std::uint32_t>::max() / unit) * unit);
 }
 
-bool covers(const ProtectRule& rule, const AddressBytes& address, bool ipv6, std::uint16_t port) {
-  if (rule.ipv6 != ipv6 || port < rule.first_port || port > rule.last_port) return false;
-  const std::size_t bytes = rule.prefix_length / 8;
-  const unsigned rest = rule.prefix_length % 8;
+bool covers(const Prefix& prefix, const AddressBytes& address, bool ipv6) {
+  if (prefix.ipv6 != ipv6) return false;
+  const std::size_t bytes = prefix.length / 8;
+  const unsigned rest = prefix.length % 8;
   return std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(bytes),
-                    rule.address.begin()) &&
-         (rest == 0 || ((address[bytes] ^ rule.address[bytes]) >> (8 - rest)) == 0);
+                    prefix.address.begin()) &&
+         (rest == 0 || ((address[bytes] ^ prefix.address[bytes]) >> (8 - rest)) == 0);
 }
 
 FlowFilter::FlowFilter(const CommandLine& line)
@@ -109,8 +97,8 @@ FlowFilter::FlowFilter(const CommandLine& line)
 
 bool FlowFilter::matches(const FlowInfo& flow) const {
   const bool ipv6 = flow.ipv6 != 0;
-  return (!src_ || covers(*src_, flow.client, ipv6, 0)) &&
-         (!dst_ || covers(*dst_, flow.server, ipv6, 0)) && sport_.hold(flow.client_port) &&
+  return (!src_ || covers(*src_, flow.client, ipv6)) &&
+         (!dst_ || covers(*dst_, flow.server, ipv6)) && sport_.hold(flow.client_port) &&
          dport_.hold(flow.server_port) && (states_ == 0 || (states_ >> flow.state & 1U) != 0) &&
          flow.idle_ms >= older_ms_;
 }

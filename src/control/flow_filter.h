@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "control/commands.h"
-#include "synproxy/policy/protect.h"
+#include "synproxy/policy/prefix_set.h"
 #include "synproxy/proxy/flow_info.h"
 
 namespace synproxy::control {
@@ -30,8 +30,8 @@ class FlowFilter {
   };
 
   bool all_;
-  std::optional<ProtectRule> src_;
-  std::optional<ProtectRule> dst_;
+  std::optional<Prefix> src_;
+  std::optional<Prefix> dst_;
   Ports sport_;
   Ports dport_;
   unsigned states_ = 0;  // bit n: FlowState n
@@ -46,8 +46,6 @@ class FlowFilter {
 // completes "--older value: ...".
 [[nodiscard]] std::uint32_t parse_duration(std::string_view text);
 
-// Whether the rule covers this end.
-[[nodiscard]] bool covers(const ProtectRule& rule, const AddressBytes& address, bool ipv6,
-                          std::uint16_t port);
+[[nodiscard]] bool covers(const Prefix& prefix, const AddressBytes& address, bool ipv6);
 
 }  // namespace synproxy::control

@@ -202,7 +202,7 @@ ProtectRule parse_protect_rule(std::string_view text) {
 Prefix parse_prefix(std::string_view text) {
   if (text.starts_with('[')) refuse("brackets are for ports; write the prefix without them");
   const Parts parts = split(text);
-  if (parts.ports) refuse("has a port; a list has addresses and prefixes alone");
+  if (parts.ports) refuse("has a port; write the address or prefix alone");
   ProtectRule rule = parse_address(parts);
   if (parts.length) parse_length(rule, *parts.length);
   return {rule.address, rule.prefix_length, rule.ipv6};
