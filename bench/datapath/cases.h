@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "datapath/bed.h"
+#include "synproxy/proxy/services.h"
 
 namespace synproxy::bench {
 
@@ -58,10 +59,10 @@ inline constexpr BedConfig kMillionIpv6{.flows = 1'000'000, .ipv6 = true};
 // A full bed: every record is in use, except those of the connections that taught it the services.
 inline constexpr std::uint32_t kTenMillionRecords = 10'000'064;
 inline constexpr BedConfig kTenMillion{.flows = 10'000'000, .max_flows = kTenMillionRecords};
-// One more connection has taught it the service.
-inline constexpr BedConfig kFullOfLive{.flows = 1'000'000, .max_flows = 1'000'001};
-inline constexpr BedConfig kFullOfSilent{
-    .flows = 1'000'000, .max_flows = 1'000'001, .silent = true};
+// Full of these and of the connections by which the service was learned.
+inline constexpr std::uint32_t kFull = 1'000'000 + ServiceTable::kAnswersToPromise;
+inline constexpr BedConfig kFullOfLive{.flows = 1'000'000, .max_flows = kFull};
+inline constexpr BedConfig kFullOfSilent{.flows = 1'000'000, .max_flows = kFull, .silent = true};
 inline constexpr BedConfig kTenMillionSmallPages{
     .flows = 10'000'000, .max_flows = kTenMillionRecords, .huge_pages = false};
 
