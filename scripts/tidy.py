@@ -23,6 +23,12 @@ TOGETHER = 8
 OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option"]
 
 
+def without_precompiled(arguments):
+    """GCC's precompiled header is none to clang. Without it, each file must include what it needs."""
+    return [a for a, before in zip(arguments, [""] + arguments)
+            if "-include" not in (a, before) and a not in ("-fpch-preprocess", "-Winvalid-pch")]
+
+
 def commands_of(build, folders):
     """Source to its compile command, as (directory, arguments). Some sources are compiled once more for a test."""
     found = {}
@@ -30,7 +36,7 @@ def commands_of(build, folders):
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if entry["output"].startswith(("tests/", "bench/")) or not any(f in source.parents for f in folders):
             continue
-        found[source] = (entry["directory"], shlex.split(entry["command"]), entry["file"])
+        found[source] = (entry["directory"], without_precompiled(shlex.split(entry["command"])), entry["file"])
     return found
 
 
