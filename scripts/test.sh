@@ -7,8 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly STAGES=(checks unit sanitized tidy e2e vm demo fuzz other)
 readonly ROOTLESS=(quick checks sanitized tidy fuzz)
-# No load disturbs these stages, and vm waits for half of its time. So vm runs beside them.
-readonly BUSY=(checks unit sanitized tidy other)
+# Stages that wait for most of their time run beside stages that only need the cores: vm from the start, and e2e and
+# demo beside stages of which no test has a clock.
+readonly BUSY=(checks unit sanitized tidy)
+readonly CLOCKLESS=(sanitized tidy)
 
 usage() {
   cat <<USAGE
@@ -387,29 +389,45 @@ run_stage() {
   echo "$1 $((SECONDS - begin))" >>"$TOOK"
 }
 
-# begin_beside STAGE: starts it in a process group of its own and keeps its output, while the busy stages run at a lower
-# priority. Builds the program first, because two must not build in one directory.
+# begin_beside STAGE...: starts them, one after the other, in a process group of their own and keeps their output, while
+# busy stages get what they leave of the cores. Builds the program first, because two must not build in one directory.
 begin_beside() {
   with_warnings_as_errors synproxy || return 0
-  say "$1: begun, to be told of when it has ended"
+  say "$*: begun, to be told of when it has ended"
   set -m
   (
     trap - INT TERM HUP
-    run_stage "$1"
+    for stage in "$@"; do run_stage "$stage"; done
   ) </dev/null >"$WORK/beside.out" 2>&1 &
   BESIDE=$!
-  AWAY=$1
+  AWAY+=" $* "
   set +m
+  # Tests that have a clock still get their share; begin_waiting gives way altogether.
   renice -n $(($(nice) + 5)) -p $$ >/dev/null
 }
 
 end_beside() {
   local status=0
+  chrt --other --pid 0 $$
   renice -n $(($(nice) - 5)) -p $$ >/dev/null
   wait "$BESIDE" || status=$?
   BESIDE=
   cat "$WORK/beside.out"
-  ((status == 0)) || failed "the stage beside the others ended early, with exit code $status"
+  ((status == 0)) || failed "the stages beside the others ended early, with exit code $status"
+}
+
+# begin_waiting STAGES...: begins e2e and demo, if they are asked for and have not run.
+begin_waiting() {
+  local waiting=() stage
+  for stage in e2e demo; do
+    if has_stage "$stage" "$@" && ! has_stage "$stage" "$AWAY"; then
+      waiting+=("$stage")
+    fi
+  done
+  ((${#waiting[@]} > 0)) || return 0
+  [[ -z $BESIDE ]] || end_beside
+  begin_beside "${waiting[@]}"
+  [[ -z $BESIDE ]] || chrt --idle --pid 0 $$
 }
 
 # --- main -------------------------------------------------------------------------------------------
@@ -435,9 +453,9 @@ cd "$ROOT"
 WORK=$(mktemp -d)
 TALLY=$WORK/tally
 TOOK=$WORK/took
-BESIDE=  # process group of the stage that runs beside the others
+BESIDE=  # process group of the stages that run beside the others
 CHROOT=  # process group that makes the chroot of the other release
-AWAY=    # name of that stage, also when it has ended
+AWAY=    # names of those stages, also when they have ended
 touch "$TALLY" "$TOOK"
 trap finish EXIT
 trap 'exit 130' INT
@@ -451,8 +469,9 @@ if has_stage vm "$@" && (($# > 1)); then
   begin_beside vm
 fi
 for stage in "$@"; do
-  [[ $stage != "$AWAY" ]] || continue
-  if [[ -n $BESIDE ]] && ! { [[ " ${BUSY[*]} " == *" $stage "* ]] && kill -0 "$BESIDE" 2>/dev/null; }; then
+  ! has_stage "$stage" "$AWAY" || continue
+  ! has_stage "$stage" "${CLOCKLESS[@]}" || begin_waiting "$@"
+  if [[ -n $BESIDE ]] && ! { has_stage "$stage" "${BUSY[@]}" && kill -0 "$BESIDE" 2>/dev/null; }; then
     end_beside
   fi
   run_stage "$stage"
