@@ -215,10 +215,10 @@ with_warnings_as_errors() {
 }
 
 strict_build() {
-  local benches=true
-  # The other release only shows that the tests build and pass there.
-  [[ -z ${SYNPROXY_TALLY-} ]] || benches=false
-  meson_dir "$BUILD" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=$benches -Ddataplane=true
+  local here=true
+  # The other release only shows that the code and its tests build and pass there.
+  [[ -z ${SYNPROXY_TALLY-} ]] || here=false
+  meson_dir "$BUILD" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=$here -Dtraced=$here -Ddataplane=true
 }
 
 # Builds only what the tests of these two suites need.
