@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -36,6 +37,7 @@
 #include "control/secret.h"
 #include "control/service.h"
 #include "control/socket_file.h"
+#include "control/state.h"
 #include "control/supervisor.h"
 #include "control/telemetry.h"
 #include "control/view.h"
@@ -95,6 +97,8 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);
   const std::optional<gid_t> group = control_group(config.control_group);
+  const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
+  const std::unique_ptr<FlowStore> store = open_store(config, protect);
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
   std::unique_ptr<const SourceLists> lists = load_lists(config);
 
@@ -105,13 +109,15 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   std::optional<StartWatch> start(std::in_place);
   const auto ring_pages = make_undumped<KeyRing>();
   KeyRing& ring = *ring_pages;
-  const auto keys = make_undumped<EpochKeeper>(std::move(secret), ring, config.engine);
-  const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
-  dataplane::Dataplane dataplane(config, protect, ring);
+  const auto keys = make_undumped<EpochKeeper>(
+      std::move(secret), ring, config.engine,
+      KeptKeys{.store = store.get(), .of_any_secret = config.secret_file.empty()});
+  dataplane::Dataplane dataplane(config, protect, ring, store.get());
   dataplane.retune(config.tuning(), std::move(lists));
   const Telemetry telemetry(dataplane, config.name, clock);
-  if (!dataplane.memory_note().empty() && config.log_level >= LogLevel::kWarning) {
-    complain(dataplane.memory_note());
+  if (config.log_level >= LogLevel::kWarning) {
+    if (!dataplane.memory_note().empty()) complain(dataplane.memory_note());
+    if (store != nullptr) std::ranges::for_each(store->notes(), complain);
   }
   Recorder recorder(dataplane.workers());
   Supervisor supervisor(config, dataplane, *keys);
@@ -127,6 +133,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   std::optional<HttpServer> web;
   if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, recorder, clock));
   say(ready_line(config, dataplane));
+  if (store != nullptr && store->found()) say(resumed_line(dataplane.resumed()));
 
   Service service(dataplane, clock);
   for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {

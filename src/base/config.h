@@ -3,6 +3,7 @@
 // whether it may change while the proxy runs (control/flags.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -67,6 +68,8 @@ struct Config {
   bool bogons = false;          // deny sources that no packet of the Internet has
   std::string control_group;    // may ask at the control socket; empty: none
   std::string secret_file;      // empty: a random secret at start
+  std::string state_dir;        // empty: connections end with the process
+  bool fresh = false;           // what is in state_dir counts for nothing
   std::string config_file;      // empty: none
   std::string user;             // empty: stays who started it
   bool seccomp = true;          // filter system calls once the ports are open
@@ -78,5 +81,13 @@ struct Config {
   [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop, nullptr}; }
   friend bool operator==(const Config&, const Config&) = default;
 };
+
+// Of one worker.
+[[nodiscard]] inline EngineShape share_of(EngineShape totals, std::uint32_t workers) {
+  totals.workers = workers;
+  totals.max_flows = std::max(1U, totals.max_flows / workers);
+  totals.early_data_memory /= workers;
+  return totals;
+}
 
 }  // namespace synproxy

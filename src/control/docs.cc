@@ -175,7 +175,7 @@ std::string metrics_markdown() {
          "connections, busy workers, sources over a limit, and a line that says in words what is happening. The page is one\n"
          "document that fetches nothing but `/data.json` of the same address, once a second; it follows the reader's choice of\n"
          "light or dark, and the width of a phone. Its numbers are those of the recorder: the process keeps the totals of each\n"
-         "second of the last hour, in 3.5 MB and 58 KB for each worker, whether anybody looks or not. After a restart it begins\n"
+         "second of the last hour, in 4 MB and 58 KB for each worker, whether anybody looks or not. After a restart it begins\n"
          "anew.\n\n"
          "![the live page during a flood](live-page.png)\n\n"
          "[alerts.yml](alerts.yml) holds alerts (`rule_files` of Prometheus): a flood, invalid cookies, shedding, a saturated\n"

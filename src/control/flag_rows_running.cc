@@ -20,13 +20,40 @@ constexpr auto kRunningRows = std::to_array<Flag>({
          "master secret of the cookies, so that a restarted or a second proxy accepts them (head "
          "-c 32 /dev/urandom > FILE; chmod 600 FILE)",
      .reason = "Without it the proxy makes a random secret at each start: handshakes that are "
-               "under way at a restart fail, and their clients try again. A reload reads the "
+               "under way at a restart fail, and their clients try again (with --state-dir they go "
+               "on: the keys of the present epochs are kept there). A reload reads the "
                "file again. Another secret in it is used from the first epoch that no worker has "
                "keys of: two to three epochs later. Until then cookies are made with the old one, "
                "so that no handshake fails, and proxies that are given the new file in the same "
                "epoch change over together. Restart where the old secret is to be worthless at "
                "once.",
      .value = path(At<&Config::secret_file>{})},
+    {.name = "state-dir",
+     .form = "DIR",
+     .example = "/run/synproxy",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "a directory of a tmpfs or hugetlbfs, as in /run/synproxy",
+     .help =
+         "keep the connections in a file there: they outlive the process, and the next start goes "
+         "on with them (DIR is of a tmpfs or hugetlbfs)",
+     .reason =
+         "None: without it connections end with the process. The file is NAME.flows, for its owner "
+         "alone, and takes all its memory at the start: about 140 MB for the default --max-flows. "
+         "A start with the same workers, --max-flows and --epoch finds it, also after a crash, "
+         "until the machine is booted. docs/operation.md says what goes on and what does not.",
+     .value = path(At<&Config::state_dir>{})},
+    {.name = "fresh",
+     .form = "on|off",
+     .example = "on",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kSwitch,
+     .change = Change::kRestart,
+     .accepts = "on or off",
+     .help = "start without the connections that are in --state-dir",
+     .reason = "Connections that are found go on.",
+     .value = word<kOffOn>(At<&Config::fresh>{})},
     {.name = "workers",
      .form = "LIST",
      .example = "2-3",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/secret.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "base/errors.h"
@@ -23,12 +24,43 @@ MasterSecret load_secret(const Config& config) {
   }
 }
 
-EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config)
+namespace {
+
+// Tells secrets apart, never 0. No cookie was ever made in epoch 0.
+std::uint64_t name_of(const MasterSecret& secret) {
+  EpochKeys keys = secret.derive(0);
+  const std::uint64_t name = keys.plain.k0 | 1;
+  cleanse(keys);
+  return name;
+}
+
+}  // namespace
+
+EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config,
+                         KeptKeys kept)
     : secret_(std::move(secret)),
+      kept_(kept),
       ring_(ring),
       unix_ms_at_start_(config.shape.unix_ms_at_start),
       epoch_ms_(config.shape.epoch_ms) {
+  if (kept_.store != nullptr) go_on(epoch_at(unix_ms_at_start_, epoch_ms_).epoch);
   keep(0);
+  // Not before the keys: a name with the keys of another secret would deceive the next process.
+  if (kept_.store != nullptr) kept_.store->keep_secret(name_of(secret_));
+}
+
+// Of epochs whose keys the former process has published: as after replace().
+void EpochKeeper::go_on(std::uint64_t epoch) {
+  for (EpochKeys& keys : kept_.store->keys(kept_.of_any_secret ? 0 : name_of(secret_))) {
+    if (keys.epoch + 1 >= epoch && keys.epoch <= epoch + kEpochsAhead) {
+      try {
+        ring_.publish(keys);
+      } catch (const std::invalid_argument&) {
+        // Damaged; keep() derives them.
+      }
+    }
+    cleanse(keys);
+  }
 }
 
 EpochKeeper::~EpochKeeper() { ring_.clear(); }
@@ -37,13 +69,21 @@ std::optional<std::uint64_t> EpochKeeper::replace(MasterSecret secret, std::uint
   if (secret == secret_) return std::nullopt;
   keep(now_ms);
   secret_ = std::move(secret);
+  if (kept_.store != nullptr) kept_.store->keep_secret(name_of(secret_));
   const std::uint64_t unix_ms = unix_ms_at_start_ + now_ms;
   const std::uint64_t first = epoch_at(unix_ms, epoch_ms_).epoch + kEpochsAhead + 1;
   return first * epoch_ms_ - unix_ms;
 }
 
 void EpochKeeper::keep(std::uint64_t now_ms) {
-  publish_epochs(ring_, secret_, epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch);
+  const std::uint64_t epoch = epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch;
+  publish_epochs(ring_, secret_, epoch);
+  if (kept_.store == nullptr) return;
+  for (std::uint64_t e = epoch == 0 ? 0 : epoch - 1; e <= epoch + kEpochsAhead; ++e) {
+    EpochKeys keys;
+    if (ring_.read(e, keys)) kept_.store->keep(keys);
+    cleanse(keys);
+  }
 }
 
 }  // namespace synproxy::control

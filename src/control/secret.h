@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/config.h"
+#include "base/flow_store.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/cookie/master_secret.h"
 
@@ -14,12 +15,20 @@ namespace synproxy::control {
 // RuntimeFailure if the system gives no random bytes.
 [[nodiscard]] MasterSecret load_secret(const Config& config);
 
+// Where the keys wait for the next process, so that it accepts the cookies of this one.
+struct KeptKeys {
+  FlowStore* store = nullptr;  // nullptr: they end with this process
+  // Each process draws a secret of its own. Otherwise keys of another secret count for nothing: who
+  // gives another file and restarts wants the old secret to be worthless.
+  bool of_any_secret = false;
+};
+
 // Keeps the keys of the cookies up to date. Publishes them well before a worker can need them, and
 // wipes them at the end.
 class EpochKeeper {
  public:
-  // Publishes at once. `ring` outlives it.
-  EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config);
+  // Publishes at once. `ring` and the store outlive it.
+  EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config, KeptKeys kept = {});
   ~EpochKeeper();
   EpochKeeper(const EpochKeeper&) = delete;
   EpochKeeper& operator=(const EpochKeeper&) = delete;
@@ -35,7 +44,10 @@ class EpochKeeper {
   [[nodiscard]] std::optional<std::uint64_t> replace(MasterSecret secret, std::uint64_t now_ms);
 
  private:
+  void go_on(std::uint64_t epoch);
+
   MasterSecret secret_;
+  KeptKeys kept_;
   KeyRing& ring_;
   std::uint64_t unix_ms_at_start_;
   std::uint32_t epoch_ms_;

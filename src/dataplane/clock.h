@@ -11,11 +11,22 @@ class Clock {
  public:
   // Sets the origin so that unix_ms_at_start + now_ms() is wall time.
   explicit Clock(std::uint64_t unix_ms_at_start);
+  // Goes on from another process's clock: `zero_ms` is its zero_ms().
+  [[nodiscard]] static Clock going_on(std::uint64_t zero_ms) {
+    Clock clock;
+    clock.zero_ms_ = zero_ms;
+    return clock;
+  }
 
   [[nodiscard]] std::uint64_t now_ms() const;
 
+  // What CLOCK_MONOTONIC read when this one read 0, modulo 2^64.
+  [[nodiscard]] std::uint64_t zero_ms() const { return zero_ms_; }
+
  private:
-  std::uint64_t zero_ms_;  // of CLOCK_MONOTONIC, modulo 2^64
+  Clock() = default;
+
+  std::uint64_t zero_ms_ = 0;
 };
 
 }  // namespace synproxy::dataplane

@@ -85,13 +85,6 @@ EalRequest eal_request(const Config& config, const PortPlan& client, const PortP
   return request;
 }
 
-EngineShape share_of(EngineShape engine, std::uint32_t workers) {
-  engine.workers = workers;
-  engine.max_flows = std::max(1U, engine.max_flows / workers);
-  engine.early_data_memory /= workers;
-  return engine;
-}
-
 void fill_randomly(std::array<std::uint64_t, 4>& key) {
   if (::getrandom(key.data(), sizeof key, 0) != sizeof key) {
     throw RuntimeFailure("the kernel gives no random bytes");
@@ -104,12 +97,35 @@ SourceLimits::Key random_key() {
   return key;
 }
 
+// ---- What the store says, if it has been filled by another process ----
+
+bool found(const FlowStore* store) { return store != nullptr && store->found(); }
+
+RssWord word_for(const FlowStore* store) {
+  if (!found(store)) return draw_rss_word();
+  const auto word = static_cast<RssWord>(store->identity().rss_word);
+  return is_good(word) ? word : draw_rss_word();
+}
+
+Clock clock_for(const EngineShape& shape, const FlowStore* store) {
+  return found(store) ? Clock::going_on(store->identity().zero_ms) : Clock(shape.unix_ms_at_start);
+}
+
+// A number for each way in which connections find their owners: with another one they would be
+// looked for in other tables.
+std::uint32_t owner_rule(unsigned workers, const std::optional<RssOwner>& rss,
+                         const RssSpread& spread) {
+  if (workers == 1) return 1;
+  return rss ? 1U << 16 | spread.period : 2;
+}
+
 }  // namespace
 
 // Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
 struct Dataplane::Impl {
-  Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys);
+  Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store);
 
+  void settle(FlowStore& store, IndexKey& index_key) const;
   [[nodiscard]] std::uint64_t buffers_out() const;
   void free_lists();
   void warn_of_bad_checksums(std::vector<std::string>& lines);
@@ -120,7 +136,7 @@ struct Dataplane::Impl {
   std::vector<unsigned> cpus;
   PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
-  const RssWord rss_word = draw_rss_word();
+  const RssWord rss_word;
   Pool pools[4];  // of either port, then those for super-frames
   PerPort<std::unique_ptr<Port>> ports;
   std::optional<RssOwner> rss_owner;
@@ -129,6 +145,7 @@ struct Dataplane::Impl {
   KnownSources sources;
   SourceLimits limits;
   std::vector<std::unique_ptr<Worker>> workers;
+  Found resumed;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
   bool running = false;
   bool warned_of_bad = false;
@@ -137,12 +154,14 @@ struct Dataplane::Impl {
   ShedNotice shed_notice;
 };
 
-Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys)
+Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys,
+                      FlowStore* store)
     : tuning(config.tuning()),
       cpus(worker_cpus(config)),
       plans{{plan_port(config.client_port, PortId::kClient, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
+      rss_word(word_for(store)),
       pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool),
             Pool("synproxy_client_super", plans[0].super_pool),
             Pool("synproxy_server_super", plans[1].super_pool)},
@@ -150,7 +169,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
              open_port(plans[1], rss_word, protect, pools[1].get(), pools[3].get(), *eal)}},
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
-      clock(config.engine.shape.unix_ms_at_start),
+      clock(clock_for(config.engine.shape, store)),
       hand_over(static_cast<unsigned>(cpus.size())),
       limits(config.engine.shape.limit_memory, random_key()) {
   WorkerRequest request;
@@ -162,16 +181,43 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.limits = &limits;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
+  if (store != nullptr) settle(*store, request.index_key);
+  // Wall time goes on from what control noted at this process's start, whatever the clock reads.
+  request.engine.unix_ms_at_start -=
+      Clock(config.engine.shape.unix_ms_at_start).zero_ms() - clock.zero_ms();
   try {
     for (unsigned w = 0; w < request.workers; ++w) {
       request.number = w;
       request.cpu = cpus[w];
+      if (store != nullptr) request.store = store->region(w);
       workers.push_back(std::make_unique<Worker>(request, tuning, protect, keys, hand_over, clock));
     }
   } catch (const std::bad_alloc&) {
     throw RuntimeFailure(no_memory_for(config.engine.shape));
   }
   resting_buffers = buffers_out();
+  if (store == nullptr) return;
+  for (const auto& w : workers) {
+    const Found of_worker = w->resume();
+    resumed.kept += of_worker.kept;
+    resumed.dropped += of_worker.dropped;
+  }
+}
+
+// Takes the keys of what is found, or gives it ours.
+void Dataplane::Impl::settle(FlowStore& store, IndexKey& index_key) const {
+  const StoreIdentity& left = store.identity();
+  const std::uint32_t owner =
+      owner_rule(static_cast<unsigned>(cpus.size()), rss_owner, ports[0]->spread());
+  if (store.found()) {
+    if (left.rss_word == rss_word && left.owner == owner) {
+      index_key = left.index_key;
+      return;
+    }
+    store.forget("was spread over the workers in another way");
+  }
+  store.begin(
+      {.index_key = index_key, .zero_ms = clock.zero_ms(), .rss_word = rss_word, .owner = owner});
 }
 
 std::uint64_t Dataplane::Impl::buffers_out() const {
@@ -214,8 +260,9 @@ void Dataplane::Impl::tell_of_shedding(std::vector<std::string>& lines) {
   if (auto line = shed_notice.look(shed)) lines.push_back(std::move(*line));
 }
 
-Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys)
-    : impl_(std::make_unique<Impl>(config, protect, keys)) {}
+Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
+                     FlowStore* store)
+    : impl_(std::make_unique<Impl>(config, protect, keys, store)) {}
 
 Dataplane::~Dataplane() { stop(); }
 
@@ -302,6 +349,8 @@ std::vector<RefusedSource> Dataplane::refused() const {
 
 FlowMail& Dataplane::flow_mail(unsigned worker) { return impl_->workers[worker]->flow_mail(); }
 const std::filesystem::path& Dataplane::directory() const { return impl_->eal->directory(); }
+Found Dataplane::resumed() const { return impl_->resumed; }
+
 const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }
 
 }  // namespace synproxy::dataplane

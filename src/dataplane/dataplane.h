@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "base/config.h"
+#include "base/flow_store.h"
 #include "base/port_id.h"
 #include "synproxy/base/counters.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
+#include "synproxy/flow/arena.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
 #include "synproxy/policy/source_lists.h"
@@ -64,8 +66,10 @@ struct PortStatus {
 class Dataplane {
  public:
   // Brings EAL up, opens and starts both ports and builds the engines; no worker runs yet. Throws
-  // UsageError or RuntimeFailure (base/errors.h), whose text names the flag and the value.
-  Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys);
+  // UsageError or RuntimeFailure (base/errors.h), whose text names the flag and the value. `store`:
+  // of the configuration's shape; outlives it. nullptr: connections end with the process.
+  Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
+            FlowStore* store = nullptr);
   ~Dataplane();
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
@@ -96,6 +100,8 @@ class Dataplane {
   [[nodiscard]] FlowMail& flow_mail(unsigned worker);
   // That of this proxy's name, where EAL has its sockets.
   [[nodiscard]] const std::filesystem::path& directory() const;
+  // What was in the store.
+  [[nodiscard]] Found resumed() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -56,6 +58,7 @@ struct WorkerRequest {
   SynShedder::Key shed_key{};
   KnownSources* sources = nullptr;  // shared by all workers
   SourceLimits* limits = nullptr;   // likewise; null: there are none
+  std::span<std::byte> store;       // of the engine; empty: none
 };
 
 class Worker final : private FrameSink {
@@ -64,6 +67,8 @@ class Worker final : private FrameSink {
   Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
          const ProtectSet& protect, const KeyRing& keys, HandOver& hand_over, const Clock& clock);
 
+  // Before start(), if there is a store (Engine::resume()).
+  Found resume() { return engine_.resume(clock_.now_ms()); }
   void start();
   void stop();  // returns when the loop has ended
 

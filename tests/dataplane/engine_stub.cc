@@ -23,9 +23,11 @@ struct Engine::State {
 };
 
 Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
-               std::array<std::uint64_t, 4>, Counters& counters)
+               std::array<std::uint64_t, 4>, Counters& counters, std::span<std::byte>)
     : state_(new State{.counters = counters, .tuning = config.tuning}) {}
 Engine::~Engine() = default;
+std::size_t Engine::store_bytes(const EngineShape&, const ProtectSet&) { return 4096; }
+Found Engine::resume(std::uint64_t) { return {}; }
 std::uint32_t Engine::flows() const { return 0; }
 FlowSlice Engine::copy_flows(FlowIndex, std::uint32_t, std::span<FlowInfo>, std::uint64_t) const {
   return {};

@@ -33,6 +33,7 @@ import cases_packets
 import cases_path
 import cases_rate
 import cases_reload
+import cases_restart
 import cases_service
 import cases_tcp
 import cases_top
@@ -41,8 +42,8 @@ from harness import CASES, PROGRAM, THOROUGH
 from lanes import run_cases
 
 MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
-           cases_reload, cases_service, cases_check, cases_distance, cases_path, cases_features, cases_offloads,
-           cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top,
+           cases_reload, cases_restart, cases_service, cases_check, cases_distance, cases_path, cases_features,
+           cases_offloads, cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top,
            cases_lists)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))

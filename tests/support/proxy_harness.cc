@@ -62,11 +62,31 @@ ProxyHarness::ProxyHarness(HarnessOptions options)
   publish_keys();
   for (std::size_t i = 0; i < engines_.size(); ++i) {
     counters_[i] = std::make_unique<Counters>();
-    engines_[i] =
-        std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i]);
-    limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
-    engines_[i]->limit_by(*limits_[i]);
+    if (options_.store) {
+      stores_[i].emplace(Engine::store_bytes(options_.engine.shape, protect_),
+                         Mapping::Kind::kSparse);
+    }
+    make_engine(i);
   }
+}
+
+void ProxyHarness::make_engine(std::size_t i) {
+  engines_[i] = std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i],
+                                         options_.store ? store(i) : std::span<std::byte>{});
+  limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
+  engines_[i]->limit_by(*limits_[i]);
+}
+
+Found ProxyHarness::die() {
+  std::array<Found, 2> found;
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    engines_[i].reset();
+    make_engine(i);
+    found[i] = engines_[i]->resume(now_ms_);
+  }
+  EXPECT_EQ(found[0].kept, found[1].kept);
+  EXPECT_EQ(found[0].dropped, found[1].dropped);
+  return found[0];
 }
 
 ProxyHarness::~ProxyHarness() { check_accounts(); }

@@ -54,6 +54,7 @@ struct HarnessOptions {
   std::uint64_t secret = 1;
   std::vector<VlanPair> vlan_pairs{};
   std::size_t limit_memory = 1U << 16;
+  bool store = false;  // the engines lie in memory that outlives them
 };
 
 class ProxyHarness {
@@ -77,6 +78,12 @@ class ProxyHarness {
   // As an operator does.
   bool delete_flow(const FlowInfo& flow) { return delete_flow(flow.index, flow.key()); }
   bool delete_flow(FlowIndex index, const FlowKey& key);
+  // The process dies here, and another one goes on with its store. Returns what it has found.
+  Found die();
+  // Of one of the two engines.
+  [[nodiscard]] std::span<std::byte> store(std::size_t engine) {
+    return {static_cast<std::byte*>(stores_[engine]->data()), stores_[engine]->bytes()};
+  }
 
   void retune(const EngineTuning& tuning);
   // They outlive the harness, or its next lists.
@@ -137,6 +144,7 @@ class ProxyHarness {
  private:
   class Collector;
   void publish_keys();
+  void make_engine(std::size_t i);
   void tick();
   void store(Role side, const Bytes& frame);
 
@@ -145,6 +153,7 @@ class ProxyHarness {
   KeyRing ring_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
+  std::array<std::optional<Mapping>, 2> stores_;
   std::array<std::unique_ptr<Engine>, 2> engines_;
   std::uint64_t now_ms_ = 0;
   std::uint64_t published_ = 0;

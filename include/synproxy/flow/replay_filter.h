@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/mapping.h"
 
 namespace synproxy {
@@ -28,7 +29,14 @@ class ReplayFilter {
  public:
   // Takes 2 bytes for each expected entry in each of three epochs, when they are first touched.
   // Throws std::bad_alloc.
-  explicit ReplayFilter(std::uint32_t expected_per_epoch);
+  explicit ReplayFilter(std::uint32_t expected_per_epoch, Arena* arena = nullptr);
+  ReplayFilter(const ReplayFilter&) = delete;
+  ReplayFilter& operator=(const ReplayFilter&) = delete;
+  // Of an arena.
+  [[nodiscard]] static std::size_t store_bytes(std::uint32_t expected_per_epoch);
+  // Takes over what stands in the arena: once, before anything else. The bits may be anything. An
+  // epoch that cannot have been is dropped, because it would keep its slot.
+  void restore(std::uint64_t current_epoch);
 
   // `fingerprint`: 64 bits of a keyed hash of everything that identifies the ACK (addresses, ports,
   // VLANs, ISN and cookie). An epoch older than the one that holds its slot is past, and is
@@ -37,14 +45,15 @@ class ReplayFilter {
 
   // Reads no filter memory if nothing was inserted in that epoch.
   [[nodiscard]] bool contains(std::uint64_t epoch, std::uint64_t fingerprint) const {
-    const Slot& slot = slots_[epoch % kSlots];
-    return slot.used && slot.epoch == epoch && slot.entries <= limit_ &&
+    const Slot& slot = state_->slots[epoch % kSlots];
+    return slot.used != 0 && slot.epoch == epoch && slot.entries <= limit_ &&
            (is_waiting(epoch, fingerprint) || contains_in(epoch, fingerprint));
   }
-  // Fetches what contains() will read.
-  void prefetch(std::uint64_t epoch, std::uint64_t fingerprint) const {
-    const Slot& slot = slots_[epoch % kSlots];
-    if (slot.used && slot.epoch == epoch) __builtin_prefetch(line_of(epoch, fingerprint));
+  // Fetches what contains() will read. Always inline, as all that calls it and does nothing else:
+  // GCC takes such a function for one without effect, and drops its calls.
+  [[gnu::always_inline]] void prefetch(std::uint64_t epoch, std::uint64_t fingerprint) const {
+    const Slot& slot = state_->slots[epoch % kSlots];
+    if (slot.used != 0 && slot.epoch == epoch) __builtin_prefetch(line_of(epoch, fingerprint));
   }
 
   [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
@@ -53,7 +62,7 @@ class ReplayFilter {
   static constexpr std::uint32_t kSlots = 3;
   struct Slot {
     std::uint64_t epoch = 0;
-    bool used = false;
+    std::uint64_t used = 0;  // 0 or 1
     std::uint64_t entries = 0;
   };
   struct alignas(64) Line {
@@ -67,9 +76,15 @@ class ReplayFilter {
   struct Waiting {
     std::uint64_t epoch = 0;
     std::uint64_t fingerprint = 0;
-    bool used = false;
+    std::uint64_t used = 0;  // 0 or 1
   };
   static constexpr std::size_t kWaiting = 8;
+  // All zero: nothing was inserted.
+  struct State {
+    std::array<Slot, kSlots> slots;
+    std::array<Waiting, kWaiting> waiting;
+    std::uint64_t next_waiting;
+  };
 
   [[nodiscard]] Line* line_of(std::uint64_t epoch, std::uint64_t fingerprint) const {
     const std::uint64_t in_slot = (fingerprint >> 32) * lines_per_slot_ >> 32;
@@ -82,9 +97,9 @@ class ReplayFilter {
   std::uint32_t lines_per_slot_;
   std::uint64_t limit_;
   Mapping memory_;
-  std::array<Slot, kSlots> slots_;
-  std::array<Waiting, kWaiting> waiting_;
-  std::size_t next_waiting_ = 0;
+  State own_state_{};     // without an arena
+  Mapping state_memory_;  // of an arena
+  State* state_;
 };
 
 }  // namespace synproxy

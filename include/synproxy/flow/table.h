@@ -22,13 +22,20 @@
 // record on top of the free list, which runs through the free records. Nothing is ever rehashed, no
 // operation on a connection gets slower with their number, and no array holds a pointer.
 //
+// The records outlive the process if they lie in an arena. A process may be killed between any two
+// instructions. What it has stored until then is there, in its order. So while several fields of a
+// record change together, the arena's header names it (Change), and the next process drops it.
+// Index and free list are never found, but built anew from the records.
+//
 // Not thread-safe: one worker, one table.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/bucket.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/index_hash.h"
@@ -39,9 +46,58 @@
 namespace synproxy {
 
 class FlowTable {
+  // One cache line before the records. `changing`: one above the record that is being changed, 0:
+  // none is.
+  struct alignas(64) Header {
+    std::uint32_t changing;
+  };
+
  public:
   // Takes all its address space at once, and memory as records are used. Throws std::bad_alloc.
-  explicit FlowTable(std::uint32_t max_flows);
+  explicit FlowTable(std::uint32_t max_flows, Arena* arena = nullptr);
+  // Of an arena.
+  [[nodiscard]] static std::size_t store_bytes(std::uint32_t max_flows);
+
+  // Takes over what stands in the arena: once, before anything else. Drops a record that was being
+  // changed, whose identity no packet can have, that is there twice, or for which fits(index) is
+  // false. `key`: of index_hash().
+  template <typename Fits>
+  Found restore(const IndexKey& key, Fits&& fits) {
+    Found found;
+    for (FlowIndex i = 0; i < capacity_; ++i) {
+      if (records_[i].state() == FlowState::kFree) continue;
+      if (is_sound(i) && fits(i) && enter_again(i, key)) {
+        ++found.kept;
+      } else {
+        records_[i] = FlowRecord{};
+        ++found.dropped;
+      }
+    }
+    header_->changing = 0;
+    chain_free();
+    return found;
+  }
+
+  // Names a record whose fields are about to change together, until its end.
+  class Change {
+   public:
+    Change(FlowTable& table, FlowIndex index) : header_(*table.header_), before_(header_.changing) {
+      header_.changing = index + 1;
+      in_order();
+    }
+    ~Change() {
+      in_order();
+      header_.changing = before_;
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    FlowTable::Header& header_;
+    const std::uint32_t before_;
+  };
+  // Whatever is stored before it is there if anything that is stored after it is.
+  static void in_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
   // `hash` is everywhere the key's index_hash().
   void prefetch_bucket(std::uint64_t hash) const { __builtin_prefetch(buckets_ + home_of(hash)); }
@@ -88,7 +144,7 @@ class FlowTable {
   // Records and index, which is all that IPv4 takes: at most 80 bytes for each of capacity() (from
   // a few hundred records on; a tiny table has a minimum). Another ipv6_bytes() of address space
   // are touched by IPv6 flows only.
-  [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
+  [[nodiscard]] std::size_t bytes() const { return memory_.bytes() + index_memory_.bytes(); }
   [[nodiscard]] std::size_t ipv6_bytes() const { return ipv6_memory_.bytes(); }
 
  private:
@@ -112,6 +168,10 @@ class FlowTable {
   void set_entry(FlowBucket& bucket, std::uint32_t slot, std::uint16_t tag, FlowIndex index,
                  bool foreign);
 
+  [[nodiscard]] bool is_sound(FlowIndex index) const;
+  [[nodiscard]] bool enter_again(FlowIndex index, const IndexKey& key);
+  void chain_free();
+
   [[nodiscard]] FlowIndex next_free() const;
   void take_record(FlowIndex index);
   void free_record(FlowIndex index);
@@ -119,6 +179,8 @@ class FlowTable {
 
   Mapping memory_;
   Mapping ipv6_memory_;
+  Mapping index_memory_;  // with an arena; otherwise the index stands behind the records
+  Header* header_;
   FlowRecord* records_;
   FlowBucket* buckets_;
   Ipv6Addresses* ipv6_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/base/published.h"
 #include "synproxy/cookie/key_ring.h"
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/policy/known_sources.h"
@@ -31,12 +33,22 @@ class StatelessShedder;
 class Engine {
  public:
   // `keys` and `protect` outlive the engine and are shared by all workers; `index_key` is random,
-  // the same for all workers of a process. Throws std::bad_alloc.
+  // the same for all workers of a process. `store`: store_bytes() of memory for all that is to
+  // outlive the engine, beginning on a page, and outliving it; empty: nothing is. Throws
+  // std::bad_alloc.
   Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
-         std::array<std::uint64_t, 4> index_key, Counters& counters);
+         std::array<std::uint64_t, 4> index_key, Counters& counters,
+         std::span<std::byte> store = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] static std::size_t store_bytes(const EngineShape& shape, const ProtectSet& protect);
+  // Goes on with what an engine of the same shape and index key has left in the store, whenever it
+  // ended, or with nothing in a store of zeroes. What no engine can have written is dropped. Call
+  // it once, after limit_by() and before the first packet, if there is a store. `now_ms` goes on
+  // from that engine's.
+  Found resume(std::uint64_t now_ms);
 
   // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.

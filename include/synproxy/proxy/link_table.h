@@ -13,11 +13,14 @@
 // and elsewhere until the connection's next segment.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <vector>
+#include <cstring>
+#include <span>
 
 #include "synproxy/base/packet.h"
 #include "synproxy/base/wide_product.h"
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/proxy/link_header.h"
 #include "synproxy/wire/bytes.h"
@@ -57,8 +60,29 @@ class LinkTable {
   static constexpr std::size_t kEntries = 4096;  // 2^12: FlowRecord::link()
   static constexpr std::size_t kWays = 8;
 
-  // `key`: random.
-  explicit LinkTable(const IndexKey& key) : key_(key), entries_(kEntries), newest_(kVlans) {}
+  // `key`: random. Throws std::bad_alloc.
+  explicit LinkTable(const IndexKey& key, Arena* arena = nullptr)
+      : key_(key),
+        memory_(memory_from(arena, (kEntries + kVlans) * sizeof(Entry), Mapping::Kind::kReserved)),
+        entries_(static_cast<Entry*>(memory_.data()), kEntries),
+        newest_(entries_.data() + kEntries, kVlans) {}
+  // Of an arena.
+  [[nodiscard]] static std::size_t store_bytes() {
+    return Arena::taken_by((kEntries + kVlans) * sizeof(Entry));
+  }
+  // Takes over what stands in the arena: once, before anything else. Drops headers that no frame of
+  // their VLAN can have.
+  void restore() {
+    for (Entry& e : entries_) {
+      if (e.is_free()) continue;
+      if (!is_sound(e)) e = {};
+      clock_ = std::max(clock_, e.used);
+    }
+    for (std::size_t i = 0; i < kVlans; ++i) {
+      Entry& e = newest_[i];
+      if (!e.is_free() && !(is_sound(e) && place_of(e.vlan) == i)) e = {};
+    }
+  }
 
   // `vlan`: the tags of frames from the client.
   [[nodiscard]] std::uint16_t intern(const Link& link, VlanStack vlan) {
@@ -96,6 +120,26 @@ class LinkTable {
     [[nodiscard]] bool is_free() const { return link.to_server.length == 0; }
   };
 
+  // Where VLANs are paired, frames to the client have other VIDs.
+  [[nodiscard]] static bool is_sound(const Entry& e) {
+    VlanStack to_server;
+    VlanStack to_client;
+    return read_tags(e.link.to_server, to_server) && read_tags(e.link.to_client, to_client) &&
+           to_server == e.vlan && to_client.tags() == e.vlan.tags();
+  }
+  // False: no frame has that header.
+  [[nodiscard]] static bool read_tags(const LinkHeader& header, VlanStack& out) {
+    const std::size_t length = header.length;
+    if (length < kEthernetHeader || length > kMaxL2Header) return false;
+    if ((length - kEthernetHeader) % kVlanTag != 0) return false;
+    const std::uint8_t* const bytes = header.bytes.data();
+    for (std::size_t at = kEthernetHeader; at < length; at += kVlanTag) {
+      const auto tpid = load_be<std::uint16_t>(bytes + at - 2);
+      if (tpid != kEtherTypeVlan && tpid != kEtherTypeQinQ) return false;
+      out = out.pushed(tpid, load_be<std::uint16_t>(bytes + at));
+    }
+    return std::all_of(bytes + length, bytes + kMaxL2Header, [](std::uint8_t b) { return b == 0; });
+  }
   // As index_hash().
   [[nodiscard]] std::uint64_t hash_of(const Link& link) const {
     return keyed_hash(key_, link.to_server) ^
@@ -118,9 +162,10 @@ class LinkTable {
   }
 
   IndexKey key_;
-  std::vector<Entry> entries_;
-  std::vector<Entry> newest_;  // of each VLAN
-  std::uint32_t clock_ = 0;    // counts connections
+  Mapping memory_;
+  std::span<Entry> entries_;
+  std::span<Entry> newest_;  // of each VLAN
+  std::uint32_t clock_ = 0;  // counts connections
 };
 
 }  // namespace synproxy

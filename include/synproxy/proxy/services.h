@@ -30,11 +30,13 @@
 #include <algorithm>
 #include <array>
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
+#include <span>
 
 #include "synproxy/cookie/cookie.h"
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/flow/key.h"
@@ -89,8 +91,14 @@ class ServiceTable {
   // "Lately": answers of the last one to two times this long.
   static constexpr std::uint64_t kLatelyMs = 60'000;
 
-  // `key`: random, so that nobody can choose services that share their places.
-  ServiceTable(const ProtectSet& protect, const IndexKey& key);
+  // `key`: random, so that nobody can choose services that share their places. Throws
+  // std::bad_alloc.
+  ServiceTable(const ProtectSet& protect, const IndexKey& key, Arena* arena = nullptr);
+  // Of an arena.
+  [[nodiscard]] static std::size_t store_bytes(const ProtectSet& protect);
+  // Takes over what stands in the arena: once, before anything else. Drops what no server can have
+  // shown.
+  void restore();
 
   // How many services there is room for.
   [[nodiscard]] std::size_t capacity() const { return services_.size(); }
@@ -209,6 +217,7 @@ class ServiceTable {
   [[nodiscard]] static std::size_t digest_of(std::uint32_t vlan_and_family) {
     return vlan_and_family * 0x9e3779b1U >> 20;
   }
+  [[nodiscard]] static bool is_sound(const Service& s);
   [[nodiscard]] static Name name_of(const KeyView& key, std::uint16_t port);
   // Calls visit(place) for the places of the service, until it returns true.
   template <typename Visit>
@@ -225,7 +234,8 @@ class ServiceTable {
   static void note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint64_t epoch);
 
   IndexKey key_;
-  std::vector<Service> services_;
+  Mapping memory_;
+  std::span<Service> services_;
   std::size_t near_;  // the places of one address lie within so many
   // By digest: the VLANs that ever had an entry. SYNs of random VLANs are not searched for.
   std::bitset<4096> vlans_;

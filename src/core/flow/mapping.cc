@@ -39,7 +39,7 @@ Mapping::Mapping(std::size_t bytes, Kind kind) : bytes_(bytes) {
 }
 
 Mapping::~Mapping() {
-  if (data_ != nullptr) {
+  if (data_ != nullptr && own_) {
     ::munmap(data_, rounded_up(bytes_, bytes_ >= kHugePage ? kHugePage : 4096));
   }
 }

@@ -37,30 +37,48 @@ std::uint32_t lines_for(std::uint32_t expected) {
 
 }  // namespace
 
-ReplayFilter::ReplayFilter(std::uint32_t expected_per_epoch)
+ReplayFilter::ReplayFilter(std::uint32_t expected_per_epoch, Arena* arena)
     : lines_per_slot_(lines_for(expected_per_epoch)),
       limit_(std::uint64_t{expected_per_epoch} + expected_per_epoch / 2),
-      memory_(std::size_t{lines_per_slot_} * kSlots * sizeof(Line), Mapping::Kind::kReserved) {}
+      memory_(memory_from(arena, std::size_t{lines_per_slot_} * kSlots * sizeof(Line),
+                          Mapping::Kind::kReserved)),
+      state_memory_(
+          memory_from(arena, arena == nullptr ? 0 : sizeof(State), Mapping::Kind::kReserved)),
+      state_(arena == nullptr ? &own_state_ : static_cast<State*>(state_memory_.data())) {}
+
+std::size_t ReplayFilter::store_bytes(std::uint32_t expected_per_epoch) {
+  return Arena::taken_by(std::size_t{lines_for(expected_per_epoch)} * kSlots * sizeof(Line)) +
+         Arena::taken_by(sizeof(State));
+}
+
+void ReplayFilter::restore(std::uint64_t current_epoch) {
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    Slot& slot = state_->slots[i];
+    const bool possible = slot.epoch <= current_epoch + 1 && slot.epoch % kSlots == i;
+    if (slot.used == 0 || !possible) slot = {};
+  }
+}
 
 void ReplayFilter::insert(std::uint64_t epoch, std::uint64_t fingerprint) {
-  Slot& slot = slots_[epoch % kSlots];
-  if (slot.used && epoch < slot.epoch) return;
-  if (!slot.used || slot.epoch != epoch) slot = {epoch, true, 0};
+  Slot& slot = state_->slots[epoch % kSlots];
+  if (slot.used != 0 && epoch < slot.epoch) return;
+  if (slot.used == 0 || slot.epoch != epoch) slot = {epoch, 1, 0};
   ++slot.entries;
-  Waiting& place = waiting_[next_waiting_++ % kWaiting];
+  Waiting& place = state_->waiting[state_->next_waiting++ % kWaiting];
   write(place);
-  place = {epoch, fingerprint, true};
+  place = {epoch, fingerprint, 1};
   __builtin_prefetch(line_of(epoch, fingerprint), 1);
 }
 
 bool ReplayFilter::is_waiting(std::uint64_t epoch, std::uint64_t fingerprint) const {
-  return std::any_of(waiting_.begin(), waiting_.end(), [&](const Waiting& w) {
-    return w.used && w.epoch == epoch && w.fingerprint == fingerprint;
+  const auto& waiting = state_->waiting;
+  return std::any_of(waiting.begin(), waiting.end(), [&](const Waiting& w) {
+    return w.used != 0 && w.epoch == epoch && w.fingerprint == fingerprint;
   });
 }
 
 void ReplayFilter::write(const Waiting& entry) {
-  if (!entry.used || slots_[entry.epoch % kSlots].epoch != entry.epoch) return;
+  if (entry.used == 0 || state_->slots[entry.epoch % kSlots].epoch != entry.epoch) return;
   Line& line = *line_of(entry.epoch, entry.fingerprint);
   const auto epoch = static_cast<std::uint32_t>(entry.epoch);
   if (line.epoch != epoch) line = {epoch, {}};

@@ -29,6 +29,26 @@ FlowIndex& next_of(FlowRecord& record) { return record.client_address; }
 // Stale in the first record of the list, where nobody uses it.
 FlowIndex& previous_of(FlowRecord& record) { return record.server_address; }
 
+std::size_t record_bytes(std::uint32_t max_flows) {
+  return (std::size_t{max_flows} + 1) * sizeof(FlowRecord);  // and the header
+}
+
+std::size_t index_bytes(std::uint32_t max_flows) {
+  return std::size_t{buckets_for(max_flows)} * sizeof(FlowBucket);
+}
+
+// A stack that pushed() can have made.
+bool is_sound(VlanStack vlan) {
+  constexpr std::uint32_t kUsed = 0x0fffffff;
+  if ((vlan.packed & ~kUsed) != 0 || vlan.tags() > kMaxVlanTags) return false;
+  const bool inner = vlan.inner() != 0;
+  const bool outer = vlan.outer() != 0;
+  const bool inner_service = (vlan.packed & 1U << 26) != 0;
+  const bool outer_service = (vlan.packed & 1U << 27) != 0;
+  return inner == (vlan.tags() > 0) && outer == (vlan.tags() > 1) && inner >= inner_service &&
+         outer >= outer_service;
+}
+
 std::uint32_t empty_slots(const FlowBucket& bucket) { return match_tags(bucket, 0); }
 std::uint32_t first_of(std::uint32_t mask) {
   return static_cast<std::uint32_t>(std::countr_zero(mask));
@@ -39,16 +59,25 @@ bool is_foreign(const FlowBucket& bucket, std::uint32_t slot) {
 
 }  // namespace
 
-FlowTable::FlowTable(std::uint32_t max_flows)
-    : memory_(std::size_t{max_flows} * sizeof(FlowRecord) +
-                  std::size_t{buckets_for(max_flows)} * sizeof(FlowBucket),
-              Mapping::Kind::kReserved),
-      ipv6_memory_(std::size_t{max_flows} * sizeof(Ipv6Addresses), Mapping::Kind::kSparse),
-      records_(static_cast<FlowRecord*>(memory_.data())),
-      buckets_(reinterpret_cast<FlowBucket*>(records_ + max_flows)),
+FlowTable::FlowTable(std::uint32_t max_flows, Arena* arena)
+    : memory_(memory_from(arena,
+                          record_bytes(max_flows) + (arena == nullptr ? index_bytes(max_flows) : 0),
+                          Mapping::Kind::kReserved)),
+      ipv6_memory_(memory_from(arena, std::size_t{max_flows} * sizeof(Ipv6Addresses),
+                               Mapping::Kind::kSparse)),
+      index_memory_(arena == nullptr ? 0 : index_bytes(max_flows), Mapping::Kind::kReserved),
+      header_(static_cast<Header*>(memory_.data())),
+      records_(reinterpret_cast<FlowRecord*>(header_ + 1)),
+      buckets_(arena == nullptr ? reinterpret_cast<FlowBucket*>(records_ + max_flows)
+                                : static_cast<FlowBucket*>(index_memory_.data())),
       ipv6_(static_cast<Ipv6Addresses*>(ipv6_memory_.data())),
       bucket_count_(buckets_for(max_flows)),
       capacity_(max_flows) {}
+
+std::size_t FlowTable::store_bytes(std::uint32_t max_flows) {
+  return Arena::taken_by(record_bytes(max_flows)) +
+         Arena::taken_by(std::size_t{max_flows} * sizeof(Ipv6Addresses));
+}
 
 FlowIndex FlowTable::insert(const FlowKey& key, std::uint64_t hash) {
   const FlowIndex index = next_free();
@@ -197,6 +226,34 @@ bool FlowTable::make_room(std::uint32_t home, std::uint32_t other) {
 std::uint32_t FlowTable::displaced() const {
   return std::accumulate(buckets_, buckets_ + bucket_count_, std::uint32_t{0},
                          [](std::uint32_t sum, const FlowBucket& b) { return sum + b.displaced; });
+}
+
+// ---- What was found ----
+
+bool FlowTable::is_sound(FlowIndex index) const {
+  const FlowRecord& record = records_[index];
+  if (header_->changing == index + 1 || record.state() > FlowState::kPassed) return false;
+  const bool ipv6 = (record.vlan_and_family & kFamilyIpv6) != 0;
+  if (!synproxy::is_sound(VlanStack{record.vlan_and_family & ~kFamilyIpv6})) return false;
+  return !ipv6 || identity_of(record) == identity_of(key_of(index));
+}
+
+bool FlowTable::enter_again(FlowIndex index, const IndexKey& key) {
+  const FlowKey own = key_of(index);
+  const std::uint64_t hash = index_hash(key, own);
+  if (find(own, hash) != kNoFlow || !place(hash, index)) return false;
+  ++size_;
+  high_water_ = index + 1;
+  return true;
+}
+
+// The lowest come first, as after a start.
+void FlowTable::chain_free() {
+  for (FlowIndex i = high_water_; i-- != 0;) {
+    if (records_[i].state() != FlowState::kFree) continue;
+    ++size_;
+    free_record(i);
+  }
 }
 
 // ---- The free records ----

@@ -195,10 +195,11 @@ ConnectionPlan make_connection(Dice& d, Plan& p) {
 
 }  // namespace
 
-Plan make_plan(std::uint64_t seed, bool lwip_is_there) {
+Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die) {
   Dice d(seed);
   Plan p;
   p.seed = seed;
+  if (all_die || seed % 8 == 5) p.deaths = 1 + static_cast<unsigned>(seed / 8 % 6);
   p.poison = d.chance(15);
   p.bursts = d.chance(50);
   make_hosts(d, p, lwip_is_there);
@@ -226,10 +227,12 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there) {
     if (p.client.lwip) c.server.buffer = std::max<std::uint32_t>(c.server.buffer, 4 * 1460);
     if (p.server.lwip) c.client.buffer = std::max<std::uint32_t>(c.client.buffer, 4 * 1460);
     // A client that only listens is stuck if its handshake ACK is lost.
-    if (!clean && c.client.waits_for_fin && c.client.bytes == 0) c.client.bytes = 1 + d(300);
+    if ((!clean || p.deaths != 0) && c.client.waits_for_fin && c.client.bytes == 0)
+      c.client.bytes = 1 + d(300);
     // Data of an aborted connection that comes after the next one's SYN tells the proxy that the
     // old one lives.
-    if (c.ending == Ending::kClientAborts && !clean) c.gap = std::max(c.gap, Gap::kDrained);
+    if (c.ending == Ending::kClientAborts && (!clean || p.deaths != 0))
+      c.gap = std::max(c.gap, Gap::kDrained);
     p.connections.push_back(c);
     // So far apart that without timestamps no late segment falls into a window, before or behind.
     const auto apart = [&] { return (1U << 24) + d(0xfe000000U); };

@@ -104,6 +104,7 @@ struct Plan {
   EngineConfig engine;
   bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
+  unsigned deaths = 0;                 // how often the process dies, and another goes on
   HostPlan client;
   HostPlan server;
   // [side of the proxy][0: to the host, 1: to the proxy]
@@ -111,6 +112,7 @@ struct Plan {
   std::vector<ConnectionPlan> connections;
 };
 
-[[nodiscard]] Plan make_plan(std::uint64_t seed, bool lwip_is_there);
+// With one seed in eight the process dies, or with every one.
+[[nodiscard]] Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die = false);
 
 }  // namespace synproxy::test::sim

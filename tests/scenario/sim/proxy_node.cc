@@ -42,10 +42,11 @@ ProxyNode::ProxyNode(const Plan& plan)
   publish_keys(0);
   for (std::size_t i = 0; i < engines_in_use_; ++i) {
     counters_[i] = std::make_unique<Counters>();
-    engines_[i] =
-        std::make_unique<Engine>(config_, protected_services(), ring_, kIndexKey, *counters_[i]);
-    limits_[i] = std::make_unique<SourceLimits>(4096, kIndexKey);
-    engines_[i]->limit_by(*limits_[i]);
+    if (plan.deaths != 0) {
+      stores_[i].emplace(Engine::store_bytes(config_.shape, protected_services()),
+                         Mapping::Kind::kSparse);
+    }
+    make_engine(i);
   }
   const LimitTuning& limits = config_.tuning.limits;
   if (limits.rate.count != 0) {
@@ -55,6 +56,31 @@ ProxyNode::ProxyNode(const Plan& plan)
   // A quarter of a second's worth at once, and another quarter for those that ask again.
   const std::uint32_t replies = limits.reply.per_second;
   answered_ = {replies / 1000.0, 2.0 * std::max(replies / 4, 1U)};
+}
+
+void ProxyNode::make_engine(std::size_t i) {
+  std::span<std::byte> store;
+  if (stores_[i]) store = {static_cast<std::byte*>(stores_[i]->data()), stores_[i]->bytes()};
+  engines_[i] = std::make_unique<Engine>(config_, protected_services(), ring_, kIndexKey,
+                                         *counters_[i], store);
+  limits_[i] = std::make_unique<SourceLimits>(4096, kIndexKey);
+  engines_[i]->limit_by(*limits_[i]);
+}
+
+void ProxyNode::die(std::uint64_t now) {
+  out.clear();
+  const std::uint32_t before = flows();
+  for (std::size_t i = 0; i < engines_in_use_; ++i) {
+    engines_[i].reset();
+    make_engine(i);
+    const Found found = engines_[i]->resume(now);
+    if ((found.kept != before || found.dropped != 0) && violation.empty()) {
+      violation = "a connection was not found again";
+    }
+  }
+  // What sources have spent of their rates ends with the process.
+  admitted_.forgive();
+  answered_.forgive();
 }
 
 void ProxyNode::publish_keys(std::uint64_t now) {

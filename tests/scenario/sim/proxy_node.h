@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class RateReferee {
     return spent_ <= burst_ * 1.001 + 0.001;
   }
 
+  void forgive() { spent_ = 0; }
+
  private:
   double per_ms_ = 0;  // 0: any number
   double burst_ = 0;
@@ -56,6 +59,8 @@ class ProxyNode {
   // Takes at most kMaxBurst frames of one side; the frames that come out replace `out`.
   void feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   void tick(std::uint64_t now);
+  // The process dies, and the next one goes on with its store.
+  void die(std::uint64_t now);
   std::vector<Output> out;
 
   [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
@@ -68,6 +73,7 @@ class ProxyNode {
   std::string violation;  // the first one
 
  private:
+  void make_engine(std::size_t i);
   void publish_keys(std::uint64_t now);
   void check_limits(std::uint64_t now);
   void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
@@ -81,6 +87,7 @@ class ProxyNode {
   std::size_t engines_in_use_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
+  std::array<std::optional<Mapping>, 2> stores_;  // if the process dies
   std::array<std::unique_ptr<Engine>, 2> engines_;
   RateReferee admitted_;
   RateReferee answered_;

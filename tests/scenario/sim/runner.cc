@@ -33,7 +33,7 @@ void announce_crashes() {
 
 Outcome run_seed(std::uint64_t seed, bool trace) {
   running = seed;
-  const Plan plan = make_plan(seed, lwip_is_there());
+  const Plan plan = make_plan(seed, lwip_is_there(), from_environment("SYNPROXY_DIES", 0) != 0);
   World world(plan, trace);
   Outcome o;
   o.failure = world.run();

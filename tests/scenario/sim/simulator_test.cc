@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Runs a share of the seeds (number SYNPROXY_SHARD of SYNPROXY_SHARDS, from 1), so that they spread
 // over the cores. A failing seed prints its number: SYNPROXY_SEED=<n> runs it alone,
-// SYNPROXY_TRACE=1 shows its packets. SYNPROXY_SEEDS=<n> runs another number of seeds.
+// SYNPROXY_TRACE=1 shows its packets. SYNPROXY_SEEDS=<n> runs another number of seeds. With
+// SYNPROXY_DIES=1 the process dies in each of them, a few times.
 #include <gtest/gtest.h>
 
 #include <array>

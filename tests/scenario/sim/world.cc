@@ -42,8 +42,9 @@ World::Host::Host(const HostPlan& p, Role s, std::uint64_t seed, bool peer_is_lw
 World::World(const Plan& plan, bool trace)
     : plan_(plan),
       trace_(trace),
-      lossless_(is_lossless(plan)),
+      lossless_(is_lossless(plan) && plan.deaths == 0),
       dice_(plan.seed ^ 0x5eed),
+      fate_(plan.seed ^ 0xdead),
       links_(plan, plan.seed ^ 0x11),
       proxy_(plan),
       client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
@@ -281,6 +282,7 @@ void World::step(std::uint64_t limit) {
     now_ = next;
     std::vector<Flight> none;
     proxy_.tick(now_);
+    may_die();
     proxy_said(Role::kClient, none);
   }
   deliver();
@@ -326,8 +328,18 @@ void World::to_proxy(Role side) {
   std::vector<const Bytes*> frames;
   frames.reserve(in.size());
   for (const Flight& f : in) frames.push_back(&f.bytes);
+  may_die();
   proxy_.feed(side, frames, now_);
+  may_die();  // with what it was about to send
   proxy_said(side, in);
+}
+
+// One time in twenty, before and after each burst and each tick.
+void World::may_die() {
+  if (deaths_ == plan_.deaths || !fate_.chance(5)) return;
+  ++deaths_;
+  if (trace_) std::printf("%8llu the process dies\n", static_cast<unsigned long long>(now_));
+  proxy_.die(now_);
 }
 
 void World::proxy_said(Role from, std::vector<Flight>& in) {

@@ -62,6 +62,7 @@ class World {
   void application(Host& host, const Part& part);
   void deliver();
   void to_proxy(Role side);
+  void may_die();
   void send_out(Host& host);
   void proxy_said(Role from, std::vector<Flight>& in);
   void check();
@@ -77,6 +78,8 @@ class World {
   bool trace_;
   bool lossless_;
   Dice dice_;
+  Dice fate_;  // of the process
+  unsigned deaths_ = 0;
   std::uint64_t now_ = 0;
   std::uint64_t began_ = 0;
   std::uint64_t deaf_until_ = 0;

@@ -21,7 +21,7 @@ struct Dataplane::Impl {
   std::string note;
 };
 
-Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&)
+Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&, FlowStore*)
     : impl_(std::make_unique<Impl>()) {
   state() = std::make_unique<FakeState>();
 }

@@ -45,7 +45,9 @@ class FlowBookTest : public ::testing::Test {
   // A flow whose cookie is of the epoch.
   FlowIndex in_handshake(std::uint32_t n, std::uint64_t epoch = kEpoch) {
     const FlowIndex i = insert(n);
-    book_.become_handshake(book_[i], {.early = 0xffffffffU, .our_tsval = 0, .mss = 0, .window = 0});
+    const FlowBook::Change change(book_, i);
+    book_.become_handshake(change, book_[i],
+                           {.early = 0xffffffffU, .our_tsval = 0, .mss = 0, .window = 0});
     book_[i].cookie = static_cast<std::uint32_t>(0x1000 | (epoch & 1U));
     book_[i].client_isn = n;
     book_[i].set_epoch(epoch);

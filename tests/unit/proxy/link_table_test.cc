@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <initializer_list>
 #include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "support/packet_builder.h"
@@ -169,6 +171,34 @@ TEST(Link, ADirectionOfItsOwnKeepsWhatItHasSeen) {
   const Link after = moved(apart, Role::kClient, header(host(2), kServer));
   EXPECT_EQ(after.to_server, header(host(2), kServer));
   EXPECT_EQ(after.to_client, apart.to_client);
+}
+
+TEST(LinkTable, NextProcessFindsTheLinksAndNoHeaderThatIsNone) {
+  const Mapping memory(LinkTable::store_bytes(), Mapping::Kind::kSparse);
+  const std::span<std::byte> bytes(static_cast<std::byte*>(memory.data()), memory.bytes());
+  std::vector<std::uint16_t> indices;
+  {
+    Arena arena(bytes);
+    LinkTable t(kKey, &arena);
+    for (unsigned i = 0; i < 9; ++i) indices.push_back(intern(t, plain(i, i % 3)));
+  }
+  // The length of one header's, a type of another one's tag, a third one in another VLAN.
+  constexpr std::size_t kEntry = 64;
+  bytes[indices[0] * kEntry + offsetof(LinkHeader, length)] = std::byte{200};
+  bytes[indices[1] * kEntry + 12] = std::byte{0};
+  bytes[indices[2] * kEntry + 15] ^= std::byte{1};
+  Arena arena(bytes);
+  LinkTable t(kKey, &arena);
+  t.restore();
+  for (unsigned i = 0; i < 9; ++i) {
+    const Tagged l = plain(i, i % 3);
+    if (i < 3) {
+      EXPECT_NE(found(t, indices[i], l.vlan), l.link) << i;
+    } else {
+      EXPECT_EQ(found(t, indices[i], l.vlan), l.link) << i;
+      EXPECT_EQ(intern(t, l), indices[i]) << i;
+    }
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "burst/turn_answers.h"
 #include "flows/shown_flow.h"
 #include "time/pass_time.h"
+#include "time/resume.h"
 
 namespace synproxy {
 
@@ -17,17 +18,17 @@ struct Engine::State : Rooms {
 };
 
 Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const KeyRing& ring,
-             const IndexKey& index_key, Counters& all_counters)
+             const IndexKey& index_key, Counters& all_counters, Arena* store)
     : protect(protected_ends),
       counters(all_counters),
       now(config, ring),
       screen(config.tuning),
       limiter(config, now),
-      flows(config.shape, index_key, limiter),
-      answerer(config.tuning, protected_ends, index_key),
+      flows(config.shape, index_key, limiter, store),
+      answerer(config.tuning, protected_ends, index_key, store),
       reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
-      frames(flows, protected_ends.vlan_pairs(), index_key, all_counters),
+      frames(flows, protected_ends.vlan_pairs(), index_key, all_counters, store),
       too_long(config.shape.max_flows, all_counters),
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
@@ -96,9 +97,26 @@ void name_vlan_of(const Rooms& rooms, Role sender, Packet& packet, Arrival& foun
 }
 
 Engine::Engine(const EngineConfig& config, const ProtectSet& protect, const KeyRing& keys,
-               std::array<std::uint64_t, 4> index_key, Counters& counters)
-    : state_(std::make_unique<State>(config, protect, keys, index_key, counters)) {}
+               std::array<std::uint64_t, 4> index_key, Counters& counters,
+               std::span<std::byte> store) {
+  Arena arena(store);
+  state_ = std::make_unique<State>(config, protect, keys, index_key, counters,
+                                   store.empty() ? nullptr : &arena);
+}
 Engine::~Engine() = default;
+
+std::size_t Engine::store_bytes(const EngineShape& shape, const ProtectSet& protect) {
+  return FlowBook::store_bytes(shape) + ServiceTable::store_bytes(protect) +
+         LinkTable::store_bytes();
+}
+
+Found Engine::resume(std::uint64_t now_ms) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  const Found found = synproxy::resume(rooms);
+  publish_gauges(rooms);
+  return found;
+}
 
 std::uint32_t Engine::flows() const { return state_->flows.size(); }
 

@@ -24,7 +24,8 @@
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
 //                      outbound, icmp_error, unknown
-//   time/              time passes (pass_time): repeats, ageing; eviction makes room
+//   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
+//                      process has left is taken over (resume)
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
 // method. Code that works on a few takes those as arguments. An act may need any room, so it takes
@@ -61,7 +62,7 @@ namespace synproxy {
 struct Rooms {
   // Throws std::bad_alloc.
   Rooms(const EngineConfig& config, const ProtectSet& protect, const KeyRing& ring,
-        const IndexKey& index_key, Counters& counters);
+        const IndexKey& index_key, Counters& counters, Arena* store);
 
   const ProtectSet& protect;
   Counters& counters;

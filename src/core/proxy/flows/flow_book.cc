@@ -50,10 +50,48 @@ void FlowBook::erase(FlowIndex i, const Moment& now) {
   check(f.state() != FlowState::kSynSent || f.handshake().early == EarlyStore::kNone);
   const FlowKey key = table_.key_of(i);
   remember_cookie(f, key, now);
+  FlowTable::in_order();
   set_state(f, FlowState::kFree);
   const std::uint64_t hash = hash_of(key);
   table_.erase(i, hash);
   changes_.note(hash);
+}
+
+namespace {
+
+// Whether a running engine can have written the record. Its identity is the table's business.
+bool makes_sense(const FlowRecord& f) {
+  if (std::max({f.client_scale(), f.server_scale(), f.offered_scale()}) > kMaxWindowScale) {
+    return false;
+  }
+  const bool outbound = (f.options & kFlowOutbound) != 0;
+  if (f.state() == FlowState::kSynSent) {
+    constexpr std::uint16_t kBits =
+        kFlowStateMask | kFlowClientFin | kFlowMarked | kFlowMarkTimestamps | kFlowHandshakeBits;
+    return !outbound && (f.progress & ~kBits) == 0;
+  }
+  if (f.state() == FlowState::kPassed && !outbound) return false;
+  return !outbound || f.spliced().delta == 0;
+}
+
+}  // namespace
+
+Found FlowBook::restore(const Moment& now) {
+  const auto fits = [&](FlowIndex i) {
+    FlowRecord& f = table_[i];
+    // The clock goes on, so nothing was seen later than now.
+    if (static_cast<std::int32_t>(now.ms32() - f.last_seen) < 0) f.last_seen = now.ms32();
+    return makes_sense(f);
+  };
+  const Found found = table_.restore(index_key_, fits);
+  replay_.restore(now.epoch());
+  each([&](FlowIndex i) {
+    const FlowState state = table_[i].state();
+    limiter_.found(table_[i], i, [&] { return table_.key_of(i); });
+    if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
+    established_ += state == FlowState::kEstablished ? 1U : 0U;
+  });
+  return found;
 }
 
 // All of the sample are fetched first, then compared.

@@ -31,16 +31,23 @@ namespace synproxy {
 class FlowBook {
  public:
   // Throws std::bad_alloc.
-  FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter)
+  FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter, Arena* arena = nullptr)
       : index_key_(key),
         limiter_(limiter),
-        table_(shape.max_flows),
-        ip_looks_(shape.max_flows),
+        table_(shape.max_flows, arena),
+        ip_looks_(shape.max_flows, arena),
         over_(shape.max_flows),
         passed_(shape.max_flows),
         waiting_(shape.max_flows),
         suspects_(shape.max_flows),
-        replay_(std::max(shape.max_flows, shape.replays_per_epoch)) {}
+        replay_(replays_of(shape), arena) {}
+  // Of an arena.
+  [[nodiscard]] static std::size_t store_bytes(const EngineShape& shape) {
+    return FlowTable::store_bytes(shape.max_flows) + FlowLooks::store_bytes(shape.max_flows) +
+           ReplayFilter::store_bytes(replays_of(shape));
+  }
+  // Takes over what stands in the arena: once, before anything else.
+  Found restore(const Moment& now);
 
   // --- Find and read. `hash` is the key's hash_of() everywhere.
   [[nodiscard]] std::uint64_t hash_of(const KeyView& key) const {
@@ -81,11 +88,20 @@ class FlowBook {
   }
   // Frees the record. Its early data must have been freed before.
   void erase(FlowIndex i, const Moment& now);
-  void become_handshake(FlowRecord& f, const HandshakePart& part) {
+  // From here to its end all fields of a record change together (FlowTable::Change).
+  struct Change : FlowTable::Change {
+    Change(FlowBook& flows, FlowIndex i) : FlowTable::Change(flows.table_, i) {}
+  };
+  // With a change of the record, until all its fields are written.
+  void become_handshake(const Change& /*change*/, FlowRecord& f, const HandshakePart& part) {
     moves(f, FlowState::kSynSent);
     f.become_handshake(part);
   }
   void become_spliced(FlowRecord& f, FlowState to, const SplicedPart& part) {
+    become_spliced(Change(*this, index_of(f)), f, to, part);
+  }
+  void become_spliced(const Change& /*change*/, FlowRecord& f, FlowState to,
+                      const SplicedPart& part) {
     moves(f, to);
     f.become_spliced(to, part);
   }
@@ -113,7 +129,7 @@ class FlowBook {
   [[nodiscard]] bool replayed(std::uint64_t epoch, std::uint64_t mac) const {
     return replay_.contains(epoch, mac);
   }
-  void prefetch_replay(std::uint64_t epoch, std::uint64_t mac) const {
+  [[gnu::always_inline]] void prefetch_replay(std::uint64_t epoch, std::uint64_t mac) const {
     replay_.prefetch(epoch, mac);
   }
 
@@ -144,7 +160,18 @@ class FlowBook {
     }
   }
 
+  // Calls visit(index) for each record in use, and whatever else lies among them.
+  template <typename Visit>
+  void each(Visit&& visit) {
+    for (FlowIndex i = 0; i < table_.high_water(); ++i) {
+      if (table_[i].state() != FlowState::kFree) visit(i);
+    }
+  }
+
  private:
+  [[nodiscard]] static std::uint32_t replays_of(const EngineShape& shape) {
+    return std::max(shape.max_flows, shape.replays_per_epoch);
+  }
   [[nodiscard]] static bool is_ipv6(const FlowRecord& f) {
     return (f.vlan_and_family & kFamilyIpv6) != 0;
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "synproxy/base/packet.h"
+#include "synproxy/flow/arena.h"
 #include "synproxy/flow/mapping.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/wire/ip_look.h"
@@ -16,13 +17,19 @@ namespace synproxy {
 
 class FlowLooks {
  public:
-  // Takes memory as records are used. Throws std::bad_alloc.
-  explicit FlowLooks(std::uint32_t max_flows)
-      : memory_(std::size_t{max_flows} * sizeof(Ends), Mapping::Kind::kReserved),
-        ipv6_memory_(std::size_t{max_flows} * sizeof(FirstWords), Mapping::Kind::kSparse),
+  // Takes memory as records are used. Throws std::bad_alloc. What an arena holds may be anything.
+  explicit FlowLooks(std::uint32_t max_flows, Arena* arena = nullptr)
+      : memory_(
+            memory_from(arena, std::size_t{max_flows} * sizeof(Ends), Mapping::Kind::kReserved)),
+        ipv6_memory_(memory_from(arena, std::size_t{max_flows} * sizeof(FirstWords),
+                                 Mapping::Kind::kSparse)),
         ends_(static_cast<Ends*>(memory_.data())),
         first_words_(static_cast<FirstWords*>(ipv6_memory_.data())) {}
 
+  [[nodiscard]] static std::size_t store_bytes(std::uint32_t max_flows) {
+    return Arena::taken_by(std::size_t{max_flows} * sizeof(Ends)) +
+           Arena::taken_by(std::size_t{max_flows} * sizeof(FirstWords));
+  }
   void prefetch(FlowIndex i) const { __builtin_prefetch(ends_ + i, 1); }
   // `end`: in whose segments it was seen. Both ends must be set before they are read.
   void set(FlowIndex i, Role end, bool ipv6, const IpLook& look) {
@@ -31,7 +38,9 @@ class FlowLooks {
   }
   [[nodiscard]] IpLook get(FlowIndex i, Role end, bool ipv6) const {
     const End& e = ends_[i][index_of(end)];
-    return {ipv6 ? first_words_[i][index_of(end)] : be32(std::uint32_t{e.tos} << kTosShift), e.ttl};
+    const std::uint32_t first =
+        ipv6 ? first_words_[i][index_of(end)].host() : std::uint32_t{e.tos} << kTosShift;
+    return {be32(first & look_bits(ipv6)), e.ttl};
   }
 
  private:

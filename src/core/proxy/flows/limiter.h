@@ -70,6 +70,14 @@ class Limiter {
     }
   }
 
+  // The flow was found in a store. It counts if it would if it were opened now.
+  template <typename KeyOf>
+  void found(const FlowRecord& f, FlowIndex i, KeyOf&& key_of) {
+    if (!watches_ || !is_open(f.state()) || (f.options & kFlowOutbound) != 0) return;
+    const FlowKey key = key_of();
+    hold(i, table_->hold(rules_, {key.client.data(), key.ipv6}, now_.ms()));
+  }
+
   [[nodiscard]] RefusedSources& refused() { return *refused_; }
 
  private:

@@ -20,14 +20,16 @@ namespace synproxy {
 
 class MadeFrames {
  public:
-  // `index_key`: random.
+  // `index_key`: random. Throws std::bad_alloc.
   MadeFrames(const FlowBook& flows, const VlanPairs& vlan_pairs, const IndexKey& index_key,
-             Counters& counters)
-      : links_(index_key),
+             Counters& counters, Arena* arena)
+      : links_(index_key, arena),
         ways_(index_key),
         flows_(flows),
         vlan_pairs_(vlan_pairs),
         counters_(counters) {}
+
+  void restore() { links_.restore(); }
 
   // --- The link of a flow.
   // Returns the index for FlowRecord::set_link(). `header`: of the frame of `sender` that opens the

@@ -58,6 +58,10 @@ class Handshakes {
   void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
     await_retry(0, {i, f.cookie, 0, 0}, now_ms);
   }
+  // Our SYN is due now.
+  void ask_at_once(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
+    await_retry(0, {i, f.cookie, 0, 0}, now_ms - kRetryMs[0]);
+  }
   // Call when our ACK was sent. `tsecr`: the TSval of the SYN-ACK that it answers.
   void await_speech(FlowIndex i, const FlowRecord& f, std::uint32_t tsecr, std::uint32_t now_ms) {
     acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});

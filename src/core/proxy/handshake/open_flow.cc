@@ -48,11 +48,13 @@ void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch
   const Segment& g = c.segment;
   const bool timestamps = m.options.timestamps;
   const bool scales = m.options.wscale != kNoScale;
-  rooms.flows.become_handshake(f, {.early = EarlyStore::kNone,
-                                   // The client echoes it.
-                                   .our_tsval = timestamps ? m.timestamps.tsecr : 0,
-                                   .mss = m.options.mss,
-                                   .window = g.window});
+  const FlowBook::Change change(rooms.flows, i);
+  rooms.flows.become_handshake(change, f,
+                               {.early = EarlyStore::kNone,
+                                // The client echoes it.
+                                .our_tsval = timestamps ? m.timestamps.tsecr : 0,
+                                .mss = m.options.mss,
+                                .window = g.window});
   f.client_isn = m.client_isn;
   f.cookie = (g.ack - 1).value();
   f.client_nxt = m.client_isn + 1;

@@ -90,6 +90,7 @@ void send_window_update(Rooms& rooms, FlowIndex i, std::uint16_t window, std::ui
 void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::uint16_t auto_mss,
             FrameSink& sink) {
   const Segment& g = c.segment;
+  const FlowBook::Change change(rooms.flows, c.flow);
   if (!keep_promises(rooms, f, g, o)) {
     rooms.counters.count(Reason::server_no_timestamps);
     drop(rooms.counters, c, Reason::consumed);
@@ -97,7 +98,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   }
   const HandshakePart before = f.handshake();
   const bool timestamps = (f.options & kFlowTimestamps) != 0;
-  rooms.flows.become_spliced(f, FlowState::kEstablished,
+  rooms.flows.become_spliced(change, f, FlowState::kEstablished,
                              {.delta = g.seq.value() - f.cookie,
                               .ts_delta = timestamps ? o.tsval - before.our_tsval : 0,
                               .window = before.window,

@@ -21,8 +21,9 @@ namespace synproxy {
 class Answerer {
  public:
   // Throws std::bad_alloc.
-  Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret)
-      : services_(protect, secret), doubts_(secret), repeats_(tuning.synack_repeats) {}
+  Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret,
+           Arena* arena)
+      : services_(protect, secret, arena), doubts_(secret), repeats_(tuning.synack_repeats) {}
 
   // What the SYN-ACKs of the key's service offer. Valid until the next call.
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {

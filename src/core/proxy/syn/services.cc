@@ -2,6 +2,7 @@
 #include "synproxy/proxy/services.h"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 
 #include "synproxy/wire/bytes.h"
@@ -36,14 +37,54 @@ Protected count(const ProtectSet& protect) {
   return out;
 }
 
+// A quarter full at most, so that each service finds a place among its own.
+std::size_t places_for(const ProtectSet& protect, std::size_t fewest, std::size_t most) {
+  return std::bit_ceil(std::clamp(4 * count(protect).services, fewest, most));
+}
+
 }  // namespace
 
-// A quarter full at most, so that each service finds a place among its own.
-ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key) : key_(key) {
+ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key, Arena* arena)
+    : key_(key),
+      memory_(memory_from(arena, places_for(protect, kFewest, kMost) * sizeof(Service),
+                          Mapping::Kind::kReserved)),
+      services_(static_cast<Service*>(memory_.data()), places_for(protect, kFewest, kMost)) {
   const Protected all = count(protect);
-  services_.resize(std::bit_ceil(std::clamp(4 * all.services, kFewest, kMost)));
   const std::size_t share = services_.size() / std::max<std::size_t>(all.addresses, 1);
   near_ = std::clamp(std::bit_ceil(share), kFewestNear, services_.size());
+}
+
+std::size_t ServiceTable::store_bytes(const ProtectSet& protect) {
+  return Arena::taken_by(places_for(protect, kFewest, kMost) * sizeof(Service));
+}
+
+// A byte that is neither 0 nor 1 must not be read as a bool.
+bool ServiceTable::is_sound(const Service& s) {
+  constexpr std::size_t kOffer = offsetof(Service, offer);
+  constexpr std::size_t kCan = kOffer + offsetof(ServiceOffer, can);
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(&s);
+  for (const std::size_t at : {offsetof(Service, used), kOffer + offsetof(ServiceOffer, crawls),
+                               kCan + offsetof(Abilities, timestamps),
+                               kCan + offsetof(Abilities, sack), kCan + offsetof(Abilities, ecn)}) {
+    if (bytes[at] > 1) return false;
+  }
+  const bool ipv6 = (s.vlan_and_family & kFamilyIpv6) != 0;
+  const bool promises_enough = s.offer.mss == 0 || s.offer.mss >= least_promised_mss(ipv6);
+  return s.used && s.offer.window_scale <= kMaxWindowScale && promises_enough &&
+         s.mss.value() >= kLeastMss &&
+         std::max({s.timestamps.lacks, s.sack.lacks, s.ecn.lacks}) <= kMostDoublings;
+}
+
+void ServiceTable::restore() {
+  for (Service& s : services_) {
+    if (reinterpret_cast<const std::uint8_t*>(&s)[offsetof(Service, used)] == 0) continue;
+    if (is_sound(s)) {
+      vlans_.set(digest_of(s.vlan_and_family));
+      any_crawls_ |= s.offer.crawls;
+    } else {
+      std::memset(static_cast<void*>(&s), 0, sizeof s);
+    }
+  }
 }
 
 ServiceTable::Name ServiceTable::name_of(const KeyView& key, std::uint16_t port) {

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/state.h"
+
+#include <algorithm>
+
+#include "synproxy/proxy/engine.h"
+
+namespace synproxy::control {
+
+std::unique_ptr<FlowStore> open_store(const Config& config, const ProtectSet& protect) {
+  if (config.state_dir.empty()) return nullptr;
+  const auto workers =
+      std::max<std::uint32_t>(1, static_cast<std::uint32_t>(config.workers.size()));
+  const EngineShape shape = share_of(config.engine.shape, workers);
+  return std::make_unique<FlowStore>(
+      config.state_dir, config.name,
+      StoreShape{.workers = workers,
+                 .max_flows = shape.max_flows,
+                 .replays_per_epoch = shape.replays_per_epoch,
+                 .epoch_ms = shape.epoch_ms,
+                 .region_bytes = Engine::store_bytes(shape, protect)},
+      config.fresh);
+}
+
+std::string resumed_line(const Found& found) {
+  return std::to_string(found.kept) +
+         (found.kept == 1 ? " connection goes on, " : " connections go on, ") +
+         std::to_string(found.dropped) +
+         (found.dropped == 1 ? " record was dropped" : " records were dropped");
+}
+
+}  // namespace synproxy::control

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "time/resume.h"
+
+#include <algorithm>
+
+namespace synproxy {
+namespace {
+
+// As if the client had sent nothing yet, which is what it believes.
+void ask_anew(Rooms& rooms, FlowIndex i) {
+  FlowRecord& f = rooms.flows[i];
+  f.handshake().early = EarlyStore::kNone;
+  f.client_nxt = f.client_isn + 1;
+  f.server_nxt = f.cookie + 1;
+  f.clear(kFlowClientFin);
+  rooms.handshakes.ask_at_once(i, f, rooms.now.ms32());
+}
+
+// The client may have been promised more than its server takes: which clients were, is forgotten.
+void note_too_long(Rooms& rooms, FlowIndex i) {
+  if ((rooms.flows[i].options & kFlowOutbound) != 0) return;
+  const FlowKey key = rooms.flows.key_of(i);
+  const std::uint16_t shown = rooms.answerer.services().shown_mss(key);
+  const std::uint16_t promised = std::max(rooms.now.tuning().offer.mss, assumed_mss(key.ipv6));
+  if (shown != 0 && shown < promised) rooms.too_long.note(i);
+}
+
+}  // namespace
+
+Found resume(Rooms& rooms) {
+  rooms.answerer.services().restore();
+  rooms.frames.restore();
+  const Found found = rooms.flows.restore(rooms.now);
+  rooms.flows.each([&](FlowIndex i) {
+    FlowRecord& f = rooms.flows[i];
+    if (f.state() == FlowState::kSynSent) return ask_anew(rooms, i);
+    // The answers may have come while nobody listened.
+    f.clear(kFlowProbed | kFlowProbedAgain);
+    note_too_long(rooms, i);
+  });
+  rooms.counters.count(Reason::flow_resumed, found.kept);
+  rooms.counters.count(Reason::flow_unfit, found.dropped);
+  return found;
+}
+
+}  // namespace synproxy

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "base/errors.h"
+#include "control/secret.h"
+#include "synproxy/cookie/epoch.h"
+
+namespace synproxy::control {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr StoreShape kShape{.workers = 2,
+                            .max_flows = 10,
+                            .replays_per_epoch = 100,
+                            .epoch_ms = 64'000,
+                            .region_bytes = 10'000};
+constexpr StoreIdentity kIdentity{
+    .index_key = {1, 2, 3, 4}, .zero_ms = 5, .rss_word = 7, .owner = 1};
+
+// Processes, one after the other, with one directory.
+class State : public testing::Test {
+ protected:
+  State() {
+    std::string path = "/dev/shm/synproxy-test-XXXXXX";
+    directory = ::mkdtemp(path.data());
+  }
+  ~State() override { std::filesystem::remove_all(directory); }
+
+  FlowStore& start(const StoreShape& shape = kShape, bool fresh = false) {
+    store.reset();
+    store.emplace(directory, "web", shape, fresh);
+    return *store;
+  }
+  [[nodiscard]] std::string file() const { return directory + "/web.flows"; }
+  [[nodiscard]] std::string refusal() {
+    store.reset();
+    try {
+      start();
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  std::string directory;
+  std::optional<FlowStore> store;
+};
+
+TEST_F(State, NextProcessFindsWhatThisOneHasLeft) {
+  EXPECT_FALSE(start().found());
+  EXPECT_THAT(store->notes(), IsEmpty());
+  store->begin(kIdentity);
+  store->region(0)[9'999] = std::byte{1};
+  store->region(1)[0] = std::byte{2};
+  EXPECT_TRUE(start().found());
+  EXPECT_THAT(store->notes(), IsEmpty());
+  EXPECT_EQ(store->region(0)[9'999], std::byte{1});
+  EXPECT_EQ(store->region(1)[0], std::byte{2});
+  EXPECT_EQ(store->identity().index_key, kIdentity.index_key);
+  EXPECT_EQ(store->identity().rss_word, 7U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(store->region(1).data()) % 4096, 0U);
+}
+
+TEST_F(State, FileIsForItsOwnerAlone) {
+  start();
+  struct stat seen {};
+  ASSERT_EQ(::stat(file().c_str(), &seen), 0);
+  EXPECT_EQ(seen.st_mode & 0777U, 0600U);
+  ::chmod(file().c_str(), 0640);
+  EXPECT_THAT(refusal(), HasSubstr("is not a file of this user alone"));
+  std::filesystem::remove(file());
+  std::filesystem::create_symlink("/etc/passwd", file());
+  EXPECT_THAT(refusal(), HasSubstr("cannot open"));
+}
+
+TEST_F(State, TwoProcessesNeverShareIt) {
+  start().begin(kIdentity);
+  try {
+    const FlowStore other(directory, "web", kShape, false);
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_EQ(std::string(error.what()),
+              "--state-dir " + directory +
+                  ": another proxy of the name web uses it; stop that one, or give this one "
+                  "another --name or directory");
+  }
+  EXPECT_FALSE(FlowStore(directory, "mail", kShape, false).found()) << "another name, another file";
+}
+
+TEST_F(State, DirectoryIsMadeIfItAloneIsMissing) {
+  directory += "/a";
+  EXPECT_FALSE(start().found());
+  EXPECT_TRUE(std::filesystem::is_directory(directory));
+  directory += "/b/c";
+  EXPECT_THAT(refusal(), HasSubstr("cannot be made"));
+  directory = std::filesystem::path(directory).parent_path().parent_path();
+  std::ofstream(directory + "/file") << "x";
+  directory += "/file";
+  EXPECT_THAT(refusal(), HasSubstr("give a directory"));
+  directory = std::filesystem::path(directory).parent_path().parent_path();
+}
+
+TEST_F(State, WhatDoesNotFitIsSaidInOneLineAndStartsEmpty) {
+  struct Row {
+    const char* why;
+    std::size_t at;  // of a byte to damage
+    StoreShape shape;
+  };
+  StoreShape workers = kShape;
+  workers.workers = 1;
+  StoreShape flows = kShape;
+  flows.max_flows = 11;
+  StoreShape epoch = kShape;
+  epoch.epoch_ms = 8'000;
+  StoreShape more = kShape;
+  more.region_bytes = 20'000;
+  constexpr std::size_t kNone = ~std::size_t{0};
+  const Row rows[] = {
+      {"was not written by this program", 0, kShape},
+      {"was written by another version of this program", 8, kShape},
+      {"is damaged", 90, kShape},
+      {"has another shape: the number of workers was 2 and is 1", kNone, workers},
+      {"has another shape: --max-flows of each worker was 10 and is 11", kNone, flows},
+      {"has another shape: --epoch in milliseconds was 64000 and is 8000", kNone, epoch},
+      {"has another shape: much more or less is protected than before", kNone, more}};
+  for (const Row& row : rows) {
+    start(kShape, true).begin(kIdentity);
+    store->region(0)[1] = std::byte{1};
+    store.reset();
+    if (row.at != kNone) {
+      std::fstream f(file(), std::ios::in | std::ios::out | std::ios::binary);
+      f.seekg(static_cast<std::streamoff>(row.at));
+      const auto byte = static_cast<char>(f.get() ^ 1);
+      f.seekp(static_cast<std::streamoff>(row.at));
+      f.put(byte);
+    }
+    EXPECT_FALSE(start(row.shape).found()) << row.why;
+    EXPECT_THAT(store->notes(), ElementsAre("--state-dir " + directory + ": what it holds " +
+                                            row.why + "; started empty"));
+    EXPECT_EQ(store->region(0)[1], std::byte{0});
+  }
+}
+
+TEST_F(State, FreshStartsEmptyWithoutAWord) {
+  start().begin(kIdentity);
+  store->region(0)[1] = std::byte{1};
+  EXPECT_FALSE(start(kShape, true).found());
+  EXPECT_THAT(store->notes(), IsEmpty());
+  EXPECT_EQ(store->region(0)[1], std::byte{0});
+}
+
+TEST_F(State, FileThatWasCutIsDamaged) {
+  start().begin(kIdentity);
+  store.reset();
+  std::filesystem::resize_file(file(), 8192);
+  EXPECT_FALSE(start().found());
+  EXPECT_EQ(store->notes().size(), 1U);
+  store->region(1)[0] = std::byte{1};  // is there
+}
+
+TEST_F(State, FileOfSomebodyElseIsNamed) {
+  std::ofstream(file()) << "notes";
+  ::chmod(file().c_str(), 0600);
+  EXPECT_FALSE(start().found());
+  EXPECT_THAT(store->notes(), ElementsAre(HasSubstr("was not written by this program")));
+}
+
+TEST_F(State, StartThatNeverGotReadyLeavesNothing) {
+  start().region(0)[1] = std::byte{1};
+  EXPECT_FALSE(start().found());
+  EXPECT_THAT(store->notes(), IsEmpty());
+  EXPECT_EQ(store->region(0)[1], std::byte{0});
+}
+
+TEST_F(State, WhatIsFoundCanBeForgotten) {
+  start().begin(kIdentity);
+  store->region(1)[3] = std::byte{1};
+  start().forget("was spread over the workers in another way");
+  EXPECT_FALSE(store->found());
+  EXPECT_EQ(store->region(1)[3], std::byte{0});
+  EXPECT_THAT(store->notes(), ElementsAre(HasSubstr("in another way; started empty")));
+}
+
+TEST_F(State, DiskIsUsedWithAWarning) {
+  const FlowStore on_disk("/proc/self/cwd", "synproxy-test", kShape, true);
+  std::filesystem::remove("/proc/self/cwd/synproxy-test.flows");
+  if (on_disk.notes().empty()) GTEST_SKIP() << "the tests run in a tmpfs";
+  EXPECT_THAT(on_disk.notes(), ElementsAre(HasSubstr("is on a disk")));
+}
+
+constexpr std::uint64_t kNow = 1'700'000'000'000;
+EngineConfig engine_at(std::uint64_t unix_ms) {
+  EngineConfig config;
+  config.shape.unix_ms_at_start = unix_ms;
+  return config;
+}
+std::uint64_t key_of(const KeyRing& ring, std::uint64_t epoch) {
+  EpochKeys keys;
+  return ring.read(epoch, keys) ? keys.plain.k0 : 0;
+}
+
+TEST_F(State, CookiesOfARandomSecretAreAcceptedByTheNextProcess) {
+  const std::uint64_t epoch = epoch_at(kNow, 64'000).epoch;
+  std::array<std::uint64_t, 4> before{};
+  {
+    KeyRing ring;
+    start().begin(kIdentity);
+    const EpochKeeper keeper(MasterSecret::random(), ring, engine_at(kNow), {&*store, true});
+    for (std::uint64_t i = 0; i < 4; ++i) before[i] = key_of(ring, epoch - 1 + i);
+  }
+  KeyRing ring;
+  start();
+  EpochKeeper keeper(MasterSecret::random(), ring, engine_at(kNow + 64'000), {&*store, true});
+  for (std::uint64_t i = 1; i < 4; ++i) EXPECT_EQ(key_of(ring, epoch - 1 + i), before[i]);
+  EXPECT_NE(key_of(ring, epoch + 3), 0U) << "of the new secret";
+  keeper.keep(64'000);
+  EXPECT_NE(key_of(ring, epoch + 4), 0U);
+}
+
+TEST_F(State, AnotherSecretFileMakesTheOldOneWorthlessAtOnce) {
+  const std::uint64_t epoch = epoch_at(kNow, 64'000).epoch;
+  Config config;
+  config.secret_file = directory + "/secret";
+  const auto secret = [&](const char* text) {
+    std::ofstream(config.secret_file) << text;
+    ::chmod(config.secret_file.c_str(), 0600);
+    return load_secret(config);
+  };
+  std::uint64_t replaced = 0;
+  {
+    KeyRing ring;
+    start().begin(kIdentity);
+    EpochKeeper keeper(secret("0123456789abcdef"), ring, engine_at(kNow), {&*store, false});
+    replaced = key_of(ring, epoch);
+    EXPECT_TRUE(keeper.replace(secret("another 0123456789"), 0));
+  }
+  {
+    KeyRing ring;
+    start();
+    const EpochKeeper keeper(secret("another 0123456789"), ring, engine_at(kNow), {&*store, false});
+    EXPECT_EQ(key_of(ring, epoch), replaced) << "a reload had changed the secret";
+  }
+  KeyRing ring;
+  start();
+  const EpochKeeper keeper(secret("0123456789abcdef"), ring, engine_at(kNow), {&*store, false});
+  EXPECT_EQ(key_of(ring, epoch), replaced) << "it is the one that made them";
+  KeyRing third;
+  const EpochKeeper last(secret("one more 0123456789"), third, engine_at(kNow), {&*store, false});
+  EXPECT_NE(key_of(third, epoch), replaced);
+}
+
+TEST(StateLines, SayHowMany) {
+  EXPECT_EQ(resumed_line({.kept = 1, .dropped = 0}),
+            "1 connection goes on, 0 records were dropped");
+  EXPECT_EQ(resumed_line({.kept = 2, .dropped = 1}), "2 connections go on, 1 record was dropped");
+}
+
+TEST_F(State, IsOpenedOnlyWhereAsked) {
+  Config config;
+  EXPECT_EQ(open_store(config, ProtectSet({})), nullptr);
+  config.state_dir = directory;
+  config.name = "web";
+  config.engine.shape.max_flows = 100;
+  config.engine.shape.replays_per_epoch = 100;
+  config.workers = {0, 1};
+  const auto opened = open_store(config, ProtectSet({parse_protect_rule("203.0.113.10:80")}));
+  ASSERT_NE(opened, nullptr);
+  EXPECT_GT(opened->region(1).size(), 50 * sizeof(FlowRecord));
+  EXPECT_TRUE(std::filesystem::exists(file()));
+}
+
+}  // namespace
+}  // namespace synproxy::control
