@@ -143,7 +143,7 @@ std::string counters_markdown() {
          "| `ports.*.link_changes` | How often the link went up or down. |\n"
          "| `ports.*.driver` | DPDK's driver; `socket` for a raw socket. |\n"
          "| `ports.*.rx_queues`, `ports.*.tx_queues` | Queues in use. |\n"
-         "| `ports.*.syn_queues` | Of the receive queues, those that the device fills with SYNs alone. |\n"
+         "| `ports.*.syn_queues` | Of the receive queues, those that the device, or the kernel's socket filter, fills with SYNs alone. |\n"
          "| `ports.*.rss` | The device spreads packets over its receive queues. |\n"
          "| `ports.*.rss_owner` | RSS decides which worker owns a connection; else a keyed hash does. |\n"
          "| `ports.*.rx_checksum` | The device was told to verify checksums. |\n"

@@ -19,8 +19,6 @@ namespace synproxy::dataplane {
 namespace {
 
 constexpr std::uint32_t kBlockBytes = 1U << 16;
-// A reader that loses its CPU for 10 ms at 200,000 packets a second finds 2,000 frames.
-constexpr std::uint32_t kMaxSlots = 4096;
 constexpr std::uint32_t kMaxRingBytes = 16U << 20;
 // Space before the frame in a slot: tpacket2_hdr, sockaddr_ll, alignment, virtio_net_hdr.
 constexpr std::uint32_t kSlotOverhead = 128;
@@ -41,7 +39,7 @@ void set_option(int fd, int name, int value, const char* what) {
 
 }  // namespace
 
-PacketRing::PacketRing(std::uint32_t max_frame) {
+PacketRing::PacketRing(std::uint32_t max_frame, std::uint32_t slots) {
   // Protocol 0: nothing is received before bind() has named the interface.
   fd_ = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "packet socket");
@@ -60,8 +58,8 @@ PacketRing::PacketRing(std::uint32_t max_frame) {
     if (slots_per_block_ == 0) {
       throw std::system_error(EMSGSIZE, std::generic_category(), "frame size");
     }
-    const std::uint32_t blocks = std::min((kMaxSlots + slots_per_block_ - 1) / slots_per_block_,
-                                          kMaxRingBytes / kBlockBytes);
+    const std::uint32_t blocks =
+        std::min((slots + slots_per_block_ - 1) / slots_per_block_, kMaxRingBytes / kBlockBytes);
     slots_ = blocks * slots_per_block_;
     tpacket_req request{kBlockBytes, blocks, slot_bytes_, slots_};
     set_option(fd_, PACKET_RX_RING, &request, sizeof request, "PACKET_RX_RING");
@@ -95,13 +93,27 @@ int PacketRing::bind(int interface_index) {
   return 0;
 }
 
-std::uint8_t* PacketRing::slot() const {
-  return map_ + std::size_t{next_ / slots_per_block_} * kBlockBytes +
-         std::size_t{next_ % slots_per_block_} * slot_bytes_;
+int PacketRing::filter(std::span<const sock_filter> program) const {
+  const sock_fprog all{static_cast<unsigned short>(program.size()),
+                       const_cast<sock_filter*>(program.data())};  // NOLINT: the call reads only
+  return ::setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all) == 0 ? 0 : errno;
+}
+
+std::uint8_t* PacketRing::slot(std::uint32_t number) const {
+  return map_ + std::size_t{number / slots_per_block_} * kBlockBytes +
+         std::size_t{number % slots_per_block_} * slot_bytes_;
+}
+
+bool PacketRing::holds_more_than(std::uint32_t frames) const {
+  const std::uint32_t to_end = slots_ - next_;
+  auto* header =
+      reinterpret_cast<tpacket2_hdr*>(slot(frames < to_end ? next_ + frames : frames - to_end));
+  return (std::atomic_ref<__u32>(header->tp_status).load(std::memory_order_relaxed) &
+          TP_STATUS_USER) != 0;
 }
 
 bool PacketRing::front(RingFrame& out) const {
-  std::uint8_t* s = slot();
+  std::uint8_t* s = slot(next_);
   auto* header = reinterpret_cast<tpacket2_hdr*>(s);
   const std::uint32_t status =
       std::atomic_ref<__u32>(header->tp_status).load(std::memory_order_acquire);
@@ -119,7 +131,7 @@ bool PacketRing::front(RingFrame& out) const {
 }
 
 void PacketRing::release() {
-  auto* header = reinterpret_cast<tpacket2_hdr*>(slot());
+  auto* header = reinterpret_cast<tpacket2_hdr*>(slot(next_));
   std::atomic_ref<__u32>(header->tp_status).store(TP_STATUS_KERNEL, std::memory_order_release);
   if (++next_ == slots_) next_ = 0;
 }

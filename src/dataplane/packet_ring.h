@@ -13,6 +13,8 @@
 // One thread reads; bind() may be called by another at any time.
 #pragma once
 
+#include <linux/filter.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,8 +36,11 @@ struct RingFrame {
 
 class PacketRing {
  public:
-  // Room for frames of `max_frame` bytes. Throws std::system_error whose text names the call.
-  explicit PacketRing(std::uint32_t max_frame);
+  // A reader that loses its CPU for 10 ms at 200,000 packets a second finds 2,000 frames.
+  static constexpr std::uint32_t kUsualSlots = 4096;
+  // Room for frames of `max_frame` bytes; long ones get fewer slots. Throws std::system_error whose
+  // text names the call.
+  explicit PacketRing(std::uint32_t max_frame, std::uint32_t slots = kUsualSlots);
   ~PacketRing();
   PacketRing(const PacketRing&) = delete;
   PacketRing& operator=(const PacketRing&) = delete;
@@ -44,7 +49,14 @@ class PacketRing {
   // errno on failure.
   [[nodiscard]] int bind(int interface_index);
 
+  // Receives only what the filter takes, from now on. Returns errno on failure: the filter is as it
+  // was.
+  [[nodiscard]] int filter(std::span<const sock_filter> program) const;
+
   [[nodiscard]] int descriptor() const { return fd_; }
+  [[nodiscard]] std::uint32_t slots() const { return slots_; }
+  // More than `frames` frames wait; fewer than slots().
+  [[nodiscard]] bool holds_more_than(std::uint32_t frames) const;
   // The oldest frame not yet released; false: nothing has arrived.
   [[nodiscard]] bool front(RingFrame& out) const;
   void release();
@@ -70,7 +82,7 @@ class PacketRing {
   void clear_error() const;  // so that poll() stops reporting an interface that went down
 
  private:
-  [[nodiscard]] std::uint8_t* slot() const;
+  [[nodiscard]] std::uint8_t* slot(std::uint32_t number) const;
 
   int fd_ = -1;
   std::uint8_t* map_ = nullptr;

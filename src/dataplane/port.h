@@ -37,6 +37,18 @@ class Port {
   // frame is served, not what becomes of it.
   [[nodiscard]] virtual bool is_syn_queue(std::uint16_t /*queue*/) const { return false; }
 
+  // A port that itself keeps back the SYNs that cannot all be answered, in a fair way: what comes
+  // by its SYN queue is to be answered, and what is not read costs nothing.
+  [[nodiscard]] virtual bool sheds_syns() const { return false; }
+  // For the worker that polls the SYN queue of such a port: whether it is to shed; and what it has
+  // kept back since the last call.
+  virtual void shed_syns(bool /*shedding*/) {}
+  struct Shed {
+    std::uint64_t syns = 0;
+    std::uint32_t per_mille = 0;  // of those that arrive now
+  };
+  [[nodiscard]] virtual Shed take_shed() { return {}; }
+
   // Returns up to `n` frames, each in one segment. Counts dropped and remarkable ones, in the port
   // itself or in `io`.
   virtual std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
@@ -52,8 +64,8 @@ class Port {
   // How many frames a queue holds while nobody looks at it; 0: look at it all the time.
   [[nodiscard]] virtual std::uint32_t receive_ring(std::uint16_t /*queue*/) const { return 0; }
 
-  // A descriptor that poll() reports readable when frames wait; -1: this port must be polled.
-  [[nodiscard]] virtual int wait_descriptor() const { return -1; }
+  // A descriptor that poll() reports readable when frames wait; -1: this queue must be polled.
+  [[nodiscard]] virtual int wait_descriptor(std::uint16_t /*queue*/) const { return -1; }
   virtual void clear_wait_error() {}
 
   // Link changes and repairs; lines to log, without the name of the port.

@@ -247,7 +247,7 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const Pr
     switch (plan.name.kind) {
       case PortName::Kind::kRawSocket:
         return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
-                                            pool, super_pool, plan.max_frame);
+                                            protect.rules(), pool, super_pool, plan.max_frame);
       case PortName::Kind::kXdp:
         return std::make_unique<XdpPort>(plan.name.device, [&] {
           const char* port = plan.id == PortId::kClient ? "client" : "server";

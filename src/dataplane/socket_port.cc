@@ -2,6 +2,7 @@
 #include "dataplane/socket_port.h"
 
 #include <linux/if_packet.h>
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,12 +69,14 @@ std::span<std::uint8_t> bytes_of(rte_mbuf& m) {
 }  // namespace
 
 SocketPort::SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
-                       rte_mempool* pool, rte_mempool* super_pool, std::uint32_t max_frame)
+                       std::span<const ProtectRule> protect, rte_mempool* pool,
+                       rte_mempool* super_pool, std::uint32_t max_frame)
     : typed_(std::move(typed)),
       id_(id),
       pool_(pool),
       super_pool_(super_pool),
       max_frame_(max_frame),
+      ticks_per_ms_(rte_get_tsc_hz() / 1000),
       dev_(interface),
       prep_(std::make_unique<InterfacePrep>(dev_, InterfacePrep::Frames::kAsTheyCome)),
       ring_(max_frame),
@@ -83,6 +86,14 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, PortId i
       Sender& s = senders_.emplace_back();
       s.direct = open_sender(false);
       s.super = open_sender(true);
+    }
+    // Only clients' SYNs come in floods. The filters cannot look at ever so many rules.
+    if (id == PortId::kClient && protect.size() <= kMostFilterRules) {
+      syns_ = std::make_unique<SynRing>(max_frame,
+                                        std::vector<ProtectRule>(protect.begin(), protect.end()));
+      if (const int error = ring_.filter(all_but_syns_filter(protect)); error != 0) {
+        throw std::system_error(error, std::generic_category(), "SO_ATTACH_FILTER");
+      }
     }
     const auto facts = dev_.facts();
     if (!facts) throw std::system_error(ENODEV, std::generic_category());
@@ -119,16 +130,28 @@ int SocketPort::attach(int interface_index) {
     }
   }
   if (const int error = ring_.bind(interface_index); error != 0) return error;
+  if (syns_) {
+    if (const int error = syns_->ring().bind(interface_index); error != 0) return error;
+  }
   interface_index_ = interface_index;
   return 0;
 }
 
-std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::uint16_t n,
+std::uint16_t SocketPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                                   IoCounters& io) {
+  if (queue != kSynQueue) return receive_from(ring_, out, n, io);
+  syns_->look(rte_rdtsc() / ticks_per_ms_);
+  const std::uint16_t got = receive_from(syns_->ring(), out, n, io);
+  syns_->looked(got);
+  return got;
+}
+
+std::uint16_t SocketPort::receive_from(PacketRing& ring, rte_mbuf** out, std::uint16_t n,
+                                       IoCounters& io) {
   std::uint16_t got = 0;
   bool apart = false;
   RingFrame frame;
-  while (got < n && ring_.front(frame)) {
+  while (got < n && ring.front(frame)) {
     const std::uint32_t length = frame.length + (frame.tagged ? kTagBytes : 0);
     if (frame.apart) {
       // Its place, in order; the frame itself comes below.
@@ -138,7 +161,7 @@ std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::
       } else if (apart) {
         break;  // those before it are taken first, and their buffers come back
       } else {
-        skip_apart();
+        skip_apart(ring);
         io.no_buffer.add(1);
       }
     } else if (frame.captured < frame.length) {
@@ -151,9 +174,9 @@ std::uint16_t SocketPort::receive(std::uint16_t /*queue*/, rte_mbuf** out, std::
     } else if (rte_mbuf* m = copy(frame, io); m != nullptr) {
       out[got++] = m;
     }
-    ring_.release();
+    ring.release();
   }
-  return apart ? fill_apart(out, got, n, io) : got;
+  return apart ? fill_apart(ring, out, got, n, io) : got;
 }
 
 rte_mbuf* SocketPort::copy(const RingFrame& frame, IoCounters& io) {
@@ -201,13 +224,13 @@ bool SocketPort::become_super(rte_mbuf& m, OffloadHeader header, bool tagged, st
   return true;
 }
 
-void SocketPort::skip_apart() {
+void SocketPort::skip_apart(PacketRing& ring) {
   PacketRing::Apart none;
-  static_cast<void>(ring_.receive_apart({&none, 1}));
+  static_cast<void>(ring.receive_apart({&none, 1}));
 }
 
-std::uint16_t SocketPort::fill_apart(rte_mbuf** out, std::uint16_t n, std::uint16_t most,
-                                     IoCounters& io) {
+std::uint16_t SocketPort::fill_apart(PacketRing& ring, rte_mbuf** out, std::uint16_t n,
+                                     std::uint16_t most, IoCounters& io) {
   std::array<PacketRing::Apart, PacketRing::kMostApart> apart;
   std::array<std::array<std::uint8_t, kTail>, PacketRing::kMostApart> tails;
   std::size_t wanted = 0;
@@ -219,7 +242,7 @@ std::uint16_t SocketPort::fill_apart(rte_mbuf** out, std::uint16_t n, std::uint1
     apart[wanted].more = tails[wanted];
     ++wanted;
   }
-  const std::size_t came = ring_.receive_apart({apart.data(), wanted});
+  const std::size_t came = ring.receive_apart({apart.data(), wanted});
   std::array<rte_mbuf*, kMaxBurst> frames;
   std::copy_n(out, n, frames.begin());
   std::uint16_t kept = 0;
@@ -374,16 +397,22 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
   link_.observe(dev_.facts().value_or(NetdevFacts{}).running, lines);
 }
 
+void SocketPort::clear_wait_error() {
+  ring_.clear_error();
+  if (syns_) syns_->ring().clear_error();
+}
+
 PortStatus SocketPort::status() const {
   PortStatus s;
   s.name = typed_;
   s.link_up = link_.up();
   // The kernel's count starts again from 0 after each reading.
-  const std::uint64_t news = ring_.take_drops();
+  const std::uint64_t news = ring_.take_drops() + (syns_ ? syns_->ring().take_drops() : 0);
   s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news + apart_lost_.get();
   s.rx_oversize = oversize_.get();
   s.link_changes = link_.changes();
   s.driver = "socket";
+  s.syn_queues = syns_ ? 1 : 0;
   s.tx_queues = static_cast<std::uint32_t>(senders_.size());
   s.mtu = dev_.facts().value_or(NetdevFacts{}).mtu;
   return s;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A Linux interface as a port, through packet sockets: one receive ring, one transmit socket per
-// worker.
+// A Linux interface as a port, through packet sockets: one receive ring, on the client's side a
+// second one for SYNs (syn_ring.h), and one transmit socket per worker.
 //
 // A received frame becomes again what it was on the wire. The port puts back the tag that the
 // kernel cut out, and completes a checksum that the sender left to its network card. A super-frame
@@ -18,6 +18,7 @@
 #include "dataplane/netdev.h"
 #include "dataplane/packet_ring.h"
 #include "dataplane/port.h"
+#include "dataplane/syn_ring.h"
 
 namespace synproxy::dataplane {
 
@@ -26,27 +27,36 @@ class SocketPort final : public Port {
   // `pool` has room for frames of `max_frame` bytes, `super_pool` for super-frames; both outlive
   // the port. Throws std::system_error.
   SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
-             rte_mempool* pool, rte_mempool* super_pool, std::uint32_t max_frame);
+             std::span<const ProtectRule> protect, rte_mempool* pool, rte_mempool* super_pool,
+             std::uint32_t max_frame);
   ~SocketPort() override;
 
-  [[nodiscard]] std::uint16_t receive_queues() const override { return 1; }
+  [[nodiscard]] std::uint16_t receive_queues() const override { return syns_ ? 2 : 1; }
+  [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override { return queue == kSynQueue; }
+  [[nodiscard]] bool sheds_syns() const override { return syns_ != nullptr; }
+  void shed_syns(bool shedding) override { syns_->shed(shedding); }
+  [[nodiscard]] Shed take_shed() override { return {syns_->take_shed(), syns_->shed_per_mille()}; }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                         IoCounters& io) override;
   Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
   [[nodiscard]] bool takes_super_frames() const override { return true; }
-  [[nodiscard]] int wait_descriptor() const override { return ring_.descriptor(); }
-  void clear_wait_error() override { ring_.clear_error(); }
+  [[nodiscard]] int wait_descriptor(std::uint16_t queue) const override {
+    return (queue == kSynQueue ? syns_->ring() : ring_).descriptor();
+  }
+  void clear_wait_error() override;
   void supervise(std::vector<std::string>& lines) override;
   [[nodiscard]] PortStatus status() const override;
   [[nodiscard]] rte_mempool* pool() const override { return pool_; }
 
  private:
+  static constexpr std::uint16_t kSynQueue = 1;
+
   [[nodiscard]] int attach(int interface_index);
   [[nodiscard]] rte_mbuf* copy(const RingFrame& frame, IoCounters& io);
   // Fills the empty buffers among the first `n` of `out` with the frames that wait apart, in order.
   // Returns how many frames stand there then; at most `most`.
-  [[nodiscard]] std::uint16_t fill_apart(rte_mbuf** out, std::uint16_t n, std::uint16_t most,
-                                         IoCounters& io);
+  [[nodiscard]] std::uint16_t fill_apart(PacketRing& ring, rte_mbuf** out, std::uint16_t n,
+                                         std::uint16_t most, IoCounters& io);
   // Makes a received frame a super-frame; false: it is none that can be cut.
   [[nodiscard]] static bool become_super(rte_mbuf& m, OffloadHeader header, bool tagged,
                                          std::uint16_t tpid, std::uint16_t tci);
@@ -55,7 +65,9 @@ class SocketPort final : public Port {
   // are.
   [[nodiscard]] std::uint16_t split(const PacketRing::Apart& a, rte_mbuf* first, rte_mbuf** out,
                                     std::uint16_t kept, std::uint16_t most, IoCounters& io);
-  void skip_apart();
+  [[nodiscard]] std::uint16_t receive_from(PacketRing& ring, rte_mbuf** out, std::uint16_t n,
+                                           IoCounters& io);
+  static void skip_apart(PacketRing& ring);
   void close_senders();
   unsigned send(int descriptor, rte_mbuf** frames, unsigned n, bool super, Sent& result);
 
@@ -64,6 +76,7 @@ class SocketPort final : public Port {
   rte_mempool* const pool_;
   rte_mempool* const super_pool_;
   const std::uint32_t max_frame_;
+  const std::uint64_t ticks_per_ms_;
 
   // Control's thread only.
   Netdev dev_;
@@ -87,6 +100,7 @@ class SocketPort final : public Port {
   alignas(64) Counter oversize_;
   Counter apart_lost_;  // super-frames for which the socket had no memory
   PacketRing ring_;
+  std::unique_ptr<SynRing> syns_;         // null: SYNs come by ring_
   std::vector<std::uint8_t> long_frame_;  // room for the longest one, and a tag
 };
 

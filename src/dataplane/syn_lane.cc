@@ -109,7 +109,7 @@ void SynLane::tick(std::uint64_t now_ms, std::uint64_t stateless) {
   turns_ = unread_turns_ = 0;
   pressed_ = enabled_ && (shedder_.shedding() || stateless_shedder_.shedding() || waiting() != 0 ||
                           now_ms < pressed_until_ms_);
-  io_.syn_shed_share.set(enabled_ ? shedder_.shed_per_mille() : 0);
+  io_.syn_shed_share.set(enabled_ ? std::max(shedder_.shed_per_mille(), shed_before_) : 0);
 }
 
 }  // namespace synproxy::dataplane

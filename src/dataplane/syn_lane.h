@@ -61,6 +61,9 @@ class SynLane {
     pressed_ = pressed_ && enabled;
   }
 
+  // The share that a port sheds before this lane sees it.
+  void shed_before(std::uint32_t per_mille) { shed_before_ = per_mille; }
+
   // What a poll of that source brought.
   void polled(std::size_t source, std::uint16_t frames);
   [[nodiscard]] bool pressed() const { return pressed_; }
@@ -102,6 +105,7 @@ class SynLane {
   Counters& counters_;
   IoCounters& io_;
   std::vector<unsigned> standing_;  // by source: polls in a row that found it far from empty
+  std::uint32_t shed_before_ = 0;
   bool pressed_ = false;
   bool stood_ = false;           // since the last tick
   SynShedder::News news_;        // since the last tick

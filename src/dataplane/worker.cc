@@ -27,7 +27,12 @@ constexpr unsigned kDrainBursts = 16;
 constexpr unsigned kSynBursts = 4;
 constexpr unsigned kSyns = 64;
 constexpr unsigned kSynsUnread = 8;
+// Bursts read from a SYN queue of a port that sheds: all of them are answered.
+constexpr unsigned kShedBursts = kSyns / kMaxBurst;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
+// The queues of both ports, SYNs and others, and the doorbell. Where there are more queues, they
+// are polled.
+constexpr nfds_t kMostWaits = 5;
 // Records that are copied for control: in each millisecond, and in a turn that found nothing to do.
 constexpr std::uint32_t kSlicePerTick = 256;
 constexpr std::uint32_t kSliceIdle = 1024;
@@ -45,7 +50,9 @@ std::vector<Source> sources_of(unsigned worker, unsigned workers,
     }
     const std::size_t first = queues.size() < workers ? static_cast<std::size_t>(id) : 0;
     for (std::size_t i = 0; i < queues.size(); ++i) {
-      if ((i + first) % workers == worker) sources.push_back({kind, id, queues[i]});
+      if ((i + first) % workers != worker) continue;
+      const bool sheds = kind == Source::Kind::kSynQueue && port.sheds_syns();
+      sources.push_back({kind, id, queues[i], Role::kClient, sheds});
     }
   };
   for (const Role sender : {Role::kServer, Role::kClient}) {
@@ -65,7 +72,7 @@ IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
   for (const Source& source : sources) {
     if (source.kind == Source::Kind::kRing) continue;
     const Port& port = *ports[source.port];
-    if (port.wait_descriptor() >= 0) continue;
+    if (port.wait_descriptor(source.queue) >= 0) continue;
     limit.woken = false;
     limit.longest_us =
         std::min(limit.longest_us, sleep_for_ring(asked_us, port.receive_ring(source.queue)));
@@ -97,7 +104,14 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
   if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
   engine_.use_lists(tuning_.lists);
   heeded_ = tuning_version_;
+  tell_ports();
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
+}
+
+void Worker::tell_ports() {
+  for (const Source& source : sources_) {
+    if (source.sheds) request_.ports[source.port]->shed_syns(tuning_.loop.shed_syns);
+  }
 }
 
 const WorkerTuning& Worker::take_tuning() {
@@ -111,6 +125,7 @@ void Worker::retune() {
   heeded_.store(tuning_version_, std::memory_order_release);  // nothing of before is used any more
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);
   lane_.enable(tuning_.loop.shed_syns);
+  tell_ports();
   back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
 }
 
@@ -159,6 +174,7 @@ unsigned Worker::serve_all() {
   unsigned busy = 0;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     busy += serve(i, !pressed                                      ? 1
+                     : sources_[i].sheds                           ? (unread_ ? 1 : kShedBursts)
                      : sources_[i].kind == Source::Kind::kSynQueue ? kSynBursts
                                                                    : kDrainBursts);
   }
@@ -175,7 +191,11 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
     std::array<rte_mbuf*, kMaxBurst> frames;
     n = fetch(from, frames.data());
     served += n;
-    if (from.from_clients()) lane_.polled(source, n);
+    if (from.sheds) {
+      note_shed(*request_.ports[from.port]);
+    } else if (from.from_clients()) {
+      lane_.polled(source, n);
+    }
     if (from.kind == Source::Kind::kRing) {
       decide(from, from.sender, frames.data(), take_wholes(from.sender, frames.data(), n));
     } else {
@@ -190,10 +210,16 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
   return served;
 }
 
+void Worker::note_shed(Port& port) {
+  const auto [syns, per_mille] = port.take_shed();
+  counters_.count(Reason::syn_shed, static_cast<std::uint32_t>(syns));
+  lane_.shed_before(per_mille);
+}
+
 // All frames are of one sender.
 void Worker::decide(const Source& from, Role sender, rte_mbuf** frames, std::uint16_t n) {
   if (n == 0) return;
-  if (sender == Role::kClient && lane_.pressed()) return sort_out(from, frames, n);
+  if (sender == Role::kClient && lane_.pressed() && !from.sheds) return sort_out(from, frames, n);
   if (request_.workers > 1 && from.kind != Source::Kind::kRing) {
     n = steering_.sort(from.port, sender, frames, n, io_);
   }
@@ -336,16 +362,15 @@ void Worker::rest() {
 
 // Waits so long, or until another worker rings, or a frame arrives by a port that can wake us.
 void Worker::wait(std::uint64_t ticks) {
-  std::array<pollfd, 3> events{};
-  std::array<Port*, 3> waiting{};
+  std::array<pollfd, kMostWaits> events{};
+  std::array<Port*, kMostWaits> waiting{};
   nfds_t count = 0;
-  for (const PortId id : kAllPorts) {
-    const auto polls = [&](const Source& s) {
-      return s.kind != Source::Kind::kRing && s.port == id;
-    };
-    const int descriptor = request_.ports[id]->wait_descriptor();
-    if (descriptor < 0 || std::none_of(sources_.begin(), sources_.end(), polls)) continue;
-    waiting[count] = request_.ports[id];
+  for (const Source& source : sources_) {
+    if (source.kind == Source::Kind::kRing || count == kMostWaits - 1) continue;
+    Port* port = request_.ports[source.port];
+    const int descriptor = port->wait_descriptor(source.queue);
+    if (descriptor < 0) continue;
+    waiting[count] = port;
     events[count++] = {descriptor, POLLIN, 0};
   }
   if (request_.workers > 1) {

@@ -31,6 +31,7 @@ struct Source {
   PortId port = PortId::kClient;  // of a queue
   std::uint16_t queue = 0;
   Role sender = Role::kClient;  // of a ring
+  bool sheds = false;           // of a queue: Port::sheds_syns()
   [[nodiscard]] bool from_clients() const {
     return kind == Kind::kRing ? sender == Role::kClient
                                : Topology::may_send_by(Role::kClient, port);
@@ -93,6 +94,8 @@ class Worker final : private FrameSink {
   }
   void retune();
   const WorkerTuning& take_tuning();  // the first
+  void tell_ports();
+  void note_shed(Port& port);
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);

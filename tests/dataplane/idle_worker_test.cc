@@ -27,7 +27,7 @@ class QuietPort final : public Port {
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return 1; }
   [[nodiscard]] std::uint32_t receive_ring(std::uint16_t) const override { return ring_; }
-  [[nodiscard]] int wait_descriptor() const override { return descriptor_; }
+  [[nodiscard]] int wait_descriptor(std::uint16_t /*queue*/) const override { return descriptor_; }
   std::uint16_t receive(std::uint16_t, rte_mbuf** out, std::uint16_t n, IoCounters&) override {
     looks.fetch_add(1);
     std::uint16_t got = 0;

@@ -44,7 +44,7 @@ PortName vdev(const std::string& text) { return {PortName::Kind::kVdev, text, te
 
 ProxyUnderTest::ProxyUnderTest(PortName client, PortName server, unsigned workers,
                                std::uint32_t idle_sleep_us)
-    : protect_({}) {
+    : protect_({parse_protect_rule("203.0.113.10:80")}) {
   static_cast<void>(shared_eal());
   Config config;
   config.client_port = std::move(client);

@@ -12,6 +12,7 @@
 #include "dataplane/proxy_fixture.h"
 #include "dataplane/veth_pair.h"
 #include "dataplane/wire_end.h"
+#include "support/packet_builder.h"
 #include "support/super_frames.h"
 #include "synproxy/wire/bytes.h"
 
@@ -73,6 +74,21 @@ TEST_F(SocketPort, FramesOfEverySizePassBothWaysUntouched) {
     EXPECT_EQ(lab.server.receive(), f) << length;
     ASSERT_TRUE(lab.server.send(f));
     EXPECT_EQ(lab.client.receive(), f) << length;
+  }
+  EXPECT_TRUE(returns_all(lab.proxy));
+}
+
+TEST_F(SocketPort, ClientsSynsComeByARingOfTheirOwn) {
+  Lab lab;
+  EXPECT_EQ(lab.proxy->port(PortId::kClient).syn_queues, 1U);
+  EXPECT_EQ(lab.proxy->port(PortId::kServer).syn_queues, 0U);
+  for (const std::uint16_t flags : {kSyn, kAck}) {
+    for (const char* to : {"203.0.113.10", "203.0.113.11"}) {
+      const Frame f =
+          test::PacketBuilder().ipv4("198.51.100.7", to).ports(4000, 80).flags(flags).build();
+      ASSERT_TRUE(lab.client.send(f));
+      EXPECT_EQ(lab.server.receive(), f) << to;
+    }
   }
   EXPECT_TRUE(returns_all(lab.proxy));
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <set>
@@ -37,6 +38,9 @@ class FakePort final : public Port {
   Script script = [](std::uint16_t, rte_mbuf**) { return std::uint16_t{0}; };
   std::uint16_t queues = 1;
   std::set<std::uint16_t> syn_queues;
+  bool sheds = false;
+  std::atomic<bool> told_to_shed{false};
+  Shed shed;  // each look at its SYN queue brings this
 
   struct Left {
     bool syn;
@@ -48,6 +52,9 @@ class FakePort final : public Port {
   [[nodiscard]] bool is_syn_queue(std::uint16_t queue) const override {
     return syn_queues.contains(queue);
   }
+  [[nodiscard]] bool sheds_syns() const override { return sheds; }
+  void shed_syns(bool shedding) override { told_to_shed = shedding; }
+  [[nodiscard]] Shed take_shed() override { return shed; }
   std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t, IoCounters&) override {
     return script(queue, out);
   }
@@ -163,6 +170,64 @@ class SynLaneTest : public ::testing::Test {
   std::uint32_t polls_ = 0;
   std::uint32_t syns_ = 0;
 };
+
+TEST_F(SynLaneTest, AllThatAPortLetsThroughWhichShedsItselfIsAnswered) {
+  constexpr unsigned kBursts = 500;
+  client_->queues = 2;
+  client_->syn_queues = {1};
+  client_->sheds = true;
+  client_->shed = {3, 250};
+  unsigned looks = 0;
+  unsigned bursts = 0;
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) {
+    if (queue != 1) return std::uint16_t{0};
+    ++looks;
+    if (bursts == kBursts) return std::uint16_t{0};
+    ++bursts;
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+    return static_cast<std::uint16_t>(kMaxBurst);
+  };
+  const auto w = worker();
+  EXPECT_TRUE(client_->told_to_shed);
+  run(*w, kBursts * kMaxBurst);
+  EXPECT_EQ(left().first, kBursts * kMaxBurst) << "a queue that stands presses nobody";
+  EXPECT_EQ(w->counters().get(Reason::syn_shed), 3U * looks);
+  EXPECT_EQ(w->io().syn_shed_share.get(), 250U);
+}
+
+TEST_F(SynLaneTest, APressedWorkerStillAnswersWhatSuchAPortLetsThrough) {
+  constexpr unsigned kBursts = 2000;
+  client_->queues = 2;
+  client_->syn_queues = {1};
+  client_->sheds = true;
+  unsigned syn_looks = 0;
+  const auto others = ack_flood(kBursts);
+  client_->script = [&](std::uint16_t queue, rte_mbuf** out) -> std::uint16_t {
+    if (queue != 1) return others(queue, out);
+    if (syn_looks++ > kBursts) return 0;
+    for (unsigned i = 0; i < kMaxBurst; ++i) out[i] = frame(true, syns_++);
+    return kMaxBurst;
+  };
+  const auto w = worker();
+  run(*w, kBursts * kMaxBurst);
+  const auto syns = left().first;
+  EXPECT_EQ(syns, syns_);
+  EXPECT_GT(syns, kBursts / 16 * kMaxBurst) << "at least a burst a turn";
+}
+
+TEST_F(SynLaneTest, APortIsToldWhetherToShed) {
+  client_->queues = 2;
+  client_->syn_queues = {1};
+  client_->sheds = true;
+  client_->told_to_shed = true;
+  const auto w = worker(false);
+  EXPECT_FALSE(client_->told_to_shed);
+  w->start();
+  tuning_.publish(
+      {.engine = engine_tuning_, .loop = {.shed_syns = true, .idle_sleep_us = 0}, .lists = lists_});
+  EXPECT_TRUE(eventually([&] { return client_->told_to_shed.load(); }));
+  w->stop();
+}
 
 TEST_F(SynLaneTest, AtAFullQueueSegmentsAreAllProcessedSynsAreShedAndEachHasOneFate) {
   constexpr unsigned kBursts = 2000;

@@ -38,7 +38,7 @@
   X(out_of_window, DROP, "Client segment outside the window of its connection; see --strict-window.") \
   X(ack_unfit, DROP, "Client segment whose numbers do not fit its connection, while that is in handshake or over.") \
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
-  X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through.") \
+  X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through. On a Linux interface the number is reckoned from the share that the kernel lets in.") \
   X(ack_shed, DROP, "ACK without a connection, dropped unlooked at because more arrived than can be checked; a client repeats it with its data.") \
   X(icmp_shed, DROP, "ICMP from the client side, dropped because more packets without a connection arrived than can be looked at.") \
   X(syn_own_isn, DROP, "SYN with the sequence number that opened its live connection: a late copy, or the client has restarted; it gets a challenge ACK (RFC 5961), once a second.") \
