@@ -98,7 +98,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   MasterSecret secret = load_secret(config);
   const std::optional<gid_t> group = control_group(config.control_group);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
-  const std::unique_ptr<FlowStore> store = open_store(config, protect);
+  const std::unique_ptr<FlowStore> store = open_store(config, protect, memory_of_manager());
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
   std::unique_ptr<const SourceLists> lists = load_lists(config);
 
@@ -135,7 +135,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   say(ready_line(config, dataplane));
   if (store != nullptr && store->found()) say(resumed_line(dataplane.resumed()));
 
-  Service service(dataplane, clock);
+  Service service(dataplane, clock, store != nullptr ? store->to_keep() : -1);
   for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {
     what = signals.wait(Supervisor::kTick);
     if (what == Signals::What::kReload) {

@@ -94,29 +94,59 @@ FlowStore::FlowStore(const std::string& directory, const std::string& name, cons
   try {
     open(name);
     look_at_place();
-    struct stat file {};
-    static_cast<void>(::fstat(fd_, &file));
-    const auto size = static_cast<std::uint64_t>(file.st_size);
-    Header left{};
-    const bool some = ::pread(fd_, &left, sizeof left, 0) == sizeof left;
-    // All zero: another process has died before it began.
-    if (size != 0 && !fresh && !(some && left.magic == decltype(left.magic){})) {
-      const std::string why = some ? why_not(left, size) : "was not written by this program";
-      found_ = why.empty();
-      if (!found_) note_unused(why);
-    }
-    if (found_) identity_ = left.identity;
+    look(fresh);
     map();
   } catch (...) {
-    if (memory_ != nullptr) ::munmap(memory_, total_);
-    if (fd_ >= 0) ::close(fd_);
+    let_go();
     throw;
   }
 }
 
-FlowStore::~FlowStore() {
-  ::munmap(memory_, total_);
-  ::close(fd_);
+FlowStore::FlowStore(int kept, const StoreShape& shape, bool fresh)
+    : where_("the descriptor store of the service manager"), shape_(shape), fd_(kept) {
+  try {
+    if (fd_ >= 0) {
+      look_at_place();
+      look(fresh);
+    }
+    if (!found_) make_memory();
+    map();
+    // Nobody who gets hold of it can take pages away under a worker.
+    if (made_memory_) static_cast<void>(::fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW));
+  } catch (...) {
+    let_go();
+    throw;
+  }
+}
+
+FlowStore::~FlowStore() { let_go(); }
+
+void FlowStore::let_go() {
+  if (memory_ != nullptr) ::munmap(memory_, total_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FlowStore::make_memory() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = ::memfd_create("synproxy-flows", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd_ < 0) throw UsageError(where_ + ": no memory to be kept there (" + text_of(errno) + ")");
+  made_memory_ = true;
+  look_at_place();
+}
+
+// Whether there is anything to go on with.
+void FlowStore::look(bool fresh) {
+  struct stat file {};
+  static_cast<void>(::fstat(fd_, &file));
+  const auto size = static_cast<std::uint64_t>(file.st_size);
+  Header left{};
+  const bool some = ::pread(fd_, &left, sizeof left, 0) == sizeof left;
+  // All zero: another process has died before it began.
+  if (size == 0 || fresh || (some && left.magic == decltype(left.magic){})) return;
+  const std::string why = some ? why_not(left, size) : "was not written by this program";
+  found_ = why.empty();
+  if (!found_) return note_unused(why);
+  identity_ = left.identity;
 }
 
 void FlowStore::open(const std::string& name) {
@@ -198,7 +228,7 @@ void FlowStore::map() {
                      "); free some there, or ask for fewer --max-flows");
   };
   const auto bytes = static_cast<off_t>(total_);
-  if ((!found_ && ::ftruncate(fd_, 0) != 0) || ::ftruncate(fd_, bytes) != 0) no_room(errno);
+  if (!found_ && (::ftruncate(fd_, 0) != 0 || ::ftruncate(fd_, bytes) != 0)) no_room(errno);
   void* const at = ::mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (at == MAP_FAILED) no_room(errno);
   memory_ = at;

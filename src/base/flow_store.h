@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The file of --state-dir: what the next process needs to go on with the connections of this one.
+// What the next process needs to go on with the connections of this one: the file of --state-dir,
+// or memory that a service manager keeps (its descriptor store).
 //
 // A header says whose it is: version, boot of the machine, shape, the keys and the clock that the
 // arrays were filled under. Behind it each worker has a region, and its engine says what is in it
 // (Engine::store_bytes, flow/arena.h). The header is written once, and its first word last. Beside
 // it stand the keys of the present epochs, so that cookies that clients hold stay good where each
-// process draws a secret of its own. The file is private to its owner, kept out of core dumps, and
-// locked for as long as a process uses it.
+// process draws a secret of its own. The file is private to its owner, and locked for as long as a
+// process uses it; the memory has no name at all. Both are kept out of core dumps.
 #pragma once
 
 #include <array>
@@ -46,6 +47,9 @@ class FlowStore {
   // `fresh`: what is there counts for nothing. Throws UsageError.
   FlowStore(const std::string& directory, const std::string& name, const StoreShape& shape,
             bool fresh);
+  // In memory without a name. `kept`: what the manager has kept of it, -1: nothing; the store
+  // closes it. `fresh`: as above. Throws UsageError.
+  FlowStore(int kept, const StoreShape& shape, bool fresh);
   ~FlowStore();
   FlowStore(const FlowStore&) = delete;
   FlowStore& operator=(const FlowStore&) = delete;
@@ -56,6 +60,8 @@ class FlowStore {
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   // Of what was found.
   [[nodiscard]] const StoreIdentity& identity() const { return identity_; }
+  // Memory that the manager has to keep from now on, in place of what it has kept. -1: none.
+  [[nodiscard]] int to_keep() const { return made_memory_ ? fd_ : -1; }
   // Call it if nothing was found, once the identity is known. From here on the next process finds
   // what is in the regions.
   void begin(const StoreIdentity& identity);
@@ -77,17 +83,21 @@ class FlowStore {
   [[nodiscard]] Header& header() const { return *static_cast<Header*>(memory_); }
   [[nodiscard]] Keys& stored_keys() const;
   void open(const std::string& name);
+  void make_memory();
+  void look(bool fresh);
+  void let_go();
   void look_at_place();
   [[nodiscard]] std::string why_not(const Header& header, std::uint64_t size) const;
   void map();
   void note_unused(const std::string& why);
 
-  std::string where_;  // "--state-dir DIR"
+  std::string where_;  // "--state-dir DIR", or whose memory it is
   std::string path_;
   StoreShape shape_;
   StoreIdentity identity_;
   std::vector<std::string> notes_;
   bool found_ = false;
+  bool made_memory_ = false;
   int fd_ = -1;
   std::uint64_t align_ = 0;
   std::uint64_t region_ = 0;  // from one region to the next

@@ -39,7 +39,8 @@ constexpr auto kRunningRows = std::to_array<Flag>({
          "keep the connections in a file there: they outlive the process, and the next start goes "
          "on with them (DIR is of a tmpfs or hugetlbfs)",
      .reason =
-         "None: without it connections end with the process. The file is NAME.flows, for its owner "
+         "None: then a service manager keeps the connections (its descriptor store), and without "
+         "one they end with the process. The file is NAME.flows, for its owner "
          "alone, and takes all its memory at the start: about 140 MB for the default --max-flows. "
          "A start with the same workers, --max-flows and --epoch finds it, also after a crash, "
          "until the machine is booted. docs/operation.md says what goes on and what does not.",
@@ -51,7 +52,7 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .kind = FlagKind::kSwitch,
      .change = Change::kRestart,
      .accepts = "on or off",
-     .help = "start without the connections that are in --state-dir",
+     .help = "start without the connections that were kept",
      .reason = "Connections that are found go on.",
      .value = word<kOffOn>(At<&Config::fresh>{})},
     {.name = "workers",

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/service.h"
 
+#include <fcntl.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
 #include <ctime>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -23,6 +27,21 @@ namespace {
 // A manager that reads nothing gets no more than this many messages kept for it.
 constexpr std::size_t kMostUnsent = 64;
 
+// The name of our memory among the descriptors that the manager keeps.
+constexpr std::string_view kFlows = "flows";
+
+bool has_manager() {
+  const char* socket = std::getenv("NOTIFY_SOCKET");
+  return socket != nullptr && *socket != 0;
+}
+
+// A manager keeps one descriptor of ours (FileDescriptorStoreMax=1 will do), so the old one goes.
+void let_keep(int memory) {
+  const std::string name = "\nFDNAME=" + std::string(kFlows);
+  static_cast<void>(::sd_notify(0, ("FDSTOREREMOVE=1" + name).c_str()));
+  static_cast<void>(::sd_pid_notify_with_fds(0, 0, ("FDSTORE=1" + name).c_str(), &memory, 1));
+}
+
 std::uint64_t monotonic_us() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -32,9 +51,38 @@ std::uint64_t monotonic_us() {
 
 }  // namespace
 
+std::optional<int> memory_of_manager() {
+  if (!has_manager()) return std::nullopt;
+  char** names = nullptr;
+  const int count = ::sd_listen_fds_with_names(1, &names);
+  int memory = -1;
+  for (int i = 0; i < count; ++i) {
+    const int descriptor = SD_LISTEN_FDS_START + i;
+    if (memory < 0 && names[i] == kFlows) {
+      memory = descriptor;
+    } else {
+      ::close(descriptor);  // there is nothing else that anybody could want to hand us
+    }
+    std::free(names[i]);
+  }
+  std::free(static_cast<void*>(names));
+  const char* most = std::getenv("FDSTORE");
+  if (most == nullptr || std::string_view(most) != "0") return memory;
+  if (memory >= 0) ::close(memory);
+  return std::nullopt;
+}
+
 struct Service::State {
-  State(const dataplane::Dataplane& plane, const ProgramClock& program_clock)
-      : dataplane(plane), clock(program_clock), pulse(plane) {}
+  State(const dataplane::Dataplane& plane, const ProgramClock& program_clock, int to_keep)
+      : dataplane(plane),
+        clock(program_clock),
+        memory(to_keep < 0 ? -1 : ::fcntl(to_keep, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START)),
+        pulse(plane) {}
+  ~State() {
+    if (memory >= 0) ::close(memory);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   void tell(std::string text) {
     if (unsent.size() < kMostUnsent) unsent.push_back(std::move(text));
@@ -62,6 +110,7 @@ struct Service::State {
   }
 
   void run() {
+    if (memory >= 0) let_keep(memory);
     std::unique_lock lock(mutex);
     for (;;) {
       if (!stopping && !closing) look(clock.now_ms());
@@ -81,6 +130,7 @@ struct Service::State {
 
   const dataplane::Dataplane& dataplane;  // gone when closing
   const ProgramClock& clock;
+  const int memory;      // to be kept; -1: none
   bool watched = false;  // the manager wants to hear WATCHDOG=1
 
   std::mutex mutex;  // of what follows
@@ -97,10 +147,9 @@ struct Service::State {
   std::uint64_t counted_ms = 0;
 };
 
-Service::Service(const dataplane::Dataplane& dataplane, const ProgramClock& clock) {
-  const char* socket = std::getenv("NOTIFY_SOCKET");
-  if (socket == nullptr || *socket == 0) return;
-  state_ = std::make_shared<State>(dataplane, clock);
+Service::Service(const dataplane::Dataplane& dataplane, const ProgramClock& clock, int to_keep) {
+  if (!has_manager()) return;
+  state_ = std::make_shared<State>(dataplane, clock, to_keep);
   state_->watched = ::sd_watchdog_enabled(0, nullptr) > 0;
   state_->counted_ms = state_->alive_ms = clock.now_ms();
   try {

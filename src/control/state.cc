@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/state.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::control {
 
-std::unique_ptr<FlowStore> open_store(const Config& config, const ProtectSet& protect) {
-  if (config.state_dir.empty()) return nullptr;
+std::unique_ptr<FlowStore> open_store(const Config& config, const ProtectSet& protect,
+                                      std::optional<int> kept) {
+  if (config.state_dir.empty() && !kept) return nullptr;
   const auto workers =
       std::max<std::uint32_t>(1, static_cast<std::uint32_t>(config.workers.size()));
-  const EngineShape shape = share_of(config.engine.shape, workers);
-  return std::make_unique<FlowStore>(
-      config.state_dir, config.name,
-      StoreShape{.workers = workers,
-                 .max_flows = shape.max_flows,
-                 .replays_per_epoch = shape.replays_per_epoch,
-                 .epoch_ms = shape.epoch_ms,
-                 .region_bytes = Engine::store_bytes(shape, protect)},
-      config.fresh);
+  const EngineShape engine = share_of(config.engine.shape, workers);
+  const StoreShape shape{.workers = workers,
+                         .max_flows = engine.max_flows,
+                         .replays_per_epoch = engine.replays_per_epoch,
+                         .epoch_ms = engine.epoch_ms,
+                         .region_bytes = Engine::store_bytes(engine, protect)};
+  if (config.state_dir.empty()) return std::make_unique<FlowStore>(*kept, shape, config.fresh);
+  if (kept && *kept >= 0) ::close(*kept);
+  return std::make_unique<FlowStore>(config.state_dir, config.name, shape, config.fresh);
 }
 
 std::string resumed_line(const Found& found) {

@@ -10,6 +10,7 @@ import time
 
 from clients import must_get_page
 from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
+from restart_loads import Echo
 
 WATCHDOG = 1.4  # seconds; WatchdogSec of the unit
 
@@ -23,6 +24,7 @@ class Manager:
         self.path = os.path.join(directory, "notify")
         self.socket.bind(self.path)
         self.heard = []  # (time, message)
+        self.kept = None  # the descriptor store, of one place
 
     def variables(self, journal):
         yield f"NOTIFY_SOCKET={self.path}"
@@ -31,9 +33,27 @@ class Manager:
             status = os.fstat(journal)
             yield f"JOURNAL_STREAM={status.st_dev}:{status.st_ino}"
 
+    def handed(self):
+        """Puts what is kept where the program looks for it (sd_listen_fds(3))."""
+        if self.kept is None:
+            return []
+        return ["LISTEN_FDS=1", "LISTEN_FDNAMES=flows", "sh", "-c", 'exec 3<>"$0"; LISTEN_PID=$$ exec "$@"',
+                f"/proc/{os.getpid()}/fd/{self.kept}"]
+
+    def keep(self, text, descriptors):
+        if text.startswith("FDSTOREREMOVE=1\nFDNAME=flows") and self.kept is not None:
+            os.close(self.kept)
+            self.kept = None
+        for descriptor in descriptors:
+            if text == "FDSTORE=1\nFDNAME=flows" and self.kept is None:
+                self.kept = descriptor
+            else:
+                os.close(descriptor)
+
     def start(self, *flags):
         with open(self.log_path, "wb") as log:
-            return self.lab.start("proxy", "env", *self.variables(log.fileno()), PROGRAM, "--name", self.lab.name,
+            return self.lab.start("proxy", "env", *self.variables(log.fileno()), *self.handed(), PROGRAM,
+                                  "--name", self.lab.name,
                                   "--client-port", "veth-a", "--server-port", "veth-b", "--protect",
                                   f"{SERVERS[4]}:80", *flags, log=log)
 
@@ -47,7 +67,9 @@ class Manager:
         while time.monotonic() < end:
             self.socket.settimeout(max(0.001, end - time.monotonic()))
             with contextlib.suppress(TimeoutError):
-                text = self.socket.recv(4096).decode()
+                data, descriptors, _, _ = socket.recv_fds(self.socket, 4096, 4)
+                text = data.decode()
+                self.keep(text, descriptors)
                 self.heard.append((time.monotonic(), text))
                 if until and text.startswith(until):
                     return text
@@ -114,6 +136,34 @@ def manager_is_told_ready_reload_watchdog_and_stop(_):
             wait_for("the end", lambda: not program.running(), 10)
             check(manager.log().startswith("<3>--mss 1: "), manager.log())
         return f"longest gap of the watchdog {longest:.2f} s, a hanging worker noticed after {noticed:.2f} s"
+
+
+@case()
+@own_stand
+def manager_keeps_the_connections_of_a_killed_process(_):
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        manager = Manager(lab, directory)
+        flags = ["--protect", f"{SERVERS[4]}:8000", "--epoch", "64", "--max-flows"]
+        with manager.start(*flags, "4096") as program:
+            manager.listen(30, "READY=1")
+            check(manager.kept is not None, f"nothing was to be kept: {manager.heard}")
+            echo = Echo(lab, 20)
+            echo.all_answer(b"before")
+            program.process.send_signal(signal.SIGKILL)
+            program.process.wait(10)
+        with manager.start(*flags, "4096") as program:
+            manager.listen(30, "READY=1")
+            wait_for("its line", lambda: "20 connections go on, 0 records were dropped" in manager.log(), 5)
+            echo.all_answer(b"after")
+            equal(sum(text.startswith("FDSTORE=1") for _, text in manager.heard), 1, "times it was to be kept")
+            equal(program.end(), 0, "exit code")
+        with manager.start(*flags, "8192") as program:
+            manager.listen(30, "READY=1")
+            check("<4>the descriptor store of the service manager: what it holds has another shape: --max-flows of each "
+                  "worker was 4096 and is 8192; started empty\n" in manager.log(), manager.log())
+            equal(sum(text.startswith("FDSTORE=1") for _, text in manager.heard), 2, "times it was to be kept")
+            must_get_page(lab, 4)
+        echo.close()
 
 
 def status_of(pid):

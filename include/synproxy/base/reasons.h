@@ -110,8 +110,8 @@
   X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \
   X(flow_evicted, EVENT, "Connection removed early to make room: it was over, half-open or most likely dead.") \
   X(flow_freed, EVENT, "Connection record given back.") \
-  X(flow_resumed, EVENT, "Connection found in --state-dir at the start, and gone on with.") \
-  X(flow_unfit, EVENT, "Record found in --state-dir at the start and dropped: it was being written when the process died, or is damaged.") \
+  X(flow_resumed, EVENT, "Connection that a former process has left (--state-dir, or the service manager), and that goes on.") \
+  X(flow_unfit, EVENT, "Record that a former process has left, and that was dropped: it was being written when that died, or is damaged.") \
   X(service_doubted, EVENT, "Service in doubt from now on: it refused a connection, or left one unanswered for 1.4 s.") \
   X(service_back, EVENT, "Service in doubt that has answered: its SYNs are answered by the proxy again.") \
   X(challenge_ack, EVENT, "Server answered our SYN with an ACK of an older connection.") \

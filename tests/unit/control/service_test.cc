@@ -5,13 +5,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "control/events.h"
@@ -132,6 +135,43 @@ TEST_F(ServiceTest, TellsReadyReloadingAndStoppingInOrder) {
     EXPECT_THAT(hear_news(), StartsWith("STOPPING=1\n"));
   }
   EXPECT_TRUE(silent_for(0));
+}
+
+TEST_F(ServiceTest, MemoryIsKeptBeforeAnythingElseIsSaid) {
+  const int memory = ::memfd_create("flows", MFD_CLOEXEC);
+  ASSERT_EQ(::write(memory, "x", 1), 1);
+  const Service service(dataplane_, clock_, memory);
+  ::close(memory);
+  EXPECT_EQ(hear(), "FDSTOREREMOVE=1\nFDNAME=flows");
+  std::array<char, 256> text{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> rights{};
+  iovec part{text.data(), text.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = rights.data();
+  message.msg_controllen = rights.size();
+  ASSERT_GT(::recvmsg(fd_, &message, 0), 0);
+  EXPECT_STREQ(text.data(), "FDSTORE=1\nFDNAME=flows");
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  ASSERT_NE(header, nullptr);
+  ASSERT_EQ(header->cmsg_type, SCM_RIGHTS);
+  int kept = -1;
+  std::memcpy(&kept, CMSG_DATA(header), sizeof kept);
+  char byte = 0;
+  EXPECT_EQ(::pread(kept, &byte, 1, 0), 1);
+  EXPECT_EQ(byte, 'x');
+  ::close(kept);
+  EXPECT_THAT(hear(), StartsWith("READY=1\n"));
+}
+
+TEST_F(ServiceTest, ManagerThatKeepsNothingIsNotAsked) {
+  EXPECT_EQ(memory_of_manager(), -1) << "nothing yet";
+  ::setenv("FDSTORE", "0", 1);
+  EXPECT_EQ(memory_of_manager(), std::nullopt);
+  ::unsetenv("FDSTORE");
+  ::unsetenv("NOTIFY_SOCKET");
+  EXPECT_EQ(memory_of_manager(), std::nullopt);
 }
 
 TEST_F(ServiceTest, IsNotReadyWhileAWorkerHasNotBegun) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/state.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -202,6 +203,70 @@ TEST_F(State, DiskIsUsedWithAWarning) {
   EXPECT_THAT(on_disk.notes(), ElementsAre(HasSubstr("is on a disk")));
 }
 
+// Processes, one after the other, of a manager that keeps their memory.
+class KeptMemory : public testing::Test {
+ protected:
+  ~KeptMemory() override {
+    if (kept_ >= 0) ::close(kept_);
+  }
+  FlowStore& start(const StoreShape& shape = kShape, bool fresh = false) {
+    store_.reset();
+    store_.emplace(kept_ < 0 ? -1 : ::dup(kept_), shape, fresh);
+    if (const int memory = store_->to_keep(); memory >= 0) {
+      if (kept_ >= 0) ::close(kept_);
+      kept_ = ::dup(memory);
+      ++replaced_;
+    }
+    return *store_;
+  }
+
+  int kept_ = -1;
+  int replaced_ = 0;
+  std::optional<FlowStore> store_;
+};
+
+TEST_F(KeptMemory, NextProcessFindsWhatThisOneHasLeft) {
+  EXPECT_FALSE(start().found());
+  store_->begin(kIdentity);
+  store_->region(1)[9'999] = std::byte{1};
+  EXPECT_TRUE(start().found());
+  EXPECT_EQ(store_->region(1)[9'999], std::byte{1});
+  EXPECT_EQ(store_->identity().rss_word, 7U);
+  EXPECT_THAT(store_->notes(), IsEmpty());
+  EXPECT_EQ(replaced_, 1) << "what the manager has is kept";
+}
+
+TEST_F(KeptMemory, NobodyCanCutIt) {
+  start();
+  EXPECT_NE(::ftruncate(kept_, 4096), 0);
+  EXPECT_NE(::ftruncate(kept_, 1L << 30), 0);
+}
+
+TEST_F(KeptMemory, WhatDoesNotFitIsReplaced) {
+  start().begin(kIdentity);
+  StoreShape other = kShape;
+  other.max_flows = 11;
+  EXPECT_FALSE(start(other).found());
+  EXPECT_THAT(store_->notes(),
+              ElementsAre("the descriptor store of the service manager: what it holds has another "
+                          "shape: --max-flows of each worker was 10 and is 11; started empty"));
+  store_->begin(kIdentity);
+  EXPECT_FALSE(start(other, true).found()) << "--fresh";
+  EXPECT_THAT(store_->notes(), IsEmpty());
+  store_->begin(kIdentity);
+  EXPECT_TRUE(start(other).found());
+  EXPECT_EQ(replaced_, 3);
+}
+
+TEST_F(KeptMemory, ADescriptorOfAnythingElseIsReplaced) {
+  for (const char* path : {"/dev/null", "/proc/self/exe"}) {
+    kept_ = ::open(path, O_RDONLY | O_CLOEXEC);
+    EXPECT_FALSE(start().found()) << path;
+    store_->region(0)[1] = std::byte{1};
+  }
+  EXPECT_EQ(replaced_, 2);
+}
+
 constexpr std::uint64_t kNow = 1'700'000'000'000;
 EngineConfig engine_at(std::uint64_t unix_ms) {
   EngineConfig config;
@@ -272,15 +337,19 @@ TEST(StateLines, SayHowMany) {
 TEST_F(State, IsOpenedOnlyWhereAsked) {
   Config config;
   EXPECT_EQ(open_store(config, ProtectSet({})), nullptr);
-  config.state_dir = directory;
-  config.name = "web";
   config.engine.shape.max_flows = 100;
   config.engine.shape.replays_per_epoch = 100;
+  const auto kept = open_store(config, ProtectSet({}), -1);
+  ASSERT_NE(kept, nullptr) << "a manager keeps it";
+  EXPECT_GE(kept->to_keep(), 0);
+  config.state_dir = directory;
+  config.name = "web";
   config.workers = {0, 1};
   const auto opened = open_store(config, ProtectSet({parse_protect_rule("203.0.113.10:80")}));
   ASSERT_NE(opened, nullptr);
   EXPECT_GT(opened->region(1).size(), 50 * sizeof(FlowRecord));
   EXPECT_TRUE(std::filesystem::exists(file()));
+  EXPECT_EQ(opened->to_keep(), -1);
 }
 
 }  // namespace
