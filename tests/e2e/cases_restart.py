@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The process dies, and the next one goes on with its connections (--state-dir)."""
 import contextlib
-import os
+import random
 import re
 import signal
-import socket
 import tempfile
-import threading
 import time
 
-from clients import must_get_page, sha_of, url
-from harness import PROGRAM, SERVER4, Lab, Proxy, case, check, equal, own_stand, wait_for
+from clients import must_get_page
+from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
+from restart_loads import Busy, Closers, Echo, Speaker, Transfers
 
-KILLS = 3
-IDLE = 20
-SIZE = 16 << 20
-RATE = "3M"  # so that the download spans the deaths
 LIVES = ["--epoch", "64"]
 
 
@@ -34,66 +29,37 @@ def die(proxy):
     return time.monotonic() - began
 
 
-class Echo:
-    """A server that sends back what it gets, and connections to it that are used between long silences."""
-
-    def __init__(self, lab, count):
-        with lab.sockets_in("server"):
-            self.listener = socket.create_server((SERVER4, 8000), backlog=count)
-        threading.Thread(target=self.serve, daemon=True).start()
-        self.clients = []
-        with lab.sockets_in("client"):
-            for _ in range(count):
-                self.clients.append(socket.create_connection((SERVER4, 8000), timeout=10))
-
-    def serve(self):
-        def echo(connection):
-            with contextlib.suppress(OSError):
-                while data := connection.recv(4096):
-                    connection.sendall(data)
-
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=echo, args=(self.listener.accept()[0],), daemon=True).start()
-
-    def all_answer(self, word):
-        for n, client in enumerate(self.clients):
-            client.sendall(b"%s %d" % (word, n))
-            equal(client.recv(4096), b"%s %d" % (word, n), f"echo of connection {n}")
-
-    def close(self):
-        for one in (*self.clients, self.listener):
-            one.close()
-
-
-@case(120)
+@case(600)
 @own_stand
 def connections_outlive_the_process(_):
-    """A download and silent connections across several kill -9."""
+    """Transfers, silent and busy connections, requests and greetings across kill -9 at random moments."""
+    kills, idle, busy = rounds(2, 20), rounds(20, 1000), rounds(5, 50)
+    size, rate = (8 << 20, "3M") if kills == 2 else (1 << 30, "4M")
     with state_directory() as state, Lab() as lab, \
-            Proxy(lab, "--state-dir", state, "--max-flows", "4096", lives=LIVES) as proxy:
-        path = lab.page_file("file.bin", SIZE)
-        copy = os.path.join(lab.nginx, "copy.bin")
-        echo = Echo(lab, IDLE)
+            Proxy(lab, "--state-dir", state, "--max-flows", "65536", lives=LIVES) as proxy:
+        echo, busy, speaker = Echo(lab, idle), Busy(lab, busy), Speaker(lab)
         echo.all_answer(b"before")
-        with lab.start("client", "curl", "-sS", "-f", "-m", "100", "--limit-rate", RATE, "-o", copy,
-                       url(4, "/file.bin")) as curl:
-            longest = 0
-            for kill in range(KILLS):
-                time.sleep(0.5)
-                check(kill > 0 or curl.running(), "the download ended before the proxy had died once")
-                longest = max(longest, die(proxy))
-                found = re.search(r"(\d+) connections go on, 0 records were dropped", proxy.log())
-                check(found and int(found[1]) >= IDLE, f"death {kill + 1}: {proxy.log().strip()[-300:]}")
-                echo.all_answer(b"after %d" % kill)
-            wait_for("the download ends", lambda: not curl.running(), 80)
-            equal(curl.end(), 0, "exit code of curl")
-        equal(sha_of(copy), sha_of(path), "SHA-256 of the download")
-        equal(proxy.counters()["flow_resumed"] >= IDLE, True, "flow_resumed")
+        transfers, closers = Transfers(lab, size, rate), Closers(lab, rounds(2, 8))
+        longest, dropped = 0, 0
+        for kill in range(kills):
+            time.sleep(random.uniform(0.2, 0.6))
+            check(transfers.running(), f"the transfers ended before death {kill + 1}")
+            longest = max(longest, die(proxy))
+            found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
+            check(found and int(found[1]) >= idle, f"death {kill + 1}: {proxy.log().strip()[-300:]}")
+            dropped += int(found[2])
+            echo.all_answer(b"after %d" % kill)
+        requests = closers.stop()
+        busy.ends.stop()
+        speaker.ends.stop()
+        transfers.must_be_whole()
+        echo.all_answer(b"at the end")
+        check(proxy.counters()["flow_resumed"] >= idle, "flow_resumed")
         equal(proxy.counters()["conn_unknown"], 0, "connections that the proxy did not know")
-        must_get_page(lab, 6)
-        echo.close()
-        return f"longest start {longest * 1e3:.0f} ms"
+        for one in (echo, busy, speaker):
+            one.close()
+        return (f"{kills} deaths, {requests} requests, {dropped} records dropped; nobody forwarded for "
+                f"{longest * 1e3:.0f} ms, and a busy end waited for {busy.ends.longest * 1e3:.0f} ms, at the longest")
 
 
 @case(120)
