@@ -49,6 +49,12 @@ def synproxy(lab, *flags):
 
 
 @contextlib.contextmanager
+def synproxy_shed_off(lab, *flags):
+    with synproxy(lab, "--syn-shed", "off", *flags):
+        yield
+
+
+@contextlib.contextmanager
 def sink_at_port(lab):
     """Frames end where the proxy would receive them."""
     yield
@@ -62,6 +68,9 @@ def sink_at_server(lab):
 
 
 CONTENDERS = {"direct": direct, "kernel": kernel, "synproxy": synproxy}
+# What shedding costs: in the overload alone.
+SHED_OFF = "synproxy_shed_off"
+OVERLOADED = {**CONTENDERS, SHED_OFF: synproxy_shed_off}
 # The way there is the sender's cost, not the contender's.
 SINK_OF = {"direct": "server", "kernel": "server", "synproxy": "port"}
 SINKS = {"port": sink_at_port, "server": sink_at_server}
@@ -70,7 +79,7 @@ SINKS = {"port": sink_at_port, "server": sink_at_server}
 @contextlib.contextmanager
 def standing(lab, name, worker=None):
     """Starts that contender and waits until a page has come through it, so that it knows its server."""
-    flags = ["--workers", str(worker)] if name == "synproxy" and worker is not None else []
-    with CONTENDERS[name](lab, *flags) as it:
+    flags = ["--workers", str(worker)] if name in ("synproxy", SHED_OFF) and worker is not None else []
+    with OVERLOADED[name](lab, *flags) as it:
         wait_for(f"a page through {name}", lambda: page(lab, 4, limit=2)["code"] == "200", 20)
         yield it

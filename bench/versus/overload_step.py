@@ -6,7 +6,7 @@ One CPU runs the flood, the clients and the server; another runs the contender b
 import statistics
 import time
 
-from contenders import standing
+from contenders import SHED_OFF, standing
 from floods import Rates, Reader, ask_pages, divided, flood
 
 OFFERED = 400_000      # SYNs per second: one CPU of the machines seen so far answers less over veth
@@ -61,3 +61,6 @@ def run(lab, names, cpus, quick, results, say):
             ("page_s", "s", "lower", "median, those counted that never came")):
         for name in names:
             results.add(f"overload/{line}/{name}", seen[name][line], unit, better, note=note)
+    answered = [seen[name]["answered"] for name in ("synproxy", SHED_OFF)]
+    results.add("overload/answered/ratio_to_shed_off", answered[0] / max(1, answered[1]), "ratio", "higher",
+                note="more answers cannot be had")

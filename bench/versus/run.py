@@ -20,8 +20,9 @@ sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "bench", 
 # pylint: disable=wrong-import-position
 import flood_step
 import overload_step
-from clients import iperf, wrk
-from contenders import CONTENDERS, PROTECT, SINK_OF, SINKS, FirstLab, standing
+import transfer_step
+from clients import wrk
+from contenders import CONTENDERS, PROTECT, SHED_OFF, SINK_OF, SINKS, FirstLab, standing
 from entry import run
 from harness import PROGRAM, SERVER4, TUTORIAL_FLAGS, Failed
 from machine import describe
@@ -31,13 +32,11 @@ from ways import has_kernel_synproxy
 BEGIN = time.monotonic()
 QUIET = 0.03
 FLOODS = ("hping3", "syn")  # the second: tests/e2e/flood.py
-STREAMS = 8
 # The lines to compare: name, unit, which is better.
 LINES = (("flood/hping3/answered", "SYNs/s", "higher"), ("flood/hping3/cpu_per_answer", "us", "lower"),
          ("flood/hping3/connect", "ms", "lower"), ("flood/hping3/connect_worst", "ms", "lower"),
          ("flood/syn/answered", "SYNs/s", "higher"), ("flood/syn/cpu_per_answer", "us", "lower"),
-         ("connections", "connections/s", "higher"), ("throughput/1_stream", "Mbit/s", "higher"),
-         (f"throughput/{STREAMS}_streams", "Mbit/s", "higher"))
+         ("connections", "connections/s", "higher"), *transfer_step.LINES)
 
 
 def say(text):
@@ -50,7 +49,7 @@ def commands():
     protect = " ".join(f"--protect {one}" for one in PROTECT)
     return (f"flood: hping3 --flood -q -S --rand-source -p 80 {SERVER4}; faster: tests/e2e/flood.py",
             f"connections: wrk -t 1 -c 50 -d 1s -H 'Connection: close' http://{SERVER4}/",
-            f"throughput: iperf3 -c {SERVER4} -t 1 -P 1, then -P {STREAMS}",
+            f"throughput: iperf3 -c {SERVER4} -t 1 -P 1, then -P {transfer_step.STREAMS[-1]}; offloads/: with the ends' offloads on",
             "direct: a kernel bridge, and the server's own SYN cookies",
             f"kernel: the same bridge, and on the server iptables-legacy -A INPUT {rule} (all three: scripts/lab.sh)",
             f"synproxy: synproxy --client-port veth-a --server-port veth-b {protect} {' '.join(TUTORIAL_FLAGS)}")
@@ -83,12 +82,27 @@ class Bench:
                                                for (kind, place), cost in costs.items()))
         return costs
 
+    def orders(self, names):
+        """A number and an order for each round: contenders take turns in going first, so that none always follows the
+        same one."""
+        for number in range(1, self.rounds + 1):
+            shift = number % len(names)
+            yield number, names[shift:] + names[:shift]
+
+    def transfers(self, name, lab, offloads=""):
+        for line, value in transfer_step.measure(lab, 1, offloads).items():
+            self.note(line, name, value)
+
+    def told(self, number, name, lines):
+        say(f"round {number} of {self.rounds}, {name}: " + ", ".join(
+            f"{line.removeprefix('flood/')} {self.seen[line, name][-1]:.4g} {unit}" for line, unit, _ in LINES
+            if line in lines))
+
     def turn(self, number, name, costs):
         with standing(self.lab, name):
             # Before the floods: after one, a proxy may go on shedding for a second.
             self.note("connections", name, wrk(self.lab, 4, 1)["rate"])
-            for line, streams in (("throughput/1_stream", 1), (f"throughput/{STREAMS}_streams", STREAMS)):
-                self.note(line, name, iperf(self.lab, 4, "-t", "1", "-P", str(streams))["mbit"])
+            self.transfers(name, self.lab)
             for kind in FLOODS:
                 found = self.flood(kind, connects=kind == "hping3")
                 self.note(f"flood/{kind}/answered", name, found["answered"])
@@ -97,27 +111,34 @@ class Bench:
                 if kind == "hping3":
                     self.note("flood/hping3/connect", name, found["connect_ms"])
                     self.note("flood/hping3/connect_worst", name, found["connect_worst_ms"])
-        say(f"round {number} of {self.rounds}, {name}: " + ", ".join(
-            f"{line.removeprefix('flood/')} {self.seen[line, name][-1]:.4g} {unit}" for line, unit, _ in LINES))
+        self.told(number, name, {line for line, *_ in LINES if not line.startswith("offloads/")})
 
     def run(self, names):
-        for number in range(1, self.rounds + 1):
+        for number, order in self.orders(names):
             costs = self.sinks()
-            # Contenders take turns in going first, so that none always follows the same one.
-            shift = number % len(names)
-            for name in names[shift:] + names[:shift]:
+            for name in order:
                 self.turn(number, name, costs)
+
+    def run_offloads(self, names):
+        with FirstLab("--offloads") as lab:
+            for number, order in self.orders(names):
+                for name in order:
+                    with standing(lab, name):
+                        self.transfers(name, lab, "offloads/")
+                    self.told(number, name, {line for line, *_ in LINES if line.startswith("offloads/")})
 
     def report(self, results, names):
         for line, unit, better in LINES:
             median = {name: statistics.median(self.seen[line, name]) for name in names}
             for name in names:
                 results.add(f"{line}/{name}", median[name], unit, better, samples=self.seen[line, name])
-            if "kernel" in names:
-                pairs = zip(self.seen[line, "synproxy"], self.seen[line, "kernel"])
+            for other in ("kernel", "direct") if line.endswith(("stream", "streams")) else ("kernel",):
+                if other not in names:
+                    continue
+                pairs = zip(self.seen[line, "synproxy"], self.seen[line, other])
                 ratios = [mine / its for mine, its in pairs if its > 0]
                 if ratios:
-                    results.add(f"{line}/ratio_to_kernel", statistics.median(ratios), "ratio", better,
+                    results.add(f"{line}/ratio_to_{other}", statistics.median(ratios), "ratio", better,
                                 note=f"{min(ratios):.3g} to {max(ratios):.3g}", samples=ratios)
         results.add("others", statistics.median(self.others), "share", "lower",
                     note="of the CPU time, to programs outside the lab, while a flood was measured")
@@ -143,12 +164,13 @@ def measure(flags, results):
             names.remove("kernel")
         bench = Bench(lab, flags.quick)
         bench.run(names)
+        bench.run_offloads(names)
         bench.report(results, names)
         cpus = sorted(os.sched_getaffinity(0))
         if len(cpus) < 2:
             say("no overload: it needs two CPUs")
         else:
-            overload_step.run(lab, [name for name in names if name != "direct"], cpus[:2], flags.quick, results, say)
+            overload_step.run(lab, [name for name in names if name != "direct"] + [SHED_OFF], cpus[:2], flags.quick, results, say)
     return statistics.median(bench.others)
 
 
