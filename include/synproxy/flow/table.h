@@ -30,10 +30,12 @@
 // Not thread-safe: one worker, one table.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "synproxy/flow/arena.h"
 #include "synproxy/flow/bucket.h"
@@ -64,14 +66,19 @@ class FlowTable {
   template <typename Fits>
   Found restore(const IndexKey& key, Fits&& fits) {
     Found found;
-    for (FlowIndex i = 0; i < capacity_; ++i) {
-      if (records_[i].state() == FlowState::kFree) continue;
-      if (is_sound(i) && fits(i) && enter_again(i, key)) {
-        ++found.kept;
-      } else {
-        records_[i] = FlowRecord{};
-        ++found.dropped;
+    // Their buckets are fetched together: nobody forwards meanwhile.
+    std::array<Returning, 32> batch;
+    for (FlowIndex i = 0; i < capacity_;) {
+      std::size_t size = 0;
+      for (; i < capacity_ && size < batch.size(); ++i) {
+        if (records_[i].state() == FlowState::kFree) continue;
+        if (is_sound(i) && fits(i)) {
+          batch[size++] = {i, hash_of(i, key)};
+        } else {
+          drop(i, found);
+        }
       }
+      enter_again({batch.data(), size}, found);
     }
     header_->changing = 0;
     chain_free();
@@ -169,7 +176,15 @@ class FlowTable {
                  bool foreign);
 
   [[nodiscard]] bool is_sound(FlowIndex index) const;
-  [[nodiscard]] bool enter_again(FlowIndex index, const IndexKey& key);
+  // A record that was found good, on its way into the index.
+  struct Returning {
+    FlowIndex index;
+    std::uint64_t hash;
+  };
+  [[nodiscard]] std::uint64_t hash_of(FlowIndex index, const IndexKey& key) const;
+  void enter_again(std::span<const Returning> batch, Found& found);
+  [[nodiscard]] bool enter_again(const Returning& record);
+  void drop(FlowIndex index, Found& found);
   void chain_free();
 
   [[nodiscard]] FlowIndex next_free() const;

@@ -238,13 +238,28 @@ bool FlowTable::is_sound(FlowIndex index) const {
   return !ipv6 || identity_of(record) == identity_of(key_of(index));
 }
 
-bool FlowTable::enter_again(FlowIndex index, const IndexKey& key) {
-  const FlowKey own = key_of(index);
-  const std::uint64_t hash = index_hash(key, own);
-  if (find(own, hash) != kNoFlow || !place(hash, index)) return false;
+std::uint64_t FlowTable::hash_of(FlowIndex index, const IndexKey& key) const {
+  const std::uint64_t hash = index_hash(key, key_of(index));
+  __builtin_prefetch(buckets_ + home_of(hash), 1);
+  return hash;
+}
+
+void FlowTable::enter_again(std::span<const Returning> batch, Found& found) {
+  for (const Returning& r : batch) prefetch_record(r.hash);
+  for (const Returning& r : batch) enter_again(r) ? void(++found.kept) : drop(r.index, found);
+}
+
+bool FlowTable::enter_again(const Returning& record) {
+  const auto [index, hash] = record;
+  if (find(key_of(index), hash) != kNoFlow || !place(hash, index)) return false;
   ++size_;
   high_water_ = index + 1;
   return true;
+}
+
+void FlowTable::drop(FlowIndex index, Found& found) {
+  records_[index] = FlowRecord{};
+  ++found.dropped;
 }
 
 // The lowest come first, as after a start.
