@@ -2,6 +2,7 @@
 """What goes on while the proxy dies: each load says at its end what its ends have noticed."""
 import contextlib
 import os
+import random
 import re
 import socket
 import threading
@@ -35,8 +36,9 @@ class Echo:
             while data := connection.recv(4096):
                 connection.sendall(data)
 
-    def all_answer(self, word):
-        for n, client in enumerate(self.clients):
+    def all_answer(self, word, some=None):
+        """`some`: so many, by chance."""
+        for n, client in random.sample(list(enumerate(self.clients)), some or len(self.clients)):
             client.sendall(b"%s %d" % (word, n))
             equal(client.recv(4096), b"%s %d" % (word, n), f"echo of connection {n}")
 
@@ -138,22 +140,29 @@ class Transfers:
     """One download and one upload, compared by SHA-256."""
 
     def __init__(self, lab, size, rate):
+        self.lab, self.rate, self.whole = lab, rate, 0
         self.path = lab.page_file("file.bin", size)
         self.copies = [os.path.join(lab.nginx, "copy.bin"), os.path.join(lab.nginx, "www", "upload", "copy.bin")]
-        common = ["curl", "-sS", "-f", "-m", "500", "--limit-rate", str(rate)]
-        self.curls = [lab.start("client", *common, "-o", self.copies[0], url(4, "/file.bin")),
-                      lab.start("client", *common, "-T", self.path, url(4, "/upload/copy.bin"))]
+        self.start()
 
-    def running(self):
-        return any(curl.running() for curl in self.curls)
+    def start(self):
+        common = ["curl", "-sS", "-f", "-m", "500", "--limit-rate", str(self.rate)]
+        self.curls = [self.lab.start("client", *common, "-o", self.copies[0], url(4, "/file.bin")),
+                      self.lab.start("client", *common, "-T", self.path, url(4, "/upload/copy.bin"))]
+
+    def go_on(self):
+        """Begins again when both have ended."""
+        if not any(curl.running() for curl in self.curls):
+            self.must_be_whole()
+            self.start()
 
     def must_be_whole(self):
         for curl, copy, what in zip(self.curls, self.copies, ("download", "upload")):
             curl.process.wait(300)
             equal(curl.end(), 0, f"exit code of the {what}")
             equal(sha_of(copy), sha_of(self.path), f"SHA-256 of the {what}")
-        for path in (self.path, *self.copies):
-            os.unlink(path)
+            os.unlink(copy)
+        self.whole += 1
 
 
 class Closers:
