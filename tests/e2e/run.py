@@ -10,41 +10,19 @@ running proxy, whose buffers and flows are compared with the start at the very e
 """
 import argparse
 import fnmatch
+import importlib
 import json
 import os
+import pathlib
 import signal
 import sys
 
-import cases_features
-import cases_flood
-import cases_fragments
-import cases_banner
-import cases_bypass
-import cases_check
-import cases_control
-import cases_distance
-import cases_http
-import cases_metrics
-import cases_lists
-import cases_offloads
-import cases_operation
-import cases_overload
-import cases_packets
-import cases_path
-import cases_rate
-import cases_reload
-import cases_restart
-import cases_service
-import cases_tcp
-import cases_top
-import cases_usage
 from harness import CASES, PROGRAM, THOROUGH
 from lanes import run_cases
 
-MODULES = (cases_http, cases_tcp, cases_packets, cases_usage, cases_operation, cases_flood, cases_overload, cases_rate,
-           cases_reload, cases_restart, cases_service, cases_check, cases_distance, cases_path, cases_features,
-           cases_offloads, cases_banner, cases_bypass, cases_fragments, cases_metrics, cases_control, cases_top,
-           cases_lists)
+# Whoever is imported adds its cases to CASES.
+for module in sorted(pathlib.Path(__file__).parent.glob("cases_*.py")):
+    importlib.import_module(module.stem)
 # Most of a case is waiting.
 JOBS = min(8, 1 + (os.cpu_count() or 1))
 
