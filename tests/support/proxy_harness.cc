@@ -51,7 +51,10 @@ class ProxyHarness::Collector final : public FrameSink {
     frames.emplace_back(out, Bytes(frame.begin(), frame.end()));
     inside_engine = inside;
   }
+  void decided(Role, const Packet& whole) override { fates.push_back(whole.fate); }
+
   std::vector<Verdict> verdicts;
+  std::vector<Reason> fates;
   std::vector<std::pair<Role, Bytes>> frames;
 };
 
@@ -108,6 +111,23 @@ void ProxyHarness::store(Role side, const Bytes& frame) {
   (side == Role::kClient ? to_client : to_server).push_back(frame);
 }
 
+namespace {
+
+// What a reader of the packet may rely on.
+void expect_told(const Packet& p, const Bytes& frame) {
+  const bool drop = info(p.fate).kind == ReasonKind::DROP;
+  EXPECT_TRUE(drop || info(p.fate).kind == ReasonKind::FATE) << info(p.fate).name;
+  if (!drop) return;
+  EXPECT_NE(p.verdict, Verdict::kForward) << info(p.fate).name;
+  if (p.verdict == Verdict::kReply) {
+    EXPECT_TRUE(may_be_answered(p.fate)) << info(p.fate).name;
+  } else if (!may_be_answered(p.fate)) {
+    EXPECT_EQ(Bytes(p.data, p.data + p.length), frame) << info(p.fate).name;
+  }
+}
+
+}  // namespace
+
 Verdict ProxyHarness::feed(Role side, const Bytes& frame) {
   return feed_burst(side, {frame}).at(0);
 }
@@ -140,9 +160,14 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
     ++inside_engine;
     engines_[e]->process(side, packets, now_ms_, made);
     --inside_engine;
-    for (const Packet& p : packets) {
+    said[e].fates = made.fates;
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+      const Packet& p = packets[i];
       said[e].verdicts.push_back(p.verdict);
-      if (p.verdict == Verdict::kDrop || p.verdict == Verdict::kCut) continue;
+      if (p.verdict == Verdict::kCut) continue;
+      said[e].fates.push_back(p.fate);
+      expect_told(p, frames[i]);
+      if (p.verdict == Verdict::kDrop) continue;
       EXPECT_LE(p.length, p.room);
       said[e].frames.emplace_back(p.verdict == Verdict::kForward ? other(side) : side,
                                   Bytes(p.data, p.data + p.length));
@@ -150,6 +175,8 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
     std::move(made.frames.begin(), made.frames.end(), std::back_inserter(said[e].frames));
   }
   EXPECT_EQ(said[0].verdicts, said[1].verdicts);
+  EXPECT_EQ(said[0].fates, said[1].fates);
+  for (const Reason fate : said[0].fates) ++fates_[static_cast<std::size_t>(fate)];
   // What is to be cut has no fate yet: its segments have.
   packets_in_ -= static_cast<std::uint64_t>(std::ranges::count(said[0].verdicts, Verdict::kCut));
   EXPECT_EQ(said[0].frames, said[1].frames) << "a byte was left as it was in the buffer";
@@ -252,7 +279,10 @@ void ProxyHarness::check_accounts() {
   for (std::size_t r = 0; r < kReasonCount; ++r) {
     const auto reason = static_cast<Reason>(r);
     const ReasonKind kind = info(reason).kind;
-    if (kind == ReasonKind::FATE || kind == ReasonKind::DROP) fates += count(reason);
+    if (kind == ReasonKind::FATE || kind == ReasonKind::DROP) {
+      fates += count(reason);
+      EXPECT_EQ(count(reason), fates_[r]) << info(reason).name << ": a packet says something else";
+    }
     EXPECT_EQ(count(reason), counters_[1]->get(reason)) << info(reason).name;
   }
   EXPECT_EQ(fates, packets_in_ + count(Reason::fragments_joined))

@@ -158,6 +158,7 @@ class ProxyHarness {
   std::uint64_t now_ms_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;
+  std::array<std::uint64_t, kReasonCount> fates_{};  // as the packets themselves say
 };
 
 }  // namespace synproxy::test

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "synproxy/base/reasons.h"
+
 namespace synproxy {
 
 // Who sent a frame, or whom it goes to: the clients' side or the protected servers' side. Only the
@@ -42,8 +44,15 @@ struct Packet {
   std::uint32_t length = 0;      // bytes, without FCS
   std::uint32_t room = 0;        // bytes that may be written from `data`, >= length
   Verdict verdict = Verdict::kDrop;
+  Reason fate = Reason::forwarded;  // what it counts as: a FATE or a DROP; nothing while kCut
   ChecksumHint checksum = ChecksumHint::kUnknown;
   const Arrival* arrival = nullptr;  // what the steering has found out; nullptr: nothing
+
+  // Side by side: every packet comes here.
+  void decide(Verdict v, Reason why) {
+    verdict = v;
+    fate = why;
+  }
 };
 
 // How a packet came in fragments, so that it can leave in fragments of that size.
@@ -66,6 +75,10 @@ class FrameSink {
                          const CameInFragments& /*came*/) {
     return false;
   }
+
+  // A packet that was put together here has been decided, and its bytes are still there. What
+  // leaves of it is emitted besides.
+  virtual void decided(Role /*sender*/, const Packet& /*whole*/) {}
 
  protected:
   ~FrameSink() = default;

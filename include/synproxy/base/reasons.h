@@ -153,4 +153,23 @@ inline constexpr std::size_t kReasonCount = kReasons.size();
   return kReasons[static_cast<std::size_t>(r)];
 }
 
+// Drops whose packet may become the answer to it. The bytes of all others that are dropped stay as
+// they came.
+[[nodiscard]] constexpr bool may_be_answered(Reason r) {
+  switch (r) {
+    case Reason::cookie_invalid:
+    case Reason::cookie_retrans:
+    case Reason::cookie_replayed:
+    case Reason::table_full:
+    case Reason::no_flow_server:
+    case Reason::synack_stale:
+    case Reason::syn_own_isn:
+    case Reason::limit_rate:
+    case Reason::limit_conns:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace synproxy

@@ -54,10 +54,11 @@ void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
 // Packets that quote no valid cookie and have no flow.
 void end_all(Rooms& rooms, std::span<Packet> burst) {
   const bool pass = rooms.now.tuning().unknown == Unknown::kForward;
-  for (Packet& p : burst) p.verdict = pass ? Verdict::kForward : Verdict::kDrop;
+  const Reason fate = pass ? Reason::unknown_forwarded : Reason::cookie_invalid;
+  for (Packet& p : burst) p.decide(pass ? Verdict::kForward : Verdict::kDrop, fate);
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
   rooms.stateless += burst.size();
-  rooms.counters.count(pass ? Reason::unknown_forwarded : Reason::cookie_invalid, burst.size());
+  rooms.counters.count(fate, burst.size());
 }
 
 // Makes the contexts of a burst. Packets of `decided` are done; those of `refuted` quote no valid

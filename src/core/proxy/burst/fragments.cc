@@ -32,12 +32,14 @@ void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragment
   const std::span<Context> alone(&c, 1);
   classify(rooms, alone);
   if (c.kind == Kind::kFragment) {  // a fragment header behind the first one
-    return drop(rooms.counters, c, Reason::fragment_bad);
+    drop(rooms.counters, c, Reason::fragment_bad);
+    return sink.decided(sender, whole);
   }
   const bool tcp = c.kind == Kind::kTcp;
   look_up(rooms.flows, alone);
   if (sender == Role::kClient) make_and_check_cookies(rooms, alone);
   act(rooms, alone, sink);
+  sink.decided(sender, whole);
   if (whole.verdict == Verdict::kDrop) return;
   if (whole.verdict == Verdict::kReply) {
     if (rooms.turns_answers) turn_answers(rooms, sender, {&whole, 1}, alone);

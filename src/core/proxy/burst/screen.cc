@@ -113,13 +113,16 @@ constexpr Rule kBogons{kMonitorBogons, Reason::bogon_source, Reason::bogons_moni
 constexpr Rule kMinTtl{kMonitorMinTtl, Reason::ttl_low, Reason::min_ttl_monitored};
 
 // What the rule makes of `found`, to which it applies. Returns what it drops.
-std::uint32_t apply(Rooms& rooms, const Rule& rule, std::uint32_t found, bool early) {
+std::uint32_t apply(Rooms& rooms, std::span<Packet> burst, const Rule& rule, std::uint32_t found,
+                    bool early) {
   if (found == 0) return 0;
   const bool monitored = (rooms.screen.monitored() & rule.name) != 0;
   if (monitored && early) return 0;
   rooms.counters.count(monitored ? rule.counts : rule.drops,
                        static_cast<std::uint64_t>(std::popcount(found)));
-  return monitored ? 0 : found;
+  if (monitored) return 0;
+  for_each_bit(found, [&](std::size_t i) { burst[i].decide(Verdict::kDrop, rule.drops); });
+  return found;
 }
 
 // Those of `bits` for which `keeps` is true.
@@ -144,17 +147,16 @@ std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early) {
     const std::uint32_t denied = filter(look.from(lists->denied), [&](std::size_t i) {
       return to_protected(i) && !is_neighbour_discovery(look.header(i));
     });
-    dropped |= apply(rooms, kDeny, denied, early);
+    dropped |= apply(rooms, burst, kDeny, denied, early);
     const std::uint32_t bogons = filter(look.from(lists->bogons) & ~dropped, [&](std::size_t i) {
       const IpHeader& ip = look.header(i);
       return to_protected(i) && !is_neighbour_discovery(ip) && !is_icmp_error(ip);
     });
-    dropped |= apply(rooms, kBogons, bogons, early);
+    dropped |= apply(rooms, burst, kBogons, bogons, early);
   }
   const std::uint32_t low = filter(
       look.low_ttl() & ~dropped, [&](std::size_t i) { return is_protected_tcp(rooms, burst[i]); });
-  dropped |= apply(rooms, kMinTtl, low, early);
-  for_each_bit(dropped, [&](std::size_t i) { burst[i].verdict = Verdict::kDrop; });
+  dropped |= apply(rooms, burst, kMinTtl, low, early);
   return dropped;
 }
 

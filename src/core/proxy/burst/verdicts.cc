@@ -8,7 +8,7 @@ void answer(Counters& counters, Context& c, const TcpReply& reply, const IpLook&
   if (!reply_in_place(*c.packet, c.segment, reply, look)) {
     return drop(counters, c, Reason::no_buffer_room);
   }
-  c.packet->verdict = Verdict::kReply;
+  c.packet->decide(Verdict::kReply, fate);
   counters.count(fate);
   counters.count(made);
 }

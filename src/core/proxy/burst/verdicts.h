@@ -11,11 +11,11 @@ namespace synproxy {
 
 inline void drop(Counters& counters, Context& c, Reason why) {
   counters.count(why);
-  c.packet->verdict = Verdict::kDrop;
+  c.packet->decide(Verdict::kDrop, why);
 }
 inline void forward(Counters& counters, Context& c, Reason fate) {
   counters.count(fate);
-  c.packet->verdict = Verdict::kForward;
+  c.packet->decide(Verdict::kForward, fate);
 }
 // True: the packet is a super-frame, whose bytes cannot be held. Its segments come instead, one by
 // one; nothing else may be done for it. Ask before anything is changed.

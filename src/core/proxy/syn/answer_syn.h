@@ -107,7 +107,7 @@ template <bool kIpv6, typename Says>
     drop(counters, c, Reason::no_buffer_room);
     return false;
   }
-  c.packet->verdict = Verdict::kReply;
+  c.packet->decide(Verdict::kReply, Reason::synack_sent);
   return true;
 }
 

@@ -130,7 +130,7 @@ class SynBurst {
         if (answer != ReplyCap::Answer::kNo) {
           answered |= 1U << lane;
         } else {
-          burst_[g.columns.places[lane]].verdict = Verdict::kDrop;
+          burst_[g.columns.places[lane]].decide(Verdict::kDrop, Reason::reply_capped);
           decide(g, lane);
           ++capped_;
         }
@@ -164,7 +164,7 @@ class SynBurst {
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
       p.length = length;
-      p.verdict = Verdict::kReply;
+      p.decide(Verdict::kReply, Reason::synack_sent);
       decide(g, lane);
     });
   }
