@@ -18,6 +18,7 @@
 #include "base/errors.h"
 #include "base/undumped.h"
 #include "control/bypass.h"
+#include "control/capture_requests.h"
 #include "control/change_requests.h"
 #include "control/clock.h"
 #include "control/control_server.h"
@@ -125,6 +126,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   add_info_request(requests, config.name, clock);
   add_change_requests(requests, supervisor, reloader, config, clock);
   add_flow_requests(requests, dataplane, config);
+  add_capture_request(requests, dataplane, config);
   add_history_requests(requests, dataplane, config, recorder, clock);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   give_up(config, user);

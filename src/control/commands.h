@@ -86,6 +86,7 @@ struct Command {
 [[nodiscard]] Command reload_command();
 [[nodiscard]] Command config_command();
 [[nodiscard]] Command flows_command();
+[[nodiscard]] Command capture_command();
 [[nodiscard]] Command top_command();
 [[nodiscard]] Command report_command();
 

@@ -198,6 +198,9 @@ void ControlServer::write(Client& client) {
 
 bool ControlServer::overdue(const Client& client) const {
   const auto now = Clock::now();
+  if (client.answer != nullptr && client.answer->endless()) {
+    return now - client.heard > limits_.paused;
+  }
   if (client.answering()) {
     return now - client.heard > limits_.stalled || now - client.began > limits_.answer;
   }

@@ -32,6 +32,7 @@ struct ServerLimits {
   std::chrono::milliseconds idle{60'000};         // between requests
   std::chrono::milliseconds stalled{10'000};      // an answer of which nothing is taken
   std::chrono::milliseconds answer{60'000};       // a whole answer
+  std::chrono::milliseconds paused{60'000};       // an endless one of which nothing is taken
 };
 
 class ControlServer {

@@ -58,15 +58,6 @@ std::uint32_t parse_duration(std::string_view text) {
       parse_integer(text, 0, std::numeric_limits<std::uint32_t>::max() / unit) * unit);
 }
 
-bool covers(const Prefix& prefix, const AddressBytes& address, bool ipv6) {
-  if (prefix.ipv6 != ipv6) return false;
-  const std::size_t bytes = prefix.length / 8;
-  const unsigned rest = prefix.length % 8;
-  return std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(bytes),
-                    prefix.address.begin()) &&
-         (rest == 0 || ((address[bytes] ^ prefix.address[bytes]) >> (8 - rest)) == 0);
-}
-
 FlowFilter::FlowFilter(const CommandLine& line)
     : all_(std::ranges::none_of(std::array{"src", "dst", "sport", "dport", "state", "older"},
                                 [&](const char* flag) { return line.has(flag); })) {
@@ -97,8 +88,8 @@ FlowFilter::FlowFilter(const CommandLine& line)
 
 bool FlowFilter::matches(const FlowInfo& flow) const {
   const bool ipv6 = flow.ipv6 != 0;
-  return (!src_ || covers(*src_, flow.client, ipv6)) &&
-         (!dst_ || covers(*dst_, flow.server, ipv6)) && sport_.hold(flow.client_port) &&
+  return (!src_ || covers(*src_, flow.client.data(), ipv6)) &&
+         (!dst_ || covers(*dst_, flow.server.data(), ipv6)) && sport_.hold(flow.client_port) &&
          dport_.hold(flow.server_port) && (states_ == 0 || (states_ >> flow.state & 1U) != 0) &&
          flow.idle_ms >= older_ms_;
 }

@@ -46,6 +46,4 @@ class FlowFilter {
 // completes "--older value: ...".
 [[nodiscard]] std::uint32_t parse_duration(std::string_view text);
 
-[[nodiscard]] bool covers(const Prefix& prefix, const AddressBytes& address, bool ipv6);
-
 }  // namespace synproxy::control

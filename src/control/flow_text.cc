@@ -120,7 +120,8 @@ Services::Services(const std::vector<std::string>& rules) : texts_(rules) {
 
 const std::string& Services::of(const FlowInfo& flow) const {
   const auto found = std::ranges::find_if(rules_, [&](const ProtectRule& rule) {
-    return covers({rule.address, rule.prefix_length, rule.ipv6}, flow.server, flow.ipv6 != 0) &&
+    return covers({rule.address, rule.prefix_length, rule.ipv6}, flow.server.data(),
+                  flow.ipv6 != 0) &&
            rule.first_port <= flow.server_port && flow.server_port <= rule.last_port;
   });
   return texts_[static_cast<std::size_t>(found - rules_.begin())];

@@ -37,6 +37,8 @@ class Answer {
   // Appends the next piece to `out`, a few hundred KB at most. kWait: there is none yet, ask again
   // in a millisecond. kEnd: this was the last one. Never waits, and throws nothing.
   [[nodiscard]] virtual Step next(std::string& out) = 0;
+  // It lasts as long as its reader takes it, and may pause.
+  [[nodiscard]] virtual bool endless() const { return false; }
 };
 
 // An answer of one line.

@@ -319,6 +319,7 @@ PortStatus Dataplane::port(PortId id) const {
 }
 
 std::uint64_t Dataplane::cycles_per_second() const { return rte_get_tsc_hz(); }
+std::uint64_t Dataplane::cycles() const { return rte_get_tsc_cycles(); }
 
 std::uint64_t Dataplane::mbufs_in_use() const {
   const std::uint64_t out = impl_->buffers_out();
@@ -348,6 +349,9 @@ std::vector<RefusedSource> Dataplane::refused() const {
 }
 
 FlowMail& Dataplane::flow_mail(unsigned worker) { return impl_->workers[worker]->flow_mail(); }
+CaptureTap& Dataplane::capture_tap(unsigned worker) {
+  return impl_->workers[worker]->capture_tap();
+}
 const std::filesystem::path& Dataplane::directory() const { return impl_->eal->directory(); }
 Found Dataplane::resumed() const { return impl_->resumed; }
 

@@ -22,6 +22,7 @@
 
 namespace synproxy::dataplane {
 
+class CaptureTap;
 class FlowMail;
 
 // What the dataplane itself counts, beside the engine's Counters. The same single-writer rule
@@ -44,6 +45,7 @@ struct alignas(64) IoCounters {
   Counter idle_us;                       // time slept in all, microseconds
   Counter taken_over;                    // packets that other workers handed over to this one
   Counter busy_cycles;                   // time-stamp counter, in turns that brought packets
+  Counter capture_lost;                  // frames that a capture had no room for
   Counter clock_ms;                      // gauge: the worker's clock; stands still where it hangs
 };
 
@@ -92,12 +94,15 @@ class Dataplane {
   [[nodiscard]] const IoCounters& io(unsigned worker) const;
   [[nodiscard]] PortStatus port(PortId id) const;
   [[nodiscard]] std::uint64_t cycles_per_second() const;  // of the time-stamp counter
+  [[nodiscard]] std::uint64_t cycles() const;             // the counter now
   [[nodiscard]] std::uint64_t mbufs_in_use() const;
   [[nodiscard]] std::uint64_t mbufs_total() const;
   // The sources that are over a limit, most refused first; all workers together, 20 at most.
   [[nodiscard]] std::vector<RefusedSource> refused() const;
   // For one thread at a time. Nobody answers before start() and after stop().
   [[nodiscard]] FlowMail& flow_mail(unsigned worker);
+  // The same.
+  [[nodiscard]] CaptureTap& capture_tap(unsigned worker);
   // That of this proxy's name, where EAL has its sockets.
   [[nodiscard]] const std::filesystem::path& directory() const;
   // What was in the store.

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/syn_lane.h"
 
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
+
+#include "dataplane/frames.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -77,6 +80,14 @@ SynLane::Sorted SynLane::sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syn
 void SynLane::shed(rte_mbuf** syns, std::uint16_t n) {
   if (n == 0) return;
   counters_.count(Reason::syn_shed, n);
+  if (tap_ != nullptr && tap_->on()) [[unlikely]] {
+    const std::uint64_t time = rte_rdtsc();
+    for (std::uint16_t i = 0; i < n; ++i) {
+      Packet packet = packet_of(*syns[i]);
+      packet.decide(Verdict::kDrop, Reason::syn_shed);
+      tap_->dropped(Role::kClient, packet, time);
+    }
+  }
   rte_pktmbuf_free_bulk(syns, n);
 }
 

@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dataplane/capture_tap.h"
 #include "dataplane/dataplane.h"
 #include "synproxy/policy/shed.h"
 #include "synproxy/policy/stateless_shed.h"
@@ -80,6 +81,9 @@ class SynLane {
     std::uint16_t others = 0;
     std::uint16_t syns = 0;
   };
+  // A capture there sees what is shed. It outlives the lane.
+  void show(CaptureTap& tap) { tap_ = &tap; }
+
   // Moves frames that are not SYNs to the front of `frames`, in order, and SYNs that are let
   // through to `syns` (room for `n`, at most kMaxBurst). Counts and frees the rest.
   Sorted sort(rte_mbuf** frames, std::uint16_t n, rte_mbuf** syns);
@@ -104,6 +108,7 @@ class SynLane {
   StatelessShedder stateless_shedder_;
   Counters& counters_;
   IoCounters& io_;
+  CaptureTap* tap_ = nullptr;
   std::vector<unsigned> standing_;  // by source: polls in a row that found it far from empty
   std::uint32_t shed_before_ = 0;
   bool pressed_ = false;

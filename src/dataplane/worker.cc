@@ -100,6 +100,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
       back_off_(rte_get_tsc_hz(),
                 idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
   engine_.shed_by(lane_.stateless_shedder());
+  lane_.show(tap_);
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
   if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
   engine_.use_lists(tuning_.lists);
@@ -250,7 +251,11 @@ void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted
     packets[i] = packet_of(*frames[i]);
     if (noted) packets[i].arrival = notes_of(*frames[i]);
   }
+  if (tap_.on()) [[unlikely]]
+    tap_.before(sender, {packets.data(), n}, rte_rdtsc());
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
+  if (tap_.on()) [[unlikely]]
+    tap_.after(sender, {packets.data(), n});
   std::array<rte_mbuf*, kMaxBurst> to_cut;
   std::size_t cuts = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
@@ -298,6 +303,7 @@ std::uint64_t Worker::tick() {
   now_ms_ = now;
   io_.clock_ms.set(now);
   heed();
+  tap_.heed();
   lane_.tick(now, engine_.stateless());
   in_tick_ = true;
   engine_.tick(now, *this);
@@ -320,6 +326,8 @@ void Worker::send() {
 }
 
 void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
+  if (tap_.on()) [[unlikely]]
+    tap_.made(to, frame, rte_rdtsc());
   const PortId out = Topology::out_port(to);
   Outbox& box = outbox_[out];
   if (rte_mbuf* m = box.make(frame)) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "dataplane/capture_tap.h"
 #include "dataplane/clock.h"
 #include "dataplane/flow_mail.h"
 #include "dataplane/frames.h"
@@ -77,6 +78,7 @@ class Worker final : private FrameSink {
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] const IoCounters& io() const { return io_; }
   [[nodiscard]] FlowMail& flow_mail() { return mail_; }
+  [[nodiscard]] CaptureTap& capture_tap() { return tap_; }
   // The version of the tuning that is used from now on. For any thread.
   [[nodiscard]] Published<WorkerTuning>::Version heeded() const {
     return heeded_.load(std::memory_order_acquire);
@@ -120,6 +122,7 @@ class Worker final : private FrameSink {
   void emit(Role to, std::span<const std::uint8_t> frame) override;
   bool hand_over(Role sender, std::span<const std::uint8_t> whole,
                  const CameInFragments& came) override;
+  void decided(Role sender, const Packet& whole) override;
   std::uint16_t take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n);
 
   const WorkerRequest request_;
@@ -131,6 +134,7 @@ class Worker final : private FrameSink {
   const Clock& clock_;
   Counters counters_;
   IoCounters io_;
+  CaptureTap tap_{io_.capture_lost};
   Steering steering_;
   Engine engine_;
   PerPort<Outbox> outbox_;

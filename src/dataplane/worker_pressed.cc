@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a worker does with clients' frames while more arrive than it can answer: SYNs wait in their
 // lane, all others are gathered into whole bursts.
+#include <rte_cycles.h>
+
 #include <algorithm>
 
 #include "dataplane/worker.h"
@@ -19,6 +21,7 @@ std::uint16_t Worker::screen(rte_mbuf** frames, std::uint16_t n) {
   std::uint16_t kept = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
     if ((dropped >> i & 1U) != 0) {
+      if (tap_.on()) tap_.dropped(Role::kClient, packets[i], rte_rdtsc());
       rte_pktmbuf_free(frames[i]);
     } else {
       frames[kept++] = frames[i];

@@ -66,6 +66,12 @@ bool Worker::hand_over(Role sender, std::span<const std::uint8_t> whole,
   return true;
 }
 
+// Of what leaves, a capture sees the frames.
+void Worker::decided(Role sender, const Packet& whole) {
+  if (tap_.on() && whole.verdict == Verdict::kDrop) [[unlikely]]
+    tap_.dropped(sender, whole, rte_rdtsc());
+}
+
 // Decides the packets that another worker has put together. Moves the rest to the front, in order;
 // returns how many there are.
 std::uint16_t Worker::take_wholes(Role sender, rte_mbuf** frames, std::uint16_t n) {

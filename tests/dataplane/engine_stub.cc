@@ -42,7 +42,9 @@ std::uint32_t Engine::screen(std::span<Packet> burst) {
   std::uint32_t dropped = 0;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     if (burst[i].data[stub::kTcpFlagsAt] != kSyn) continue;
-    dropped |= (burst[i].data[stub::kSourceAt + 3] & 1U) << i;
+    if ((burst[i].data[stub::kSourceAt + 3] & 1U) == 0) continue;
+    dropped |= 1U << i;
+    burst[i].decide(Verdict::kDrop, Reason::denied);
   }
   state_->counters.count(Reason::denied, static_cast<std::uint64_t>(std::popcount(dropped)));
   return dropped;
@@ -54,7 +56,7 @@ void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }
 void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
   for (Packet& p : burst) {
     if (state_->tuning.early_window == stub::kDropAll) {
-      p.verdict = Verdict::kDrop;
+      p.decide(Verdict::kDrop, Reason::bad_checksum);
       state_->counters.count(Reason::bad_checksum);
       continue;
     }
@@ -63,7 +65,7 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       ++state_->stateless;
       if (state_->shedder->shedding() &&
           !state_->shedder->lets_through(p.data + stub::kSourceAt, false)) {
-        p.verdict = Verdict::kDrop;
+        p.decide(Verdict::kDrop, Reason::ack_shed);
         state_->counters.count(Reason::ack_shed);
         continue;
       }
@@ -73,7 +75,7 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
       p.verdict = Verdict::kCut;
       continue;
     }
-    p.verdict = Verdict::kForward;
+    p.decide(Verdict::kForward, Reason::forwarded);
     state_->counters.count(Reason::forwarded);
     const std::span<const std::uint8_t> frame(p.data, p.length);
     if (!stub::is_command(frame)) continue;
@@ -84,7 +86,7 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
         p.verdict = Verdict::kDrop;
         break;
       case stub::Command::kBad:
-        p.verdict = Verdict::kDrop;
+        p.decide(Verdict::kDrop, Reason::bad_checksum);
         state_->counters.count(Reason::bad_checksum);
         break;
       case stub::Command::kReply:

@@ -14,6 +14,7 @@
 // A set never changes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -38,6 +39,15 @@ struct Prefix {
 // bits, zones and IPv4-mapped IPv6 addresses: throws std::invalid_argument with a sentence that
 // says what is wrong and what to do.
 [[nodiscard]] Prefix parse_prefix(std::string_view text);
+
+// `address`: 4 or 16 bytes in network order, as `ipv6` says.
+[[nodiscard]] inline bool covers(const Prefix& prefix, const std::uint8_t* address, bool ipv6) {
+  if (prefix.ipv6 != ipv6) return false;
+  const std::size_t bytes = prefix.length / 8;
+  const unsigned rest = prefix.length % 8;
+  return std::equal(address, address + bytes, prefix.address.begin()) &&
+         (rest == 0 || ((address[bytes] ^ prefix.address[bytes]) >> (8 - rest)) == 0);
+}
 
 class PrefixSet {
  public:

@@ -62,6 +62,8 @@ PortStatus Dataplane::port(PortId id) const {
 std::uint64_t Dataplane::cycles_per_second() const { return 2'000'000'000; }
 std::uint64_t Dataplane::mbufs_in_use() const { return 21; }
 std::uint64_t Dataplane::mbufs_total() const { return 1024; }
+std::uint64_t Dataplane::cycles() const { return 0; }
+CaptureTap& Dataplane::capture_tap(unsigned worker) { return fake_state().taps.at(worker); }
 FlowMail& Dataplane::flow_mail(unsigned worker) { return fake_state().mail.at(worker); }
 const std::filesystem::path& Dataplane::directory() const { return impl_->directory; }
 const std::string& Dataplane::memory_note() const { return impl_->note; }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/capture_tap.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/flow_mail.h"
 
@@ -18,6 +19,7 @@ struct FakeState {
   unsigned supervised = 0;
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
+  std::array<CaptureTap, 2> taps{CaptureTap(io[0].capture_lost), CaptureTap(io[1].capture_lost)};
   std::unique_ptr<const SourceLists> lists = std::make_unique<SourceLists>();
   std::vector<RefusedSource> refused;
 };

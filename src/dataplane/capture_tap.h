@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where a worker shows its packets to a capture.
+//
+// Theory of operation. While there is none, the worker asks on() once per burst, a word of its own.
+// Control leaves a pointer to a session, and takes it away again; the worker looks for that once a
+// millisecond and says what it uses, so that control knows when the memory is its own again. Nobody
+// waits.
+//
+// A packet is rewritten where it lies. So whatever has the right ends is copied before it is
+// decided, unless only drops are asked for that leave it as it came. Its verdict and fate are
+// written afterwards, or the copy is taken back.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/capture_filter.h"
+#include "dataplane/capture_ring.h"
+#include "synproxy/base/counters.h"
+#include "synproxy/base/packet.h"
+
+namespace synproxy::dataplane {
+
+// One worker's share of a capture.
+struct CaptureSession {
+  // Throws std::bad_alloc.
+  CaptureSession(const CaptureFilter& what, std::uint64_t number);
+
+  const CaptureFilter filter;
+  const std::uint64_t worker;
+  const bool copies;  // each packet with the right ends, before it is decided
+  CaptureRing ring;
+  Counter lost;  // frames asked for that found no room
+};
+
+class alignas(64) CaptureTap {
+ public:
+  // `lost`: also counts what a session has no room for.
+  explicit CaptureTap(Counter& lost) : lost_(lost) {}
+
+  // --- Control. The session stays until uses() is false.
+  void begin(CaptureSession& session) { asked_.store(&session, std::memory_order_release); }
+  void end() { asked_.store(nullptr, std::memory_order_release); }
+  [[nodiscard]] bool uses(const CaptureSession& session) const {
+    return asked_.load(std::memory_order_relaxed) == &session ||
+           used_.load(std::memory_order_acquire) == &session;
+  }
+
+  // The worker has begun to show its packets.
+  [[nodiscard]] bool shows(const CaptureSession& session) const {
+    return used_.load(std::memory_order_acquire) == &session;
+  }
+
+  // --- The worker.
+  void heed() {
+    CaptureSession* const asked = asked_.load(std::memory_order_acquire);
+    if (asked == session_) return;
+    session_ = asked;
+    used_.store(asked, std::memory_order_release);
+  }
+  [[nodiscard]] bool on() const { return session_ != nullptr; }
+
+  // All of these only while on(). `time`: the time-stamp counter. Packets of one burst, before and
+  // after they are decided; frames that are made meanwhile come between the two.
+  void before(Role sender, std::span<const Packet> burst, std::uint64_t time);
+  void after(Role sender, std::span<const Packet> burst);
+  void made(Role to, std::span<const std::uint8_t> frame, std::uint64_t time);
+  // Was decided elsewhere, and leaves nothing behind but what is made.
+  void dropped(Role sender, const Packet& packet, std::uint64_t time);
+
+ private:
+  // nullptr: no room.
+  CaptureRecord* add(CaptureKind kind, Role side, std::span<const std::uint8_t> frame);
+  // Counts it as lost if there is none.
+  void tell(CaptureRecord* record, const Packet& p);
+  void lose();
+
+  std::atomic<CaptureSession*> asked_{nullptr};
+  std::atomic<CaptureSession*> used_{nullptr};
+  CaptureSession* session_ = nullptr;
+  Counter& lost_;
+
+  std::uint64_t time_ = 0;      // of the burst
+  std::uint32_t matching_ = 0;  // bit i: packet i has the right ends
+  bool in_burst_ = false;
+  bool kept_ = false;  // something of this burst
+  std::array<CaptureRecord*, kMaxBurst> copies_{};
+};
+
+}  // namespace synproxy::dataplane

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a capture takes of a worker's packets, and how it gets to the control thread.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/capture_tap.h"
+#include "support/fragments.h"
+#include "support/packet_builder.h"
+
+namespace synproxy::dataplane {
+namespace {
+
+using test::Bytes;
+using test::PacketBuilder;
+
+constexpr const char* kClient4 = "198.51.100.7";
+constexpr const char* kServer4 = "203.0.113.10";
+constexpr const char* kClient6 = "2001:db8:1::7";
+constexpr const char* kServer6 = "2001:db8::10";
+
+PacketBuilder up(bool ipv6 = false) {
+  PacketBuilder b;
+  b.ip(ipv6 ? kClient6 : kClient4, ipv6 ? kServer6 : kServer4).ports(40'000, 80).flags(kAck);
+  return b;
+}
+PacketBuilder down(bool ipv6 = false) {
+  PacketBuilder b;
+  b.ip(ipv6 ? kServer6 : kServer4, ipv6 ? kClient6 : kClient4).ports(80, 40'000).flags(kAck);
+  return b;
+}
+
+CaptureFilter filter_of(const char* client, const char* server, bool either_way = false) {
+  CaptureFilter filter;
+  if (client != nullptr) filter.client = parse_protect_rule(client);
+  if (server != nullptr) filter.server = parse_protect_rule(server);
+  filter.either_way = either_way;
+  return filter;
+}
+
+CaptureFilter filter_of(std::initializer_list<Reason> fates) {
+  CaptureFilter filter;
+  filter.any_fate = false;
+  for (const Reason fate : fates) filter.fates[static_cast<std::size_t>(fate)] = true;
+  return filter;
+}
+
+bool matches(const CaptureFilter& filter, Role sender, Bytes frame) {
+  return filter.matches(sender, frame.data(), frame.size());
+}
+
+TEST(CaptureFilter, EndsAreTheClientAndTheServerWhoeverSends) {
+  struct Row {
+    const char* client;
+    const char* server;
+    bool of_v4, of_v6;
+  };
+  const Row rows[] = {
+      {nullptr, nullptr, true, true},
+      {kClient4, nullptr, true, false},
+      {"198.51.100.0/24", nullptr, true, false},
+      {"198.51.100.8/29", nullptr, false, false},
+      {kServer4, nullptr, false, false},
+      {kClient6, nullptr, false, true},
+      {"2001:db8:1::/48", "2001:db8::/48", false, true},
+      {nullptr, "203.0.113.10:80", true, false},
+      {nullptr, "203.0.113.10:81-90", false, false},
+      {nullptr, "[2001:db8::10]:80", false, true},
+      {"198.51.100.7:40000", "203.0.113.10:80", true, false},
+      {"198.51.100.7:40001", "203.0.113.10:80", false, false},
+  };
+  for (const Row& row : rows) {
+    const CaptureFilter filter = filter_of(row.client, row.server);
+    for (const bool ipv6 : {false, true}) {
+      const bool wanted = ipv6 ? row.of_v6 : row.of_v4;
+      EXPECT_EQ(matches(filter, Role::kClient, up(ipv6).build()), wanted) << &row - rows << ipv6;
+      EXPECT_EQ(matches(filter, Role::kServer, down(ipv6).build()), wanted) << &row - rows << ipv6;
+      EXPECT_EQ(matches(filter, Role::kClient, up(ipv6).vlan(5).build()), wanted);
+    }
+  }
+}
+
+TEST(CaptureFilter, AFlowMayBeTypedEitherWayRound) {
+  const CaptureFilter turned = filter_of("203.0.113.10:80", "198.51.100.7:40000", true);
+  EXPECT_TRUE(matches(turned, Role::kClient, up().build()));
+  EXPECT_TRUE(matches(turned, Role::kServer, down().build()));
+  EXPECT_FALSE(matches(turned, Role::kClient, up().ports(80, 40'000).build()));
+  EXPECT_FALSE(
+      matches(filter_of("203.0.113.10:80", "198.51.100.7:40000"), Role::kClient, up().build()));
+}
+
+TEST(CaptureFilter, ErrorsBelongToWhatTheyQuoteAndFragmentsToTheirAddresses) {
+  const CaptureFilter flow = filter_of("198.51.100.7:40000", "203.0.113.10:80");
+  const Bytes quoted = down().build_packet();
+  // A router on the client's side is told of a segment of the server.
+  const auto error = [&](const Bytes& what) {
+    return PacketBuilder().ip("192.0.2.1", kServer4).icmp_error(3, 4, 1280, what).build();
+  };
+  EXPECT_TRUE(matches(flow, Role::kClient, error(quoted)));
+  EXPECT_FALSE(matches(flow, Role::kClient, error(down().ports(80, 40'001).build_packet())));
+  EXPECT_FALSE(matches(flow, Role::kServer, error(quoted)));
+  EXPECT_TRUE(matches(filter_of(kClient4, nullptr), Role::kClient, error(quoted)));
+  for (const Bytes& fragment : test::cut(up().payload(Bytes(100)).build(), 48)) {
+    EXPECT_TRUE(matches(flow, Role::kClient, fragment));
+  }
+  EXPECT_FALSE(matches(flow, Role::kClient, up().protocol(17).build())) << "no TCP, no port";
+  EXPECT_TRUE(matches(filter_of(kClient4, nullptr), Role::kClient, up().protocol(17).build()));
+  EXPECT_FALSE(matches(flow, Role::kClient, up().ether_type(0x0806).build()));
+  EXPECT_FALSE(matches(flow, Role::kClient, Bytes(13)));
+}
+
+// Everything that is published, as "kind side verdict fate captured/length".
+std::vector<std::string> told(CaptureRing& ring) {
+  std::vector<std::string> lines;
+  const auto [first, second] = ring.take();
+  for (const auto& piece : {first, second}) {
+    for (std::size_t i = 0; i < piece.size(); i += piece[i].size / sizeof(CaptureRecord)) {
+      const CaptureRecord& r = piece[i];
+      if (r.kind == CaptureKind::kVoid) continue;
+      constexpr std::array kKinds{"came", "left", "made"};
+      lines.push_back(std::string(kKinds.at(static_cast<std::size_t>(r.kind))) +
+                      (r.side == Role::kClient ? " c" : " s") +
+                      (r.kind == CaptureKind::kMade ? "" : " " + std::string(info(r.fate).name)) +
+                      " " + std::to_string(r.captured) + "/" + std::to_string(r.length) + " " +
+                      std::to_string(*reinterpret_cast<const std::uint8_t*>(&r + 1)));
+    }
+  }
+  ring.release();
+  return lines;
+}
+
+TEST(CaptureRing, KeepsTheOrderWhereItsMemoryEnds) {
+  CaptureRing ring(1024);
+  unsigned in = 0;
+  unsigned out = 0;
+  for (std::uint32_t turn = 0; turn < 200; ++turn) {
+    const Bytes frame(14 + turn * 7 % 200, static_cast<std::uint8_t>(in));
+    CaptureRecord head;
+    head.kind = CaptureKind::kMade;
+    head.length = head.captured = static_cast<std::uint32_t>(frame.size());
+    if (ring.add(head, frame.data()) != nullptr) ++in;
+    ring.publish();
+    if (turn % 3 != 0) continue;
+    for (const std::string& line : told(ring)) {
+      EXPECT_TRUE(line.ends_with(" " + std::to_string(out++ % 256))) << line;
+    }
+  }
+  EXPECT_EQ(out + told(ring).size(), in);
+  EXPECT_GT(in, 190U);
+}
+
+TEST(CaptureRing, WhatHasNoRoomIsRefusedAndWhatIsTakenBackWasNeverThere) {
+  CaptureRing ring(128);
+  const Bytes frame(33);
+  CaptureRecord head;
+  head.kind = CaptureKind::kMade;
+  head.captured = 33;
+  ASSERT_NE(ring.add(head, frame.data()), nullptr);
+  EXPECT_EQ(ring.add(head, frame.data()), nullptr);
+  ring.roll_back();
+  EXPECT_TRUE(told(ring).empty());
+  ASSERT_NE(ring.add(head, frame.data()), nullptr);
+  ring.publish();
+  EXPECT_EQ(told(ring).size(), 1U);
+  EXPECT_NE(ring.add(head, frame.data()), nullptr) << "given back";
+}
+
+// A burst of packets whose first byte is their number.
+class CaptureTapTest : public testing::Test {
+ protected:
+  void begin(const CaptureFilter& filter) {
+    session_ = std::make_unique<CaptureSession>(filter, 3);
+    tap_.begin(*session_);
+    tap_.heed();
+  }
+  Packet& add(const Bytes& frame) {
+    frames_.push_back(frame);
+    frames_.back()[0] = static_cast<std::uint8_t>(frames_.size());
+    packets_.push_back({.data = frames_.back().data(),
+                        .length = static_cast<std::uint32_t>(frame.size()),
+                        .room = static_cast<std::uint32_t>(frame.size())});
+    return packets_.back();
+  }
+  CaptureTapTest() {
+    frames_.reserve(32);
+    packets_.reserve(32);
+  }
+
+  Counter lost_;
+  CaptureTap tap_{lost_};
+  std::unique_ptr<CaptureSession> session_;
+  std::vector<Bytes> frames_;
+  std::vector<Packet> packets_;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(CaptureTapTest, APacketIsSeenAsItCameAndAsItLeft) {
+  begin({});
+  for (const Role sender : {Role::kClient, Role::kServer}) {
+    frames_.clear();
+    packets_.clear();
+    for (int i = 0; i < 4; ++i) add(up().build());
+    tap_.before(sender, packets_, 7);
+    tap_.made(Role::kServer, frames_[0], 9);
+    packets_[0].decide(Verdict::kForward, Reason::translated);
+    packets_[0].data[0] = 99;
+    packets_[1].decide(Verdict::kDrop, Reason::bad_checksum);
+    packets_[2].decide(Verdict::kReply, Reason::synack_sent);
+    packets_[2].length -= 4;
+    packets_[3].verdict = Verdict::kCut;
+    tap_.after(sender, packets_);
+    const Lines wanted = sender == Role::kClient
+                             ? Lines{"came c translated 54/54 1",  "came c bad_checksum 54/54 2",
+                                     "came c synack_sent 54/54 3", "made s 54/54 1",
+                                     "left s translated 54/54 99", "left c synack_sent 50/50 3"}
+                             : Lines{"came s translated 54/54 1", "came s bad_checksum 54/54 2",
+                                     "came s synack_sent 54/54 3", "left c translated 54/54 99",
+                                     "left s synack_sent 50/50 3"};
+    Lines got = told(session_->ring);
+    if (sender == Role::kServer) std::erase_if(got, [](auto& l) { return l.starts_with("made"); });
+    EXPECT_EQ(got, wanted);
+  }
+  EXPECT_EQ(lost_.get(), 0U);
+}
+
+TEST_F(CaptureTapTest, ADropReasonTakesNothingElse) {
+  for (const Reason other : {Reason::land, Reason::cookie_invalid}) {  // the second copies first
+    begin(filter_of({Reason::bad_checksum, other}));
+    packets_.clear();
+    frames_.clear();
+    for (int i = 0; i < 3; ++i) add(up().build());
+    tap_.before(Role::kClient, packets_, 7);
+    tap_.made(Role::kServer, frames_[0], 9);
+    packets_[0].decide(Verdict::kForward, Reason::translated);
+    packets_[1].decide(Verdict::kDrop, Reason::bad_checksum);
+    packets_[2].decide(Verdict::kDrop, Reason::syn_fin);
+    tap_.after(Role::kClient, packets_);
+    EXPECT_EQ(told(session_->ring), Lines{"came c bad_checksum 54/54 2"});
+    tap_.before(Role::kClient, packets_, 8);
+    packets_[1].decide(Verdict::kForward, Reason::translated);
+    tap_.after(Role::kClient, packets_);
+    EXPECT_EQ(told(session_->ring), Lines{});
+  }
+  packets_[0].decide(Verdict::kReply, Reason::cookie_invalid);
+  tap_.before(Role::kClient, packets_, 9);
+  frames_[0][0] = 77;
+  tap_.after(Role::kClient, packets_);
+  EXPECT_EQ(told(session_->ring),
+            (Lines{"came c cookie_invalid 54/54 1", "left c cookie_invalid 54/54 77"}));
+}
+
+TEST_F(CaptureTapTest, OnlyTheEndsAskedForAndTheBytesAskedFor) {
+  CaptureFilter filter = filter_of("198.51.100.7:40000", nullptr);
+  filter.snaplen = 20;
+  begin(filter);
+  add(up().build());
+  add(up().ports(40'001, 80).build());
+  tap_.before(Role::kClient, packets_, 7);
+  for (Packet& p : packets_) p.decide(Verdict::kDrop, Reason::consumed);
+  tap_.made(Role::kServer, up().build(), 7);
+  tap_.made(Role::kServer, up().ports(40'001, 80).build(), 7);
+  tap_.after(Role::kClient, packets_);
+  EXPECT_EQ(told(session_->ring), (Lines{"came c consumed 20/54 1", "made s 20/54 2"}));
+  packets_[0].decide(Verdict::kDrop, Reason::syn_shed);
+  tap_.dropped(Role::kClient, packets_[0], 8);
+  tap_.dropped(Role::kClient, packets_[1], 8);
+  tap_.made(Role::kClient, down().build(), 9);
+  EXPECT_EQ(told(session_->ring), (Lines{"came c syn_shed 20/54 1", "made c 20/54 2"}));
+}
+
+TEST_F(CaptureTapTest, WhatFindsNoRoomIsCountedOnceForEachFrame) {
+  begin({});
+  const Bytes large = up().payload(Bytes(1400)).build();
+  for (int i = 0; i < 32; ++i) add(large);
+  std::uint64_t seen = 0;
+  for (int burst = 0; burst < 50; ++burst) {
+    tap_.before(Role::kClient, packets_, 7);
+    for (Packet& p : packets_) p.decide(Verdict::kForward, Reason::forwarded);
+    tap_.after(Role::kClient, packets_);
+  }
+  seen = told(session_->ring).size();
+  EXPECT_GT(seen, 1000U);
+  EXPECT_EQ(session_->lost.get(), 50U * 64 - seen);
+  EXPECT_EQ(lost_.get(), session_->lost.get());
+}
+
+TEST_F(CaptureTapTest, ASessionIsInUseUntilTheWorkerHasSeenItsEnd) {
+  EXPECT_FALSE(tap_.on());
+  CaptureSession session({}, 0);
+  EXPECT_FALSE(tap_.uses(session));
+  tap_.begin(session);
+  EXPECT_TRUE(tap_.uses(session));
+  EXPECT_FALSE(tap_.on()) << "the worker has not looked";
+  tap_.heed();
+  EXPECT_TRUE(tap_.on());
+  tap_.end();
+  EXPECT_TRUE(tap_.uses(session));
+  tap_.heed();
+  EXPECT_FALSE(tap_.uses(session));
+  EXPECT_FALSE(tap_.on());
+}
+
+}  // namespace
+}  // namespace synproxy::dataplane
