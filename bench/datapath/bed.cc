@@ -213,6 +213,18 @@ void Bed::process(Role side, std::size_t begin, std::size_t end) {
   for (const Packet& p : burst) sent_bytes_ += p.verdict != Verdict::kDrop ? p.length : 0U;
 }
 
+// As FlowMail does for the worker.
+void Bed::list_a_slice() {
+  constexpr std::uint32_t kSlicePerTick = 256;
+  constexpr std::size_t kLetter = 4096;
+  if (listed_.size() < kSlicePerTick) listed_.resize(kLetter);
+  const std::size_t at = next_listed_ % kLetter;
+  const std::span<FlowInfo> out(listed_.data() + std::min(at, kLetter - kSlicePerTick),
+                                kSlicePerTick);
+  const FlowSlice slice = engine_->copy_flows(next_listed_, kSlicePerTick, out, ticked_ms_);
+  next_listed_ = slice.next == kNoFlow ? 0 : slice.next;
+}
+
 Cost Bed::run() {
   Cost cost;
   const std::size_t up = queued(Role::kClient);
@@ -227,6 +239,7 @@ Cost Bed::run() {
     if (now_ms() != ticked_ms_) {
       ticked_ms_ = now_ms();
       engine_->tick(ticked_ms_, *this);
+      if (lists_flows_) list_a_slice();
       const std::uint64_t ticked = read_tsc();
       cost.in_ticks += ticked - last;
       elapsed_ += std::min(ticked - last, cycles_per_ms_);

@@ -99,6 +99,9 @@ class Bed final : public FrameSink {
   void add_fragment(const FrameTemplate& frame, std::uint64_t n, const Numbers& numbers);
   [[nodiscard]] std::size_t queued(Role side) const { return queue(side).size(); }
   Cost run();
+  // From the next run() on, `synproxy flows` lists the table again and again, as a busy worker lets
+  // it.
+  void list_meanwhile(bool yes) { lists_flows_ = yes; }
   // After run(): the fate of the i-th frame of a side.
   [[nodiscard]] const Packet& packet(Role side, std::size_t i) const { return queue(side)[i]; }
   // Reads them from the SYN-ACK in that place; false if it is none.
@@ -118,6 +121,7 @@ class Bed final : public FrameSink {
   void learn_services();
   void learn_from(std::uint64_t n);
   void let_pass(std::uint64_t ms);
+  void list_a_slice();
 
   BedConfig config_;
   MemoryUse memory_;
@@ -138,6 +142,9 @@ class Bed final : public FrameSink {
   std::uint64_t cycles_per_ms_;
   std::uint64_t ticked_ms_ = 0;
   std::vector<Connection> connections_;
+  bool lists_flows_ = false;
+  FlowIndex next_listed_ = 0;
+  std::vector<FlowInfo> listed_;
   // The last SYN to the server that was emitted, for learn_from().
   bool keep_syn_ = false;
   std::uint16_t syn_flags_ = 0;

@@ -31,6 +31,21 @@ class SplicedTraffic final : public Traffic {
   FateCheck fate_{Reason::translated};
 };
 
+class ListedTraffic final : public Traffic {
+ public:
+  void prepare(Bed& bed) override {
+    bed.list_meanwhile(true);
+    traffic_.prepare(bed);
+  }
+  void check(Bed& bed) override {
+    bed.list_meanwhile(false);  // others use it too
+    traffic_.check(bed);
+  }
+
+ private:
+  SplicedTraffic traffic_{Clients::kWithTimestamps, true, false, false};
+};
+
 struct Kind {
   const char* name;
   Clients clients;
@@ -64,6 +79,9 @@ void add_spliced_cases(std::vector<Case>& cases) {
     add(cases, "ipv4/10m", kTenMillion, kind);
     add(cases, "ipv4/10m_4k_pages", kTenMillionSmallPages, kind);
   }
+  cases.push_back({.name = "spliced/ipv4/1m/small/to_server/listed_meanwhile",
+                   .bed = kMillion,
+                   .traffic = [](Bed&) { return std::make_unique<ListedTraffic>(); }});
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);
   }
