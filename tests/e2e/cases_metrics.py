@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What --metrics answers."""
+"""What --metrics answers. A Prometheus and a browser that read it are in cases_tour."""
 import collections
 import contextlib
 import glob
+import importlib.util
 import json
 import os
 import re
-import tempfile
+import socket
 
 from clients import must_get_page
-from floods import flood
-from harness import PROGRAM, Stand, case, check, equal, own_stand, wait_for
+from harness import PROGRAM, ROOT, Stand, case, check, equal, own_stand
 
-# Of the page during the flood; docs/live-page.png is one.
-SCREENSHOT = os.path.join(tempfile.gettempdir(), "synproxy-live-page.png")
 ALERTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../docs/alerts.yml"))
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
@@ -27,6 +25,37 @@ def scrape(lab, url):
             name, labels, value = SAMPLE.match(line).groups()
             series[name][labels or ""] = float(value)
     return series
+
+
+class TelemetrySocket:
+    """As dpdk-telemetry-exporter.py gives it to its endpoints."""
+
+    def __init__(self, lab):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.connect(f"/var/run/dpdk/{lab.name}/dpdk_telemetry.v2")
+        self.longest = json.loads(self.socket.recv(1024))["max_output_len"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def cmd(self, uri, arg=None):
+        self.socket.send((uri if arg is None else f"{uri},{arg}").encode())
+        return json.loads(self.socket.recv(self.longest))[uri]
+
+
+def exported(lab):
+    """What DPDK's exporter gets by our endpoint file, which has to describe each name: {(name, labels): (value, type)}."""
+    file = os.path.join(ROOT, "scripts/package/telemetry-endpoints/synproxy.py")
+    spec = importlib.util.spec_from_file_location("synproxy", file)
+    endpoint = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(endpoint)
+    with TelemetrySocket(lab) as sock:
+        described = endpoint.info()
+        return {(name, *sorted(map(str, labels.values()))): (value, described[name][1])
+                for name, value, labels in endpoint.metrics(sock)}
 
 
 def niceness(lab, thread):
@@ -58,24 +87,6 @@ def query(lab, expression):
 
 @own_stand
 @case()
-def the_packaged_prometheus_reads_the_metrics_and_our_alerts(_):
-    with Stand("--metrics", "9100") as stand, tempfile.TemporaryDirectory() as there:
-        must_get_page(stand.lab, 4)
-        config = os.path.join(there, "prometheus.yml")
-        with open(config, "w", encoding="ascii") as out:
-            json.dump({"global": {"scrape_interval": "1s"}, "rule_files": [ALERTS], "scrape_configs": [
-                {"job_name": "synproxy", "static_configs": [{"targets": ["127.0.0.1:9100"]}]}]}, out)  # JSON is YAML
-        with stand.lab.start("proxy", "prometheus", f"--config.file={config}", f"--storage.tsdb.path={there}/data",
-                             "--web.listen-address=127.0.0.1:9190"):
-            wait_for("Prometheus has read the proxy", lambda: query(stand.lab, "up"), 30)
-            equal(query(stand.lab, 'up{job="synproxy"}'), {"": 1}, "up")
-            check(query(stand.lab, "sum(synproxy_cookie_valid_total)")[""] >= 1, "the page counts")
-            sides = query(stand.lab, "sum by (side) (synproxy_rx_packets_total)")
-            check(set(sides) == {"client", "server"} and all(sides.values()), f"packets by side: {sides}")
-
-
-@own_stand
-@case()
 def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
     with Stand("--metrics", "[::1]:9100") as stand:
         must_get_page(stand.lab, 4)
@@ -97,6 +108,12 @@ def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
         check(2 <= summed(series, "synproxy_cookie_valid_total")[""], "the pages count")
         equal((niceness(stand.lab, "synproxy-w0"), niceness(stand.lab, "synproxy-http")), (os.nice(0), 10), "worker, reader")
 
+        got, after = exported(stand.lab), stand.proxy.stat()["total"]
+        check(2 <= got["cookie_valid", "0"][0] <= after["counters"]["cookie_valid"], "connections of the exporter")
+        check(0 < got["rx_packets", "0", "client"][0] <= after["io"]["rx_packets_client"], "packets of the exporter")
+        equal((got["port_link_up", "server"], got["gauge_flows", "0"][1], got["cookie_valid", "0"][1], got["clock_ms", "0"][1]),
+              ((1, "gauge"), "gauge", "counter", "gauge"), "what DPDK's exporter would say")
+
         # Another proxy with the same address says so before it touches the ports.
         for where, wrong in (("[::1]:9100", "another program listens there"),
                              ("203.0.113.99:9100", "is no address of this machine"), ("nowhere", "has no port")):
@@ -115,24 +132,3 @@ def in_browser(lab, there, *more):
     console = [line for line in got.err.splitlines() if "CONSOLE" in line]
     equal(console, [], "the browser's complaints")
     return got.out
-
-
-@own_stand
-@case()
-def the_live_page_shows_a_flood_in_a_browser(_):
-    with Stand("--metrics", "9100") as stand, tempfile.TemporaryDirectory() as there:
-        must_get_page(stand.lab, 4)
-        with flood(stand.lab, "syn", 4, rate=20_000):
-            wait_for("a flood in words", lambda: "SYN flood" in stand.lab.must(
-                "proxy", "curl", "-sSf", "http://127.0.0.1:9100/data.json"), 20)
-            page = in_browser(stand.lab, there, "--dump-dom")
-            in_browser(stand.lab, there, "--window-size=1280,860", f"--screenshot={SCREENSHOT}")
-        header = re.search(r'<header class="(\w+)"><h1>(.*?)</h1><p>(.*?)</p>', page).groups()
-        check(header[0] == "alarm" and header[1].startswith("SYN flood, "), f"headline: {header}")
-        check("clients at veth-a, servers at veth-b" in header[2], header[2])
-        handshakes = re.search(r"<section><h2>Handshakes, per second</h2>(.*?)</section>", page, re.S).group(1)
-        for line in ("SYN", "SYN-ACK"):
-            last = re.search(rf">{line} <b>(.*?)</b>", handshakes).group(1)
-            check(last.endswith(" k"), f"{line}: {last}")
-        check(re.search(r'<path class="c0" d="M[\d.]+ [\d.]+L', handshakes), "a curve of the SYNs")
-        check(os.path.getsize(SCREENSHOT) > 10_000, "the screenshot")
