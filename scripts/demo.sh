@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Shows a web server under a SYN flood: without protection, behind the kernel's SYNPROXY, and behind
-# this proxy. Everything happens in network namespaces that are gone at the end.
+# Shows a web server under a SYN flood: without protection, behind the kernel's SYNPROXY, behind this
+# proxy, and with this proxy on the server itself. Everything happens in network namespaces that are gone at the end.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,7 +13,7 @@ readonly FLOOD_LEAD=2    # seconds of flood before the first page is asked: the 
 readonly URL=http://10.0.0.2/
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then
-  echo "usage: demo.sh   (as root; shows a flooded web server with and without protection, under 3 minutes)"
+  echo "usage: demo.sh   (as root; shows a flooded web server with and without protection, under 4 minutes)"
   exit 0
 fi
 (($# == 0)) || die "takes no arguments, not even $1" 2
@@ -148,11 +148,11 @@ kernel_synproxy() {
   esac
 }
 
-this_proxy() {
-  fresh_lab
-  local pid tries=0
-  ip netns exec "$SYNPROXY_LAB-proxy" "$BUILD/synproxy" --name "$SYNPROXY_LAB" \
-    --client-port veth-a --server-port veth-b --protect 10.0.0.2:80 \
+# measure_proxy LABEL ROLE CLIENT-PORT SERVER-PORT: the proxy runs in that namespace
+measure_proxy() {
+  local label=$1 role=$2 pid tries=0
+  ip netns exec "$SYNPROXY_LAB-$role" "$BUILD/synproxy" --name "$SYNPROXY_LAB" \
+    --client-port "$3" --server-port "$4" --protect 10.0.0.2:80 \
     --sack-perm --timestamp --wscale 7 --mss 1460 </dev/null >"$WORK/proxy.log" 2>&1 &
   pid=$!
   until grep -q ready "$WORK/proxy.log"; do
@@ -160,9 +160,21 @@ this_proxy() {
     ((++tries < 150)) || { cat "$WORK/proxy.log" >&2; die "the proxy was not ready after 15 s"; }
     sleep 0.1
   done
-  both "synproxy"
+  both "$label"
   kill -TERM "$pid"
   wait "$pid" || { tail -n 5 "$WORK/proxy.log" >&2; die "the proxy ended with an error"; }
+}
+
+this_proxy() {
+  fresh_lab
+  measure_proxy "synproxy" proxy veth-a veth-b
+}
+
+# One machine and one interface: the server's addresses move to an end of the proxy's making.
+on_the_server() {
+  fresh_lab
+  lab bridge on
+  measure_proxy "on the server" server eth0 host
 }
 
 table() {
@@ -180,6 +192,7 @@ Same server, client and flood (hping3 --flood -S --rand-source -p 80) in every r
 no protection: the server's SYN cookies are off (net.ipv4.tcp_syncookies=0), nginx's backlog of 511.
 kernel SYNPROXY: the three iptables rules of the tutorials on the server itself, SYN cookies on.
 synproxy: between client and server; the server as without protection.
+on the server: the same program on the server itself (--client-port eth0 --server-port host).
 A page is fetched when it arrives whole within 5 s of being asked for. SYN answered: SYN-ACKs that
 reached the client's link, whoever sent them; an unprotected server repeats its own.
 NOTES
@@ -226,7 +239,7 @@ set grid ytics lc rgb "#dddddd"
 set border 3
 set tics nomirror
 set xtics scale 0
-set xrange [-0.6:2.6]
+set xrange [-0.6:3.6]
 set yrange [0:*]
 set offsets 0, 0, graph 0.12, 0
 set key noautotitle at screen 0.5,0.94 center horizontal
@@ -246,5 +259,6 @@ build
 no_protection
 kernel_synproxy
 this_proxy
+on_the_server
 table
 chart

@@ -21,11 +21,13 @@
 #include "control/capture_requests.h"
 #include "control/change_requests.h"
 #include "control/clock.h"
+#include "control/confirmation.h"
 #include "control/control_server.h"
 #include "control/flow_requests.h"
 #include "control/help.h"
 #include "control/history_requests.h"
 #include "control/host.h"
+#include "control/host_end.h"
 #include "control/http_server.h"
 #include "control/listen_address.h"
 #include "control/lists.h"
@@ -90,9 +92,20 @@ void give_up(const Config& config, const std::optional<User>& user) {
   }
 }
 
+// `synproxy host confirm`.
+void add_confirm_request(Requests& requests, Confirmation& confirmation) {
+  requests.add("confirm", Requests::Kind::kChanging,
+               [&confirmation](const Requests::Json&, const Peer& peer) -> Requests::Json {
+                 if (!confirmation.confirm()) return "nothing waits to be confirmed";
+                 say("the move of the addresses is confirmed by " + peer.text());
+                 return "confirmed";
+               });
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
+  for (const std::string& line : restore_left_behind()) say("left behind: " + line);
   config = check_host(std::move(config), LinuxHost());
   if (end_bypass(config)) say("the bypass between these ports is off");
   forbid_core_dumps();
@@ -108,6 +121,12 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   const Signals signals;
   log.emplace();  // from here on nothing waits for a reader of our lines
   std::optional<StartWatch> start(std::in_place);
+  std::optional<HostEnd> host_end;
+  if (config.server_port.kind == PortName::Kind::kHost) {
+    host_end.emplace(config);
+    config.server_port.device = host_end->wire();
+  }
+  Confirmation confirmation(config.confirm);
   const auto ring_pages = make_undumped<KeyRing>();
   KeyRing& ring = *ring_pages;
   const auto keys = make_undumped<EpochKeeper>(
@@ -128,17 +147,25 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   add_flow_requests(requests, dataplane, config);
   add_capture_request(requests, dataplane, config);
   add_history_requests(requests, dataplane, config, recorder, clock);
+  add_confirm_request(requests, confirmation);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   give_up(config, user);
+  if (host_end) host_end->take_over([&] { dataplane.forget_received(); });
   dataplane.start();
   start.reset();
   std::optional<HttpServer> web;
   if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, recorder, clock));
   say(ready_line(config, dataplane));
   if (store != nullptr && store->found()) say(resumed_line(dataplane.resumed()));
+  if (host_end) say(host_end->text());
+  if (confirmation.wanted()) {
+    say("waiting " + std::to_string(config.confirm) + " s for `synproxy host confirm`");
+    confirmation.begin(clock.now_ms());
+  }
 
   Service service(dataplane, clock, store != nullptr ? store->to_keep() : -1);
-  for (auto what = Signals::What::kNone; what != Signals::What::kStop;) {
+  bool lapsed = false;
+  for (auto what = Signals::What::kNone; what != Signals::What::kStop && !lapsed;) {
     what = signals.wait(Supervisor::kTick);
     if (what == Signals::What::kReload) {
       service.reloading();
@@ -150,11 +177,16 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
       recorder.record(view_of(dataplane, config, clock.unix_ms_at_start()), now);
     }
     service.alive();
+    lapsed = confirmation.lapsed(clock.now_ms());
   }
   service.stopping();
   control.reset();
   dataplane.stop();
+  if (host_end) host_end->give_back();
   say(summary_line(totals_of(dataplane), clock.now_ms()));
+  if (!lapsed) return;
+  throw RuntimeFailure("--confirm " + std::to_string(config.confirm) +
+                       ": nobody has confirmed; the addresses are back");
 }
 
 void print(const std::string& text) {

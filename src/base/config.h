@@ -15,12 +15,13 @@ namespace synproxy {
 
 struct SourceLists;
 
-// A device as the user named it: `eth1`, `xdp:eth1`, `0000:3b:00.0`, `net_memif0,role=server,...`.
+// A device as the user named it: `eth1`, `xdp:eth1`, `0000:3b:00.0`, `net_memif0,role=server,...`,
+// or `host`, this host itself.
 struct PortName {
-  enum class Kind : std::uint8_t { kRawSocket, kXdp, kPci, kVdev };
+  enum class Kind : std::uint8_t { kRawSocket, kXdp, kPci, kVdev, kHost };
   Kind kind = Kind::kRawSocket;
   std::string text;    // as typed
-  std::string device;  // without the `xdp:` prefix
+  std::string device;  // without the `xdp:` prefix; of kHost, once it is made, our side of it
 
   friend bool operator==(const PortName&, const PortName&) = default;
 };
@@ -73,6 +74,7 @@ struct Config {
   std::string config_file;      // empty: none
   std::string user;             // empty: stays who started it
   bool seccomp = true;          // filter system calls once the ports are open
+  unsigned confirm = 0;         // seconds for `synproxy host confirm`; 0: none is asked for
   unsigned stats_interval = 0;  // seconds; 0: no line
   ListenAddress metrics;
   LogLevel log_level = LogLevel::kWarning;

@@ -5,6 +5,7 @@
 
 #include "base/errors.h"
 #include "control/commands.h"
+#include "control/host_end.h"
 #include "control/options.h"
 #include "control/run_program.h"
 #include "control/telemetry_client.h"
@@ -46,6 +47,29 @@ void must(const Words& words) {
       (ran.text.empty() ? "it cannot be run; install iproute2" : first_line(ran.text)));
 }
 
+void refuse_beside_a_proxy(const std::string& name) {
+  try {
+    const TelemetryClient client(name);
+  } catch (const RuntimeFailure&) {
+    return;
+  }
+  throw RuntimeFailure("bypass: the proxy " + name +
+                       " runs, and forwards between these ports itself; stop it first");
+}
+
+// Where the server is this host, its addresses are on the NIC or not. A start takes them from
+// there.
+void bypass_host(const std::string& what, const Config& config, const Print& print) {
+  if (what == "on") {
+    refuse_beside_a_proxy(config.name);
+    for (const std::string& line : restore_left_behind()) print(line + "\n");
+  }
+  bool away = !HostStateFile::in_use(record_directory()).empty();
+  away = away || !HostStateFile::left_behind(record_directory()).empty();
+  print("bypass " + config.client_port.text +
+        " host: " + (away ? "off" : "on, the addresses are on the interface, unprotected") + "\n");
+}
+
 void run(const CommandLine& line, const Print& print) {
   const std::string what = line.words.empty() ? "" : line.words.front();
   if (what != "on" && what != "off" && what != "status") {
@@ -54,18 +78,10 @@ void run(const CommandLine& line, const Print& print) {
                      "bypass --help");
   }
   const Config config = loose_config({line.words.begin() + 1, line.words.end()});
+  if (config.server_port.kind == PortName::Kind::kHost) return bypass_host(what, config, print);
   const Bypass bypass(config);
   if (what == "on") {
-    bool runs = true;
-    try {
-      const TelemetryClient client(config.name);
-    } catch (const RuntimeFailure&) {
-      runs = false;
-    }
-    if (runs) {
-      throw RuntimeFailure("bypass: the proxy " + config.name +
-                           " runs, and forwards between these ports itself; stop it first");
-    }
+    refuse_beside_a_proxy(config.name);
     bypass.on();
   } else if (what == "off") {
     bypass.off();

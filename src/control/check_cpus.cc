@@ -169,7 +169,8 @@ void check_cpus(const Config& config, const Host& host, const Machine& machine, 
   Config settled = config;
   if (settled.workers.empty() && !allowed.empty()) settled.workers = {allowed.front()};
   for (const PortName* port : {&config.client_port, &config.server_port}) {
-    if (port->kind != Kind::kVdev) look_at_node(settled, *port, machine, out);
+    if (port->kind != Kind::kVdev && port->kind != Kind::kHost)
+      look_at_node(settled, *port, machine, out);
   }
   look_at_isolation(settled, machine, out);
   look_at_governor(settled, machine, out);

@@ -66,7 +66,7 @@ void look_at_firewall(const PortName& port, const std::string& ruleset, Findings
   if (tables.empty()) out.push_back({"firewall", port.text, State::kRight, "none names it", ""});
 }
 
-void look_at_owner(const PortName& port, const Machine& machine, Findings& out) {
+void look_at_owner(const PortName& port, const Machine& machine, bool moves, Findings& out) {
   const std::string& name = port.device;
   if (const auto master = machine.target("/sys/class/net/" + name + "/master")) {
     out.push_back({"master", port.text, State::kWrong,
@@ -76,6 +76,13 @@ void look_at_owner(const PortName& port, const Machine& machine, Findings& out) 
   const auto addresses = machine.addresses(name);
   std::string all;
   for (const std::string& address : addresses) all += (all.empty() ? "" : ", ") + address;
+  if (moves) {
+    out.push_back({"address", port.text, all.empty() ? State::kWrong : State::kRight,
+                   all.empty() ? "none, and --server-port host has nothing to move"
+                               : all + ": moves to the host's own end",
+                   all.empty() ? "`ip address add ... dev " + name + "`" : ""});
+    return;
+  }
   out.push_back({"address", port.text, all.empty() ? State::kRight : State::kPoor,
                  all.empty() ? "none" : all + ": this host answers beside the proxy",
                  all.empty() ? "" : "`ip address flush dev " + name + "`"});
@@ -106,7 +113,7 @@ void look_at_queues(const PortName& port, const Machine& machine, Findings& out)
 }
 
 void look_at_interface(const PortName& port, const Machine& machine, const std::string& ruleset,
-                       Findings& out) {
+                       bool moves, Findings& out) {
   const std::string& name = port.device;
   const auto carrier = machine.line("/sys/class/net/" + name + "/carrier");  // while it is up
   if (carrier) {
@@ -120,7 +127,7 @@ void look_at_interface(const PortName& port, const Machine& machine, const std::
                    std::to_string(mtu) + ", and AF_XDP takes " + std::to_string(kXdpMtu),
                    "`ip link set " + name + " mtu 1500`"});
   }
-  look_at_owner(port, machine, out);
+  look_at_owner(port, machine, moves, out);
   look_at_queues(port, machine, out);
   look_at_firewall(port, ruleset, out);
 }
@@ -152,7 +159,7 @@ void check_ports(const Config& config, const Host& host, const Machine& machine,
       look_at_pci(*port, host, machine, out);
     }
     if (is_interface(*port) && host.interface(port->device)) {
-      look_at_interface(*port, machine, ruleset, out);
+      look_at_interface(*port, machine, ruleset, config.server_port.kind == Kind::kHost, out);
     } else {
       both = false;
     }

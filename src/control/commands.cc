@@ -114,10 +114,10 @@ std::string CommandLine::name() const {
 }
 
 std::span<const Command> commands() {
-  static const std::vector<Command> all = {bypass_command(),  check_command(),  stat_command(),
-                                           get_command(),     set_command(),    unset_command(),
-                                           reload_command(),  config_command(), flows_command(),
-                                           capture_command(), top_command(),    report_command()};
+  static const std::vector<Command> all = {
+      bypass_command(),  check_command(),  stat_command(),   get_command(),   set_command(),
+      unset_command(),   reload_command(), config_command(), flows_command(), host_command(),
+      capture_command(), top_command(),    report_command()};
   return all;
 }
 

@@ -79,6 +79,7 @@ struct Command {
 // The rows, each in the file of its command.
 [[nodiscard]] Command bypass_command();
 [[nodiscard]] Command check_command();
+[[nodiscard]] Command host_command();
 [[nodiscard]] Command stat_command();
 [[nodiscard]] Command get_command();
 [[nodiscard]] Command set_command();

@@ -31,11 +31,27 @@ constexpr auto kPortRows = std::to_array<Flag>({
      .kind = FlagKind::kValue,
      .change = Change::kRestart,
      .required = true,
-     .accepts = "a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK device "
-                "(net_tap0)",
-     .help = "where the protected servers are; the same forms",
-     .reason = "As for `--client-port`.",
+     .accepts = "host, a Linux interface (eth1), xdp:eth1, a PCI address (0000:3b:00.0) or a DPDK "
+                "device (net_tap0)",
+     .help = "where the protected servers are; the same forms, or host: this host itself, whose "
+             "addresses on the client port's interface move to syn-eth1 while the proxy runs",
+     .reason = "As for `--client-port`. With `host` nothing else is needed to protect the server "
+               "that this machine is (docs/operation.md): what cannot work is refused before "
+               "anything is changed.",
      .value = port(At<&Config::server_port>{})},
+    {.name = "confirm",
+     .form = "SECONDS|on|off",
+     .example = "120",
+     .group = FlagGroup::kPorts,
+     .kind = FlagKind::kSwitch,
+     .change = Change::kRestart,
+     .accepts = "1 to 3600 seconds, on or off",
+     .help = "with --server-port host: put the addresses back and end unless `synproxy host "
+             "confirm` comes within so many seconds; alone: 60",
+     .reason = "Off: a service that starts with the machine has nobody to confirm it. On a first "
+               "try over SSH it brings the machine back when the move has cut you off, for example "
+               "by a firewall's rule that names the interface.",
+     .value = confirm(At<&Config::confirm>{})},
     {.name = "protect",
      .form = "RULE",
      .example = "203.0.113.10:80",
@@ -115,7 +131,8 @@ constexpr auto kPortRows = std::to_array<Flag>({
          "knows the connection (`unknown_probe`); if it does not, the client is told after 30 s. "
          "On `drop` both ends wait for their own timeouts. `forward` lets their segments pass "
          "untouched (`unknown_forwarded`), so that connections that are older than the proxy go on; "
-         "then forged ACKs and RSTs reach the server too.",
+         "then forged ACKs and RSTs reach the server too. With `--server-port host` it is the default: "
+         "connections of the host itself are older than the proxy, and none may break.",
      .value = word<kUnknownPolicies>(kTuning<&EngineTuning::unknown>)},
 });
 

@@ -123,6 +123,19 @@ constexpr FlagValue path(Field) {
           [](const Config& c) { return Field::of(c).empty() ? Texts{} : Texts{Field::of(c)}; }};
 }
 
+// Seconds; alone, a minute.
+template <typename Field>
+constexpr FlagValue confirm(Field) {
+  return {[](Config& c, std::string_view text) {
+            Field::of(c) = text == "on"    ? 60U
+                           : text == "off" ? 0U
+                                           : static_cast<unsigned>(parse_integer(text, 1, 3600));
+          },
+          [](const Config& c) {
+            return Texts{Field::of(c) == 0 ? "off" : std::to_string(Field::of(c))};
+          }};
+}
+
 // A name, or none.
 template <typename Field>
 constexpr FlagValue name_if_any(Field) {

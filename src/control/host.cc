@@ -37,6 +37,7 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
 std::vector<Capability> needed(const PortName& port) {
   switch (port.kind) {
     case Kind::kRawSocket:
+    case Kind::kHost:  // and the addresses go back at the end
       return {Capability::kNetRaw, Capability::kNetAdmin};
     case Kind::kXdp:
       return {Capability::kNetRaw, Capability::kNetAdmin, Capability::kSysAdmin};
@@ -109,7 +110,20 @@ void check_pci(const NamedPort& named, const Host& host) {
   }
 }
 
-void check_device(const NamedPort& named, const Host& host) {
+// The kernel has to have an interface whose addresses can move.
+void check_host_port(const NamedPort& named, const NamedPort& client) {
+  if (named.flag == "--client-port") {
+    throw UsageError(
+        "--client-port host: this host is where the servers are; give it as "
+        "--server-port");
+  }
+  if (client.port.kind == Kind::kRawSocket || client.port.kind == Kind::kXdp) return;
+  throw UsageError("--server-port host: the kernel has no interface of " + client.where() +
+                   ", whose addresses could move; leave the NIC to its kernel driver and name its "
+                   "interface, or xdp: and the interface");
+}
+
+void check_device(const NamedPort& named, const NamedPort& other, const Host& host) {
   switch (named.port.kind) {
     case Kind::kRawSocket:
     case Kind::kXdp:
@@ -118,6 +132,8 @@ void check_device(const NamedPort& named, const Host& host) {
       return check_pci(named, host);
     case Kind::kVdev:
       return;  // its DPDK driver reports what is wrong
+    case Kind::kHost:
+      return check_host_port(named, other);
   }
 }
 
@@ -190,9 +206,13 @@ Config check_host(Config config, const Host& host) {
   const NamedPort server{.flag = "--server-port", .port = config.server_port};
   check_permission(client, host);
   check_permission(server, host);
-  check_device(client, host);
-  check_device(server, host);
+  check_device(client, server, host);
+  check_device(server, client, host);
   check_distinct(client, server, host);
+  if (config.confirm != 0 && server.port.kind != Kind::kHost) {
+    throw UsageError(
+        "--confirm: is for --server-port host, where the proxy moves addresses; leave it out");
+  }
   settle_workers(config, host);
   return config;
 }

@@ -100,6 +100,10 @@ Config build_config(const std::vector<Setting>& settings) {
   }
   check_required(settings);
   check_whole(config);
+  // Its own connections are older than the proxy, and none may break.
+  if (config.server_port.kind == PortName::Kind::kHost && !given(settings, *find_flag("unknown"))) {
+    config.engine.tuning.unknown = Unknown::kForward;
+  }
   return config;
 }
 

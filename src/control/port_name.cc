@@ -10,6 +10,7 @@ namespace synproxy::control {
 namespace {
 
 constexpr std::string_view kXdpPrefix = "xdp:";
+constexpr std::string_view kHostName = "host";
 constexpr std::size_t kMaxInterfaceLength = 15;  // IFNAMSIZ less the final zero
 
 bool is_hex(char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; }
@@ -70,7 +71,10 @@ PortName parse_port_name(std::string_view text) {
   }
   PortName port{
       .kind = PortName::Kind::kRawSocket, .text = std::string(text), .device = std::string(text)};
-  if (text.starts_with(kXdpPrefix)) {
+  if (text == kHostName) {
+    port.kind = PortName::Kind::kHost;
+    port.device.clear();
+  } else if (text.starts_with(kXdpPrefix)) {
     port.kind = PortName::Kind::kXdp;
     port.device = text.substr(kXdpPrefix.size());
     check_interface(port.device);

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <new>
 #include <optional>
@@ -23,6 +24,13 @@ namespace synproxy::dataplane {
 namespace {
 
 constexpr unsigned kPoolCache = 256;  // eight bursts: what a busy worker holds
+
+// The client port's plan says when its addresses move to the other.
+PortPlan plan_client(const Config& config, unsigned workers) {
+  PortPlan plan = plan_port(config.client_port, PortId::kClient, workers);
+  plan.moves_addresses = config.server_port.kind == PortName::Kind::kHost;
+  return plan;
+}
 
 std::vector<unsigned> worker_cpus(const Config& config) {
   cpu_set_t allowed;
@@ -158,7 +166,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
                       FlowStore* store)
     : tuning(config.tuning()),
       cpus(worker_cpus(config)),
-      plans{{plan_port(config.client_port, PortId::kClient, static_cast<unsigned>(cpus.size())),
+      plans{{plan_client(config, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
       rss_word(word_for(store)),
@@ -265,6 +273,20 @@ Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyR
     : impl_(std::make_unique<Impl>(config, protect, keys, store)) {}
 
 Dataplane::~Dataplane() { stop(); }
+
+void Dataplane::forget_received() {
+  constexpr unsigned kMostBursts = 512;  // longer than any ring; what comes meanwhile ends nowhere
+  IoCounters uncounted;
+  Port& port = *impl_->ports[PortId::kClient];
+  for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
+    std::array<rte_mbuf*, kMaxBurst> frames;
+    for (unsigned burst = 0; burst < kMostBursts; ++burst) {
+      const std::uint16_t n = port.receive(q, frames.data(), kMaxBurst, uncounted);
+      rte_pktmbuf_free_bulk(frames.data(), n);
+      if (n == 0) break;
+    }
+  }
+}
 
 void Dataplane::start() {
   if (impl_->running) return;

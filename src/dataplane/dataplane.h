@@ -76,6 +76,8 @@ class Dataplane {
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
 
+  // Before start(): frees what has arrived by the client port so far.
+  void forget_received();
   void start();  // launches the workers
   void stop();   // returns when all workers have left their loops; ports still open
   // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by

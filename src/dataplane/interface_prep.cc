@@ -23,7 +23,8 @@ NetdevFacts facts_of(const Netdev& dev) {
 
 }  // namespace
 
-InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesystem::path& records)
+InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesystem::path& records,
+                             Addresses addresses)
     : InterfacePrep(dev, facts_of(dev), records) {
   std::uint32_t flags = ETH_FLAG_LRO;
   if (frames == Frames::kAsOnTheWire) {
@@ -34,13 +35,17 @@ InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesy
     switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
     switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
     flags |= ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN;
+    // A driver of DPDK is about to switch it on, and never off. Packet sockets take theirs along.
+    if (!facts_of(dev).promiscuous) remember({InterfaceSetting::kPromiscuous, 0});
   }
   switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, flags);
   if (dev_.has_address()) {
-    warning_ =
-        "the host itself has an address on this interface and will answer for it beside the "
-        "proxy; remove it with 'ip address flush dev " +
-        dev_.name() + "'";
+    if (addresses == Addresses::kStay) {
+      warning_ =
+          "the host itself has an address on this interface and will answer for it beside the "
+          "proxy; remove it with 'ip address flush dev " +
+          dev_.name() + "'";
+    }
   } else {
     silence_ipv6();
   }
@@ -96,6 +101,9 @@ void InterfacePrep::restore(const InterfaceSetting& setting) const {
       break;
     case InterfaceSetting::kUp:
       static_cast<void>(dev_.set_up(setting.before != 0));
+      break;
+    case InterfaceSetting::kPromiscuous:
+      dev_.set_promiscuous(setting.before != 0);
       break;
     default:
       dev_.ethtool_set(setting.what, setting.before);

@@ -23,9 +23,12 @@ namespace synproxy::dataplane {
 class InterfacePrep {
  public:
   enum class Frames : std::uint8_t { kAsTheyCome, kAsOnTheWire };
+  // kMove: the host's addresses are about to leave the interface, so that nobody need be warned.
+  enum class Addresses : std::uint8_t { kStay, kMove };
   // `dev` outlives it. Brings the interface up. Throws std::system_error if that is refused.
   InterfacePrep(const Netdev& dev, Frames frames,
-                const std::filesystem::path& records = record_directory());
+                const std::filesystem::path& records = record_directory(),
+                Addresses addresses = Addresses::kStay);
   ~InterfacePrep();  // restores, unless the interface has gone
   InterfacePrep(const InterfacePrep&) = delete;
   InterfacePrep& operator=(const InterfacePrep&) = delete;

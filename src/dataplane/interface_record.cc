@@ -7,23 +7,17 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "base/line_writer.h"
+#include "base/runtime_files.h"
 
 namespace synproxy::dataplane {
 namespace {
 
 constexpr std::size_t kMostBytes = 4096;  // some ten lines are usual
-
-// Interfaces of other network namespaces have the same names and numbers.
-std::uint64_t network_namespace() {
-  struct stat status {};
-  return ::stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
-}
 
 std::string file_name(const std::string& interface, const NetdevFacts& facts) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -33,27 +27,11 @@ std::string file_name(const std::string& interface, const NetdevFacts& facts) {
   return name;
 }
 
-// Nobody else may write what we shall believe.
-bool is_ours(const std::filesystem::path& directory) {
-  struct stat status {};
-  return ::lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
-         status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-}
-
 }  // namespace
-
-std::filesystem::path record_directory() {
-  if (::geteuid() == 0) return "/var/run/synproxy";
-  const char* own = std::getenv("XDG_RUNTIME_DIR");
-  return own != nullptr && *own != 0 ? std::filesystem::path(own) / "synproxy"
-                                     : std::filesystem::path();
-}
 
 InterfaceRecord::InterfaceRecord(const std::filesystem::path& directory,
                                  const std::string& interface, const NetdevFacts& facts) {
-  if (directory.empty()) return;
-  static_cast<void>(::mkdir(directory.c_str(), S_IRWXU));
-  if (!is_ours(directory)) return;
+  if (!private_directory(directory)) return;
   file_ = directory / file_name(interface, facts);
   open();
   if (fd_ >= 0) read();

@@ -12,14 +12,16 @@
 #include <string>
 #include <vector>
 
+#include "base/runtime_files.h"
 #include "dataplane/netdev.h"
 
 namespace synproxy::dataplane {
 
 struct InterfaceSetting {
-  // A command ETHTOOL_S..., or one of these two.
+  // A command ETHTOOL_S..., or one of these three.
   static constexpr std::uint32_t kDisableIpv6 = 0x10000;
   static constexpr std::uint32_t kUp = 0x10001;
+  static constexpr std::uint32_t kPromiscuous = 0x10002;
 
   std::uint32_t what;
   std::uint32_t before;
@@ -52,9 +54,5 @@ class InterfaceRecord {
   int fd_ = -1;
   std::vector<InterfaceSetting> left_behind_;
 };
-
-// Where this user's records stand; empty: nowhere. It is emptied when the machine starts, as the
-// settings of interfaces are.
-[[nodiscard]] std::filesystem::path record_directory();
 
 }  // namespace synproxy::dataplane

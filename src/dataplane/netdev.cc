@@ -48,6 +48,7 @@ std::optional<NetdevFacts> Netdev::facts() const {
   const auto flags = static_cast<unsigned>(request.ifr_flags);
   facts.up = (flags & IFF_UP) != 0;
   facts.running = (flags & IFF_RUNNING) != 0;
+  facts.promiscuous = (flags & IFF_PROMISC) != 0;
   facts.loopback = (flags & IFF_LOOPBACK) != 0;
   if (::ioctl(fd_, SIOCGIFHWADDR, &request) != 0) return {};
   facts.ethernet = request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
@@ -81,11 +82,15 @@ bool Netdev::has_address() const {
   return found;
 }
 
-bool Netdev::set_up(bool up) const {
+bool Netdev::set_up(bool up) const { return set_flag(IFF_UP, up); }
+
+void Netdev::set_promiscuous(bool on) const { static_cast<void>(set_flag(IFF_PROMISC, on)); }
+
+bool Netdev::set_flag(int flag, bool on) const {
   ifreq request = request_for(name_);
   if (::ioctl(fd_, SIOCGIFFLAGS, &request) != 0) return false;
   const int flags = request.ifr_flags;
-  request.ifr_flags = static_cast<short>(up ? flags | IFF_UP : flags & ~IFF_UP);
+  request.ifr_flags = static_cast<short>(on ? flags | flag : flags & ~flag);
   return ::ioctl(fd_, SIOCSIFFLAGS, &request) == 0;
 }
 

@@ -15,6 +15,7 @@ struct NetdevFacts {
   unsigned mtu = 0;
   bool up = false;       // IFF_UP: switched on
   bool running = false;  // IFF_RUNNING: there is a carrier too
+  bool promiscuous = false;
   bool loopback = false;
   bool ethernet = false;
   std::array<std::uint8_t, 6> mac{};  // of an Ethernet interface
@@ -37,12 +38,15 @@ class Netdev {
   // interface.
   [[nodiscard]] bool has_address() const;
   [[nodiscard]] bool set_up(bool up) const;
+  void set_promiscuous(bool on) const;
 
   // One of the ETHTOOL_G... / ETHTOOL_S... commands that carry a single word.
   [[nodiscard]] std::optional<std::uint32_t> ethtool_get(std::uint32_t command) const;
   bool ethtool_set(std::uint32_t command, std::uint32_t value) const;
 
  private:
+  [[nodiscard]] bool set_flag(int flag, bool on) const;
+
   std::string name_;
   int fd_;
 };

@@ -171,8 +171,10 @@ std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte
 // AF_XDP over an interface. What the kernel merges or strips must be off here too.
 class XdpPort final : public Port {
  public:
-  XdpPort(const std::string& interface, auto&& open)
-      : dev_(interface), prep_(dev_, InterfacePrep::Frames::kAsOnTheWire), port_(open()) {}
+  XdpPort(const std::string& interface, InterfacePrep::Addresses addresses, auto&& open)
+      : dev_(interface),
+        prep_(dev_, InterfacePrep::Frames::kAsOnTheWire, record_directory(), addresses),
+        port_(open()) {}
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
   [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override {
@@ -207,11 +209,12 @@ std::string flag_and_value(const PortName& name, PortId id) {
 }
 
 PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
-  PortPlan plan{name, id, workers, {}, {}, 0, 0, false};
+  PortPlan plan{name, id, workers, {}, {}, 0, 0, false, false};
   const std::string who = flag_and_value(name, id);
   switch (name.kind) {
     case PortName::Kind::kRawSocket:
     case PortName::Kind::kXdp:
+    case PortName::Kind::kHost:
       return plan_interface(std::move(plan), who);
     case PortName::Kind::kPci:
       check_pci(name.device, who);
@@ -243,13 +246,17 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const Pr
   request.rss_word = rss_word;
   request.protect.assign(protect.rules().begin(), protect.rules().end());
   request.log = &eal.log();
+  const auto addresses =
+      plan.moves_addresses ? InterfacePrep::Addresses::kMove : InterfacePrep::Addresses::kStay;
   try {
     switch (plan.name.kind) {
       case PortName::Kind::kRawSocket:
+      case PortName::Kind::kHost:
         return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
-                                            protect.rules(), pool, super_pool, plan.max_frame);
+                                            protect.rules(), pool, super_pool, plan.max_frame,
+                                            addresses);
       case PortName::Kind::kXdp:
-        return std::make_unique<XdpPort>(plan.name.device, [&] {
+        return std::make_unique<XdpPort>(plan.name.device, addresses, [&] {
           const char* port = plan.id == PortId::kClient ? "client" : "server";
           return open_vdev(plan,
                            std::string("net_af_xdp_") + port + ",iface=" + plan.name.device +

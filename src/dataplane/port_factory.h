@@ -23,6 +23,7 @@ struct PortPlan {
   PoolPlan super_pool;          // empty: the port brings no super-frames
   std::uint32_t max_frame = 0;  // bytes, tags included
   std::uint16_t xdp_queues = 0;
+  bool moves_addresses = false;  // those of the interface go to the other port
   bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
 };
 

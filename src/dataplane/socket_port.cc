@@ -70,7 +70,8 @@ std::span<std::uint8_t> bytes_of(rte_mbuf& m) {
 
 SocketPort::SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
                        std::span<const ProtectRule> protect, rte_mempool* pool,
-                       rte_mempool* super_pool, std::uint32_t max_frame)
+                       rte_mempool* super_pool, std::uint32_t max_frame,
+                       InterfacePrep::Addresses addresses)
     : typed_(std::move(typed)),
       id_(id),
       pool_(pool),
@@ -78,7 +79,8 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, PortId i
       max_frame_(max_frame),
       ticks_per_ms_(rte_get_tsc_hz() / 1000),
       dev_(interface),
-      prep_(std::make_unique<InterfacePrep>(dev_, InterfacePrep::Frames::kAsTheyCome)),
+      prep_(std::make_unique<InterfacePrep>(dev_, InterfacePrep::Frames::kAsTheyCome,
+                                            record_directory(), addresses)),
       ring_(max_frame),
       long_frame_(kSuperFrameBytes + kTail + kTagBytes) {
   try {

@@ -28,7 +28,8 @@ class SocketPort final : public Port {
   // the port. Throws std::system_error.
   SocketPort(std::string typed, const std::string& interface, PortId id, unsigned workers,
              std::span<const ProtectRule> protect, rte_mempool* pool, rte_mempool* super_pool,
-             std::uint32_t max_frame);
+             std::uint32_t max_frame,
+             InterfacePrep::Addresses addresses = InterfacePrep::Addresses::kStay);
   ~SocketPort() override;
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return syns_ ? 2 : 1; }

@@ -206,6 +206,8 @@ def set_net_namespace(fd):
 class Proxy:
     """The program under test, in the proxy's namespace of a lab."""
 
+    role = "proxy"
+
     def __init__(self, lab, *flags, ports=("veth-a", "veth-b"), protect=None, offer=None, lives=None):
         self.lab = lab
         self.flags = ["--client-port", ports[0], "--server-port", ports[1]]
@@ -231,7 +233,7 @@ class Proxy:
 
     def start(self):
         with open(self.log_path, "wb") as log:
-            self.process = self.lab.start("proxy", PROGRAM, "--name", self.lab.name, *self.flags, log=log)
+            self.process = self.lab.start(self.role, PROGRAM, "--name", self.lab.name, *self.flags, log=log)
         # Generous: EAL starts slowly on a busy machine.
         wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 30)
         check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
@@ -251,7 +253,7 @@ class Proxy:
         return re.search(word, self.log()) is not None
 
     def stat(self):
-        result = self.lab.run("proxy", PROGRAM, "stat", "--json", "--name", self.lab.name)
+        result = self.lab.run(self.role, PROGRAM, "stat", "--json", "--name", self.lab.name)
         check(result.code == 0, f"stat --json: exit {result.code}: {result.err.strip()}")
         return json.loads(result.out)
 

@@ -90,6 +90,14 @@ TEST(CheckHost, DevicesHaveToBeThereAndUsable) {
        "--server-port wg0: carries no Ethernet frames; name an Ethernet interface, see `ip link`"},
       {"uplink", "eth1",
        "--server-port eth1: is the device of --client-port uplink; name two different ones"},
+      {"eth1", "host", "accepted"},
+      {"xdp:eth1", "host", "accepted"},
+      {"host", "eth1",
+       "--client-port host: this host is where the servers are; give it as --server-port"},
+      {"3b:00.0", "host",
+       "--server-port host: the kernel has no interface of --client-port 3b:00.0, whose addresses "
+       "could move; leave the NIC to its kernel driver and name its interface, or xdp: and the "
+       "interface"},
       {"0000:ff:00.0", "eth2",
        "--client-port 0000:ff:00.0: there is no PCI device at 0000:ff:00.0; see `dpdk-devbind.py "
        "--status-dev net` for the NICs"},
@@ -166,6 +174,15 @@ TEST(LinuxHost, ReadsDriversFromSysfs) {
   fs::remove_all(root);
 }
 
+TEST(CheckHost, OnlyAMoveIsConfirmed) {
+  Config config = config_of("eth1", "eth2");
+  config.confirm = 60;
+  EXPECT_EQ(refusal(config, FakeHost()),
+            "--confirm: is for --server-port host, where the proxy moves addresses; leave it out");
+  config.server_port = parse_port_name("host");
+  EXPECT_EQ(refusal(config, FakeHost()), "accepted");
+}
+
 TEST(LinuxHost, MayRunSomewhere) { EXPECT_FALSE(LinuxHost().allowed_cpus().empty()); }
 
 TEST(KeptCapabilities, AreThoseThatAPortNeedsOnceItIsOpen) {
@@ -182,6 +199,7 @@ TEST(KeptCapabilities, AreThoseThatAPortNeedsOnceItIsOpen) {
                       {"0000:3b:00.0", "eth2", net},
                       {"0000:3d:00.0", "3b:00.0", net},  // mlx5
                       {"net_tap0", "0000:3b:00.0", {C::kNetAdmin}},
+                      {"eth1", "host", net},
                       {"net_memif0,role=server", "net_ring0", {}}};
   for (const Row& row : rows) {
     EXPECT_EQ(kept_capabilities(config_of(row.client, row.server), FakeHost()), row.kept)

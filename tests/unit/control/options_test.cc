@@ -177,6 +177,20 @@ TEST(Options, StatTakesItsOwnFlags) {
   EXPECT_EQ(invocation.line.name(), "web");
 }
 
+TEST(Options, OnTheHostOlderConnectionsGoOn) {
+  const auto config = [](Words words) {
+    words.insert(words.begin(), {"--client-port", "eth0", "--protect", "10.0.0.1:80"});
+    return parse_command_line(words).config;
+  };
+  EXPECT_EQ(config({"--server-port", "eth1"}).engine.tuning.unknown, Unknown::kReset);
+  EXPECT_EQ(config({"--server-port", "host"}).engine.tuning.unknown, Unknown::kForward);
+  EXPECT_EQ(config({"--server-port", "host", "--unknown", "drop"}).engine.tuning.unknown,
+            Unknown::kDrop);
+  EXPECT_EQ(config({"--server-port", "host"}).confirm, 0U);
+  EXPECT_EQ(config({"--server-port", "host", "--confirm"}).confirm, 60U);
+  EXPECT_EQ(config({"--server-port", "host", "--confirm", "90"}).confirm, 90U);
+}
+
 TEST(Options, AnUnknownCommandIsToldWhatThereIs) {
   try {
     (void)parse_command_line({"frobnicate"});

@@ -22,6 +22,8 @@ TEST(PortName, IsToldByItsForm) {
       {"network0", Kind::kRawSocket, "network0"},
       {"abcdefghijklmno", Kind::kRawSocket, "abcdefghijklmno"},
       {"xdp:eth1", Kind::kXdp, "eth1"},
+      {"host", Kind::kHost, ""},
+      {"host0", Kind::kRawSocket, "host0"},
       {"0000:3b:00.0", Kind::kPci, "0000:3b:00.0"},
       {"0000:3B:00.1", Kind::kPci, "0000:3b:00.1"},
       {"3b:00.0", Kind::kPci, "0000:3b:00.0"},
