@@ -118,13 +118,13 @@ HostEnd::HostEnd(const Config& config, const std::filesystem::path& directory)
 HostEnd::~HostEnd() { give_back(); }
 
 void HostEnd::take_over(const std::function<void()>& forget) {
-  moved_ = true;
   const Link end = nic_of(net_, state_.end);
   const auto refused = put(net_, state_.saved, {nic_.index, end.index, true});
   if (!refused.empty()) {
     throw RuntimeFailure("--server-port host: cannot be moved to " + state_.end + ": " +
                          joined(refused));
   }
+  moved_ = true;
   forget();
   block_ingress(net_, nic_.index);
   take(net_, state_.saved, nic_.index);
