@@ -116,6 +116,7 @@ Bed::Bed(const BedConfig& config)
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
   const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
   if (config.limited) engine.tuning.limits = out_of_reach();
+  if (config.backlog) engine.tuning.limits.backlog.connections = 65'535;
   ReplyRate& reply = engine.tuning.limits.reply;
   if (config.replies == Replies::kAny) reply.per_second = 0;
   reply.mask.ipv6 = 128;  // the bench's hosts share few prefixes

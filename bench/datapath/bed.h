@@ -60,6 +60,7 @@ struct BedConfig {
   bool all_denied = false;  // every client
   bool limited = false;     // limits per source that nobody reaches: two rates and two counts
   Replies replies = Replies::kAny;
+  bool backlog = false;  // --server-backlog that nobody reaches
 
   unsigned which = 0;  // beds that differ only in this are separate
 

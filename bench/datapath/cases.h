@@ -43,6 +43,7 @@ void add_hostile_cases(std::vector<Case>& cases);
 inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};
 inline constexpr BedConfig kConnectingLimited{.limited = true, .which = 1};
+inline constexpr BedConfig kConnectingInTurns{.backlog = true, .which = 1};
 inline constexpr BedConfig kManyServices{.services = 64};
 inline constexpr BedConfig kIpv6{.ipv6 = true};
 inline constexpr BedConfig kBogons{.bogons = true};

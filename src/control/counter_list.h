@@ -27,6 +27,9 @@ inline constexpr auto kGauges = std::to_array<GaugeInfo>({
      [](const Counters& c) -> const Counter& { return c.flows_embryonic; }},
     {"flows_established", "Of these, spliced and open.",
      [](const Counters& c) -> const Counter& { return c.flows_established; }},
+    {"flows_waiting",
+     "Of flows_embryonic, held back until it is their turn to ask the server; see --server-backlog.",
+     [](const Counters& c) -> const Counter& { return c.flows_waiting; }},
     {"early_buffers", "Buffers of early data in use.",
      [](const Counters& c) -> const Counter& { return c.early_buffers; }},
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Limits per source.
+// Limits per source, and turns at the server.
 #include <array>
 
 #include "control/flag_rows.h"
@@ -103,17 +103,42 @@ constexpr auto kSourceRows = std::to_array<Flag>({
          "others lose their first SYN. A flood of random sources makes that worse only above "
          "60,000 SYNs a second for each 1 of the rate. Each worker has its part of the rate.",
      .value = reply_rate(kLimit<&LimitTuning::reply>)},
+    {.name = "server-backlog",
+     .form = "N|auto[,mask4=N][,mask6=N]|off",
+     .example = "auto",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts =
+         "a number of connections up to 65535, or auto, and perhaps mask4= and mask6=, as in "
+         "128,mask4=24; or off",
+     .help =
+         "how many connections of one service (address and port) may wait for the server's "
+         "SYN-ACK. Others wait in the proxy, established from their client's side, and go on in "
+         "turns of sources (masks as for --limit-rate)",
+     .reason =
+         "A server whose accept queue is full drops SYNs, and whoever repeats most gets in. With "
+         "this flag the proxy asks for as many connections as the server has room for. The first "
+         "connection of every source goes before the second one of any; a turn is forgotten after "
+         "30 s. N is what the server gives listen(), as `ss -lnt` shows it. `auto` begins at 128: a "
+         "SYN that stays unanswered for 0.6 s halves it (not below 8; once for all SYNs that were "
+         "sent before), and as many answers as it is raise it by one while half of it is in use. A "
+         "connection that the server leaves unanswered for 1.4 s gives its place to the next that "
+         "waits, and is asked for again in its turn. Who waits longer than --server-timeout gets a "
+         "RST. Sources of --allow-file never wait. Off, because a server that keeps up needs "
+         "no help. The number holds for all workers together.",
+     .value = server_backlog(kLimit<&LimitTuning::backlog>)},
     {.name = "monitor",
      .form = "RULE[,RULE...]",
      .example = "limit-rate",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "limit-rate, limit-conns, reply-rate, deny, bogons, min-ttl or strict-window, or "
-                "several with commas",
+     .accepts = "limit-rate, limit-conns, reply-rate, server-backlog, deny, bogons, min-ttl or "
+                "strict-window, or several with commas",
      .help = "rules that only count what they would do (limit_rate_monitored, deny_monitored and "
-             "so on) and let it pass: limit-rate, limit-conns, reply-rate, deny, bogons, min-ttl, "
-             "strict-window",
+             "so on) and let it pass: limit-rate, limit-conns, reply-rate, server-backlog, deny, "
+             "bogons, min-ttl, strict-window",
      .reason =
          "None: a rule that was given is meant. With it, a new limit or list can be watched for a day "
          "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "

@@ -211,6 +211,12 @@ constexpr FlagValue reply_rate(Field) {
 }
 
 template <typename Field>
+constexpr FlagValue server_backlog(Field) {
+  return {[](Config& c, std::string_view text) { Field::of(c) = parse_server_backlog(text); },
+          [](const Config& c) { return Texts{server_backlog_text(Field::of(c))}; }};
+}
+
+template <typename Field>
 constexpr FlagValue monitored(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_monitored(text); },
           [](const Config& c) {

@@ -17,6 +17,7 @@ constexpr std::uint32_t kMostPerUnit = 1'000'000;
 constexpr std::uint32_t kMostBurst = 1'000'000;
 constexpr std::uint32_t kMostConns = 1U << 28;  // as --max-flows
 constexpr std::uint32_t kMostReplies = 10'000'000;
+constexpr std::uint32_t kMostBacklog = 65'535;  // as listen() and net.core.somaxconn take it
 
 struct Unit {
   std::string_view name;
@@ -35,7 +36,8 @@ constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLim
                                                       {"deny", kMonitorDeny},
                                                       {"bogons", kMonitorBogons},
                                                       {"min-ttl", kMonitorMinTtl},
-                                                      {"strict-window", kMonitorStrictWindow}});
+                                                      {"strict-window", kMonitorStrictWindow},
+                                                      {"server-backlog", kMonitorServerBacklog}});
 
 [[noreturn]] void wrong(const std::string& what) { throw std::invalid_argument(what); }
 
@@ -153,6 +155,27 @@ ReplyRate parse_reply_rate(std::string_view text) {
   parse_options(text, "mask4 and mask6", rate.mask,
                 [](std::string_view, std::string_view) { return false; });
   return rate;
+}
+
+ServerBacklog parse_server_backlog(std::string_view text) {
+  ServerBacklog backlog;
+  const std::string_view first = next_part(text);
+  if (first == "off") {
+    if (!text.empty()) wrong("is off and has masks; leave one of the two out");
+    return backlog;
+  }
+  backlog.learned = first == "auto";
+  if (!backlog.learned) {
+    backlog.connections = static_cast<std::uint32_t>(number("its number", first, 1, kMostBacklog));
+  }
+  parse_options(text, "mask4 and mask6", backlog.mask,
+                [](std::string_view, std::string_view) { return false; });
+  return backlog;
+}
+
+std::string server_backlog_text(const ServerBacklog& backlog) {
+  if (!backlog.bounds()) return "off";
+  return (backlog.learned ? "auto" : std::to_string(backlog.connections)) + mask_text(backlog.mask);
 }
 
 std::string reply_rate_text(const ReplyRate& rate) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The values of --limit-rate, --limit-conns, --reply-rate and --monitor as text. The parse_ and
+// The values of --limit-rate, --limit-conns, --reply-rate, --server-backlog and --monitor as text. The parse_ and
 // add_ functions throw std::invalid_argument; the text completes "--flag value: ...".
 #pragma once
 
@@ -22,6 +22,10 @@ void add_limit(LimitList<ConnsLimit>& list, std::string_view text);
 // "20000,mask4=32,mask6=64", or "off"
 [[nodiscard]] ReplyRate parse_reply_rate(std::string_view text);
 [[nodiscard]] std::string reply_rate_text(const ReplyRate& rate);
+
+// "128,mask4=32,mask6=64", "auto,mask4=32,mask6=64", or "off"
+[[nodiscard]] ServerBacklog parse_server_backlog(std::string_view text);
+[[nodiscard]] std::string server_backlog_text(const ServerBacklog& backlog);
 
 // "limit-rate,limit-conns"
 [[nodiscard]] std::uint8_t parse_monitored(std::string_view text);

@@ -152,6 +152,7 @@ struct Dataplane::Impl {
   HandOver hand_over;
   KnownSources sources;
   SourceLimits limits;
+  ServerPlaces places{random_key()};
   std::vector<std::unique_ptr<Worker>> workers;
   Found resumed;
   std::uint64_t resting_buffers = 0;  // in the receive rings of the devices
@@ -187,6 +188,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.rss = rss_owner ? &*rss_owner : nullptr;
   request.sources = &sources;
   request.limits = &limits;
+  request.places = &places;
   fill_randomly(request.index_key);
   fill_randomly(request.shed_key);
   if (store != nullptr) settle(*store, request.index_key);

@@ -102,6 +102,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
   engine_.shed_by(lane_.stateless_shedder());
   lane_.show(tap_);
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
+  if (request_.places != nullptr) engine_.share_places(*request_.places);
   if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
   engine_.use_lists(tuning_.lists);
   heeded_ = tuning_version_;

@@ -19,6 +19,7 @@
 #include "dataplane/syn_lane.h"
 #include "dataplane/topology.h"
 #include "synproxy/base/published.h"
+#include "synproxy/policy/server_places.h"
 #include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
@@ -59,6 +60,7 @@ struct WorkerRequest {
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
   KnownSources* sources = nullptr;  // shared by all workers
+  ServerPlaces* places = nullptr;   // likewise; null: the worker has its own
   SourceLimits* limits = nullptr;   // likewise; null: there are none
   std::span<std::byte> store;       // of the engine; empty: none
 };

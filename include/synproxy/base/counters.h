@@ -28,6 +28,7 @@ struct alignas(64) Counters {
   Counter flows;              // gauge: records in use, whatever their state
   Counter flows_embryonic;    // gauge: of these, waiting for the server's SYN-ACK
   Counter flows_established;  // gauge: of these, spliced and open
+  Counter flows_waiting;      // gauge: of the embryonic ones, held back (--server-backlog)
   Counter early_buffers;      // gauge: buffers of early data in use
 
   void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Limits as the user gives them: per proven source (--limit-rate, --limit-conns), and per claimed
-// one (--reply-rate).
+// Limits as the user gives them: per proven source (--limit-rate, --limit-conns), per claimed one
+// (--reply-rate), and per service (--server-backlog).
 #pragma once
 
 #include <array>
@@ -54,6 +54,17 @@ struct ReplyRate {
   friend bool operator==(const ReplyRate&, const ReplyRate&) = default;
 };
 
+// Connections of a service that may wait for the server's SYN-ACK, all workers together. The mask
+// tells apart the sources that take turns.
+struct ServerBacklog {
+  std::uint32_t connections = 0;  // 0: any number, unless it is learned
+  bool learned = false;           // `auto`
+  SourceMask mask;
+
+  [[nodiscard]] bool bounds() const { return learned || connections != 0; }
+  friend bool operator==(const ServerBacklog&, const ServerBacklog&) = default;
+};
+
 // The rules that --monitor may name, one bit each.
 enum MonitoredRule : std::uint8_t {
   kMonitorLimitRate = 1,
@@ -63,6 +74,7 @@ enum MonitoredRule : std::uint8_t {
   kMonitorBogons = 16,
   kMonitorMinTtl = 32,
   kMonitorStrictWindow = 64,
+  kMonitorServerBacklog = 128,
 };
 
 struct LimitTuning {
@@ -70,6 +82,7 @@ struct LimitTuning {
   LimitList<ConnsLimit> conns;
   LimitAction action = LimitAction::kDrop;
   ReplyRate reply;
+  ServerBacklog backlog;
   std::uint8_t monitored = 0;  // MonitoredRule
 
   friend bool operator==(const LimitTuning&, const LimitTuning&) = default;

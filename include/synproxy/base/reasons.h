@@ -95,6 +95,12 @@
   X(limit_conns_monitored, EVENT, "Connection that --limit-conns would have refused; made, because --monitor names the rule.") \
   X(reply_capped_monitored, EVENT, "SYN that --reply-rate would have left without an answer; answered, because --monitor names the rule.") \
   X(limit_shared, EVENT, "Connection charged to a budget that its /16 (IPv6: /48) shares, because no entry was free for its source; see --limit-memory.") \
+  X(backlog_waited, EVENT, "Connection that had to wait for its turn, because as many of its service as --server-backlog allows waited for the server's SYN-ACK.") \
+  X(backlog_monitored, EVENT, "Connection that --server-backlog would have made wait; not made to wait, because --monitor names the rule.") \
+  X(backlog_yielded, EVENT, "Connection that the server left unanswered for 1.4 s while others waited: it gave its place to the next and waits for another turn.") \
+  X(backlog_expired, EVENT, "Connection that waited for its turn longer than --server-timeout: its client got a RST, and its server never heard of it.") \
+  X(backlog_halved, EVENT, "Silence of a server made --server-backlog auto halve the number of connections that may wait for that service.") \
+  X(backlog_unbounded, EVENT, "Connection of a service for which --server-backlog had no entry free, so that it was not bounded.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
   X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \

@@ -22,7 +22,7 @@ namespace synproxy {
 
 enum class FlowState : std::uint8_t {
   kFree = 0,
-  kSynSent,      // the cookie was valid, our SYN is on its way to the server
+  kSynSent,      // the cookie was valid; our SYN is on its way to the server, or waits for its turn
   kEstablished,  // spliced
   kClosing,      // a RST at the exact number, or both FINs passed; still translated
   kFinished,     // both FINs acknowledged, or reset: kept to translate late segments
@@ -55,6 +55,9 @@ inline constexpr std::uint16_t kFlowAskedMore = 1U << 6;      // our last SYN of
                                                               // client was promised
 inline constexpr std::uint16_t kFlowEverAskedMore = 1U << 7;  // one of our SYNs did
 inline constexpr std::uint16_t kFlowAskedAgain = 1U << 8;     // our SYN was sent again at once
+inline constexpr std::uint16_t kFlowWaits = 1U << 9;          // for its turn to ask the server
+                                                              // (flows/turns.h)
+inline constexpr std::uint16_t kFlowUnasked = 1U << 10;       // and was never asked for it
 inline constexpr std::uint16_t kFlowSoftError = 1U << 12;     // an ICMP error said that the server
                                                               // cannot be reached now
 inline constexpr std::uint16_t kFlowServerOpens = 1U << 13;   // the server sent a SYN of its own
@@ -73,8 +76,9 @@ inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // the server is th
                                                              // and opening_tsval are
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
-inline constexpr std::uint16_t kFlowHandshakeBits =
-    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain | kFlowSoftError | kFlowServerOpens;
+inline constexpr std::uint16_t kFlowHandshakeBits = kFlowAskedMore | kFlowEverAskedMore |
+                                                    kFlowAskedAgain | kFlowWaits | kFlowUnasked |
+                                                    kFlowSoftError | kFlowServerOpens;
 
 // kSynSent.
 struct HandshakePart {
@@ -141,6 +145,14 @@ struct alignas(64) FlowRecord {
   constexpr void set(std::uint16_t bits) { progress = static_cast<std::uint16_t>(progress | bits); }
   constexpr void clear(std::uint16_t bits) {
     progress = static_cast<std::uint16_t>(progress & ~unsigned{bits});
+  }
+
+  // The bits of these two mean something else in other states.
+  [[nodiscard]] constexpr bool waits_for_turn() const {
+    return state() == FlowState::kSynSent && has(kFlowWaits);
+  }
+  [[nodiscard]] constexpr bool unasked() const {
+    return state() == FlowState::kSynSent && has(kFlowUnasked);
   }
 
   [[nodiscard]] constexpr HandshakePart& handshake() {

@@ -26,6 +26,7 @@
 
 namespace synproxy {
 
+class ServerPlaces;
 class SourceLimits;
 struct SourceLists;
 class StatelessShedder;
@@ -64,6 +65,9 @@ class Engine {
   // From the first call on, the limits of the tuning apply: `limits` holds what sources have spent
   // of them. All workers share one, which outlives their engines.
   void limit_by(SourceLimits& limits);
+  // With several workers: the places of each service (--server-backlog) that all of them fill.
+  // Outlives the engine.
+  void share_places(ServerPlaces& places);
   // The sources that are over a limit; for any thread.
   [[nodiscard]] const Published<RefusedList>& refused() const;
 

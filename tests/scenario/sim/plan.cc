@@ -125,8 +125,13 @@ void make_engine(Dice& d, Plan& p) {
 // Dice of its own, so that the rest of the seed's plan does not depend on it.
 void make_limits(Plan& p) {
   Dice d(p.seed ^ 0x6c696d697473ULL);
-  if (d.chance(40)) return;
   LimitTuning& t = p.engine.tuning.limits;
+  if (d.chance(40)) {
+    if (!d.chance(50)) return;
+    p.rival = true;
+    t.backlog.connections = 1;
+    return;
+  }
   const SourceMask mask{.ipv4 = static_cast<std::uint8_t>(d(33)),
                         .ipv6 = static_cast<std::uint8_t>(d(129))};
   // There is one client with one pair of ports, so there is never more than one connection.

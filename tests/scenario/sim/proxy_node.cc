@@ -36,7 +36,10 @@ ProxyNode::ProxyNode(const Plan& plan)
     : config_(plan.engine),
       engines_in_use_(plan.poison ? 2 : 1),
       over_limits_(plan.over_limits),
-      fragments_(plan.seed % 4 == 1),
+      rival_(plan.rival),
+      host_(plan.client),
+      rival_address_(parse_address(plan.client.ipv6 ? "2001:db8:9::9" : "198.51.109.9")),
+      fragments_(plan.seed % 4 == 1 && !plan.rival),
       dice_(static_cast<unsigned>(plan.seed)) {
   config_.shape.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
   publish_keys(0);
@@ -102,6 +105,13 @@ void ProxyNode::check_limits(std::uint64_t now) {
   if (count(Reason::limit_conns) != 0 && violation.empty()) {
     violation = "a refusal by --limit-conns below the limit";
   }
+  const Counters& c = *counters_[0];
+  const std::uint64_t asking = c.flows_embryonic.get() - c.flows_waiting.get();
+  const std::uint32_t backlog = config_.tuning.limits.backlog.connections;
+  // Where the server was asked before the client was answered, its place there is taken already.
+  if (backlog != 0 && asking > backlog && count(Reason::asked) == 0 && violation.empty()) {
+    violation = "more connections ask the server than --server-backlog allows";
+  }
   const std::uint64_t refused = count(Reason::limit_rate) + count(Reason::reply_capped);
   if (!over_limits_ && refused != 0 && violation.empty()) violation = "a refusal below all limits";
 }
@@ -135,7 +145,58 @@ void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes
   std::move(made.begin(), made.end(), std::back_inserter(said));
 }
 
+PacketBuilder ProxyNode::rival_frame() const {
+  PacketBuilder b;
+  b.macs(host_.mac, host_.peer_mac).vlans(host_.tags).ip_raw(rival_address_, host_.peer);
+  b.ports(static_cast<std::uint16_t>(2000 + rivals_), host_.peer_port).window(1000);
+  return b;
+}
+
+void ProxyNode::feed_rival(const Bytes& frame, std::uint64_t now) {
+  ++packets_in_;
+  run(0, Role::kClient, {&frame}, now, out);
+  if (engines_in_use_ == 2) run(1, Role::kClient, {&frame}, now, second_);
+  check_limits(now);
+}
+
+// A SYN, and the ACK of its cookie, if it got one.
+void ProxyNode::play_rival(std::uint64_t now) {
+  if (!rival_ || now < rival_comes_) return;
+  rival_comes_ = now + 3'000;
+  ++rivals_;
+  const std::uint32_t isn = rivals_ * 0x10000;
+  std::vector<Output> rest = std::move(out);
+  feed_rival(rival_frame().seq(isn).flags(kSyn).mss(1000).build(), now);
+  std::vector<Output> said = std::move(out);
+  for (const Output& o : said) {
+    const auto f = decode(o.bytes);
+    if (!f || o.cause != 0 || f->flags != (kSyn | kAck)) continue;
+    feed_rival(rival_frame().seq(isn + 1).ack(f->seq + 1).build(), now);
+    std::move(out.begin(), out.end(), std::back_inserter(rest));
+    break;
+  }
+  // What was said to others meanwhile is theirs.
+  for (Output& o : said) {
+    if (o.cause < 0) rest.push_back(std::move(o));
+  }
+  out = std::move(rest);
+}
+
+// Nobody else sees what is said to the rival, or in its name.
+void ProxyNode::hide_rival() {
+  if (rivals_ == 0) return;
+  std::erase_if(out, [&](const Output& o) {
+    const auto f = decode(o.bytes);
+    return f && (f->source == rival_address_ || f->destination == rival_address_);
+  });
+}
+
 void ProxyNode::feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
+  feed_host(side, frames, now);
+  hide_rival();
+}
+
+void ProxyNode::feed_host(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
   if (fragments_) return feed_in_pieces(side, frames, now);
   packets_in_ += frames.size();
   run(0, side, frames, now, out);
@@ -201,6 +262,12 @@ void ProxyNode::feed_in_pieces(Role side, const std::vector<const Bytes*>& frame
 }
 
 void ProxyNode::tick(std::uint64_t now) {
+  tick_engines(now);
+  play_rival(now);
+  hide_rival();
+}
+
+void ProxyNode::tick_engines(std::uint64_t now) {
   publish_keys(now);
   out.clear();
   Collector sink(out);

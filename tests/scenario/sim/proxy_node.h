@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine under the virtual clock. With some seeds a second one runs the same packets in
 // differently poisoned buffers, so that a byte that the engine forgot to write makes the outputs
-// differ. With one seed in four, every second packet comes in two fragments, in any order.
+// differ. With one seed in four without a rival, every second packet comes in two fragments, in any
+// order.
 #pragma once
 
 #include <algorithm>
@@ -61,6 +62,7 @@ class ProxyNode {
   void tick(std::uint64_t now);
   // The process dies, and the next one goes on with its store.
   void die(std::uint64_t now);
+  void end_rival() { rival_ = false; }
   std::vector<Output> out;
 
   [[nodiscard]] std::uint32_t flows() const { return engines_[0]->flows(); }
@@ -76,6 +78,12 @@ class ProxyNode {
   void make_engine(std::size_t i);
   void publish_keys(std::uint64_t now);
   void check_limits(std::uint64_t now);
+  void play_rival(std::uint64_t now);
+  void feed_rival(const Bytes& frame, std::uint64_t now);
+  void hide_rival();
+  [[nodiscard]] PacketBuilder rival_frame() const;
+  void tick_engines(std::uint64_t now);
+  void feed_host(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   // Packets that the engine has sent on or answered.
   [[nodiscard]] std::uint64_t passed() const;
@@ -92,6 +100,12 @@ class ProxyNode {
   RateReferee admitted_;
   RateReferee answered_;
   const bool over_limits_;
+  // Of the rival. It was there (`rivals_` of them) even when it comes no more.
+  bool rival_;
+  const HostPlan host_;
+  const Bytes rival_address_;
+  std::uint32_t rivals_ = 0;
+  std::uint64_t rival_comes_ = 0;
   std::vector<std::vector<std::uint8_t>> buffers_;
   std::vector<Output> second_;
   const bool fragments_;

@@ -239,6 +239,7 @@ void World::pause(Gap gap) {
 // Both hosts leave the network; everything must expire.
 void World::end() {
   gone_ = true;
+  proxy_.end_rival();
   links_.clear();
   for (unsigned i = 0; i < 4'000 && failure_.empty() && proxy_.flows() != 0; ++i) {
     now_ += 250;

@@ -144,12 +144,14 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(server_timeout_ms);
   SYNPROXY_SAME(idle_timeout_ms);
   SYNPROXY_SAME(close_timeout_ms);
-  const auto& [rate, conns, action, reply, monitored] = limits;
-  const auto& [other_rate, other_conns, other_action, other_reply, other_monitored] = other_limits;
+  const auto& [rate, conns, action, reply, backlog, monitored] = limits;
+  const auto& [other_rate, other_conns, other_action, other_reply, other_backlog, other_monitored] =
+      other_limits;
   SYNPROXY_SAME(rate);
   SYNPROXY_SAME(conns);
   SYNPROXY_SAME(action);
   SYNPROXY_SAME(reply);
+  SYNPROXY_SAME(backlog);
   SYNPROXY_SAME(monitored);
   const auto& [sack, timestamps, ecn, window_scale, mss] = offer;
   const auto& [other_sack, other_timestamps, other_ecn, other_window_scale, other_mss] =

@@ -91,10 +91,31 @@ TEST(LimitText, ReplyRates) {
   EXPECT_EQ(result("5,burst=3"), "has 'burst=3', which is none of mask4 and mask6");
 }
 
+TEST(LimitText, ServerBacklogs) {
+  const auto result = [](std::string_view text) {
+    try {
+      return server_backlog_text(parse_server_backlog(text));
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(result("128"), "128,mask4=32,mask6=64");
+  EXPECT_EQ(result("auto"), "auto,mask4=32,mask6=64");
+  EXPECT_EQ(result("auto,mask4=24,mask6=48"), "auto,mask4=24,mask6=48");
+  EXPECT_EQ(result("65535"), "65535,mask4=32,mask6=64");
+  EXPECT_EQ(result("off"), "off");
+  EXPECT_EQ(result("off,mask4=24"), "is off and has masks; leave one of the two out");
+  EXPECT_EQ(result("0"), "its number is too small");
+  EXPECT_EQ(result("65536"), "its number is too large");
+  EXPECT_EQ(result("automatic"), "its number is not a number");
+  EXPECT_EQ(result("5,burst=3"), "has 'burst=3', which is none of mask4 and mask6");
+}
+
 TEST(LimitText, MonitoredRules) {
   EXPECT_EQ(monitored_text(parse_monitored("limit-conns,limit-rate")), "limit-rate,limit-conns");
   EXPECT_EQ(monitored_text(parse_monitored("limit-conns")), "limit-conns");
   EXPECT_EQ(monitored_text(parse_monitored("reply-rate,limit-rate")), "limit-rate,reply-rate");
+  EXPECT_EQ(monitored_text(parse_monitored("server-backlog,deny")), "deny,server-backlog");
   EXPECT_THROW((void)parse_monitored(""), std::invalid_argument);
   EXPECT_THROW((void)parse_monitored("limit-rate,nothing"), std::invalid_argument);
 }

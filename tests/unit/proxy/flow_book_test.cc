@@ -73,7 +73,8 @@ class FlowBookTest : public ::testing::Test {
   KeyRing ring_;
   Moment now_{config(), ring_};
   Limiter limiter_{config(), now_};
-  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_};
+  Turns turns_{config(), now_, {1, 2, 3, 4}};
+  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_};
 };
 
 TEST_F(FlowBookTest, CountsFollowTheStates) {

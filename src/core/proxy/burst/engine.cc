@@ -8,6 +8,7 @@
 #include "burst/stages.h"
 #include "burst/turn_answers.h"
 #include "flows/shown_flow.h"
+#include "handshake/take_turns.h"
 #include "time/pass_time.h"
 #include "time/resume.h"
 
@@ -24,7 +25,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       now(config, ring),
       screen(config.tuning),
       limiter(config, now),
-      flows(config.shape, index_key, limiter, store),
+      turns(config, now, index_key),
+      flows(config.shape, index_key, limiter, turns, store),
       answerer(config.tuning, protected_ends, index_key, store),
       reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
@@ -32,7 +34,9 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       too_long(config.shape.max_flows, all_counters),
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
-      reassembler(index_key, all_counters) {}
+      reassembler(index_key, all_counters) {
+  flows.let_watch();
+}
 
 namespace {
 
@@ -85,6 +89,7 @@ void publish_gauges(const Rooms& rooms) {
   rooms.counters.flows.set(rooms.flows.size());
   rooms.counters.flows_embryonic.set(rooms.flows.embryonic());
   rooms.counters.flows_established.set(rooms.flows.established());
+  if (rooms.turns.watches()) rooms.counters.flows_waiting.set(rooms.turns.waiting());
   rooms.counters.early_buffers.set(rooms.handshakes.early_buffers());
 }
 
@@ -152,6 +157,8 @@ void Engine::retune(const EngineTuning& tuning) {
   if (!rooms.now.retune(tuning)) return;
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
+  rooms.turns.retune(tuning.limits);
+  rooms.flows.let_watch();
   rooms.reply_cap.retune(tuning.limits);
   rooms.screen.retune(tuning);
 }
@@ -190,6 +197,8 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   look_up(rooms.flows, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
   act(rooms, contexts, sink);
+  if (rooms.turns.due()) [[unlikely]]
+    take_turns(rooms, false, sink);
   if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
   publish_gauges(rooms);
 }
@@ -202,7 +211,11 @@ std::uint32_t Engine::screen(std::span<Packet> burst) {
   return screen_burst(*state_, burst.first(std::min(burst.size(), kMaxBurst)), true);
 }
 
-void Engine::limit_by(SourceLimits& limits) { state_->limiter.share(limits); }
+void Engine::share_places(ServerPlaces& places) { state_->turns.share(places); }
+void Engine::limit_by(SourceLimits& limits) {
+  state_->limiter.share(limits);
+  state_->flows.let_watch();
+}
 const Published<RefusedList>& Engine::refused() const { return state_->limiter.refused().list(); }
 
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
@@ -211,6 +224,7 @@ void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& ca
   rooms.now.begin(now_ms);
   rooms.flows.begin_burst();
   decide_whole(rooms, sender, whole, came, sink);
+  if (rooms.turns.due()) take_turns(rooms, false, sink);
   publish_gauges(rooms);
 }
 

@@ -20,6 +20,7 @@
 //   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
 //   ack/prove_ack      an ACK is proven by the cookie that it quotes
 //   handshake/admit    the gate for what is proven
+//   handshake/take_turns  who waits before the server is asked (--server-backlog)
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
@@ -43,6 +44,7 @@
 #include "burst/verdicts.h"
 #include "flows/flow_book.h"
 #include "flows/limiter.h"
+#include "flows/turns.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
 #include "spliced/too_long.h"
@@ -69,6 +71,7 @@ struct Rooms {
   Moment now;
   Screen screen;
   Limiter limiter;
+  Turns turns;
   FlowBook flows;
   Answerer answerer;
   ReplyCap reply_cap;

@@ -15,7 +15,7 @@ void give_up(Rooms& rooms, FlowIndex i, bool tell_client, bool tell_server, Fram
   rooms.handshakes.drop_early(f);
   const FlowKey key = rooms.flows.key_of(i);
   if (tell_client) rooms.frames.send_rst(f, key, Role::kClient, sink);
-  if (tell_server) rooms.frames.send_rst(f, key, Role::kServer, sink);
+  if (tell_server && !f.unasked()) rooms.frames.send_rst(f, key, Role::kServer, sink);
   rooms.flows.become_spliced(f, FlowState::kTombstone, {});
   f.last_seen = rooms.now.ms32();
 }

@@ -10,7 +10,7 @@ namespace synproxy {
 void free_flow(Rooms& rooms, FlowIndex i);
 
 // Ends a handshake that failed: frees held data, sends a RST to each side that is to be told, and
-// leaves a tombstone.
+// leaves a tombstone. A server that was never asked is not told.
 void give_up(Rooms& rooms, FlowIndex i, bool tell_client, bool tell_server, FrameSink& sink);
 
 }  // namespace synproxy

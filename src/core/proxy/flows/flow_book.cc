@@ -30,6 +30,11 @@ constexpr std::uint32_t kServerAnswersMs = 1000;
 
 }  // namespace
 
+void FlowBook::tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to) {
+  if (limiter_.watches()) limiter_.moves(f, i, to, [&] { return table_.key_of(i); });
+  if (turns_.watches()) turns_.moves(f, i, to);
+}
+
 // Remembers the cookie that opened the flow if it could still be replayed. (Some flows that are 32
 // epochs old or more are remembered without need: the record holds four bits of the epoch's
 // number.)

@@ -20,6 +20,7 @@
 #include "flows/flow_looks.h"
 #include "flows/limiter.h"
 #include "flows/table_changes.h"
+#include "flows/turns.h"
 #include "synproxy/base/config.h"
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/flow/index_set.h"
@@ -31,9 +32,11 @@ namespace synproxy {
 class FlowBook {
  public:
   // Throws std::bad_alloc.
-  FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter, Arena* arena = nullptr)
+  FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter, Turns& turns,
+           Arena* arena = nullptr)
       : index_key_(key),
         limiter_(limiter),
+        turns_(turns),
         table_(shape.max_flows, arena),
         ip_looks_(shape.max_flows, arena),
         over_(shape.max_flows),
@@ -80,6 +83,8 @@ class FlowBook {
   }
 
   // --- Change.
+  // The limiter or the turns may have begun to watch states.
+  void let_watch() { watched_ = limiter_.watches() || turns_.watches(); }
   // Takes a free record for the key, which must not be in the table. kNoFlow: there is no room.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash) {
     const FlowIndex i = table_.insert(key, hash);
@@ -189,13 +194,13 @@ class FlowBook {
     std::uint32_t worth = 0;
   };
 
+  void tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to);
   // Call before the state changes.
   void moves(const FlowRecord& f, FlowState to) {
     const FlowState from = f.state();
     const FlowIndex i = table_.index_of(f);
-    if (limiter_.watches()) [[unlikely]] {
-      limiter_.moves(f, i, to, [&] { return table_.key_of(i); });
-    }
+    if (watched_) [[unlikely]]
+      tell_of_move(f, i, to);
     IndexSet* const left = set_of(from);
     IndexSet* const entered = set_of(to);
     if (left != entered) {
@@ -231,6 +236,7 @@ class FlowBook {
 
   IndexKey index_key_;
   Limiter& limiter_;
+  Turns& turns_;
   FlowTable table_;
   FlowLooks ip_looks_;
   Candidates over_;      // closing, finished, tombstones
@@ -242,6 +248,7 @@ class FlowBook {
   std::uint64_t swept_ms_ = 0;
   FlowIndex sweep_at_ = 0;
   std::uint32_t established_ = 0;
+  bool watched_ = false;
   std::uint64_t looked_ms_ = 0;  // when records were last looked at for a victim
   std::uint32_t looks_ = 0;      // how many, in that millisecond
 };

@@ -54,9 +54,10 @@ class Handshakes {
   [[nodiscard]] std::uint32_t early_buffers() const { return early_.buffers_in_use(); }
 
   // --- Repeats.
-  // Call when our SYN was sent for the first time.
-  void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
-    await_retry(0, {i, f.cookie, 0, 0}, now_ms);
+  // Call when our SYN was sent, and no repeat of it is awaited yet. `level`: of the next one.
+  void await_syn_ack(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms,
+                     std::size_t level = 0) {
+    await_retry(level, {i, f.cookie, 0, 0}, now_ms);
   }
   // Our SYN is due now.
   void ask_at_once(FlowIndex i, const FlowRecord& f, std::uint32_t now_ms) {
@@ -67,15 +68,15 @@ class Handshakes {
     acks_.push({i, f.cookie, tsecr, now_ms + kFirstRetryMs});
   }
   // Calls repeat(index, level) for each flow whose SYN is due and unanswered; the last level is
-  // kLastRetry. Looks at no more than `limit` entries per level.
+  // kLastRetry. It returns whether the SYN is to be repeated again. Looks at no more than `limit`
+  // entries per level.
   template <typename Repeat>
   void run_syns(const FlowBook& flows, std::uint32_t now_ms, unsigned limit, Repeat&& repeat) {
     RetryQueue::Entry e{};
     for (std::size_t level = 0; level < kRetryLevels; ++level) {
       for (unsigned n = 0; n < limit && syns_[level].pop_due(now_ms, e); ++n) {
         if (!still(flows, e, FlowState::kSynSent)) continue;
-        repeat(e.flow, level);
-        await_retry(std::min(level + 1, kLastRetry), e, now_ms);
+        if (repeat(e.flow, level)) await_retry(std::min(level + 1, kLastRetry), e, now_ms);
       }
     }
   }

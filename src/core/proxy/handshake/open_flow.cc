@@ -6,6 +6,7 @@
 #include "handshake/admit.h"
 #include "handshake/ask_server.h"
 #include "handshake/client_waits.h"
+#include "handshake/take_turns.h"
 #include "spliced/unknown.h"
 #include "time/eviction.h"
 
@@ -38,7 +39,8 @@ void give_way(Rooms& rooms, Context& c, FrameSink& sink) {
   const FlowRecord& f = rooms.flows[c.flow];
   if (f.state() != FlowState::kPassed) rooms.counters.count(Reason::conn_reopened);
   const bool live = f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished;
-  if (live) rooms.frames.send_rst(f, rooms.flows.key_of(c.flow), Role::kServer, sink);
+  if (live && !f.unasked())
+    rooms.frames.send_rst(f, rooms.flows.key_of(c.flow), Role::kServer, sink);
   free_flow(rooms, c.flow);
   c.flow = kNoFlow;
 }
@@ -116,6 +118,8 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
                                                    rooms.now.ms32()) != nullptr;
   if (asked) f.set(kFlowEverAskedMore);
+  if (rooms.turns.on() && waits_for_turn(rooms, i, c, crossing || asked)) [[unlikely]]
+    return;
   ask_server(rooms, i, !crossing && !asked && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }

@@ -89,6 +89,8 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   // segment of an older connection arrives. A RST with this number would kill the connection in the
   // making.
   if (acks_our_syn) return drop(rooms.counters, c, Reason::no_flow_server);
+  // Who waits for a turn has asked nothing that this could answer.
+  if (f.waits_for_turn()) return drop(rooms.counters, c, Reason::no_flow_server);
   // A challenge ACK of an older connection that the server still has (RFC 5961 section 4). We reset
   // that connection, as a TCP client does.
   rooms.counters.count(Reason::challenge_ack);

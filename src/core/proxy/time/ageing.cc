@@ -5,6 +5,7 @@
 
 #include "flows/doubt.h"
 #include "flows/end_flow.h"
+#include "handshake/take_turns.h"
 #include "spliced/progress.h"
 
 namespace synproxy {
@@ -174,8 +175,7 @@ unsigned age(Rooms& rooms, FlowIndex i, const Waits& waits, FrameSink& sink) {
       return 0;
     case FlowState::kSynSent:
       if (idle < patience(tuning, f)) return 0;
-      rooms.counters.count(Reason::conn_timed_out);
-      give_up(rooms, i, true, true, sink);
+      give_up_waiting(rooms, i, sink);
       return 2;
     case FlowState::kEstablished:
       watch_crawl(rooms, i, f, idle);

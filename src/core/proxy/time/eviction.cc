@@ -13,7 +13,7 @@ void evict(Rooms& rooms, FlowIndex victim, FrameSink& sink) {
   if (f.state() == FlowState::kSynSent || f.state() == FlowState::kEstablished) {
     const FlowKey key = rooms.flows.key_of(victim);
     rooms.frames.send_rst(f, key, Role::kClient, sink);
-    rooms.frames.send_rst(f, key, Role::kServer, sink);
+    if (!f.unasked()) rooms.frames.send_rst(f, key, Role::kServer, sink);
   }
   rooms.counters.count(Reason::flow_evicted);
   free_flow(rooms, victim);

@@ -3,6 +3,7 @@
 
 #include "handshake/ask_server.h"
 #include "handshake/splice.h"
+#include "handshake/take_turns.h"
 #include "syn/ask_first.h"
 #include "syn/cap_replies.h"
 #include "time/ageing.h"
@@ -28,13 +29,15 @@ bool unanswered(const FlowBook& flows, const SynAckRepeats::Entry& e) {
 
 void repeat_syns(Rooms& rooms, FrameSink& sink) {
   const auto repeat = [&](FlowIndex i, std::size_t level) {
+    if (rooms.turns.on() && !keeps_asking(rooms, i, level)) return false;
     // A server that has answered this flow, if only with an ACK of an older connection, is no
     // silent one.
-    if (level >= kSilentRetry && !rooms.flows[i].has(kFlowAskedAgain)) {
+    if (level >= kSilentRetry && !rooms.flows[i].has(kFlowAskedAgain) && may_be_dead(rooms, i)) {
       note_dead(rooms, rooms.flows.key_of(i));
     }
     send_syn(rooms, i, false, sink);
     rooms.counters.count(Reason::syn_to_server_retrans);
+    return true;
   };
   rooms.handshakes.run_syns(rooms.flows, rooms.now.ms32(), kMaxRepeatsPerTick, repeat);
 }
@@ -64,6 +67,7 @@ void pass_time(Rooms& rooms, FrameSink& sink) {
   repeat_syn_acks(rooms, sink);
   repeat_acks(rooms, sink);
   age_flows(rooms, sink);
+  if (rooms.turns.waiting() != 0) take_turns(rooms, true, sink);
 }
 
 }  // namespace synproxy

@@ -12,7 +12,13 @@ void ask_anew(Rooms& rooms, FlowIndex i) {
   f.handshake().early = EarlyStore::kNone;
   f.client_nxt = f.client_isn + 1;
   f.server_nxt = f.cookie + 1;
-  f.clear(kFlowClientFin);
+  f.clear(kFlowClientFin | kFlowWaits);
+  // Places and turns were the dead process's. What it had not asked for may still have to wait.
+  const FlowKey key = rooms.flows.key_of(i);
+  const bool waits = rooms.turns.on() &&
+                     rooms.turns.arrive(i, key, key.client.data(), false) == Turns::Turn::kWaits;
+  if (waits) return f.set(kFlowWaits);
+  f.clear(kFlowUnasked);
   rooms.handshakes.ask_at_once(i, f, rooms.now.ms32());
 }
 
