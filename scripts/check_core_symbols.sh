@@ -15,6 +15,8 @@ readonly ANY='^((void |bool )?synproxy::|(vtable|typeinfo|guard variable|typeinf
 readonly CONSTRUCTS='^operator new'
 declare -rA ALSO=(
   [core_proxy_burst_engine]="$CONSTRUCTS"
+  [core_policy_activation]="$CONSTRUCTS"
+  [core_proxy_flows_turns]="$CONSTRUCTS"
   [core_proxy_handshake_early_store]="$CONSTRUCTS"
   [core_proxy_handshake_handshakes]="$CONSTRUCTS"
   [core_policy_reassembler]="$CONSTRUCTS"
@@ -32,10 +34,10 @@ declare -rA ALSO=(
   [core_cookie_epoch]='^OPENSSL_cleanse$'
 )
 
-# These may hold locked instructions: all workers share what sources have spent of their limits. A
-# connection takes it when it is opened and when it is over, and no other packet does
-# (shared_lines_test).
-readonly LOCKS='^core_policy_source_limits$'
+# These may hold locked instructions: all workers share what sources have spent of their limits, and
+# which places at a server are taken. A connection takes part in it when it is opened, spliced and
+# over, and no other packet does (shared_lines_test).
+readonly LOCKS='^core_(policy_(source_limits|server_places)|proxy_flows_turns)$'
 
 status=0
 checked=0
