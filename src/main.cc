@@ -113,6 +113,8 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   const std::optional<gid_t> group = control_group(config.control_group);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
   const std::unique_ptr<FlowStore> store = open_store(config, protect, memory_of_manager());
+  // A process before this one, or another one, may have sent cookies that are good here.
+  config.engine.shape.shared_secret = !config.secret_file.empty() || store != nullptr;
   const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
   std::unique_ptr<const SourceLists> lists = load_lists(config);
 

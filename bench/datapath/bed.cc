@@ -120,10 +120,14 @@ Bed::Bed(const BedConfig& config)
   ReplyRate& reply = engine.tuning.limits.reply;
   if (config.replies == Replies::kAny) reply.per_second = 0;
   reply.mask.ipv6 = 128;  // the bench's hosts share few prefixes
+  if (config.peace) {
+    engine.tuning.mode = Mode::kAdaptive;
+    engine.tuning.adaptive = {.backlog = 1U << 20, .syn_rate = 0};
+  }
   engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
   limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key);
   engine_->limit_by(*limits_);
-  learn_services();
+  if (!config.peace) learn_services();
   const std::uint64_t learned = count(Reason::conn_established);
   for (std::uint32_t n = 0; n < config.flows; n += kMaxBurst) {
     splice(n, std::min<std::uint32_t>(kMaxBurst, config.flows - n));

@@ -44,6 +44,8 @@ inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};
 inline constexpr BedConfig kConnectingLimited{.limited = true, .which = 1};
 inline constexpr BedConfig kConnectingInTurns{.backlog = true, .which = 1};
+inline constexpr BedConfig kPeace{.peace = true};
+inline constexpr BedConfig kConnectingInPeace{.peace = true, .which = 1};
 inline constexpr BedConfig kManyServices{.services = 64};
 inline constexpr BedConfig kIpv6{.ipv6 = true};
 inline constexpr BedConfig kBogons{.bogons = true};

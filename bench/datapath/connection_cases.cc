@@ -58,6 +58,8 @@ void add_connection_cases(std::vector<Case>& cases) {
   cases.push_back(connection_case("request_held/limited", true, 1ULL << 40, kConnectingLimited));
   // What it adds that no more than a number of them may wait for the server.
   cases.push_back(connection_case("request_held/in_turns", true, 1ULL << 40, kConnectingInTurns));
+  // Of a service at peace, in --mode adaptive: watched and not translated.
+  cases.push_back(connection_case("watched", false, 1ULL << 41, kConnectingInPeace));
 }
 
 }  // namespace synproxy::bench

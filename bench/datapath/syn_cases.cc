@@ -45,6 +45,8 @@ void add_syn_cases(std::vector<Case>& cases) {
   cases.push_back(syn_case("ipv4/timestamps/1m_flows", kMillion, kLinux));
   cases.push_back(syn_case("ipv6/timestamps", kIpv6, kLinux));
   cases.push_back(syn_case("ipv6/plain", kIpv6, kWindows));
+  // Of a service at peace, in --mode adaptive.
+  cases.push_back(syn_case("ipv4/timestamps/peace", kPeace, kLinux, Reason::watched));
   // What --reply-rate adds, and what a SYN costs that it leaves without an answer.
   cases.push_back(syn_case("ipv4/timestamps/reply_rate", {.replies = Replies::kRated}, kLinux));
   cases.push_back(

@@ -32,6 +32,15 @@ inline constexpr auto kGauges = std::to_array<GaugeInfo>({
      [](const Counters& c) -> const Counter& { return c.flows_waiting; }},
     {"early_buffers", "Buffers of early data in use.",
      [](const Counters& c) -> const Counter& { return c.early_buffers; }},
+    {"half_open",
+     "Connections that the server has answered and whose client has not, with the server itself (`--mode adaptive` or `off`).",
+     [](const Counters& c) -> const Counter& { return c.half_open; }},
+    {"cookies_by_half_open",
+     "Services whose SYNs are answered with cookies at the moment because too many connections were half-open (`--mode adaptive`); each worker counts its own.",
+     [](const Counters& c) -> const Counter& { return c.cookies_by_half_open; }},
+    {"cookies_by_rate",
+     "Services whose SYNs are answered with cookies at the moment because too many came in ten seconds (`--mode adaptive`); each worker counts its own.",
+     [](const Counters& c) -> const Counter& { return c.cookies_by_rate; }},
 });
 
 inline constexpr auto kIoCounters = std::to_array<IoInfo>({

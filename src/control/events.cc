@@ -16,7 +16,7 @@ void Events::look_for_flood(const Totals& now, std::uint64_t elapsed_ms,
                             std::vector<std::string>& lines) {
   const auto rate = [&](Reason r) { return (now.get(r) - before_.get(r)) * 1000 / elapsed_ms; };
   const std::uint64_t syns = rate(Reason::syn_received) + rate(Reason::syn_shed);
-  const std::uint64_t valid = rate(Reason::cookie_valid);
+  const std::uint64_t valid = rate(Reason::cookie_valid) + rate(Reason::conn_watched);
   const bool flooded = is_flood(static_cast<double>(syns), static_cast<double>(valid));
   flooded_looks_ = flooded ? flooded_looks_ + 1 : 0;
   calm_looks_ = flooded ? 0 : calm_looks_ + 1;

@@ -9,6 +9,7 @@
 namespace synproxy::control {
 
 [[nodiscard]] std::span<const Flag> port_rows();  // and protection
+[[nodiscard]] std::span<const Flag> adaptive_rows();
 [[nodiscard]] std::span<const Flag> offer_rows();
 [[nodiscard]] std::span<const Flag> limit_rows();
 [[nodiscard]] std::span<const Flag> source_rows();

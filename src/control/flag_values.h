@@ -35,6 +35,9 @@ inline constexpr At<&Config::engine, &EngineConfig::tuning, &EngineTuning::offer
 template <auto Member>
 inline constexpr At<&Config::engine, &EngineConfig::tuning, &EngineTuning::limits, Member> kLimit{};
 template <auto Member>
+inline constexpr At<&Config::engine, &EngineConfig::tuning, &EngineTuning::adaptive, Member>
+    kAdaptive{};
+template <auto Member>
 inline constexpr At<&Config::loop, Member> kLoop{};
 
 using Texts = std::vector<std::string>;
@@ -88,6 +91,7 @@ constexpr FlagValue word(Field) {
           }};
 }
 inline constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
+inline constexpr std::array<std::string_view, 3> kModes{"always", "adaptive", "off"};
 inline constexpr std::array<std::string_view, 2> kOffAuto{"off", "auto"};
 inline constexpr std::array<std::string_view, 2> kDropForward{"drop", "forward"};
 inline constexpr std::array<std::string_view, 2> kDropReset{"drop", "reset"};

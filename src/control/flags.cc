@@ -12,6 +12,7 @@ namespace {
 constexpr auto kTitles = std::to_array<GroupTitle>({
     {FlagGroup::kPorts, "Ports"},
     {FlagGroup::kProtection, "Protection"},
+    {FlagGroup::kAdaptive, "When cookies are sent"},
     {FlagGroup::kOffer, "What SYN-ACKs offer"},
     {FlagGroup::kLimits, "Limits and timeouts"},
     {FlagGroup::kSources, "Limits per proven source"},
@@ -25,8 +26,8 @@ constexpr auto kTitles = std::to_array<GroupTitle>({
 std::span<const Flag> flags() {
   static const std::vector<Flag> all = [] {
     std::vector<Flag> rows;
-    for (const auto part :
-         {port_rows(), offer_rows(), limit_rows(), source_rows(), list_rows(), running_rows()}) {
+    for (const auto part : {port_rows(), adaptive_rows(), offer_rows(), limit_rows(), source_rows(),
+                            list_rows(), running_rows()}) {
       rows.insert(rows.end(), part.begin(), part.end());
     }
     return rows;

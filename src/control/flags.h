@@ -16,6 +16,7 @@ namespace synproxy::control {
 enum class FlagGroup : std::uint8_t {
   kPorts,
   kProtection,
+  kAdaptive,
   kOffer,
   kLimits,
   kSources,

@@ -40,7 +40,7 @@ bool scales(const FlowInfo& f) {
 std::vector<const char*> options_of(const FlowInfo& f) {
   std::vector<const char*> names;
   if (has(f.options, kFlowTimestamps)) names.push_back("timestamps");
-  if (has(f.options, kFlowSack) && !has(f.options, kFlowOutbound)) names.push_back("sack");
+  if (has(f.options, kFlowSack) && !has(f.options, kFlowUntranslated)) names.push_back("sack");
   if (has(f.options, kFlowEcn)) names.push_back("ecn");
   if (has(f.options, kFlowClientScales)) names.push_back("wscale");
   return names;
@@ -48,8 +48,11 @@ std::vector<const char*> options_of(const FlowInfo& f) {
 
 std::vector<const char*> flags_of(const FlowInfo& f) {
   std::vector<const char*> names;
-  if (has(f.options, kFlowOutbound)) names.push_back("outbound");
-  if (has(f.options, kFlowServerNoSack)) names.push_back("server-no-sack");
+  const bool untranslated = has(f.options, kFlowUntranslated);
+  const bool watched = untranslated && has(f.options, kFlowWatched);
+  if (watched) names.push_back("watched");
+  if (untranslated && !watched) names.push_back("outbound");
+  if (!untranslated && has(f.options, kFlowServerNoSack)) names.push_back("server-no-sack");
   if (has(f.options, kFlowServerNoEcn) && has(f.options, kFlowEcn))
     names.push_back("server-no-ecn");
   if (has(f.progress, kFlowClientFin)) names.push_back("client-fin");

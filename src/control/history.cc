@@ -116,7 +116,7 @@ Load load_between(const Second& from, const Second& to, const View& view) {
   load.packets = named("rx_packets_client") + named("rx_packets_server");
   load.syns = of(Reason::syn_received) + of(Reason::syn_shed);
   load.synacks = of(Reason::synack_sent);
-  load.valid = of(Reason::cookie_valid);
+  load.valid = of(Reason::cookie_valid) + of(Reason::conn_watched);
   load.invalid = of(Reason::cookie_invalid) + of(Reason::ack_shed);
   load.shed = of(Reason::syn_shed) + of(Reason::ack_shed) + of(Reason::icmp_shed) +
               of(Reason::fragment_shed);

@@ -50,6 +50,12 @@ void check_whole(const Config& config) {
                      ": is the device of --client-port " + config.client_port.text +
                      "; name two different ones");
   }
+  const AdaptiveTuning& adaptive = config.engine.tuning.adaptive;
+  if (adaptive.end_percent >= adaptive.start_percent) {
+    throw UsageError("--adaptive-end " + std::to_string(adaptive.end_percent) +
+                     ": is not below --adaptive-start " + std::to_string(adaptive.start_percent) +
+                     "; give less, so that cookies do not come and go");
+  }
   if (config.engine.shape.max_flows < config.workers.size()) {
     throw UsageError("--max-flows " + std::to_string(config.engine.shape.max_flows) +
                      ": is less than one for each of the " + std::to_string(config.workers.size()) +

@@ -59,6 +59,10 @@ void Supervisor::watch(std::uint64_t now_ms) {
   for (std::string& line : events_.look(totals_of(dataplane_), now_ms)) {
     lines.push_back(std::move(line));
   }
+  for (std::string& line :
+       activation_lines_.look(dataplane_.active_services(), config_.engine.tuning)) {
+    lines.push_back(std::move(line));
+  }
   if (config_.log_level < LogLevel::kWarning) return;
   for (const std::string& line : lines) complain(line);
 }

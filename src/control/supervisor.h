@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "control/activation_lines.h"
 #include "control/events.h"
 #include "control/reload.h"
 #include "control/secret.h"
@@ -63,6 +64,7 @@ class Supervisor {
   dataplane::Dataplane& dataplane_;
   EpochKeeper& keys_;
   Events events_;
+  ActivationLines activation_lines_;
   std::uint64_t watched_ms_ = 0;
   std::uint64_t counted_ms_ = 0;
   bool counting_ = false;

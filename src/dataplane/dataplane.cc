@@ -372,6 +372,19 @@ std::vector<RefusedSource> Dataplane::refused() const {
   return all;
 }
 
+std::vector<ActiveService> Dataplane::active_services() const {
+  std::vector<ActiveService> all;
+  for (const auto& w : impl_->workers) {
+    ActiveList list;
+    auto seen = Published<ActiveList>::kNone;
+    while (!w->active_services().news(seen, list)) {
+      // The worker is writing it, which takes no time.
+    }
+    all.insert(all.end(), list.all().begin(), list.all().end());
+  }
+  return all;
+}
+
 FlowMail& Dataplane::flow_mail(unsigned worker) { return impl_->workers[worker]->flow_mail(); }
 CaptureTap& Dataplane::capture_tap(unsigned worker) {
   return impl_->workers[worker]->capture_tap();

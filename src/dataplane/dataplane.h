@@ -16,6 +16,7 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/arena.h"
+#include "synproxy/policy/activation_list.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
 #include "synproxy/policy/source_lists.h"
@@ -101,6 +102,8 @@ class Dataplane {
   [[nodiscard]] std::uint64_t mbufs_total() const;
   // The sources that are over a limit, most refused first; all workers together, 20 at most.
   [[nodiscard]] std::vector<RefusedSource> refused() const;
+  // The services that have cookies because of an attack (--mode adaptive), once for each worker.
+  [[nodiscard]] std::vector<ActiveService> active_services() const;
   // For one thread at a time. Nobody answers before start() and after stop().
   [[nodiscard]] FlowMail& flow_mail(unsigned worker);
   // The same.

@@ -86,6 +86,9 @@ class Worker final : private FrameSink {
     return heeded_.load(std::memory_order_acquire);
   }
   [[nodiscard]] const Published<RefusedList>& refused() const { return engine_.refused(); }
+  [[nodiscard]] const Published<ActiveList>& active_services() const {
+    return engine_.active_services();
+  }
 
  private:
   void run();

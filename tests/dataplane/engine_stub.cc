@@ -20,6 +20,7 @@ struct Engine::State {
   std::uint64_t stateless = 0;
   bool screens = false;
   Published<RefusedList> refused{RefusedList{}};
+  ActiveServices active{};
 };
 
 Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
@@ -112,6 +113,7 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
 void Engine::share_sources(KnownSources&) {}
 void Engine::share_places(ServerPlaces&) {}
 void Engine::limit_by(SourceLimits&) {}
+const Published<ActiveList>& Engine::active_services() const { return state_->active.published(); }
 const Published<RefusedList>& Engine::refused() const { return state_->refused; }
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments&, std::uint64_t now,
                            FrameSink& sink) {

@@ -20,6 +20,21 @@ enum class HideRtt : std::uint8_t { kOff, kOn, kAuto };
 // What becomes of segments of connections that the proxy does not know. kReset: RST to both ends.
 enum class Unknown : std::uint8_t { kDrop, kReset, kForward };
 
+// Which SYNs are answered with cookies. The others pass to the server, and their connections are
+// only watched.
+enum class Mode : std::uint8_t { kAlways, kAdaptive, kOff };
+
+// When cookies begin and end for a service (policy/activation.h). Reasons: docs/flags.md.
+struct AdaptiveTuning {
+  std::uint32_t backlog = 511;       // half-open connections that the server of a service holds
+  std::uint32_t start_percent = 25;  // of it: above this, cookies begin
+  std::uint32_t end_percent = 12;    // of it: below this for `hold_ms`, they end
+  std::uint32_t hold_ms = 60'000;
+  std::uint32_t syn_rate = 10'000;  // SYNs a second, above which they begin too; 0: any number
+
+  friend bool operator==(const AdaptiveTuning&, const AdaptiveTuning&) = default;
+};
+
 inline constexpr std::uint8_t kAutoScale = 0xff;
 
 struct OfferConfig {
@@ -46,12 +61,15 @@ struct EngineShape {
   // Of what sources have spent of their limits; all workers together, touched when used.
   std::uint64_t limit_memory = 64ULL << 20;
   std::uint64_t unix_ms_at_start = 0;  // wall time when the monotonic clock read 0
+  bool shared_secret = false;          // others may have sent cookies that are good here
 
   friend bool operator==(const EngineShape&, const EngineShape&) = default;
 };
 
 // What may change while the engine runs. It is the same for a whole burst.
 struct EngineTuning {
+  Mode mode = Mode::kAlways;
+  AdaptiveTuning adaptive;
   OfferConfig offer;
   std::uint32_t early_window = 14600;  // bytes; 0: the client waits for the server's window
   std::uint32_t synack_repeats = 3;    // repeats of an unanswered SYN-ACK, 0 to 3

@@ -25,11 +25,14 @@ class Counter {
 
 struct alignas(64) Counters {
   std::array<Counter, kReasonCount> by_reason;
-  Counter flows;              // gauge: records in use, whatever their state
-  Counter flows_embryonic;    // gauge: of these, waiting for the server's SYN-ACK
-  Counter flows_established;  // gauge: of these, spliced and open
-  Counter flows_waiting;      // gauge: of the embryonic ones, held back (--server-backlog)
-  Counter early_buffers;      // gauge: buffers of early data in use
+  Counter flows;                 // gauge: records in use, whatever their state
+  Counter flows_embryonic;       // gauge: of these, waiting for the server's SYN-ACK
+  Counter flows_established;     // gauge: of these, spliced and open
+  Counter flows_waiting;         // gauge: of the embryonic ones, held back (--server-backlog)
+  Counter early_buffers;         // gauge: buffers of early data in use
+  Counter half_open;             // gauge: watched, waiting for the client's ACK
+  Counter cookies_by_half_open;  // gauge: services that have cookies because of those
+  Counter cookies_by_rate;       // gauge: services that have cookies because of their SYN rate
 
   void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }
   [[nodiscard]] std::uint64_t get(Reason r) const {

@@ -16,6 +16,7 @@
 #define SYNPROXY_REASONS(X) \
   X(forwarded, FATE, "Not protected TCP, or let past by --fragments or --tcp-auth: passed to the other side untouched.") \
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
+  X(watched, FATE, "Segment of a connection that a client opens with the server itself, because no cookies are needed (--mode adaptive or off): passed untouched.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
   X(unknown_forwarded, FATE, "Segment to or from a protected port that belongs to no connection: passed to the other side untouched, because --unknown says so.") \
@@ -102,6 +103,9 @@
   X(backlog_halved, EVENT, "Silence of a server made --server-backlog auto halve the number of connections that may wait for that service.") \
   X(backlog_unbounded, EVENT, "Connection of a service for which --server-backlog had no entry free, so that it was not bounded.") \
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
+  X(conn_watched, EVENT, "Connection opened by a client with the server itself, without a cookie (--mode adaptive or off).") \
+  X(cookies_began, EVENT, "Service whose SYNs are answered with cookies from now on (--mode adaptive); each worker decides for itself.") \
+  X(cookies_ended, EVENT, "Service whose SYNs pass to the server again, because the attack is over (--mode adaptive); each worker decides for itself.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
   X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \
   X(conn_timed_out, EVENT, "Server did not answer within --server-timeout.") \

@@ -8,8 +8,8 @@
 //
 // Numbers are in host byte order unless a line says otherwise. Sequence numbers are those that the
 // client sees: the client's own, and for the server's stream numbers that count from the cookie.
-// Adding SplicedPart::delta gives the server's own number. The server opened an outbound flow
-// itself; its delta is 0, so both ends see the same numbers.
+// Adding SplicedPart::delta gives the server's own number. That of an untranslated flow is 0: the
+// server has opened it itself, or the client has opened it with the server and not by a cookie.
 #pragma once
 
 #include <cstddef>
@@ -27,22 +27,26 @@ enum class FlowState : std::uint8_t {
   kClosing,      // a RST at the exact number, or both FINs passed; still translated
   kFinished,     // both FINs acknowledged, or reset: kept to translate late segments
   kTombstone,    // given up: a late SYN-ACK is answered with a RST
-  kPassed,       // the server's own SYN passed, its peer has not answered
+  kPassed,       // the server's SYN or SYN-ACK passed untranslated; its peer has not answered
 };
 
 // FlowRecord::options
-inline constexpr std::uint8_t kFlowTimestamps = 1;     // agreed with the client
-inline constexpr std::uint8_t kFlowSack = 2;           // agreed with the client
-inline constexpr std::uint8_t kFlowEcn = 4;            // agreed with the client
-inline constexpr std::uint8_t kFlowClientScales = 8;   // window scaling agreed with the client
-inline constexpr std::uint8_t kFlowServerScales = 16;  // ... and with the server
-inline constexpr std::uint8_t kFlowServerNoSack = 32;  // the server refused what was promised
-inline constexpr std::uint8_t kFlowServerNoEcn = 64;   // the server refused what was promised;
-                                                       // without kFlowEcn: see is_stripped()
-inline constexpr std::uint8_t kFlowOutbound = 128;     // opened by the server; has both bits of
-                                                       // scaling or none once the peer has answered
-inline constexpr std::uint8_t kFlowOpensAnew = kFlowSack;  // of an outbound flow: mark_isn is the
-                                                           // ISN of a later SYN of the server
+inline constexpr std::uint8_t kFlowTimestamps = 1;      // agreed with the client
+inline constexpr std::uint8_t kFlowSack = 2;            // agreed with the client
+inline constexpr std::uint8_t kFlowEcn = 4;             // agreed with the client
+inline constexpr std::uint8_t kFlowClientScales = 8;    // window scaling agreed with the client
+inline constexpr std::uint8_t kFlowServerScales = 16;   // ... and with the server
+inline constexpr std::uint8_t kFlowServerNoSack = 32;   // the server refused what was promised
+inline constexpr std::uint8_t kFlowServerNoEcn = 64;    // the server refused what was promised;
+                                                        // without kFlowEcn: see is_stripped()
+inline constexpr std::uint8_t kFlowUntranslated = 128;  // both ends see the same numbers; has both
+                                                        // bits of scaling or none once the opener's
+                                                        // peer has answered
+// Of an untranslated flow: a client has opened it, and is only watched. Else the server has.
+inline constexpr std::uint8_t kFlowWatched = kFlowServerNoSack;
+inline constexpr std::uint8_t kFlowOpensAnew =
+    kFlowSack;  // of a flow that the server has opened: mark_isn is the
+                // ISN of a later SYN of the server
 
 // FlowRecord::progress: the state in the low bits, one bit for each of the following.
 inline constexpr std::uint16_t kFlowStateMask = 7;
@@ -94,7 +98,7 @@ struct HandshakePart {
 struct SplicedPart {
   std::uint32_t delta;        // server's ISN - cookie
   std::uint32_t ts_delta;     // server's TSval - our TSval; 0 without timestamps. kPassed: what the
-                              // server's SYN showed (spliced/outbound.cc)
+                              // server's SYN or SYN-ACK showed
   std::uint16_t window;       // the client's raw first window field, for our ACK of a repeated
                               // SYN-ACK; kFlowServerAcked: see start_acks()
   std::uint16_t mark_second;  // kFlowMarkTimed: when a SYN last set the mark, in seconds of the
@@ -111,9 +115,9 @@ struct alignas(64) FlowRecord {
   std::uint16_t server_port = 0;
   std::uint32_t vlan_and_family = 0;  // VlanStack::packed, bit 31 set for IPv6
 
-  std::uint32_t client_isn = 0;  // outbound: 0 until the peer has answered
+  std::uint32_t client_isn = 0;  // opened by the server: 0 until the peer has answered
   std::uint32_t cookie = 0;      // ISN of the server's stream as the client sees it: our cookie, or
-                                 // of an outbound flow the server's own ISN
+                                 // of an untranslated flow the server's own ISN
   std::uint32_t client_nxt = 0;  // one past the highest byte seen from the client
   std::uint32_t server_nxt = 0;  // one past the highest byte seen from the server
   std::uint32_t mark_isn = 0;    // kFlowMarked: ISN of the SYN that came last on this live flow
@@ -193,6 +197,16 @@ struct alignas(64) FlowRecord {
   constexpr void put_spliced_state(FlowState to) {
     check(to == FlowState::kFree || (has_spliced_part(to) && has_spliced_part(state())));
     put_state(to);
+  }
+
+  // Who opened the flow, and whether its numbers are translated: a client by a cookie, a client
+  // with the server itself, or the server.
+  [[nodiscard]] constexpr bool translated() const { return (options & kFlowUntranslated) == 0; }
+  [[nodiscard]] constexpr bool watched() const {
+    return (options & (kFlowUntranslated | kFlowWatched)) == (kFlowUntranslated | kFlowWatched);
+  }
+  [[nodiscard]] constexpr bool opened_by_server() const {
+    return (options & (kFlowUntranslated | kFlowWatched)) == kFlowUntranslated;
   }
 
   // The cookie was given with timestamps, and the client's ACK came without them. Then nobody knows

@@ -18,6 +18,7 @@
 #include "synproxy/flow/arena.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/policy/activation_list.h"
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
@@ -70,6 +71,9 @@ class Engine {
   void share_places(ServerPlaces& places);
   // The sources that are over a limit; for any thread.
   [[nodiscard]] const Published<RefusedList>& refused() const;
+
+  // The services that have cookies because of an attack (--mode adaptive); for any thread.
+  [[nodiscard]] const Published<ActiveList>& active_services() const;
 
   // From the next burst on these lists are in force. nullptr: none. They outlive the next call.
   void use_lists(const SourceLists* lists);

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "synproxy/base/config.h"
+#include "synproxy/policy/activation.h"
 #include "synproxy/proxy/earlier_tuning.h"
 #include "synproxy/proxy/services.h"
 #include "synproxy/wire/ip_look.h"
@@ -25,6 +26,9 @@ inline constexpr std::uint32_t kSmallestSegment = 536;
 inline constexpr std::uint8_t kOffersTimestamps = 1;
 inline constexpr std::uint8_t kOffersSack = 2;
 inline constexpr std::uint8_t kOffersEcn = 4;
+// And whether there is a SYN-ACK at all. Without it SYNs pass to the server (Activation). The fast
+// ways to answer a SYN need it as they need the abilities, so they have no question more.
+inline constexpr std::uint8_t kOffersCookies = 8;
 
 // The first eight bytes are read as one word (syn_burst_avx512.cc).
 struct SynAckOffer {
@@ -78,6 +82,10 @@ inline constexpr unsigned kNameTagDigest = 51;  // from this bit on
 
 class OfferCache {
  public:
+  // `activation`: nullptr: every service has cookies. Call forget() when its
+  // answers change.
+  explicit OfferCache(const Activation* activation = nullptr) : activation_(activation) {}
+
   // Valid until the next call.
   [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
                                         const KeyView& key, std::uint64_t epoch) {
@@ -109,6 +117,10 @@ class OfferCache {
     earlier_ = earlier;
     forget();
   }
+  // All offers are made anew.
+  void forget() {
+    for (Entry& e : entries_) e.name = 0;
+  }
 
  private:
   static constexpr unsigned kEntryBits = 9;
@@ -136,12 +148,10 @@ class OfferCache {
     if (whole.vlan != vlan) return nullptr;
     return (name & kNameIpv6) == 0 || same_address(whole.server, server) ? &e : nullptr;
   }
-  void forget() {
-    for (Entry& e : entries_) e.name = 0;
-  }
   const SynAckOffer& fill(const EngineTuning& tuning, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
+  const Activation* activation_;
   std::array<Entry, 1U << kEntryBits> entries_;
   std::array<Whole, 1U << kEntryBits> wholes_;  // apart, since untagged IPv4 needs none
   EarlierTuning earlier_;

@@ -37,6 +37,10 @@ class Inspector {
   // may still be under way.
   void set_asked_twice(bool yes) { asked_twice_ = yes; }
 
+  // The proxy may pass segments of connections that it does not know, also those whose cookie it
+  // could not check: they acknowledge what this host has never sent, and it refuses them.
+  void set_strangers(bool yes) { strangers_ = yes; }
+
   // What the host and the proxy have agreed on in the current conversation.
   [[nodiscard]] Conversation conversation() const { return conversation_; }
   [[nodiscard]] std::optional<std::uint32_t> peer_isn() const { return peer_isn_; }
@@ -66,6 +70,7 @@ class Inspector {
   const HostPlan& plan_;
   bool is_client_;
   bool peer_is_lwip_;
+  bool strangers_ = false;
   std::map<std::uint32_t, std::uint32_t> window_slack_;
   Conversation conversation_;
   std::uint32_t isn_ = 0;

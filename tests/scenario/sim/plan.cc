@@ -120,6 +120,7 @@ void make_engine(Dice& d, Plan& p) {
   e.tuning.hide_rtt = d.chance(20) ? HideRtt::kOn : HideRtt::kAuto;
   e.tuning.strict_window = p.seed % 4 == 1;
   e.tuning.unknown = p.seed % 2 != 0 ? Unknown::kReset : Unknown::kDrop;
+  p.modes = p.seed % 5 == 2;
 }
 
 // Dice of its own, so that the rest of the seed's plan does not depend on it.
@@ -129,6 +130,7 @@ void make_limits(Plan& p) {
   if (d.chance(40)) {
     if (!d.chance(50)) return;
     p.rival = true;
+    p.modes = false;  // without cookies nobody is held back
     t.backlog.connections = 1;
     return;
   }

@@ -105,6 +105,7 @@ struct Plan {
   // Another client asks the service every few seconds, and the server is deaf to it. It takes the
   // one place that --server-backlog leaves.
   bool rival = false;
+  bool modes = false;                  // the operator changes --mode now and then
   bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
   unsigned deaths = 0;                 // how often the process dies, and another goes on

@@ -40,7 +40,9 @@ ProxyNode::ProxyNode(const Plan& plan)
       host_(plan.client),
       rival_address_(parse_address(plan.client.ipv6 ? "2001:db8:9::9" : "198.51.109.9")),
       fragments_(plan.seed % 4 == 1 && !plan.rival),
-      dice_(static_cast<unsigned>(plan.seed)) {
+      dice_(static_cast<unsigned>(plan.seed)),
+      modes_(plan.modes),
+      mode_dice_(static_cast<unsigned>(plan.seed)) {
   config_.shape.unix_ms_at_start = ProxyHarness::kUnixStart + plan.engine_starts_at;
   publish_keys(0);
   for (std::size_t i = 0; i < engines_in_use_; ++i) {
@@ -95,7 +97,8 @@ void ProxyNode::publish_keys(std::uint64_t now) {
 
 void ProxyNode::check_limits(std::uint64_t now) {
   const auto count = [&](Reason r) { return counters_[0]->get(r); };
-  if (!admitted_.allows(now, count(Reason::cookie_valid)) && violation.empty()) {
+  if (!admitted_.allows(now, count(Reason::cookie_valid) + count(Reason::conn_watched)) &&
+      violation.empty()) {
     violation = "more connections than --limit-rate allows";
   }
   if (!answered_.allows(now, count(Reason::synack_sent) + count(Reason::synack_repeated)) &&
@@ -208,8 +211,8 @@ void ProxyNode::feed_host(Role side, const std::vector<const Bytes*>& frames, st
 
 std::uint64_t ProxyNode::passed() const {
   std::uint64_t sum = 0;
-  for (const Reason r : {Reason::translated, Reason::forwarded, Reason::passed, Reason::synack_sent,
-                         Reason::icmp_translated}) {
+  for (const Reason r : {Reason::translated, Reason::forwarded, Reason::passed, Reason::watched,
+                         Reason::unknown_forwarded, Reason::synack_sent, Reason::icmp_translated}) {
     sum += counters_[0]->get(r);
   }
   return sum;
@@ -261,6 +264,16 @@ void ProxyNode::feed_in_pieces(Role side, const std::vector<const Bytes*>& frame
   out = std::move(all);
 }
 
+// In each round trip of some connection. So small a backlog that one that is half-open begins
+// cookies.
+void ProxyNode::change_mode(std::uint64_t now) {
+  if (!modes_ || now < mode_until_) return;
+  mode_until_ = now + 1 + mode_dice_() % (mode_dice_() % 2 == 0 ? 300 : 5'000);
+  config_.tuning.mode = static_cast<Mode>(mode_dice_() % 3);
+  config_.tuning.adaptive = {.backlog = mode_dice_() % 2 == 0 ? 1U : 100U, .hold_ms = 1'000};
+  for (std::size_t i = 0; i < engines_in_use_; ++i) engines_[i]->retune(config_.tuning);
+}
+
 void ProxyNode::tick(std::uint64_t now) {
   tick_engines(now);
   play_rival(now);
@@ -269,6 +282,7 @@ void ProxyNode::tick(std::uint64_t now) {
 
 void ProxyNode::tick_engines(std::uint64_t now) {
   publish_keys(now);
+  change_mode(now);
   out.clear();
   Collector sink(out);
   engines_[0]->tick(now, sink);

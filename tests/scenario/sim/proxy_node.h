@@ -84,6 +84,7 @@ class ProxyNode {
   [[nodiscard]] PacketBuilder rival_frame() const;
   void tick_engines(std::uint64_t now);
   void feed_host(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
+  void change_mode(std::uint64_t now);
   void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   // Packets that the engine has sent on or answered.
   [[nodiscard]] std::uint64_t passed() const;
@@ -110,6 +111,9 @@ class ProxyNode {
   std::vector<Output> second_;
   const bool fragments_;
   std::mt19937 dice_;  // for the fragments
+  const bool modes_;
+  std::mt19937 mode_dice_;
+  std::uint64_t mode_until_ = 0;
   std::uint32_t fragment_id_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;

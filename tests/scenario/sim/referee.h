@@ -16,7 +16,9 @@ namespace synproxy::test::sim {
 
 class Referee {
  public:
-  Referee(const Inspector& client, const Inspector& server) : client_(client), server_(server) {}
+  // `watches`: the proxy may pass connections that it has not spliced, with every byte as it came.
+  Referee(const Inspector& client, const Inspector& server, bool watches)
+      : client_(client), server_(server), watches_(watches) {}
 
   // `in` came on side `from`; `out` is the same packet on its way.
   void forwarded(Role from, const Flight& in, const Flight& out);
@@ -35,6 +37,7 @@ class Referee {
 
   const Inspector& client_;
   const Inspector& server_;
+  const bool watches_;
   Conversation of_ts_delta_;
   std::optional<std::uint32_t> ts_delta_;
 };

@@ -49,7 +49,9 @@ World::World(const Plan& plan, bool trace)
       proxy_(plan),
       client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
       server_(plan.server, Role::kServer, plan.seed ^ 0x5e, plan.client.lwip),
-      referee_(client_.inspector, server_.inspector) {}
+      referee_(client_.inspector, server_.inspector, plan.modes) {
+  server_.inspector.set_strangers(plan.modes);
+}
 
 void World::fail(const std::string& what) {
   if (!failure_.empty() || chance_hit_) return;

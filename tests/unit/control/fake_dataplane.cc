@@ -37,6 +37,7 @@ std::vector<std::string> Dataplane::supervise() {
   ++fake_state().supervised;
   return std::exchange(fake_state().lines, {});
 }
+std::vector<ActiveService> Dataplane::active_services() const { return fake_state().active; }
 std::vector<RefusedSource> Dataplane::refused() const { return fake_state().refused; }
 unsigned Dataplane::workers() const { return 2; }
 unsigned Dataplane::cpu_of(unsigned worker) const { return worker == 0 ? 1 : 4; }

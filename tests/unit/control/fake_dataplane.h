@@ -22,6 +22,7 @@ struct FakeState {
   std::array<CaptureTap, 2> taps{CaptureTap(io[0].capture_lost), CaptureTap(io[1].capture_lost)};
   std::unique_ptr<const SourceLists> lists = std::make_unique<SourceLists>();
   std::vector<RefusedSource> refused;
+  std::vector<ActiveService> active;
 };
 
 // The state of the Dataplane that was made last.

@@ -116,9 +116,10 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   const auto& [shape, tuning] = engine;
   const auto& [other_shape, other_tuning] = other_engine;
   const auto& [workers_of_shape, max_flows, early_data_memory, epoch_ms, replays_per_epoch,
-               limit_memory, unix_ms_at_start] = shape;
+               limit_memory, unix_ms_at_start, shared_secret] = shape;
   const auto& [other_workers_of_shape, other_max_flows, other_early_data_memory, other_epoch_ms,
-               other_replays_per_epoch, other_limit_memory, other_unix_ms_at_start] = other_shape;
+               other_replays_per_epoch, other_limit_memory, other_unix_ms_at_start,
+               other_shared_secret] = other_shape;
   SYNPROXY_SAME(workers_of_shape);
   SYNPROXY_SAME(max_flows);
   SYNPROXY_SAME(early_data_memory);
@@ -126,13 +127,16 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(replays_per_epoch);
   SYNPROXY_SAME(limit_memory);
   SYNPROXY_SAME(unix_ms_at_start);
-  const auto& [offer, early_window, synack_repeats, hide_rtt, fragments, forward_tcp_auth, unknown,
-               server_timeout_ms, idle_timeout_ms, close_timeout_ms, strict_window, min_ttl,
-               limits] = tuning;
-  const auto& [other_offer, other_early_window, other_synack_repeats, other_hide_rtt,
-               other_fragments, other_forward_tcp_auth, other_unknown, other_server_timeout_ms,
-               other_idle_timeout_ms, other_close_timeout_ms, other_strict_window, other_min_ttl,
-               other_limits] = other_tuning;
+  SYNPROXY_SAME(shared_secret);
+  const auto& [mode, adaptive, offer, early_window, synack_repeats, hide_rtt, fragments,
+               forward_tcp_auth, unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms,
+               strict_window, min_ttl, limits] = tuning;
+  const auto& [other_mode, other_adaptive, other_offer, other_early_window, other_synack_repeats,
+               other_hide_rtt, other_fragments, other_forward_tcp_auth, other_unknown,
+               other_server_timeout_ms, other_idle_timeout_ms, other_close_timeout_ms,
+               other_strict_window, other_min_ttl, other_limits] = other_tuning;
+  SYNPROXY_SAME(mode);
+  SYNPROXY_SAME(adaptive);
   SYNPROXY_SAME(early_window);
   SYNPROXY_SAME(synack_repeats);
   SYNPROXY_SAME(hide_rtt);
@@ -170,9 +174,10 @@ std::vector<Field> fields(const Config& a, const Config& b) {
 }
 
 TEST(Flags, EveryFieldIsReachedBySomeRow) {
-  // What comes after `--`; what no user decides; the hour; what follows from --workers.
+  // What comes after `--`; what no user decides; the hour; what follows from --workers, and from
+  // --secret-file and the like.
   const std::set<std::string> others{"eal_arguments", "replays_per_epoch", "unix_ms_at_start",
-                                     "workers_of_shape"};
+                                     "workers_of_shape", "shared_secret"};
   Config config;
   for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
   for (const Field& field : fields(config, Config{})) {

@@ -270,6 +270,11 @@ TEST(Options, EveryMistakeIsNamedWithItsRemedy) {
       {with({"--early-data-memory", "65G"}),
        "--early-data-memory 65G: is too large; give a number of bytes up to 64G, K, M and G "
        "allowed (1K is 1024)"},
+      {with({"--mode", "sometimes"}),
+       "--mode sometimes: is not a setting of this flag; give always, adaptive or off"},
+      {with({"--adaptive-end", "25"}),
+       "--adaptive-end 25: is not below --adaptive-start 25; give less, so that cookies do not "
+       "come and go"},
       {with({"--max-flows", "0"}), "--max-flows 0: is too small; give 1 to 268435456 flows"},
       {with({"--max-flows", "1M"}),
        "--max-flows 1M: has 'M' after the number; give 1 to 268435456 flows"},

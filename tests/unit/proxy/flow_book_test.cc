@@ -74,7 +74,8 @@ class FlowBookTest : public ::testing::Test {
   Moment now_{config(), ring_};
   Limiter limiter_{config(), now_};
   Turns turns_{config(), now_, {1, 2, 3, 4}};
-  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_};
+  Activation activation_{EngineTuning{}, 1};
+  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_, activation_};
 };
 
 TEST_F(FlowBookTest, CountsFollowTheStates) {

@@ -86,9 +86,13 @@ class AckBurst {
     if (lanes == 0) return;
     KeysByParity keys{};
     for (unsigned parity = 0; parity < 2; ++parity) {
-      const EpochKeys* of_epoch = rooms_.now.keys().for_parity(parity);
+      const EpochKeys* of_epoch = rooms_.now.keys_to_check(parity);
       if (of_epoch == nullptr) continue;
       keys[parity] = &key_of_layout(*of_epoch, kAckShapes[g.row].timestamps);
+    }
+    if (keys[0] == nullptr && keys[1] == nullptr) {
+      return for_each_lane(lanes,
+                           [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
     }
     for_each_lane(spare_some(g, kernel(g.row).refute(g.columns, lanes, keys, g.scales)),
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });

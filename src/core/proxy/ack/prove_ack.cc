@@ -19,7 +19,7 @@ class Tries {
  public:
   Tries(const Moment& now, Answerer& answerer, const Context& c)
       : now_(now), budget_(answerer.stripped_tries()), c_(c) {
-    plan_.keys = now.keys().for_parity(cookie_parity((c.segment.ack - 1).value()));
+    plan_.keys = now.keys_to_check(cookie_parity((c.segment.ack - 1).value()));
     if (plan_.keys != nullptr) maybe_stripped_ = plan_ack(now, answerer, c, plan_);
   }
   [[nodiscard]] bool possible() const { return plan_.keys != nullptr; }
@@ -75,7 +75,7 @@ CookieMatch match_cookie(const Moment& now, Answerer& answerer, const Context& c
 std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
                                            const FlowRecord& f, const Context& c) {
   const Segment& g = c.segment;
-  if ((f.options & kFlowOutbound) == 0) {
+  if (!f.opened_by_server()) {
     if (g.ack == SeqNum(f.cookie + 1)) return std::nullopt;
     if (carries_isn(g, f.client_isn)) {
       Tries tries(now, answerer, c);

@@ -26,7 +26,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       if (c.kind == Kind::kRefuted) ++rooms.stateless;
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
-      if (rooms.now.tuning().unknown == Unknown::kForward)
+      if (rooms.now.forwards_unknown())
         return forward(rooms.counters, c, Reason::unknown_forwarded);
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }

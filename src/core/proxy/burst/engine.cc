@@ -11,6 +11,7 @@
 #include "handshake/take_turns.h"
 #include "time/pass_time.h"
 #include "time/resume.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 
@@ -26,8 +27,9 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       screen(config.tuning),
       limiter(config, now),
       turns(config, now, index_key),
-      flows(config.shape, index_key, limiter, turns, store),
-      answerer(config.tuning, protected_ends, index_key, store),
+      watch(config),
+      flows(config.shape, index_key, limiter, turns, watch.activation, store),
+      answerer(config.tuning, protected_ends, index_key, watch.activation, store),
       reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
       frames(flows, protected_ends.vlan_pairs(), index_key, all_counters, store),
@@ -57,7 +59,7 @@ void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
 
 // Packets that quote no valid cookie and have no flow.
 void end_all(Rooms& rooms, std::span<Packet> burst) {
-  const bool pass = rooms.now.tuning().unknown == Unknown::kForward;
+  const bool pass = rooms.now.forwards_unknown();
   const Reason fate = pass ? Reason::unknown_forwarded : Reason::cookie_invalid;
   for (Packet& p : burst) p.decide(pass ? Verdict::kForward : Verdict::kDrop, fate);
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
@@ -155,6 +157,7 @@ bool Engine::delete_flow(FlowIndex index, const FlowKey& key, std::uint64_t now_
 void Engine::retune(const EngineTuning& tuning) {
   Rooms& rooms = *state_;
   if (!rooms.now.retune(tuning)) return;
+  rooms.watch.retune(tuning);
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
   rooms.turns.retune(tuning.limits);
@@ -216,6 +219,9 @@ void Engine::limit_by(SourceLimits& limits) {
   state_->limiter.share(limits);
   state_->flows.let_watch();
 }
+const Published<ActiveList>& Engine::active_services() const {
+  return state_->watch.active.published();
+}
 const Published<RefusedList>& Engine::refused() const { return state_->limiter.refused().list(); }
 
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& came,
@@ -234,6 +240,7 @@ void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   pass_time(rooms, sink);
   rooms.reassembler.tick(now_ms);
   rooms.limiter.refused().tick(now_ms);
+  tick_watch(rooms);
   publish_gauges(rooms);
 }
 

@@ -12,6 +12,7 @@
 #include "syn/answer_syn.h"
 #include "syn/ask_first.h"
 #include "syn/cap_replies.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -78,6 +79,7 @@ class CookieStage {
     if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
     rooms_.counters.count(Reason::syn_received, planned_);
     rooms_.counters.count(Reason::synack_sent, answered_);
+    if (planned_ != 0) rooms_.now.note_cookie();
     count_capped();
   }
   void count_capped() {
@@ -125,7 +127,8 @@ class CookieStage {
   }
 
   void plan_syn_of(Context& c, std::size_t place) {
-    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
+    if ((rooms_.watch.on() && passes_syn(rooms_, c)) ||
+        !plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
         capped(c) || ask_first(rooms_, c, c.segment.seq.value())) {
       c.kind = Kind::kDecided;
       return;
@@ -143,6 +146,7 @@ class CookieStage {
 
   void add_syn(const Context& c, std::size_t place) {
     ++planned_;
+    if (rooms_.watch.activation.adaptive()) count_syn(rooms_, c);
     add(place, c, key_of_layout(*current_, c.syn.timestamps()), c.segment.seq.value());
   }
 
@@ -153,7 +157,7 @@ class CookieStage {
       c.kind = Kind::kDecided;
       return;
     }
-    c.ack.keys = rooms_.now.keys().for_parity(cookie_parity((g.ack - 1).value()));
+    c.ack.keys = rooms_.now.keys_to_check(cookie_parity((g.ack - 1).value()));
     if (c.ack.keys == nullptr) return;
     c.ack.match.valid = false;
     c.maybe_stripped = plan_ack(rooms_.now, rooms_.answerer, c, c.ack);

@@ -3,6 +3,7 @@
 // keys, the tuning.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "synproxy/base/config.h"
@@ -43,7 +44,28 @@ class Moment {
     return epoch_of(epoch_, cookie_parity(isn));
   }
   [[nodiscard]] const WorkerKeys& keys() const { return keys_; }
+  // The keys that an ACK's cookie is checked with. nullptr: it needs no check, because no cookie of
+  // its epoch was sent. Where SYNs are always answered nearly every epoch has some, and where the
+  // secret is shared others may have sent them.
+  [[nodiscard]] const EpochKeys* keys_to_check(unsigned parity) const {
+    const EpochKeys* keys = keys_.for_parity(parity);
+    if (tuning_.mode == Mode::kAlways || keys == nullptr || shape_.shared_secret) [[likely]] {
+      return keys;
+    }
+    return has_sent(*keys) ? keys : nullptr;
+  }
+  // Whether a cookie of that parity was sent here and may be good still.
+  [[nodiscard]] bool may_be_ours(unsigned parity) const {
+    const EpochKeys* keys = keys_.for_parity(parity);
+    return keys != nullptr && has_sent(*keys);
+  }
+  // A cookie of the current epoch is sent.
+  void note_cookie() { cookies_sent_[epoch_.epoch & 1U] = epoch_.epoch; }
   [[nodiscard]] const EngineTuning& tuning() const { return tuning_; }
+  // Whether a segment that belongs to nothing passes.
+  [[nodiscard]] bool forwards_unknown() const {
+    return tuning_.unknown == Unknown::kForward || tuning_.mode == Mode::kOff;
+  }
   [[nodiscard]] const EarlierTuning& earlier() const { return earlier_; }
   // The smallest and the largest early window that a client may have been shown.
   [[nodiscard]] std::uint32_t least_early_window() const {
@@ -54,12 +76,17 @@ class Moment {
   }
 
  private:
+  [[nodiscard]] bool has_sent(const EpochKeys& keys) const {
+    return cookies_sent_[keys.epoch & 1U] == keys.epoch;
+  }
+
   const EngineShape shape_;
   EngineTuning tuning_;
   EarlierTuning earlier_;  // what earlier tunings have promised
   const KeyRing& ring_;
   WorkerKeys keys_;
   EpochClock epoch_;
+  std::array<std::uint64_t, 2> cookies_sent_{};  // the last epoch of each parity that has sent some
   std::uint64_t ms_ = 0;
 };
 

@@ -25,6 +25,7 @@
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
 //                      outbound, icmp_error, unknown
+//   watched/           a client's connection that needs no cookie: pass_syn, half_open
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
 //                      process has left is taken over (resume)
 //
@@ -58,6 +59,7 @@
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/strangers.h"
 #include "time/crawl_watch.h"
+#include "watched/watch.h"
 
 namespace synproxy {
 
@@ -72,6 +74,7 @@ struct Rooms {
   Screen screen;
   Limiter limiter;
   Turns turns;
+  Watch watch;
   FlowBook flows;
   Answerer answerer;
   ReplyCap reply_cap;

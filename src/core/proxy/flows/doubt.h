@@ -17,7 +17,7 @@ inline constexpr std::uint32_t kLatelyMs = 5000;
 // whose data nobody acknowledges repeats it until it gives up, and says nothing then.
 // What a server has opened itself it knows best, so there only the FINs and repeats count.
 [[nodiscard]] inline bool is_doubtful(const FlowRecord& f) {
-  const bool never_spoke = f.client_nxt == f.client_isn + 1 && (f.options & kFlowOutbound) == 0;
+  const bool never_spoke = f.client_nxt == f.client_isn + 1 && !f.opened_by_server();
   return never_spoke || f.has(kFlowClientFin | kFlowServerFin | kFlowRepeated);
 }
 

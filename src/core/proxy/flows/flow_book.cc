@@ -39,7 +39,7 @@ void FlowBook::tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to) {
 // epochs old or more are remembered without need: the record holds four bits of the epoch's
 // number.)
 void FlowBook::remember_cookie(const FlowRecord& f, const FlowKey& key, const Moment& now) {
-  if ((f.options & kFlowOutbound) != 0) return;
+  if (!f.translated()) return;
   const std::uint64_t epoch = now.epoch_of_cookie(f.cookie);
   if (FlowRecord::bits_of_epoch(epoch) != f.epoch_bits()) return;
   const EpochKeys* keys = now.keys().for_parity(cookie_parity(f.cookie));
@@ -69,14 +69,13 @@ bool makes_sense(const FlowRecord& f) {
   if (std::max({f.client_scale(), f.server_scale(), f.offered_scale()}) > kMaxWindowScale) {
     return false;
   }
-  const bool outbound = (f.options & kFlowOutbound) != 0;
   if (f.state() == FlowState::kSynSent) {
     constexpr std::uint16_t kBits =
         kFlowStateMask | kFlowClientFin | kFlowMarked | kFlowMarkTimestamps | kFlowHandshakeBits;
-    return !outbound && (f.progress & ~kBits) == 0;
+    return f.translated() && (f.progress & ~kBits) == 0;
   }
-  if (f.state() == FlowState::kPassed && !outbound) return false;
-  return !outbound || f.spliced().delta == 0;
+  if (f.translated()) return f.state() != FlowState::kPassed;
+  return f.spliced().delta == 0;
 }
 
 }  // namespace
@@ -94,6 +93,7 @@ Found FlowBook::restore(const Moment& now) {
     const FlowState state = table_[i].state();
     limiter_.found(table_[i], i, [&] { return table_.key_of(i); });
     if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
+    if (state == FlowState::kPassed && table_[i].watched()) note_half_open(table_[i], true);
     established_ += state == FlowState::kEstablished ? 1U : 0U;
   });
   return found;

@@ -26,6 +26,8 @@
 #include "synproxy/flow/index_set.h"
 #include "synproxy/flow/replay_filter.h"
 #include "synproxy/flow/table.h"
+#include "synproxy/policy/activation.h"
+#include "synproxy/proxy/offers.h"
 
 namespace synproxy {
 
@@ -33,10 +35,11 @@ class FlowBook {
  public:
   // Throws std::bad_alloc.
   FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter, Turns& turns,
-           Arena* arena = nullptr)
+           Activation& activation, Arena* arena = nullptr)
       : index_key_(key),
         limiter_(limiter),
         turns_(turns),
+        activation_(activation),
         table_(shape.max_flows, arena),
         ip_looks_(shape.max_flows, arena),
         over_(shape.max_flows),
@@ -203,6 +206,9 @@ class FlowBook {
       tell_of_move(f, i, to);
     IndexSet* const left = set_of(from);
     IndexSet* const entered = set_of(to);
+    if (f.watched() && (from == FlowState::kPassed) != (to == FlowState::kPassed)) [[unlikely]] {
+      note_half_open(f, to == FlowState::kPassed);
+    }
     if (left != entered) {
       if (left != nullptr) left->erase(i);
       if (entered != nullptr) entered->insert(i);
@@ -212,6 +218,9 @@ class FlowBook {
       suspects_.set.erase(i);
     }
     established_ += to == FlowState::kEstablished ? 1U : 0U;
+  }
+  void note_half_open(const FlowRecord& f, bool more) {
+    activation_.half_open(service_name(identity_of(f)), more);
   }
   [[nodiscard]] IndexSet* set_of(FlowState state) {
     switch (state) {
@@ -237,6 +246,7 @@ class FlowBook {
   IndexKey index_key_;
   Limiter& limiter_;
   Turns& turns_;
+  Activation& activation_;
   FlowTable table_;
   FlowLooks ip_looks_;
   Candidates over_;      // closing, finished, tombstones

@@ -64,7 +64,7 @@ class Limiter {
       table_->release(slots(i));
       slots(i) = {};
     } else if (f.state() != FlowState::kFree && f.state() != FlowState::kPassed &&
-               (f.options & kFlowOutbound) == 0) {
+               !f.opened_by_server()) {
       const FlowKey key = key_of();
       hold(i, table_->hold(rules_, {key.client.data(), key.ipv6}, now_.ms()));
     }
@@ -73,7 +73,7 @@ class Limiter {
   // The flow was found in a store. It counts if it would if it were opened now.
   template <typename KeyOf>
   void found(const FlowRecord& f, FlowIndex i, KeyOf&& key_of) {
-    if (!watches_ || !is_open(f.state()) || (f.options & kFlowOutbound) != 0) return;
+    if (!watches_ || !is_open(f.state()) || f.opened_by_server()) return;
     const FlowKey key = key_of();
     hold(i, table_->hold(rules_, {key.client.data(), key.ipv6}, now_.ms()));
   }

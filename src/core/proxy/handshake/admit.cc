@@ -38,6 +38,10 @@ void list(Rooms& rooms, const Context& c, const SourceLimits::Charge& charge, bo
 Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
                 SourceLimits::Charge& charge) {
   if (rooms.flows.replayed(match.epoch, match.mac)) return Admission::kReplayed;
+  return admit_watched(rooms, c, charge);
+}
+
+Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& charge) {
   if (!checksum_ok(c)) return Admission::kBadChecksum;
   // The source is proven to be real, and its flow has cost nothing yet. Whom the operator allows is
   // above all limits.

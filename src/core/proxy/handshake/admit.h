@@ -18,6 +18,9 @@ enum class Admission : std::uint8_t { kAdmitted, kReplayed, kBadChecksum, kOverR
 [[nodiscard]] Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
                               SourceLimits::Charge& charge);
 
+// The same for the client of a watched flow, `c.flow`, whom its server's number has proven.
+[[nodiscard]] Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& charge);
+
 // Not for kAdmitted.
 [[nodiscard]] Reason reason_of(Admission refusal);
 

@@ -90,10 +90,12 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const Admission verdict = admit(rooms, c, m, charge);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
+  if (rooms.watch.activation.adaptive()) rooms.watch.activation.proven(c.service, rooms.now.ms());
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
   // The server is opening a connection of its own to this client, and will take our SYN for the
   // client's. What it is asked for now it cannot be asked again.
-  const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed;
+  const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed &&
+                        rooms.flows[c.flow].opened_by_server();
   if (c.flow != kNoFlow) give_way(rooms, c, sink);
 
   const Segment& g = c.segment;
@@ -117,10 +119,14 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   // not find more in ours: lwIP would take it up. And it may have agreed to more than was promised.
   const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
                                                    rooms.now.ms32()) != nullptr;
-  if (asked) f.set(kFlowEverAskedMore);
-  if (rooms.turns.on() && waits_for_turn(rooms, i, c, crossing || asked)) [[unlikely]]
+  // And so does a server that has seen the client's SYN before cookies began, or after they ended.
+  const bool passed = rooms.watch.notes.lately(rooms.now.ms32()) &&
+                      rooms.watch.notes.find(c.hash, rooms.now.ms32()) != nullptr;
+  if (passed) rooms.watch.notes.forget(c.hash);
+  if (asked || passed) f.set(kFlowEverAskedMore);
+  if (rooms.turns.on() && waits_for_turn(rooms, i, c, crossing || asked || passed)) [[unlikely]]
     return;
-  ask_server(rooms, i, !crossing && !asked && probe_due(rooms, c), sink);
+  ask_server(rooms, i, !crossing && !asked && !passed && probe_due(rooms, c), sink);
   rooms.handshakes.await_syn_ack(i, f, rooms.now.ms32());
 }
 

@@ -7,6 +7,7 @@
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -58,14 +59,17 @@ void on_client_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   if (g.has(kRst) && refuses_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::consumed);
   if (c.flow == kNoFlow) {
-    if (g.has(kSyn)) return drop(rooms.counters, c, Reason::syn_ack_client);
+    if (g.has(kSyn)) return on_unknown_syn_ack(rooms, c);
     if (g.has(kRst)) return on_unknown_reset(rooms, c);
     return on_client_ack_without_flow(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
-  if (f.state() == FlowState::kPassed) return on_answer_to_outbound(rooms, c, sink);
+  if (f.state() == FlowState::kPassed) {
+    return f.watched() ? on_client_half_open(rooms, c, sink)
+                       : on_answer_to_outbound(rooms, c, sink);
+  }
   if (g.has(kSyn)) {
-    if ((f.options & kFlowOutbound) != 0) return on_syn_ack_to_outbound(rooms, c);
+    if (f.opened_by_server()) return on_syn_ack_to_outbound(rooms, c);
     return drop(rooms.counters, c, Reason::syn_ack_client);
   }
   if (!g.has(kAck) && !g.has(kRst)) return drop(rooms.counters, c, Reason::no_ack_flag);

@@ -8,6 +8,7 @@
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
 #include "syn/ask_first.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -20,16 +21,16 @@ void on_stale(Rooms& rooms, Context& c) {
                   rooms.flows.look(rooms.flows[c.flow], Role::kClient));
 }
 
-void on_spliced(Rooms& rooms, Context& c) {
+void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
   const std::uint32_t delta = f.spliced().delta;
   if (g.has(kSyn)) {
     // The server repeats its SYN-ACK, because our ACK was lost.
-    const bool answers_our_syn = (f.options & kFlowOutbound) == 0 &&
-                                 g.seq == SeqNum(f.cookie + delta) &&
-                                 g.ack == SeqNum(f.client_isn + 1);
+    const bool answers_our_syn =
+        f.translated() && g.seq == SeqNum(f.cookie + delta) && g.ack == SeqNum(f.client_isn + 1);
     if (!answers_our_syn) {
+      if (g.has(kAck) && on_watched_syn_ack(rooms, c, sink)) return;
       return drop(rooms.counters, c, Reason::no_flow_server);
     }
     // This is a late copy. The server has finished its handshake, and the client's first window is
@@ -63,9 +64,11 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.flow == kNoFlow) {
     if (answers_asked(rooms, c, sink)) return;
     if (syn_ack) {
+      if (on_watched_syn_ack(rooms, c, sink)) return;
       if (checksum_ok(c)) note_answer(rooms, c.key());
       return on_stale(rooms, c);
     }
+    if (answers_passed_syn(rooms, c)) return;
     return on_unknown_server(rooms, c, sink);
   }
   const FlowRecord& f = rooms.flows[c.flow];
@@ -74,14 +77,16 @@ void on_server_segment(Rooms& rooms, Context& c, FrameSink& sink) {
       return on_server_answer(rooms, c, sink);
     case FlowState::kTombstone:
       if (answers_asked(rooms, c, sink)) return;
+      if (syn_ack && on_watched_syn_ack(rooms, c, sink)) return;
       if (g.has(kRst)) return drop(rooms.counters, c, Reason::server_rst_ignored);
       if (!g.has(kAck)) return drop(rooms.counters, c, Reason::no_flow_server);
       return on_stale(rooms, c);
     case FlowState::kPassed:
+      if (f.watched()) return on_server_half_open(rooms, c, sink);
       rooms.flows[c.flow].last_seen = rooms.now.ms32();
       return forward(rooms.counters, c, Reason::passed);
     default:
-      return on_spliced(rooms, c);
+      return on_spliced(rooms, c, sink);
   }
 }
 

@@ -85,6 +85,17 @@ void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink&
   give_up(rooms, c.flow, true, false, sink);
 }
 
+// A SYN that passed has no flow, and the path to the server may refuse it.
+void on_error_without_flow(Rooms& rooms, Context& c) {
+  if (rooms.now.tuning().mode == Mode::kOff) {
+    return forward(rooms.counters, c, Reason::unknown_forwarded);
+  }
+  if (c.sender == Role::kServer && rooms.watch.expects_answers(rooms.now.ms32())) {
+    return forward(rooms.counters, c, Reason::watched);
+  }
+  drop(rooms.counters, c, Reason::icmp_invalid);
+}
+
 }  // namespace
 
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -103,7 +114,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
       error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {
     return forward(rooms.counters, c, Reason::asked);  // the SYN went to the server as it came
   }
-  if (c.flow == kNoFlow) return drop(rooms.counters, c, Reason::icmp_invalid);
+  if (c.flow == kNoFlow) return on_error_without_flow(rooms, c);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
     // The error is about our own SYN or about a SYN-ACK. It is not passed on.
@@ -113,10 +124,10 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
     return on_unreachable(rooms, c, q, sink);
   }
   if (f.state() == FlowState::kTombstone) return drop(rooms.counters, c, Reason::icmp_invalid);
-  if (f.state() == FlowState::kPassed || (f.options & kFlowOutbound) != 0) {
-    return forward(rooms.counters, c, Reason::passed);
-  }
+  if (f.opened_by_server()) return forward(rooms.counters, c, Reason::passed);
+  if (f.state() == FlowState::kPassed) return forward(rooms.counters, c, Reason::watched);
   if (!outstanding(f, q.seq, sender)) return drop(rooms.counters, c, Reason::icmp_invalid);
+  if (f.watched()) return forward(rooms.counters, c, Reason::watched);
   translate_quoted(c, q, f, sender);
   forward(rooms.counters, c, Reason::icmp_translated);
 }

@@ -98,7 +98,7 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
   if (c.flow != kNoFlow) {
     FlowRecord& old = rooms.flows[c.flow];
-    const bool own = (old.options & kFlowOutbound) != 0;
+    const bool own = old.opened_by_server();
     if (own && !is_over(old) && old.cookie == g.seq.value()) {
       old.last_seen = rooms.now.ms32();
       if (old.state() == FlowState::kPassed) learn_server_scale(old, o);
@@ -120,7 +120,7 @@ void on_server_syn(Rooms& rooms, Context& c, FrameSink& sink) {
   const FlowIndex i = take_record(rooms, c, sink);
   if (i == kNoFlow) return drop(rooms.counters, c, Reason::table_full);
   FlowRecord& f = rooms.flows[i];
-  f.options = kFlowOutbound;
+  f.options = kFlowUntranslated;
   f.cookie = g.seq.value();
   f.set_link(rooms.frames.new_link(rooms.flows.key_of(i), Role::kServer, link_header(g)), 0);
   f.server_nxt = g.seq_end().value();

@@ -100,7 +100,9 @@ void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
 }
 
 Reason fate(const FlowRecord& f) {
-  return (f.options & kFlowOutbound) != 0 ? Reason::passed : Reason::translated;
+  if (f.translated()) [[likely]]
+    return Reason::translated;
+  return f.watched() ? Reason::watched : Reason::passed;
 }
 
 }  // namespace
@@ -164,7 +166,7 @@ void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   if ((f.options & kFlowServerNoEcn) != 0 && !clear_ect(c.segment)) {
     return drop(rooms.counters, c, Reason::ce_without_ecn);
   }
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_server(c.segment, f, c.packet->checksum)) {
+  if (f.translated() && !translate_to_server(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));
@@ -184,7 +186,7 @@ void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sin
 }
 
 void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
-  if ((f.options & kFlowOutbound) == 0 && !translate_to_client(c.segment, f, c.packet->checksum)) {
+  if (f.translated() && !translate_to_client(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
   forward(rooms.counters, c, fate(f));

@@ -2,6 +2,7 @@
 #include "spliced/unknown.h"
 
 #include "burst/flow_key.h"
+#include "synproxy/cookie/cookie.h"
 #include "synproxy/wire/tcp_options.h"
 
 namespace synproxy {
@@ -44,7 +45,7 @@ void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
-  if (rooms.now.tuning().unknown == Unknown::kForward) {
+  if (rooms.now.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   if (!rooms.strangers.curious() || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
@@ -65,8 +66,15 @@ void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   answer_with_rst(rooms.counters, c, kWhy);
 }
 
+void on_unknown_syn_ack(Rooms& rooms, Context& c) {
+  if (rooms.now.tuning().mode == Mode::kOff) {
+    return forward(rooms.counters, c, Reason::unknown_forwarded);
+  }
+  drop(rooms.counters, c, Reason::syn_ack_client);
+}
+
 void on_unknown_reset(Rooms& rooms, Context& c) {
-  if (rooms.now.tuning().unknown == Unknown::kForward) {
+  if (rooms.now.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   drop(rooms.counters, c, Reason::no_flow_client);
@@ -75,11 +83,19 @@ void on_unknown_reset(Rooms& rooms, Context& c) {
 void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::no_flow_server;
-  const Unknown policy = rooms.now.tuning().unknown;
-  if (policy == Unknown::kForward) return forward(rooms.counters, c, Reason::unknown_forwarded);
+  // It may answer a client whose cookie was sent before SYNs began to pass, and whose handshake ACK
+  // was overtaken. That client opens its connection with its next segment. For any other, the
+  // server repeats its RST as often as it is asked.
+  if (g.has(kRst) && rooms.now.tuning().mode == Mode::kOff &&
+      rooms.now.may_be_ours(cookie_parity((g.seq - 1).value()))) {
+    return drop(rooms.counters, c, kWhy);
+  }
+  if (rooms.now.forwards_unknown()) {
+    return forward(rooms.counters, c, Reason::unknown_forwarded);
+  }
   // A RST is never answered.
   const bool asks = (g.flags & (kAck | kRst)) == kAck;
-  if (policy == Unknown::kDrop || !asks || !checksum_ok(c)) {
+  if (rooms.now.tuning().unknown == Unknown::kDrop || !asks || !checksum_ok(c)) {
     return drop(rooms.counters, c, kWhy);
   }
   Strangers::ToClient client;

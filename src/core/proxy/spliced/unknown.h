@@ -8,7 +8,8 @@ namespace synproxy {
 
 // A client's segment without a flow that quotes no valid cookie.
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink);
-// A client's RST without a flow.
+// A client's SYN-ACK without a flow, and its RST.
+void on_unknown_syn_ack(Rooms& rooms, Context& c);
 void on_unknown_reset(Rooms& rooms, Context& c);
 // A server's segment without a flow that is neither SYN nor SYN-ACK.
 void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink);

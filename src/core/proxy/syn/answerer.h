@@ -22,8 +22,11 @@ class Answerer {
  public:
   // Throws std::bad_alloc.
   Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret,
-           Arena* arena)
-      : services_(protect, secret, arena), doubts_(secret), repeats_(tuning.synack_repeats) {}
+           const Activation& activation, Arena* arena)
+      : services_(protect, secret, arena),
+        offers_(&activation),
+        doubts_(secret),
+        repeats_(tuning.synack_repeats) {}
 
   // What the SYN-ACKs of the key's service offer. Valid until the next call.
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {
@@ -48,6 +51,9 @@ class Answerer {
     offers_.retuned(now.earlier());
     repeats_.set_repeats(now.tuning().synack_repeats);
   }
+
+  // Another service needs cookies, or one needs them no more.
+  void offers_changed() { offers_.forget(); }
 
   // The key's service has refused, or was silent. True: it comes in doubt by this.
   bool note_dead(const KeyView& key, std::uint32_t now_ms) {

@@ -19,7 +19,7 @@
 namespace synproxy {
 
 [[nodiscard]] inline bool repeats_isn(const FlowRecord& f, SeqNum isn) {
-  return isn.value() == f.client_isn && (f.options & kFlowOutbound) == 0;
+  return isn.value() == f.client_isn && !f.opened_by_server();
 }
 
 // Closed by both, reset, or given up.

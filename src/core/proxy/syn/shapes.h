@@ -35,7 +35,7 @@ struct SynShape {
         tcp_size(static_cast<std::uint32_t>(kTcpHeader + list.bytes())),
         timestamps(list.has_timestamps()),
         sack(list.has_sack()),
-        needs(static_cast<std::uint8_t>((timestamps ? kOffersTimestamps : 0U) |
+        needs(static_cast<std::uint8_t>(kOffersCookies | (timestamps ? kOffersTimestamps : 0U) |
                                         (sack ? kOffersSack : 0U))),
         says(option_set(true, timestamps, sack, list.has_scale())),
         tcp_reply(static_cast<std::uint32_t>(kTcpHeader + written_size(says))) {}

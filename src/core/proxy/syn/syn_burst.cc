@@ -54,7 +54,10 @@ struct Group {
 class SynBurst {
  public:
   SynBurst(Rooms& rooms, std::span<Packet> burst)
-      : rooms_(rooms), burst_(burst), look_up_(rooms, burst) {}
+      : rooms_(rooms),
+        burst_(burst),
+        look_up_(rooms, burst),
+        adaptive_(rooms.watch.activation.adaptive()) {}
 
   std::uint32_t run(const Candidates& found) {
     for (std::size_t row = 0; row < kRows; ++row) {
@@ -62,6 +65,7 @@ class SynBurst {
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
+    if (syns_ != 0) rooms_.now.note_cookie();
     rooms_.answerer.repeats().pass_over(syns_);
     rooms_.counters.count(Reason::syn_received, syns_);
     rooms_.counters.count(Reason::reply_capped, capped_);
@@ -141,6 +145,7 @@ class SynBurst {
   void decide(const Group& g, std::size_t lane) {
     decided_ |= 1U << g.columns.places[lane];
     ++syns_;
+    if (adaptive_) rooms_.watch.activation.syn(g.columns.service[lane], rooms_.now.ms());
   }
 
   // A SYN that may have a flow is left to the other stages.
@@ -172,6 +177,7 @@ class SynBurst {
   Rooms& rooms_;
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
+  const bool adaptive_;
   std::size_t count_ = 0;
   std::uint32_t decided_ = 0;  // bit by place
   std::uint32_t syns_ = 0;     // how many bits are set in it
@@ -184,6 +190,7 @@ class SynBurst {
 
 std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint32_t decided) {
   if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
+  if (rooms.now.tuning().mode == Mode::kOff) return 0;
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;

@@ -9,6 +9,7 @@
 #include "syn/ask_first.h"
 #include "syn/cap_replies.h"
 #include "syn/same_isn.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -26,7 +27,7 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
     f.set_mark_tries(0);
   }
   f.mark_isn = isn.value();
-  if ((f.options & kFlowOutbound) != 0) f.options &= static_cast<std::uint8_t>(~kFlowOpensAnew);
+  if (f.opened_by_server()) f.options &= static_cast<std::uint8_t>(~kFlowOpensAnew);
   f.clear(kFlowMarkTimestamps);
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
@@ -87,6 +88,7 @@ bool refuses_syn_ack(Rooms& rooms, const Context& c) {
 
 void on_client_syn(Rooms& rooms, Context& c) {
   const Segment& g = c.segment;
+  if (rooms.watch.on() && passes_syn(rooms, c)) return;
   const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
   if (!plan_syn(rooms.now, rooms.answerer, rooms.counters, c, o)) return;
   std::uint32_t covered_isn = c.segment.seq.value();
@@ -94,7 +96,11 @@ void on_client_syn(Rooms& rooms, Context& c) {
   if (c.flow != kNoFlow) {
     FlowRecord& f = rooms.flows[c.flow];
     rooms.counters.count(Reason::syn_received);
-    if (f.state() == FlowState::kPassed) return on_syn_to_outbound(rooms, c);
+    if (f.state() == FlowState::kPassed) {
+      // The server has answered it, or the mode has changed since.
+      if (f.watched()) return forward(rooms.counters, c, Reason::watched);
+      return on_syn_to_outbound(rooms, c);
+    }
     if (repeats_isn(f, c.segment.seq)) {
       if (f.state() == FlowState::kEstablished) return challenge(rooms, c, f);
       if (may_begin_anew(f)) covered_isn = renewed_isn(f);
@@ -105,6 +111,8 @@ void on_client_syn(Rooms& rooms, Context& c) {
   } else if (reply_capped(rooms, c)) {
     return rooms.counters.count(Reason::syn_received);
   }
+  if (rooms.watch.activation.adaptive()) count_syn(rooms, c);
+  rooms.now.note_cookie();
   if (alone && ask_first(rooms, c, covered_isn)) return;
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);
   const EpochKeys& keys = *rooms.now.keys().current();

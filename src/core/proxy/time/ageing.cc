@@ -7,6 +7,7 @@
 #include "flows/end_flow.h"
 #include "handshake/take_turns.h"
 #include "spliced/progress.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -136,6 +137,7 @@ unsigned age_established(Rooms& rooms, FlowIndex i, std::uint32_t idle, const Wa
 // hours. An end may still repeat its last segment, and the repeat may back off for longer than
 // `close_timeout_ms`. All other states that come here are over.
 std::uint32_t life_after(const EngineTuning& tuning, const FlowRecord& f) {
+  if (f.state() == FlowState::kPassed && f.watched()) return kHalfOpenMs;
   const bool closing = f.state() == FlowState::kClosing && closed_by_both(f);
   return tuning.close_timeout_ms * (closing ? 4 : 1);
 }
@@ -159,7 +161,7 @@ unsigned age_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
 
 void watch_crawl(Rooms& rooms, FlowIndex i, const FlowRecord& f, std::uint32_t idle) {
   if (rooms.now.tuning().hide_rtt != HideRtt::kAuto || idle > kTalkingMs) return;
-  if ((f.options & kFlowOutbound) != 0 || !rooms.crawl_watch.look(i, f, rooms.now.ms32())) return;
+  if (!f.translated() || !rooms.crawl_watch.look(i, f, rooms.now.ms32())) return;
   if (rooms.answerer.services().note_crawl(KeyView(rooms.flows.key_of(i)))) {
     rooms.counters.count(Reason::service_crawls);
   }

@@ -24,7 +24,7 @@ void ask_anew(Rooms& rooms, FlowIndex i) {
 
 // The client may have been promised more than its server takes: which clients were, is forgotten.
 void note_too_long(Rooms& rooms, FlowIndex i) {
-  if ((rooms.flows[i].options & kFlowOutbound) != 0) return;
+  if (!rooms.flows[i].translated()) return;
   const FlowKey key = rooms.flows.key_of(i);
   const std::uint16_t shown = rooms.answerer.services().shown_mss(key);
   const std::uint16_t promised = std::max(rooms.now.tuning().offer.mss, assumed_mss(key.ipv6));

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which services need cookies at the moment (--mode adaptive).
+//
+// Theory of operation. While a service is at peace, its SYNs pass to the server, and a record is
+// made when the server answers with a SYN-ACK. From then until the client's ACK the connection is
+// half-open, here and at the server, so the records say what the server holds. Two marks end the
+// peace: the half-open connections of the service, and its SYNs of the last ten seconds. Then its
+// SYNs are answered with cookies.
+//
+// Cookies leave nothing half-open, so another number says when the flood is over: the SYNs of the
+// last ten seconds that no handshake has followed, as many connections as a server would hold that
+// gave up after ten seconds. When it has been below the lower mark for a while, and the SYN rate
+// below as large a part of its own, the service is at peace again. OpenBSD's pf counts the cookies
+// that are under way in the same way.
+//
+// What an attacker can do. Each forged SYN that the server answers counts until the server has
+// given up, or until somebody resets it, which frees the server's place too. An ACK counts as the
+// end of a handshake only with the server's own number. So nobody can keep a service at peace while
+// its queue fills up. To begin cookies needlessly takes no more than a quarter of the queue, and
+// costs clients no more than the options that cookies cannot carry. Real handshakes that are
+// finished late, after their SYN has left the ten seconds, hide as many forged SYNs from the lower
+// mark; but to wait they must be half-open, which the records see.
+//
+// Services share 4,096 cells by their names, without tags, so nothing can be filled up. Two in one
+// cell, of twenty services in one of 22 cases, have their cookies together. Whoever aims a SYN at
+// another's cell could as well aim it at the service. Each worker decides alone, with its part of
+// the marks, because connections are spread evenly: all workers together never let more
+// half-open connections through than the mark allows.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "synproxy/base/config.h"
+
+namespace synproxy {
+
+class Activation {
+ public:
+  static constexpr std::size_t kCells = 4096;
+  static constexpr std::uint64_t kWindowMs = 10'000;
+
+  enum class Why : std::uint8_t { kPeace, kHalfOpen, kSynRate };
+  struct Began {
+    std::uint16_t cell = 0;
+    Why why = Why::kPeace;
+    std::uint32_t value = 0;  // half-open connections, or SYNs a second
+  };
+
+  // Takes 256 KB. Throws std::bad_alloc.
+  Activation(const EngineTuning& tuning, std::uint32_t workers);
+  // A mode that is not adaptive ends all that has begun.
+  void retune(const EngineTuning& tuning);
+
+  // Whether anything is to be counted.
+  [[nodiscard]] bool adaptive() const { return mode_ == Mode::kAdaptive; }
+  // `service`: any number that names it.
+  [[nodiscard]] bool wants_cookies(std::uint64_t service) const {
+    return mode_ == Mode::kAlways || (adaptive() && at(service).why != Why::kPeace);
+  }
+
+  // --- What happens to a service. `now_ms`: of the worker's clock.
+  // A SYN came, whatever becomes of it. Only while adaptive().
+  void syn(std::uint64_t service, std::uint64_t now_ms) {
+    Cell& c = at(service);
+    roll(c, now_ms);
+    ++c.syns[c.slot % kSlots];
+    ++c.syns_sum;
+    if (c.why == Why::kPeace && c.syns_sum > syns_mark_) [[unlikely]] {
+      begin(c, Why::kSynRate, c.syns_sum);
+    }
+  }
+  // Its handshake is over: the client has proven its address. Only while adaptive().
+  void proven(std::uint64_t service, std::uint64_t now_ms) {
+    Cell& c = at(service);
+    roll(c, now_ms);
+    ++c.proven[c.slot % kSlots];
+    ++c.proven_sum;
+  }
+  // A connection is half-open at the server, or is not any more. In every mode.
+  void half_open(std::uint64_t service, bool more);
+
+  // --- What follows from it.
+  // Whether cookies have begun for a service since the last call; then `out` says for which.
+  [[nodiscard]] bool take_began(Began& out);
+  // To be called about once a millisecond. Calls ended(cell) for each cell that has come to peace.
+  template <typename Ended>
+  void tick(std::uint64_t now_ms, Ended&& ended) {
+    const std::uint64_t due = std::min<std::uint64_t>((now_ms - ticked_ms_) * kCellsPerMs, kCells);
+    ticked_ms_ = now_ms;
+    if (active() == 0) return;
+    for (std::uint64_t i = 0; i < due; ++i, at_ = (at_ + 1) % kCells) {
+      Cell& c = cells_[at_];
+      if (c.why != Why::kPeace && is_over(c, now_ms)) {
+        end(c);
+        ended(static_cast<std::uint16_t>(at_));
+      }
+    }
+  }
+  [[nodiscard]] static std::uint16_t cell_of(std::uint64_t service) {
+    return static_cast<std::uint16_t>(service * 0x9e3779b97f4a7c15ULL >> (64 - kCellBits));
+  }
+  // How many cells have cookies, by what has begun them.
+  [[nodiscard]] std::uint32_t active_by(Why why) const {
+    return active_[static_cast<std::size_t>(why)];
+  }
+  [[nodiscard]] std::uint32_t active() const {
+    return active_by(Why::kHalfOpen) + active_by(Why::kSynRate);
+  }
+  [[nodiscard]] std::uint64_t half_open() const { return half_open_; }  // of all services
+
+ private:
+  static constexpr unsigned kCellBits = 12;
+  static_assert(kCells == 1U << kCellBits);
+  static constexpr std::uint64_t kSlots = 5;
+  static constexpr std::uint64_t kSlotMs = kWindowMs / kSlots;
+  static constexpr std::size_t kCellsPerMs = 8;  // a pass takes half a second
+
+  struct alignas(64) Cell {
+    std::array<std::uint32_t, kSlots> syns{};    // by slots of two seconds
+    std::array<std::uint32_t, kSlots> proven{};  // handshakes that were finished
+    std::uint32_t syns_sum = 0;
+    std::uint32_t proven_sum = 0;
+    std::uint32_t slot = 0;  // the youngest
+    std::uint32_t half_open = 0;
+    std::uint32_t calm_since_ms = 0;
+    Why why = Why::kPeace;
+    bool calm = false;
+  };
+  static_assert(sizeof(Cell) == 64);
+
+  [[nodiscard]] Cell& at(std::uint64_t service) const { return cells_[cell_of(service)]; }
+  static void roll(Cell& c, std::uint64_t now_ms) {
+    const auto slot = static_cast<std::uint32_t>(now_ms / kSlotMs);
+    if (slot != c.slot) [[unlikely]]
+      forget(c, slot);
+  }
+  static void forget(Cell& c, std::uint32_t slot);
+  void begin(Cell& c, Why why, std::uint32_t value);
+  void end(Cell& c);
+  [[nodiscard]] bool is_over(Cell& c, std::uint64_t now_ms) const;
+
+  std::unique_ptr<Cell[]> cells_;
+  const std::uint32_t workers_;
+  Mode mode_;
+  // Of this worker. Cookies begin above the first two and may end below the others.
+  std::uint32_t half_open_mark_ = 0;
+  std::uint64_t syns_mark_ = 0;  // in the window
+  std::uint32_t calm_half_open_ = 0;
+  std::uint64_t calm_syns_ = 0;
+  std::uint32_t hold_ms_ = 0;
+
+  std::uint64_t half_open_ = 0;
+  std::array<std::uint32_t, 3> active_{};
+  Began began_;
+  bool news_ = false;
+  std::uint64_t ticked_ms_ = 0;
+  std::size_t at_ = 0;  // of the next tick
+};
+
+}  // namespace synproxy

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One line of the log when cookies begin for a service, with the reason, and one when they end
+// (--mode adaptive). Workers decide apart; a service has cookies as long as any worker gives it
+// some.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "synproxy/base/config.h"
+#include "synproxy/policy/activation_list.h"
+
+namespace synproxy::control {
+
+class ActivationLines {
+ public:
+  // To be called about once a second. `active`: of all workers, a service as often as it has
+  // workers. Returns lines to log. A change of the mode has a line of its own, so it brings none.
+  [[nodiscard]] std::vector<std::string> look(const std::vector<ActiveService>& active,
+                                              const EngineTuning& tuning);
+
+ private:
+  std::vector<ActiveService> known_;
+};
+
+}  // namespace synproxy::control
