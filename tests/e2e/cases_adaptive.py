@@ -4,9 +4,10 @@ import contextlib
 import http.client
 import re
 
-from clients import must_get_page, url
+from clients import must_get_page
 from harness import PROGRAM, SERVER4, Lab, Proxy, case, check, equal, own_stand, wait_for
 
+PORT = 8003
 FAST_OPEN = 1 | 2 | 0x400  # client, server, and without a word of the listener
 
 
@@ -42,8 +43,11 @@ def cookies_begin_with_a_flood_and_connections_of_both_kinds_outlive_every_switc
         for role in ("client", "server"):
             stack.enter_context(lab.sysctl(role, tcp_fastopen=FAST_OPEN))
         proxy = stack.enter_context(Proxy(lab, "--mode", "adaptive", "--adaptive-backlog", "100"))
+        # A listener of its own: nginx listens since before the setting.
+        stack.enter_context(lab.start("server", "/usr/bin/python3", "-m", "http.server", str(PORT)))
+        wait_for("a second server listens", lambda: f":{PORT}" in lab.run("server", "ss", "-Hlnt").out, 10)
         for _ in range(2):  # the first one brings the cookie of Fast Open
-            lab.must("client", "curl", "-sf", "--tcp-fastopen", "-o", "/dev/null", url(4))
+            lab.must("client", "curl", "-sf", "--tcp-fastopen", "-o", "/dev/null", f"http://{SERVER4}:{PORT}/")
         check(passive_fast_opens(lab) > 0, "no connection was opened by Fast Open")
         must_get_page(lab, 6)
         watched = Kept(lab)
