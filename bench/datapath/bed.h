@@ -61,7 +61,7 @@ struct BedConfig {
   bool limited = false;     // limits per source that nobody reaches: two rates and two counts
   Replies replies = Replies::kAny;
   bool backlog = false;  // --server-backlog that nobody reaches
-  bool peace = false;  // --mode adaptive, and no attack
+  bool peace = false;    // --mode adaptive, and no attack
 
   unsigned which = 0;  // beds that differ only in this are separate
 

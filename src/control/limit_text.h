@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The values of --limit-rate, --limit-conns, --reply-rate, --server-backlog and --monitor as text. The parse_ and
-// add_ functions throw std::invalid_argument; the text completes "--flag value: ...".
+// The values of --limit-rate, --limit-conns, --reply-rate, --server-backlog and --monitor as text.
+// The parse_ and add_ functions throw std::invalid_argument; the text completes "--flag value:
+// ...".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Precompiled for the core: reading these takes longer than compiling most of its files. A file includes what it needs all
-// the same.
+// Precompiled for the core: reading these takes longer than compiling most of its files. A file
+// includes what it needs all the same.
 #include <algorithm>
 #include <array>
 #include <atomic>

@@ -8,7 +8,7 @@ import tempfile
 import time
 
 from clients import must_get_page
-from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
+from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds
 from restart_loads import Busy, Closers, Echo, Speaker, Transfers
 
 LIVES = ["--epoch", "64"]

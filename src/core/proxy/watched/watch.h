@@ -12,6 +12,7 @@
 
 namespace synproxy {
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): its members are made in this order.
 class Watch {
  public:
   // Throws std::bad_alloc.
