@@ -6,8 +6,7 @@ usage: tidy.py BUILD-DIRECTORY [FOLDER...]      all of src/ without a folder
 
 Prints a line for each group of files: PASS or FAIL, after what clang-tidy says. Most of the time of clang-tidy goes into the
 headers, so files of one folder that are compiled with the same flags are written behind each other and looked
-at together; #line keeps their names. Files that cannot stand in one (two have a name of their own in common) are
-looked at one by one.
+at together; #line keeps their names. Files that cannot stand in one (two have a name of their own in common) are parted.
 """
 import concurrent.futures
 import json
@@ -57,29 +56,40 @@ def clang_tidy(*arguments):
     return run.returncode == 0, run.stdout
 
 
-def tidy(group, commands, root, work):
-    """What clang-tidy says of a group, and whether it is content."""
+def together(group, commands, work):
+    """One source that includes them all, and its compile command as (directory, source, arguments)."""
     directory, arguments, file = commands[group[0]]
-    if len(group) == 1:
-        return clang_tidy("-p", work, str(group[0]))
     base = tempfile.mkdtemp(dir=work)
     # Below the folders whose names the header filter of .clang-tidy takes.
     unit = pathlib.Path(base) / "src" / "together.cc"
     unit.parent.mkdir()
     unit.write_text("".join(f'#line 1 "{s}"\n{s.read_text()}' for s in group))
-    arguments = [str(unit) if a == file else a for a in arguments] + [f"-I{group[0].parent}"]
-    pathlib.Path(base, "compile_commands.json").write_text(
-        json.dumps([{"directory": directory, "file": str(unit), "command": shlex.join(arguments)}]))
-    return clang_tidy(f"--config-file={root / '.clang-tidy'}", "-p", base, str(unit))
+    return directory, unit, [str(unit) if a == file else a for a in arguments] + [f"-I{group[0].parent}"]
+
+
+def stands(directory, arguments):
+    """Whether clang compiles it."""
+    at = arguments.index("-o")
+    compiler = [a for a in arguments[:at] + arguments[at + 2:] if a not in ("ccache", "c++", "g++", "clang++", "-c")]
+    return subprocess.run(["clang++", "-fsyntax-only", "-w", *compiler], cwd=directory, stdin=subprocess.DEVNULL,
+                          capture_output=True, check=False).returncode == 0
 
 
 def look_at(group, commands, root, work):
-    name = str(group[0].relative_to(root)) if len(group) == 1 else \
-        f"{group[0].parent.relative_to(root)}: {', '.join(s.stem for s in group)}"
-    good, said = tidy(group, commands, root, work)
-    if not good and len(group) > 1:
-        alone = [look_at([source], commands, root, work) for source in group]
-        return "".join(alone)
+    """Lines of what clang-tidy says."""
+    if len(group) == 1:
+        name = str(group[0].relative_to(root))
+        good, said = clang_tidy("-p", work, str(group[0]))
+    else:
+        directory, unit, arguments = together(group, commands, work)
+        if not stands(directory, arguments):
+            half = len(group) // 2
+            return "".join(look_at(part, commands, root, work) for part in (group[:half], group[half:]))
+        name = f"{group[0].parent.relative_to(root)}: {', '.join(s.stem for s in group)}"
+        base = unit.parent.parent
+        (base / "compile_commands.json").write_text(
+            json.dumps([{"directory": directory, "file": str(unit), "command": shlex.join(arguments)}]))
+        good, said = clang_tidy(f"--config-file={root / '.clang-tidy'}", "-p", str(base), str(unit))
     return f"PASS clang-tidy: {name}\n" if good else f"{said}\nFAIL clang-tidy: {name}\n"
 
 
