@@ -211,8 +211,11 @@ void on_server_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   if (g.has(kSyn) && on_watched_syn_ack(rooms, c, sink)) return;
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (g.has(kRst)) {
-    rooms.counters.count(Reason::conn_reset);
-    free_flow(rooms, c.flow);
+    // RFC 5961 section 3.2. Any other one is of a connection before, or answers its segments.
+    if (g.seq == SeqNum(f.server_nxt)) {
+      rooms.counters.count(Reason::conn_reset);
+      free_flow(rooms, c.flow);
+    }
   } else if (g.seq == SeqNum(f.server_nxt)) {
     // After a SYN with data (RFC 7413) the server may send before the client's ACK.
     f.server_nxt = g.seq_end().value();
