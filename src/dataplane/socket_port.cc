@@ -2,7 +2,6 @@
 #include "dataplane/socket_port.h"
 
 #include <linux/if_packet.h>
-#include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -77,7 +76,6 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, PortId i
       pool_(pool),
       super_pool_(super_pool),
       max_frame_(max_frame),
-      ticks_per_ms_(rte_get_tsc_hz() / 1000),
       dev_(interface),
       prep_(std::make_unique<InterfacePrep>(dev_, InterfacePrep::Frames::kAsTheyCome,
                                             record_directory(), addresses)),
@@ -142,7 +140,7 @@ int SocketPort::attach(int interface_index) {
 std::uint16_t SocketPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                                   IoCounters& io) {
   if (queue != kSynQueue) return receive_from(ring_, out, n, io);
-  syns_->look(rte_rdtsc() / ticks_per_ms_);
+  syns_->look(io.clock_ms.get());
   const std::uint16_t got = receive_from(syns_->ring(), out, n, io);
   syns_->looked(got);
   return got;

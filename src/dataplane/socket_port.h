@@ -77,7 +77,6 @@ class SocketPort final : public Port {
   rte_mempool* const pool_;
   rte_mempool* const super_pool_;
   const std::uint32_t max_frame_;
-  const std::uint64_t ticks_per_ms_;
 
   // Control's thread only.
   Netdev dev_;

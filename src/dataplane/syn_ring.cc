@@ -54,7 +54,7 @@ void RingShare::step(std::uint64_t now_ms, int level) {
     share_ -= share_ / 64;
   } else if (empty_ >= kIdle) {
     share_ += elapsed / 1000;
-  } else if (!whole() || full_ != 0) {
+  } else if (!whole()) {
     share_ += elapsed * kForLevel * (kWanted - level) - kForChange * (level - level_);
   }
   level_ = level;
@@ -91,10 +91,7 @@ void SynRing::look(std::uint64_t now_ms) {
   if (now_ms - narrowed_ms_ >= (news > kNewShare ? kShareMs : kTurnMs)) narrow(now_ms);
 }
 
-void SynRing::looked(std::uint32_t read) {
-  const double share = share_of(window_);
-  shed_ += read * (1 - share) / share;
-}
+void SynRing::looked(std::uint32_t read) { shed_ += read * shed_for_one_; }
 
 void SynRing::narrow(std::uint64_t now_ms) {
   narrowed_ms_ = now_ms;
@@ -107,7 +104,9 @@ void SynRing::narrow(std::uint64_t now_ms) {
     renew(next.key);
   }
   // Without memory for a new filter the old one stays.
-  if (ring_.filter(syn_filter(protect_, next)) == 0) window_ = next;
+  if (ring_.filter(syn_filter(protect_, next)) != 0) return;
+  window_ = next;
+  shed_for_one_ = 1 / share_of(window_) - 1;
 }
 
 std::uint32_t SynRing::shed_per_mille() const {

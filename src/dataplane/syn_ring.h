@@ -70,6 +70,7 @@ class SynRing {
   std::uint64_t stepped_ms_ = 0;
   std::uint64_t narrowed_ms_ = 0;
   std::uint64_t keyed_ms_ = 0;
+  double shed_for_one_ = 0;  // kept out for each that is read
   double shed_ = 0;
 };
 

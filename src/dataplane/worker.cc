@@ -30,9 +30,8 @@ constexpr unsigned kSynsUnread = 8;
 // Bursts read from a SYN queue of a port that sheds: all of them are answered.
 constexpr unsigned kShedBursts = kSyns / kMaxBurst;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
-// The queues of both ports, SYNs and others, and the doorbell. Where there are more queues, they
-// are polled.
-constexpr nfds_t kMostWaits = 5;
+// Only socket ports have descriptors: a queue of either port, one for SYNs, and the doorbell.
+constexpr nfds_t kMostWaits = 4;
 // Records that are copied for control: in each millisecond, and in a turn that found nothing to do.
 constexpr std::uint32_t kSlicePerTick = 256;
 constexpr std::uint32_t kSliceIdle = 1024;
@@ -193,11 +192,7 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
     std::array<rte_mbuf*, kMaxBurst> frames;
     n = fetch(from, frames.data());
     served += n;
-    if (from.sheds) {
-      note_shed(*request_.ports[from.port]);
-    } else if (from.from_clients()) {
-      lane_.polled(source, n);
-    }
+    if (from.from_clients() && !from.sheds) lane_.polled(source, n);
     if (from.kind == Source::Kind::kRing) {
       decide(from, from.sender, frames.data(), take_wholes(from.sender, frames.data(), n));
     } else {
@@ -212,10 +207,13 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
   return served;
 }
 
-void Worker::note_shed(Port& port) {
-  const auto [syns, per_mille] = port.take_shed();
-  counters_.count(Reason::syn_shed, static_cast<std::uint32_t>(syns));
-  lane_.shed_before(per_mille);
+void Worker::note_shed() {
+  for (const Source& source : sources_) {
+    if (!source.sheds) continue;
+    const auto [syns, per_mille] = request_.ports[source.port]->take_shed();
+    counters_.count(Reason::syn_shed, syns);
+    lane_.shed_before(per_mille);
+  }
 }
 
 // All frames are of one sender.
@@ -305,6 +303,7 @@ std::uint64_t Worker::tick() {
   io_.clock_ms.set(now);
   heed();
   tap_.heed();
+  note_shed();
   lane_.tick(now, engine_.stateless());
   in_tick_ = true;
   engine_.tick(now, *this);

@@ -102,7 +102,7 @@ class Worker final : private FrameSink {
   void retune();
   const WorkerTuning& take_tuning();  // the first
   void tell_ports();
-  void note_shed(Port& port);
+  void note_shed();
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);
