@@ -39,6 +39,30 @@ std::string kernel_text(std::span<const std::uint8_t> message) {
   return "";
 }
 
+std::span<const std::uint8_t> bytes_of(const nlmsghdr& m) {
+  return {reinterpret_cast<const std::uint8_t*>(&m), m.nlmsg_len};
+}
+
+// Of an NLMSG_ERROR: 0, or a negative errno.
+int error_of(const nlmsghdr& m) {
+  return static_cast<const nlmsgerr*>(::mnl_nlmsg_get_payload(&m))->error;
+}
+
+// Calls last(message) for each answer to the request of that number, until it returns true.
+template <typename Last>
+void read_answers(mnl_socket* socket, std::uint32_t sequence, Last&& last) {
+  std::vector<std::uint8_t> buffer(kReceive);
+  while (true) {
+    const ssize_t got = ::mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
+    if (got < 0) fail_to("receive");
+    int left = static_cast<int>(got);
+    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); ::mnl_nlmsg_ok(m, left);
+         m = ::mnl_nlmsg_next(m, &left)) {
+      if (m->nlmsg_seq == sequence && last(*m)) return;
+    }
+  }
+}
+
 }  // namespace
 
 nlmsghdr NetMessage::header() const {
@@ -145,43 +169,31 @@ void Rtnetlink::send(NetRequest& request, unsigned flags) {
 std::vector<NetMessage> Rtnetlink::dump(NetRequest request) {
   send(request, NLM_F_DUMP);
   std::vector<NetMessage> all;
-  std::vector<std::uint8_t> buffer(kReceive);
-  while (true) {
-    const ssize_t got = ::mnl_socket_recvfrom(socket_, buffer.data(), buffer.size());
-    if (got < 0) fail_to("receive");
-    int left = static_cast<int>(got);
-    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); ::mnl_nlmsg_ok(m, left);
-         m = ::mnl_nlmsg_next(m, &left)) {
-      if (m->nlmsg_seq != sequence_) continue;
-      if (m->nlmsg_type == NLMSG_DONE) return all;
-      if (m->nlmsg_type == NLMSG_ERROR) {
-        const auto* error = static_cast<const nlmsgerr*>(::mnl_nlmsg_get_payload(m));
-        errno = -error->error;
-        fail_to("list what the kernel has");
-      }
-      all.emplace_back(std::span(reinterpret_cast<const std::uint8_t*>(m), m->nlmsg_len));
+  read_answers(socket_, sequence_, [&](const nlmsghdr& m) {
+    if (m.nlmsg_type == NLMSG_DONE) return true;
+    if (m.nlmsg_type == NLMSG_ERROR) {
+      errno = -error_of(m);
+      fail_to("list what the kernel has");
     }
-  }
+    all.emplace_back(bytes_of(m));
+    return false;
+  });
+  return all;
 }
 
 int Rtnetlink::ask(NetRequest request) {
   send(request, NLM_F_ACK);
-  std::vector<std::uint8_t> buffer(kReceive);
-  while (true) {
-    const ssize_t got = ::mnl_socket_recvfrom(socket_, buffer.data(), buffer.size());
-    if (got < 0) fail_to("receive");
-    int left = static_cast<int>(got);
-    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); ::mnl_nlmsg_ok(m, left);
-         m = ::mnl_nlmsg_next(m, &left)) {
-      if (m->nlmsg_seq != sequence_ || m->nlmsg_type != NLMSG_ERROR) continue;
-      const auto* error = static_cast<const nlmsgerr*>(::mnl_nlmsg_get_payload(m));
-      why_.clear();
-      if (error->error == 0) return 0;
-      why_ = kernel_text({reinterpret_cast<const std::uint8_t*>(m), m->nlmsg_len});
-      if (why_.empty()) why_ = std::generic_category().message(-error->error);
-      return -error->error;
-    }
-  }
+  int result = 0;
+  read_answers(socket_, sequence_, [&](const nlmsghdr& m) {
+    if (m.nlmsg_type != NLMSG_ERROR) return false;
+    result = error_of(m);
+    why_.clear();
+    if (result == 0) return true;
+    why_ = kernel_text(bytes_of(m));
+    if (why_.empty()) why_ = std::generic_category().message(-result);
+    return true;
+  });
+  return -result;
 }
 
 }  // namespace synproxy::control

@@ -31,6 +31,10 @@ namespace synproxy::dataplane {
   return ChecksumHint::kUnknown;
 }
 
+[[nodiscard]] inline std::span<std::uint8_t> bytes_of(rte_mbuf& m) {
+  return {rte_pktmbuf_mtod(&m, std::uint8_t*), m.data_len};
+}
+
 // `m` has one segment.
 [[nodiscard]] inline Packet packet_of(rte_mbuf& m) {
   Packet p;

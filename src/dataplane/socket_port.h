@@ -51,6 +51,10 @@ class SocketPort final : public Port {
 
  private:
   static constexpr std::uint16_t kSynQueue = 1;
+  static constexpr std::uint32_t kTagBytes = 4;
+  // What a frame may be longer than a super-frame's buffer: the kernel counts its 64 KB without the
+  // Ethernet header.
+  static constexpr std::size_t kTail = 64;
 
   [[nodiscard]] int attach(int interface_index);
   [[nodiscard]] rte_mbuf* copy(const RingFrame& frame, IoCounters& io);
