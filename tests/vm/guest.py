@@ -14,14 +14,14 @@ from harness import Failed, check, wait_for
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MB = 1088
-CPUS = 3  # two for workers, which never sleep, and one for everything else
+CPUS = 3  # two for workers and one for everything else
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
 ROLES = ("client", "server")
 
 
 def end_with_parent():
-    """Runs in the child: a guest whose workers never sleep must not outlive the runner, however that ends."""
+    """Runs in the child: a guest whose workers poll must not outlive the runner, however that ends."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
