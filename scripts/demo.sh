@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Shows a web server under a SYN flood: without protection, behind the kernel's SYNPROXY, behind this
-# proxy, and with this proxy on the server itself. Everything happens in network namespaces that are gone at the end.
+# proxy, and with this proxy on the server itself; and under a flood of whole connections.
+# Everything happens in network namespaces that are gone at the end.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -10,6 +11,9 @@ readonly PAGES=20        # asked per measurement
 readonly PAGE_GAP=0.15   # seconds between two requests: each is a connection of its own
 readonly PAGE_LIMIT=5    # seconds after which a page counts as not fetched
 readonly FLOOD_LEAD=2    # seconds of flood before the first page is asked: the backlog is full by then
+readonly BOTS=500        # addresses that open connections in the flood of connections, and hold them
+readonly HELD=10000      # connections that they hold; nginx has room for 8,192
+readonly LIMITS=(--limit-conns 10 --limit-rate "20/second,burst=20")
 readonly URL=http://10.0.0.2/
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then
@@ -75,17 +79,32 @@ ask_page() {
     >"$WORK/page.$1" || true
 }
 
-# measure LABEL quiet|flood
+# The bots' addresses are the client's: the server answers over its link, and the lab's filter lets it.
+give_bots_addresses() {
+  client nft insert rule netdev lab ingress ip daddr 10.77.0.0/16 accept
+  client ip route add local 10.77.0.0/16 dev lo
+  server ip route add 10.77.0.0/16 via 10.0.0.1
+}
+
+# Starts the load and sets FLOOD to its process, or to nothing.
+begin_load() {
+  FLOOD=
+  case $1 in
+    flood) client hping3 --flood -q -S --rand-source -p 80 10.0.0.2 >/dev/null 2>&1 & ;;
+    bots) client /usr/bin/python3 "$ROOT/tests/e2e/crowd.py" hold 10.0.0.2 80 "$BOTS" 60 "$HELD" >/dev/null 2>&1 & ;;
+    *) return 0 ;;
+  esac
+  FLOOD=$!
+  sleep "$FLOOD_LEAD"
+}
+
+# measure LABEL quiet|flood|bots
 measure() {
-  local label=$1 load=$2 flood='' watcher page pages=()
+  local label=$1 load=$2 watcher page pages=()
   say "$label, $load: asking for $PAGES pages"
   rm -f "$WORK/stop" "$WORK"/page.*
   echo 0 >"$WORK/syn_recv"
-  if [[ $load == flood ]]; then
-    client hping3 --flood -q -S --rand-source -p 80 10.0.0.2 >/dev/null 2>&1 &
-    flood=$!
-    sleep "$FLOOD_LEAD"
-  fi
+  begin_load "$load"
   watch_syn_recv &
   watcher=$!
   local t0 t1 synack0 synack1 sent0 sent1
@@ -99,9 +118,9 @@ measure() {
   synack1=$(synacks) sent1=$(frames_sent) t1=$(now)
   touch "$WORK/stop"
   wait "$watcher"
-  if [[ -n $flood ]]; then
-    kill "$flood" 2>/dev/null || die "the flood ended early: hping3 does not run here"
-    wait "$flood" 2>/dev/null || true
+  if [[ -n $FLOOD ]]; then
+    kill "$FLOOD" 2>/dev/null || die "the load ended early: it does not run here"
+    wait "$FLOOD" 2>/dev/null || true
   fi
   cat "$WORK"/page.* | sort -k2n | awk -v OFS='\t' -v label="$label" -v load="$load" -v asked="$PAGES" \
     -v syn_recv="$(<"$WORK/syn_recv")" -v seconds="$(awk "BEGIN { print $t1 - $t0 }")" \
@@ -139,20 +158,30 @@ kernel_synproxy() {
   local status=0
   lab kernel-synproxy on || status=$?
   case $status in
-    0) both "kernel SYNPROXY" ;;
+    0)
+      both "kernel SYNPROXY"
+      give_bots_addresses
+      measure "kernel SYNPROXY" bots
+      ;;
     3)
       say "kernel SYNPROXY: this kernel has none, its rows stay empty"
-      printf 'kernel SYNPROXY\t%s\tnot in this kernel\n' quiet flood >>"$RESULTS"
+      printf 'kernel SYNPROXY\t%s\tnot in this kernel\n' quiet flood bots >>"$RESULTS"
       ;;
     *) die "could not set the SYNPROXY rules" ;;
   esac
 }
 
-# measure_proxy LABEL ROLE CLIENT-PORT SERVER-PORT: the proxy runs in that namespace
-measure_proxy() {
-  local label=$1 role=$2 pid tries=0
+# with_proxy ROLE CLIENT-PORT SERVER-PORT FLAGS -- COMMAND...: COMMAND while the proxy runs in that namespace
+with_proxy() {
+  local role=$1 ports=(--client-port "$2" --server-port "$3") flags=() pid tries=0
+  shift 3
+  while [[ $1 != -- ]]; do
+    flags+=("$1")
+    shift
+  done
+  shift
   ip netns exec "$SYNPROXY_LAB-$role" "$BUILD/synproxy" --name "$SYNPROXY_LAB" \
-    --client-port "$3" --server-port "$4" --protect 10.0.0.2:80 \
+    "${ports[@]}" --protect 10.0.0.2:80 "${flags[@]}" \
     --sack-perm --timestamp --wscale 7 --mss 1460 </dev/null >"$WORK/proxy.log" 2>&1 &
   pid=$!
   until grep -q ready "$WORK/proxy.log"; do
@@ -160,21 +189,30 @@ measure_proxy() {
     ((++tries < 150)) || { cat "$WORK/proxy.log" >&2; die "the proxy was not ready after 15 s"; }
     sleep 0.1
   done
-  both "$label"
+  "$@"
   kill -TERM "$pid"
   wait "$pid" || { tail -n 5 "$WORK/proxy.log" >&2; die "the proxy ended with an error"; }
 }
 
 this_proxy() {
   fresh_lab
-  measure_proxy "synproxy" proxy veth-a veth-b
+  give_bots_addresses
+  without_limits() {
+    both "synproxy"
+    measure "synproxy" bots
+  }
+  with_proxy proxy veth-a veth-b -- without_limits
+  # A server that holds none of the bots' connections any more.
+  fresh_lab
+  give_bots_addresses
+  with_proxy proxy veth-a veth-b "${LIMITS[@]}" -- measure "with limits" bots
 }
 
 # One machine and one interface: the server's addresses move to an end of the proxy's making.
 on_the_server() {
   fresh_lab
   lab bridge on
-  measure_proxy "on the server" server eth0 host
+  with_proxy server eth0 host -- both "on the server"
 }
 
 table() {
@@ -186,12 +224,16 @@ table() {
     NF < 9 { printf "%-16s %-6s   %s\n", $1, $2, $3; next }
     { printf "%-16s %-6s %7d/%-2d %12s %12s %9d %11d %15d\n", $1, $2, $3, $4, ms($5), ms($6), $7, $8, $9 }
   ' "$RESULTS"
-  cat <<'NOTES'
+  cat <<NOTES
 
-Same server, client and flood (hping3 --flood -S --rand-source -p 80) in every row, measured just now.
+Same server, client and loads in every row, measured just now.
+flood: hping3 --flood -S --rand-source -p 80. bots: $BOTS real addresses open connections as fast as they can,
+begin a request, and hold up to $HELD; nginx has room for 8,192.
 no protection: the server's SYN cookies are off (net.ipv4.tcp_syncookies=0), nginx's backlog of 511.
 kernel SYNPROXY: the three iptables rules of the tutorials on the server itself, SYN cookies on.
 synproxy: between client and server; the server as without protection.
+with limits: the same with ${LIMITS[*]}; the kernel has no such
+rule beside its SYNPROXY, which answers before anything is counted.
 on the server: the same program on the server itself (--client-port eth0 --server-port host).
 A page is fetched when it arrives whole within 5 s of being asked for. SYN answered: SYN-ACKs that
 reached the client's link, whoever sent them; an unprotected server repeats its own.
@@ -220,6 +262,7 @@ chart() {
   # A line per protection: pages, worst connect time, SYN_RECV, answers, median connect time; the five of
   # the quiet run, then those of the flood.
   awk -F '\t' '
+    $2 == "bots" { next }  # in the table only
     !($1 in seen) { order[++n] = $1; seen[$1] = 1 }
     NF >= 9 { v[$1, $2] = $3 " " ($6 < 0 ? "NaN" : $6) " " $7 " " $9 " " ($5 < 0 ? "NaN" : $5) }
     NF < 9 { v[$1, $2] = "NaN NaN NaN NaN NaN"; note[$1] = "\\n(" $3 ")" }

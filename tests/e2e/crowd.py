@@ -4,15 +4,21 @@
 
 usage: crowd.py serve ADDRESS PORT BACKLOG RATE
        crowd.py ask ADDRESS PORT BOTS BEGIN SECONDS GAP
+       crowd.py hold ADDRESS PORT BOTS SECONDS MOST
 
 serve: accepts RATE connections a second and answers each request with a line.
 ask: BOTS clients, each with an address of its own in 10.77.0.0/16, open one connection after the other as fast as
 they can. After BEGIN seconds, every GAP of SECONDS, a visitor comes, each from another address in 10.78.0.0/16. All
 these addresses have to be local. Prints a JSON object: for each visitor how long its connect and its first byte took,
 in ms, null if there was none within PATIENCE seconds; and how many bots were served.
+hold: BOTS clients open connections as fast as they can, begin a request and hold them, MOST together. What is refused is
+opened again. After SECONDS or at SIGTERM they are dropped. Prints how many were opened, refused, lost and held.
 """
+import collections
 import json
+import resource
 import select
+import signal
 import socket
 import sys
 import time
@@ -139,10 +145,48 @@ class Crowd:
         return {"visits": self.visits, "served": self.served, "seconds": time.monotonic() - began}
 
 
+def hold(server, bots, seconds, most):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    files = most + 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    poll, opening, held, count = select.epoll(), {}, {}, collections.Counter()
+    turn, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        # As many at a time as a backlog holds: more would wait for the client's own kernel.
+        while len(opening) < 200 and len(opening) + len(held) < most:
+            s = socket.socket()
+            s.setblocking(False)
+            s.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+            s.bind((f"10.77.{turn % bots // 250}.{turn % bots % 250 + 1}", 0))
+            turn += 1
+            s.connect_ex(server)
+            opening[s.fileno()] = s
+            poll.register(s, select.EPOLLOUT)
+        for fd, what in poll.poll(0.05):
+            if fd in opening:
+                s = opening.pop(fd)
+                if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    count["refused"] += 1
+                    s.close()
+                    continue
+                count["opened"] += 1
+                held[fd] = s
+                # A server that is full drops connections that have asked for nothing.
+                s.send(b"GET / HTTP/1.1\r\nHost: ")
+                poll.modify(s, select.EPOLLRDHUP)
+            elif what & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
+                held.pop(fd).close()
+                count["lost"] += 1
+    return {**count, "held": len(held)}
+
+
 def main():
     what, address, port, *rest = sys.argv[1:]
     if what == "serve":
         serve(address, int(port), int(rest[0]), float(rest[1]))
+    if what == "hold":
+        print(json.dumps(hold((address, int(port)), int(rest[0]), float(rest[1]), int(rest[2]))))
+        return
     print(json.dumps(Crowd((address, int(port))).run(int(rest[0]), *map(float, rest[1:]))))
 
 
