@@ -12,6 +12,7 @@ readonly PAGE_GAP=0.15   # seconds between two requests: each is a connection of
 readonly PAGE_LIMIT=5    # seconds after which a page counts as not fetched
 readonly FLOOD_LEAD=2    # seconds of flood before the first page is asked: the backlog is full by then
 readonly BOTS=500        # addresses that open connections in the flood of connections, and hold them
+readonly BOTS_LEAD=5     # seconds that they need for that
 readonly HELD=10000      # connections that they hold; nginx has room for 8,192
 readonly LIMITS=(--limit-conns 10 --limit-rate "20/second,burst=20")
 readonly URL=http://10.0.0.2/
@@ -88,14 +89,18 @@ give_bots_addresses() {
 
 # Starts the load and sets FLOOD to its process, or to nothing.
 begin_load() {
+  local lead=$FLOOD_LEAD
   FLOOD=
   case $1 in
     flood) client hping3 --flood -q -S --rand-source -p 80 10.0.0.2 >/dev/null 2>&1 & ;;
-    bots) client /usr/bin/python3 "$ROOT/tests/e2e/crowd.py" hold 10.0.0.2 80 "$BOTS" 60 "$HELD" >/dev/null 2>&1 & ;;
+    bots)
+      lead=$BOTS_LEAD
+      client /usr/bin/python3 "$ROOT/tests/e2e/crowd.py" hold 10.0.0.2 80 "$BOTS" 60 "$HELD" >/dev/null 2>&1 &
+      ;;
     *) return 0 ;;
   esac
   FLOOD=$!
-  sleep "$FLOOD_LEAD"
+  sleep "$lead"
 }
 
 # measure LABEL quiet|flood|bots

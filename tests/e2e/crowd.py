@@ -150,21 +150,22 @@ def hold(server, bots, seconds, most):
     files = most + 100
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     poll, opening, held, count = select.epoll(), {}, {}, collections.Counter()
-    turn, end = 0, time.monotonic() + seconds
+    # One attempt at a time each: whoever gets no answer keeps nobody else from trying.
+    free, end = collections.deque(range(bots)), time.monotonic() + seconds
     while time.monotonic() < end:
-        # As many at a time as a backlog holds: more would wait for the client's own kernel.
-        while len(opening) < 200 and len(opening) + len(held) < most:
+        while free and len(opening) + len(held) < most:
+            bot = free.popleft()
             s = socket.socket()
             s.setblocking(False)
             s.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
-            s.bind((f"10.77.{turn % bots // 250}.{turn % bots % 250 + 1}", 0))
-            turn += 1
+            s.bind((f"10.77.{bot // 250}.{bot % 250 + 1}", 0))
             s.connect_ex(server)
-            opening[s.fileno()] = s
+            opening[s.fileno()] = s, bot
             poll.register(s, select.EPOLLOUT)
         for fd, what in poll.poll(0.05):
             if fd in opening:
-                s = opening.pop(fd)
+                s, bot = opening.pop(fd)
+                free.append(bot)
                 if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                     count["refused"] += 1
                     s.close()
