@@ -19,6 +19,9 @@ PACKAGES_QUICK=("${PACKAGES_UNIT[@]}" clang-format)
 PACKAGES_BENCH=(libgtest-dev libgmock-dev libbenchmark-dev wrk iperf3 dpdk-dev git)
 PACKAGES_VM=(qemu-system-x86 busybox-static)
 PACKAGES_OTHER=(debootstrap)
+# Builds the Debian package; tries it once it is installed.
+PACKAGES_PACKAGE=(build-essential debhelper lintian)
+PACKAGES_INSTALLED=(systemd iproute2 ethtool curl python3 man-db groff-base util-linux procps)
 PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus chromium)
 
