@@ -11,6 +11,7 @@ import time
 SERVER = "10.9.0.2"
 WEB, ECHO = 80, 7000
 PORTS = ("pkgtest-a", "pkgtest-b")  # of this machine
+ONE_QUEUE = ("numrxqueues", "1", "numtxqueues", "1")
 ENDS = {"client": "10.9.0.1", "server": SERVER}
 
 
@@ -73,7 +74,9 @@ class Stand:
     def __enter__(self):
         for (role, address), port in zip(ENDS.items(), PORTS):
             must("ip", "netns", "add", f"pkgtest-{role}")
-            must("ip", "link", "add", "eth0", "netns", f"pkgtest-{role}", "type", "veth", "peer", "name", port)
+            # AF_XDP on a veth serves one queue.
+            must("ip", "link", "add", "eth0", "netns", f"pkgtest-{role}", *ONE_QUEUE, "type", "veth", "peer", "name", port,
+                 *ONE_QUEUE)
             self.must_in(role, "ip", "address", "add", f"{address}/24", "dev", "eth0")
             self.must_in(role, "ip", "link", "set", "eth0", "up")
             must("ip", "link", "set", port, "up")

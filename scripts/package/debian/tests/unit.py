@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One instance of the unit, as an operator handles it."""
+import contextlib
 import os
 
 from stand import PORTS, SERVER, must, run
@@ -16,6 +17,19 @@ def configure(**lines):
         for key, value in {**LINES, **lines}.items():
             conf.write(f"{key} = {value}\n")
         conf.write(f"protect = {SERVER}:80\nprotect = {SERVER}:7000\n")
+
+
+def drop_in(name, text):
+    """Writes it, or removes it if there is no text."""
+    path = f"/etc/systemd/system/{UNIT}.service.d/{name}.conf"
+    if text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+    else:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as out:
+            out.write(text)
+    systemctl("daemon-reload")
 
 
 def systemctl(*words):
