@@ -110,9 +110,17 @@ class Stand:
         return must("ip", "netns", "exec", f"pkgtest-{role}", *words)
 
     @staticmethod
-    def page(limit=5):
+    def page(limit=5, address=SERVER):
         """Whether the client gets the page."""
-        return run("ip", "netns", "exec", "pkgtest-client", "curl", "-sf", "-m", str(limit), f"http://{SERVER}/").stdout == "page\n"
+        return run("ip", "netns", "exec", "pkgtest-client", "curl", "-sf", "-m", str(limit), f"http://{address}/").stdout == "page\n"
+
+    def serve_here(self, address):
+        """A web server on this machine."""
+        process = subprocess.Popen(["python3", "-m", "http.server", "-b", address, "-d", self.place.name, str(WEB)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.started.append(process)
+        wait_for("the server", lambda: f"{address}:{WEB} " in must("ss", "-Htln"), 10)
+        return process
 
     def hold(self, count):
         """Opens connections that the next calls of `alive` use."""

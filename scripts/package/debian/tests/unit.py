@@ -16,7 +16,8 @@ def configure(**lines):
     with open(CONF, "w", encoding="ascii") as conf:
         for key, value in {**LINES, **lines}.items():
             conf.write(f"{key} = {value}\n")
-        conf.write(f"protect = {SERVER}:80\nprotect = {SERVER}:7000\n")
+        if "protect" not in lines:
+            conf.write(f"protect = {SERVER}:80\nprotect = {SERVER}:7000\n")
 
 
 def drop_in(name, text):
