@@ -79,16 +79,23 @@ make_cgroup() {
 finish() {
   local status=$? try
   trap - EXIT
-  [[ -z $INIT ]] || kill -KILL "$INIT" 2>/dev/null || true
-  wait
+  # Its child is the first process of its namespace, so nobody in there outlives it.
+  [[ -z $UNSHARED ]] || kill -KILL "$UNSHARED" 2>/dev/null || true
+  wait 2>/dev/null || true
   for ((try = 0; try < 50; try++)); do
-    find "$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null
+    find "$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || true
     [[ -d $CGROUP ]] || break
     sleep 0.1
   done
   umount "$WORK/cgroup" 2>/dev/null || true
   rm -rf --one-file-system "$WORK"
   exit "$status"
+}
+
+# is_up: by what it has made, because before that its root is still this system's.
+is_up() {
+  INIT=$(pgrep -P "$UNSHARED") && [[ $(cat "/proc/$INIT/comm") == systemd && -S /proc/$INIT/root/run/systemd/private ]] &&
+    timeout 10 nsenter --target "$INIT" --all --root --wd systemctl is-active --quiet sysinit.target
 }
 
 inside() { nsenter --target "$INIT" --all --root --wd "$@"; }
@@ -106,7 +113,7 @@ if [[ ${SYNPROXY_THROWAWAY-} != mounts ]]; then
 fi
 
 WORK=$(mktemp -d)
-INIT= CGROUP=
+INIT= UNSHARED= CGROUP=
 mkdir "$WORK/system"
 trap finish EXIT
 trap 'exit 130' INT
@@ -117,15 +124,11 @@ make_cgroup
   SYNPROXY_THROWAWAY=boot exec setpriv --pdeathsig KILL unshare --mount --pid --ipc --uts --net --cgroup --fork \
     --kill-child --wd / "$(realpath "${BASH_SOURCE[0]}")" "$WORK/system"
 ) </dev/null >"$WORK/console" 2>&1 &
-unshared=$!
-for ((try = 0; try < 100; try++)); do
-  INIT=$(pgrep -P "$unshared" || true)
-  [[ -z $INIT ]] || ! inside systemctl is-active --quiet sysinit.target 2>/dev/null || break
-  kill -0 "$unshared" 2>/dev/null || break
+UNSHARED=$!
+for ((try = 0; try < 600; try++)); do
+  ! is_up 2>/dev/null || break
+  kill -0 "$UNSHARED" 2>/dev/null || { tail -n 5 "$WORK/console" >&2; die "no systemd can be started in namespaces here" "$REFUSED"; }
   sleep 0.1
 done
-inside systemctl is-active --quiet sysinit.target 2>/dev/null || {
-  tail -n 5 "$WORK/console" >&2
-  die "no systemd can be started in namespaces here" "$REFUSED"
-}
+is_up || { tail -n 5 "$WORK/console" >&2; die "systemd does not come up"; }
 inside env HOME=/root LANG=C.UTF-8 "SYNPROXY_BUILD=$BUILD" "$@"

@@ -57,7 +57,7 @@ def echo_client(count):
         answered = 0
         for one in held:
             with contextlib.suppress(OSError):
-                one.settimeout(5)
+                one.settimeout(2 if answered else 5)
                 one.sendall(line)
                 answered += one.recv(4096) == line
         print(answered, flush=True)
