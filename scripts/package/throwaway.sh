@@ -113,7 +113,7 @@ if [[ ${SYNPROXY_THROWAWAY-} != mounts ]]; then
 fi
 
 WORK=$(mktemp -d)
-INIT= UNSHARED= CGROUP=
+INIT='' UNSHARED='' CGROUP=''
 mkdir "$WORK/system"
 trap finish EXIT
 trap 'exit 130' INT

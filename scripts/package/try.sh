@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What a user does with the package, under a systemd that throwaway.sh has started.
+# Usage: throwaway.sh try.sh DEB
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+
+dpkg -i "$1" >/dev/null
+[[ -z $(systemctl list-units --no-legend 'synproxy*') ]] || { echo "try: the installation starts something" >&2; exit 1; }
+"$here/look.sh"
+"$here/debian/tests/serves"
+"$here/debian/tests/service"
+"$here/upgrade.py" "$1"
