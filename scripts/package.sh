@@ -74,7 +74,7 @@ case ${1-} in
     [[ -f $BUILD/build.ninja ]] || die "$BUILD holds no build; run scripts/test.sh quick first" 2
     ninja -C "$BUILD" synproxy src/control/synproxy.8 src/control/synproxy.conf.5 src/control/synproxy >/dev/null
     deb=$(SYNPROXY_PREBUILT=$(cd "$BUILD" && pwd) build)
-    say "built $deb"
+    echo "built: OK, $deb"
     "$ROOT/scripts/package/throwaway.sh" "$ROOT/scripts/package/try.sh" "$deb"
     ;;
   --check)
