@@ -5,10 +5,10 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly STAGES=(checks unit sanitized tidy e2e vm demo fuzz other)
+readonly STAGES=(checks unit sanitized tidy e2e vm demo package fuzz other)
 readonly ROOTLESS=(quick checks sanitized tidy fuzz)
-# Stages that wait for most of their time run beside stages that only need the cores: vm from the start, and e2e and
-# demo beside stages of which no test has a clock.
+# Stages that wait for most of their time run beside stages that only need the cores: vm from the start, and e2e, demo
+# and package beside stages of which no test has a clock.
 readonly BUSY=(checks unit sanitized tidy)
 readonly CLOCKLESS=(sanitized tidy)
 
@@ -27,6 +27,8 @@ usage: test.sh [STAGE...]     without a stage: all of them but quick
   vm         the proxy on emulated PCI devices, inside a virtual machine; skipped where QEMU or a
              Debian kernel cannot be had
   demo       demo.sh runs to its end and leaves nothing behind
+  package    the Debian package is built, installed, run under a systemd of its own, upgraded and removed; skipped where
+             no namespaces can be made
   other      unit, in the other supported release of Debian; skipped where no mirror answers
 
 As root, but for ${ROOTLESS[*]}. SYNPROXY_BUILD and SYNPROXY_SANITIZED_BUILD name other build directories.
@@ -321,6 +323,27 @@ stage_demo() {
   say "demo.sh took $((SECONDS - begin)) s"
 }
 
+# The package of this release, with the program that has just been built. package.sh --check builds it for both.
+stage_package() {
+  with_warnings_as_errors synproxy || return 0
+  say "package: built, installed, upgraded, removed"
+  local status=0 part
+  SYNPROXY_BUILD=$BUILD scripts/package.sh --here </dev/null >"$WORK/package" 2>&1 || status=$?
+  cat "$WORK/package"
+  for part in built look serves service upgrade; do
+    if grep -q "^$part: OK" "$WORK/package"; then
+      passed "package: $part"
+    elif ((status == 3)); then
+      echo "SKIP package: $(tail -n 1 "$WORK/package")" >>"$TALLY"
+      return
+    else
+      failed "package: $part"
+      return
+    fi
+  done
+  ((status == 0)) || failed "package.sh ends with exit code $status"
+}
+
 other_release() {
   # shellcheck source=/dev/null
   if [[ $(. /etc/os-release && echo "${VERSION_CODENAME-}") == trixie ]]; then echo bookworm; else echo trixie; fi
@@ -416,10 +439,10 @@ end_beside() {
   ((status == 0)) || failed "the stages beside the others ended early, with exit code $status"
 }
 
-# begin_waiting STAGES...: begins e2e and demo, if they are asked for and have not run.
+# begin_waiting STAGES...: begins e2e, demo and package, if they are asked for and have not run.
 begin_waiting() {
   local waiting=() stage
-  for stage in e2e demo; do
+  for stage in e2e demo package; do
     if has_stage "$stage" "$@" && ! has_stage "$stage" "$AWAY"; then
       waiting+=("$stage")
     fi
@@ -442,7 +465,7 @@ for stage in "$@"; do
   [[ " ${STAGES[*]} quick " == *" $stage "* ]] || die "no stage $stage; there are: quick ${STAGES[*]}" 2
   [[ " ${ROOTLESS[*]} " != *" $stage "* ]] || continue
   need_root "stage $stage makes network namespaces and sends raw packets"
-  packages+=("${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}")
+  packages+=("${PACKAGES_LAB[@]}" "${PACKAGES_DEMO[@]}" "${PACKAGES_PACKAGE[@]}" "${PACKAGES_INSTALLED[@]}")
 done
 [[ $* != quick ]] || packages=("${PACKAGES_BUILD[@]}" "${PACKAGES_QUICK[@]}")
 [[ -z ${SYNPROXY_TALLY-} ]] || packages=("${PACKAGES_BUILD[@]}" "${PACKAGES_UNIT[@]}" "${PACKAGES_LAB[@]}")

@@ -16,7 +16,7 @@ synproxy --version
 getent passwd synproxy >/dev/null || die "no user synproxy"
 quietly apt-get install -y --no-install-recommends "${PACKAGES_INSTALLED[@]}"
 # Where there is no systemd, the program serves too.
-"$ROOT/scripts/package/debian/tests/serves"
+"$ROOT/scripts/package/debian/tests/serves.sh"
 quietly apt-get purge -y synproxy
 [[ ! -e /usr/bin/synproxy && ! -e /etc/synproxy ]] || die "something stays after the purge"
 say "installed, run and purged by apt; now under systemd"

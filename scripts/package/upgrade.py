@@ -75,6 +75,7 @@ def removes(deb):
     check(left == "", f"the purge leaves {left}")
     check(not os.path.lexists(WANTED), "it stays enabled after the purge")
     check(shown("LoadState") == "not-found", "systemd still knows the unit")
+    must("getent", "passwd", "synproxy")
 
 
 def main():

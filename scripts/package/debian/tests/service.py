@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from stand import ENDS, PORTS, Stand, check, must, run, wait_for  # noqa: E402
 from unit import CONF, NAME, UNIT, configure, drop_in, journal, serving, shown, systemctl  # noqa: E402
 
+BYPASS = f"synproxy-bypass@{NAME}"
 HELD = 20
 
 
@@ -108,9 +109,8 @@ def fail_for_good():
 
 
 def passes_by_the_bypass(stand):
-    bypass = f"synproxy-bypass@{NAME}"
     fail_for_good()
-    wait_for("the bypass", lambda: shown("Result", bypass) == "success" and shown("ExecMainExitTimestamp", bypass) != "", 10)
+    wait_for("the bypass", lambda: shown("Result", BYPASS) == "success" and shown("ExecMainExitTimestamp", BYPASS) != "", 10)
     check("on" in must("synproxy", "bypass", "status", "--config", CONF), "bypass status")
     check(stand.page(), "no page by the bypass")
     systemctl("reset-failed", UNIT)
@@ -121,7 +121,6 @@ def passes_by_the_bypass(stand):
 
 
 def a_wrong_file_is_named():
-    systemctl("stop", UNIT)
     configure(wscale="99")
     check(run("systemctl", "start", UNIT).returncode != 0, "it starts with a wrong file")
     check(shown("ExecMainStatus") == "2", f"exit status {shown('ExecMainStatus')}")
@@ -163,6 +162,21 @@ def opens_af_xdp_as_root(stand):
     say("the drop-in for AF_XDP opens its ports as root, and is the user synproxy afterwards")
 
 
+def stands_still_if_the_bypass_is_masked(stand):
+    drop_in("once", "[Unit]\nStartLimitBurst=1\n")
+    systemctl("mask", BYPASS)
+    systemctl("start", UNIT)
+    kill()
+    if shown("ActiveState") != "failed":
+        kill()
+    check(shown("ActiveState") == "failed", "not given up after one start")
+    check(not stand.page(limit=1), "traffic passes although the bypass is masked")
+    systemctl("unmask", BYPASS)
+    systemctl("reset-failed", UNIT)
+    drop_in("once", None)
+    say("with the bypass masked, traffic stands still")
+
+
 def protects_the_host_itself(stand):
     address = "10.9.0.3"
     must("ip", "address", "add", f"{address}/24", "dev", PORTS[0])
@@ -197,8 +211,9 @@ def main():
             connections_outlive(stand)
             hangs(stand)
             passes_by_the_bypass(stand)
-            a_wrong_file_is_named()
             forgets_if_told()
+            stands_still_if_the_bypass_is_masked(stand)
+            a_wrong_file_is_named()
             protects_the_host_itself(stand)
             opens_af_xdp_as_root(stand)
         except SystemExit:
