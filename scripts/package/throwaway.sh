@@ -62,7 +62,7 @@ boot() {
   lay_out "$place/new"
   ip link set lo up
   exec chroot "$place/new" /usr/bin/env -i container=throwaway PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --unit=sysinit.target --log-target=console --log-level=warning --show-status=no
+    /lib/systemd/systemd --unit=sysinit.target --log-target=journal --log-level=warning --show-status=no
 }
 
 # --- outside of them --------------------------------------------------------------------------------

@@ -87,16 +87,15 @@ def connections_outlive(stand):
 def hangs(stand):
     stand.hold(HELD)
     before = restarts()
-    stopped = pid()
-    begin = time.monotonic()
-    os.kill(stopped, signal.SIGSTOP)
-    wait_for("the watchdog", lambda: shown("Result") == "watchdog" or restarts() > before or int(shown("MainPID")) != stopped, 5)
-    noticed = time.monotonic() - begin
-    took = noticed + wait_for("the restart", lambda: restarts() > before and serving(), 10)
-    check(noticed < 2, f"noticed after {noticed:.1f} s")
-    check(took < 4, f"served again after {took:.1f} s")
+    begin = time.time()
+    os.kill(pid(), signal.SIGSTOP)
+    took = wait_for("the restart", lambda: restarts() > before and serving(), 20)
+    # By the manager's own word: how long this takes to ask depends on what else the machine does.
+    lines = must("journalctl", "-q", "--no-pager", "-o", "short-unix", "-u", UNIT, "--since", f"@{int(begin)}").splitlines()
+    noticed = [float(line.split()[0]) - begin for line in lines if "Watchdog timeout" in line]
+    check(len(noticed) == 1 and 0 < noticed[0] < 2, f"noticed after {noticed} s")
     check(stand.alive() == HELD, "connections after a process that hung")
-    say(f"a process that hangs is noticed after {noticed:.1f} s, served again after {took:.1f} s, with its connections")
+    say(f"a process that hangs is noticed after {noticed[0]:.1f} s, served again after {took:.1f} s, with its connections")
 
 
 def fail_for_good():
@@ -122,18 +121,21 @@ def passes_by_the_bypass(stand):
 
 def a_wrong_file_is_named():
     configure(wscale="99")
+    begin = int(time.time())
     check(run("systemctl", "start", UNIT).returncode != 0, "it starts with a wrong file")
     check(shown("ExecMainStatus") == "2", f"exit status {shown('ExecMainStatus')}")
-    check(f"{CONF}:4: wscale 99: " in journal("-p", "err").splitlines()[-1], "the journal names file, line and flag")
+    check(any(line.startswith(f"{CONF}:4: wscale 99: ") for line in journal("-p", "err", "--since", f"@{begin}").splitlines()),
+          "the journal names file, line and flag")
     systemctl("stop", UNIT)
     run("systemctl", "reset-failed", UNIT)
 
 
-def forgets_if_told():
-    configure()
+def forgets_if_told(stand):
     drop_in("forget", "[Service]\nFileDescriptorStoreMax=0\nEnvironment=FDSTORE=0\n")
-    systemctl("start", UNIT)
-    check(shown("NFileDescriptorStore") == "0", "nothing is kept")
+    systemctl("restart", UNIT)
+    stand.hold(HELD)
+    systemctl("restart", UNIT)
+    check(stand.alive() == 0, "connections although nothing is to be kept")
     systemctl("stop", UNIT)
     drop_in("forget", None)
 
@@ -211,7 +213,7 @@ def main():
             connections_outlive(stand)
             hangs(stand)
             passes_by_the_bypass(stand)
-            forgets_if_told()
+            forgets_if_told(stand)
             stands_still_if_the_bypass_is_masked(stand)
             a_wrong_file_is_named()
             protects_the_host_itself(stand)
