@@ -75,7 +75,7 @@ case ${1-} in
     ninja -C "$BUILD" synproxy src/control/synproxy.8 src/control/synproxy.conf.5 src/control/synproxy >/dev/null
     deb=$(SYNPROXY_PREBUILT=$(cd "$BUILD" && pwd) build)
     echo "built: OK, $deb"
-    "$ROOT/scripts/package/throwaway.sh" "$ROOT/scripts/package/try.sh" "$deb"
+    "$ROOT/scripts/package/throwaway.sh" "$ROOT/scripts/package/try.sh" "$deb" "$BUILD"
     ;;
   --check)
     shift

@@ -330,7 +330,7 @@ stage_package() {
   local status=0 part
   SYNPROXY_BUILD=$BUILD scripts/package.sh --here </dev/null >"$WORK/package" 2>&1 || status=$?
   cat "$WORK/package"
-  for part in built look serves service upgrade; do
+  for part in built look serves service upgrade "meson install"; do
     if grep -q "^$part: OK" "$WORK/package"; then
       passed "package: $part"
     elif ((status == 3)); then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What a user does with the package, under a systemd that throwaway.sh has started.
-# Usage: throwaway.sh try.sh DEB
+# Usage: throwaway.sh try.sh DEB [BUILD-DIRECTORY]
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 
@@ -11,3 +11,4 @@ dpkg -i "$1" >/dev/null
 "$here/debian/tests/serves.sh"
 "$here/debian/tests/service.py"
 "$here/upgrade.py" "$1"
+[[ -z ${2-} ]] || "$here/meson_install.py" "$2"
