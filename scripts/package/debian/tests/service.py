@@ -75,8 +75,10 @@ def connections_outlive(stand):
     # The page's connection may still be closing.
     resumed = re.findall(r"(\d+) connections go on, 0 records were dropped", journal())
     check(len(resumed) == 1 and int(resumed[0]) >= HELD, f"its line: {resumed}")
+    # What an upgrade of systemd does.
+    systemctl("daemon-reexec")
     systemctl("restart", UNIT)
-    check(stand.alive() == HELD, "connections after systemctl restart")
+    check(stand.alive() == HELD, "connections after daemon-reexec and systemctl restart")
     say(f"{HELD} connections go on after kill -9 ({took:.1f} s until it served again) and systemctl restart")
     systemctl("stop", UNIT)
     systemctl("start", UNIT)
@@ -128,6 +130,16 @@ def a_wrong_file_is_named():
           "the journal names file, line and flag")
     systemctl("stop", UNIT)
     run("systemctl", "reset-failed", UNIT)
+
+
+def outlive_a_stop_with_a_file(stand):
+    configure(**{"state-dir": "/run/synproxy"})
+    systemctl("restart", UNIT)
+    stand.hold(HELD)
+    systemctl("stop", UNIT)
+    systemctl("start", UNIT)
+    check(stand.alive() == HELD, "connections after a stop with state-dir")
+    configure()
 
 
 def forgets_if_told(stand):
@@ -213,6 +225,7 @@ def main():
             connections_outlive(stand)
             hangs(stand)
             passes_by_the_bypass(stand)
+            outlive_a_stop_with_a_file(stand)
             forgets_if_told(stand)
             stands_still_if_the_bypass_is_masked(stand)
             a_wrong_file_is_named()
