@@ -16,6 +16,7 @@ readonly CONSTRUCTS='^operator new'
 declare -rA ALSO=(
   [core_proxy_burst_engine]="$CONSTRUCTS"
   [core_policy_activation]="$CONSTRUCTS"
+  [core_proxy_flows_named_services]="$CONSTRUCTS"
   [core_proxy_flows_turns]="$CONSTRUCTS"
   [core_proxy_handshake_early_store]="$CONSTRUCTS"
   [core_proxy_handshake_handshakes]="$CONSTRUCTS"

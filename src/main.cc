@@ -136,12 +136,12 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
       KeptKeys{.store = store.get(), .of_any_secret = config.secret_file.empty()});
   dataplane::Dataplane dataplane(config, protect, ring, store.get());
   dataplane.retune(config.tuning(), std::move(lists));
-  const Telemetry telemetry(dataplane, config.name, clock);
+  const Telemetry telemetry(dataplane, config, clock);
   if (config.log_level >= LogLevel::kWarning) {
     if (!dataplane.memory_note().empty()) complain(dataplane.memory_note());
     if (store != nullptr) std::ranges::for_each(store->notes(), complain);
   }
-  Recorder recorder(dataplane.workers());
+  Recorder recorder(dataplane.workers(), config.services.size());
   Supervisor supervisor(config, dataplane, *keys);
   Requests requests;
   add_info_request(requests, config.name, clock);

@@ -55,10 +55,18 @@ struct WorkerTuning {
   friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
 };
 
+// A [service NAME] of the file of --config.
+struct NamedService {
+  std::string name;
+
+  friend bool operator==(const NamedService&, const NamedService&) = default;
+};
+
 struct Config {
   PortName client_port;
   PortName server_port;
-  std::vector<ProtectRule> protect;
+  std::vector<ProtectRule> protect;    // those of services with names too
+  std::vector<NamedService> services;  // ProtectRule::service is a place here, from 1 on
   std::vector<VlanPair> vlan_pairs;
   EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
   LoopTuning loop;

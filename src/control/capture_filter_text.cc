@@ -7,6 +7,7 @@
 
 #include "base/errors.h"
 #include "control/rule_text.h"
+#include "control/service_sections.h"
 #include "control/values.h"
 #include "synproxy/base/reasons.h"
 #include "synproxy/policy/prefix_set.h"
@@ -85,9 +86,15 @@ Json capture_request(const CommandLine& line) {
              });
   }
   if (const std::string* service = line.value("service")) {
-    request["server"] =
-        take("service", *service, "what --protect takes, as 192.0.2.10:443 or 192.0.2.0/24",
-             [](std::string_view text) { return rule_text(parse_protect_rule(text)); });
+    // No address is such a name. The proxy knows whether it is one of its own.
+    if (is_service_name(*service)) {
+      request["service"] = *service;
+    } else {
+      request["server"] =
+          take("service", *service,
+               "the name of a service, or what --protect takes, as 192.0.2.10:443 or 192.0.2.0/24",
+               [](std::string_view text) { return rule_text(parse_protect_rule(text)); });
+    }
   }
   for (const std::string& reason : line.values("drop-reason")) {
     take("drop-reason", reason, "one that 'synproxy capture --help' lists",

@@ -13,6 +13,7 @@
 #include "control/capture_wire.h"
 #include "control/help.h"
 #include "control/log.h"
+#include "control/service_sections.h"
 #include "dataplane/capture_tap.h"
 
 namespace synproxy::control {
@@ -82,7 +83,7 @@ class Capture final : public Answer {
  public:
   Capture(std::shared_ptr<Desk> desk, CaptureFilter filter, std::string user, std::string head)
       : desk_(std::move(desk)),
-        filter_(filter),
+        filter_(std::move(filter)),
         times_(desk_->dataplane),
         user_(std::move(user)),
         head_(std::move(head)) {
@@ -188,19 +189,34 @@ class Capture final : public Answer {
   std::size_t next_ = 0;   // ring to be read
 };
 
-std::optional<ProtectRule> end_of(const Json& request, const char* field) {
-  if (!request.contains(field)) return std::nullopt;
+std::vector<ProtectRule> end_of(const Json& request, const char* field) {
+  if (!request.contains(field)) return {};
   try {
-    return parse_protect_rule(text_field(request, field));
+    return {parse_protect_rule(text_field(request, field))};
   } catch (const std::invalid_argument& error) {
     throw UsageError(std::string("the request's ") + field + ": " + error.what());
   }
 }
 
-CaptureFilter read_filter(const Json& request) {
+std::vector<ProtectRule> rules_of(const Config& config, const std::string& service) {
+  std::vector<ProtectRule> rules;
+  std::vector<std::string> names;
+  for (const NamedService& s : config.services) names.push_back(s.name);
+  for (const ProtectRule& rule : config.protect) {
+    if (rule.service != 0 && names.at(rule.service - std::size_t{1}) == service) {
+      rules.push_back(rule);
+    }
+  }
+  if (!rules.empty()) return rules;
+  throw UsageError("--service " + service + ": is no service of this proxy; " +
+                   services_there_are(names));
+}
+
+CaptureFilter read_filter(const Json& request, const Config& config) {
   CaptureFilter filter;
   filter.client = end_of(request, "client");
-  filter.server = end_of(request, "server");
+  filter.server = request.contains("service") ? rules_of(config, text_field(request, "service"))
+                                              : end_of(request, "server");
   filter.either_way = request.value("either_way", false);
   filter.snaplen = std::min(request.value("snaplen", CaptureFilter::kWhole), CaptureFilter::kWhole);
   if (!request.contains("reasons")) return filter;
@@ -224,12 +240,13 @@ void add_capture_request(Requests& requests, dataplane::Dataplane& dataplane,
                    {"version", version_number()},
                    {"ports", {config.client_port.text, config.server_port.text}}});
   requests.add_long(
-      "capture", Requests::Kind::kChanging, [desk, head](const Json& request, const Peer& peer) {
-        CaptureFilter filter = read_filter(request);
+      "capture", Requests::Kind::kChanging,
+      [desk, head, &config](const Json& request, const Peer& peer) {
+        CaptureFilter filter = read_filter(request, config);
         if (!desk->user.empty()) {
           throw RuntimeFailure("a capture runs already (" + desk->user + "); end that one first");
         }
-        return std::make_unique<Capture>(desk, filter, peer.text(), head);
+        return std::make_unique<Capture>(desk, std::move(filter), peer.text(), head);
       });
 }
 

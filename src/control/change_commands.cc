@@ -29,7 +29,8 @@ Json ask(const CommandLine& line, const Json& request) {
 std::string lines_of(const Json& entry, const std::string& remark) {
   std::string text;
   for (const Json& value : entry.at("values")) {
-    const auto key = entry.at("key").get<std::string>();
+    auto key = entry.at("key").get<std::string>();
+    if (entry.contains("service")) key = key.substr(key.rfind('.') + 1);
     // A file may not name a file.
     std::string line = (key == "config" ? "# " : "") + key + " = " + value.get<std::string>();
     if (!remark.empty()) {
@@ -108,7 +109,12 @@ void print_all(const CommandLine& line, const Print& print, bool origins) {
     if (origins) add_learned(line, all);
     if (line.has("json")) return print(all.dump(2) + "\n");
     std::string text;
+    std::string section;
     for (const Json& entry : all) {
+      if (const std::string service = entry.value("service", ""); service != section) {
+        text += "\n[service " + service + "]\n";
+        section = service;
+      }
       text += lines_of(entry, origins ? origin_of(entry) + learned_text(entry) : "");
     }
     print(text);

@@ -31,12 +31,14 @@ std::string place_of(const Setting& setting) {
 }
 
 // The shape cannot have changed since the start.
-Json describe(const Flag& flag, const Reloader& reloader, const Config& started) {
-  const bool tuning = flag.change == Change::kReload;
-  const auto settings = reloader.settings_of(flag);
-  Json entry{{"key", flag.name},
-             {"values", flag.value.print(tuning ? reloader.running() : started)},
-             {"from", settings.empty() ? "default" : name_of(settings.front().origin)}};
+Json describe(const Key& key, const Reloader& reloader, const Config& started) {
+  const bool tuning = key.flag->change == Change::kReload;
+  const auto settings = reloader.settings_of(key);
+  const char* const otherwise = key.service.empty() ? "default" : "all services";
+  Json entry{{"key", key.text()},
+             {"values", values_of(key, tuning ? reloader.running() : started)},
+             {"from", settings.empty() ? otherwise : name_of(settings.front().origin)}};
+  if (!key.service.empty()) entry["service"] = key.service;
   if (!settings.empty() && settings.front().origin == Setting::Origin::kFile) {
     entry["where"] = place_of(settings.front());
   }
@@ -63,13 +65,20 @@ void add_change_requests(Requests& requests, Supervisor& supervisor, Reloader& r
                          const Config& started, const ProgramClock& clock) {
   requests.add("get", Kind::kReading, [&](const Json& request, const Peer&) {
     const auto held = supervisor.hold();
-    return describe(key_called(text_field(request, "key")), reloader, started);
+    return describe(key_called(text_field(request, "key"), reloader.running()), reloader, started);
   });
   requests.add("config", Kind::kReading, [&](const Json&, const Peer&) {
     const auto held = supervisor.hold();
     Json all = Json::array();
     for (const Flag& flag : flags()) {
-      if (flag.kind != FlagKind::kBare) all.push_back(describe(flag, reloader, started));
+      if (flag.kind != FlagKind::kBare) all.push_back(describe({.flag = &flag}, reloader, started));
+    }
+    // Of a service, what it has of its own.
+    for (const NamedService& service : started.services) {
+      for (const Flag& flag : flags()) {
+        const Key key{.flag = &flag, .service = service.name};
+        if (!reloader.settings_of(key).empty()) all.push_back(describe(key, reloader, started));
+      }
     }
     return all;
   });

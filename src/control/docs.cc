@@ -8,6 +8,7 @@
 #include "control/counter_list.h"
 #include "control/flags.h"
 #include "control/metrics.h"
+#include "control/service_counts.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
@@ -76,7 +77,8 @@ std::string flags_markdown() {
       << kGenerated
       << "A value follows its flag after a space or an `=`. Every flag with a value may also stand in the file of\n"
          "`--config`, without its dashes: `key = value`, one a line, `#` begins a comment. A flag on the command line\n"
-         "hides all lines of the file with its name, those of `--protect` too. What follows `--` goes to DPDK's EAL as it is.\n\n"
+         "hides all lines of the file with its name, those of `--protect` too. What follows `--` goes to DPDK's EAL as it is.\n"
+         "Lines behind `[service NAME]` are of one service alone ([policy.md](policy.md#services-with-names)).\n\n"
          "An error is one line on standard error: the flag, the value, what is wrong, what to do. Exit status: 0 done,\n"
          "1 failure at run time, 2 bad usage or configuration. SIGINT, SIGTERM and SIGQUIT stop the proxy.\n\n"
          "SIGHUP reloads: the files of `--config` and `--secret-file` are read again, whole and as at the start; flags of the\n"
@@ -131,6 +133,16 @@ std::string counters_markdown() {
   reasons(out, ReasonKind::EVENT);
   out << "\n## Gauges\n\n";
   table(out, kGauges);
+  out << "\n## Services with names\n\n"
+         "For each `[service NAME]` of the file, `services.NAME.counters` has these of the names above, all workers together;\n"
+         "what has no port of its own, and SYNs that are shed unread, count in the totals alone.\n\n";
+  std::string names;
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    if (!counts_per_service(static_cast<Reason>(i))) continue;
+    names += (names.empty() ? "`" : ", `") + std::string(kReasons[i].name) + "`";
+  }
+  out << names << ".\n\n`services.NAME.gauges`:\n\n";
+  table(out, kServiceGauges);
   out << "\n## Packets and bytes\n\n";
   table(out, kIoCounters);
   out << "\n"
@@ -184,7 +196,8 @@ std::string metrics_markdown() {
          "All counters begin at 0 when the program starts, also at a restart, which `process_start_time_seconds` shows;\n"
          "`rate()` and `increase()` know how to go on. A reload changes none. `worker` counts from 0, `side` is `client` or\n"
          "`server`, after the flags of the ports. `sum without (worker)` adds the workers up. Units are seconds, bytes and\n"
-         "shares of 1. Each reason of a drop is a counter of its own and a label of `synproxy_drops_total`.\n\n"
+         "shares of 1. Each reason of a drop is a counter of its own and a label of `synproxy_drops_total`. `service` is the name of a\n"
+         "`[service NAME]`; without one there is no `synproxy_service_...` at all.\n\n"
          "| name | type | labels | meaning |\n|---|---|---|---|\n";
   for (const MetricInfo& metric : metric_list()) {
     out << "| `" << metric.name << "` | " << metric.type << " | " << metric.labels << " | "

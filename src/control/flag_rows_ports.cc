@@ -59,6 +59,7 @@ constexpr auto kPortRows = std::to_array<Flag>({
      .kind = FlagKind::kRepeat,
      .change = Change::kRestart,
      .required = true,
+     .per_service = true,
      .accepts = "ADDR[/LEN][:PORT[-PORT]], as in 203.0.113.10:80, 203.0.113.0/24:80-89 or "
                 "[2001:db8::10]:443",
      .help =

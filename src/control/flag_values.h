@@ -176,7 +176,9 @@ constexpr FlagValue rules(Field) {
       [](Config& c, std::string_view text) { Field::of(c).push_back(parse_protect_rule(text)); },
       [](const Config& c) {
         Texts texts;
-        for (const ProtectRule& rule : Field::of(c)) texts.push_back(rule_text(rule));
+        for (const ProtectRule& rule : Field::of(c)) {
+          if (rule.service == 0) texts.push_back(rule_text(rule));
+        }
         return texts;
       }};
 }

@@ -54,6 +54,7 @@ struct Flag {
   FlagKind kind = FlagKind::kBare;
   Change change = Change::kRestart;
   bool required = false;
+  bool per_service = false;    // may stand in a [service NAME] too
   std::string_view accepts{};  // completes "give ..." in an error line
   std::string_view help{};     // for --help: what it does, with its unit
   std::string_view reason{};   // for docs/flags.md: why this default, and why these limits

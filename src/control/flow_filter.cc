@@ -59,8 +59,9 @@ std::uint32_t parse_duration(std::string_view text) {
 }
 
 FlowFilter::FlowFilter(const CommandLine& line)
-    : all_(std::ranges::none_of(std::array{"src", "dst", "sport", "dport", "state", "older"},
-                                [&](const char* flag) { return line.has(flag); })) {
+    : all_(std::ranges::none_of(
+          std::array{"src", "dst", "sport", "dport", "service", "state", "older"},
+          [&](const char* flag) { return line.has(flag); })) {
   constexpr const char* kPrefix = "an address or a prefix, as 203.0.113.0/24 or 2001:db8::/32";
   constexpr const char* kPorts = "1 to 65535, or a range as 8000-8080";
   const auto ports = [](Ports& to) {

@@ -19,7 +19,7 @@ class FlowFilter {
   explicit FlowFilter(const CommandLine& line);
 
   [[nodiscard]] bool matches(const FlowInfo& flow) const;
-  // None was given.
+  // Nor was --service, which flows_command judges itself. None was given.
   [[nodiscard]] bool matches_all() const { return all_; }
 
  private:

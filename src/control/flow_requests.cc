@@ -172,7 +172,12 @@ void add_flow_requests(Requests& requests, dataplane::Dataplane& dataplane, cons
   const auto desk = std::make_shared<Desk>(dataplane);
   Json head{{"format", kFlowFormat}, {"size", sizeof(FlowInfo)}};
   head["protect"] = Json::array();
-  for (const ProtectRule& rule : config.protect) head["protect"].push_back(rule_text(rule));
+  head["services"] = Json::array();  // the name of each rule's service
+  for (const ProtectRule& rule : config.protect) {
+    head["protect"].push_back(rule_text(rule));
+    const std::size_t service = rule.service;
+    head["services"].push_back(service == 0 ? "" : config.services[service - 1].name);
+  }
   requests.add_long("flows", Requests::Kind::kReading, [desk, head](const Json&, const Peer&) {
     return std::make_unique<Listing>(desk, Listing::What::kFlows, answer_line(head));
   });

@@ -116,8 +116,16 @@ struct AddressHash {
 
 }  // namespace
 
-Services::Services(const std::vector<std::string>& rules) : texts_(rules) {
-  for (const std::string& rule : rules) rules_.push_back(parse_protect_rule(rule));
+Services::Services(const std::vector<std::string>& rules, const std::vector<std::string>& names) {
+  // Rules of services with names count before the others.
+  for (const bool named : {true, false}) {
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      const std::string& name = i < names.size() ? names[i] : std::string();
+      if (name.empty() == named) continue;
+      rules_.push_back(parse_protect_rule(rules[i]));
+      texts_.push_back(named ? name : rules[i]);
+    }
+  }
   texts_.emplace_back("-");
 }
 

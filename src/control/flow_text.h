@@ -12,10 +12,13 @@
 
 namespace synproxy::control {
 
-// The service of a flow, as the first rule of --protect that covers its server end is written.
+// The service of a flow: its name, or without one the first rule of --protect that covers its
+// server end.
 class Services {
  public:
-  explicit Services(const std::vector<std::string>& rules);
+  // `names`: of the service of each rule; empty, or missing: it has none.
+  explicit Services(const std::vector<std::string>& rules,
+                    const std::vector<std::string>& names = {});
   // "-": no rule covers it.
   [[nodiscard]] const std::string& of(const FlowInfo& flow) const;
 

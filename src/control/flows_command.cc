@@ -12,6 +12,7 @@
 #include "control/flow_filter.h"
 #include "control/flow_text.h"
 #include "control/flow_wire.h"
+#include "control/service_sections.h"
 #include "control/values.h"
 
 namespace synproxy::control {
@@ -39,6 +40,10 @@ constexpr std::array kFlags = {
                 .form = "PORT[-PORT]",
                 .accepts = "1 to 65535, or a range as 8000-8080",
                 .help = "the server's port"},
+    CommandFlag{.name = "service",
+                .form = "NAME",
+                .accepts = "the name of a [service NAME] of the file of --config",
+                .help = "the server is of that service"},
     CommandFlag{.name = "state",
                 .form = "STATE",
                 .accepts = "syn-sent, established, closing, finished, given-up or outbound-syn",
@@ -64,9 +69,32 @@ struct Flows {
   std::vector<FlowInfo> list;  // those that the filter lets through
   std::vector<unsigned> workers;
   std::vector<std::string> rules;
+  std::vector<std::string> names;  // of the services of the rules
 };
 
-Flows read_flows(ControlClient& client, const std::string& name, const FlowFilter& filter) {
+// Leaves those of one service.
+void keep(Flows& flows, const std::string& service) {
+  if (std::ranges::find(flows.names, service) == flows.names.end() || service.empty()) {
+    std::vector<std::string> names;
+    for (const std::string& name : flows.names) {
+      if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+    }
+    throw UsageError("--service " + (service.empty() ? "''" : service) +
+                     ": is no service of this proxy; " + services_there_are(names));
+  }
+  const Services services(flows.rules, flows.names);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < flows.list.size(); ++i) {
+    if (services.of(flows.list[i]) != service) continue;
+    flows.list[kept] = flows.list[i];
+    flows.workers[kept++] = flows.workers[i];
+  }
+  flows.list.resize(kept);
+  flows.workers.resize(kept);
+}
+
+Flows read_flows(ControlClient& client, const CommandLine& line, const FlowFilter& filter) {
+  const std::string name = line.name();
   Flows flows;
   const Json head =
       read_table<FlowInfo>(client, name, "flows", [&](FlowInfo& flow, unsigned worker) {
@@ -75,6 +103,8 @@ Flows read_flows(ControlClient& client, const std::string& name, const FlowFilte
         flows.workers.push_back(worker);
       });
   flows.rules = head.at("protect").get<std::vector<std::string>>();
+  flows.names = head.at("services").get<std::vector<std::string>>();
+  if (const std::string* service = line.value("service")) keep(flows, *service);
   return flows;
 }
 
@@ -100,7 +130,7 @@ std::size_t remove(ControlClient& client, const Flows& flows) {
 }
 
 void print_list(const Flows& flows, bool json, const Print& print) {
-  const Services services(flows.rules);
+  const Services services(flows.rules, flows.names);
   std::string text = json ? "[" : flow_header();
   for (std::size_t i = 0; i < flows.list.size(); ++i) {
     const FlowInfo& flow = flows.list[i];
@@ -169,7 +199,7 @@ void run(const CommandLine& line, const Print& print) {
   const bool json = line.has("json");
   ControlClient client(line.name());
   try {
-    const Flows flows = read_flows(client, line.name(), filter);
+    const Flows flows = read_flows(client, line, filter);
     if (line.has("count")) {
       const std::string count = std::to_string(flows.list.size());
       return print(json ? "{\"count\":" + count + "}\n" : count + "\n");
@@ -200,7 +230,7 @@ States
   outbound-syn  the protected server has sent a SYN of its own, nobody has answered it
 
 Columns
-  SERVICE  the rule of --protect that covers the server
+  SERVICE  the name of the server's service, else the rule of --protect that covers it
   IDLE     seconds since the last segment; from the first keepalive on ("probed"), since that
   DELTA    what is added to the client's acknowledgement numbers: server's ISN less cookie
   OPTIONS  agreed with the client: timestamps, sack, ecn, wscale; and what else is known

@@ -23,16 +23,20 @@ std::string percent(double share) {
 
 std::string a_second(double value) { return short_number(value) + "/s"; }
 
+std::string on(const std::string& service) { return service.empty() ? "" : " on " + service; }
+
 // What comes in, the worst first.
 Headline attack(const Load& l) {
   if (is_flood(l.syns, l.valid)) {
     return {Mood::kAlarm,
-            "SYN flood, " + a_second(l.syns) + ", " + percent(l.valid / l.syns) +
-                " of them prove their address",
+            "SYN flood" + on(l.syns_at) + ", " + a_second(l.syns) + ", " +
+                percent(l.valid / l.syns) + " of them prove their address",
             true};
   }
   if (is_flood(l.invalid, l.valid)) {
-    return {Mood::kAlarm, "ACK flood, " + a_second(l.invalid) + " without a valid cookie", true};
+    return {Mood::kAlarm,
+            "ACK flood" + on(l.invalid_at) + ", " + a_second(l.invalid) + " without a valid cookie",
+            true};
   }
   if (is_flood(l.junk, 0) && l.junk > l.packets / 2) {
     return {Mood::kAlarm, "flood of junk, " + a_second(l.junk) + " dropped", true};

@@ -37,6 +37,8 @@ struct Load {
   double max_flows = 1;
   double busiest = 0;  // the busiest worker's share of its time
   bool link_down = false;
+  std::string syns_at{};     // the service with a name that most SYNs go to; empty: none has most
+  std::string invalid_at{};  // likewise, of invalid cookies
 };
 
 enum class Mood : std::uint8_t { kCalm, kWatch, kAlarm };

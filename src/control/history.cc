@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "control/limit_text.h"
+#include "control/service_counts.h"
 
 namespace synproxy::control {
 namespace {
@@ -35,6 +36,29 @@ double busy_share(const Second& from, const Second& to, std::size_t worker,
                   std::uint64_t cycles_per_second) {
   const double all = seconds_between(from, to) * static_cast<double>(cycles_per_second);
   return all <= 0 ? 0 : std::min(1.0, grown(from, to, cycles_column(worker)) / all);
+}
+
+std::size_t service_column(const View& view, std::size_t service, std::size_t column) {
+  return columns().size() + 2 * view.workers.size() + service * service_columns().size() + column;
+}
+std::size_t service_column(const View& view, std::size_t service, std::string_view name) {
+  const auto all = service_columns();
+  const auto it = std::ranges::find(all, name, &ServiceColumn::name);
+  return service_column(view, service, static_cast<std::size_t>(it - all.begin()));
+}
+
+// Whose the most of it is. Empty: nobody's, or nobody has as much as half of `all`.
+std::string most_of(const Second& from, const Second& to, const View& view, std::string_view name,
+                    double all) {
+  std::string whose;
+  double most = all / 2;
+  for (std::size_t s = 0; s < view.services.size(); ++s) {
+    const double part = grown(from, to, service_column(view, s, name));
+    if (part <= most) continue;
+    most = part;
+    whose = view.services[s];
+  }
+  return whose;
 }
 
 Json ports(const View& view) {
@@ -92,6 +116,26 @@ Json workers(const std::vector<Second>& rows, const View& view) {
   return all;
 }
 
+Json services(const std::vector<Second>& rows, const View& view) {
+  Json all = Json::array();
+  for (std::size_t s = 0; s < view.services.size(); ++s) {
+    Json rates = Json::object();
+    Json gauges = Json::object();
+    for (std::size_t c = 0; c < service_columns().size(); ++c) {
+      const ServiceColumn& column = service_columns()[c];
+      const std::size_t at = service_column(view, s, c);
+      Json values = Json::array();
+      for (std::size_t i = 1; i < rows.size(); ++i) {
+        const double rate = grown(rows[i - 1], rows[i], at) / seconds_between(rows[i - 1], rows[i]);
+        values.push_back(column.gauge ? Json(rows[i].values[at]) : Json(rounded(rate)));
+      }
+      (column.gauge ? gauges : rates)[std::string(column.name)] = std::move(values);
+    }
+    all.push_back({{"name", view.services[s]}, {"rates", rates}, {"gauges", gauges}});
+  }
+  return all;
+}
+
 }  // namespace
 
 Json limited_sources(const View& view) {
@@ -129,6 +173,10 @@ Load load_between(const Second& from, const Second& to, const View& view) {
   load.timed_out = of(Reason::conn_timed_out);
   load.refused = of(Reason::conn_refused);
   load.missed = named("rx_missed_client") + named("rx_missed_server");
+  load.syns_at =
+      most_of(from, to, view, "syn_received", grown(from, to, column_of(Reason::syn_received)));
+  load.invalid_at =
+      most_of(from, to, view, "cookie_invalid", grown(from, to, column_of(Reason::cookie_invalid)));
   load.flows = static_cast<double>(to.values[column_of("flows")]);
   for (std::size_t w = 0; w < view.workers.size(); ++w) {
     load.busiest = std::max(load.busiest, busy_share(from, to, w, view.cycles_per_second));
@@ -158,6 +206,7 @@ Json history_document(const Recorder& recorder, const View& view, std::size_t se
   document["times"] = std::move(times);
   add_series(document, rows);
   document["workers"] = workers(rows, view);
+  document["services"] = services(rows, view);
   return document;
 }
 

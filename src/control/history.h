@@ -10,7 +10,10 @@
 //    "gauges": {"flows": [...]},
 //    "drops": ["cookie_invalid", ...],   which of the rates are reasons of drops
 //    "grown": {"syn_received": 12},      over the whole time
-//    "workers": [{"cpu", "busy": [...], "cycles": [...]}]}   share of the time, cycles per packet
+//    "workers": [{"cpu", "busy": [...], "cycles": [...]}],   share of the time, cycles per packet
+//    "services": [{"name", "rates": {"syn_received": [...], ...}, "gauges": {"flows": [...],
+//    ...}}]}
+//                                        those with names; each column of service_columns()
 #pragma once
 
 #include <cstddef>

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "control/counter_list.h"
+#include "control/service_counts.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
@@ -34,6 +35,12 @@ Sample sample(const Labels& labels, Type type, double value) {
   for (const auto& [name, text] : labels) s.label.push_back({name, text});
   (type == Type::Counter ? s.counter.value : s.gauge.value) = value;
   return s;
+}
+
+std::vector<const Counters*> counters_of(const View& view) {
+  std::vector<const Counters*> all;
+  for (const WorkerView& w : view.workers) all.push_back(w.counters);
+  return all;
 }
 
 double number(std::uint64_t value) { return static_cast<double>(value); }
@@ -198,6 +205,55 @@ void add_gauges(std::vector<Row>& rows) {
                       [](const View& v) { return number(v.max_flows); }));
 }
 
+// A series for each service with a name, all workers together.
+template <typename Value>
+Row per_service(std::string name, Type type, std::string help, Value value) {
+  return row(
+      "service_" + std::move(name), type, "service", help,
+      [type, value](const View& view, Samples& out) {
+        const auto workers = counters_of(view);
+        for (std::size_t s = 0; s < view.services.size(); ++s) {
+          out.push_back(sample({{"service", view.services[s]}}, type, number(value(workers, s))));
+        }
+      });
+}
+
+void add_services(std::vector<Row>& rows) {
+  constexpr auto kShown = std::to_array<Reason>(
+      {Reason::syn_received, Reason::synack_sent, Reason::cookie_valid, Reason::cookie_invalid,
+       Reason::translated, Reason::limit_rate, Reason::limit_conns, Reason::backlog_waited,
+       Reason::conn_established, Reason::conn_watched, Reason::conn_refused, Reason::conn_timed_out,
+       Reason::conn_reset});
+  for (const Reason r : kShown) {
+    const ReasonInfo& info = kReasons[static_cast<std::size_t>(r)];
+    rows.push_back(
+        per_service(std::string(info.name), Type::Counter,
+                    "Of a service with a name, all workers together: " + std::string(info.sentence),
+                    [r](PerWorker workers, std::size_t s) { return sum_of(workers, s, r); }));
+  }
+  rows.push_back(row("service_drops", Type::Counter, "service, reason",
+                     "Packets of a service with a name that were dropped, by reason; those that "
+                     "have no port of their own are in synproxy_drops_total alone.",
+                     [](const View& view, Samples& out) {
+                       const auto workers = counters_of(view);
+                       for (std::size_t s = 0; s < view.services.size(); ++s) {
+                         for (std::size_t i = 0; i < kReasonCount; ++i) {
+                           const auto r = static_cast<Reason>(i);
+                           if (kReasons[i].kind != ReasonKind::DROP || !counts_per_service(r))
+                             continue;
+                           out.push_back(sample({{"service", view.services[s]},
+                                                 {"reason", std::string(kReasons[i].name)}},
+                                                Type::Counter, number(sum_of(workers, s, r))));
+                         }
+                       }
+                     }));
+  for (const ServiceGaugeInfo& info : kServiceGauges) {
+    rows.push_back(
+        per_service(std::string(info.name), Type::Gauge, std::string(info.sentence),
+                    [info](PerWorker workers, std::size_t s) { return sum_of(workers, s, info); }));
+  }
+}
+
 void add_ports(std::vector<Row>& rows) {
   using Status = dataplane::PortStatus;
   rows.push_back(row("port_info", Type::Gauge, "side, device, driver",
@@ -263,6 +319,7 @@ const std::vector<Row>& rows() {
     add_io(made);
     add_busy(made);
     add_gauges(made);
+    add_services(made);
     add_ports(made);
     add_program(made);
     return made;
@@ -284,6 +341,7 @@ std::string metrics_text(const View& view) {
     families.push_back(
         {.name = row.info.name, .help = row.info.help, .type = row.type, .metric = {}});
     row.fill(view, families.back().metric);
+    if (families.back().metric.empty()) families.pop_back();  // no service has a name
   }
   return prometheus::TextSerializer().Serialize(families);
 }

@@ -8,6 +8,7 @@
 #include "base/errors.h"
 #include "control/flags.h"
 #include "control/port_name.h"
+#include "control/service_sections.h"
 
 namespace synproxy::control {
 namespace {
@@ -95,15 +96,20 @@ bool asks_for(const std::vector<std::string>& arguments, std::string_view flag) 
 Config loose_config(const std::vector<std::string>& arguments) {
   Config config;
   const auto dashes = std::ranges::find(arguments, "--");
-  for (const Setting& s : all_settings({arguments.begin(), dashes})) apply(config, s);
+  const std::vector<Setting> settings = all_settings({arguments.begin(), dashes});
+  for (const Setting& s : settings) {
+    if (s.service.empty()) apply(config, s);
+  }
+  apply_sections(config, settings);
   return config;
 }
 
 Config build_config(const std::vector<Setting>& settings) {
   Config config;
   for (const Setting& s : settings) {
-    apply(config, s);
+    if (s.service.empty()) apply(config, s);
   }
+  apply_sections(config, settings);
   check_required(settings);
   check_whole(config);
   // Its own connections are older than the proxy, and none may break.

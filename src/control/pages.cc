@@ -169,19 +169,25 @@ std::string config_man() {
          ".IR /etc/synproxy/NAME.conf .\nLines are\n.BR \"key = value\" ,\nand # begins a comment. The keys are the flags of\n"
          ".BR synproxy (8)\nwithout their dashes; those that may be repeated there may be repeated here. A flag on the\n"
          "command line hides all lines with its name. SIGHUP (\\(lqsystemctl reload\\(rq) reads the file again, whole:\n"
-         "on any error, and where a key that needs a restart has another value, nothing changes.\n.SH KEYS\n";
+         "on any error, and where a key that needs a restart has another value, nothing changes.\n"
+         ".SH SERVICES\nLines behind\n.B [service NAME]\nare of one service alone, which is counted and shown apart. Such a\n"
+         "section has at least one\n.BR protect ;\nwhat is for all stands above the first section. A name begins with a letter "
+         "and\nhas letters, digits, \\-, _ and ., 32 in all at most. No two services may have the same address and port.\n"
+         ".B synproxy get NAME.KEY\nprints a key of a service.\n"
+         ".SH KEYS\n";
   for (const Flag& flag : flags()) {
     if (!in_file(flag)) continue;
     out << ".TP\n.B \"" << roff(flag.name) << "\"\n"
         << sentence(flag.help) << "\nTakes " << sentence(flag.accepts) << '\n';
     change(out, flag);
     if (flag.required) out << "Has to be given.\n";
+    if (flag.per_service) out << "May stand in a [service NAME].\n";
   }
   out << ".SH EXAMPLE\n.nf\n";
   for (const Flag& flag : flags()) {
     if (flag.required) out << roff(flag.name) << " = " << roff(flag.example) << '\n';
   }
-  out << "sack\\-perm = on\nwscale = 7\n.fi\n.SH SEE ALSO\n.BR synproxy (8)\n";
+  out << "sack\\-perm = on\nwscale = 7\n\n[service web]\nprotect = 203.0.113.11:443\n.fi\n.SH SEE ALSO\n.BR synproxy (8)\n";
   return out.str();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "control/counter_list.h"
+#include "control/service_counts.h"
 
 namespace synproxy::control {
 namespace {
@@ -52,9 +53,10 @@ std::size_t column_of(std::string_view name) {
   return static_cast<std::size_t>(it - columns().begin());
 }
 
-Recorder::Recorder(std::size_t workers)
+Recorder::Recorder(std::size_t workers, std::size_t services)
     : workers_(workers),
-      width_(1 + columns().size() + kPerWorker * workers),
+      services_(services),
+      width_(1 + columns().size() + kPerWorker * workers + service_columns().size() * services),
       cells_(new std::atomic<std::uint64_t>[kRows * width_]) {}
 
 void Recorder::record(const View& view, std::uint64_t unix_ms) {
@@ -80,6 +82,11 @@ void Recorder::record(const View& view, std::uint64_t unix_ms) {
   for (const WorkerView& w : view.workers) {
     put(w.io->busy_cycles.get());
     put(packets_of(*w.io));
+  }
+  std::vector<const Counters*> workers;
+  for (const WorkerView& w : view.workers) workers.push_back(w.counters);
+  for (std::size_t service = 0; service < services_; ++service) {
+    for (const ServiceColumn& column : service_columns()) put(column.of(workers, service));
   }
   written_.store(number + 1, std::memory_order_release);
 }

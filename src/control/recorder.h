@@ -3,8 +3,9 @@
 //
 // The control thread writes one row a second. Readers copy rows without a lock, so they hold up
 // nobody; a row that was overwritten meanwhile is left out. A row has a column for each counter and
-// gauge of the program's lists, summed over the workers, and two for each worker. With the counters
-// there are now, an hour takes 4 MB, and 58 KB for each worker.
+// gauge of the program's lists, summed over the workers, two for each worker, and those of
+// service_columns() for each service with a name. With the counters there are now, an hour takes
+// 4 MB, 58 KB for each worker, and 264 KB for each service.
 #pragma once
 
 #include <atomic>
@@ -34,14 +35,15 @@ struct Column {
 
 struct Second {
   std::uint64_t unix_ms = 0;
-  std::vector<std::uint64_t> values;  // columns(), then cycles and packets of each worker
+  // columns(), then cycles and packets of each worker, then service_columns() of each service
+  std::vector<std::uint64_t> values;
 };
 
 class Recorder {
  public:
   static constexpr std::size_t kSeconds = 3600;
 
-  explicit Recorder(std::size_t workers);
+  explicit Recorder(std::size_t workers, std::size_t services = 0);
 
   // For one thread. Writes a row if `unix_ms` is in another second than the last row.
   [[nodiscard]] bool due(std::uint64_t unix_ms) const { return unix_ms / 1000 != last_ms_ / 1000; }
@@ -51,6 +53,7 @@ class Recorder {
   [[nodiscard]] std::vector<Second> last(std::size_t seconds) const;
 
   [[nodiscard]] std::size_t workers() const { return workers_; }
+  [[nodiscard]] std::size_t services() const { return services_; }
   [[nodiscard]] std::size_t bytes() const { return kRows * width_ * sizeof(std::uint64_t); }
 
  private:
@@ -62,6 +65,7 @@ class Recorder {
   }
 
   const std::size_t workers_;
+  const std::size_t services_;
   const std::size_t width_;
   const std::unique_ptr<std::atomic<std::uint64_t>[]> cells_;
   std::atomic<std::uint64_t> begun_{0};    // rows that were ever begun

@@ -15,24 +15,38 @@
 namespace synproxy::control {
 namespace {
 
-[[noreturn]] void refuse_shape(const Flag& flag, const std::string& now, const std::string& next) {
-  throw UsageError("--" + std::string(flag.name) + " " + next + ": needs a restart, it runs with " +
-                   now + "; restart it, or put the old value back");
+[[noreturn]] void refuse_shape(const std::string& what, const std::string& now,
+                               const std::string& next) {
+  throw UsageError(what + " " + next + ": needs a restart, it runs with " + now +
+                   "; restart it, or put the old value back");
 }
 
-// One text for each flag whose value has changed. Throws UsageError if such a flag needs a restart.
+// Adds a text if the value of the key has changed. Throws UsageError if such a key needs a restart.
+void compare(const Key& key, const Config& now, const Config& next,
+             std::vector<std::string>& changes) {
+  const std::string was = in_words(values_of(key, now));
+  const std::string is = in_words(values_of(key, next));
+  if (was == is) return;
+  if (key.flag->change == Change::kRestart) {
+    refuse_shape((key.service.empty() ? "--" : "") + key.text(), was, is);
+  }
+  changes.push_back(key.text() + " " + was + " -> " + is);
+}
+
 std::vector<std::string> compare(const Config& now, const Config& next) {
+  const auto names = [](const Config& config) {
+    const std::string all = names_of_services(config);
+    return all.empty() ? "none" : all;
+  };
+  if (names(now) != names(next)) refuse_shape("services", names(now), names(next));
   std::vector<std::string> changes;
   for (const Flag& flag : flags()) {
-    if (flag.kind == FlagKind::kBare) continue;
-    const std::string was = in_words(flag.value.print(now));
-    const std::string is = in_words(flag.value.print(next));
-    if (was == is) continue;
-    if (flag.change == Change::kRestart) refuse_shape(flag, was, is);
-    std::string change(flag.name);
-    change += " " + was;
-    change += " -> " + is;
-    changes.push_back(std::move(change));
+    if (flag.kind != FlagKind::kBare) compare({.flag = &flag}, now, next, changes);
+  }
+  for (const NamedService& service : now.services) {
+    for (const Flag& flag : flags()) {
+      if (flag.per_service) compare({.flag = &flag, .service = service.name}, now, next, changes);
+    }
   }
   return changes;
 }
@@ -47,16 +61,17 @@ void refuse_pipe(const std::string& flag, const std::string& path) {
                    ": is not a regular file, which cannot be read again; start it with a file");
 }
 
-[[noreturn]] void refuse_to_set(const Flag& flag) {
-  const std::string name(flag.name);
-  throw UsageError("--" + name + ": needs a restart, it cannot be set; change it on the command " +
-                   "line or in the file of --config, and restart the proxy");
-}
+// How an error line names it.
+std::string typed(const Key& key) { return (key.service.empty() ? "--" : "") + key.text(); }
 
-const Flag& key_to_set(const std::string& key) {
-  const Flag& flag = key_called(key);
-  if (flag.change == Change::kRestart) refuse_to_set(flag);
-  return flag;
+Key key_to_set(const std::string& text, const Config& config) {
+  Key key = key_called(text, config);
+  if (key.flag->change == Change::kRestart) {
+    throw UsageError(typed(key) +
+                     ": needs a restart, it cannot be set; change it on the command line or in the "
+                     "file of --config, and restart the proxy");
+  }
+  return key;
 }
 
 std::unique_ptr<const SourceLists> read_lists(const Config& config) {
@@ -69,8 +84,12 @@ bool lists_differ(const Config& a, const Config& b) {
   return a.allow_files != b.allow_files || a.deny_files != b.deny_files || a.bogons != b.bogons;
 }
 
-std::vector<Setting> without(std::vector<Setting> settings, const Flag& flag) {
-  std::erase_if(settings, [&](const Setting& s) { return s.flag == &flag; });
+bool is_of(const Setting& s, const Key& key) {
+  return s.flag == key.flag && s.service == key.service;
+}
+
+std::vector<Setting> without(std::vector<Setting> settings, const Key& key) {
+  std::erase_if(settings, [&](const Setting& s) { return is_of(s, key); });
   return settings;
 }
 
@@ -80,13 +99,6 @@ std::string in_words(const std::vector<std::string>& values) {
   std::string text;
   for (const std::string& value : values) text += (text.empty() ? "" : " ") + value;
   return text.empty() ? "none" : text;
-}
-
-const Flag& key_called(const std::string& key) {
-  const Flag* flag = find_flag(key);
-  if (flag != nullptr && flag->kind != FlagKind::kBare) return *flag;
-  throw UsageError("'" + key +
-                   "': unknown key; the keys are the flags without their dashes, see synproxy get");
 }
 
 Reload Reloader::read() const {
@@ -113,27 +125,28 @@ Reload Reloader::read() const {
 }
 
 Reload Reloader::set(const std::string& key, const std::vector<std::string>& values) const {
-  const Flag& flag = key_to_set(key);
-  const std::string name = "--" + std::string(flag.name);
+  const Key to = key_to_set(key, running_);
+  const Flag& flag = *to.flag;
+  const std::string name = typed(to);
   if (values.empty()) {
     throw UsageError(name + ": has no value; give " + std::string(flag.accepts));
   }
   if (values.size() > 1 && flag.kind != FlagKind::kRepeat) {
     throw UsageError(name + ": takes one value; give " + std::string(flag.accepts));
   }
-  std::vector<Setting> set = without(set_, flag);
+  std::vector<Setting> set = without(set_, to);
   for (const std::string& value : values) {
     set.push_back({.flag = &flag,
                    .value = value,
                    .where = name + " " + (value.empty() ? "''" : value),
-                   .origin = Setting::Origin::kSet});
+                   .origin = Setting::Origin::kSet,
+                   .service = to.service});
   }
   return with(std::move(set));
 }
 
 Reload Reloader::unset(const std::string& key) const {
-  const Flag& flag = key_to_set(key);
-  std::vector<Setting> set = without(set_, flag);
+  std::vector<Setting> set = without(set_, key_to_set(key, running_));
   if (set.size() == set_.size()) {
     throw UsageError("'" + key +
                      "': was not set, there is nothing to take back; see synproxy "
@@ -159,11 +172,11 @@ void Reloader::applied(const Reload& reload) {
   set_ = reload.set;
 }
 
-std::vector<Setting> Reloader::settings_of(const Flag& flag) const {
+std::vector<Setting> Reloader::settings_of(const Key& key) const {
   for (const auto* source : {&set_, &given_}) {
     std::vector<Setting> found;
     for (const Setting& s : *source) {
-      if (s.flag == &flag) found.push_back(s);
+      if (is_of(s, key)) found.push_back(s);
     }
     if (!found.empty()) return found;
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "control/service_sections.h"
 #include "control/settings.h"
 #include "synproxy/cookie/master_secret.h"
 #include "synproxy/policy/source_lists.h"
@@ -55,8 +56,9 @@ class Reloader {
   }
 
   [[nodiscard]] const Config& running() const { return running_; }
-  // The settings of a flag that are in force. None: its default is.
-  [[nodiscard]] std::vector<Setting> settings_of(const Flag& flag) const;
+  // The settings of a key that are in force. None: its default is, or for one of a service that of
+  // all.
+  [[nodiscard]] std::vector<Setting> settings_of(const Key& key) const;
   // The keys that were set.
   [[nodiscard]] const std::vector<Setting>& set_ones() const { return set_; }
 
@@ -71,8 +73,5 @@ class Reloader {
 
 // Values as one text: "7", "a b", "none".
 [[nodiscard]] std::string in_words(const std::vector<std::string>& values);
-
-// The flag of this name that has a place in a Config. Throws UsageError if there is none.
-[[nodiscard]] const Flag& key_called(const std::string& key);
 
 }  // namespace synproxy::control

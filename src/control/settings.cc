@@ -11,6 +11,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "control/service_sections.h"
 
 namespace synproxy::control {
 namespace {
@@ -74,7 +75,7 @@ std::string in_quotes(const std::string& text) { return "'" + text + "'"; }
 
 void refuse_repeats(const std::vector<Setting>& settings) {
   for (auto it = settings.begin(); it != settings.end(); ++it) {
-    const auto same = [&](const Setting& s) { return s.flag == it->flag; };
+    const auto same = [&](const Setting& s) { return s.same_key(*it); };
     if (it->flag->kind != FlagKind::kRepeat && std::any_of(settings.begin(), it, same)) {
       throw UsageError(it->where + ": was given before; give it once");
     }
@@ -149,18 +150,14 @@ std::vector<Setting> read_arguments(const std::vector<std::string>& arguments) {
 }
 
 std::vector<Setting> read_config(std::istream& in, const std::string& path) {
-  constexpr std::string_view kBlank = " \t\r";
   po::options_description known = describe(names_of_flags());
   std::vector<Setting> settings;
+  Sections sections;
   std::string line;
   for (unsigned number = 1; std::getline(in, line); ++number) {
     const std::string place = path + ":" + std::to_string(number) + ": ";
-    const auto begin = line.find_first_not_of(kBlank);
-    const bool section = begin != std::string::npos && line[begin] == '[';
     try {
-      if (section) {
-        throw po::invalid_config_file_syntax(line, po::invalid_syntax::unrecognized_line);
-      }
+      if (sections.begins(line, place)) continue;
       std::istringstream one(line);
       for (const po::option& option : po::parse_config_file(one, known, true).options) {
         const std::string& key = option.string_key;
@@ -174,12 +171,15 @@ std::vector<Setting> read_config(std::istream& in, const std::string& path) {
         settings.push_back({.flag = flag,
                             .value = value,
                             .where = place + key + " " + (value.empty() ? "''" : value),
-                            .origin = Setting::Origin::kFile});
+                            .origin = Setting::Origin::kFile,
+                            .service = sections.current()});
+        sections.take(settings.back());
       }
     } catch (const po::error&) {
       throw UsageError(place + in_quotes(line) + " is not a setting; write key = value");
     }
   }
+  sections.end();
   refuse_repeats(settings);
   return settings;
 }
@@ -206,7 +206,7 @@ std::vector<Setting> merge(std::vector<Setting> typed, std::vector<Setting> file
   for (Setting& line : file) {
     const auto begin = typed.begin();
     const bool hidden = std::any_of(begin, begin + static_cast<std::ptrdiff_t>(count),
-                                    [&](const Setting& s) { return s.flag == line.flag; });
+                                    [&](const Setting& s) { return s.same_key(line); });
     if (!hidden) {
       typed.push_back(std::move(line));
     }

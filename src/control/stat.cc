@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/errors.h"
 #include "control/commands.h"
+#include "control/service_counts.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {
@@ -46,6 +47,21 @@ Json limited_source(const std::string& line) {
       {"source", source}, {"rule", rule}, {"monitored", how == "monitored"}, {"refused", count}};
 }
 
+// By name, in the order of the file of --config.
+Json services(const Ask& ask) {
+  Json all = Json::object();
+  for (const Json& name : ask("/synproxy/services")) {
+    Json& service = all[name.get<std::string>()];
+    service["counters"] = ask("/synproxy/service," + name.get<std::string>());
+    for (const ServiceGaugeInfo& gauge : kServiceGauges) {
+      const std::string key(gauge.name);
+      service["gauges"][key] = service["counters"].at(key);
+      service["counters"].erase(key);
+    }
+  }
+  return all;
+}
+
 Json compose(const Ask& ask) {
   const Json info = ask("/synproxy/info");
   Json document;
@@ -78,6 +94,7 @@ Json compose(const Ask& ask) {
     }
     workers.push_back(std::move(worker));
   }
+  document["services"] = services(ask);
   document["limited"] = Json::array();
   for (const Json& line : ask("/synproxy/limited")) {
     document["limited"].push_back(limited_source(line.get<std::string>()));

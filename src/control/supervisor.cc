@@ -44,7 +44,7 @@ std::string joined(const std::vector<std::string>& texts) {
 std::string still_set(const std::vector<Setting>& settings) {
   std::string all;
   for (const Setting& s : settings) {
-    all += (all.empty() ? "; still set: " : ", ") + std::string(s.flag->name) + " " + s.value;
+    all += (all.empty() ? "; still set: " : ", ") + s.key() + " " + s.value;
   }
   return all;
 }
@@ -166,7 +166,9 @@ std::string Supervisor::change(Reloader& reloader, Reload next, const std::strin
   apply(std::move(next), changes, 0);
   std::string text =
       changes.empty()
-          ? key + " " + in_words(key_called(key).value.print(reloader.running())) + " as before"
+          ? key + " " +
+                in_words(values_of(key_called(key, reloader.running()), reloader.running())) +
+                " as before"
           : joined(changes);
   say("set: " + text + " (" + who + ")");
   return text;

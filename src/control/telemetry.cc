@@ -3,11 +3,13 @@
 
 #include <rte_telemetry.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/config.h"
 #include "base/errors.h"
@@ -15,6 +17,7 @@
 #include "control/counter_list.h"
 #include "control/help.h"
 #include "control/limit_text.h"
+#include "control/service_counts.h"
 #include "dataplane/dpdk_version.h"
 
 namespace synproxy::control {
@@ -26,6 +29,7 @@ struct Source {
   const dataplane::Dataplane* dataplane = nullptr;
   const ProgramClock* clock = nullptr;
   std::string name;
+  std::vector<std::string> services;
 };
 
 Source& source() {
@@ -142,6 +146,33 @@ int fill_limited(const Source& from, std::string_view, rte_tel_data* out) {
   return bad == 0 ? 0 : -1;
 }
 
+int fill_services(const Source& from, std::string_view, rte_tel_data* out) {
+  int bad = rte_tel_data_start_array(out, RTE_TEL_STRING_VAL);
+  for (const std::string& name : from.services) {
+    bad |= rte_tel_data_add_array_string(out, name.c_str());
+  }
+  return bad == 0 ? 0 : -1;
+}
+
+int fill_service(const Source& from, std::string_view which, rte_tel_data* out) {
+  const auto found = std::ranges::find(from.services, which);
+  if (found == from.services.end()) return -1;
+  const auto service = static_cast<std::size_t>(found - from.services.begin());
+  std::vector<const Counters*> workers;
+  for (unsigned i = 0; i < from.dataplane->workers(); ++i) {
+    workers.push_back(&from.dataplane->counters(i));
+  }
+  int bad = rte_tel_data_start_dict(out);
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    const auto r = static_cast<Reason>(i);
+    if (counts_per_service(r)) bad |= add(out, kReasons[i].name, sum_of(workers, service, r));
+  }
+  for (const ServiceGaugeInfo& gauge : kServiceGauges) {
+    bad |= add(out, gauge.name, sum_of(workers, service, gauge));
+  }
+  return bad == 0 ? 0 : -1;
+}
+
 template <int (*Fill)(const Source&, std::string_view, rte_tel_data*)>
 int answer(const char*, const char* parameters, rte_tel_data* out) {
   Source& from = source();
@@ -166,6 +197,9 @@ void register_commands() {
       {"/synproxy/counters", answer<fill_counters>, "Every reason. Parameter: int worker"},
       {"/synproxy/gauges", answer<fill_gauges>, "Gauges. Parameter: int worker"},
       {"/synproxy/io", answer<fill_io>, "Packets and bytes. Parameter: int worker"},
+      {"/synproxy/services", answer<fill_services>, "Names of the services that have one."},
+      {"/synproxy/service", answer<fill_service>,
+       "What was counted of a service, all workers together. Parameter: its name"},
       {"/synproxy/limited", answer<fill_limited>, "Sources over a limit, most refused first."},
   };
   for (const Entry& entry : entries) {
@@ -178,14 +212,16 @@ void register_commands() {
 
 }  // namespace
 
-Telemetry::Telemetry(const dataplane::Dataplane& dataplane, std::string name,
+Telemetry::Telemetry(const dataplane::Dataplane& dataplane, const Config& config,
                      const ProgramClock& clock) {
   register_commands();
   Source& from = source();
   const std::lock_guard lock(from.mutex);
   from.dataplane = &dataplane;
   from.clock = &clock;
-  from.name = std::move(name);
+  from.name = config.name;
+  from.services.clear();
+  for (const NamedService& service : config.services) from.services.push_back(service.name);
 }
 
 Telemetry::~Telemetry() {

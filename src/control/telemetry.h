@@ -5,12 +5,13 @@
 //   /synproxy/counters,N    every Reason of worker N
 //   /synproxy/gauges,N      its gauges
 //   /synproxy/io,N          its IoCounters
+//   /synproxy/services      names of the services that have one
+//   /synproxy/service,NAME  what was counted of it, and its gauges, all workers together
 //   /synproxy/limited       the sources that are over a limit, most refused first
 // They run on a thread of DPDK and only read.
 #pragma once
 
-#include <string>
-
+#include "base/config.h"
 #include "control/clock.h"
 #include "dataplane/dataplane.h"
 
@@ -20,7 +21,7 @@ namespace synproxy::control {
 class Telemetry {
  public:
   // Throws RuntimeFailure.
-  Telemetry(const dataplane::Dataplane& dataplane, std::string name, const ProgramClock& clock);
+  Telemetry(const dataplane::Dataplane& dataplane, const Config& config, const ProgramClock& clock);
   ~Telemetry();  // from here on the commands answer nothing
   Telemetry(const Telemetry&) = delete;
   Telemetry& operator=(const Telemetry&) = delete;

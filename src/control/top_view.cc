@@ -17,6 +17,8 @@ using Series = std::vector<double>;
 
 constexpr std::size_t kNameColumns = 14;
 constexpr std::size_t kNumberColumns = 8;
+constexpr std::size_t kServiceColumns = 20;
+constexpr std::size_t kServiceLines = 3;
 constexpr std::size_t kDropLines = 4;
 constexpr std::size_t kLimitLines = 3;
 // Rates are of the last three seconds: one alone is hard to read.
@@ -179,6 +181,45 @@ void flows(Builder& out, const Json& d) {
   out.end();
 }
 
+// The busiest first. Columns are as wide as the numbers can be.
+void services(Builder& out, const Json& d, const Screen& screen) {
+  const Json all = d.value("services", Json::array());
+  if (all.empty()) return;
+  constexpr std::array<const char*, 5> kRates = {"syn_received", "cookie_valid", "connections",
+                                                 "refused", "drops"};
+  constexpr std::array<const char*, 6> kTitles = {"SYN/s",     "valid/s", "new/s",
+                                                  "refused/s", "drops/s", "live"};
+  const auto rate = [](const Json& service, const char* name) {
+    return now_of(service.at("rates").at(name).get<Series>());
+  };
+  std::vector<std::pair<double, const Json*>> order;
+  order.reserve(all.size());
+  for (const Json& service : all) order.emplace_back(rate(service, kRates[0]), &service);
+  std::ranges::stable_sort(order, std::greater<>(), [](const auto& entry) { return entry.first; });
+  out.add(Tint::kTitle, "services");
+  out.pad_to(kServiceColumns);
+  for (const char* title : kTitles) out.right(Tint::kFaint, title, kNumberColumns + 2);
+  out.end();
+  const std::size_t shown =
+      screen.lines == 0 ? order.size() : std::min(order.size(), kServiceLines);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const Json& service = *order[i].second;
+    const std::string name = printable(service.at("name").get<std::string>());
+    out.add(Tint::kPlain, name.size() > kServiceColumns ? name.substr(0, kServiceColumns) : name);
+    out.pad_to(kServiceColumns);
+    for (const char* column : kRates) {
+      out.right(Tint::kPlain, short_number(rate(service, column)), kNumberColumns + 2);
+    }
+    const Series live = service.at("gauges").at("flows_established").get<Series>();
+    out.right(Tint::kPlain, short_number(live.empty() ? 0 : live.back()), kNumberColumns + 2);
+    out.end();
+  }
+  if (shown < order.size()) {
+    out.add(Tint::kFaint, "and " + std::to_string(order.size() - shown) + " services more");
+    out.end();
+  }
+}
+
 // Names and numbers in columns, the most first.
 void drops(Builder& out, const Json& d, const Screen& screen) {
   std::vector<std::pair<double, std::string>> moving;
@@ -252,6 +293,7 @@ std::vector<ScreenLine> top_lines(const Json& history, const Screen& screen) {
   head(out, history);
   rate_lines(out, history, screen);
   flows(out, history);
+  services(out, history, screen);
   // At least one line of workers on the smallest screen; what does not fit any more is left out.
   const std::size_t taken = out.lines() + 3;
   workers(out, history, screen,

@@ -15,6 +15,7 @@ View view_of(const dataplane::Dataplane& dataplane, const Config& config,
             .dpdk = rte_version(),
             .started_unix_ms = started_unix_ms,
             .max_flows = config.engine.shape.max_flows,
+            .services = {},
             .workers = {},
             .ports = {{dataplane.port(PortId::kClient), dataplane.port(PortId::kServer)}},
             .refused = dataplane.refused(),
@@ -22,6 +23,7 @@ View view_of(const dataplane::Dataplane& dataplane, const Config& config,
             .mbufs_in_use = dataplane.mbufs_in_use(),
             .mbufs_total = dataplane.mbufs_total(),
             .log_lines_lost = LineWriter::lost()};
+  for (const NamedService& service : config.services) view.services.push_back(service.name);
   for (unsigned i = 0; i < dataplane.workers(); ++i) {
     view.workers.push_back(
         {.cpu = dataplane.cpu_of(i), .counters = &dataplane.counters(i), .io = &dataplane.io(i)});

@@ -24,6 +24,7 @@ struct View {
   std::string dpdk;     // version of the library
   std::uint64_t started_unix_ms = 0;
   std::uint64_t max_flows = 0;
+  std::vector<std::string> services;  // names, in the order of their counters
   std::vector<WorkerView> workers;
   PerPort<dataplane::PortStatus> ports;
   std::vector<RefusedSource> refused;   // by limits, most refused first

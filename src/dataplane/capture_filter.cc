@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/capture_filter.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "synproxy/policy/prefix_set.h"
@@ -32,13 +33,18 @@ struct Ends {
   }
 };
 
-bool holds(const std::optional<ProtectRule>& rule, const End& end, const Ends& ends) {
-  if (!rule) return true;
-  if (!covers({rule->address, rule->prefix_length, rule->ipv6}, end.address, ends.ipv6)) {
+bool holds(const ProtectRule& rule, const End& end, const Ends& ends) {
+  if (!covers({rule.address, rule.prefix_length, rule.ipv6}, end.address, ends.ipv6)) {
     return false;
   }
-  if (rule->whole_address() || ends.ports == Ports::kUnknown) return true;
-  return ends.ports == Ports::kKnown && end.port >= rule->first_port && end.port <= rule->last_port;
+  if (rule.whole_address() || ends.ports == Ports::kUnknown) return true;
+  return ends.ports == Ports::kKnown && end.port >= rule.first_port && end.port <= rule.last_port;
+}
+
+bool holds(const std::vector<ProtectRule>& rules, const End& end, const Ends& ends) {
+  return rules.empty() || std::ranges::any_of(rules, [&](const ProtectRule& rule) {
+           return holds(rule, end, ends);
+         });
 }
 
 bool holds(const CaptureFilter& filter, const Ends& ends) {
@@ -48,7 +54,9 @@ bool holds(const CaptureFilter& filter, const Ends& ends) {
 }
 
 // What lies behind the addresses is not looked at.
-bool has_any_port(const std::optional<ProtectRule>& rule) { return !rule || rule->whole_address(); }
+bool has_any_port(const std::vector<ProtectRule>& rules) {
+  return std::ranges::all_of(rules, &ProtectRule::whole_address);
+}
 
 Ports ports_of(const Segment& seen) {
   switch (seen.result) {
@@ -65,7 +73,7 @@ Ports ports_of(const Segment& seen) {
 }  // namespace
 
 bool CaptureFilter::matches(Role sender, std::uint8_t* frame, std::size_t length) const {
-  if (!client && !server) return true;
+  if (client.empty() && server.empty()) return true;
   const IpHeader ip = find_ip_header(frame, length);
   if (ip.at == nullptr) return false;
   if (has_any_port(client) && has_any_port(server) &&

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <vector>
 
 #include "synproxy/base/packet.h"
 #include "synproxy/base/reasons.h"
@@ -16,8 +16,9 @@ namespace synproxy::dataplane {
 struct CaptureFilter {
   static constexpr std::uint32_t kWhole = 65535;  // no frame is longer
 
-  std::optional<ProtectRule> client;  // the addresses and ports of that end; nullopt: any
-  std::optional<ProtectRule> server;
+  // The addresses and ports of an end, by any of the rules. None: any.
+  std::vector<ProtectRule> client;
+  std::vector<ProtectRule> server;
   bool either_way = false;  // the two ends may also be the other way round
   bool any_fate = true;
   std::array<bool, kReasonCount> fates{};  // else these

@@ -34,8 +34,8 @@ PacketBuilder down(bool ipv6 = false) {
 
 CaptureFilter filter_of(const char* client, const char* server, bool either_way = false) {
   CaptureFilter filter;
-  if (client != nullptr) filter.client = parse_protect_rule(client);
-  if (server != nullptr) filter.server = parse_protect_rule(server);
+  if (client != nullptr) filter.client = {parse_protect_rule(client)};
+  if (server != nullptr) filter.server = {parse_protect_rule(server)};
   filter.either_way = either_way;
   return filter;
 }

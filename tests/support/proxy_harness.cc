@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "synproxy/base/reasons.h"
+#include "synproxy/base/service_counts.h"
 #include "synproxy/proxy/arrival.h"
 
 namespace synproxy::test {
@@ -26,6 +27,12 @@ std::vector<ProtectRule> parse_rules(const std::vector<std::string>& texts) {
   std::vector<ProtectRule> rules;
   rules.reserve(texts.size());
   for (const std::string& text : texts) rules.push_back(parse_protect_rule(text));
+  return rules;
+}
+
+std::vector<ProtectRule> as_one_service(const ProtectSet& protect) {
+  std::vector<ProtectRule> rules(protect.rules().begin(), protect.rules().end());
+  for (ProtectRule& rule : rules) rule.service = 1;
   return rules;
 }
 
@@ -60,7 +67,8 @@ class ProxyHarness::Collector final : public FrameSink {
 
 ProxyHarness::ProxyHarness(HarnessOptions options)
     : options_(std::move(options)),
-      protect_(parse_rules(options_.protect), VlanPairs(options_.vlan_pairs)) {
+      protect_(parse_rules(options_.protect), VlanPairs(options_.vlan_pairs)),
+      named_(as_one_service(protect_), VlanPairs(options_.vlan_pairs)) {
   options_.engine.shape.unix_ms_at_start = kUnixStart;
   publish_keys();
   for (std::size_t i = 0; i < engines_.size(); ++i) {
@@ -74,13 +82,15 @@ ProxyHarness::ProxyHarness(HarnessOptions options)
 }
 
 void ProxyHarness::make_engine(std::size_t i) {
-  engines_[i] = std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i],
-                                         options_.store ? store(i) : std::span<std::byte>{});
+  engines_[i] =
+      std::make_unique<Engine>(options_.engine, i == 0 ? protect_ : named_, ring_, kIndexKey,
+                               *counters_[i], options_.store ? store(i) : std::span<std::byte>{});
   limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
   engines_[i]->limit_by(*limits_[i]);
 }
 
 Found ProxyHarness::die() {
+  died_ = true;
   std::array<Found, 2> found;
   for (std::size_t i = 0; i < engines_.size(); ++i) {
     engines_[i].reset();
@@ -166,6 +176,9 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
       said[e].verdicts.push_back(p.verdict);
       if (p.verdict == Verdict::kCut) continue;
       said[e].fates.push_back(p.fate);
+      if (!arrivals.empty() && arrivals[i].segment.result != ParseResult::kTcp) {
+        ++portless_[static_cast<std::size_t>(p.fate)];
+      }
       expect_told(p, frames[i]);
       if (p.verdict == Verdict::kDrop) continue;
       EXPECT_LE(p.length, p.room);
@@ -288,6 +301,26 @@ void ProxyHarness::check_accounts() {
   EXPECT_EQ(fates, packets_in_ + count(Reason::fragments_joined))
       << "each packet has exactly one fate";
   EXPECT_LE(count(Reason::syn_to_server_retrans), count(Reason::syn_to_server));
+  check_service();
+}
+
+void ProxyHarness::check_service() const {
+  const Counters& all = *counters_[1];
+  const ServiceCounters& service = all.services[0];
+  EXPECT_EQ(service.flows.get(), all.flows.get());
+  EXPECT_EQ(service.flows_embryonic.get(), all.flows_embryonic.get());
+  EXPECT_EQ(service.flows_established.get(), all.flows_established.get());
+  if (died_) return;  // what is counted of a service begins anew, here all together does not
+  for (std::size_t r = 0; r < kReasonCount; ++r) {
+    const auto reason = static_cast<Reason>(r);
+    // These may meet packets to other addresses and ports too.
+    if (!counts_per_service(reason) || reason == Reason::forwarded || reason == Reason::denied ||
+        reason == Reason::bogon_source) {
+      continue;
+    }
+    EXPECT_EQ(service.get(reason) + portless_[r], all.get(reason))
+        << info(reason).name << " of a service";
+  }
 }
 
 void ProxyHarness::expect_empty_after(std::uint64_t ms) {

@@ -4,6 +4,8 @@
 // Every test gets this:
 //   - two engines run the same packets, in buffers whose unused bytes are poisoned differently, so
 //     that a byte that the engine forgot to write makes the outputs differ;
+//   - the second engine knows all that is protected as one service with a name, so what is counted
+//     of a service must be what is counted of all;
 //   - every TCP frame that comes out has good checksums by the naive implementation, unless the
 //     test says that it feeds bad ones;
 //   - finish() checks that each packet counted exactly one fate.
@@ -145,11 +147,13 @@ class ProxyHarness {
   class Collector;
   void publish_keys();
   void make_engine(std::size_t i);
+  void check_service() const;
   void tick();
   void store(Role side, const Bytes& frame);
 
   HarnessOptions options_;
   ProtectSet protect_;
+  ProtectSet named_;  // the same, as one service with a name
   KeyRing ring_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
@@ -158,7 +162,9 @@ class ProxyHarness {
   std::uint64_t now_ms_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;
-  std::array<std::uint64_t, kReasonCount> fates_{};  // as the packets themselves say
+  bool died_ = false;
+  std::array<std::uint64_t, kReasonCount> portless_{};  // of fates_, fragments and ICMP
+  std::array<std::uint64_t, kReasonCount> fates_{};     // as the packets themselves say
 };
 
 }  // namespace synproxy::test

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "synproxy/base/reasons.h"
 
@@ -23,6 +24,20 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// Of a service with a name. Packets count by what became of them, and events as far as
+// counts_per_service() says (service_counts.h).
+struct alignas(64) ServiceCounters {
+  std::array<Counter, kReasonCount> by_reason;
+  Counter flows;  // gauges, as below
+  Counter flows_embryonic;
+  Counter flows_established;
+
+  void count(Reason r) { by_reason[static_cast<std::size_t>(r)].add(1); }
+  [[nodiscard]] std::uint64_t get(Reason r) const {
+    return by_reason[static_cast<std::size_t>(r)].get();
+  }
+};
+
 struct alignas(64) Counters {
   std::array<Counter, kReasonCount> by_reason;
   Counter flows;                 // gauge: records in use, whatever their state
@@ -33,6 +48,8 @@ struct alignas(64) Counters {
   Counter half_open;             // gauge: watched, waiting for the client's ACK
   Counter cookies_by_half_open;  // gauge: services that have cookies because of those
   Counter cookies_by_rate;       // gauge: services that have cookies because of their SYN rate
+  // Of the services with names, in the order of their numbers. The engine owns them.
+  std::span<const ServiceCounters> services;
 
   void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }
   [[nodiscard]] std::uint64_t get(Reason r) const {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The protected addresses and ports: --protect ADDR[/LEN][:PORT[-PORT]].
+// The protected addresses and ports: --protect ADDR[/LEN][:PORT[-PORT]], and which of them belong
+// to a service with a name.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -13,12 +15,17 @@
 
 namespace synproxy {
 
+// Which of the services with names, from 1 on. 0: none of them.
+using NamedServiceId = std::uint8_t;
+inline constexpr std::size_t kMostNamedServices = 64;
+
 struct ProtectRule {
   AddressBytes address{};           // host bits zero
   std::uint8_t prefix_length = 32;  // 0-32 for IPv4, 0-128 for IPv6
   bool ipv6 = false;
   std::uint16_t first_port = 0;  // 0-65535 both: the whole address
   std::uint16_t last_port = 65535;
+  NamedServiceId service = 0;
 
   [[nodiscard]] bool whole_address() const { return first_port == 0 && last_port == 65535; }
   friend bool operator==(const ProtectRule&, const ProtectRule&) = default;
@@ -29,6 +36,9 @@ struct ProtectRule {
 // backwards, zones, and IPv4-mapped IPv6 addresses: throws std::invalid_argument with a sentence
 // that says what is wrong and what to do. The caller adds flag and value.
 [[nodiscard]] ProtectRule parse_protect_rule(std::string_view text);
+
+// Some address and port is protected by both.
+[[nodiscard]] bool overlap(const ProtectRule& a, const ProtectRule& b);
 
 // Theory of operation. Two prefixes either nest or are apart, so the distinct prefixes of a family
 // form a forest. Each is a node with its sorted port ranges and a link to the next shorter prefix
@@ -45,6 +55,13 @@ class ProtectSet {
   // Some port of this address is protected. For fragments, which show no ports.
   [[nodiscard]] bool matches_address(const std::uint8_t* address, bool ipv6) const;
 
+  // The service with a name that has this address and port. A rule of a service counts before those
+  // of none, whichever is longer. No two services may have it.
+  [[nodiscard]] NamedServiceId service_of(const std::uint8_t* address, bool ipv6,
+                                          std::uint16_t port) const;
+  // How many services with names there are.
+  [[nodiscard]] std::size_t named_services() const { return named_services_; }
+
   [[nodiscard]] std::span<const ProtectRule> rules() const { return rules_; }
   // In which VLANs the protected addresses answer.
   [[nodiscard]] const VlanPairs& vlan_pairs() const { return vlan_pairs_; }
@@ -55,6 +72,7 @@ class ProtectSet {
   struct PortRange {
     std::uint16_t first;
     std::uint16_t last;
+    NamedServiceId service;
   };
   struct Node {
     std::uint32_t first_range;  // into ranges_, sorted and apart
@@ -77,6 +95,9 @@ class ProtectSet {
 
   template <typename Address>
   void build(Intervals<Address>& intervals, bool ipv6);
+  // The range of ports that the address and port lie in; nullptr: none.
+  [[nodiscard]] const PortRange* range_of(const std::uint8_t* address, bool ipv6,
+                                          std::uint16_t port) const;
   [[nodiscard]] std::uint32_t find(const std::uint8_t* address, bool ipv6) const;
 
   std::vector<ProtectRule> rules_;
@@ -85,6 +106,8 @@ class ProtectSet {
   std::vector<PortRange> ranges_;
   Intervals<std::uint32_t> ipv4_;
   Intervals<Wide> ipv6_;
+  std::size_t named_services_ = 0;
+  std::vector<ProtectSet> named_;  // of the rules of services alone, if there are others too
 };
 
 }  // namespace synproxy

@@ -59,10 +59,28 @@ template <typename T>
 
 }  // namespace
 
+bool overlap(const ProtectRule& a, const ProtectRule& b) {
+  if (a.ipv6 != b.ipv6 || a.last_port < b.first_port || b.last_port < a.first_port) return false;
+  // Two prefixes nest or are apart.
+  const unsigned length = std::min(a.prefix_length, b.prefix_length);
+  const std::size_t bytes = length / 8;
+  const auto rest = static_cast<std::uint8_t>(0xff00U >> length % 8);
+  return std::equal(a.address.begin(), a.address.begin() + static_cast<std::ptrdiff_t>(bytes),
+                    b.address.begin()) &&
+         (rest == 0 || ((a.address[bytes] ^ b.address[bytes]) & rest) == 0);
+}
+
 ProtectSet::ProtectSet(std::vector<ProtectRule> rules, VlanPairs vlan_pairs)
     : rules_(std::move(rules)), vlan_pairs_(std::move(vlan_pairs)) {
   build(ipv4_, false);
   build(ipv6_, true);
+  std::vector<ProtectRule> named;
+  for (const ProtectRule& rule : rules_) {
+    if (rule.service != 0) named.push_back(rule);
+    named_services_ = std::max<std::size_t>(named_services_, rule.service);
+  }
+  // Of rules of services alone there is no need for another set.
+  if (!named.empty() && named.size() != rules_.size()) named_.emplace_back(std::move(named));
 }
 
 template <typename Address>
@@ -80,7 +98,7 @@ void ProtectSet::build(Intervals<Address>& intervals, bool ipv6) {
       prefixes.push_back({first,
                           last_of(first, rule.prefix_length),
                           rule.prefix_length,
-                          {rule.first_port, rule.last_port}});
+                          {rule.first_port, rule.last_port, rule.service}});
     }
   }
   if (prefixes.empty()) {
@@ -153,7 +171,8 @@ std::uint32_t ProtectSet::find(const std::uint8_t* address, bool ipv6) const {
              : ipv4_.nodes[last_not_above(ipv4_.starts, load_address<std::uint32_t>(address))];
 }
 
-bool ProtectSet::matches(const std::uint8_t* address, bool ipv6, std::uint16_t port) const {
+const ProtectSet::PortRange* ProtectSet::range_of(const std::uint8_t* address, bool ipv6,
+                                                  std::uint16_t port) const {
   for (std::uint32_t i = find(address, ipv6); i != kNone; i = nodes_[i].parent) {
     const Node& node = nodes_[i];
     const PortRange* range = &ranges_[node.first_range];
@@ -162,10 +181,21 @@ bool ProtectSet::matches(const std::uint8_t* address, bool ipv6, std::uint16_t p
       range += range[count / 2].first <= port ? count / 2 : 0;
     }
     if (range->first <= port && port <= range->last) {
-      return true;
+      return range;
     }
   }
-  return false;
+  return nullptr;
+}
+
+bool ProtectSet::matches(const std::uint8_t* address, bool ipv6, std::uint16_t port) const {
+  return range_of(address, ipv6, port) != nullptr;
+}
+
+NamedServiceId ProtectSet::service_of(const std::uint8_t* address, bool ipv6,
+                                      std::uint16_t port) const {
+  const ProtectSet& named = named_.empty() ? *this : named_.front();
+  const PortRange* const range = named.range_of(address, ipv6, port);
+  return range != nullptr ? range->service : NamedServiceId{0};
 }
 
 bool ProtectSet::matches_address(const std::uint8_t* address, bool ipv6) const {

@@ -22,6 +22,11 @@ using testing::HasSubstr;
 class CaptureRequestsTest : public testing::Test {
  protected:
   CaptureRequestsTest() {
+    config_.services = {{.name = "dns"}, {.name = "web"}};
+    for (const char* text : {"10.0.0.2:53", "10.0.0.2:80", "[2001:db8::1]:443"}) {
+      config_.protect.push_back(parse_protect_rule(text));
+      config_.protect.back().service = config_.protect.size() == 1 ? 1 : 2;
+    }
     testing::internal::CaptureStdout();
     add_capture_request(requests_, dataplane_, config_);
   }

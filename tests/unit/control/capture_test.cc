@@ -34,6 +34,7 @@ TEST(CaptureRequest, SaysWhatTheFlagsMean) {
                   {"client", "198.51.100.7:40000"},
                   {"server", "203.0.113.10:80"},
                   {"either_way", true}}));
+  EXPECT_EQ(request({"--service", "web"}), (Json{{"command", "capture"}, {"service", "web"}}));
   EXPECT_EQ(request({"--flow=[2001:db8:1::7]:4-[2001:db8::1]:80"}).at("client"),
             "[2001:db8:1::7]:4");
 }
@@ -48,7 +49,7 @@ TEST(CaptureRequest, WhatIsWrongIsToldInOneLine) {
       {{"--src", "198.51.100.7/24"}, "write 198.51.100.0/24"},
       {{"--src", "web"}, "'web' is not an IPv4 or IPv6 address"},
       {{"--service", "203.0.113.10:0"}, "--service 203.0.113.10:0: port 0"},
-      {{"--service", "web"}, "'web' is not an IPv4 or IPv6 address"},
+      {{"--service", "9web"}, "'9web' is not an IPv4 or IPv6 address"},
       {{"--flow", "198.51.100.7:40000"}, "no '-' between"},
       {{"--flow", "198.51.100.7-203.0.113.10"}, "is not one address with one port"},
       {{"--flow", "198.51.100.0/24:1-203.0.113.10:80"}, "is not one address with one port"},

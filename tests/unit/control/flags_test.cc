@@ -83,18 +83,20 @@ std::vector<Field> fields(const Config& a, const Config& b) {
     out.push_back({name, x == y});
   };
 #define SYNPROXY_SAME(field) add(#field, field, other_##field)
-  const auto& [client_port, server_port, protect, vlan_pairs, engine, loop, workers, name,
+  const auto& [client_port, server_port, protect, services, vlan_pairs, engine, loop, workers, name,
                allow_files, deny_files, bogons, control_group, secret_file, state_dir, fresh,
                config_file, user, seccomp, confirm, stats_interval, metrics, log_level,
                eal_arguments] = a;
-  const auto& [other_client_port, other_server_port, other_protect, other_vlan_pairs, other_engine,
-               other_loop, other_workers, other_name, other_allow_files, other_deny_files,
-               other_bogons, other_control_group, other_secret_file, other_state_dir, other_fresh,
-               other_config_file, other_user, other_seccomp, other_confirm, other_stats_interval,
-               other_metrics, other_log_level, other_eal_arguments] = b;
+  const auto& [other_client_port, other_server_port, other_protect, other_services,
+               other_vlan_pairs, other_engine, other_loop, other_workers, other_name,
+               other_allow_files, other_deny_files, other_bogons, other_control_group,
+               other_secret_file, other_state_dir, other_fresh, other_config_file, other_user,
+               other_seccomp, other_confirm, other_stats_interval, other_metrics, other_log_level,
+               other_eal_arguments] = b;
   SYNPROXY_SAME(client_port);
   SYNPROXY_SAME(server_port);
   SYNPROXY_SAME(protect);
+  SYNPROXY_SAME(services);
   SYNPROXY_SAME(vlan_pairs);
   SYNPROXY_SAME(workers);
   SYNPROXY_SAME(name);
@@ -175,9 +177,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
 
 TEST(Flags, EveryFieldIsReachedBySomeRow) {
   // What comes after `--`; what no user decides; the hour; what follows from --workers, and from
-  // --secret-file and the like.
-  const std::set<std::string> others{"eal_arguments", "replays_per_epoch", "unix_ms_at_start",
-                                     "workers_of_shape", "shared_secret"};
+  // --secret-file and the like; what only sections of a file make.
+  const std::set<std::string> others{"eal_arguments",    "services",         "replays_per_epoch",
+                                     "unix_ms_at_start", "workers_of_shape", "shared_secret"};
   Config config;
   for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
   for (const Field& field : fields(config, Config{})) {

@@ -126,6 +126,7 @@ TEST(FlowText, JsonAndRowSayTheSame) {
   f.from_client = 17;
   const Services services({"203.0.113.10:443", "[2001:db8::/32]:443-444", "[2001:db8::10]:443"});
   EXPECT_EQ(services.of(f), "[2001:db8::/32]:443-444");
+  EXPECT_EQ(Services({"[2001:db8::]/32", "[2001:db8::10]:443"}, {"", "web"}).of(f), "web");
   const auto json = nlohmann::json::parse(flow_json(f, services.of(f)));
   EXPECT_EQ(json, nlohmann::json::parse(R"({"state":"established","client":"2001:db8:1::7",
     "sport":40000,"server":"2001:db8::10","dport":443,"vlan":"100.5",

@@ -50,6 +50,8 @@ class FlowRequestsTest : public testing::Test {
  protected:
   FlowRequestsTest() {
     config_.protect = {parse_protect_rule("10.0.0.2:80"), parse_protect_rule("[2001:db8::1]:443")};
+    config_.services = {{.name = "web"}};
+    config_.protect[1].service = 1;
     add_flow_requests(requests_, dataplane_, config_);
   }
   std::unique_ptr<Answer> ask(const Json& request, bool may_change = true) {
@@ -110,7 +112,7 @@ TEST_F(FlowRequestsTest, ListsTheFlowsOfAllWorkers) {
   const auto answer = ask({{"command", "flows"}}, false);
   const std::string text = whole(*answer);
   EXPECT_THAT(text.substr(0, text.find('\n')),
-              HasSubstr(R"("protect":["10.0.0.2:80","[2001:db8::1]:443"])"));
+              HasSubstr(R"("protect":["10.0.0.2:80","[2001:db8::1]:443"],"services":["","web"])"));
   EXPECT_EQ(count(text), (std::array<std::size_t, 2>{10'000, 3}));
 }
 

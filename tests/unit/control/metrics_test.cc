@@ -56,6 +56,23 @@ TEST_F(MetricsTest, EveryReasonIsACounterOfEachWorkerWithItsSentence) {
   }
 }
 
+TEST_F(MetricsTest, AServiceWithANameIsALabel) {
+  EXPECT_THAT(text(), testing::Not(HasSubstr("{service="))) << "none has a name";
+  std::array<std::array<ServiceCounters, 2>, 2> services;
+  for (std::size_t w = 0; w < 2; ++w) counters_[w].services = services[w];
+  view_.services = {"shop", "dns"};
+  services[0][1].count(Reason::syn_received);
+  services[1][1].count(Reason::syn_received);
+  services[1][0].count(Reason::land);
+  services[1][0].flows_established.set(4);
+  const std::string text = this->text();
+  EXPECT_THAT(text, HasSubstr("\nsynproxy_service_syn_received_total{service=\"shop\"} 0\n"
+                              "synproxy_service_syn_received_total{service=\"dns\"} 2\n"));
+  EXPECT_THAT(text,
+              HasSubstr("\nsynproxy_service_drops_total{service=\"shop\",reason=\"land\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("\nsynproxy_service_flows_established{service=\"shop\"} 4\n"));
+}
+
 TEST_F(MetricsTest, CountersOfBothPortsHaveASide) {
   io_[1].rx_bytes[PortId::kClient].set(12);
   io_[1].rx_bytes[PortId::kServer].set(34);
@@ -116,6 +133,7 @@ TEST_F(MetricsTest, NoCounterIsLeftOut) {
 }
 
 TEST_F(MetricsTest, TheListIsWhatIsPrintedAndNamesNothingTwice) {
+  view_.services = {"shop"};
   const std::string text = this->text();
   std::set<std::string> names;
   std::size_t at = 0;

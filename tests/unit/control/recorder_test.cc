@@ -64,6 +64,44 @@ TEST_F(RecorderTest, ARowIsTheSumOverTheWorkers) {
   EXPECT_EQ(rows[0].values[column_of("rx_missed_server")], 5U);
 }
 
+TEST_F(RecorderTest, AServiceWithANameHasItsOwnRatesAndIsNamedWhereMostOfAFloodGoesToIt) {
+  std::array<std::array<ServiceCounters, 2>, 2> services;
+  for (std::size_t w = 0; w < 2; ++w) counters_[w].services = services[w];
+  view_.services = {"shop", "dns"};
+  Recorder recorder(2, 2);
+  const auto count = [&](std::size_t worker, std::size_t service, Reason r, std::uint64_t n) {
+    services[worker][service].by_reason[static_cast<std::size_t>(r)].add(n);
+    counters_[worker].count(r, n);
+  };
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    count(0, 0, Reason::syn_received, 100);
+    count(1, 0, Reason::conn_established, 3);
+    count(0, 0, Reason::conn_watched, 4);
+    count(0, 1, Reason::syn_received, 4000);
+    count(1, 1, Reason::syn_received, 5000);
+    count(1, 1, Reason::land, 50);
+    services[1][1].flows_established.set(7 + i);
+    recorder.record(view_, kStart + 1000 * i);
+  }
+  auto d = history_document(recorder, view_, 10);
+  const auto& all = d.at("services");
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all.at(0).at("name"), "shop");
+  EXPECT_EQ(all.at(0).at("rates").at("syn_received").dump(), "[100.0,100.0]");
+  EXPECT_EQ(all.at(0).at("rates").at("connections").dump(), "[7.0,7.0]");
+  EXPECT_EQ(all.at(1).at("rates").at("syn_received").dump(), "[9000.0,9000.0]");
+  EXPECT_EQ(all.at(1).at("rates").at("drops").dump(), "[50.0,50.0]");
+  EXPECT_EQ(all.at(1).at("gauges").at("flows_established").dump(), "[8,9]");
+  EXPECT_THAT(d.at("headline").get<std::string>(),
+              testing::StartsWith("SYN flood on dns, 9.1 k/s"));
+  count(0, 0, Reason::syn_received, 40'000);
+  counters_[0].count(Reason::syn_received, 40'000);  // to an address without a name
+  recorder.record(view_, kStart + 3000);
+  d = history_document(recorder, view_, 1);
+  EXPECT_THAT(d.at("headline").get<std::string>(), testing::StartsWith("SYN flood, "))
+      << "none has most of it";
+}
+
 TEST_F(RecorderTest, ARowIsDueOnceASecond) {
   EXPECT_TRUE(recorder_.due(kStart + 999));
   recorder_.record(view_, kStart + 999);

@@ -54,6 +54,23 @@ class ReloadTest : public testing::Test {
   std::filesystem::path directory_;
 };
 
+TEST_F(ReloadTest, OtherServicesOrOtherRulesOfOneNeedARestart) {
+  const std::string web = "[service web]\nprotect = 10.0.0.3:80\n";
+  file(web);
+  const Reloader reloader = start();
+  EXPECT_THAT(reloader.read().changes, IsEmpty());
+  file("wscale = 9\n" + web + "protect = 10.0.0.3:443\n");
+  EXPECT_EQ(refusal(reloader),
+            "web.protect 10.0.0.3:80 10.0.0.3:443: needs a restart, it runs with 10.0.0.3:80; "
+            "restart it, or put the old value back");
+  file("wscale = 9\n" + web + "[service dns]\nprotect = 10.0.0.3:53\n");
+  EXPECT_THAT(refusal(reloader), HasSubstr("services web, dns: needs a restart, it runs with web"));
+  file("");
+  EXPECT_THAT(refusal(reloader), HasSubstr("services none: needs a restart, it runs with web"));
+  file("wscale = 9\n" + web);
+  EXPECT_THAT(reloader.read().changes, ElementsAre("wscale auto -> 9"));
+}
+
 // Whoever reads it would wait for a writer.
 TEST_F(ReloadTest, NeverWaitsForAPipe) {
   const Reloader reloader = start();
@@ -255,8 +272,10 @@ TEST_F(SetTest, EachValueKnowsWhereItComesFrom) {
   file("# first\nwscale = 7\nmss = 1400\n");
   Reloader reloader = begin({"--mss", "1300"});
   using Origin = Setting::Origin;
-  const auto origin = [&](const char* key) { return reloader.settings_of(key_called(key)).at(0); };
-  EXPECT_TRUE(reloader.settings_of(key_called("ecn")).empty());
+  const auto origin = [&](const char* key) {
+    return reloader.settings_of(key_called(key, reloader.running())).at(0);
+  };
+  EXPECT_TRUE(reloader.settings_of(key_called("ecn", reloader.running())).empty());
   EXPECT_EQ(origin("mss").origin, Origin::kTyped);
   EXPECT_EQ(origin("wscale").origin, Origin::kFile);
   EXPECT_THAT(origin("wscale").where, HasSubstr("conf:2: "));

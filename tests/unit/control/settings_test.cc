@@ -11,6 +11,7 @@
 
 #include "base/errors.h"
 #include "control/options.h"
+#include "control/service_sections.h"
 
 namespace synproxy::control {
 namespace {
@@ -91,7 +92,7 @@ TEST_F(ConfigFile, IsNamedWhenItCannotBeRead) {
 TEST(Settings, BadLinesAreNamedWithFileAndLine) {
   struct Row {
     const char* text;
-    const char* message;
+    std::string message;
   };
   const Row rows[] = {
       {"mss = 1460\nmmss = 3\n",
@@ -110,7 +111,37 @@ TEST(Settings, BadLinesAreNamedWithFileAndLine) {
        "proxy.conf:1: unknown key ''; the keys are the flags without their dashes, see synproxy "
        "--help"},
       {"\n\nsack-perm\n", "proxy.conf:3: 'sack-perm' is not a setting; write key = value"},
-      {"[ports]\n", "proxy.conf:1: '[ports]' is not a setting; write key = value"},
+      {"[ports]\n",
+       "proxy.conf:1: '[ports]' begins no section; write [service NAME], or key = value"},
+      {"[service]\n",
+       "proxy.conf:1: '[service]' begins no section; write [service NAME], or key = value"},
+      {"[servicer web]\n",
+       "proxy.conf:1: '[servicer web]' begins no section; write [service NAME], or key = value"},
+      {"[service web\n",
+       "proxy.conf:1: '[service web' begins no section; write [service NAME], or key = value"},
+      {"\n[service 10.0.0.2]\n",
+       "proxy.conf:2: [service 10.0.0.2]: is no name of a service; give a letter, then letters, "
+       "digits, '-', '_' and '.', 32 in all at most"},
+      {"[service two words]\n",
+       "proxy.conf:1: [service two words]: is no name of a service; give a letter, then letters, "
+       "digits, '-', '_' and '.', 32 in all at most"},
+      {"[service web]\n[service dns]\nprotect = 10.0.0.2:53\n",
+       "proxy.conf:1: [service web]: protects nothing; add a line as protect = 203.0.113.10:80"},
+      {"[service web]\nprotect = 10.0.0.2:80\n\n[service web]\n",
+       "proxy.conf:4: [service web]: was given before; put all its lines behind the first one"},
+      {"[service web]\nprotect = 10.0.0.2:80\nclient-port = eth1\n",
+       "proxy.conf:3: client-port eth1: is not for one service alone; put it above the first "
+       "[service NAME], which may have " +
+           keys_of_sections()},
+      {"[service web]\nprotect = 10.0.0.2:0\n",
+       "proxy.conf:2: protect 10.0.0.2:0: port 0 does not exist; leave the ports away to protect the "
+       "whole address"},
+      {"[service web]\nprotect = 10.0.0.2:80\n[service shop]\nprotect = 10.0.0.2:80\n",
+       "proxy.conf:4: protect 10.0.0.2:80: is in the service shop and in the service web; give "
+       "each address and port to one of them"},
+      {"[service web]\nprotect = 10.0.0.0/24\n[service shop]\nprotect = 10.0.0.2:80\n",
+       "proxy.conf:4: protect 10.0.0.2:80: is in the service shop and, by 10.0.0.0/24, in the "
+       "service web; give each address and port to one of them"},
       {"mss = 70000\n", "proxy.conf:1: mss 70000: is too large; give 88 to 65535 bytes or auto"},
       {"mss =\n", "proxy.conf:1: mss '': is empty; give 88 to 65535 bytes or auto"},
       {"mss = 1\nwscale = 7\nmss = 2\n", "proxy.conf:3: mss 2: was given before; give it once"},
@@ -119,6 +150,62 @@ TEST(Settings, BadLinesAreNamedWithFileAndLine) {
   for (const Row& row : rows) {
     EXPECT_EQ(refusal(row.text), row.message) << row.text;
   }
+}
+
+constexpr const char* kSections =
+    "client-port = eth1\n"
+    "server-port = eth2\n"
+    "protect = 10.0.0.0/24\n"
+    "  [service web]   # the shop\r\n"
+    "protect = 10.0.0.2:80\n"
+    "protect = [2001:db8::2]:80\n"
+    "[service  dns.example-1 ]\n"
+    "protect = 10.0.0.2:53\n";
+
+TEST_F(ConfigFile, NamesServices) {
+  const Config c = parse(kSections, {});
+  ASSERT_EQ(c.services.size(), 2U);
+  EXPECT_EQ(c.services[0].name, "web");
+  EXPECT_EQ(c.services[1].name, "dns.example-1");
+  std::vector<unsigned> numbers;
+  for (const ProtectRule& rule : c.protect) numbers.push_back(rule.service);
+  EXPECT_THAT(numbers, testing::ElementsAre(0, 1, 1, 2)) << "one around them may have no name";
+  EXPECT_THAT(values_of(key_called("protect", c), c), testing::ElementsAre("10.0.0.0/24"));
+  EXPECT_THAT(values_of(key_called("web.protect", c), c),
+              testing::ElementsAre("10.0.0.2:80", "[2001:db8::2]:80"));
+  EXPECT_EQ(key_called("dns.example-1.protect", c).service, "dns.example-1");
+}
+
+TEST_F(ConfigFile, TypedRulesLeaveThoseOfServicesAlone) {
+  const Config c = parse(kSections, {"--protect", "192.0.2.1"});
+  ASSERT_EQ(c.protect.size(), 4U);
+  EXPECT_EQ(c.protect[0].address[0], 192);
+  EXPECT_EQ(c.services.size(), 2U);
+}
+
+TEST_F(ConfigFile, AServiceIsEnoughToProtect) {
+  const Config c =
+      parse("[service web]\nprotect = 10.0.0.2:80\n", {"--client-port", "a", "--server-port", "b"});
+  EXPECT_EQ(c.protect.size(), 1U);
+}
+
+TEST_F(ConfigFile, KeysOfServicesThatAreNotThereAreRefused) {
+  const Config c = parse(kSections, {});
+  const auto refused = [&](const std::string& key) {
+    try {
+      (void)key_called(key, c);
+    } catch (const UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(refused("shop.protect"),
+            "'shop.protect': there is no service 'shop'; there are web, dns.example-1");
+  EXPECT_EQ(
+      refused("web.client-port"),
+      "'web.client-port': is not for one service alone; a service may have " + keys_of_sections());
+  EXPECT_THAT(refused("web.bogus"), testing::HasSubstr("unknown key"));
+  EXPECT_THAT(refused("bogus"), testing::HasSubstr("unknown key"));
 }
 
 TEST(Settings, BinaryGarbageIsRefusedNotRead) {

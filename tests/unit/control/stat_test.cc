@@ -39,6 +39,9 @@ Json reply(const std::string& command) {
       {"/synproxy/gauges,1", R"({"flows": 32})"},
       {"/synproxy/io,0", R"({"rx_packets_client": 100})"},
       {"/synproxy/io,1", R"({"rx_packets_client": 11})"},
+      {"/synproxy/services", R"(["shop"])"},
+      {"/synproxy/service,shop",
+       R"({"syn_received": 7, "flows": 3, "flows_embryonic": 1, "flows_established": 2})"},
       {"/synproxy/limited", R"(["192.0.2.0/24 limit-rate monitored 8"])"},
   };
   return Json::parse(replies.at(command));
@@ -56,6 +59,8 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("name"), "web");
   EXPECT_EQ(document.at("version"), "1.2.3");
   EXPECT_EQ(document.at("uptime_seconds"), 61);
+  EXPECT_EQ(document.at("services").at("shop").at("counters"), (Json{{"syn_received", 7}}));
+  EXPECT_EQ(document.at("services").at("shop").at("gauges").at("flows_established"), 2);
   EXPECT_EQ(document.at("ports").at("client").at("name"), "eth1");
   EXPECT_EQ(document.at("ports").at("client").at("link_up"), true);
   EXPECT_EQ(document.at("ports").at("server").at("link_up"), false);

@@ -14,6 +14,7 @@
 #include "base/errors.h"
 #include "control/counter_list.h"
 #include "control/help.h"
+#include "control/service_counts.h"
 #include "control/stat.h"
 #include "control/telemetry_client.h"
 #include "fake_dataplane.h"
@@ -44,6 +45,12 @@ class TelemetryTest : public testing::Test {
     std::filesystem::remove_all(directory);
   }
 
+  Config config_ = [] {
+    Config config;
+    config.name = "web";
+    config.services = {{.name = "shop"}, {.name = "dns"}};
+    return config;
+  }();
   ProgramClock clock_;
   KeyRing ring_;
   ProtectSet protect_{{}};
@@ -51,7 +58,7 @@ class TelemetryTest : public testing::Test {
 };
 
 TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
-  const Telemetry telemetry(dataplane_, "web", clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_);
   for (std::size_t i = 0; i < kReasonCount; ++i) {
     fake_state().counters[1].by_reason[i].set(1000 + i);
   }
@@ -101,8 +108,34 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
   EXPECT_EQ(worker.at("io").at("tx_dropped_server"), 88);
 }
 
+TEST_F(TelemetryTest, AServiceWithANameHasTheSumsOfTheWorkers) {
+  const Telemetry telemetry(dataplane_, config_, clock_);
+  std::array<std::array<ServiceCounters, 2>, 2> services;
+  for (std::size_t w = 0; w < 2; ++w) fake_state().counters[w].services = services[w];
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    services[0][1].by_reason[i].set(i);
+    services[1][1].by_reason[i].set(1000);
+  }
+  services[0][0].flows.set(5);
+  services[1][0].flows.set(6);
+  const Json document = Json::parse(stat_text(test_name(), true)).at("services");
+  ASSERT_EQ(document.size(), 2U);
+  EXPECT_EQ(document.begin().key(), "shop") << "in the order of the file";
+  EXPECT_EQ(document.at("shop").at("gauges"),
+            (Json{{"flows", 11}, {"flows_embryonic", 0}, {"flows_established", 0}}));
+  const Json& counters = document.at("dns").at("counters");
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < kReasonCount; ++i) {
+    if (!counts_per_service(static_cast<Reason>(i))) continue;
+    ++shown;
+    EXPECT_EQ(counters.at(std::string(kReasons[i].name)), 1000 + i);
+  }
+  EXPECT_EQ(counters.size(), shown);
+  for (auto& counters_of_worker : fake_state().counters) counters_of_worker.services = {};
+}
+
 TEST_F(TelemetryTest, TableHasARowForEachWorker) {
-  const Telemetry telemetry(dataplane_, "web", clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_);
   fake_state().counters[1].count(Reason::syn_received, 0xabc);
   EXPECT_EQ(stat_text(test_name(), false),
             "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\tconn_reopened\n"
@@ -111,19 +144,19 @@ TEST_F(TelemetryTest, TableHasARowForEachWorker) {
 }
 
 TEST_F(TelemetryTest, BadParametersAnswerNothing) {
-  const Telemetry telemetry(dataplane_, "web", clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_);
   TelemetryClient client(test_name());
   for (const char* command :
        {"/synproxy/counters,2", "/synproxy/counters,-1", "/synproxy/counters,1x",
         "/synproxy/counters", "/synproxy/gauges,99999999999", "/synproxy/io,", "/synproxy/port",
-        "/synproxy/port,middle"}) {
+        "/synproxy/port,middle", "/synproxy/service", "/synproxy/service,shops"}) {
     EXPECT_TRUE(client.ask(command).is_null()) << command;
   }
 }
 
 // DPDK serves ten clients and hangs up on the next.
 TEST_F(TelemetryTest, IdleClientsAreNotTakenForAProxyThatIsGone) {
-  const Telemetry telemetry(dataplane_, "web", clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_);
   std::vector<std::unique_ptr<TelemetryClient>> idle;
   for (int i = 0; i < 10; ++i) idle.push_back(std::make_unique<TelemetryClient>(test_name()));
   EXPECT_THAT([] { (void)stat_text(test_name(), true); },
@@ -133,7 +166,7 @@ TEST_F(TelemetryTest, IdleClientsAreNotTakenForAProxyThatIsGone) {
 }
 
 TEST_F(TelemetryTest, AStoppedProxyIsNoProxy) {
-  { const Telemetry telemetry(dataplane_, "web", clock_); }
+  { const Telemetry telemetry(dataplane_, config_, clock_); }
   EXPECT_THROW((void)stat_text(test_name(), true), RuntimeFailure);
 }
 

@@ -54,6 +54,29 @@ TEST(TopView, RatesAreOfTheLastThreeSecondsWithACurve) {
   EXPECT_THAT(got, HasSubstr("\nconnections          0/s  ▁▁▁▁\n"));
 }
 
+TEST(TopView, ServicesWithNamesHaveALineEachTheBusiestFirst) {
+  Json d = document();
+  EXPECT_THAT(text(d, {}), Not(HasSubstr("services")));
+  d["services"] = Json::array();
+  for (const int number : {1, 2, 3, 4, 5}) {
+    d["services"].push_back(Json::parse(R"({"name": "shop", "rates": {
+      "syn_received": [0, 0, 0, 3000], "synack_sent": [0, 0, 0, 0], "cookie_valid": [0, 6, 6, 6],
+      "cookie_invalid": [0, 0, 0, 0], "connections": [0, 3, 3, 3], "refused": [0, 0, 0, 0],
+      "drops": [0, 0, 0, 0]}, "gauges": {"flows": [0, 0, 0, 9], "flows_established": [0, 0, 0, 8]}})"));
+    d["services"].back()["name"] = "shop" + std::to_string(number);
+    d["services"].back()["rates"]["syn_received"] = {0, 0, 0, 1000 * number};
+  }
+  const std::string got = text(d, {});
+  EXPECT_THAT(
+      got,
+      HasSubstr(
+          "\nservices                 SYN/s   valid/s     new/s refused/s   drops/s      live\n"
+          "shop5                    1.7 k         6         3         0         0         8\n"
+          "shop4                    1.3 k "));
+  EXPECT_THAT(got, HasSubstr("\nand 2 services more\n"));
+  EXPECT_THAT(text(d, {.columns = 80, .lines = 0, .utf8 = true}), HasSubstr("\nshop1 "));
+}
+
 TEST(TopView, WithoutUtf8EverythingIsAscii) {
   const std::string got = text(document(), {.columns = 80, .lines = 24, .utf8 = false});
   EXPECT_TRUE(std::ranges::all_of(got, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));

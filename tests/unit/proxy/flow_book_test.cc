@@ -75,7 +75,10 @@ class FlowBookTest : public ::testing::Test {
   Limiter limiter_{config(), now_};
   Turns turns_{config(), now_, {1, 2, 3, 4}};
   Activation activation_{EngineTuning{}, 1};
-  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_, activation_};
+  ProtectSet protect_{{}};
+  Counters counters_;
+  NamedServices services_{protect_, counters_};
+  FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_, activation_, services_};
 };
 
 TEST_F(FlowBookTest, CountsFollowTheStates) {

@@ -23,12 +23,13 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
              const IndexKey& index_key, Counters& all_counters, Arena* store)
     : protect(protected_ends),
       counters(all_counters),
+      services(protected_ends, all_counters),
       now(config, ring),
       screen(config.tuning),
       limiter(config, now),
       turns(config, now, index_key),
       watch(config),
-      flows(config.shape, index_key, limiter, turns, watch.activation, store),
+      flows(config.shape, index_key, limiter, turns, watch.activation, services, store),
       answerer(config.tuning, protected_ends, index_key, watch.activation, store),
       reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
@@ -177,6 +178,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   prefetch_headers(packets);
   if (rooms.vlans_paired) [[unlikely]]
     name_vlans(rooms, sender, packets);
+  const NamedServices::Tally tally(rooms.services, sender, packets);
   std::uint32_t decided = 0;
   std::uint32_t refuted = 0;
   if (sender == Role::kClient) {
@@ -211,7 +213,11 @@ void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; 
 void Engine::use_lists(const SourceLists* lists) { state_->screen.use(lists); }
 bool Engine::screens() const { return state_->screen.on(); }
 std::uint32_t Engine::screen(std::span<Packet> burst) {
-  return screen_burst(*state_, burst.first(std::min(burst.size(), kMaxBurst)), true);
+  const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
+  NamedServices::Tally tally(state_->services, Role::kClient, packets);
+  const std::uint32_t dropped = screen_burst(*state_, packets, true);
+  tally.only(dropped);
+  return dropped;
 }
 
 void Engine::share_places(ServerPlaces& places) { state_->turns.share(places); }

@@ -24,6 +24,7 @@ void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragment
                   FrameSink& sink) {
   Arrival found;
   if (rooms.vlans_paired) name_vlan_of(rooms, sender, whole, found);
+  const NamedServices::Tally tally(rooms.services, sender, {&whole, 1});
   Context& c = rooms.context_of_whole();
   c = {};
   c.packet = &whole;

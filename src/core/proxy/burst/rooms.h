@@ -45,6 +45,7 @@
 #include "burst/verdicts.h"
 #include "flows/flow_book.h"
 #include "flows/limiter.h"
+#include "flows/named_services.h"
 #include "flows/turns.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
@@ -72,6 +73,7 @@ struct Rooms {
 
   const ProtectSet& protect;
   Counters& counters;
+  NamedServices services;
   Moment now;
   Screen screen;
   Limiter limiter;

@@ -33,6 +33,7 @@ constexpr std::uint32_t kServerAnswersMs = 1000;
 void FlowBook::tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to) {
   if (limiter_.watches()) limiter_.moves(f, i, to, [&] { return table_.key_of(i); });
   if (turns_.watches()) turns_.moves(f, i, to);
+  if (services_.on()) services_.moves(table_.key_of(i), f.state(), to);
 }
 
 // Remembers the cookie that opened the flow if it could still be replayed. (Some flows that are 32
@@ -92,6 +93,7 @@ Found FlowBook::restore(const Moment& now) {
   each([&](FlowIndex i) {
     const FlowState state = table_[i].state();
     limiter_.found(table_[i], i, [&] { return table_.key_of(i); });
+    if (services_.on()) services_.moves(table_.key_of(i), FlowState::kFree, state);
     if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
     if (state == FlowState::kPassed && table_[i].watched()) note_half_open(table_[i], true);
     established_ += state == FlowState::kEstablished ? 1U : 0U;

@@ -19,6 +19,7 @@
 #include "burst/moment.h"
 #include "flows/flow_looks.h"
 #include "flows/limiter.h"
+#include "flows/named_services.h"
 #include "flows/table_changes.h"
 #include "flows/turns.h"
 #include "synproxy/base/config.h"
@@ -35,11 +36,12 @@ class FlowBook {
  public:
   // Throws std::bad_alloc.
   FlowBook(const EngineShape& shape, const IndexKey& key, Limiter& limiter, Turns& turns,
-           Activation& activation, Arena* arena = nullptr)
+           Activation& activation, NamedServices& services, Arena* arena = nullptr)
       : index_key_(key),
         limiter_(limiter),
         turns_(turns),
         activation_(activation),
+        services_(services),
         table_(shape.max_flows, arena),
         ip_looks_(shape.max_flows, arena),
         over_(shape.max_flows),
@@ -87,7 +89,7 @@ class FlowBook {
 
   // --- Change.
   // The limiter or the turns may have begun to watch states.
-  void let_watch() { watched_ = limiter_.watches() || turns_.watches(); }
+  void let_watch() { watched_ = limiter_.watches() || turns_.watches() || services_.on(); }
   // Takes a free record for the key, which must not be in the table. kNoFlow: there is no room.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash) {
     const FlowIndex i = table_.insert(key, hash);
@@ -247,6 +249,7 @@ class FlowBook {
   Limiter& limiter_;
   Turns& turns_;
   Activation& activation_;
+  NamedServices& services_;
   FlowTable table_;
   FlowLooks ip_looks_;
   Candidates over_;      // closing, finished, tombstones

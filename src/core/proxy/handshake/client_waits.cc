@@ -26,6 +26,7 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     rooms.counters.count(Reason::conn_aborted);
+    rooms.services.count(c.key(), Reason::conn_aborted);
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, false, true, sink);
   }

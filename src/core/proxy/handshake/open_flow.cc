@@ -90,6 +90,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   const Admission verdict = admit(rooms, c, m, charge);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
+  rooms.services.count(c.key(), Reason::cookie_valid);
   if (rooms.watch.activation.adaptive()) rooms.watch.activation.proven(c.service, rooms.now.ms());
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
   // The server is opening a connection of its own to this client, and will take our SYN for the

@@ -59,6 +59,7 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     rooms.counters.count(Reason::conn_refused);
+    rooms.services.count(c.key(), Reason::conn_refused);
     note_dead(rooms, c.key());
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, true, false, sink);

@@ -118,6 +118,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   if (shorter) rooms.too_long.note(c.flow);
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.counters.count(Reason::conn_established);
+  rooms.services.count(c.key(), Reason::conn_established);
 
   answer_syn_ack(rooms, c, f, o.tsval);
 

@@ -43,13 +43,16 @@ bool waits_for_turn(Rooms& rooms, FlowIndex i, const Context& c, bool above) {
       break;
   }
   rooms.counters.count(Reason::backlog_waited);
+  rooms.services.count(c.key(), Reason::backlog_waited);
   rooms.flows[i].set(kFlowWaits | kFlowUnasked);
   return true;
 }
 
 void give_up_waiting(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   const FlowRecord& f = rooms.flows[i];
-  rooms.counters.count(f.unasked() ? Reason::backlog_expired : Reason::conn_timed_out);
+  const Reason why = f.unasked() ? Reason::backlog_expired : Reason::conn_timed_out;
+  rooms.counters.count(why);
+  rooms.services.count(rooms.flows.key_of(i), why);
   give_up(rooms, i, true, true, sink);
 }
 

@@ -9,6 +9,11 @@ namespace {
 // A segment that comes this long after a RST was not under way when the RST passed: that end lives.
 constexpr std::uint32_t kReviveMs = 1000;
 
+void count_of(Rooms& rooms, const FlowRecord& f, Reason r) {
+  if (rooms.services.on()) [[unlikely]]
+    rooms.services.count(rooms.flows.key_of(rooms.flows.index_of(f)), r);
+}
+
 // Every segment of a live connection renews it. After a RST only a segment that proves life does.
 void touch(Rooms& rooms, FlowRecord& f) {
   const std::uint32_t now = rooms.now.ms32();
@@ -27,6 +32,7 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
   if ((f.progress & kAcked) == kAcked) {
     rooms.flows.set_state(f, FlowState::kFinished);
     rooms.counters.count(Reason::conn_finished);
+    count_of(rooms, f, Reason::conn_finished);
   } else {
     rooms.flows.set_state(f, FlowState::kClosing);
   }
@@ -92,6 +98,7 @@ void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
     // speaks after that speaks to nobody, so the flow cannot revive.
     rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
     rooms.counters.count(Reason::conn_reset);
+    count_of(rooms, f, Reason::conn_reset);
     f.clear(kFlowProbed | kFlowProbedAgain);
   }
   // The answer to a keepalive does not make the rest longer.

@@ -16,6 +16,7 @@ void evict(Rooms& rooms, FlowIndex victim, FrameSink& sink) {
     if (!f.unasked()) rooms.frames.send_rst(f, key, Role::kServer, sink);
   }
   rooms.counters.count(Reason::flow_evicted);
+  if (rooms.services.on()) rooms.services.count(rooms.flows.key_of(victim), Reason::flow_evicted);
   free_flow(rooms, victim);
   rooms.flows.prefetch_victims();
 }

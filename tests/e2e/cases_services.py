@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Services with names: [service NAME] in the file of --config."""
+import json
+import re
+import tempfile
+
+from cases_control import must, must_refuse
+from cases_reload import Files
+from cases_usage import why_wrong
+from clients import must_get_page
+from harness import OTHER_PORTS, PROGRAM, SERVER4, SERVER6, Lab, Proxy, case, check, equal, own_stand, wait_for
+
+WEB = ["[service web]", f"protect = {SERVER4}:80", f"protect = [{SERVER6}]:80"]
+OTHER = ["[service other]", f"protect = {SERVER4}:{OTHER_PORTS}"]
+
+
+def row_of(proxy, name):
+    """What `synproxy top` shows of a service: its numbers, without units."""
+    found = re.search(rf"^{name} +(.*)$", must(proxy, "top", "--once"), re.MULTILINE)
+    return found.group(1).split() if found else None
+
+
+@case()
+@own_stand
+def services_with_names_are_counted_and_shown_apart(_):
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        files = Files(directory)
+        files.write({"wscale": "5"}, *WEB, *OTHER)
+        # The rules that are typed protect the same, without a name.
+        with Proxy(lab, "--config", files.path, offer=[]) as proxy:
+            must_get_page(lab, 4)
+            must_get_page(lab, 6)
+            services = proxy.stat()["services"]
+            equal(list(services), ["web", "other"], "services in the order of the file")
+            web, other = (services[name]["counters"] for name in ("web", "other"))
+            for name in ("syn_received", "synack_sent", "cookie_valid", "conn_established"):
+                equal([web[name], other[name]], [2, 0], name)
+            total = proxy.stat()["total"]["counters"]
+            equal(web["translated"], total["translated"], "all that was translated was of the web server")
+            equal(services["web"]["gauges"]["flows_embryonic"], 0, "embryonic flows")
+            wait_for("top shows the services", lambda: row_of(proxy, "other"), 5)
+            equal(len(row_of(proxy, "web")), 6, "columns of a service")
+
+            flows = json.loads(must(proxy, "flows", "--json"))
+            equal({flow["service"] for flow in flows}, {"web"}, "services of the flows")
+            equal([must(proxy, "flows", "--service", name, "--count") for name in ("web", "other")],
+                  [str(len(flows)), "0"], "flows of a service")
+            must_refuse(proxy, ["flows", "--service", "shop", "--count"], ["--service shop", "give one of web, other"])
+            must_refuse(proxy, ["capture", "--service", "shop", "--write", "/dev/null"],
+                        ["--service shop", "give one of web, other"])
+            captured = lab.start("proxy", PROGRAM, "capture", "--service", "web", "--limit", "1", "--write", "/dev/null",
+                                 "--name", lab.name)
+            with captured:
+                wait_for("a frame of the service is captured",
+                         lambda: must_get_page(lab, 6) or not captured.running(), 10)
+
+            equal(must(proxy, "get", "web.protect").split("\n"), [f"{SERVER4}:80", f"[{SERVER6}]:80"], "web.protect")
+            must_refuse(proxy, ["get", "shop.protect"], ["there is no service 'shop'"])
+            must_refuse(proxy, ["set", "web.protect", SERVER4], ["web.protect", "needs a restart"])
+            config = must(proxy, "config")
+            check("\n\n[service web]\nprotect = " in config and f"# file {files.path}:3" in config, config[-600:])
+
+            files.write({"wscale": "7"}, *WEB, *OTHER)
+            check("wscale 5 -> 7" in files.reload(proxy), "a reload of a file with services")
+            files.write({"wscale": "7"}, *WEB)
+            check("services web: needs a restart, it runs with web, other" in files.reload(proxy), "a service less")
+            # What is printed is read again, and means the same.
+            files.write({}, *re.sub(r"^(client-port|server-port|name|workers) .*", "", must(proxy, "get"), flags=re.M).split("\n"))
+            check(files.reload(proxy).endswith("reloaded: nothing changed"), proxy.log()[-300:])
+        for lines, said in (
+                ([*WEB, "[service shop]", f"protect = {SERVER4}:80-81"],
+                 [f":6: protect {SERVER4}:80-81", "in the service shop and", "in the service web"]),
+                ([*WEB, *WEB[:1]], [":5: [service web]", "given before"]),
+                (["[service web]"], [":2: [service web]", "protects nothing"]),
+                (["[web]"], [":2: '[web]'", "[service NAME]"]),
+                ([*WEB, "max-flows = 5"], [":5: max-flows 5", "not for one service alone"])):
+            files.write({"wscale": "5"}, *lines)
+            result = lab.run("proxy", PROGRAM, "--name", lab.name, "--config", files.path, "--client-port", "veth-a",
+                             "--server-port", "veth-b", limit=20)
+            wrong = why_wrong(result, said)
+            check(wrong is None, f"{lines}: {wrong}")
