@@ -17,6 +17,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <type_traits>
 
 #include "synproxy/flow/arena.h"
 #include "synproxy/flow/mapping.h"
@@ -24,6 +26,17 @@
 namespace synproxy {
 
 inline constexpr double kReplayFalsePositives = 0.0015;
+
+// A line of a filter on its way to another process.
+struct CarriedReplay {
+  std::uint64_t epoch = 0;
+  std::uint64_t entries = 0;  // of the whole epoch, with its first line; 0: with the others
+  std::uint32_t line = 0;     // of `lines`
+  std::uint32_t lines = 0;
+  std::array<std::uint32_t, 15> bits{};
+  std::uint32_t unused = 0;
+};
+static_assert(std::is_trivially_copyable_v<CarriedReplay> && sizeof(CarriedReplay) == 88);
 
 class ReplayFilter {
  public:
@@ -37,6 +50,20 @@ class ReplayFilter {
   // Takes over what stands in the arena: once, before anything else. The bits may be anything. An
   // epoch that cannot have been is dropped, because it would keep its slot.
   void restore(std::uint64_t current_epoch);
+
+  // --- From one filter to another one, of any size. A larger one remembers more than was inserted,
+  // a smaller one is fuller: a cookie that was used stays so.
+  // Copies lines of epochs from the `current_epoch` less one on, until `out` is full. Begins at
+  // line `from` of all and says where to go on; kAllCarried: that was the last one.
+  static constexpr std::uint32_t kAllCarried = ~0U;
+  struct Carried {
+    std::uint32_t count = 0;
+    std::uint32_t next = kAllCarried;
+  };
+  [[nodiscard]] Carried carry(std::uint32_t from, std::uint64_t current_epoch,
+                              std::span<CarriedReplay> out);
+  // Adds a line of another filter; what cannot be one is dropped.
+  void adopt(const CarriedReplay& carried, std::uint64_t current_epoch);
 
   // `fingerprint`: 64 bits of a keyed hash of everything that identifies the ACK (addresses, ports,
   // VLANs, ISN and cookie). An epoch older than the one that holds its slot is past, and is

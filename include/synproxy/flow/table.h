@@ -124,6 +124,9 @@ class FlowTable {
   // index finds no room, which does not happen with random hashes.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash);
 
+  // Whether a record of another table, of a connection with that key, can be whole.
+  [[nodiscard]] static bool could_be(const FlowRecord& record, const FlowKey& key);
+
   // `index` is a record in use and `hash` belongs to its key.
   void erase(FlowIndex index, std::uint64_t hash);
 

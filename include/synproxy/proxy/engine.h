@@ -18,10 +18,12 @@
 #include "synproxy/flow/arena.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/record.h"
+#include "synproxy/flow/replay_filter.h"
 #include "synproxy/policy/activation_list.h"
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
+#include "synproxy/proxy/carried.h"
 #include "synproxy/proxy/flow_info.h"
 #include "synproxy/wire/segment.h"
 
@@ -51,6 +53,21 @@ class Engine {
   // it once, after limit_by() and before the first packet, if there is a store. `now_ms` goes on
   // from that engine's.
   Found resume(std::uint64_t now_ms);
+
+  // --- From one process to the next one that runs already. The giver has seen its last packet, for
+  // now: it may go on if nobody takes over. Clock and index key of both are the same.
+  // Copies flows as copy_flows() does.
+  [[nodiscard]] FlowSlice carry_flows(FlowIndex from, std::uint32_t looks,
+                                      std::span<CarriedFlow> out) const;
+  // Copies cookies that were used (ReplayFilter::carry).
+  [[nodiscard]] FlowSlice carry_replays(FlowIndex from, std::span<CarriedReplay> out);
+  // What was learned of servers; valid until the next packet.
+  [[nodiscard]] std::span<const std::byte> carry_services() const;
+  // The taker: services first, everything before its first packet and after limit_by(). `now_ms`
+  // goes on from the giver's.
+  void adopt_services(std::span<const std::byte> carried, std::uint64_t now_ms);
+  void adopt_replays(std::span<const CarriedReplay> carried, std::uint64_t now_ms);
+  [[nodiscard]] Found adopt(std::span<const CarriedFlow> carried, std::uint64_t now_ms);
 
   // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "synproxy/base/packet.h"
@@ -98,6 +99,11 @@ class LinkTable {
       if (goes_before(e, entries_[victim], vlan)) victim = i;
     }
     return store(victim, link, vlan);
+  }
+  // The same for a link of another table, if frames of that VLAN can have it.
+  [[nodiscard]] std::optional<std::uint16_t> adopt(const Link& link, VlanStack vlan) {
+    if (!is_sound({link, vlan})) return std::nullopt;
+    return intern(link, vlan);
   }
   // The link of a connection with these tags. nullptr: it is forgotten, and so are all others of
   // its VLAN.

@@ -100,6 +100,13 @@ class ServiceTable {
   // shown.
   void restore();
 
+  // What another table of the same key needs to know all that this one knows.
+  [[nodiscard]] std::span<const std::byte> carried() const { return std::as_bytes(services_); }
+  // Takes over carried() of a process before this one, for services that have no entry yet. Drops
+  // what no server can have shown. Cookies of `epoch` may have been made with any scale: several
+  // tables may have served.
+  void adopt(std::span<const std::byte> carried, std::uint64_t epoch);
+
   // How many services there is room for.
   [[nodiscard]] std::size_t capacity() const { return services_.size(); }
 

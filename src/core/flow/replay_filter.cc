@@ -59,6 +59,53 @@ void ReplayFilter::restore(std::uint64_t current_epoch) {
   }
 }
 
+ReplayFilter::Carried ReplayFilter::carry(std::uint32_t from, std::uint64_t current_epoch,
+                                          std::span<CarriedReplay> out) {
+  for (const Waiting& w : state_->waiting) write(w);  // once more does no harm
+  Carried done;
+  const auto* const lines = static_cast<const Line*>(memory_.data());
+  for (std::uint32_t at = from; at < kSlots * lines_per_slot_; ++at) {
+    const Slot& slot = state_->slots[at / lines_per_slot_];
+    const bool first = at % lines_per_slot_ == 0;
+    if (slot.used == 0 || slot.epoch + 1 < current_epoch || slot.epoch > current_epoch + 1) {
+      at += lines_per_slot_ - 1 - at % lines_per_slot_;
+      continue;
+    }
+    const Line& line = lines[at];
+    const bool good = line.epoch == static_cast<std::uint32_t>(slot.epoch);
+    if (!good && !first) continue;
+    if (done.count == out.size()) {
+      done.next = at;
+      return done;
+    }
+    CarriedReplay& carried = out[done.count++];
+    carried = {slot.epoch, first ? slot.entries : 0, at % lines_per_slot_, lines_per_slot_, {}, 0};
+    if (good) carried.bits = line.bits;
+  }
+  return done;
+}
+
+void ReplayFilter::adopt(const CarriedReplay& carried, std::uint64_t current_epoch) {
+  const std::uint64_t epoch = carried.epoch;
+  if (carried.line >= carried.lines || epoch + 1 < current_epoch || epoch > current_epoch + 1) {
+    return;
+  }
+  Slot& slot = state_->slots[epoch % kSlots];
+  if (slot.used != 0 && epoch < slot.epoch) return;
+  if (slot.used == 0 || slot.epoch != epoch) slot = {epoch, 1, 0};
+  slot.entries = std::min(slot.entries + std::min(carried.entries, limit_), limit_);
+  // The fingerprints that lead to that line lead to these.
+  const std::uint64_t begin = std::uint64_t{carried.line} * lines_per_slot_ / carried.lines;
+  const std::uint64_t end =
+      ((std::uint64_t{carried.line} + 1) * lines_per_slot_ + carried.lines - 1) / carried.lines;
+  for (std::uint64_t i = begin; i < end; ++i) {
+    Line& line = static_cast<Line*>(memory_.data())[epoch % kSlots * lines_per_slot_ + i];
+    const auto word = static_cast<std::uint32_t>(epoch);
+    if (line.epoch != word) line = {word, {}};
+    for (std::size_t w = 0; w < line.bits.size(); ++w) line.bits[w] |= carried.bits[w];
+  }
+}
+
 void ReplayFilter::insert(std::uint64_t epoch, std::uint64_t fingerprint) {
   Slot& slot = state_->slots[epoch % kSlots];
   if (slot.used != 0 && epoch < slot.epoch) return;

@@ -231,11 +231,12 @@ std::uint32_t FlowTable::displaced() const {
 // ---- What was found ----
 
 bool FlowTable::is_sound(FlowIndex index) const {
-  const FlowRecord& record = records_[index];
-  if (header_->changing == index + 1 || record.state() > FlowState::kPassed) return false;
-  const bool ipv6 = (record.vlan_and_family & kFamilyIpv6) != 0;
-  if (!synproxy::is_sound(VlanStack{record.vlan_and_family & ~kFamilyIpv6})) return false;
-  return !ipv6 || identity_of(record) == identity_of(key_of(index));
+  return header_->changing != index + 1 && could_be(records_[index], key_of(index));
+}
+
+bool FlowTable::could_be(const FlowRecord& record, const FlowKey& key) {
+  if (record.state() > FlowState::kPassed || !synproxy::is_sound(key.vlan)) return false;
+  return identity_of(record) == identity_of(key);
 }
 
 std::uint64_t FlowTable::hash_of(FlowIndex index, const IndexKey& key) const {

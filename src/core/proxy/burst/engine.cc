@@ -127,6 +127,41 @@ Found Engine::resume(std::uint64_t now_ms) {
   return found;
 }
 
+FlowSlice Engine::carry_flows(FlowIndex from, std::uint32_t looks,
+                              std::span<CarriedFlow> out) const {
+  return synproxy::carry_flows(*state_, from, looks, out);
+}
+
+FlowSlice Engine::carry_replays(FlowIndex from, std::span<CarriedReplay> out) {
+  Rooms& rooms = *state_;
+  const auto [count, next] = rooms.flows.replays().carry(from, rooms.now.epoch(), out);
+  return {count, next == ReplayFilter::kAllCarried ? kNoFlow : next};
+}
+
+std::span<const std::byte> Engine::carry_services() const {
+  return state_->answerer.services().carried();
+}
+
+void Engine::adopt_services(std::span<const std::byte> carried, std::uint64_t now_ms) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  rooms.answerer.services().adopt(carried, rooms.now.epoch());
+}
+
+void Engine::adopt_replays(std::span<const CarriedReplay> carried, std::uint64_t now_ms) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  for (const CarriedReplay& line : carried) rooms.flows.replays().adopt(line, rooms.now.epoch());
+}
+
+Found Engine::adopt(std::span<const CarriedFlow> carried, std::uint64_t now_ms) {
+  Rooms& rooms = *state_;
+  rooms.now.begin(now_ms);
+  const Found found = synproxy::adopt(rooms, carried);
+  publish_gauges(rooms);
+  return found;
+}
+
 std::uint32_t Engine::flows() const { return state_->flows.size(); }
 
 std::optional<FlowRecord> Engine::flow(const FlowKey& key) const {

@@ -90,15 +90,36 @@ Found FlowBook::restore(const Moment& now) {
   };
   const Found found = table_.restore(index_key_, fits);
   replay_.restore(now.epoch());
-  each([&](FlowIndex i) {
-    const FlowState state = table_[i].state();
-    limiter_.found(table_[i], i, [&] { return table_.key_of(i); });
-    if (services_.on()) services_.moves(table_.key_of(i), FlowState::kFree, state);
-    if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
-    if (state == FlowState::kPassed && table_[i].watched()) note_half_open(table_[i], true);
-    established_ += state == FlowState::kEstablished ? 1U : 0U;
-  });
+  each([&](FlowIndex i) { enter_sets(i); });
   return found;
+}
+
+void FlowBook::enter_sets(FlowIndex i) {
+  const FlowState state = table_[i].state();
+  limiter_.found(table_[i], i, [&] { return table_.key_of(i); });
+  if (services_.on()) services_.moves(table_.key_of(i), FlowState::kFree, state);
+  if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
+  if (state == FlowState::kPassed && table_[i].watched()) note_half_open(table_[i], true);
+  established_ += state == FlowState::kEstablished ? 1U : 0U;
+}
+
+FlowIndex FlowBook::adopt(const FlowRecord& carried, const FlowKey& key, const Moment& now) {
+  if (carried.state() == FlowState::kFree || !FlowTable::could_be(carried, key) ||
+      !makes_sense(carried)) {
+    return kNoFlow;
+  }
+  const std::uint64_t hash = hash_of(key);
+  const FlowIndex i = find(key, hash) == kNoFlow ? insert(key, hash) : kNoFlow;
+  if (i == kNoFlow) return kNoFlow;
+  {
+    const Change change(*this, i);
+    table_[i] = carried;
+    if (static_cast<std::int32_t>(now.ms32() - carried.last_seen) < 0) {
+      table_[i].last_seen = now.ms32();
+    }
+  }
+  enter_sets(i);
+  return i;
 }
 
 // All of the sample are fetched first, then compared.

@@ -57,6 +57,12 @@ class FlowBook {
   // Takes over what stands in the arena: once, before anything else.
   Found restore(const Moment& now);
 
+  // Takes over a flow of another engine, as it stands; its link is the caller's business. kNoFlow:
+  // no engine can have written it, its key is there, or there is no room.
+  [[nodiscard]] FlowIndex adopt(const FlowRecord& carried, const FlowKey& key, const Moment& now);
+  // The cookies that were used, to another engine or from it (ReplayFilter).
+  [[nodiscard]] ReplayFilter& replays() { return replay_; }
+
   // --- Find and read. `hash` is the key's hash_of() everywhere.
   [[nodiscard]] std::uint64_t hash_of(const KeyView& key) const {
     return index_hash(index_key_, key);
@@ -199,6 +205,8 @@ class FlowBook {
     std::uint32_t worth = 0;
   };
 
+  // The flow came from elsewhere with its state.
+  void enter_sets(FlowIndex i);
   void tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to);
   // Call before the state changes.
   void moves(const FlowRecord& f, FlowState to) {

@@ -27,6 +27,10 @@ std::uint16_t MadeFrames::new_link(const FlowKey& key, Role sender, const LinkHe
   return links_.intern({answer_to(header, Role::kServer, vlan_pairs_), header}, key.vlan);
 }
 
+void MadeFrames::adopt_link(FlowRecord& f, const Link& link) {
+  f.set_link(links_.adopt(link, vlan_of(f)).value_or(0), f.offered_scale());
+}
+
 void MadeFrames::follow(FlowRecord& f, Role sender, const LinkHeader& header) {
   const Link* const link = link_of(f);
   if (link == nullptr) {

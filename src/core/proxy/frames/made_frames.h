@@ -37,6 +37,8 @@ class MadeFrames {
   [[nodiscard]] std::uint16_t new_link(const FlowKey& key, Role sender, const LinkHeader& header);
   // nullptr: it is forgotten.
   [[nodiscard]] const Link* link_of(const FlowRecord& f) const;
+  // Of a flow of another engine. Without it the newest link of its VLAN stands in.
+  void adopt_link(FlowRecord& f, const Link& link);
   // The first frame of the other end shows what new_link() could only assume.
   void complete_link(FlowRecord& f, Role sender, const LinkHeader& header);
   // Whether `frame` of `sender` came another way than the flow's last one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/proxy/services.h"
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -84,6 +85,27 @@ void ServiceTable::restore() {
     } else {
       std::memset(static_cast<void*>(&s), 0, sizeof s);
     }
+  }
+}
+
+void ServiceTable::adopt(std::span<const std::byte> carried, std::uint64_t epoch) {
+  for (; carried.size() >= sizeof(Service); carried = carried.subspan(sizeof(Service))) {
+    if (carried[offsetof(Service, used)] == std::byte{0}) continue;
+    alignas(Service) std::array<std::byte, sizeof(Service)> copy;
+    std::memcpy(copy.data(), carried.data(), sizeof(Service));
+    const auto& s = *reinterpret_cast<const Service*>(copy.data());
+    if (!is_sound(s)) continue;
+    FlowKey key;
+    key.ipv6 = (s.vlan_and_family & kFamilyIpv6) != 0;
+    key.server = s.address;
+    key.server_port = s.port;
+    key.vlan.packed = s.vlan_and_family & ~kFamilyIpv6;
+    if (find(key, s.port) != nullptr) continue;
+    Service& mine = at(key, s.port);
+    mine = s;
+    mine.recent_scales = kEveryScale;
+    mine.scale_changed_epoch = epoch;
+    any_crawls_ |= s.offer.crawls;
   }
 }
 

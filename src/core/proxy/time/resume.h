@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The first act of an engine whose arena may hold what a former process has left.
+// The first act of an engine that goes on with the connections of a former process: from its arena,
+// or piece by piece from an engine that has stopped for it.
 #pragma once
+
+#include <span>
 
 #include "burst/rooms.h"
 #include "synproxy/flow/arena.h"
+#include "synproxy/proxy/carried.h"
+#include "synproxy/proxy/flow_info.h"
 
 namespace synproxy {
 
@@ -12,5 +17,10 @@ namespace synproxy {
 // early data, which was never acknowledged and comes again; repeats of the handshake's ACK, for
 // which the server repeats its SYN-ACK; SYN-ACKs that waited for their ACK.
 Found resume(Rooms& rooms);
+
+// The same from engine to engine: what one gives, and what the other one takes over.
+[[nodiscard]] FlowSlice carry_flows(const Rooms& rooms, FlowIndex from, std::uint32_t looks,
+                                    std::span<CarriedFlow> out);
+Found adopt(Rooms& rooms, std::span<const CarriedFlow> carried);
 
 }  // namespace synproxy
