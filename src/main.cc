@@ -24,6 +24,7 @@
 #include "control/confirmation.h"
 #include "control/control_server.h"
 #include "control/flow_requests.h"
+#include "control/hand_over.h"
 #include "control/help.h"
 #include "control/history_requests.h"
 #include "control/host.h"
@@ -42,6 +43,7 @@
 #include "control/socket_file.h"
 #include "control/state.h"
 #include "control/supervisor.h"
+#include "control/take_over.h"
 #include "control/telemetry.h"
 #include "control/view.h"
 #include "control/web.h"
@@ -102,20 +104,35 @@ void add_confirm_request(Requests& requests, Confirmation& confirmation) {
                });
 }
 
+// Nothing is put back: interfaces and files are the successor's.
+[[noreturn]] void leave_to_successor(HandOver& hand_over, const dataplane::Dataplane& dataplane,
+                                     const ProgramClock& clock) {
+  say(summary_line(totals_of(dataplane), clock.now_ms()));
+  hand_over.wait_for_successor();
+  finish_log();
+  std::_Exit(0);
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
   for (const std::string& line : restore_left_behind()) say("left behind: " + line);
   config = check_host(std::move(config), LinuxHost());
-  if (end_bypass(config)) say("the bypass between these ports is off");
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);
+  std::optional<TakeOver> predecessor;
+  if (config.take_over) predecessor.emplace(config, secret);
+  if (!predecessor && end_bypass(config)) say("the bypass between these ports is off");
   const std::optional<gid_t> group = control_group(config.control_group);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
-  const std::unique_ptr<FlowStore> store = open_store(config, protect, memory_of_manager());
+  const std::unique_ptr<FlowStore> store =
+      open_store(config, protect, predecessor ? std::nullopt : memory_of_manager());
   // A process before this one, or another one, may have sent cookies that are good here.
-  config.engine.shape.shared_secret = !config.secret_file.empty() || store != nullptr;
-  const int listener = config.metrics.text.empty() ? -1 : listen_at(config.metrics);
+  config.engine.shape.shared_secret =
+      !config.secret_file.empty() || store != nullptr || predecessor.has_value();
+  const int listener = config.metrics.text.empty() ? -1
+                       : predecessor               ? take_place_at(config.metrics)
+                                                   : listen_at(config.metrics);
   std::unique_ptr<const SourceLists> lists = load_lists(config);
 
   const std::optional<User> user = find_user(config.user);
@@ -133,8 +150,12 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   KeyRing& ring = *ring_pages;
   const auto keys = make_undumped<EpochKeeper>(
       std::move(secret), ring, config.engine,
-      KeptKeys{.store = store.get(), .of_any_secret = config.secret_file.empty()});
-  dataplane::Dataplane dataplane(config, protect, ring, store.get());
+      KeptKeys{.store = store.get(),
+               .of_any_secret = config.secret_file.empty(),
+               .handed_over = predecessor ? predecessor->take_keys() : std::vector<EpochKeys>{}});
+  dataplane::Dataplane dataplane(config, protect, ring, store.get(),
+                                 predecessor ? &predecessor->predecessor() : nullptr);
+  if (predecessor) predecessor->begun();
   dataplane.retune(config.tuning(), std::move(lists));
   const Telemetry telemetry(dataplane, config, clock);
   if (config.log_level >= LogLevel::kWarning) {
@@ -150,15 +171,32 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   add_capture_request(requests, dataplane, config);
   add_history_requests(requests, dataplane, config, recorder, clock);
   add_confirm_request(requests, confirmation);
+  HandOver hand_over({.supervisor = supervisor,
+                      .dataplane = dataplane,
+                      .keys = *keys,
+                      .config = config,
+                      .clock = clock,
+                      .listener = listener,
+                      .managed = has_manager()});
+  hand_over.add_requests(requests);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   give_up(config, user);
-  if (host_end) host_end->take_over([&] { dataplane.forget_received(); });
-  dataplane.start();
+  if (host_end) host_end->take_over([&] { dataplane.forget_received(PortId::kClient); });
+  if (predecessor) {
+    predecessor->run(dataplane);
+  } else {
+    dataplane.start();
+  }
   start.reset();
   std::optional<HttpServer> web;
-  if (listener >= 0) web.emplace(listener, web_pages(dataplane, config, recorder, clock));
+  if (predecessor && listener >= 0 && !begin_listening(listener)) {
+    complain("--metrics " + config.metrics.text + ": another program listens there");
+  } else if (listener >= 0) {
+    web.emplace(listener, web_pages(dataplane, config, recorder, clock));
+  }
   say(ready_line(config, dataplane));
-  if (store != nullptr && store->found()) say(resumed_line(dataplane.resumed()));
+  if (predecessor) say(predecessor->text());
+  if (predecessor || (store != nullptr && store->found())) say(resumed_line(dataplane.resumed()));
   if (host_end) say(host_end->text());
   if (confirmation.wanted()) {
     say("waiting " + std::to_string(config.confirm) + " s for `synproxy host confirm`");
@@ -175,12 +213,14 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
       service.reloaded();
     }
     supervisor.tick(clock.now_ms());
+    hand_over.tick();
     if (const std::uint64_t now = clock.unix_ms(); recorder.due(now)) {
       recorder.record(view_of(dataplane, config, clock.unix_ms_at_start()), now);
     }
     service.alive();
     lapsed = confirmation.lapsed(clock.now_ms());
   }
+  if (hand_over.begun()) leave_to_successor(hand_over, dataplane, clock);
   service.stopping();
   control.reset();
   dataplane.stop();

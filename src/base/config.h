@@ -79,6 +79,7 @@ struct Config {
   std::string secret_file;      // empty: a random secret at start
   std::string state_dir;        // empty: connections end with the process
   bool fresh = false;           // what is in state_dir counts for nothing
+  bool take_over = false;       // from the proxy of this name that runs
   std::string config_file;      // empty: none
   std::string user;             // empty: stays who started it
   bool seccomp = true;          // filter system calls once the ports are open
@@ -88,6 +89,8 @@ struct Config {
   LogLevel log_level = LogLevel::kWarning;
   std::vector<std::string> eal_arguments;  // after `--`
 
+  // Of this process's files. The name itself is another process's until that one has handed over.
+  [[nodiscard]] std::string files_name() const { return take_over ? name + ".next" : name; }
   [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop, nullptr}; }
   friend bool operator==(const Config&, const Config&) = default;
 };

@@ -8,6 +8,13 @@
 
 namespace synproxy::control {
 
+// CLOCK_MONOTONIC: all processes read the same.
+[[nodiscard]] inline std::uint64_t monotonic_us() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
 class ProgramClock {
  public:
   [[nodiscard]] std::uint64_t unix_ms_at_start() const { return unix_ms_at_start_; }

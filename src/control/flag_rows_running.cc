@@ -55,6 +55,20 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .help = "start without the connections that were kept",
      .reason = "Connections that are found go on.",
      .value = word<kOffOn>(At<&Config::fresh>{})},
+    {.name = "take-over",
+     .form = "on|off",
+     .example = "on",
+     .group = FlagGroup::kRunning,
+     .kind = FlagKind::kSwitch,
+     .change = Change::kRestart,
+     .accepts = "on or off",
+     .help = "go on with the connections of the running proxy of this --name, which ends; this one "
+             "may be of another version or have other --workers",
+     .reason = "A start finds a running proxy of the same name in its way. With it, this one opens "
+               "its ports beside the other one, asks it to stop, takes its connections and goes "
+               "on; both print for how many microseconds nobody forwarded. Linux interfaces only. "
+               "docs/operation.md says what is needed and what happens if either of them fails.",
+     .value = word<kOffOn>(At<&Config::take_over>{})},
     {.name = "workers",
      .form = "LIST",
      .example = "2-3",

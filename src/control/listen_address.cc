@@ -70,7 +70,9 @@ ListenAddress parse_listen_address(std::string_view text) {
   return where;
 }
 
-int listen_at(const ListenAddress& where) {
+namespace {
+
+int bind_to(const ListenAddress& where, bool beside_another) {
   const int family = where.ipv6 ? AF_INET6 : AF_INET;
   sockaddr_in6 six{};
   sockaddr_in four{};
@@ -89,11 +91,18 @@ int listen_at(const ListenAddress& where) {
   const bool listens =
       fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
       (!where.ipv6 || ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) == 0) &&
-      ::bind(fd, address, size) == 0 && ::listen(fd, kWaiting) == 0;
+      (!beside_another || ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0) &&
+      ::bind(fd, address, size) == 0 && (beside_another || begin_listening(fd));
   if (listens) return fd;
   const int error = errno;
   if (fd >= 0) ::close(fd);
   throw UsageError("--metrics " + where.text + ": " + why_not(error));
 }
+
+}  // namespace
+
+bool begin_listening(int socket) { return ::listen(socket, kWaiting) == 0; }
+int listen_at(const ListenAddress& where) { return bind_to(where, false); }
+int take_place_at(const ListenAddress& where) { return bind_to(where, true); }
 
 }  // namespace synproxy::control

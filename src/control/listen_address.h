@@ -14,5 +14,9 @@ namespace synproxy::control {
 
 // A socket that listens at --metrics, for the caller to close. Throws UsageError.
 [[nodiscard]] int listen_at(const ListenAddress& where);
+// The same where a process of this user may still listen there, which has allowed it
+// (SO_REUSEPORT). Nobody is heard before begin_listening(); false: it is refused.
+[[nodiscard]] int take_place_at(const ListenAddress& where);
+[[nodiscard]] bool begin_listening(int socket);
 
 }  // namespace synproxy::control

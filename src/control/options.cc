@@ -51,6 +51,11 @@ void check_whole(const Config& config) {
                      ": is the device of --client-port " + config.client_port.text +
                      "; name two different ones");
   }
+  if (config.take_over && config.fresh) {
+    throw UsageError(
+        "--take-over: goes on with the connections of the running proxy, and --fresh starts "
+        "without any; give one of them");
+  }
   const AdaptiveTuning& adaptive = config.engine.tuning.adaptive;
   if (adaptive.end_percent >= adaptive.start_percent) {
     throw UsageError("--adaptive-end " + std::to_string(adaptive.end_percent) +

@@ -24,9 +24,7 @@ MasterSecret load_secret(const Config& config) {
   }
 }
 
-namespace {
-
-// Tells secrets apart, never 0. No cookie was ever made in epoch 0.
+// No cookie was ever made in epoch 0.
 std::uint64_t name_of(const MasterSecret& secret) {
   EpochKeys keys = secret.derive(0);
   const std::uint64_t name = keys.plain.k0 | 1;
@@ -34,16 +32,14 @@ std::uint64_t name_of(const MasterSecret& secret) {
   return name;
 }
 
-}  // namespace
-
 EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig& config,
                          KeptKeys kept)
     : secret_(std::move(secret)),
-      kept_(kept),
+      kept_(std::move(kept)),
       ring_(ring),
       unix_ms_at_start_(config.shape.unix_ms_at_start),
       epoch_ms_(config.shape.epoch_ms) {
-  if (kept_.store != nullptr) go_on(epoch_at(unix_ms_at_start_, epoch_ms_).epoch);
+  go_on(epoch_at(unix_ms_at_start_, epoch_ms_).epoch);
   keep(0);
   // Not before the keys: a name with the keys of another secret would deceive the next process.
   if (kept_.store != nullptr) kept_.store->keep_secret(name_of(secret_));
@@ -51,7 +47,11 @@ EpochKeeper::EpochKeeper(MasterSecret secret, KeyRing& ring, const EngineConfig&
 
 // Of epochs whose keys the former process has published: as after replace().
 void EpochKeeper::go_on(std::uint64_t epoch) {
-  for (EpochKeys& keys : kept_.store->keys(kept_.of_any_secret ? 0 : name_of(secret_))) {
+  std::vector<EpochKeys> former = std::exchange(kept_.handed_over, {});
+  if (kept_.store != nullptr && former.empty()) {
+    former = kept_.store->keys(kept_.of_any_secret ? 0 : name_of(secret_));
+  }
+  for (EpochKeys& keys : former) {
     if (keys.epoch + 1 >= epoch && keys.epoch <= epoch + kEpochsAhead) {
       try {
         ring_.publish(keys);
@@ -73,6 +73,18 @@ std::optional<std::uint64_t> EpochKeeper::replace(MasterSecret secret, std::uint
   const std::uint64_t unix_ms = unix_ms_at_start_ + now_ms;
   const std::uint64_t first = epoch_at(unix_ms, epoch_ms_).epoch + kEpochsAhead + 1;
   return first * epoch_ms_ - unix_ms;
+}
+
+std::vector<EpochKeys> EpochKeeper::published(std::uint64_t now_ms, std::uint64_t secret) const {
+  std::vector<EpochKeys> out;
+  if (secret != 0 && secret != name_of(secret_)) return out;
+  const std::uint64_t epoch = epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch;
+  for (std::uint64_t e = epoch == 0 ? 0 : epoch - 1; e <= epoch + kEpochsAhead; ++e) {
+    EpochKeys keys;
+    if (ring_.read(e, keys)) out.push_back(keys);
+    cleanse(keys);
+  }
+  return out;
 }
 
 void EpochKeeper::keep(std::uint64_t now_ms) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/config.h"
 #include "base/flow_store.h"
@@ -15,12 +16,16 @@ namespace synproxy::control {
 // RuntimeFailure if the system gives no random bytes.
 [[nodiscard]] MasterSecret load_secret(const Config& config);
 
+// Tells secrets apart, never 0.
+[[nodiscard]] std::uint64_t name_of(const MasterSecret& secret);
+
 // Where the keys wait for the next process, so that it accepts the cookies of this one.
 struct KeptKeys {
   FlowStore* store = nullptr;  // nullptr: they end with this process
   // Each process draws a secret of its own. Otherwise keys of another secret count for nothing: who
   // gives another file and restarts wants the old secret to be worthless.
   bool of_any_secret = false;
+  std::vector<EpochKeys> handed_over;  // by a process that still runs; wiped when they are taken
 };
 
 // Keeps the keys of the cookies up to date. Publishes them well before a worker can need them, and
@@ -36,6 +41,10 @@ class EpochKeeper {
   // Publishes the keys that are due. Call at least once an epoch. `now_ms`: since the start of the
   // program.
   void keep(std::uint64_t now_ms);
+
+  // The keys that are published, for a process that takes over. None if its secret is another one:
+  // `secret` is its name_of(), 0: it has drawn one of its own.
+  [[nodiscard]] std::vector<EpochKeys> published(std::uint64_t now_ms, std::uint64_t secret) const;
 
   // Uses another secret for the epochs whose keys are not published yet. Published are the present
   // epoch and the two that follow. So cookies that clients hold stay good until they expire, and

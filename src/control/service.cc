@@ -7,7 +7,6 @@
 
 #include <condition_variable>
 #include <cstdlib>
-#include <ctime>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "control/clock.h"
 #include "control/pulse.h"
 #include "control/supervisor.h"
 
@@ -30,11 +30,6 @@ constexpr std::size_t kMostUnsent = 64;
 // The name of our memory among the descriptors that the manager keeps.
 constexpr std::string_view kFlows = "flows";
 
-bool has_manager() {
-  const char* socket = std::getenv("NOTIFY_SOCKET");
-  return socket != nullptr && *socket != 0;
-}
-
 // A manager keeps one descriptor of ours (FileDescriptorStoreMax=1 will do), so the old one goes.
 void let_keep(int memory) {
   const std::string name = "\nFDNAME=" + std::string(kFlows);
@@ -42,14 +37,12 @@ void let_keep(int memory) {
   static_cast<void>(::sd_pid_notify_with_fds(0, 0, ("FDSTORE=1" + name).c_str(), &memory, 1));
 }
 
-std::uint64_t monotonic_us() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
-}
-
 }  // namespace
+
+bool has_manager() {
+  const char* socket = std::getenv("NOTIFY_SOCKET");
+  return socket != nullptr && *socket != 0;
+}
 
 std::optional<int> memory_of_manager() {
   if (!has_manager()) return std::nullopt;

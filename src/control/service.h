@@ -19,6 +19,9 @@
 
 namespace synproxy::control {
 
+// Whether a service manager has started this process.
+[[nodiscard]] bool has_manager();
+
 // Memory that the manager has kept since a former process; -1: nothing yet. nullopt: there is no
 // manager, or it has said FDSTORE=0. Ask once, before there are threads; the caller closes it.
 [[nodiscard]] std::optional<int> memory_of_manager();

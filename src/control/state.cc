@@ -22,7 +22,9 @@ std::unique_ptr<FlowStore> open_store(const Config& config, const ProtectSet& pr
                          .region_bytes = Engine::store_bytes(engine, protect)};
   if (config.state_dir.empty()) return std::make_unique<FlowStore>(*kept, shape, config.fresh);
   if (kept && *kept >= 0) ::close(*kept);
-  return std::make_unique<FlowStore>(config.state_dir, config.name, shape, config.fresh);
+  // What another process of the name has goes on in that one until it has handed it over.
+  return std::make_unique<FlowStore>(config.state_dir, config.files_name(), shape,
+                                     config.fresh || config.take_over);
 }
 
 std::string resumed_line(const Found& found) {

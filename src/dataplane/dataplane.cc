@@ -17,6 +17,7 @@
 #include "base/errors.h"
 #include "dataplane/list_keeper.h"
 #include "dataplane/port_factory.h"
+#include "dataplane/rss_hash.h"
 #include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
 
@@ -80,7 +81,7 @@ class Pool {
 
 EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
   EalRequest request;
-  request.name = config.name;
+  request.name = config.files_name();
   request.pools = {client.pool, server.pool, client.super_pool, server.super_pool};
   request.extra = config.eal_arguments;
   request.verbose = config.log_level == LogLevel::kDebug;
@@ -109,14 +110,19 @@ SourceLimits::Key random_key() {
 
 bool found(const FlowStore* store) { return store != nullptr && store->found(); }
 
-RssWord word_for(const FlowStore* store) {
-  if (!found(store)) return draw_rss_word();
-  const auto word = static_cast<RssWord>(store->identity().rss_word);
+// nullptr: there is nobody to go on from.
+const StoreIdentity* former(const FlowStore* store, const StoreIdentity* predecessor) {
+  return predecessor != nullptr ? predecessor : found(store) ? &store->identity() : nullptr;
+}
+
+RssWord word_for(const StoreIdentity* former) {
+  if (former == nullptr) return draw_rss_word();
+  const auto word = static_cast<RssWord>(former->rss_word);
   return is_good(word) ? word : draw_rss_word();
 }
 
-Clock clock_for(const EngineShape& shape, const FlowStore* store) {
-  return found(store) ? Clock::going_on(store->identity().zero_ms) : Clock(shape.unix_ms_at_start);
+Clock clock_for(const EngineShape& shape, const StoreIdentity* former) {
+  return former != nullptr ? Clock::going_on(former->zero_ms) : Clock(shape.unix_ms_at_start);
 }
 
 // A number for each way in which connections find their owners: with another one they would be
@@ -131,9 +137,21 @@ std::uint32_t owner_rule(unsigned workers, const std::optional<RssOwner>& rss,
 
 // Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
 struct Dataplane::Impl {
-  Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store);
+  Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store,
+       const StoreIdentity* former);
 
-  void settle(FlowStore& store, IndexKey& index_key) const;
+  void settle(FlowStore& store) const;
+  [[nodiscard]] StoreIdentity identity() const {
+    return {
+        .index_key = index_key, .zero_ms = clock.zero_ms(), .rss_word = rss_word, .owner = owner()};
+  }
+  [[nodiscard]] std::uint32_t owner() const {
+    return owner_rule(static_cast<unsigned>(cpus.size()), rss_owner, ports[0]->spread());
+  }
+  [[nodiscard]] unsigned owner_of(const FlowKey& key) const {
+    if (rss_owner) return rss_owner->of(fold_of(key));
+    return worker_of(index_hash(index_key, key), static_cast<std::uint32_t>(workers.size()));
+  }
   [[nodiscard]] std::uint64_t buffers_out() const;
   void free_lists();
   void warn_of_bad_checksums(std::vector<std::string>& lines);
@@ -145,6 +163,7 @@ struct Dataplane::Impl {
   PerPort<PortPlan> plans;
   std::shared_ptr<Eal> eal;
   const RssWord rss_word;
+  IndexKey index_key{};
   Pool pools[4];  // of either port, then those for super-frames
   PerPort<std::unique_ptr<Port>> ports;
   std::optional<RssOwner> rss_owner;
@@ -164,13 +183,13 @@ struct Dataplane::Impl {
 };
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-                      FlowStore* store)
+                      FlowStore* store, const StoreIdentity* former)
     : tuning(config.tuning()),
       cpus(worker_cpus(config)),
       plans{{plan_client(config, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
       eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
-      rss_word(word_for(store)),
+      rss_word(word_for(former)),
       pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool),
             Pool("synproxy_client_super", plans[0].super_pool),
             Pool("synproxy_server_super", plans[1].super_pool)},
@@ -178,7 +197,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
              open_port(plans[1], rss_word, protect, pools[1].get(), pools[3].get(), *eal)}},
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
-      clock(clock_for(config.engine.shape, store)),
+      clock(clock_for(config.engine.shape, former)),
       hand_over(static_cast<unsigned>(cpus.size())),
       limits(config.engine.shape.limit_memory, random_key()) {
   WorkerRequest request;
@@ -189,9 +208,14 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.sources = &sources;
   request.limits = &limits;
   request.places = &places;
-  fill_randomly(request.index_key);
+  if (former != nullptr) {
+    index_key = former->index_key;
+  } else {
+    fill_randomly(index_key);
+  }
   fill_randomly(request.shed_key);
-  if (store != nullptr) settle(*store, request.index_key);
+  if (store != nullptr) settle(*store);
+  request.index_key = index_key;
   // Wall time goes on from what control noted at this process's start, whatever the clock reads.
   request.engine.unix_ms_at_start -=
       Clock(config.engine.shape.unix_ms_at_start).zero_ms() - clock.zero_ms();
@@ -206,7 +230,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     throw RuntimeFailure(no_memory_for(config.engine.shape));
   }
   resting_buffers = buffers_out();
-  if (store == nullptr) return;
+  if (!found(store)) return;
   for (const auto& w : workers) {
     const Found of_worker = w->resume();
     resumed.kept += of_worker.kept;
@@ -214,20 +238,13 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   }
 }
 
-// Takes the keys of what is found, or gives it ours.
-void Dataplane::Impl::settle(FlowStore& store, IndexKey& index_key) const {
-  const StoreIdentity& left = store.identity();
-  const std::uint32_t owner =
-      owner_rule(static_cast<unsigned>(cpus.size()), rss_owner, ports[0]->spread());
+// Goes on with what is found, or begins it with our keys.
+void Dataplane::Impl::settle(FlowStore& store) const {
   if (store.found()) {
-    if (left.rss_word == rss_word && left.owner == owner) {
-      index_key = left.index_key;
-      return;
-    }
+    if (store.identity().rss_word == rss_word && store.identity().owner == owner()) return;
     store.forget("was spread over the workers in another way");
   }
-  store.begin(
-      {.index_key = index_key, .zero_ms = clock.zero_ms(), .rss_word = rss_word, .owner = owner});
+  store.begin(identity());
 }
 
 std::uint64_t Dataplane::Impl::buffers_out() const {
@@ -271,15 +288,15 @@ void Dataplane::Impl::tell_of_shedding(std::vector<std::string>& lines) {
 }
 
 Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-                     FlowStore* store)
-    : impl_(std::make_unique<Impl>(config, protect, keys, store)) {}
+                     FlowStore* store, const StoreIdentity* predecessor)
+    : impl_(std::make_unique<Impl>(config, protect, keys, store, former(store, predecessor))) {}
 
 Dataplane::~Dataplane() { stop(); }
 
-void Dataplane::forget_received() {
+void Dataplane::forget_received(PortId id) {
   constexpr unsigned kMostBursts = 512;  // longer than any ring; what comes meanwhile ends nowhere
   IoCounters uncounted;
-  Port& port = *impl_->ports[PortId::kClient];
+  Port& port = *impl_->ports[id];
   for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
     std::array<rte_mbuf*, kMaxBurst> frames;
     for (unsigned burst = 0; burst < kMostBursts; ++burst) {
@@ -312,6 +329,40 @@ void Dataplane::stop() {
   impl_->hand_over.drain();
   impl_->running = false;
 }
+
+StoreIdentity Dataplane::identity() const { return impl_->identity(); }
+
+FlowSlice Dataplane::carry_flows(unsigned worker, FlowIndex from,
+                                 std::span<CarriedFlow> out) const {
+  return impl_->workers[worker]->engine().carry_flows(from, kNoFlow, out);
+}
+
+FlowSlice Dataplane::carry_replays(unsigned worker, FlowIndex from, std::span<CarriedReplay> out) {
+  return impl_->workers[worker]->engine().carry_replays(from, out);
+}
+
+std::span<const std::byte> Dataplane::carry_services(unsigned worker) const {
+  return impl_->workers[worker]->engine().carry_services();
+}
+
+void Dataplane::adopt_services(std::span<const std::byte> carried) {
+  for (const auto& w : impl_->workers) w->engine().adopt_services(carried, impl_->clock.now_ms());
+}
+
+void Dataplane::adopt_replays(std::span<const CarriedReplay> carried) {
+  for (const auto& w : impl_->workers) w->engine().adopt_replays(carried, impl_->clock.now_ms());
+}
+
+void Dataplane::adopt(std::span<const CarriedFlow> carried) {
+  for (const CarriedFlow& flow : carried) {
+    Worker& owner = *impl_->workers[impl_->owner_of(flow.key())];
+    const Found found = owner.engine().adopt({&flow, 1}, impl_->clock.now_ms());
+    impl_->resumed.kept += found.kept;
+    impl_->resumed.dropped += found.dropped;
+  }
+}
+
+void Dataplane::renamed(const std::string& name) { impl_->eal->renamed(name); }
 
 std::vector<std::string> Dataplane::supervise() {
   std::vector<std::string> lines;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,13 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/arena.h"
+#include "synproxy/flow/replay_filter.h"
 #include "synproxy/policy/activation_list.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
 #include "synproxy/policy/source_lists.h"
+#include "synproxy/proxy/carried.h"
+#include "synproxy/proxy/flow_info.h"
 
 namespace synproxy::dataplane {
 
@@ -71,16 +75,32 @@ class Dataplane {
   // Brings EAL up, opens and starts both ports and builds the engines; no worker runs yet. Throws
   // UsageError or RuntimeFailure (base/errors.h), whose text names the flag and the value. `store`:
   // of the configuration's shape; outlives it. nullptr: connections end with the process.
+  // `predecessor`: of a process that will hand its connections over; the store is then empty.
   Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-            FlowStore* store = nullptr);
+            FlowStore* store = nullptr, const StoreIdentity* predecessor = nullptr);
   ~Dataplane();
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
 
-  // Before start(): frees what has arrived by the client port so far.
-  void forget_received();
-  void start();  // launches the workers
+  // Before start(): frees what has arrived by the port so far.
+  void forget_received(PortId id);
+  void start();  // launches the workers; after stop() again
   void stop();   // returns when all workers have left their loops; ports still open
+
+  // --- A hand-over between two processes (Engine::carry_flows). The giver, after stop():
+  [[nodiscard]] StoreIdentity identity() const;
+  [[nodiscard]] FlowSlice carry_flows(unsigned worker, FlowIndex from,
+                                      std::span<CarriedFlow> out) const;
+  [[nodiscard]] FlowSlice carry_replays(unsigned worker, FlowIndex from,
+                                        std::span<CarriedReplay> out);
+  [[nodiscard]] std::span<const std::byte> carry_services(unsigned worker) const;
+  // The taker, before start(): each flow goes to the worker that owns it, the rest to all.
+  void adopt_services(std::span<const std::byte> carried);
+  void adopt_replays(std::span<const CarriedReplay> carried);
+  void adopt(std::span<const CarriedFlow> carried);
+  // The taker has got the name of the giver.
+  void renamed(const std::string& name);
+
   // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by
   // the new tuning, and by `lists` where they are given. Earlier lists are freed once no worker
   // uses them any more; nobody waits for that.
@@ -110,7 +130,7 @@ class Dataplane {
   [[nodiscard]] CaptureTap& capture_tap(unsigned worker);
   // That of this proxy's name, where EAL has its sockets.
   [[nodiscard]] const std::filesystem::path& directory() const;
-  // What was in the store.
+  // What was in the store, or was taken over.
   [[nodiscard]] Found resumed() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;

@@ -36,6 +36,7 @@ class Eal {
   [[nodiscard]] const std::string& memory_note() const { return memory_note_; }
   // Of this name alone, for sockets.
   [[nodiscard]] const std::filesystem::path& directory() const { return name_.directory(); }
+  void renamed(const std::string& name) { name_.renamed(name); }
 
  private:
   explicit Eal(const EalRequest& request);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 namespace synproxy::dataplane {
 namespace {
@@ -68,6 +69,12 @@ InterfacePrep::~InterfacePrep() {
     for (auto s = changed_.rbegin(); s != changed_.rend(); ++s) restore(*s);
   }
   record_.remove();
+}
+
+void InterfacePrep::claim() {
+  if (!record_.claim()) return;
+  const std::vector<InterfaceSetting> ours = std::exchange(changed_, record_.left_behind());
+  for (const InterfaceSetting& s : ours) remember(s);
 }
 
 // What was first is what it was before us.

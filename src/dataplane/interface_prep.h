@@ -33,6 +33,10 @@ class InterfacePrep {
   InterfacePrep(const InterfacePrep&) = delete;
   InterfacePrep& operator=(const InterfacePrep&) = delete;
 
+  // If another process had the interface when this one was made: takes over what that one has left
+  // to be restored, once it has ended. To be called now and then.
+  void claim();
+
   [[nodiscard]] const std::string& warning() const { return warning_; }  // may be empty
 
  private:

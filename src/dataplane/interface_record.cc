@@ -38,7 +38,23 @@ InterfaceRecord::InterfaceRecord(const std::filesystem::path& directory,
 }
 
 InterfaceRecord::~InterfaceRecord() {
-  if (fd_ >= 0) ::close(fd_);
+  for (const int fd : {fd_, waiting_fd_}) {
+    if (fd >= 0) ::close(fd);
+  }
+}
+
+// It was opened with the rights of the start, which may be gone.
+bool InterfaceRecord::claim() {
+  if (!waits() || ::flock(waiting_fd_, LOCK_EX | LOCK_NB) != 0) return false;
+  const int fd = std::exchange(waiting_fd_, -1);
+  struct stat file {};
+  if (::fstat(fd, &file) != 0 || file.st_nlink == 0) {  // its owner has restored everything
+    ::close(fd);
+    return false;
+  }
+  fd_ = fd;
+  read();
+  return true;
 }
 
 void InterfaceRecord::open() {
@@ -49,8 +65,7 @@ void InterfaceRecord::open() {
                  S_IRUSR | S_IWUSR);
     if (fd_ < 0) return;
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(fd_);
-      fd_ = -1;
+      waiting_fd_ = std::exchange(fd_, -1);
       return;
     }
     // Its last owner may have removed it between our two calls.

@@ -39,6 +39,11 @@ class InterfaceRecord {
   InterfaceRecord(const InterfaceRecord&) = delete;
   InterfaceRecord& operator=(const InterfaceRecord&) = delete;
 
+  // Another process has the record. claim() takes it when that one has ended and left it; true,
+  // once: left_behind() is known now.
+  [[nodiscard]] bool waits() const { return waiting_fd_ >= 0; }
+  [[nodiscard]] bool claim();
+
   // What a process that was killed has changed, in its order.
   [[nodiscard]] const std::vector<InterfaceSetting>& left_behind() const { return left_behind_; }
   // Call before the change.
@@ -52,6 +57,7 @@ class InterfaceRecord {
 
   std::filesystem::path file_;
   int fd_ = -1;
+  int waiting_fd_ = -1;  // of the file that another process has locked
   std::vector<InterfaceSetting> left_behind_;
 };
 

@@ -16,7 +16,13 @@
 namespace synproxy::dataplane {
 namespace {
 
-// Where EAL puts the files of a prefix.
+const char* advice(int error) {
+  if (error == ENOSPC || error == EDQUOT) return "free some room there";
+  return error == EACCES || error == EPERM ? "run as root" : "make it writable";
+}
+
+}  // namespace
+
 std::filesystem::path runtime_directory(const std::string& name) {
   std::filesystem::path base = "/var/run";
   if (::geteuid() != 0) {
@@ -25,13 +31,6 @@ std::filesystem::path runtime_directory(const std::string& name) {
   }
   return base / "dpdk" / name;
 }
-
-const char* advice(int error) {
-  if (error == ENOSPC || error == EDQUOT) return "free some room there";
-  return error == EACCES || error == EPERM ? "run as root" : "make it writable";
-}
-
-}  // namespace
 
 NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)) {
   // For the owner alone, as EAL makes them, because the telemetry socket will stand there. EAL
@@ -58,6 +57,8 @@ NameLock::NameLock(const std::string& name) : directory_(runtime_directory(name)
     // off.
   } while (::fstat(fd_, &locked) == 0 && locked.st_nlink == 0);
 }
+
+void NameLock::renamed(const std::string& name) { directory_ = runtime_directory(name); }
 
 NameLock::~NameLock() {
   std::error_code error;

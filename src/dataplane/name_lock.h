@@ -8,12 +8,18 @@
 
 namespace synproxy::dataplane {
 
+// Where EAL puts the files of a prefix.
+[[nodiscard]] std::filesystem::path runtime_directory(const std::string& name);
+
 class NameLock {
  public:
   explicit NameLock(const std::string& name);  // throws UsageError
   ~NameLock();                                 // frees the name and removes what EAL left under it
   NameLock(const NameLock&) = delete;
   NameLock& operator=(const NameLock&) = delete;
+
+  // The directory has got another name, its lock with it.
+  void renamed(const std::string& name);
 
   // Where EAL puts its files.
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }

@@ -188,6 +188,7 @@ class XdpPort final : public Port {
     return port_->transmit(worker, frames, n);
   }
   void supervise(std::vector<std::string>& lines) override {
+    prep_.claim();
     if (!warned_ && !prep_.warning().empty()) lines.push_back(prep_.warning());
     warned_ = true;
     port_->supervise(lines);

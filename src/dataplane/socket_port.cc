@@ -173,6 +173,7 @@ unsigned SocketPort::send(int descriptor, rte_mbuf** frames, unsigned n, bool su
 }
 
 void SocketPort::supervise(std::vector<std::string>& lines) {
+  prep_->claim();
   if (!warned_ && !prep_->warning().empty()) lines.push_back(prep_->warning());
   warned_ = true;
   const auto facts = dev_.facts();

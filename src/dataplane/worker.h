@@ -75,6 +75,8 @@ class Worker final : private FrameSink {
   Found resume() { return engine_.resume(clock_.now_ms()); }
   void start();
   void stop();  // returns when the loop has ended
+  // While it does not run: what goes from the engine of one process to that of the next one.
+  [[nodiscard]] Engine& engine() { return engine_; }
 
   [[nodiscard]] unsigned cpu() const { return request_.cpu; }
   [[nodiscard]] const Counters& counters() const { return counters_; }

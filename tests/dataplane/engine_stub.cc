@@ -29,6 +29,12 @@ Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
 Engine::~Engine() = default;
 std::size_t Engine::store_bytes(const EngineShape&, const ProtectSet&) { return 4096; }
 Found Engine::resume(std::uint64_t) { return {}; }
+FlowSlice Engine::carry_flows(FlowIndex, std::uint32_t, std::span<CarriedFlow>) const { return {}; }
+FlowSlice Engine::carry_replays(FlowIndex, std::span<CarriedReplay>) { return {}; }
+std::span<const std::byte> Engine::carry_services() const { return {}; }
+void Engine::adopt_services(std::span<const std::byte>, std::uint64_t) {}
+void Engine::adopt_replays(std::span<const CarriedReplay>, std::uint64_t) {}
+Found Engine::adopt(std::span<const CarriedFlow>, std::uint64_t) { return {}; }
 std::uint32_t Engine::flows() const { return 0; }
 FlowSlice Engine::copy_flows(FlowIndex, std::uint32_t, std::span<FlowInfo>, std::uint64_t) const {
   return {};

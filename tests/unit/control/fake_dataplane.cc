@@ -21,7 +21,8 @@ struct Dataplane::Impl {
   std::string note;
 };
 
-Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&, FlowStore*)
+Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&, FlowStore*,
+                     const StoreIdentity*)
     : impl_(std::make_unique<Impl>()) {
   state() = std::make_unique<FakeState>();
 }

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/hand_over.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/errors.h"
+#include "control/hand_over_wire.h"
+#include "control/log.h"
+#include "control/port_name.h"
+
+namespace synproxy::control {
+namespace {
+
+using Json = Requests::Json;
+
+constexpr std::size_t kFlowsInPiece = 1024;
+constexpr std::size_t kReplaysInPiece = 2048;
+
+bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0 && errno == ESRCH; }
+
+void refuse_port(const char* flag, const PortName& running, const std::string& wanted) {
+  if (running.kind != PortName::Kind::kRawSocket) {
+    throw UsageError(std::string("--take-over: ") + flag + " " + running.text +
+                     " of the running proxy cannot be opened twice, only Linux interfaces can; "
+                     "restart it, with --state-dir if its connections are to go on");
+  }
+  if (running.device == wanted) return;
+  throw UsageError(std::string(flag) + " " + wanted + ": the running proxy has " + running.device +
+                   ", and --take-over changes no port; give that one, or restart it");
+}
+
+Json words_of(const EpochKeys& k) {
+  return {k.epoch,    k.timestamps.k0, k.timestamps.k1,   k.timestamps.multiplier,
+          k.plain.k0, k.plain.k1,      k.plain.multiplier};
+}
+
+std::string line_of(const char* what, std::size_t bytes) {
+  return Json{{"what", what}, {"bytes", bytes}}.dump() + "\n";
+}
+
+template <typename T>
+void append(std::string& out, const char* what, std::span<const T> part) {
+  out += line_of(what, part.size_bytes());
+  const std::size_t at = out.size();
+  out.resize(at + part.size_bytes());
+  if (!part.empty()) std::memcpy(out.data() + at, part.data(), part.size_bytes());
+}
+
+}  // namespace
+
+std::string handed_over_line(pid_t to, std::uint64_t outage_us) {
+  return "handed over to the process " + std::to_string(to) + ": nobody forwarded for " +
+         std::to_string(outage_us) + " us";
+}
+
+// All that the workers know: services before flows, which are judged by them.
+class HandOver::Carrying final : public Answer {
+ public:
+  Carrying(std::shared_ptr<State> state, dataplane::Dataplane& dataplane, std::string head)
+      : state_(std::move(state)), dataplane_(dataplane), head_(std::move(head)) {}
+
+  Step next(std::string& out) override {
+    out += std::exchange(head_, {});
+    // The workers run again: what is read now fits nothing.
+    const std::lock_guard lock(state_->mutex);
+    if (state_->phase != Phase::kStopped) return Step::kEnd;
+    if (worker_ == dataplane_.workers()) {
+      worker_ = 0;
+      ++part_;
+    }
+    if (part_ == 3) {
+      out += line_of(kEnd, 0);
+      return Step::kEnd;
+    }
+    FlowSlice slice;
+    if (part_ == 0) {
+      append(out, kServices, dataplane_.carry_services(worker_));
+    } else if (part_ == 1) {
+      replays_.resize(kReplaysInPiece);
+      slice = dataplane_.carry_replays(worker_, from_, replays_);
+      append(out, kReplays, std::span<const CarriedReplay>(replays_).first(slice.count));
+    } else {
+      flows_.resize(kFlowsInPiece);
+      slice = dataplane_.carry_flows(worker_, from_, flows_);
+      append(out, kFlows, std::span<const CarriedFlow>(flows_).first(slice.count));
+    }
+    from_ = slice.next == kNoFlow ? 0 : slice.next;
+    worker_ += slice.next == kNoFlow ? 1U : 0U;
+    return Step::kMore;
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+  dataplane::Dataplane& dataplane_;
+  std::string head_;
+  unsigned part_ = 0;
+  unsigned worker_ = 0;
+  FlowIndex from_ = 0;
+  std::vector<CarriedReplay> replays_;
+  std::vector<CarriedFlow> flows_;
+};
+
+// The last answer. It lasts until the successor hangs up.
+class HandOver::Farewell final : public Answer {
+ public:
+  explicit Farewell(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~Farewell() override {
+    const std::lock_guard lock(state_->mutex);
+    state_->left_alone = true;
+    state_->news.notify_all();
+  }
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+
+  Step next(std::string& out) override {
+    if (std::exchange(said_, true)) return Step::kWait;
+    out += answer_line("handed over");
+    return Step::kMore;
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+  bool said_ = false;
+};
+
+void HandOver::add_requests(Requests& requests) {
+  requests.add(kAskHandOver, Requests::Kind::kChanging,
+               [this](const Json& request, const Peer& peer) { return ask(request, peer); });
+  requests.add_long(kStopForHandOver, Requests::Kind::kChanging,
+                    [this](const Json&, const Peer& peer) { return stop(peer); });
+  requests.add_long(kEndHandOver, Requests::Kind::kChanging,
+                    [this](const Json& request, const Peer& peer) { return end(request, peer); });
+}
+
+void HandOver::refuse_what_cannot_work(const Json& request, const Peer& peer) {
+  if (request.value("format", 0U) != kHandOverFormat) {
+    throw UsageError(
+        "--take-over: the running proxy is of a version that hands over in another "
+        "way; restart it, with --state-dir if its connections are to go on");
+  }
+  if (parts_.managed) {
+    throw UsageError(
+        "--take-over: a service manager has started the running proxy and waits for "
+        "its end; restart the unit: its connections go on over that");
+  }
+  const Config& config = parts_.config;
+  refuse_port("--client-port", config.client_port, text_field(request, "client_port"));
+  refuse_port("--server-port", config.server_port, text_field(request, "server_port"));
+  const EngineShape& shape = config.engine.shape;
+  if (request.value("epoch_ms", 0U) != shape.epoch_ms) {
+    throw UsageError(
+        "--epoch: the running proxy has " + std::to_string(shape.epoch_ms / 1000) +
+        " s, and cookies have to go on with --take-over; give the same, or restart it");
+  }
+  std::uint64_t flows = 0;
+  for (unsigned w = 0; w < parts_.dataplane.workers(); ++w) {
+    flows += parts_.dataplane.counters(w).flows.get();
+  }
+  if (request.value("max_flows", std::uint64_t{0}) < flows) {
+    throw UsageError("--max-flows: the running proxy has " + std::to_string(flows) +
+                     " flows, which have no room; give more");
+  }
+  if (state_->successor != 0 && state_->successor != peer.pid && !is_gone(state_->successor)) {
+    throw UsageError("--take-over: the process " + std::to_string(state_->successor) +
+                     " does that already; wait for its end");
+  }
+}
+
+Json HandOver::ask(const Json& request, const Peer& peer) {
+  const auto held = parts_.supervisor.hold();
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != Phase::kServing) {
+    throw UsageError("--take-over: another process does that now; try again in a few seconds");
+  }
+  refuse_what_cannot_work(request, peer);
+  state_->successor = peer.pid;
+  // So that the successor may take the port while it still has its rights. It listens later.
+  const int yes = 1;
+  if (parts_.listener >= 0) {
+    static_cast<void>(::setsockopt(parts_.listener, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes));
+  }
+  const StoreIdentity identity = parts_.dataplane.identity();
+  Json keys = Json::array();
+  const auto secret = request.value("secret", std::uint64_t{0});
+  for (EpochKeys& k : parts_.keys.published(parts_.clock.now_ms(), secret)) {
+    keys.push_back(words_of(k));
+    cleanse(k);
+  }
+  return {{"pid", ::getpid()},
+          {"index_key", identity.index_key},
+          {"zero_ms", identity.zero_ms},
+          {"rss_word", identity.rss_word},
+          {"keys", std::move(keys)}};
+}
+
+std::unique_ptr<Answer> HandOver::stop(const Peer& peer) {
+  const auto held = parts_.supervisor.hold();
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != Phase::kServing || state_->successor != peer.pid) {
+    throw UsageError("--take-over: has to be asked for first, by the same process");
+  }
+  state_->phase = Phase::kStopped;
+  state_->asked = std::chrono::steady_clock::now();
+  parts_.dataplane.stop();
+  return std::make_unique<Carrying>(state_, parts_.dataplane,
+                                    answer_line({{"stopped_us", monotonic_us()}}));
+}
+
+std::unique_ptr<Answer> HandOver::end(const Json& request, const Peer& peer) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != Phase::kStopped || state_->successor != peer.pid) {
+    throw RuntimeFailure("--take-over: came too late, the running proxy goes on");
+  }
+  say(handed_over_line(peer.pid, request.value("outage_us", std::uint64_t{0})));
+  state_->phase = Phase::kOver;
+  static_cast<void>(::kill(::getpid(), SIGTERM));  // wakes the control thread
+  return std::make_unique<Farewell>(state_);
+}
+
+void HandOver::tick() {
+  const auto held = parts_.supervisor.hold();
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != Phase::kStopped) return;
+  const bool gone = is_gone(state_->successor);
+  if (!gone && std::chrono::steady_clock::now() - state_->asked < kPatience) return;
+  complain("--take-over: the process " + std::to_string(state_->successor) +
+           (gone ? " has ended" : " has said nothing for 5 s") +
+           " before it served; this one goes on");
+  state_->phase = Phase::kServing;
+  state_->successor = 0;
+  parts_.dataplane.start();
+}
+
+bool HandOver::begun() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->phase != Phase::kServing;
+}
+
+void HandOver::wait_for_successor() {
+  std::unique_lock lock(state_->mutex);
+  state_->news.wait_for(lock, kFarewell, [this] { return state_->left_alone; });
+}
+
+}  // namespace synproxy::control
