@@ -41,9 +41,9 @@ const Config& checked(const Config& config) {
   return config;
 }
 
-ControlClient connect_to(const std::string& name) {
+void connect(std::optional<ControlClient>& client, const std::string& name) {
   try {
-    return ControlClient(name);
+    client.emplace(name);
   } catch (const RuntimeFailure& error) {
     throw UsageError("--take-over: there is nobody to take over from: " +
                      std::string(error.what()));
@@ -84,7 +84,7 @@ TakeOver::TakeOver(const Config& config, const MasterSecret& secret)
     : config_(checked(config)),
       swap_(dataplane::runtime_directory(config.name).parent_path(), config.name,
             config.files_name(), config.state_dir) {
-  predecessor_.emplace(connect_to(config.name));
+  connect(predecessor_, config.name);
   const Json answer =
       predecessor_->ask({{"command", kAskHandOver},
                          {"format", kHandOverFormat},

@@ -64,6 +64,7 @@ InterfacePrep::InterfacePrep(const Netdev& dev, const NetdevFacts& facts,
       changed_(record_.left_behind()) {}
 
 InterfacePrep::~InterfacePrep() {
+  claim();
   const auto facts = dev_.facts();
   if (facts && facts->index == index_) {
     for (auto s = changed_.rbegin(); s != changed_.rend(); ++s) restore(*s);

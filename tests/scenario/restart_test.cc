@@ -57,42 +57,51 @@ std::vector<std::function<void(Session&)>> conversation() {
           [](Session& s) { s.client_sends("", kAck); }};
 }
 
+// How one process goes on with another one's connections: it finds its store, or is handed them.
+const std::vector<std::pair<const char*, std::function<Found(ProxyHarness&)>>> kWays{
+    {"store", [](ProxyHarness& p) { return p.die(); }},
+    {"hand-over", [](ProxyHarness& p) { return p.hand_over(64); }},
+    {"hand-over to a larger one", [](ProxyHarness& p) { return p.hand_over(4096); }}};
+
 TEST(Restart, IsNoticedAtNoStepOfAConnection) {
   const auto steps = conversation();
-  for (const Kind& kind : kinds()) {
-    for (std::size_t dies_before = 1; dies_before <= steps.size(); ++dies_before) {
-      SCOPED_TRACE(std::string(kind.name) + ", before step " + std::to_string(dies_before));
-      ProxyHarness p(with_store());
-      Session s(p, kind.options);
-      for (std::size_t i = 0; i < steps.size(); ++i) {
-        if (i == dies_before) {
-          const Found found = p.die();
-          EXPECT_EQ(found.kept, i < 2 ? 0U : 1U);
-          EXPECT_EQ(found.dropped, 0U);
+  for (const auto& [way, go_on] : kWays)
+    for (const Kind& kind : kinds()) {
+      for (std::size_t dies_before = 1; dies_before <= steps.size(); ++dies_before) {
+        SCOPED_TRACE(std::string(way) + ", " + kind.name + ", before step " +
+                     std::to_string(dies_before));
+        ProxyHarness p(with_store());
+        Session s(p, kind.options);
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+          if (i == dies_before) {
+            const Found found = go_on(p);
+            EXPECT_EQ(found.kept, i < 2 ? 0U : 1U);
+            EXPECT_EQ(found.dropped, 0U);
+          }
+          steps[i](s);
         }
-        steps[i](s);
+        if (dies_before == steps.size()) go_on(p);
+        p.expect_quiet();
+        EXPECT_EQ(p.count(Reason::conn_established), 1U);
+        EXPECT_EQ(p.count(Reason::conn_finished), 1U);
+        p.expect_empty_after(70'000);
       }
-      if (dies_before == steps.size()) p.die();
-      p.expect_quiet();
-      EXPECT_EQ(p.count(Reason::conn_established), 1U);
-      EXPECT_EQ(p.count(Reason::conn_finished), 1U);
-      p.expect_empty_after(70'000);
     }
-  }
 }
 
 TEST(Restart, DyingAtEveryStepIsNotNoticedEither) {
-  for (const Kind& kind : kinds()) {
-    SCOPED_TRACE(kind.name);
-    ProxyHarness p(with_store());
-    Session s(p, kind.options);
-    for (const auto& step : conversation()) {
-      step(s);
-      p.die();
+  for (const auto& [way, go_on] : kWays)
+    for (const Kind& kind : kinds()) {
+      SCOPED_TRACE(std::string(way) + ", " + kind.name);
+      ProxyHarness p(with_store());
+      Session s(p, kind.options);
+      for (const auto& step : conversation()) {
+        step(s);
+        go_on(p);
+      }
+      p.expect_quiet();
+      p.expect_empty_after(70'000);
     }
-    p.expect_quiet();
-    p.expect_empty_after(70'000);
-  }
 }
 
 TEST(Restart, ServerIsAskedAgainAtOnce) {
@@ -140,53 +149,59 @@ TEST(Restart, EarlyDataComesAgainAndArrivesOnce) {
 }
 
 TEST(Restart, UsedCookiesOpenNothing) {
-  HarnessOptions h = with_store();
-  h.engine.tuning.close_timeout_ms = 1'000;
-  ProxyHarness p(h);
-  Session s(p);
-  s.syn();
-  const Bytes ack = s.ack_frame();
-  s.ack();
-  s.syn_ack();
-  p.die();
-  EXPECT_EQ(p.from_client(ack), Verdict::kForward) << "a late copy, on its own connection";
-  p.to_server.clear();
-  s.close();
-  p.advance(6'000);
-  ASSERT_EQ(p.flows(), 0U);
-  p.die();
-  EXPECT_EQ(p.from_client(ack), Verdict::kDrop);
-  EXPECT_EQ(p.count(Reason::cookie_replayed), 1U);
-  p.expect_quiet();
+  for (const auto& [way, go_on] : kWays) {
+    SCOPED_TRACE(way);
+    HarnessOptions h = with_store();
+    h.engine.tuning.close_timeout_ms = 1'000;
+    ProxyHarness p(h);
+    Session s(p);
+    s.syn();
+    const Bytes ack = s.ack_frame();
+    s.ack();
+    s.syn_ack();
+    go_on(p);
+    EXPECT_EQ(p.from_client(ack), Verdict::kForward) << "a late copy, on its own connection";
+    p.to_server.clear();
+    s.close();
+    p.advance(6'000);
+    ASSERT_EQ(p.flows(), 0U);
+    go_on(p);
+    EXPECT_EQ(p.from_client(ack), Verdict::kDrop);
+    EXPECT_EQ(p.count(Reason::cookie_replayed), 1U);
+    p.expect_quiet();
+  }
 }
 
 TEST(Restart, WhatServersCanDoIsStillKnown) {
-  HarnessOptions h = with_store();
-  h.engine.tuning.offer = {};
-  ProxyHarness p(h);
-  SessionOptions o;
-  o.server_scale = 9;
-  for (std::uint16_t port = 1; port <= 20; ++port) {
-    o.client_port = port;
-    Session s(p, o);
-    p.from_client(s.syn_frame());
-    const DecodedFrame offer = p.take_client();
-    s.cookie = offer.seq;
-    if (!offer.timestamps.empty()) s.our_tsval = offer.tsval();
-    s.o.timestamps = !offer.timestamps.empty();
-    if (port == 20) {
-      EXPECT_EQ(offer.window_scale, 9);
-      EXPECT_TRUE(s.o.timestamps);
-      return;
+  for (const auto& [way, go_on] : kWays) {
+    SCOPED_TRACE(way);
+    HarnessOptions h = with_store();
+    h.engine.tuning.offer = {};
+    ProxyHarness p(h);
+    SessionOptions o;
+    o.server_scale = 9;
+    for (std::uint16_t port = 1; port <= 20; ++port) {
+      o.client_port = port;
+      Session s(p, o);
+      p.from_client(s.syn_frame());
+      const DecodedFrame offer = p.take_client();
+      s.cookie = offer.seq;
+      if (!offer.timestamps.empty()) s.our_tsval = offer.tsval();
+      s.o.timestamps = !offer.timestamps.empty();
+      if (port == 20) {
+        EXPECT_EQ(offer.window_scale, 9);
+        EXPECT_TRUE(s.o.timestamps);
+        break;
+      }
+      p.from_client(s.ack_frame());
+      s.o.timestamps = true;  // it answers what it is asked
+      p.from_server(s.syn_ack_frame());
+      s.o.timestamps = !offer.timestamps.empty();
+      p.from_server(s.syn_ack_frame());
+      p.to_client.clear();
+      p.to_server.clear();
+      go_on(p);
     }
-    p.from_client(s.ack_frame());
-    s.o.timestamps = true;  // it answers what it is asked
-    p.from_server(s.syn_ack_frame());
-    s.o.timestamps = !offer.timestamps.empty();
-    p.from_server(s.syn_ack_frame());
-    p.to_client.clear();
-    p.to_server.clear();
-    p.die();
   }
 }
 
@@ -198,7 +213,7 @@ TEST(Restart, ConnectionsOfTheServerItselfGoOn) {
   syn.macs(kServerMac, kClientMac).ip("203.0.113.10", "198.51.100.7").ports(33'333, 443);
   EXPECT_EQ(p.from_server(syn.seq(1'000).flags(kSyn).window(0xffff).mss(1460).build()),
             Verdict::kForward);
-  p.die();
+  p.hand_over(64);
   PacketBuilder answer;
   answer.ip("198.51.100.7", "203.0.113.10").ports(443, 33'333);
   EXPECT_EQ(p.from_client(answer.seq(7).ack(1'001).flags(kSyn | kAck).window(0xffff).build()),

@@ -102,6 +102,43 @@ Found ProxyHarness::die() {
   return found[0];
 }
 
+Found ProxyHarness::hand_over(std::uint32_t max_flows,
+                              const std::function<void(std::span<CarriedFlow>)>& spoil) {
+  options_.engine.shape.max_flows = max_flows;
+  std::array<Found, 2> found;
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    const std::unique_ptr<Engine> giver = std::move(engines_[i]);
+    const std::unique_ptr<SourceLimits> limits = std::move(limits_[i]);
+    const std::optional<Mapping> memory = std::move(stores_[i]);
+    stores_[i].reset();
+    if (options_.store) {
+      stores_[i].emplace(Engine::store_bytes(options_.engine.shape, protect_),
+                         Mapping::Kind::kSparse);
+    }
+    make_engine(i);
+    engines_[i]->adopt_services(giver->carry_services(), now_ms_);
+    std::array<CarriedReplay, 3> lines;
+    for (FlowIndex from = 0; from != kNoFlow;) {
+      const FlowSlice slice = giver->carry_replays(from, lines);
+      engines_[i]->adopt_replays(std::span(lines).first(slice.count), now_ms_);
+      from = slice.next;
+    }
+    std::array<CarriedFlow, 3> flows;
+    for (FlowIndex from = 0; from != kNoFlow;) {
+      const FlowSlice slice = giver->carry_flows(from, 5, flows);
+      const auto part = std::span(flows).first(slice.count);
+      if (spoil) spoil(part);
+      const Found of_part = engines_[i]->adopt(part, now_ms_);
+      found[i].kept += of_part.kept;
+      found[i].dropped += of_part.dropped;
+      from = slice.next;
+    }
+  }
+  EXPECT_EQ(found[0].kept, found[1].kept);
+  EXPECT_EQ(found[0].dropped, found[1].dropped);
+  return found[0];
+}
+
 ProxyHarness::~ProxyHarness() { check_accounts(); }
 
 void ProxyHarness::publish_keys() {

@@ -14,8 +14,10 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,6 +84,9 @@ class ProxyHarness {
   bool delete_flow(FlowIndex index, const FlowKey& key);
   // The process dies here, and another one goes on with its store. Returns what it has found.
   Found die();
+  // The engine hands over to another one with so many records. `spoil` may change what is carried.
+  Found hand_over(std::uint32_t max_flows,
+                  const std::function<void(std::span<CarriedFlow>)>& spoil = {});
   // Of one of the two engines.
   [[nodiscard]] std::span<std::byte> store(std::size_t engine) {
     return {static_cast<std::byte*>(stores_[engine]->data()), stores_[engine]->bytes()};

@@ -111,5 +111,41 @@ TEST(ReplayFilter, TakesTwoBytesForEachExpectedEntryOfThreeEpochs) {
   EXPECT_EQ(ReplayFilter(320000).bytes(), 320000U * 2 * 3);
 }
 
+// By one that expects as much, more, or less.
+TEST(ReplayFilter, ForgetsNothingOnItsWayToAnother) {
+  for (const std::uint32_t expected : {1000U, 1700U, 1023U, 64000U, 900U}) {
+    ReplayFilter from(1000);
+    const auto all = fingerprints(1000, 11);
+    for (std::size_t i = 0; i < all.size(); ++i) from.insert(77 + i % 2, all[i]);
+    from.insert(75, all[0]);  // past
+    ReplayFilter to(expected);
+    const std::uint64_t before = fingerprints(1, 12)[0];
+    to.insert(78, before);
+    std::vector<CarriedReplay> lines(7);
+    for (std::uint32_t at = 0; at != ReplayFilter::kAllCarried;) {
+      const auto part = from.carry(at, 78, lines);
+      for (std::uint32_t i = 0; i < part.count; ++i) to.adopt(lines[i], 78);
+      at = part.next;
+    }
+    EXPECT_TRUE(to.contains(78, before));
+    for (std::size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(to.contains(77 + i % 2, all[i]));
+    std::uint32_t hits = 0;
+    for (const std::uint64_t f : fingerprints(10'000, 13)) hits += to.contains(77, f) ? 1 : 0;
+    EXPECT_LT(hits, 100U) << "and holds little else";
+  }
+}
+
+TEST(ReplayFilter, AdoptsNoLineThatCannotBe) {
+  ReplayFilter to(1000);
+  CarriedReplay line{.epoch = 77, .entries = ~0ULL, .line = 3, .lines = 3, .bits = {}, .unused = 0};
+  line.bits.fill(~0U);
+  to.adopt(line, 77);  // there is no line 3 of 3
+  line = {.epoch = 70, .entries = 1, .line = 0, .lines = 1, .bits = line.bits, .unused = 0};
+  to.adopt(line, 77);  // an epoch that is past
+  line.epoch = 90;     // and one to come
+  to.adopt(line, 77);
+  for (const std::uint64_t epoch : {70, 77, 90}) EXPECT_FALSE(to.contains(epoch, 42));
+}
+
 }  // namespace
 }  // namespace synproxy

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Another process takes over from one that runs, and nobody notices (--take-over)."""
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from clients import must_get_page
+from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
+from restart_loads import Busy, Closers, Echo, Speaker, Transfers
+
+LIVES = ["--epoch", "64"]
+
+
+def take_over(proxy, *flags):
+    """Starts the next process. Returns the microseconds that both have printed."""
+    former, path, before = proxy.process, proxy.log_path, proxy.flags
+    proxy.log_path = path + ".next"
+    proxy.flags = [*before, "--take-over", *flags]
+    try:
+        proxy.start()
+        equal(former.process.wait(10), 0, "exit status of the predecessor")
+        with open(path, encoding="utf-8") as log:
+            theirs = log.read()
+        os.replace(proxy.log_path, path)
+    finally:
+        proxy.log_path, proxy.flags = path, before
+    pid = f"{proxy.process.process.pid}"
+    gave = re.search(rf"handed over to the process {pid}: nobody forwarded for (\d+) us", theirs)
+    took = re.search(rf"taken over from the process {former.process.pid}: nobody forwarded for (\d+) us", proxy.log())
+    check(gave and took, f"they said: {theirs.strip()[-300:]} / {proxy.log().strip()[-300:]}")
+    equal(gave[1], took[1], "outage, as both say")
+    return int(took[1])
+
+
+@case(600)
+@own_stand
+def connections_outlive_a_take_over(_):
+    """Transfers, silent and busy connections, requests and greetings across take-overs, to two workers and back."""
+    times, idle, busy = rounds(2, 20), rounds(20, 1000), rounds(5, 50)
+    size, rate = (8 << 20, "3M") if times == 2 else (1 << 30, "20M")
+    with Lab() as lab, Proxy(lab, "--max-flows", "65536", lives=LIVES) as proxy:
+        echo, busy, speaker = Echo(lab, idle), Busy(lab, busy), Speaker(lab)
+        echo.all_answer(b"before")
+        transfers, closers = Transfers(lab, size, rate), Closers(lab, rounds(2, 8))
+        outages = []
+        for turn in range(times):
+            time.sleep(random.uniform(0.1, 0.4))
+            transfers.go_on()
+            outages.append(take_over(proxy, "--workers", "0-1" if turn % 2 == 0 else "0"))
+            equal(len(proxy.stat()["workers"]), 2 - turn % 2, "workers")
+            found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
+            check(found and int(found[1]) >= idle and found[2] == "0", f"turn {turn + 1}: {proxy.log().strip()[-300:]}")
+            echo.all_answer(b"after %d" % turn, some=20)
+        requests = closers.stop()
+        busy.ends.stop()
+        speaker.ends.stop()
+        transfers.must_be_whole()
+        echo.all_answer(b"at the end")
+        equal(proxy.counters()["conn_unknown"], 0, "connections that the proxy did not know")
+        for one in (echo, busy, speaker):
+            one.close()
+        return (f"{times} take-overs, {transfers.whole} transfers each way, {requests} requests, {speaker.ends.turns} "
+                f"greetings and words; nobody forwarded for {max(outages)} us, and a busy end waited for "
+                f"{busy.ends.longest * 1e3:.0f} ms, at the longest")
+
+
+def ask(lab, *requests):
+    """What a successor asks that ends after its last request: another process does it."""
+    script = ("import socket, sys\n"
+              "s = socket.socket(socket.AF_UNIX)\n"
+              "s.connect(sys.argv[1])\n"
+              "for line in sys.argv[2:]:\n"
+              "    s.sendall(line.encode() + b'\\n')\n"
+              "    print(s.recv(65536).split(b'\\n')[0].decode())\n")
+    path = f"/var/run/dpdk/{lab.name}/control.sock"
+    done = subprocess.run([sys.executable, "-c", script, path, *(json.dumps(r) for r in requests)],
+                          check=True, capture_output=True, text=True, timeout=20)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@case(120)
+@own_stand
+def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):
+    with tempfile.TemporaryDirectory(prefix="synproxy-e2e-", dir="/dev/shm") as state, Lab() as lab, \
+            Proxy(lab, "--state-dir", state, "--max-flows", "4096", "--metrics", "127.0.0.1:9199", lives=LIVES) as proxy:
+        def refused(line, *flags, **other):
+            """`other`: flags of the running proxy with other values."""
+            wish = [PROGRAM, "--name", lab.name, *proxy.flags, "--take-over", *flags]
+            for flag, value in other.items():
+                wish[wish.index("--" + flag.replace("_", "-")) + 1] = value
+            result = lab.run("proxy", *wish)
+            equal((result.code, result.err), (2, f"synproxy: {line}\n"), f"{flags} {other}")
+
+        refused("--take-over: goes on with the connections of the running proxy, and --fresh starts without any; give "
+                "one of them", "--fresh")
+        refused("--take-over: there is nobody to take over from: --name nobody: not running; start it, or give the "
+                "--name that it was started with", name="nobody")
+        refused("--epoch: the running proxy has 64 s, and cookies have to go on with --take-over; give the same, or "
+                "restart it", epoch="32")
+        refused("--client-port veth-b: the running proxy has veth-a, and --take-over changes no port; give that one, "
+                "or restart it", client_port="veth-b", server_port="veth-a")
+        refused("--take-over: --server-port net_ring0 cannot be opened twice, only Linux interfaces can; restart the "
+                "proxy, with --state-dir if its connections are to go on", server_port="net_ring0")
+        # One that dies when the other one has stopped for it.
+        wish = {"command": "hand-over", "format": 65537, "client_port": "veth-a", "server_port": "veth-b",
+                "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
+        with lab.sockets_in("server"):
+            listener = socket.create_server(("10.0.0.2", 8000))
+        with lab.sockets_in("client"):
+            client = socket.create_connection(("10.0.0.2", 8000), timeout=20)
+        server = listener.accept()[0]
+        client.sendall(b"before")
+        answers = ask(lab, wish, {"command": "hand-over-stop"})
+        check(all(a["ok"] for a in answers) and "stopped_us" in answers[1]["result"], f"answers: {answers}")
+        client.sendall(b", after")
+        wait_for("the running proxy goes on", lambda: proxy.said("has ended before it served; this one goes on"), 10)
+        server.settimeout(20)
+        text = b""
+        while len(text) < 13:
+            text += server.recv(100)
+        equal(text, b"before, after", "what the server got")
+        answers = ask(lab, {"command": "hand-over-stop"}, {"command": "hand-over-done"})
+        check(not any(a["ok"] for a in answers), f"without the first request: {answers}")
+        must_get_page(lab, 4)
+        # And one that does it: names, files and the port of the metrics are its own.
+        take_over(proxy)
+        equal(os.listdir(state), [f"{lab.name}.flows"], "files of the flows")
+        check(not os.path.exists(f"/var/run/dpdk/{lab.name}.next"), "nothing is left beside the name")
+        client.sendall(b"still here")
+        equal(server.recv(100), b"still here", "over the one that worked")
+        with lab.sockets_in("proxy"):
+            page = urllib.request.urlopen("http://127.0.0.1:9199/metrics", timeout=10).read().decode()
+        check('synproxy_flow_resumed_total{worker="0"} 0' not in page, "the metrics are the successor's")
+        proxy.stop()
+        proxy.start()
+        check(proxy.said("connections? goe?s? on"), f"a start after it: {proxy.log()}")
+        for one in (client, server, listener):
+            one.close()
