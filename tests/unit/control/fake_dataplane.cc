@@ -27,8 +27,12 @@ Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&, FlowStore
   state() = std::make_unique<FakeState>();
 }
 Dataplane::~Dataplane() = default;
-void Dataplane::start() {}
-void Dataplane::stop() {}
+void Dataplane::start() { ++fake_state().starts; }
+void Dataplane::stop() { ++fake_state().stops; }
+StoreIdentity Dataplane::identity() const { return {}; }
+FlowSlice Dataplane::carry_flows(unsigned, FlowIndex, std::span<CarriedFlow>) const { return {}; }
+FlowSlice Dataplane::carry_replays(unsigned, FlowIndex, std::span<CarriedReplay>) { return {}; }
+std::span<const std::byte> Dataplane::carry_services(unsigned) const { return {}; }
 void Dataplane::retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists) {
   fake_state().retuned.push_back(tuning);
   if (lists != nullptr) fake_state().lists = std::move(lists);

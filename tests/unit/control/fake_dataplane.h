@@ -17,6 +17,8 @@ struct FakeState {
   std::array<IoCounters, 2> io;
   std::vector<std::string> lines;  // what supervise() returns next
   unsigned supervised = 0;
+  unsigned starts = 0;
+  unsigned stops = 0;
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
   std::array<CaptureTap, 2> taps{CaptureTap(io[0].capture_lost), CaptureTap(io[1].capture_lost)};
