@@ -25,7 +25,7 @@ struct KeptKeys {
   // Each process draws a secret of its own. Otherwise keys of another secret count for nothing: who
   // gives another file and restarts wants the old secret to be worthless.
   bool of_any_secret = false;
-  std::vector<EpochKeys> handed_over;  // by a process that still runs; wiped when they are taken
+  std::vector<EpochKeys> handed_over{};  // by a process that still runs; wiped when they are taken
 };
 
 // Keeps the keys of the cookies up to date. Publishes them well before a worker can need them, and
