@@ -144,7 +144,7 @@ TEST(ReplayFilter, AdoptsNoLineThatCannotBe) {
   to.adopt(line, 77);  // an epoch that is past
   line.epoch = 90;     // and one to come
   to.adopt(line, 77);
-  for (const std::uint64_t epoch : {70, 77, 90}) EXPECT_FALSE(to.contains(epoch, 42));
+  for (const std::uint64_t epoch : {70U, 77U, 90U}) EXPECT_FALSE(to.contains(epoch, 42));
 }
 
 }  // namespace
