@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """The installed unit under systemd: what docs/operation.md says of it."""
+import glob
 import os
 import re
 import signal
@@ -152,9 +153,34 @@ def forgets_if_told(stand):
     drop_in("forget", None)
 
 
+def is_user_now():
+    with open(f"/proc/{pid()}/status", encoding="ascii") as status:
+        check(f"Uid:\t{must('id', '-u', 'synproxy').strip()}\t" in status.read(), "it stays root")
+
+
+def example(name):
+    with open(f"/usr/share/doc/synproxy/examples/{name}", encoding="ascii") as text:
+        return text.read()
+
+
+def starts_as_root_for_nics(stand):
+    """Without a NIC for DPDK: that the sandbox is open where one is, and that the program starts in it."""
+    if os.statvfs("/sys").f_flag & os.ST_RDONLY:
+        must("mount", "-o", "remount,rw", "/sys")
+    registers = glob.glob("/sys/bus/pci/devices/*/config") or ["/sys/devices/virtual/net/lo/ifalias"]
+    drop_in("ports", example("drop-in-nic.conf"))
+    drop_in("probe", f"[Service]\nExecStartPre=/usr/bin/test -w {registers[0]}\n")
+    configure()
+    systemctl("start", UNIT)
+    check(stand.page(), "no page with the drop-in for NICs")
+    is_user_now()
+    systemctl("stop", UNIT)
+    drop_in("ports", None)
+    drop_in("probe", None)
+
+
 def opens_af_xdp_as_root(stand):
-    with open("/usr/share/doc/synproxy/examples/drop-in-afxdp.conf", encoding="ascii") as example:
-        drop_in("ports", example.read())
+    drop_in("ports", example("drop-in-afxdp.conf"))
     # Where even root raises no limit, as in some containers, LimitMEMLOCK of the unit says nothing.
     if run("prlimit", "--memlock=unlimited", "true").returncode != 0:
         drop_in("unlimited", "[Service]\nCapabilityBoundingSet=CAP_IPC_LOCK\n")
@@ -165,8 +191,7 @@ def opens_af_xdp_as_root(stand):
     systemctl("start", UNIT)
     check("xdp" in must("ip", "link", "show", PORTS[0]), "no XDP program")
     check(stand.page(), "no page over AF_XDP")
-    with open(f"/proc/{pid()}/status", encoding="ascii") as status:
-        check(f"Uid:\t{must('id', '-u', 'synproxy').strip()}\t" in status.read(), "it stays root")
+    is_user_now()
     kill()
     check(stand.page(), "no page over AF_XDP after kill -9")
     systemctl("stop", UNIT)
@@ -230,6 +255,7 @@ def main():
             stands_still_if_the_bypass_is_masked(stand)
             a_wrong_file_is_named()
             protects_the_host_itself(stand)
+            starts_as_root_for_nics(stand)
             opens_af_xdp_as_root(stand)
         except SystemExit:
             print(run("systemctl", "status", "--no-pager", "-l", UNIT).stdout)
