@@ -54,9 +54,7 @@ build() {
   [[ -z ${SYNPROXY_PREBUILT-} ]] || options=noautodbgsym
   (cd "$WORK/synproxy" && DEB_BUILD_OPTIONS=$options dpkg-buildpackage -us -uc -b -j"$(nproc)") </dev/null >"$WORK/log" 2>&1 ||
     { tail -n 30 "$WORK/log" >&2; die "the package does not build (log: $WORK/log)"; }
-
-  lintian --fail-on error,warning "$WORK"/*.changes >&2 ||
-    die "lintian complains"
+  lintian --fail-on error,warning "$WORK"/*.changes >&2 || die "lintian complains"
   rm -rf "$WORK/synproxy"
   ls "$WORK"/synproxy_*.deb
 }
@@ -88,9 +86,9 @@ case ${1-} in
       rm -rf --one-file-system "$fresh/debian/$release"
       SYNPROXY_BUILD=$fresh "$ROOT/scripts/debian.sh" "$release" true
       mkdir -p "$fresh/debian/$release/build"
-      cp "$BUILD/debian/$release/build/package"/synproxy_*.deb "$fresh/debian/$release/build"
+      cp "$BUILD/debian/$release/build/package"/synproxy_*.deb "$fresh/debian/$release/build/synproxy.deb"
       say "$release: installing"
-      SYNPROXY_BUILD=$fresh "$ROOT/scripts/debian.sh" "$release" ./scripts/package/try_fresh.sh /build/synproxy_*.deb
+      SYNPROXY_BUILD=$fresh "$ROOT/scripts/debian.sh" "$release" ./scripts/package/try_fresh.sh /build/synproxy.deb
     done
     ;;
   *) usage >&2; exit 2 ;;

@@ -14,8 +14,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 readonly REFUSED=3
 # What a unit of this system would do to the kernel that both share, to devices, or to old files in /tmp.
-readonly MASKED=(systemd-tmpfiles-setup systemd-tmpfiles-clean systemd-sysctl systemd-modules-load systemd-udevd systemd-udev-trigger systemd-random-seed
-  systemd-hwdb-update systemd-binfmt systemd-update-utmp systemd-timesyncd systemd-pcrphase-sysinit systemd-networkd)
+readonly MASKED=(systemd-tmpfiles-setup systemd-tmpfiles-clean systemd-sysctl systemd-modules-load systemd-udevd
+  systemd-udev-trigger systemd-random-seed systemd-hwdb-update systemd-binfmt systemd-update-utmp systemd-timesyncd systemd-pcrphase-sysinit systemd-networkd)
 
 # --- in the namespaces ------------------------------------------------------------------------------
 
@@ -127,7 +127,10 @@ make_cgroup
 UNSHARED=$!
 for ((try = 0; try < 600; try++)); do
   ! is_up 2>/dev/null || break
-  kill -0 "$UNSHARED" 2>/dev/null || { tail -n 5 "$WORK/console" >&2; die "no systemd can be started in namespaces here" "$REFUSED"; }
+  kill -0 "$UNSHARED" 2>/dev/null || {
+    tail -n 5 "$WORK/console" >&2
+    die "no systemd can be started in namespaces here" "$REFUSED"
+  }
   sleep 0.1
 done
 is_up || { tail -n 5 "$WORK/console" >&2; die "systemd does not come up"; }
