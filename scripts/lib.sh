@@ -21,7 +21,7 @@ PACKAGES_VM=(qemu-system-x86 busybox-static)
 PACKAGES_OTHER=(debootstrap)
 # Builds the Debian package; tries it once it is installed.
 PACKAGES_PACKAGE=(build-essential debhelper lintian)
-PACKAGES_INSTALLED=(systemd iproute2 ethtool curl hping3 python3 man-db groff-base util-linux procps)
+PACKAGES_INSTALLED=(librte-meta-net systemd iproute2 ethtool curl hping3 python3 man-db groff-base util-linux procps)
 PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
   wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus chromium)
 

@@ -79,6 +79,7 @@ make_cgroup() {
 finish() {
   local status=$? try
   trap - EXIT
+  exec 2>/dev/null  # the shell reports whom it has to kill
   # Its child is the first process of its namespace, so nobody in there outlives it.
   [[ -z $UNSHARED ]] || kill -KILL "$UNSHARED" 2>/dev/null || true
   wait 2>/dev/null || true

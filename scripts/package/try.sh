@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 
 dpkg -i "$1" >/dev/null
-[[ -z $(systemctl list-units --no-legend 'synproxy*') ]] || { echo "try: the installation starts something" >&2; exit 1; }
+[[ -z $(systemctl list-units --no-legend 'synproxy*@*') ]] || { echo "try: the installation starts something" >&2; exit 1; }
 "$here/look.sh"
 "$here/debian/tests/serves.sh"
 "$here/debian/tests/service.py"

@@ -83,7 +83,7 @@ def main():
     with Stand() as stand, tempfile.TemporaryDirectory() as place:
         later = newer(deb, place)
         must("dpkg", "-i", deb)
-        check(run("systemctl", "list-units", "--no-legend", "synproxy*").stdout == "", "the installation starts something")
+        check(run("systemctl", "list-units", "--no-legend", "synproxy*@*").stdout == "", "the installation starts something")
         configure()
         systemctl("enable", "--now", UNIT)
         stand.hold(HELD)

@@ -104,7 +104,12 @@ void check_pci(const std::string& address, const std::string& who) {
 }
 
 [[noreturn]] void refuse_device(const std::string& who, int error, const std::string& said) {
-  const std::string why = said.empty() ? std::generic_category().message(error) : said;
+  // A driver that fails says why. Debian packages them apart from the program.
+  const std::string why = said.empty()
+                              ? std::generic_category().message(error) +
+                                    "; is its driver installed (Debian: librte-meta-net), and are "
+                                    "its arguments right?"
+                              : said;
   throw UsageError(who + ": DPDK cannot open this device: " + why);
 }
 

@@ -73,7 +73,7 @@ in_ns proxy synproxy check --config "$conf" >/dev/null || die "check"
 in_ns_exec proxy synproxy --name "$name" --config "$conf" --user synproxy >"$dir/log" 2>&1 &
 proxy=$!
 pids+=("$proxy")
-for _ in {1..100}; do grep -q ready "$dir/log" && break; sleep 0.1; done
+for _ in {1..100}; do grep -qs ready "$dir/log" && break; sleep 0.1; done
 for _ in {1..50}; do in_ns proxy synproxy check --live --name "$name" >/dev/null && break; sleep 0.1; done
 in_ns proxy synproxy check --live --name "$name" >/dev/null || die "check --live"
 # Half-open connections of the flood end at the server after a while.
