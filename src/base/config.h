@@ -10,6 +10,7 @@
 
 #include "synproxy/base/config.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/service_tuning.h"
 
 namespace synproxy {
 
@@ -51,6 +52,7 @@ struct WorkerTuning {
   EngineTuning engine;
   LoopTuning loop;
   const SourceLists* lists = nullptr;  // the dataplane owns them
+  ServiceTunings services;
 
   friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
 };
@@ -58,6 +60,7 @@ struct WorkerTuning {
 // A [service NAME] of the file of --config.
 struct NamedService {
   std::string name;
+  EngineTuning tuning{};  // what is not its own is as in Config::engine
 
   friend bool operator==(const NamedService&, const NamedService&) = default;
 };
@@ -91,7 +94,13 @@ struct Config {
 
   // Of this process's files. The name itself is another process's until that one has handed over.
   [[nodiscard]] std::string files_name() const { return take_over ? name + ".next" : name; }
-  [[nodiscard]] WorkerTuning tuning() const { return {engine.tuning, loop, nullptr}; }
+  [[nodiscard]] WorkerTuning tuning() const {
+    WorkerTuning all{engine.tuning, loop, nullptr, {}};
+    for (const NamedService& service : services) {
+      all.services.of.at(all.services.count++) = service_tuning(service.tuning);
+    }
+    return all;
+  }
   friend bool operator==(const Config&, const Config&) = default;
 };
 

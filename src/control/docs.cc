@@ -49,7 +49,9 @@ void describe(std::ostringstream& out, const Flag& flag) {
   const std::string initial = default_text(flag);
   out << (initial.empty() ? "none. " : "`" + initial + "`. ") << flag.reason << "\n- Change: "
       << (flag.change == Change::kReload ? "at a reload, and by `synproxy set`" : "needs a restart")
-      << ".\n\n";
+      << "."
+      << (flag.per_service ? " May stand in a `[service NAME]`, for that service alone." : "")
+      << "\n\n";
 }
 
 template <typename List>

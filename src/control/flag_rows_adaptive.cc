@@ -18,6 +18,7 @@ constexpr auto kAdaptiveRows = std::to_array<Flag>({
      .group = FlagGroup::kAdaptive,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "always, adaptive or off",
      .help =
          "which SYNs are answered with cookies: always all; adaptive those of a service that is "

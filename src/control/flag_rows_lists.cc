@@ -72,6 +72,7 @@ constexpr auto kListRows = std::to_array<Flag>({
      .group = FlagGroup::kLists,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "0 to 255; 0 drops nothing",
      .help = "drop TCP to protected ports whose TTL or hop limit is below N; 0 drops nothing",
      .reason =
@@ -85,6 +86,7 @@ constexpr auto kListRows = std::to_array<Flag>({
      .group = FlagGroup::kLists,
      .kind = FlagKind::kSwitch,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "on or off",
      .help = "drop what clients send outside the window of a connection that stands, instead of "
              "leaving it to the server",

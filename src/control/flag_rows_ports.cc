@@ -121,6 +121,7 @@ constexpr auto kPortRows = std::to_array<Flag>({
      .group = FlagGroup::kProtection,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "drop, reset or forward",
      .help = "what becomes of connections that are older than the proxy, and of all others that it "
              "does not know",

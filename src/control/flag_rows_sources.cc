@@ -109,6 +109,7 @@ constexpr auto kSourceRows = std::to_array<Flag>({
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts =
          "a number of connections up to 65535, or auto, and perhaps mask4= and mask6=, as in "
          "128,mask4=24; or off",

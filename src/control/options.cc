@@ -20,16 +20,12 @@ namespace {
                    (advises ? "" : "; give " + std::string(s.flag->accepts)));
 }
 
-void apply(Config& config, const Setting& s) {
-  try {
-    s.flag->value.apply(config, s.value);
-  } catch (const std::invalid_argument& error) {
-    refuse(s, error.what());
-  }
-}
-
 bool given(const std::vector<Setting>& settings, const Flag& flag) {
   return std::ranges::any_of(settings, [&](const Setting& s) { return s.flag == &flag; });
+}
+bool given_for_all(const std::vector<Setting>& settings, const Flag& flag) {
+  return std::ranges::any_of(
+      settings, [&](const Setting& s) { return s.flag == &flag && s.service.empty(); });
 }
 
 void check_required(const std::vector<Setting>& settings) {
@@ -98,12 +94,20 @@ bool asks_for(const std::vector<std::string>& arguments, std::string_view flag) 
 
 }  // namespace
 
+void apply_setting(Config& config, const Setting& s) {
+  try {
+    s.flag->value.apply(config, s.value);
+  } catch (const std::invalid_argument& error) {
+    refuse(s, error.what());
+  }
+}
+
 Config loose_config(const std::vector<std::string>& arguments) {
   Config config;
   const auto dashes = std::ranges::find(arguments, "--");
   const std::vector<Setting> settings = all_settings({arguments.begin(), dashes});
   for (const Setting& s : settings) {
-    if (s.service.empty()) apply(config, s);
+    if (s.service.empty()) apply_setting(config, s);
   }
   apply_sections(config, settings);
   return config;
@@ -112,15 +116,16 @@ Config loose_config(const std::vector<std::string>& arguments) {
 Config build_config(const std::vector<Setting>& settings) {
   Config config;
   for (const Setting& s : settings) {
-    if (s.service.empty()) apply(config, s);
+    if (s.service.empty()) apply_setting(config, s);
+  }
+  // Its own connections are older than the proxy, and none may break.
+  if (config.server_port.kind == PortName::Kind::kHost &&
+      !given_for_all(settings, *find_flag("unknown"))) {
+    config.engine.tuning.unknown = Unknown::kForward;
   }
   apply_sections(config, settings);
   check_required(settings);
   check_whole(config);
-  // Its own connections are older than the proxy, and none may break.
-  if (config.server_port.kind == PortName::Kind::kHost && !given(settings, *find_flag("unknown"))) {
-    config.engine.tuning.unknown = Unknown::kForward;
-  }
   return config;
 }
 

@@ -30,6 +30,9 @@ struct Invocation {
 // commands that need some of them. Throws UsageError.
 [[nodiscard]] Config loose_config(const std::vector<std::string>& arguments);
 
+// Gives the setting's flag its value. Throws UsageError.
+void apply_setting(Config& config, const Setting& setting);
+
 // Applies `settings` to the defaults. Throws UsageError.
 [[nodiscard]] Config build_config(const std::vector<Setting>& settings);
 

@@ -171,9 +171,9 @@ std::string config_man() {
          "command line hides all lines with its name. SIGHUP (\\(lqsystemctl reload\\(rq) reads the file again, whole:\n"
          "on any error, and where a key that needs a restart has another value, nothing changes.\n"
          ".SH SERVICES\nLines behind\n.B [service NAME]\nare of one service alone, which is counted and shown apart. Such a\n"
-         "section has at least one\n.BR protect ;\nwhat is for all stands above the first section. A name begins with a letter "
+         "section has at least one\n.BR protect ,\nand what the service has of its own; what is for all stands above the first section. A name begins with a letter "
          "and\nhas letters, digits, \\-, _ and ., 32 in all at most. No two services may have the same address and port.\n"
-         ".B synproxy get NAME.KEY\nprints a key of a service.\n"
+         ".B synproxy get NAME.KEY\nprints a key of a service, and\n.B synproxy set NAME.KEY VALUE\nchanges it.\n"
          ".SH KEYS\n";
   for (const Flag& flag : flags()) {
     if (!in_file(flag)) continue;

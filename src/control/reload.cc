@@ -45,7 +45,12 @@ std::vector<std::string> compare(const Config& now, const Config& next) {
   }
   for (const NamedService& service : now.services) {
     for (const Flag& flag : flags()) {
-      if (flag.per_service) compare({.flag = &flag, .service = service.name}, now, next, changes);
+      const Key key{.flag = &flag, .service = service.name};
+      // What changes with all of them was said.
+      const auto follows = [&](const Config& config) {
+        return flag.change == Change::kReload && values_of(key, config) == flag.value.print(config);
+      };
+      if (flag.per_service && !(follows(now) && follows(next))) compare(key, now, next, changes);
     }
   }
   return changes;

@@ -7,6 +7,7 @@
 
 #include "base/errors.h"
 #include "control/flags.h"
+#include "control/options.h"
 #include "control/rule_text.h"
 
 namespace synproxy::control {
@@ -126,6 +127,15 @@ void apply_sections(Config& config, std::span<const Setting> settings) {
     config.protect.push_back(placed.rule);
     rules.push_back(placed);
   }
+  // A row writes into a whole configuration, so each service has one for the while.
+  for (NamedService& service : config.services) {
+    Config own;
+    own.engine.tuning = config.engine.tuning;
+    for (const Setting& s : settings) {
+      if (s.service == service.name && s.flag->name != "protect") apply_setting(own, s);
+    }
+    service.tuning = own.engine.tuning;
+  }
 }
 
 std::string Key::text() const {
@@ -158,6 +168,11 @@ Key key_called(const std::string& key, const Config& config) {
 std::vector<std::string> values_of(const Key& key, const Config& config) {
   if (key.service.empty()) return key.flag->value.print(config);
   const std::size_t number = number_of(config, key.service);
+  if (key.flag->name != "protect") {
+    Config own;
+    own.engine.tuning = config.services.at(number - 1).tuning;
+    return key.flag->value.print(own);
+  }
   std::vector<std::string> texts;
   for (const ProtectRule& rule : config.protect) {
     if (number != 0 && rule.service == number) texts.push_back(rule_text(rule));

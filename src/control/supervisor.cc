@@ -59,8 +59,11 @@ void Supervisor::watch(std::uint64_t now_ms) {
   for (std::string& line : events_.look(totals_of(dataplane_), now_ms)) {
     lines.push_back(std::move(line));
   }
-  for (std::string& line :
-       activation_lines_.look(dataplane_.active_services(), config_.engine.tuning)) {
+  EngineTuning tuning = config_.engine.tuning;
+  for (const NamedService& service : config_.services) {
+    if (service.tuning.mode == Mode::kAdaptive) tuning.mode = Mode::kAdaptive;
+  }
+  for (std::string& line : activation_lines_.look(dataplane_.active_services(), tuning)) {
     lines.push_back(std::move(line));
   }
   if (config_.log_level < LogLevel::kWarning) return;

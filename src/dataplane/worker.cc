@@ -103,6 +103,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
   if (request_.places != nullptr) engine_.share_places(*request_.places);
   if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
+  engine_.retune(tuning_.engine, &tuning_.services);
   engine_.use_lists(tuning_.lists);
   heeded_ = tuning_version_;
   tell_ports();
@@ -121,7 +122,7 @@ const WorkerTuning& Worker::take_tuning() {
 }
 
 void Worker::retune() {
-  engine_.retune(tuning_.engine);
+  engine_.retune(tuning_.engine, &tuning_.services);
   engine_.use_lists(tuning_.lists);
   heeded_.store(tuning_version_, std::memory_order_release);  // nothing of before is used any more
   steering_.gather_fragments(tuning_.engine.fragments == Fragments::kReassemble);

@@ -58,7 +58,7 @@ std::uint32_t Engine::screen(std::span<Packet> burst) {
 }
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
 std::uint64_t Engine::stateless() const { return state_->stateless; }
-void Engine::retune(const EngineTuning& tuning) { state_->tuning = tuning; }
+void Engine::retune(const EngineTuning& tuning, const ServiceTunings*) { state_->tuning = tuning; }
 
 void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSink& sink) {
   for (Packet& p : burst) {

@@ -60,8 +60,24 @@ def services_with_names_are_counted_and_shown_apart(_):
             config = must(proxy, "config")
             check("\n\n[service web]\nprotect = " in config and f"# file {files.path}:3" in config, config[-600:])
 
+            check("web.server-backlog off -> 64," in must(proxy, "set", "web.server-backlog", "64"), "set")
+            equal([must(proxy, "get", key) for key in ("web.server-backlog", "server-backlog")], ["64,mask4=32,mask6=64", "off"], "backlogs")
+            must_refuse(proxy, ["set", "web.mode", "never"], ["web.mode never", "is not a setting of this flag"])
+            must_refuse(proxy, ["set", "web.max-flows", "9"], ["web.max-flows", "not for one service alone"])
+            # What is of the server alone has its connections passed and watched.
+            must(proxy, "set", "web.mode", "off")
+            with proxy.counting() as grown:
+                must_get_page(lab, 4)
+            equal([grown.get(name, 0) for name in ("conn_watched", "synack_sent")], [1, 0], "mode off for one service")
+            equal(must(proxy, "get", "mode"), "always", "mode of all")
+            check("web.mode off -> always" in must(proxy, "unset", "web.mode"), "unset")
+
+            files.write({"wscale": "7"}, *WEB, *OTHER, "min-ttl = 3")
+            line = files.reload(proxy)
+            check("wscale 5 -> 7, other.min-ttl 0 -> 3; still set: web.server-backlog 64" in line, line)
             files.write({"wscale": "7"}, *WEB, *OTHER)
-            check("wscale 5 -> 7" in files.reload(proxy), "a reload of a file with services")
+            must(proxy, "unset", "web.server-backlog")
+            check("other.min-ttl 3 -> 0" in files.reload(proxy), "a setting less")
             files.write({"wscale": "7"}, *WEB)
             check("services web: needs a restart, it runs with web, other" in files.reload(proxy), "a service less")
             # What is printed is read again, and means the same.

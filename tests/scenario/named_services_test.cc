@@ -92,5 +92,138 @@ TEST_F(Named, WithoutNamesNothingIsKept) {
   EXPECT_TRUE(counters.services.empty());
 }
 
+// The services `web` on port 80 and `dns` on port 53 of one address, each with its own tuning.
+HarnessOptions two_services(const ServiceTuning& web, const ServiceTuning& dns) {
+  HarnessOptions h;
+  h.protect = {"203.0.113.10:80", "203.0.113.10:53"};
+  h.services = {1, 2};
+  h.own.of[0] = web;
+  h.own.of[1] = dns;
+  h.own.count = 2;
+  return h;
+}
+ServiceTuning usual() { return service_tuning(small_engine().tuning); }
+
+Bytes to_port(std::uint16_t port, std::uint16_t flags, std::uint8_t ttl = 57) {
+  PacketBuilder b;
+  b.ipv4("198.51.100.7", "203.0.113.10").ports(40000, port).flags(flags).seq(5).ttl(ttl);
+  return (flags == kSyn ? b.mss(1460) : b.ack(6)).build();
+}
+
+TEST(ServiceWithItsOwn, ModeDecidesWhoseSynsAreAnswered) {
+  ServiceTuning off = usual();
+  off.mode = Mode::kOff;
+  HarnessOptions h = two_services(usual(), off);
+  ProxyHarness p(h);
+  // In one burst, long enough for the columns.
+  std::vector<Bytes> burst;
+  for (std::uint16_t i = 0; i < 32; ++i) {
+    PacketBuilder b;
+    b.ipv4("198.51.100.7", "203.0.113.10")
+        .ports(static_cast<std::uint16_t>(1000 + i), i % 2 == 0 ? 80 : 53);
+    burst.push_back(b.flags(kSyn).mss(1460).build());
+  }
+  const std::vector<Verdict> verdicts = p.feed_burst(Role::kClient, burst);
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    EXPECT_EQ(verdicts[i], i % 2 == 0 ? Verdict::kReply : Verdict::kForward) << i;
+  }
+  EXPECT_EQ(p.count(Reason::synack_sent), 16U);
+  EXPECT_EQ(p.count(Reason::watched), 16U);
+  // A forged ACK has nothing to prove where no cookies are sent.
+  EXPECT_EQ(p.from_client(to_port(80, kAck)), Verdict::kDrop);
+  EXPECT_EQ(p.from_client(to_port(53, kAck)), Verdict::kForward);
+  // Afterwards all are alike again, and none passes.
+  const ServiceTunings none;
+  p.retune(h.engine.tuning, &none);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kReply);
+  p.to_client.clear();
+  p.to_server.clear();
+}
+
+TEST(ServiceWithItsOwn, ModeMayBeAdaptiveWhereAllOthersHaveCookies) {
+  ServiceTuning adaptive = usual();
+  adaptive.mode = Mode::kAdaptive;
+  HarnessOptions h = two_services(adaptive, usual());
+  h.engine.tuning.adaptive.syn_rate = 10;
+  ProxyHarness p(h);
+  const auto flood = [&](std::uint16_t port) {
+    for (int i = 0; i < 200; ++i) p.from_client(to_port(port, kSyn));
+    p.to_client.clear();
+    p.to_server.clear();
+  };
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kForward);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kReply);
+  flood(53);
+  EXPECT_EQ(p.count(Reason::cookies_began), 0U) << "the other's SYNs are not counted";
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kForward);
+  flood(80);
+  EXPECT_EQ(p.count(Reason::cookies_began), 1U);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kReply);
+  p.to_client.clear();
+  p.to_server.clear();
+}
+
+TEST(ServiceWithItsOwn, UnknownSegmentsGoTheirWay) {
+  ServiceTuning forward = usual();
+  forward.unknown = Unknown::kForward;
+  ProxyHarness p(two_services(usual(), forward));
+  std::vector<Bytes> flood;
+  for (int i = 0; i < 16; ++i) {
+    flood.push_back(to_port(80, kAck));
+    flood.push_back(to_port(53, kAck));
+  }
+  const std::vector<Verdict> verdicts = p.feed_burst(Role::kClient, flood);
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    EXPECT_EQ(verdicts[i], i % 2 == 0 ? Verdict::kDrop : Verdict::kForward) << i;
+  }
+  EXPECT_EQ(p.count(Reason::cookie_invalid), 16U);
+  EXPECT_EQ(p.count(Reason::unknown_forwarded), 16U);
+  p.to_server.clear();
+}
+
+TEST(ServiceWithItsOwn, MinTtlIsThatOfThePort) {
+  ServiceTuning strict = usual();
+  strict.min_ttl = 100;
+  ServiceTuning loose = usual();
+  loose.min_ttl = 10;
+  ProxyHarness p(two_services(strict, loose));
+  EXPECT_EQ(p.from_client(to_port(80, kSyn, 99)), Verdict::kDrop);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn, 99)), Verdict::kReply);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn, 100)), Verdict::kReply);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn, 9)), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::ttl_low), 2U);
+  p.to_client.clear();
+}
+
+TEST(ServiceWithItsOwn, StrictWindowIsItsOwn) {
+  ServiceTuning strict = usual();
+  strict.strict_window = true;
+  ProxyHarness p(two_services(strict, usual()));
+  for (const std::uint16_t port : {std::uint16_t{80}, std::uint16_t{53}}) {
+    Session s(p, {.client_port = port, .server_port = port});
+    s.open();
+    const Bytes far = s.client(kAck).seq(s.client_nxt + 0x40000000).payload("x").build();
+    EXPECT_EQ(p.from_client(far), port == 80 ? Verdict::kDrop : Verdict::kForward);
+  }
+  EXPECT_EQ(p.count(Reason::out_of_window), 1U);
+  p.to_server.clear();
+}
+
+TEST(ServiceWithItsOwn, BacklogBoundsItAlone) {
+  ServiceTuning bounded = usual();
+  bounded.backlog.connections = 1;
+  ProxyHarness p(two_services(bounded, usual()));
+  for (const std::uint16_t port : {std::uint16_t{80}, std::uint16_t{53}}) {
+    for (std::uint16_t i = 0; i < 3; ++i) {
+      Session s(p, {.client_port = static_cast<std::uint16_t>(1000 + i), .server_port = port});
+      s.syn();
+      p.from_client(s.ack_frame());
+    }
+    EXPECT_EQ(p.to_server.size(), port == 80 ? 1U : 3U) << "SYNs to the server of port " << port;
+    p.to_server.clear();
+  }
+  EXPECT_EQ(p.count(Reason::backlog_waited), 2U);
+}
+
 }  // namespace
 }  // namespace synproxy

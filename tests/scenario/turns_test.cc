@@ -23,7 +23,10 @@ EngineConfig config(std::uint32_t bound) {
 class Worker {
  public:
   Worker(ServerPlaces& places, std::uint32_t bound)
-      : now_(config(bound), ring_), turns(config(bound), now_, kKey), flows_(256) {
+      : now_(config(bound), ring_),
+        named_(protect_, counters_, config(bound).tuning),
+        turns(config(bound), now_, named_, kKey),
+        flows_(256) {
     now_.begin(1000);
     turns.share(places);
   }
@@ -60,6 +63,10 @@ class Worker {
  private:
   KeyRing ring_;
   Moment now_;
+
+  ProtectSet protect_{{}};
+  Counters counters_;
+  NamedServices named_;
 
  public:
   Turns turns;

@@ -23,15 +23,19 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ x >> 31;
 }
 
-std::vector<ProtectRule> parse_rules(const std::vector<std::string>& texts) {
+std::vector<ProtectRule> parse_rules(const HarnessOptions& options) {
   std::vector<ProtectRule> rules;
-  rules.reserve(texts.size());
-  for (const std::string& text : texts) rules.push_back(parse_protect_rule(text));
+  rules.reserve(options.protect.size());
+  for (const std::string& text : options.protect) {
+    rules.push_back(parse_protect_rule(text));
+    if (!options.services.empty()) rules.back().service = options.services.at(rules.size() - 1);
+  }
   return rules;
 }
 
 std::vector<ProtectRule> as_one_service(const ProtectSet& protect) {
   std::vector<ProtectRule> rules(protect.rules().begin(), protect.rules().end());
+  if (protect.named_services() != 0) return rules;
   for (ProtectRule& rule : rules) rule.service = 1;
   return rules;
 }
@@ -67,7 +71,7 @@ class ProxyHarness::Collector final : public FrameSink {
 
 ProxyHarness::ProxyHarness(HarnessOptions options)
     : options_(std::move(options)),
-      protect_(parse_rules(options_.protect), VlanPairs(options_.vlan_pairs)),
+      protect_(parse_rules(options_), VlanPairs(options_.vlan_pairs)),
       named_(as_one_service(protect_), VlanPairs(options_.vlan_pairs)) {
   options_.engine.shape.unix_ms_at_start = kUnixStart;
   publish_keys();
@@ -87,6 +91,7 @@ void ProxyHarness::make_engine(std::size_t i) {
                                *counters_[i], options_.store ? store(i) : std::span<std::byte>{});
   limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
   engines_[i]->limit_by(*limits_[i]);
+  engines_[i]->retune(options_.engine.tuning, &options_.own);
 }
 
 Found ProxyHarness::die() {
@@ -269,8 +274,8 @@ bool ProxyHarness::delete_flow(FlowIndex index, const FlowKey& key) {
   return deleted[0];
 }
 
-void ProxyHarness::retune(const EngineTuning& tuning) {
-  for (const auto& engine : engines_) engine->retune(tuning);
+void ProxyHarness::retune(const EngineTuning& tuning, const ServiceTunings* own) {
+  for (const auto& engine : engines_) engine->retune(tuning, own);
 }
 
 void ProxyHarness::advance(std::uint64_t ms) {
@@ -342,6 +347,7 @@ void ProxyHarness::check_accounts() {
 }
 
 void ProxyHarness::check_service() const {
+  if (!options_.services.empty()) return;
   const Counters& all = *counters_[1];
   const ServiceCounters& service = all.services[0];
   EXPECT_EQ(service.flows.get(), all.flows.get());

@@ -5,7 +5,7 @@
 //   - two engines run the same packets, in buffers whose unused bytes are poisoned differently, so
 //     that a byte that the engine forgot to write makes the outputs differ;
 //   - the second engine knows all that is protected as one service with a name, so what is counted
-//     of a service must be what is counted of all;
+//     of a service must be what is counted of all, unless the test gives the services;
 //   - every TCP frame that comes out has good checksums by the naive implementation, unless the
 //     test says that it feeds bad ones;
 //   - finish() checks that each packet counted exactly one fate.
@@ -25,6 +25,7 @@
 #include "support/packet_builder.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/service_tuning.h"
 #include "synproxy/policy/source_limits.h"
 #include "synproxy/proxy/engine.h"
 
@@ -56,6 +57,9 @@ struct HarnessOptions {
   EngineConfig engine = small_engine();
   std::vector<std::string> protect{"203.0.113.10:80", "[2001:db8::10]:80"};
   std::uint64_t secret = 1;
+  // The service of each of `protect`, for both engines, and what they have of their own.
+  std::vector<NamedServiceId> services{};
+  ServiceTunings own{};
   std::vector<VlanPair> vlan_pairs{};
   std::size_t limit_memory = 1U << 16;
   bool store = false;  // the engines lie in memory that outlives them
@@ -92,7 +96,8 @@ class ProxyHarness {
     return {static_cast<std::byte*>(stores_[engine]->data()), stores_[engine]->bytes()};
   }
 
-  void retune(const EngineTuning& tuning);
+  void retune(const EngineTuning& tuning) { retune(tuning, nullptr); }
+  void retune(const EngineTuning& tuning, const ServiceTunings* own);
   // They outlive the harness, or its next lists.
   void use_lists(const SourceLists* lists) {
     for (auto& engine : engines_) engine->use_lists(lists);

@@ -58,7 +58,11 @@ class Activation {
   [[nodiscard]] bool adaptive() const { return mode_ == Mode::kAdaptive; }
   // `service`: any number that names it.
   [[nodiscard]] bool wants_cookies(std::uint64_t service) const {
-    return mode_ == Mode::kAlways || (adaptive() && at(service).why != Why::kPeace);
+    return mode_ == Mode::kAlways || attacked(service);
+  }
+  // Cookies have begun for it.
+  [[nodiscard]] bool attacked(std::uint64_t service) const {
+    return adaptive() && at(service).why != Why::kPeace;
   }
 
   // --- What happens to a service. `now_ms`: of the worker's clock.
@@ -79,8 +83,9 @@ class Activation {
     ++c.proven[c.slot % kSlots];
     ++c.proven_sum;
   }
-  // A connection is half-open at the server, or is not any more. In every mode.
-  void half_open(std::uint64_t service, bool more);
+  // A connection is half-open at the server, or is not any more. In every mode. `counts`: whether
+  // the mode of the service itself is adaptive.
+  void half_open(std::uint64_t service, bool more, bool counts = true);
 
   // --- What follows from it.
   // Whether cookies have begun for a service since the last call; then `out` says for which.

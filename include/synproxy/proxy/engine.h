@@ -31,6 +31,7 @@ namespace synproxy {
 
 class ServerPlaces;
 class SourceLimits;
+struct ServiceTunings;
 struct SourceLists;
 class StatelessShedder;
 
@@ -105,7 +106,8 @@ class Engine {
 
   // Puts `tuning` in force from the next burst on. What was promised before is kept
   // (proxy/earlier_tuning.h). Until the first call the tuning of the constructor is in force.
-  void retune(const EngineTuning& tuning);
+  // `services`: what those with names have of their own; nullptr: as before.
+  void retune(const EngineTuning& tuning, const ServiceTunings* services = nullptr);
 
   // While `shedder` says so, it decides which clients' ACKs without a flow, and which ICMP, are
   // looked at. It outlives the engine. Until the first call all are.

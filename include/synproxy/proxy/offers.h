@@ -80,11 +80,21 @@ inline constexpr unsigned kNameTagDigest = 51;  // from this bit on
   return (name & (kNameIpv6 | kNameTagged)) != 0;
 }
 
+// Services may have modes of their own.
+class ModeOfService {
+ public:
+  [[nodiscard]] virtual Mode mode_of(const KeyView& key) const = 0;
+
+ protected:
+  ModeOfService() = default;
+  ~ModeOfService() = default;
+};
+
 class OfferCache {
  public:
-  // `activation`: nullptr: every service has cookies. Call forget() when its
-  // answers change.
-  explicit OfferCache(const Activation* activation = nullptr) : activation_(activation) {}
+  // nullptr: every service has cookies. Call forget() when the answers of either change.
+  explicit OfferCache(const Activation* activation = nullptr, const ModeOfService* modes = nullptr)
+      : activation_(activation), modes_(modes) {}
 
   // Valid until the next call.
   [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
@@ -151,7 +161,14 @@ class OfferCache {
   const SynAckOffer& fill(const EngineTuning& tuning, const ServiceTable& services,
                           const KeyView& key, std::uint64_t epoch);
 
+  [[nodiscard]] bool wants_cookies(ServiceName name, const KeyView& key) const {
+    if (modes_ == nullptr) return true;
+    const Mode mode = modes_->mode_of(key);
+    return mode == Mode::kAlways || (mode == Mode::kAdaptive && activation_->attacked(name));
+  }
+
   const Activation* activation_;
+  const ModeOfService* modes_;
   std::array<Entry, 1U << kEntryBits> entries_;
   std::array<Whole, 1U << kEntryBits> wholes_;  // apart, since untagged IPv4 needs none
   EarlierTuning earlier_;

@@ -38,7 +38,7 @@ void Activation::retune(const EngineTuning& tuning) {
   news_ = false;
 }
 
-void Activation::half_open(std::uint64_t service, bool more) {
+void Activation::half_open(std::uint64_t service, bool more, bool counts) {
   Cell& c = at(service);
   if (!more) {
     c.half_open -= 1;
@@ -47,7 +47,7 @@ void Activation::half_open(std::uint64_t service, bool more) {
   }
   c.half_open += 1;
   half_open_ += 1;
-  if (adaptive() && c.why == Why::kPeace && c.half_open > half_open_mark_) {
+  if (counts && adaptive() && c.why == Why::kPeace && c.half_open > half_open_mark_) {
     begin(c, Why::kHalfOpen, c.half_open);
   }
 }

@@ -71,6 +71,29 @@ TEST_F(ReloadTest, OtherServicesOrOtherRulesOfOneNeedARestart) {
   EXPECT_THAT(reloader.read().changes, ElementsAre("wscale auto -> 9"));
 }
 
+TEST_F(ReloadTest, WhatAServiceHasOfItsOwnChangesAtOnce) {
+  const std::string web = "[service web]\nprotect = 10.0.0.3:80\n";
+  file(web + "min-ttl = 64\n");
+  Reloader reloader = start();
+  file("mode = adaptive\nmin-ttl = 7\n" + web + "mode = off\n");
+  const Reload reload = reloader.read();
+  EXPECT_THAT(reload.changes, ElementsAre("mode always -> adaptive", "min-ttl 0 -> 7",
+                                          "web.mode always -> off", "web.min-ttl 64 -> 7"));
+  reloader.applied(reload);
+  file("mode = adaptive\nmin-ttl = 9\n" + web + "mode = off\n");
+  EXPECT_THAT(reloader.read().changes, ElementsAre("min-ttl 7 -> 9")) << "the service follows";
+  Reload set = reloader.set("web.min-ttl", {"200"});
+  EXPECT_THAT(set.changes, ElementsAre("web.min-ttl 7 -> 200"));
+  EXPECT_EQ(set.config.engine.tuning.min_ttl, 7) << "of all others";
+  EXPECT_EQ(set.config.tuning().services.of[0].min_ttl, 200);
+  reloader.applied(set);
+  EXPECT_THAT(reloader.read().changes, ElementsAre("min-ttl 7 -> 9")) << "it stays";
+  EXPECT_THAT(reloader.unset("web.min-ttl").changes, ElementsAre("web.min-ttl 200 -> 7"));
+  EXPECT_THROW((void)reloader.unset("web.mode"), UsageError);
+  EXPECT_THROW((void)reloader.set("web.max-flows", {"5"}), UsageError);
+  EXPECT_THROW((void)reloader.set("web.mode", {"sometimes"}), UsageError);
+}
+
 // Whoever reads it would wait for a writer.
 TEST_F(ReloadTest, NeverWaitsForAPipe) {
   const Reloader reloader = start();

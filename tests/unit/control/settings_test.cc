@@ -129,6 +129,10 @@ TEST(Settings, BadLinesAreNamedWithFileAndLine) {
        "proxy.conf:1: [service web]: protects nothing; add a line as protect = 203.0.113.10:80"},
       {"[service web]\nprotect = 10.0.0.2:80\n\n[service web]\n",
        "proxy.conf:4: [service web]: was given before; put all its lines behind the first one"},
+      {"[service web]\nprotect = 10.0.0.2:80\nmin-ttl = 256\n",
+       "proxy.conf:3: min-ttl 256: is too large; give 0 to 255; 0 drops nothing"},
+      {"[service web]\nprotect = 10.0.0.2:80\nmode = off\nmode = always\n",
+       "proxy.conf:4: mode always: was given before; give it once"},
       {"[service web]\nprotect = 10.0.0.2:80\nclient-port = eth1\n",
        "proxy.conf:3: client-port eth1: is not for one service alone; put it above the first "
        "[service NAME], which may have " +
@@ -174,6 +178,28 @@ TEST_F(ConfigFile, NamesServices) {
   EXPECT_THAT(values_of(key_called("web.protect", c), c),
               testing::ElementsAre("10.0.0.2:80", "[2001:db8::2]:80"));
   EXPECT_EQ(key_called("dns.example-1.protect", c).service, "dns.example-1");
+}
+
+TEST_F(ConfigFile, AServiceHasOfItsOwnWhatItsSectionSaysAndElseWhatAllHave) {
+  const Config c = parse(
+      "mode = adaptive\nmin-ttl = 5\n[service web]\nserver-backlog = 64\nprotect = 10.0.0.2:80\n"
+      "mode = always\n[service dns]\nprotect = 10.0.0.2:53\nunknown = drop\nstrict-window = on\n"
+      "min-ttl = 9\n",
+      {"--client-port", "a", "--server-port", "b", "--min-ttl", "7"});
+  EXPECT_EQ(c.engine.tuning.mode, Mode::kAdaptive);
+  const ServiceTunings own = c.tuning().services;
+  ASSERT_EQ(own.count, 2);
+  EXPECT_EQ(own.of[0].mode, Mode::kAlways);
+  EXPECT_EQ(own.of[0].backlog.connections, 64U);
+  EXPECT_EQ(own.of[0].min_ttl, 7) << "typed for all";
+  EXPECT_EQ(own.of[1].mode, Mode::kAdaptive);
+  EXPECT_EQ(own.of[1].min_ttl, 9);
+  EXPECT_TRUE(own.of[1].strict_window);
+  EXPECT_EQ(own.of[1].unknown, Unknown::kDrop);
+  EXPECT_FALSE(own.of[1].backlog.bounds());
+  EXPECT_THAT(values_of(key_called("web.server-backlog", c), c),
+              testing::ElementsAre("64,mask4=32,mask6=64"));
+  EXPECT_THAT(values_of(key_called("dns.server-backlog", c), c), testing::ElementsAre("off"));
 }
 
 TEST_F(ConfigFile, TypedRulesLeaveThoseOfServicesAlone) {

@@ -73,11 +73,11 @@ class FlowBookTest : public ::testing::Test {
   KeyRing ring_;
   Moment now_{config(), ring_};
   Limiter limiter_{config(), now_};
-  Turns turns_{config(), now_, {1, 2, 3, 4}};
-  Activation activation_{EngineTuning{}, 1};
   ProtectSet protect_{{}};
   Counters counters_;
-  NamedServices services_{protect_, counters_};
+  NamedServices services_{protect_, counters_, EngineTuning{}};
+  Turns turns_{config(), now_, services_, {1, 2, 3, 4}};
+  Activation activation_{EngineTuning{}, 1};
   FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_, activation_, services_};
 };
 

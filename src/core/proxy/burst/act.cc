@@ -6,17 +6,25 @@
 namespace synproxy {
 namespace {
 
+bool forwards_unknown(const Rooms& rooms, const Context& c) {
+  if (rooms.services.differ()) [[unlikely]]
+    return rooms.services.tuning(c.key()).forwards_unknown();
+  return rooms.now.forwards_unknown();
+}
+
 void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
   if (c.kind == Kind::kFragment) return on_fragment(rooms, c, sink);
-  if (c.kind == Kind::kRefuted && rooms.flows.changed()) {
-    // An earlier packet of the burst may have opened its flow. The ACK has not been parsed yet.
+  if (c.kind == Kind::kRefuted && (rooms.flows.changed() || rooms.services.differ())) {
+    // An earlier packet of the burst may have opened its flow, or its service has a say of its own.
+    // The ACK has not been parsed yet.
     c.kind = Kind::kTcp;
     classify(rooms, {&c, 1});
     if (c.kind != Kind::kTcp) return;
     c.flow = rooms.flows.find(c.key(), c.hash);
     c.ack.refuted = true;
+    if (rooms.services.differ() && c.flow == kNoFlow) ++rooms.stateless;
   } else if (rooms.flows.changed(c.hash)) {
     c.flow = rooms.flows.find(c.key(), c.hash);
   }
@@ -26,8 +34,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       if (c.kind == Kind::kRefuted) ++rooms.stateless;
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
-      if (rooms.now.forwards_unknown())
-        return forward(rooms.counters, c, Reason::unknown_forwarded);
+      if (forwards_unknown(rooms, c)) return forward(rooms.counters, c, Reason::unknown_forwarded);
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
     // A proxy cannot change the numbers of a signed connection, so it passes as it is.
@@ -41,7 +48,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
 }  // namespace
 
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
-  rooms.strangers.begin(rooms.now.tuning().unknown == Unknown::kReset, rooms.now.ms32());
+  rooms.strangers.begin(rooms.services.resets_unknown(), rooms.now.ms32());
   for (Context& c : burst) decide(rooms, c, sink);
 }
 

@@ -23,14 +23,14 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
              const IndexKey& index_key, Counters& all_counters, Arena* store)
     : protect(protected_ends),
       counters(all_counters),
-      services(protected_ends, all_counters),
+      services(protected_ends, all_counters, config.tuning),
       now(config, ring),
       screen(config.tuning),
       limiter(config, now),
-      turns(config, now, index_key),
+      turns(config, now, services, index_key),
       watch(config),
       flows(config.shape, index_key, limiter, turns, watch.activation, services, store),
-      answerer(config.tuning, protected_ends, index_key, watch.activation, store),
+      answerer(config.tuning, protected_ends, index_key, watch.activation, services, store),
       reply_cap(config.tuning.limits, config.shape.workers, index_key),
       handshakes(config.shape),
       frames(flows, protected_ends.vlan_pairs(), index_key, all_counters, store),
@@ -190,16 +190,18 @@ bool Engine::delete_flow(FlowIndex index, const FlowKey& key, std::uint64_t now_
   return deleted;
 }
 
-void Engine::retune(const EngineTuning& tuning) {
+void Engine::retune(const EngineTuning& tuning, const ServiceTunings* services) {
   Rooms& rooms = *state_;
-  if (!rooms.now.retune(tuning)) return;
-  rooms.watch.retune(tuning);
+  const bool news = rooms.now.retune(tuning);
+  if (!news && services == nullptr) return;
+  rooms.services.retune(tuning, services);
+  rooms.watch.retune(tuning, rooms.services.mode());
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
   rooms.turns.retune(tuning.limits);
   rooms.flows.let_watch();
   rooms.reply_cap.retune(tuning.limits);
-  rooms.screen.retune(tuning);
+  rooms.screen.retune(tuning, rooms.services.min_ttl());
 }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
@@ -223,7 +225,8 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
     }
     decided |= answer_syn_burst(rooms, packets, decided);
     refuted = refute_ack_burst(rooms, packets, decided);
-    if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size()))) {
+    if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size())) &&
+        !rooms.services.differ()) {
       return end_all(rooms, packets);
     }
     rooms.acks_refuted = 0;

@@ -146,7 +146,7 @@ class CookieStage {
 
   void add_syn(const Context& c, std::size_t place) {
     ++planned_;
-    if (rooms_.watch.activation.adaptive()) count_syn(rooms_, c);
+    if (is_adaptive(rooms_, c)) count_syn(rooms_, c);
     add(place, c, key_of_layout(*current_, c.syn.timestamps()), c.segment.seq.value());
   }
 

@@ -29,6 +29,9 @@
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
 //                      process has left is taken over (resume)
 //
+// If services have names, whose each packet is and what became of it is noted around all of this
+// (flows/named_services).
+//
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
 // method. Code that works on a few takes those as arguments. An act may need any room, so it takes
 // `Rooms`.

@@ -93,14 +93,20 @@ bool is_icmp_error(const IpHeader& ip) {
   return ip.ipv6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
 }
 
-bool is_protected_tcp(const Rooms& rooms, const Packet& p) {
+// Whether --min-ttl forbids the packet, whose TTL is below that of some service. A fragment has no
+// port that would say of which; for it that of all counts.
+bool is_forbidden(const Rooms& rooms, const Packet& p, std::uint8_t ttl) {
   Segment g;
   parse_frame(p.data, p.length, g);
-  if (g.result == ParseResult::kTcp) {
-    return rooms.protect.matches(g.destination(), g.ipv6, g.destination_port());
-  }
-  return g.result == ParseResult::kFragment &&
-         rooms.protect.matches_address(g.destination(), g.ipv6);
+  const bool whole = g.result == ParseResult::kTcp;
+  if (!whole && g.result != ParseResult::kFragment) return false;
+  if (whole && !rooms.protect.matches(g.destination(), g.ipv6, g.destination_port())) return false;
+  if (!whole && !rooms.protect.matches_address(g.destination(), g.ipv6)) return false;
+  if (!rooms.services.differ()) return true;
+  const NamedServiceId of =
+      whole ? rooms.protect.service_of(g.destination(), g.ipv6, g.destination_port())
+            : NamedServiceId{0};
+  return ttl < rooms.services.tuning(of).min_ttl;
 }
 
 struct Rule {
@@ -154,8 +160,9 @@ std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early) {
     });
     dropped |= apply(rooms, burst, kBogons, bogons, early);
   }
-  const std::uint32_t low = filter(
-      look.low_ttl() & ~dropped, [&](std::size_t i) { return is_protected_tcp(rooms, burst[i]); });
+  const std::uint32_t low = filter(look.low_ttl() & ~dropped, [&](std::size_t i) {
+    return is_forbidden(rooms, burst[i], look.header(i).ttl());
+  });
   dropped |= apply(rooms, burst, kMinTtl, low, early);
   return dropped;
 }

@@ -26,15 +26,16 @@ struct Rooms;
 
 class Screen {
  public:
-  explicit Screen(const EngineTuning& tuning) { retune(tuning); }
+  explicit Screen(const EngineTuning& tuning) { retune(tuning, tuning.min_ttl); }
 
   // nullptr: none. They outlive the next call.
   void use(const SourceLists* lists) {
     lists_ = lists;
     set_switch();
   }
-  void retune(const EngineTuning& tuning) {
-    min_ttl_ = tuning.min_ttl;
+  // `min_ttl`: the highest of all services.
+  void retune(const EngineTuning& tuning, std::uint8_t min_ttl) {
+    min_ttl_ = min_ttl;
     monitored_ = tuning.limits.monitored;
     set_switch();
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flows/named_services.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "synproxy/proxy/arrival.h"
@@ -42,21 +43,45 @@ void move(Counter& gauge, bool from, bool to) {
 
 }  // namespace
 
-NamedServices::NamedServices(const ProtectSet& protect, Counters& counters)
+NamedServices::NamedServices(const ProtectSet& protect, Counters& counters,
+                             const EngineTuning& tuning)
     : protect_(protect),
       memory_(protect.named_services() == 0 ? nullptr
                                             : new ServiceCounters[protect.named_services()]),
       counters_(memory_.get(), protect.named_services()) {
   counters.services = counters_;
+  retune(tuning);
 }
 
-void NamedServices::count_event(const KeyView& key, Reason r) {
+void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own) {
+  if (own != nullptr) own_ = *own;
+  const std::size_t count = std::min<std::size_t>(own_.count, counters_.size());
+  tunings_.fill(service_tuning(tuning));
+  std::copy_n(own_.of.begin(), count, tunings_.begin() + 1);
+  differ_ = modes_differ_ = resets_unknown_ = bounds_backlog_ = false;
+  min_ttl_ = 0;
+  mode_ = tunings_[0].mode;
+  for (const ServiceTuning& t : std::span(tunings_).first(count + 1)) {
+    differ_ |= t != tunings_[0];
+    modes_differ_ |= t.mode != tunings_[0].mode;
+    resets_unknown_ |= t.unknown == Unknown::kReset;
+    bounds_backlog_ |= t.backlog.bounds();
+    min_ttl_ = std::max(min_ttl_, t.min_ttl);
+    if (mode_ != Mode::kAdaptive && t.mode != Mode::kAlways) mode_ = t.mode;
+  }
+}
+
+NamedServiceId NamedServices::look_up(const KeyView& key) const {
   std::array<std::uint8_t, 4> ipv4;
   const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
   std::memcpy(ipv4.data(), &word, sizeof word);
   const auto port = static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
   const std::uint8_t* const address = key.ipv6() ? key.server : ipv4.data();
-  ServiceCounters* const to = counters_of(protect_.service_of(address, key.ipv6(), port));
+  return protect_.service_of(address, key.ipv6(), port);
+}
+
+void NamedServices::count_event(const KeyView& key, Reason r) {
+  ServiceCounters* const to = counters_of(look_up(key));
   if (to != nullptr) to->count(r);
 }
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The counters of the services with names. Without any, nothing here is done.
+// The services with names: their counters, and what each has of its own. Without any, nothing here
+// is done.
 //
 // Theory of operation. Whose a packet is stands in it before it is decided, and what became of it
 // afterwards. So both are looked at around the decision (Tally), and the stages in between know
 // nothing of services. What has no packet of its own is counted where it happens, by the key of the
 // connection: a few times in its life.
+//
+// As long as all services have the same tuning, nobody asks which one a packet is for. Once one
+// differs, whoever needs its value looks the service up: for what begins a connection, or belongs
+// to none, but for no fitting segment of one.
 #pragma once
 
 #include <array>
@@ -17,13 +22,42 @@
 #include "synproxy/flow/identity.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/policy/protect.h"
+#include "synproxy/policy/service_tuning.h"
+#include "synproxy/proxy/offers.h"
 
 namespace synproxy {
 
-class NamedServices {
+class NamedServices final : public ModeOfService {
  public:
   // `counters` shows what is counted, as long as this lives. Throws std::bad_alloc.
-  NamedServices(const ProtectSet& protect, Counters& counters);
+  NamedServices(const ProtectSet& protect, Counters& counters, const EngineTuning& tuning);
+
+  // --- Tuning.
+  // That of all. `own`: of the services; nullptr: as before.
+  void retune(const EngineTuning& tuning, const ServiceTunings* own = nullptr);
+  // Whether some service has another one than all.
+  [[nodiscard]] bool differ() const { return differ_; }
+  // 0 as long as none differs.
+  [[nodiscard]] NamedServiceId number_of(const KeyView& key) const {
+    return differ_ ? look_up(key) : NamedServiceId{0};
+  }
+  [[nodiscard]] const ServiceTuning& tuning(NamedServiceId number) const {
+    return tunings_[number];
+  }
+  [[nodiscard]] const ServiceTuning& tuning(const KeyView& key) const {
+    return tunings_[number_of(key)];
+  }
+  [[nodiscard]] Mode mode_of(const KeyView& key) const override { return tuning(key).mode; }
+  // The mode that all have, or whose parts are needed where they differ: adaptive before off.
+  [[nodiscard]] Mode mode() const { return mode_; }
+  [[nodiscard]] bool modes_differ() const { return modes_differ_; }
+  // Whether any resets what belongs to no connection.
+  [[nodiscard]] bool resets_unknown() const { return resets_unknown_; }
+  // The highest of all.
+  [[nodiscard]] std::uint8_t min_ttl() const { return min_ttl_; }
+  [[nodiscard]] bool bounds_backlog() const { return bounds_backlog_; }
+
+  // --- Counters.
 
   [[nodiscard]] bool on() const { return !counters_.empty(); }
 
@@ -67,10 +101,21 @@ class NamedServices {
     return id == 0 ? nullptr : &counters_[id - std::size_t{1}];
   }
   void count_event(const KeyView& key, Reason r);
+  [[nodiscard]] NamedServiceId look_up(const KeyView& key) const;
 
   const ProtectSet& protect_;
   std::unique_ptr<ServiceCounters[]> memory_;
   std::span<ServiceCounters> counters_;
+
+  bool differ_ = false;
+  bool modes_differ_ = false;
+  bool resets_unknown_ = false;
+  bool bounds_backlog_ = false;
+  std::uint8_t min_ttl_ = 0;
+  Mode mode_ = Mode::kAlways;
+
+  std::array<ServiceTuning, kMostNamedServices + 1> tunings_{};  // 0: of all
+  ServiceTunings own_;
 };
 
 }  // namespace synproxy

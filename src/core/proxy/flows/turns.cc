@@ -5,8 +5,10 @@
 
 namespace synproxy {
 
-Turns::Turns(const EngineConfig& config, const Moment& now, const ServerPlaces::Key& key)
+Turns::Turns(const EngineConfig& config, const Moment& now, const NamedServices& named,
+             const ServerPlaces::Key& key)
     : now_(now),
+      named_(named),
       own_(std::make_unique<ServerPlaces>(key)),
       places_(own_.get()),
       flows_(std::size_t{config.shape.max_flows} * sizeof(Waiter), Mapping::Kind::kSparse),
@@ -17,7 +19,6 @@ Turns::Turns(const EngineConfig& config, const Moment& now, const ServerPlaces::
 // Whoever waits when the bound goes is let go by the next ticks. Places are given back as long as
 // somebody has one.
 void Turns::retune(const LimitTuning& tuning) {
-  bound_ = tuning.backlog;
   monitored_ = (tuning.monitored & kMonitorServerBacklog) != 0;
   watches_ |= on();
 }
@@ -40,24 +41,28 @@ bool Turns::may_take(std::uint32_t slot, bool tick) const {
   const std::uint32_t workers = places_->waiting_workers(slot);
   const std::uint32_t others = workers - std::min(workers, s.levels != 0 ? 1U : 0U);
   if (others == 0) return true;
-  const std::uint32_t bound = places_->bound_of(slot, bound_);
+  const std::uint32_t bound = places_->bound_of(slot, bound_of(slot));
   if (bound <= others) return tick && s.own == 0;
   return s.own < (bound + others) / (others + 1);
 }
 
 Turns::Turn Turns::arrive(FlowIndex i, const KeyView& key, const std::uint8_t* source, bool above) {
+  const NamedServiceId named = named_.number_of(key);
+  const ServerBacklog& bound = named_.tuning(named).backlog;
+  if (!bound.bounds()) return Turn::kGoes;
   const std::uint64_t name = places_->service_of(key);
-  const ServerPlaces::Answer a = places_->look(name, now_.ms(), bound_);
+  const ServerPlaces::Answer a = places_->look(name, now_.ms(), bound);
   if (a.slot == kNoService) return Turn::kGoesUnbounded;
+  service(a.slot).named = named;
   const std::uint32_t level =
-      a.busy && !above ? places_->take_turn(name, source, key.ipv6(), bound_.mask, now_.ms32()) : 0;
+      a.busy && !above ? places_->take_turn(name, source, key.ipv6(), bound.mask, now_.ms32()) : 0;
   const bool over = a.full || service(a.slot).levels != 0 || !may_take(a.slot, false);
   if (above || (over && monitored_)) {
     if (!places_->take_anyway(a.slot, now_.ms())) return Turn::kGoesUnbounded;
     take(i, a.slot);
     return above || !over ? Turn::kGoes : Turn::kGoesMonitored;
   }
-  if (!over && places_->take(a.slot, now_.ms(), bound_)) {
+  if (!over && places_->take(a.slot, now_.ms(), bound)) {
     take(i, a.slot);
     return Turn::kGoes;
   }
@@ -68,12 +73,14 @@ Turns::Turn Turns::arrive(FlowIndex i, const KeyView& key, const std::uint8_t* s
 
 bool Turns::yield(FlowIndex i, const KeyView& key, const std::uint8_t* source) {
   const std::uint32_t held = waiter(i).slot_and_one;
-  if (held == 0 || !on() || monitored_ || places_->waiting_workers(held - 1) == 0) return false;
+  if (held == 0 || monitored_) return false;
   const std::uint32_t slot = held - 1;
+  const ServerBacklog& bound = bound_of(slot);
+  if (!bound.bounds() || places_->waiting_workers(slot) == 0) return false;
   places_->release(slot);
   --service(slot).own;
   const std::uint32_t level =
-      places_->take_turn(places_->service_of(key), source, key.ipv6(), bound_.mask, now_.ms32());
+      places_->take_turn(places_->service_of(key), source, key.ipv6(), bound.mask, now_.ms32());
   enlist(i, slot, level);
   note_due(slot);
   return true;
@@ -81,7 +88,8 @@ bool Turns::yield(FlowIndex i, const KeyView& key, const std::uint8_t* source) {
 
 bool Turns::silent(FlowIndex i, std::uint32_t asked_ms) {
   const std::uint32_t held = waiter(i).slot_and_one;
-  return held != 0 && bound_.learned && places_->silent(held - 1, asked_ms, now_.ms32());
+  return held != 0 && bound_of(held - 1).learned &&
+         places_->silent(held - 1, asked_ms, now_.ms32());
 }
 
 bool Turns::answers_others(FlowIndex i, std::uint32_t ms) const {
@@ -147,8 +155,9 @@ void Turns::strike(FlowIndex i) {
 }
 
 FlowIndex Turns::next_of(std::uint32_t slot, bool tick) {
-  const bool bounded = on() && !monitored_;
-  if (bounded && (!may_take(slot, tick) || !places_->take(slot, now_.ms(), bound_))) return kNoFlow;
+  const ServerBacklog& bound = bound_of(slot);
+  const bool bounded = bound.bounds() && !monitored_;
+  if (bounded && (!may_take(slot, tick) || !places_->take(slot, now_.ms(), bound))) return kNoFlow;
   const bool counted = bounded || places_->take_anyway(slot, now_.ms());
   const Service& s = service(slot);
   const FlowIndex i = s.lists[static_cast<std::size_t>(std::countr_zero(s.levels))].first;
@@ -166,9 +175,9 @@ void Turns::moves(const FlowRecord& f, FlowIndex i, FlowState to) {
   if (f.waits_for_turn()) {
     strike(i);
   } else {
-    if (to == FlowState::kEstablished && bound_.learned) {
+    if (to == FlowState::kEstablished && bound_of(slot).learned) {
       // While less than half of the bound is in use, an answer shows nothing.
-      const std::uint32_t bound = places_->bound_of(slot, bound_);
+      const std::uint32_t bound = places_->bound_of(slot, bound_of(slot));
       if (places_->taken(slot) * 2 >= bound && ++s.answers >= bound) {
         s.answers = 0;
         places_->raise(slot);

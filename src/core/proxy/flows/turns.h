@@ -21,6 +21,7 @@
 #include <memory>
 
 #include "burst/moment.h"
+#include "flows/named_services.h"
 #include "synproxy/flow/mapping.h"
 #include "synproxy/flow/record.h"
 #include "synproxy/policy/server_places.h"
@@ -30,14 +31,15 @@ namespace synproxy {
 class Turns {
  public:
   // Throws std::bad_alloc.
-  Turns(const EngineConfig& config, const Moment& now, const ServerPlaces::Key& key);
+  Turns(const EngineConfig& config, const Moment& now, const NamedServices& named,
+        const ServerPlaces::Key& key);
 
   // With several workers: the places of all of them. Outlives the engine.
   void share(ServerPlaces& places) { places_ = &places; }
   void retune(const LimitTuning& tuning);
 
-  // A bound is in force.
-  [[nodiscard]] bool on() const { return bound_.bounds(); }
+  // A bound is in force, of some service.
+  [[nodiscard]] bool on() const { return named_.bounds_backlog(); }
   [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
 
   enum class Turn : std::uint8_t { kGoes, kGoesMonitored, kGoesUnbounded, kWaits };
@@ -98,6 +100,7 @@ class Turns {
     std::uint32_t own;      // places that flows of this worker have
     std::uint32_t answers;  // since the bound was raised
     std::uint32_t answered_ms;
+    NamedServiceId named;  // whose bound it has
     // The ring of services for which somebody waits.
     std::uint32_t next;
     std::uint32_t previous;
@@ -107,6 +110,9 @@ class Turns {
   [[nodiscard]] Waiter& waiter(FlowIndex i) const { return static_cast<Waiter*>(flows_.data())[i]; }
   [[nodiscard]] Service& service(std::uint32_t slot) const {
     return static_cast<Service*>(services_.data())[slot];
+  }
+  [[nodiscard]] const ServerBacklog& bound_of(std::uint32_t slot) const {
+    return named_.tuning(service(slot).named).backlog;
   }
   [[nodiscard]] bool may_take(std::uint32_t slot, bool tick) const;
   void take(FlowIndex i, std::uint32_t slot);
@@ -129,7 +135,7 @@ class Turns {
   }
 
   const Moment& now_;
-  ServerBacklog bound_;
+  const NamedServices& named_;
   bool monitored_ = false;
   bool watches_ = false;
   std::unique_ptr<ServerPlaces> own_;

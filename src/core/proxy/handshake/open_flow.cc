@@ -9,6 +9,7 @@
 #include "handshake/take_turns.h"
 #include "spliced/unknown.h"
 #include "time/eviction.h"
+#include "watched/watched.h"
 
 namespace synproxy {
 namespace {
@@ -91,7 +92,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
   rooms.counters.count(Reason::cookie_valid);
   rooms.services.count(c.key(), Reason::cookie_valid);
-  if (rooms.watch.activation.adaptive()) rooms.watch.activation.proven(c.service, rooms.now.ms());
+  if (is_adaptive(rooms, c)) rooms.watch.activation.proven(c.service, rooms.now.ms());
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
   // The server is opening a connection of its own to this client, and will take our SYN for the
   // client's. What it is asked for now it cannot be asked again.

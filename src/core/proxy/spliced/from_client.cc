@@ -41,7 +41,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     // old numbers it would reach a server that knows neither connection, and the client's new
     // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
-  } else if (rooms.now.tuning().strict_window) [[unlikely]] {
+  } else if (rooms.services.tuning(c.key()).strict_window) [[unlikely]] {
     if ((rooms.now.tuning().limits.monitored & kMonitorStrictWindow) == 0) {
       return drop(rooms.counters, c, Reason::out_of_window);
     }

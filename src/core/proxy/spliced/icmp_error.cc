@@ -87,8 +87,8 @@ void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink&
 }
 
 // A SYN that passed has no flow, and the path to the server may refuse it.
-void on_error_without_flow(Rooms& rooms, Context& c) {
-  if (rooms.now.tuning().mode == Mode::kOff) {
+void on_error_without_flow(Rooms& rooms, Context& c, const FlowKey& quoted) {
+  if (rooms.services.mode_of(quoted) == Mode::kOff) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   if (c.sender == Role::kServer && rooms.watch.expects_answers(rooms.now.ms32())) {
@@ -115,7 +115,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
       error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {
     return forward(rooms.counters, c, Reason::asked);  // the SYN went to the server as it came
   }
-  if (c.flow == kNoFlow) return on_error_without_flow(rooms, c);
+  if (c.flow == kNoFlow) return on_error_without_flow(rooms, c, quoted.key);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
     // The error is about our own SYN or about a SYN-ACK. It is not passed on.

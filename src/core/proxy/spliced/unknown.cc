@@ -45,10 +45,12 @@ void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
-  if (rooms.now.forwards_unknown()) {
+  const ServiceTuning& tuning = rooms.services.tuning(c.key());
+  if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
-  if (!rooms.strangers.curious() || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
+  const bool tells = tuning.unknown == Unknown::kReset && rooms.strangers.curious();
+  if (!tells || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
   switch (rooms.strangers.client(c.hash, g.ack.value(), rooms.now.ms32())) {
     case Strangers::Advice::kWait:
       return drop(rooms.counters, c, kWhy);
@@ -67,14 +69,15 @@ void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
 }
 
 void on_unknown_syn_ack(Rooms& rooms, Context& c) {
-  if (rooms.now.tuning().mode == Mode::kOff) {
+  if (rooms.services.mode_of(c.key()) == Mode::kOff) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   drop(rooms.counters, c, Reason::syn_ack_client);
 }
 
 void on_unknown_reset(Rooms& rooms, Context& c) {
-  if (rooms.now.forwards_unknown()) {
+  const ServiceTuning& tuning = rooms.services.tuning(c.key());
+  if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   drop(rooms.counters, c, Reason::no_flow_client);
@@ -83,19 +86,20 @@ void on_unknown_reset(Rooms& rooms, Context& c) {
 void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::no_flow_server;
+  const ServiceTuning& tuning = rooms.services.tuning(c.key());
   // It may answer a client whose cookie was sent before SYNs began to pass, and whose handshake ACK
   // was overtaken. That client opens its connection with its next segment. For any other, the
   // server repeats its RST as often as it is asked.
-  if (g.has(kRst) && rooms.now.tuning().mode == Mode::kOff &&
+  if (g.has(kRst) && tuning.mode == Mode::kOff &&
       rooms.now.may_be_ours(cookie_parity((g.seq - 1).value()))) {
     return drop(rooms.counters, c, kWhy);
   }
-  if (rooms.now.forwards_unknown()) {
+  if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   // A RST is never answered.
   const bool asks = (g.flags & (kAck | kRst)) == kAck;
-  if (rooms.now.tuning().unknown == Unknown::kDrop || !asks || !checksum_ok(c)) {
+  if (tuning.unknown != Unknown::kReset || !asks || !checksum_ok(c)) {
     return drop(rooms.counters, c, kWhy);
   }
   Strangers::ToClient client;

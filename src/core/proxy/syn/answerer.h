@@ -22,9 +22,9 @@ class Answerer {
  public:
   // Throws std::bad_alloc.
   Answerer(const EngineTuning& tuning, const ProtectSet& protect, const IndexKey& secret,
-           const Activation& activation, Arena* arena)
+           const Activation& activation, const ModeOfService& modes, Arena* arena)
       : services_(protect, secret, arena),
-        offers_(&activation),
+        offers_(&activation, &modes),
         doubts_(secret),
         repeats_(tuning.synack_repeats) {}
 

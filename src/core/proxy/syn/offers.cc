@@ -54,9 +54,7 @@ const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTab
   Entry& entry = entries_[place];
   entry.name = name;
   entry.offer = make_offer(tuning, services, key, epoch);
-  if (activation_ == nullptr || activation_->wants_cookies(name)) {
-    entry.offer.can |= kOffersCookies;
-  }
+  if (wants_cookies(name, key)) entry.offer.can |= kOffersCookies;
   ScaleSet& scales = entry.offer.scales;
   scales = static_cast<ScaleSet>(scales | earlier_.scales(epoch));
   if (earlier_.learned_scales(epoch)) {

@@ -190,7 +190,8 @@ class SynBurst {
 
 std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint32_t decided) {
   if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
-  if (rooms.now.tuning().mode == Mode::kOff) return 0;
+  // Where services have modes of their own, each SYN is looked at by itself.
+  if (rooms.now.tuning().mode == Mode::kOff || rooms.services.modes_differ()) return 0;
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;

@@ -111,7 +111,7 @@ void on_client_syn(Rooms& rooms, Context& c) {
   } else if (reply_capped(rooms, c)) {
     return rooms.counters.count(Reason::syn_received);
   }
-  if (rooms.watch.activation.adaptive()) count_syn(rooms, c);
+  if (is_adaptive(rooms, c)) count_syn(rooms, c);
   rooms.now.note_cookie();
   if (alone && ask_first(rooms, c, covered_isn)) return;
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);

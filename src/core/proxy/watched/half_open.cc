@@ -67,7 +67,7 @@ void make_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   const FlowIndex i = take_record(rooms, c, sink);
   if (i == kNoFlow) {
-    if (rooms.now.forwards_unknown()) {
+    if (rooms.services.tuning(c.key()).forwards_unknown()) {
       return forward(rooms.counters, c, Reason::unknown_forwarded);
     }
     return drop(rooms.counters, c, Reason::table_full);
@@ -133,7 +133,7 @@ void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
   rooms.flows.set_state(f, FlowState::kEstablished);
   rooms.counters.count(Reason::conn_watched);
   rooms.services.count(c.key(), Reason::conn_watched);
-  if (rooms.watch.activation.adaptive()) rooms.watch.activation.proven(c.service, rooms.now.ms());
+  if (is_adaptive(rooms, c)) rooms.watch.activation.proven(c.service, rooms.now.ms());
 }
 
 void refuse(Rooms& rooms, Context& c, Admission refusal, FrameSink& sink) {

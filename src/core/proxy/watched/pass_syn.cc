@@ -50,7 +50,7 @@ bool passes_syn(Rooms& rooms, Context& c) {
   };
   if (answered()) return false;
   Watch& watch = rooms.watch;
-  if (watch.activation.adaptive()) {
+  if (is_adaptive(rooms, c)) {
     count_syn(rooms, c);
     if (answered()) return false;
   }

@@ -19,8 +19,10 @@ class Watch {
   explicit Watch(const EngineConfig& config)
       : activation(config.tuning, config.shape.workers), mode_(config.tuning.mode) {}
 
-  void retune(const EngineTuning& tuning) {
-    mode_ = tuning.mode;
+  // `mode`: of all services, or what some of them need (NamedServices::mode()).
+  void retune(EngineTuning tuning, Mode mode) {
+    tuning.mode = mode;
+    mode_ = mode;
     activation.retune(tuning);
     if (!activation.adaptive()) active.clear();
   }

@@ -37,7 +37,12 @@ void on_server_half_open(Rooms& rooms, Context& c, FrameSink& sink);
 
 // For what was counted: puts it in force if cookies have begun for the packet's service.
 void settle_activation(Rooms& rooms, const Context& c);
-// Counts a SYN. Only while the mode is adaptive.
+// Whether what happens to the packet's service is to be counted, because its mode is adaptive.
+[[nodiscard]] inline bool is_adaptive(const Rooms& rooms, const Context& c) {
+  return rooms.watch.activation.adaptive() &&
+         (!rooms.services.modes_differ() || rooms.services.mode_of(c.key()) == Mode::kAdaptive);
+}
+// Counts a SYN. Only while is_adaptive().
 inline void count_syn(Rooms& rooms, const Context& c) {
   rooms.watch.activation.syn(c.service, rooms.now.ms());
   settle_activation(rooms, c);

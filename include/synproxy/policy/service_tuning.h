@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a service with a name may have of its own. What it has not, it has as all others have it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "synproxy/base/config.h"
+#include "synproxy/policy/protect.h"
+
+namespace synproxy {
+
+// Each as in EngineTuning.
+struct ServiceTuning {
+  Mode mode = Mode::kAlways;
+  Unknown unknown = Unknown::kReset;
+  bool strict_window = false;
+  std::uint8_t min_ttl = 0;
+  ServerBacklog backlog;
+
+  // Whether a segment that belongs to nothing passes.
+  [[nodiscard]] bool forwards_unknown() const {
+    return unknown == Unknown::kForward || mode == Mode::kOff;
+  }
+  friend bool operator==(const ServiceTuning&, const ServiceTuning&) = default;
+};
+[[nodiscard]] constexpr ServiceTuning service_tuning(const EngineTuning& t) {
+  return {.mode = t.mode,
+          .unknown = t.unknown,
+          .strict_window = t.strict_window,
+          .min_ttl = t.min_ttl,
+          .backlog = t.limits.backlog};
+}
+
+// Of all of them, in the order of their numbers.
+struct ServiceTunings {
+  std::array<ServiceTuning, kMostNamedServices> of{};
+  std::uint8_t count = 0;  // 0: they have nothing of their own
+
+  friend bool operator==(const ServiceTunings&, const ServiceTunings&) = default;
+};
+
+}  // namespace synproxy
