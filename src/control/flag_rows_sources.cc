@@ -17,6 +17,7 @@ constexpr auto kSourceRows = std::to_array<Flag>({
      .group = FlagGroup::kSources,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "N/second, N/minute, N/hour or N/day, and perhaps burst=, mask4= and mask6=, as in "
                 "100/second,burst=200,mask4=24",
      .help = "how fast one source may open connections. Sources are told apart by the first mask4 "
@@ -39,6 +40,7 @@ constexpr auto kSourceRows = std::to_array<Flag>({
      .group = FlagGroup::kSources,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "a number of connections, and perhaps mask4= and mask6=, as in 128,mask4=24",
      .help =
          "how many connections one source may have open; masks as for --limit-rate. Up to four, "
@@ -57,6 +59,7 @@ constexpr auto kSourceRows = std::to_array<Flag>({
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "drop or reset",
      .help = "what becomes of the ACK of a client that is over a limit",
      .reason =

@@ -207,7 +207,8 @@ constexpr FlagValue limits(Field) {
             Texts texts;
             for (const auto& limit : Field::of(c).in_use()) texts.push_back(limit_text(limit));
             return texts;
-          }};
+          },
+          [](Config& c) { Field::of(c) = {}; }};
 }
 
 template <typename Field>

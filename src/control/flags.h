@@ -44,6 +44,8 @@ struct FlagValue {
   // The values that, applied to a Config{}, give the setting of `config`. None: Config{} has that
   // setting already.
   std::vector<std::string> (*print)(const Config& config) = nullptr;
+  // Of a list: makes it empty, before a service has one of its own.
+  void (*clear)(Config& config) = nullptr;
 };
 
 struct Flag {

@@ -132,6 +132,9 @@ void apply_sections(Config& config, std::span<const Setting> settings) {
     Config own;
     own.engine.tuning = config.engine.tuning;
     for (const Setting& s : settings) {
+      if (s.service == service.name && s.flag->value.clear != nullptr) s.flag->value.clear(own);
+    }
+    for (const Setting& s : settings) {
       if (s.service == service.name && s.flag->name != "protect") apply_setting(own, s);
     }
     service.tuning = own.engine.tuning;

@@ -170,7 +170,7 @@ struct Dataplane::Impl {
   Clock clock;
   HandOver hand_over;
   KnownSources sources;
-  SourceLimits limits;
+  std::vector<std::unique_ptr<SourceLimits>> limits;  // take memory as they are used
   ServerPlaces places{random_key()};
   std::vector<std::unique_ptr<Worker>> workers;
   Found resumed;
@@ -198,15 +198,18 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
       rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(clock_for(config.engine.shape, former)),
-      hand_over(static_cast<unsigned>(cpus.size())),
-      limits(config.engine.shape.limit_memory, random_key()) {
+      hand_over(static_cast<unsigned>(cpus.size())) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   request.sources = &sources;
-  request.limits = &limits;
+  for (std::size_t i = 0; i < 1 + config.services.size(); ++i) {
+    limits.push_back(
+        std::make_unique<SourceLimits>(config.engine.shape.limit_memory, random_key()));
+    request.limits.push_back(limits.back().get());
+  }
   request.places = &places;
   if (former != nullptr) {
     index_key = former->index_key;

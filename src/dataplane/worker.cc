@@ -102,7 +102,8 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
   lane_.show(tap_);
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
   if (request_.places != nullptr) engine_.share_places(*request_.places);
-  if (request_.limits != nullptr) engine_.limit_by(*request_.limits);
+  NamedServiceId service = 0;
+  for (SourceLimits* limits : request_.limits) engine_.limit_by(*limits, service++);
   engine_.retune(tuning_.engine, &tuning_.services);
   engine_.use_lists(tuning_.lists);
   heeded_ = tuning_version_;

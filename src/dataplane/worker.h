@@ -59,10 +59,10 @@ struct WorkerRequest {
   IndexKey index_key{};
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
-  KnownSources* sources = nullptr;  // shared by all workers
-  ServerPlaces* places = nullptr;   // likewise; null: the worker has its own
-  SourceLimits* limits = nullptr;   // likewise; null: there are none
-  std::span<std::byte> store;       // of the engine; empty: none
+  KnownSources* sources = nullptr;      // shared by all workers
+  ServerPlaces* places = nullptr;       // likewise; null: the worker has its own
+  std::vector<SourceLimits*> limits{};  // likewise: for all services, then for each with a name
+  std::span<std::byte> store;           // of the engine; empty: none
 };
 
 class Worker final : private FrameSink {

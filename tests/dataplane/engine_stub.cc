@@ -118,7 +118,7 @@ void Engine::process(Role side, std::span<Packet> burst, std::uint64_t, FrameSin
 
 void Engine::share_sources(KnownSources&) {}
 void Engine::share_places(ServerPlaces&) {}
-void Engine::limit_by(SourceLimits&) {}
+void Engine::limit_by(SourceLimits&, NamedServiceId) {}
 const Published<ActiveList>& Engine::active_services() const { return state_->active.published(); }
 const Published<RefusedList>& Engine::refused() const { return state_->refused; }
 void Engine::process_whole(Role sender, Packet& whole, const CameInFragments&, std::uint64_t now,

@@ -7,7 +7,7 @@ import tempfile
 from cases_control import must, must_refuse
 from cases_reload import Files
 from cases_usage import why_wrong
-from clients import must_get_page
+from clients import must_get_page, page
 from harness import OTHER_PORTS, PROGRAM, SERVER4, SERVER6, Lab, Proxy, case, check, equal, own_stand, wait_for
 
 WEB = ["[service web]", f"protect = {SERVER4}:80", f"protect = [{SERVER6}]:80"]
@@ -64,6 +64,17 @@ def services_with_names_are_counted_and_shown_apart(_):
             equal([must(proxy, "get", key) for key in ("web.server-backlog", "server-backlog")], ["64,mask4=32,mask6=64", "off"], "backlogs")
             must_refuse(proxy, ["set", "web.mode", "never"], ["web.mode never", "is not a setting of this flag"])
             must_refuse(proxy, ["set", "web.max-flows", "9"], ["web.max-flows", "not for one service alone"])
+            # A limit of one service: the second connection within the minute is refused, there alone.
+            must(proxy, "set", "web.limit-action", "reset")
+            must(proxy, "set", "web.limit-rate", "1/minute,burst=1")
+            equal(must(proxy, "get", "limit-rate"), "", "limits of all")
+            must_get_page(lab, 4)
+            with proxy.counting() as grown:
+                check(page(lab, 4)["exit"] != 0, "a second page within the minute")
+            check(grown["limit_rate"] > 0, "the limit bites")
+            check(proxy.stat()["services"]["web"]["counters"]["limit_rate"] > 0, "and is counted for the service")
+            for key in ("web.limit-rate", "web.limit-action"):
+                must(proxy, "unset", key)
             # What is of the server alone has its connections passed and watched.
             must(proxy, "set", "web.mode", "off")
             with proxy.counting() as grown:

@@ -225,5 +225,57 @@ TEST(ServiceWithItsOwn, BacklogBoundsItAlone) {
   EXPECT_EQ(p.count(Reason::backlog_waited), 2U);
 }
 
+// How many connections of one client are opened to the port, of five.
+unsigned opened(ProxyHarness& p, std::uint16_t port, std::uint16_t first_port) {
+  unsigned made = 0;
+  for (std::uint16_t i = 0; i < 5; ++i) {
+    Session s(p, {.client_port = static_cast<std::uint16_t>(first_port + i), .server_port = port});
+    s.syn();
+    p.from_client(s.ack_frame());
+    made += p.to_server.empty() ? 0U : 1U;
+    p.to_server.clear();
+    p.to_client.clear();
+  }
+  return made;
+}
+
+TEST(ServiceWithItsOwn, LimitsAreThoseOfTheServiceAndItsBudgetIsItsOwn) {
+  ServiceTuning web = usual();
+  web.conns.limits[0] = {.connections = 2, .mask = {}};
+  web.conns.count = 1;
+  web.action = LimitAction::kReset;
+  HarnessOptions h = two_services(web, usual());
+  h.engine.tuning.limits.conns.limits[0] = {.connections = 3, .mask = {}};
+  h.engine.tuning.limits.conns.count = 1;
+  h.own.of[1].conns = h.engine.tuning.limits.conns;
+  ProxyHarness p(h);
+  EXPECT_EQ(opened(p, 80, 1000), 2U);
+  EXPECT_EQ(p.count(Reason::limit_conns), 3U);
+  EXPECT_EQ(p.count(Reason::rst_to_client), 3U);
+  EXPECT_EQ(opened(p, 53, 2000), 3U) << "what it has open elsewhere does not count";
+  EXPECT_EQ(p.count(Reason::rst_to_client), 3U) << "dropped, as everywhere else";
+  // Now the limit is that of all: the connections that are open count where they were counted.
+  const ServiceTunings none;
+  p.retune(h.engine.tuning, &none);
+  EXPECT_EQ(opened(p, 80, 3000), 0U) << "three are open elsewhere";
+  p.advance(h.engine.tuning.server_timeout_ms + 100);
+  p.to_client.clear();
+  p.to_server.clear();
+  p.retune(h.engine.tuning, &h.own);
+  EXPECT_EQ(opened(p, 80, 4000), 2U) << "its budget came back";
+  EXPECT_EQ(opened(p, 53, 5000), 3U);
+  p.to_client.clear();
+}
+
+TEST(ServiceWithItsOwn, RateMayBeLimitedForItAlone) {
+  ServiceTuning web = usual();
+  web.rate.limits[0] = {.connections = 1, .period_ms = 60'000, .burst = 1, .mask = {}};
+  web.rate.count = 1;
+  ProxyHarness p(two_services(web, usual()));
+  EXPECT_EQ(opened(p, 80, 1000), 1U);
+  EXPECT_EQ(opened(p, 53, 2000), 5U);
+  EXPECT_EQ(p.count(Reason::limit_rate), 4U);
+}
+
 }  // namespace
 }  // namespace synproxy

@@ -91,6 +91,11 @@ void ProxyHarness::make_engine(std::size_t i) {
                                *counters_[i], options_.store ? store(i) : std::span<std::byte>{});
   limits_[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
   engines_[i]->limit_by(*limits_[i]);
+  service_limits_[i].clear();
+  for (NamedServiceId service = 1; service <= options_.own.count; ++service) {
+    service_limits_[i].push_back(std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey));
+    engines_[i]->limit_by(*service_limits_[i].back(), service);
+  }
   engines_[i]->retune(options_.engine.tuning, &options_.own);
 }
 

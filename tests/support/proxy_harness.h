@@ -167,6 +167,7 @@ class ProxyHarness {
   KeyRing ring_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
+  std::array<std::vector<std::unique_ptr<SourceLimits>>, 2> service_limits_;
   std::array<std::optional<Mapping>, 2> stores_;
   std::array<std::unique_ptr<Engine>, 2> engines_;
   std::uint64_t now_ms_ = 0;

@@ -17,6 +17,9 @@ struct ServiceTuning {
   bool strict_window = false;
   std::uint8_t min_ttl = 0;
   ServerBacklog backlog;
+  LimitList<RateLimit> rate;
+  LimitList<ConnsLimit> conns;
+  LimitAction action = LimitAction::kDrop;
 
   // Whether a segment that belongs to nothing passes.
   [[nodiscard]] bool forwards_unknown() const {
@@ -29,7 +32,10 @@ struct ServiceTuning {
           .unknown = t.unknown,
           .strict_window = t.strict_window,
           .min_ttl = t.min_ttl,
-          .backlog = t.limits.backlog};
+          .backlog = t.limits.backlog,
+          .rate = t.limits.rate,
+          .conns = t.limits.conns,
+          .action = t.limits.action};
 }
 
 // Of all of them, in the order of their numbers.

@@ -52,6 +52,7 @@ class SourceLimits {
     bool over_rate = false;   // let pass because the rule is monitored
     bool over_conns = false;  // likewise
     std::uint8_t shared = 0;  // rules that charged a shared bucket
+    std::uint8_t table = 0;   // for the caller, who may have several tables
     ConnSlots conns{};
     std::array<std::uint32_t, kMaxLimits> rates{};  // slots; 0: not charged
   };

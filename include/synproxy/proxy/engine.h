@@ -83,7 +83,8 @@ class Engine {
 
   // From the first call on, the limits of the tuning apply: `limits` holds what sources have spent
   // of them. All workers share one, which outlives their engines.
-  void limit_by(SourceLimits& limits);
+  // `service`: that has limits of its own; 0: for all others.
+  void limit_by(SourceLimits& limits, NamedServiceId service = 0);
   // With several workers: the places of each service (--server-backlog) that all of them fill.
   // Outlives the engine.
   void share_places(ServerPlaces& places);

@@ -202,6 +202,22 @@ TEST_F(ConfigFile, AServiceHasOfItsOwnWhatItsSectionSaysAndElseWhatAllHave) {
   EXPECT_THAT(values_of(key_called("dns.server-backlog", c), c), testing::ElementsAre("off"));
 }
 
+TEST_F(ConfigFile, LimitsOfASectionTakeThePlaceOfThoseOfAll) {
+  const Config c = parse(
+      "limit-rate = 100/second\nlimit-conns = 9\n[service web]\nprotect = 10.0.0.2:80\n"
+      "limit-rate = 5/second\nlimit-rate = 50/second,mask4=24\nlimit-action = reset\n"
+      "[service dns]\nprotect = 10.0.0.2:53\n",
+      {"--client-port", "a", "--server-port", "b"});
+  const ServiceTunings own = c.tuning().services;
+  ASSERT_EQ(own.of[0].rate.count, 2);
+  EXPECT_EQ(own.of[0].rate.limits[0].connections, 5U);
+  EXPECT_EQ(own.of[0].conns.limits[0].connections, 9U);
+  EXPECT_EQ(own.of[0].action, LimitAction::kReset);
+  EXPECT_EQ(own.of[1].rate, c.engine.tuning.limits.rate);
+  EXPECT_EQ(own.of[1].action, LimitAction::kDrop);
+  EXPECT_EQ(values_of(key_called("web.limit-rate", c), c).size(), 2U);
+}
+
 TEST_F(ConfigFile, TypedRulesLeaveThoseOfServicesAlone) {
   const Config c = parse(kSections, {"--protect", "192.0.2.1"});
   ASSERT_EQ(c.protect.size(), 4U);

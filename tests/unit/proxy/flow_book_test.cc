@@ -72,10 +72,10 @@ class FlowBookTest : public ::testing::Test {
 
   KeyRing ring_;
   Moment now_{config(), ring_};
-  Limiter limiter_{config(), now_};
   ProtectSet protect_{{}};
   Counters counters_;
   NamedServices services_{protect_, counters_, EngineTuning{}};
+  Limiter limiter_{config(), now_, services_};
   Turns turns_{config(), now_, services_, {1, 2, 3, 4}};
   Activation activation_{EngineTuning{}, 1};
   FlowBook book_{config().shape, IndexKey{1, 2, 3, 4}, limiter_, turns_, activation_, services_};

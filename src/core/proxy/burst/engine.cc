@@ -26,7 +26,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       services(protected_ends, all_counters, config.tuning),
       now(config, ring),
       screen(config.tuning),
-      limiter(config, now),
+      limiter(config, now, services),
       turns(config, now, services, index_key),
       watch(config),
       flows(config.shape, index_key, limiter, turns, watch.activation, services, store),
@@ -259,8 +259,8 @@ std::uint32_t Engine::screen(std::span<Packet> burst) {
 }
 
 void Engine::share_places(ServerPlaces& places) { state_->turns.share(places); }
-void Engine::limit_by(SourceLimits& limits) {
-  state_->limiter.share(limits);
+void Engine::limit_by(SourceLimits& limits, NamedServiceId service) {
+  state_->limiter.share(limits, service);
   state_->flows.let_watch();
 }
 const Published<ActiveList>& Engine::active_services() const {

@@ -7,10 +7,12 @@
 // server has opened, are not counted.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
 #include "burst/moment.h"
+#include "flows/named_services.h"
 #include "synproxy/flow/key.h"
 #include "synproxy/flow/mapping.h"
 #include "synproxy/flow/record.h"
@@ -22,36 +24,59 @@ namespace synproxy {
 class Limiter {
  public:
   // Throws std::bad_alloc.
-  Limiter(const EngineConfig& config, const Moment& now)
+  Limiter(const EngineConfig& config, const Moment& now, const NamedServices& named)
       : now_(now),
-        rules_(config.tuning.limits),
-        held_(std::size_t{config.shape.max_flows} * sizeof(ConnSlots), Mapping::Kind::kSparse) {}
+        named_(named),
+        held_(std::size_t{config.shape.max_flows} * sizeof(ConnSlots), Mapping::Kind::kSparse),
+        table_of_(config.shape.max_flows, Mapping::Kind::kSparse) {
+    retune(config.tuning.limits);
+  }
 
-  // Without a table there are no limits. It outlives the engine.
-  void share(SourceLimits& table) {
-    table_ = &table;
+  // Without a table there are no limits. `service`: whose limits, if it has some of its own; 0: all
+  // others. It outlives the engine.
+  void share(SourceLimits& table, NamedServiceId service) {
+    tables_.at(service) = &table;
     set_switches();
   }
-  void retune(const LimitTuning& tuning) {
-    rules_ = LimitRules(tuning);
+  void retune(LimitTuning tuning) {
+    const ServiceTuning& all = named_.tuning(0);
+    for (std::size_t i = 0; i < rules_.size(); ++i) {
+      const ServiceTuning& service = named_.tuning(static_cast<NamedServiceId>(i));
+      tuning.rate = service.rate;
+      tuning.conns = service.conns;
+      own_[i] = service.rate != all.rate || service.conns != all.conns;
+      rules_[i] = LimitRules(tuning);
+    }
     set_switches();
   }
 
   [[nodiscard]] bool on() const { return on_; }
-  [[nodiscard]] const LimitRules& rules() const { return rules_; }
+  [[nodiscard]] const LimitRules& rules(std::uint8_t table) const { return rules_[table]; }
   void prefetch(const std::uint8_t* address, bool ipv6) const {
-    table_->prefetch(rules_, {address, ipv6});
+    if (tables_[0] != nullptr) tables_[0]->prefetch(rules_[0], {address, ipv6});
   }
 
   // Only while on(). `replaced`: the flow that is to give way; kNoFlow: none.
-  [[nodiscard]] SourceLimits::Charge charge(const std::uint8_t* address, bool ipv6,
+  [[nodiscard]] SourceLimits::Charge charge(const KeyView& key, const std::uint8_t* address,
                                             FlowIndex replaced) {
-    return table_->charge(rules_, {address, ipv6}, now_.ms(),
-                          replaced == kNoFlow ? ConnSlots{} : slots(replaced));
+    const std::uint8_t table = table_for(key);
+    SourceLimits::Charge charge;
+    if (tables_[table] != nullptr) {
+      const bool same = replaced != kNoFlow && table_of(replaced) == table;
+      charge = tables_[table]->charge(rules_[table], {address, key.ipv6()}, now_.ms(),
+                                      same ? slots(replaced) : ConnSlots{});
+    }
+    charge.table = table;
+    return charge;
   }
   // The flow was opened, or was not.
-  void keep(FlowIndex i, const SourceLimits::Charge& charge) { hold(i, charge.conns); }
-  void give_back(const SourceLimits::Charge& charge) { table_->give_back(rules_, charge); }
+  void keep(FlowIndex i, const SourceLimits::Charge& charge) {
+    hold(i, charge.table, charge.conns);
+  }
+  void give_back(const SourceLimits::Charge& charge) {
+    SourceLimits* const table = tables_[charge.table];
+    if (table != nullptr) table->give_back(rules_[charge.table], charge);
+  }
 
   // Whether moves() is to be called.
   [[nodiscard]] bool watches() const { return watches_; }
@@ -61,12 +86,11 @@ class Limiter {
     const bool is = is_open(to);
     if (was == is) return;
     if (was) {
-      table_->release(slots(i));
+      if (slots(i) != ConnSlots{}) tables_[table_of(i)]->release(slots(i));
       slots(i) = {};
     } else if (f.state() != FlowState::kFree && f.state() != FlowState::kPassed &&
                !f.opened_by_server()) {
-      const FlowKey key = key_of();
-      hold(i, table_->hold(rules_, {key.client.data(), key.ipv6}, now_.ms()));
+      count(i, key_of());
     }
   }
 
@@ -74,8 +98,7 @@ class Limiter {
   template <typename KeyOf>
   void found(const FlowRecord& f, FlowIndex i, KeyOf&& key_of) {
     if (!watches_ || !is_open(f.state()) || f.opened_by_server()) return;
-    const FlowKey key = key_of();
-    hold(i, table_->hold(rules_, {key.client.data(), key.ipv6}, now_.ms()));
+    count(i, key_of());
   }
 
   [[nodiscard]] RefusedSources& refused() { return *refused_; }
@@ -87,25 +110,47 @@ class Limiter {
   [[nodiscard]] ConnSlots& slots(FlowIndex i) const {
     return static_cast<ConnSlots*>(held_.data())[i];
   }
-  void hold(FlowIndex i, const ConnSlots& charged) {
+  [[nodiscard]] std::uint8_t& table_of(FlowIndex i) const {
+    return static_cast<std::uint8_t*>(table_of_.data())[i];
+  }
+  [[nodiscard]] std::uint8_t table_for(const KeyView& key) const {
+    const NamedServiceId service = named_.number_of(key);
+    return own_[service] ? service : std::uint8_t{0};
+  }
+  void count(FlowIndex i, const FlowKey& key) {
+    const std::uint8_t table = table_for(key);
+    if (tables_[table] == nullptr) return;
+    hold(i, table, tables_[table]->hold(rules_[table], {key.client.data(), key.ipv6}, now_.ms()));
+  }
+  void hold(FlowIndex i, std::uint8_t table, const ConnSlots& charged) {
     if (charged == ConnSlots{}) return;
     slots(i) = charged;
+    table_of(i) = table;
     watches_ = true;
   }
   // What is held is given back also after the last rule is gone. So once a flow was counted, states
   // are watched until the end.
   void set_switches() {
-    on_ = table_ != nullptr && rules_.any();
-    watches_ |= on_ && !rules_.conns().empty();
+    on_ = false;
+    for (std::size_t i = 0; i < rules_.size(); ++i) {
+      if (tables_[i] == nullptr || (i != 0 && !own_[i])) continue;
+      on_ |= rules_[i].any();
+      watches_ |= !rules_[i].conns().empty();
+    }
   }
 
   const Moment& now_;
+  const NamedServices& named_;
   std::unique_ptr<RefusedSources> refused_ = std::make_unique<RefusedSources>();
-  LimitRules rules_;
-  Mapping held_;  // ConnSlots of each flow
-  SourceLimits* table_ = nullptr;
   bool on_ = false;
   bool watches_ = false;
+  // For all services, then for each that has limits of its own.
+  static constexpr std::size_t kTables = kMostNamedServices + 1;
+  std::array<SourceLimits*, kTables> tables_{};
+  std::array<bool, kTables> own_{};
+  std::array<LimitRules, kTables> rules_{};
+  Mapping held_;      // ConnSlots of each flow
+  Mapping table_of_;  // of each flow, where its slots are
 };
 
 }  // namespace synproxy

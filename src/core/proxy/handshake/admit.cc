@@ -8,7 +8,7 @@ namespace {
 
 void list(Rooms& rooms, const Context& c, const SourceLimits::Charge& charge, bool by_rate,
           bool monitored) {
-  const LimitRules& rules = rooms.limiter.rules();
+  const LimitRules& rules = rooms.limiter.rules(charge.table);
   const SourceMask& mask =
       by_rate ? rules.rates()[charge.rule].mask : rules.conns()[charge.rule].mask;
   RefusedSource who = refused_source(c.segment.source(), c.segment.ipv6, mask);
@@ -20,7 +20,7 @@ void list(Rooms& rooms, const Context& c, const SourceLimits::Charge& charge, bo
 [[gnu::noinline]] Admission charge_source(Rooms& rooms, const Context& c,
                                           SourceLimits::Charge& charge) {
   const Segment& g = c.segment;
-  charge = rooms.limiter.charge(g.source(), g.ipv6, c.flow);
+  charge = rooms.limiter.charge(c.key(), g.source(), c.flow);
   if (charge.refused != SourceLimits::Refusal::kNone) {
     const bool by_rate = charge.refused == SourceLimits::Refusal::kRate;
     list(rooms, c, charge, by_rate, false);

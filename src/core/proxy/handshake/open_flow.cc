@@ -23,7 +23,7 @@ IpLook presumed_look(Rooms& rooms, const Context& c) {
 
 void refuse(Rooms& rooms, Context& c, Admission refusal) {
   const bool over = refusal == Admission::kOverRate || refusal == Admission::kOverConns;
-  if (over && rooms.now.tuning().limits.action == LimitAction::kReset) {
+  if (over && rooms.services.tuning(c.key()).action == LimitAction::kReset) {
     return answer_with_rst(rooms.counters, c, reason_of(refusal), presumed_look(rooms, c));
   }
   // A client that sends data believes in this connection. The RST lets it try again if the filter

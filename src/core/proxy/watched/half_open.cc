@@ -138,7 +138,7 @@ void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
 
 void refuse(Rooms& rooms, Context& c, Admission refusal, FrameSink& sink) {
   const bool over = refusal == Admission::kOverRate || refusal == Admission::kOverConns;
-  if (!over || rooms.now.tuning().limits.action != LimitAction::kReset) {
+  if (!over || rooms.services.tuning(c.key()).action != LimitAction::kReset) {
     return drop(rooms.counters, c, reason_of(refusal));
   }
   const FlowRecord& f = rooms.flows[c.flow];
