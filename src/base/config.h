@@ -52,7 +52,7 @@ struct WorkerTuning {
   EngineTuning engine;
   LoopTuning loop;
   const SourceLists* lists = nullptr;  // the dataplane owns them
-  ServiceTunings services;
+  ServiceTunings services = {};
 
   friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
 };
