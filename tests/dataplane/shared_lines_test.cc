@@ -154,7 +154,7 @@ class SharedLines : public ::testing::Test {
       request.ports[side] = ports_[side].get();
     }
     tuning_.publish(engine_tuning());
-    request.limits = &limits_;
+    request.limits = {&limits_};
     request.engine.max_flows = 4096;
     request.engine.early_data_memory = 1U << 20;
     request.engine.unix_ms_at_start = kUnixStart;
