@@ -174,6 +174,7 @@ class ProxyHarness {
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;
   bool died_ = false;
+  bool spoiled_ = false;  // connections may be of other addresses and ports now
   std::array<std::uint64_t, kReasonCount> portless_{};  // of fates_, fragments and ICMP
   std::array<std::uint64_t, kReasonCount> fates_{};     // as the packets themselves say
 };
