@@ -195,8 +195,8 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
     web.emplace(listener, web_pages(dataplane, config, recorder, clock));
   }
   say(ready_line(config, dataplane));
-  if (predecessor) say(predecessor->text());
-  if (predecessor || (store != nullptr && store->found())) say(resumed_line(dataplane.resumed()));
+  if (predecessor) say(predecessor->text() + "; " + resumed_line(predecessor->found()));
+  if (store != nullptr && store->found()) say(resumed_line(dataplane.resumed()));
   if (host_end) say(host_end->text());
   if (confirmation.wanted()) {
     say("waiting " + std::to_string(config.confirm) + " s for `synproxy host confirm`");

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -42,13 +43,13 @@ Json words_of(const EpochKeys& k) {
           k.plain.k0, k.plain.k1,      k.plain.multiplier};
 }
 
-std::string line_of(const char* what, std::size_t bytes) {
-  return Json{{"what", what}, {"bytes", bytes}}.dump() + "\n";
+std::string line_of(const char* what, unsigned worker, std::size_t bytes) {
+  return Json{{"what", what}, {"worker", worker}, {"bytes", bytes}}.dump() + "\n";
 }
 
 template <typename T>
-void append(std::string& out, const char* what, std::span<const T> part) {
-  out += line_of(what, part.size_bytes());
+void append(std::string& out, const char* what, unsigned worker, std::span<const T> part) {
+  out += line_of(what, worker, part.size_bytes());
   const std::size_t at = out.size();
   out.resize(at + part.size_bytes());
   if (!part.empty()) std::memcpy(out.data() + at, part.data(), part.size_bytes());
@@ -61,51 +62,70 @@ std::string handed_over_line(pid_t to, std::uint64_t outage_us) {
          std::to_string(outage_us) + " us";
 }
 
-// All that the workers know: services before flows, which are judged by them.
+// What the successor has not got: services before flows, which are judged by them.
 class HandOver::Carrying final : public Answer {
  public:
-  Carrying(std::shared_ptr<State> state, dataplane::Dataplane& dataplane, std::string head)
-      : state_(std::move(state)), dataplane_(dataplane), head_(std::move(head)) {}
+  // `phase`: in which it was asked. Afterwards what is found fits nothing any more.
+  Carrying(std::shared_ptr<State> state, Phase phase, std::string head)
+      : state_(std::move(state)),
+        phase_(phase),
+        head_(std::move(head)),
+        changed_(state_->giver->find_changed(phase == Phase::kStopped)) {}
 
   Step next(std::string& out) override {
     out += std::exchange(head_, {});
-    // The workers run again: what is read now fits nothing.
     const std::lock_guard lock(state_->mutex);
-    if (state_->phase != Phase::kStopped) return Step::kEnd;
-    if (worker_ == dataplane_.workers()) {
+    if (state_->phase != phase_ || !state_->giver) return Step::kEnd;
+    if (part_ == 4) {
+      out += line_of(kEnd, 0, 0);
+      return Step::kEnd;
+    }
+    if (worker_ < changed_.size()) add_piece(out, *state_->giver, changed_[worker_]);
+    if (worker_ >= changed_.size()) {
       worker_ = 0;
       ++part_;
     }
-    if (part_ == 3) {
-      out += line_of(kEnd, 0);
-      return Step::kEnd;
-    }
-    FlowSlice slice;
-    if (part_ == 0) {
-      append(out, kServices, dataplane_.carry_services(worker_));
-    } else if (part_ == 1) {
-      replays_.resize(kReplaysInPiece);
-      slice = dataplane_.carry_replays(worker_, from_, replays_);
-      append(out, kReplays, std::span<const CarriedReplay>(replays_).first(slice.count));
-    } else {
-      flows_.resize(kFlowsInPiece);
-      slice = dataplane_.carry_flows(worker_, from_, flows_);
-      append(out, kFlows, std::span<const CarriedFlow>(flows_).first(slice.count));
-    }
-    from_ = slice.next == kNoFlow ? 0 : slice.next;
-    worker_ += slice.next == kNoFlow ? 1U : 0U;
     return Step::kMore;
   }
 
  private:
+  void add_piece(std::string& out, dataplane::Giver& giver, const dataplane::Giver::Changed& all) {
+    bool more = false;
+    if (part_ == 0) {
+      append(out, kServices, worker_, giver.carry_services(worker_));
+    } else if (part_ == 1) {
+      more = add_part<CarriedReplay>(
+          out, kReplays, all.replays, kReplaysInPiece,
+          [&](auto lines, auto copies) { giver.carry_replays(worker_, lines, copies); });
+    } else if (part_ == 2) {
+      append(out, kGone, worker_, std::span<const FlowIndex>(all.gone));
+    } else {
+      more = add_part<CarriedFlow>(
+          out, kFlows, all.flows, kFlowsInPiece,
+          [&](auto flows, auto copies) { giver.carry_flows(worker_, flows, copies); });
+    }
+    if (more) return;
+    from_ = 0;
+    ++worker_;
+  }
+  template <typename T, typename Carry>
+  bool add_part(std::string& out, const char* what, std::span<const std::uint32_t> all,
+                std::size_t most, Carry&& carry) {
+    const auto part = all.subspan(from_, std::min(most, all.size() - from_));
+    std::vector<T> copies(part.size());
+    carry(part, std::span<T>(copies));
+    append(out, what, worker_, std::span<const T>(copies));
+    from_ += part.size();
+    return from_ < all.size();
+  }
+
   std::shared_ptr<State> state_;
-  dataplane::Dataplane& dataplane_;
+  const Phase phase_;
   std::string head_;
+  std::vector<dataplane::Giver::Changed> changed_;
   unsigned part_ = 0;
   unsigned worker_ = 0;
-  FlowIndex from_ = 0;
-  std::vector<CarriedReplay> replays_;
-  std::vector<CarriedFlow> flows_;
+  std::size_t from_ = 0;
 };
 
 // The last answer. It lasts until the successor hangs up.
@@ -134,6 +154,8 @@ class HandOver::Farewell final : public Answer {
 void HandOver::add_requests(Requests& requests) {
   requests.add(kAskHandOver, Requests::Kind::kChanging,
                [this](const Json& request, const Peer& peer) { return ask(request, peer); });
+  requests.add_long(kCopyForHandOver, Requests::Kind::kChanging,
+                    [this](const Json&, const Peer& peer) { return copy(peer); });
   requests.add_long(kStopForHandOver, Requests::Kind::kChanging,
                     [this](const Json&, const Peer& peer) { return stop(peer); });
   requests.add_long(kEndHandOver, Requests::Kind::kChanging,
@@ -182,6 +204,7 @@ Json HandOver::ask(const Json& request, const Peer& peer) {
   }
   refuse_what_cannot_work(request, peer);
   state_->successor = peer.pid;
+  state_->giver.reset();
   // So that the successor may take the port while it still has its rights. It listens later.
   const int yes = 1;
   if (parts_.listener >= 0) {
@@ -201,17 +224,28 @@ Json HandOver::ask(const Json& request, const Peer& peer) {
           {"keys", std::move(keys)}};
 }
 
+std::unique_ptr<Answer> HandOver::copy(const Peer& peer) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->phase != Phase::kServing || state_->successor != peer.pid) {
+    throw UsageError("--take-over: has to be asked for first, by the same process");
+  }
+  if (!state_->giver) state_->giver.emplace(parts_.dataplane.engines());
+  return std::make_unique<Carrying>(state_, Phase::kServing, answer_line("follows"));
+}
+
 std::unique_ptr<Answer> HandOver::stop(const Peer& peer) {
   const auto held = parts_.supervisor.hold();
   const std::lock_guard lock(state_->mutex);
   if (state_->phase != Phase::kServing || state_->successor != peer.pid) {
     throw UsageError("--take-over: has to be asked for first, by the same process");
   }
+  if (!state_->giver) state_->giver.emplace(parts_.dataplane.engines());
   state_->phase = Phase::kStopped;
   state_->asked = std::chrono::steady_clock::now();
   parts_.dataplane.stop();
-  return std::make_unique<Carrying>(state_, parts_.dataplane,
-                                    answer_line({{"stopped_us", monotonic_us()}}));
+  const std::uint64_t stopped_us = monotonic_us();
+  return std::make_unique<Carrying>(state_, Phase::kStopped,
+                                    answer_line({{"stopped_us", stopped_us}}));
 }
 
 std::unique_ptr<Answer> HandOver::end(const Json& request, const Peer& peer) {
@@ -236,6 +270,7 @@ void HandOver::tick() {
            " before it served; this one goes on");
   state_->phase = Phase::kServing;
   state_->successor = 0;
+  state_->giver.reset();
   parts_.dataplane.start();
 }
 

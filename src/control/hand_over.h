@@ -14,12 +14,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "base/config.h"
 #include "control/clock.h"
 #include "control/requests.h"
 #include "control/secret.h"
 #include "control/supervisor.h"
+#include "dataplane/carrying.h"
 #include "dataplane/dataplane.h"
 
 namespace synproxy::control {
@@ -61,12 +63,14 @@ class HandOver {
     pid_t successor = 0;
     std::chrono::steady_clock::time_point asked;
     bool left_alone = false;  // the successor has hung up
+    std::optional<dataplane::Giver> giver;
   };
   class Carrying;
   class Farewell;
 
   void refuse_what_cannot_work(const Requests::Json& request, const Peer& peer);
   [[nodiscard]] Requests::Json ask(const Requests::Json& request, const Peer& peer);
+  [[nodiscard]] std::unique_ptr<Answer> copy(const Peer& peer);
   [[nodiscard]] std::unique_ptr<Answer> stop(const Peer& peer);
   [[nodiscard]] std::unique_ptr<Answer> end(const Requests::Json& request, const Peer& peer);
 

@@ -23,6 +23,10 @@ using Json = nlohmann::ordered_json;
 
 // More than any piece has.
 constexpr std::size_t kMostBytes = 64U << 20;
+// So many more that have changed are carried in no time; and under a flood of changes nothing is
+// won by going on.
+constexpr std::size_t kFewFlows = 2'000;
+constexpr unsigned kMostPasses = 4;
 constexpr std::uint64_t kStartUs = 100'000;  // a thread starts much sooner
 
 const Config& checked(const Config& config) {
@@ -110,20 +114,28 @@ TakeOver::~TakeOver() {
 
 std::vector<EpochKeys> TakeOver::take_keys() { return std::exchange(keys_, {}); }
 
-void TakeOver::take(dataplane::Dataplane& dataplane) {
+std::size_t TakeOver::take(dataplane::Taker& taker, std::uint64_t now_ms) {
+  std::size_t flows = 0;
   for (Json line = predecessor_->next_line();; line = predecessor_->next_line()) {
     const auto what = line.at("what").get<std::string>();
+    const auto worker = line.at("worker").get<unsigned>();
     const auto bytes = line.at("bytes").get<std::size_t>();
     if (bytes > kMostBytes) throw_strange();
-    if (what == kEnd) return;
+    if (what == kEnd) return flows;
     if (what == kServices) {
       read_piece<std::byte>(*predecessor_, bytes,
-                            [&](auto part) { dataplane.adopt_services(part); });
+                            [&](auto part) { taker.adopt_services(part, now_ms); });
     } else if (what == kReplays) {
       read_piece<CarriedReplay>(*predecessor_, bytes,
-                                [&](auto part) { dataplane.adopt_replays(part); });
+                                [&](auto part) { taker.adopt_replays(part, now_ms); });
+    } else if (what == kGone) {
+      read_piece<FlowIndex>(*predecessor_, bytes,
+                            [&](auto part) { taker.forget_flows(worker, part); });
     } else if (what == kFlows) {
-      read_piece<CarriedFlow>(*predecessor_, bytes, [&](auto part) { dataplane.adopt(part); });
+      read_piece<CarriedFlow>(*predecessor_, bytes, [&](auto part) {
+        taker.adopt_flows(worker, part, now_ms);
+        flows += part.size();
+      });
     } else {
       throw_strange();
     }
@@ -131,13 +143,21 @@ void TakeOver::take(dataplane::Dataplane& dataplane) {
 }
 
 void TakeOver::run(dataplane::Dataplane& dataplane) {
-  // What has come so far, the predecessor has had. What comes from now on until it stops, both
-  // have: better twice than not at all.
-  for (const PortId id : kAllPorts) dataplane.forget_received(id);
+  dataplane::Taker taker(dataplane.engines(),
+                         [&](const FlowKey& key) { return dataplane.owner_of(key); });
   try {
+    std::size_t changed = kFewFlows;
+    for (unsigned pass = 0; pass < kMostPasses && changed >= kFewFlows; ++pass) {
+      static_cast<void>(predecessor_->ask({{"command", kCopyForHandOver}}));
+      changed = take(taker, dataplane.now_ms());
+    }
+    // What has come so far, the predecessor has had. What comes from now on until it stops, both
+    // have: better twice than not at all.
+    for (const PortId id : kAllPorts) dataplane.forget_received(id);
     const Json head = predecessor_->ask({{"command", kStopForHandOver}});
     const auto stopped_us = head.at("stopped_us").get<std::uint64_t>();
-    take(dataplane);
+    take(taker, dataplane.now_ms());
+    found_ = taker.end();
     dataplane.start();
     wait_for_workers(dataplane);
     outage_us_ = monotonic_us() - stopped_us;

@@ -3,8 +3,9 @@
 //
 //   TakeOver(...)   before anything is touched: refuses what cannot work, and brings what is needed
 //                   to build the dataplane
-//   run()           when this process could start: the predecessor stops, what its workers know
-//                   comes over, our workers start, the predecessor leaves, its name becomes ours
+//   run()           when this process could start: what the predecessor's workers know comes over
+//                   while they work; they stop, and what has changed comes over; our workers start,
+//                   the predecessor leaves, its name becomes ours
 //
 // Whatever throws before the predecessor has left leaves it alone: it goes on.
 #pragma once
@@ -17,6 +18,7 @@
 #include "base/flow_store.h"
 #include "control/control_client.h"
 #include "control/name_swap.h"
+#include "dataplane/carrying.h"
 #include "dataplane/dataplane.h"
 #include "synproxy/cookie/master_secret.h"
 
@@ -39,11 +41,13 @@ class TakeOver {
   // Starts the workers of `dataplane`. Throws UsageError or RuntimeFailure.
   void run(dataplane::Dataplane& dataplane);
 
+  [[nodiscard]] const Found& found() const { return found_; }
   // "taken over from the process 4711: nobody forwarded for 1234 us"
   [[nodiscard]] std::string text() const;
 
  private:
-  void take(dataplane::Dataplane& dataplane);
+  // Reads an answer to the end. Returns how many flows it had.
+  std::size_t take(dataplane::Taker& taker, std::uint64_t now_ms);
 
   const Config& config_;
   NameSwap swap_;
@@ -52,6 +56,7 @@ class TakeOver {
   std::vector<EpochKeys> keys_;
   int pid_ = 0;
   std::uint64_t outage_us_ = 0;
+  Found found_;
 };
 
 }  // namespace synproxy::control

@@ -2,7 +2,6 @@
 #include "dataplane/dataplane.h"
 
 #include <rte_cycles.h>
-#include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <sched.h>
 #include <sys/random.h>
@@ -16,6 +15,7 @@
 
 #include "base/errors.h"
 #include "dataplane/list_keeper.h"
+#include "dataplane/pool.h"
 #include "dataplane/port_factory.h"
 #include "dataplane/rss_hash.h"
 #include "dataplane/shed_notice.h"
@@ -23,8 +23,6 @@
 
 namespace synproxy::dataplane {
 namespace {
-
-constexpr unsigned kPoolCache = 256;  // eight bursts: what a busy worker holds
 
 // The client port's plan says when its addresses move to the other.
 PortPlan plan_client(const Config& config, unsigned workers) {
@@ -48,36 +46,6 @@ std::vector<unsigned> worker_cpus(const Config& config) {
   }
   return cpus;
 }
-
-class Pool {
- public:
-  Pool(const char* name, const PoolPlan& plan)
-      : pool_(plan.buffers == 0
-                  ? nullptr
-                  : rte_pktmbuf_pool_create(name, plan.buffers, cache_of(plan), plan.private_area,
-                                            plan.data_room, SOCKET_ID_ANY)) {
-    if (pool_ != nullptr || plan.buffers == 0) return;
-    throw RuntimeFailure("no memory for " + std::to_string(plan.buffers) + " packet buffers of " +
-                         std::to_string(plan.data_room) + " bytes: " + rte_strerror(rte_errno));
-  }
-  ~Pool() { rte_mempool_free(pool_); }  // takes nullptr
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
-
-  [[nodiscard]] rte_mempool* get() const { return pool_; }  // nullptr: its plan was empty
-  [[nodiscard]] std::uint64_t in_use() const {
-    return pool_ == nullptr ? 0 : rte_mempool_in_use_count(pool_);
-  }
-  [[nodiscard]] std::uint64_t size() const { return pool_ == nullptr ? 0 : pool_->size; }
-
- private:
-  // Each of the workers may keep that many free buffers for itself.
-  [[nodiscard]] static unsigned cache_of(const PoolPlan& plan) {
-    return plan.buffers > kSuperFrames ? kPoolCache : 0;
-  }
-
-  rte_mempool* pool_;
-};
 
 EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
   EalRequest request;
@@ -147,10 +115,6 @@ struct Dataplane::Impl {
   }
   [[nodiscard]] std::uint32_t owner() const {
     return owner_rule(static_cast<unsigned>(cpus.size()), rss_owner, ports[0]->spread());
-  }
-  [[nodiscard]] unsigned owner_of(const FlowKey& key) const {
-    if (rss_owner) return rss_owner->of(fold_of(key));
-    return worker_of(index_hash(index_key, key), static_cast<std::uint32_t>(workers.size()));
   }
   [[nodiscard]] std::uint64_t buffers_out() const;
   void free_lists();
@@ -335,36 +299,18 @@ void Dataplane::stop() {
 
 StoreIdentity Dataplane::identity() const { return impl_->identity(); }
 
-FlowSlice Dataplane::carry_flows(unsigned worker, FlowIndex from,
-                                 std::span<CarriedFlow> out) const {
-  return impl_->workers[worker]->engine().carry_flows(from, kNoFlow, out);
+std::vector<Engine*> Dataplane::engines() {
+  std::vector<Engine*> all;
+  for (const auto& w : impl_->workers) all.push_back(&w->engine());
+  return all;
 }
 
-FlowSlice Dataplane::carry_replays(unsigned worker, FlowIndex from, std::span<CarriedReplay> out) {
-  return impl_->workers[worker]->engine().carry_replays(from, out);
+unsigned Dataplane::owner_of(const FlowKey& key) const {
+  if (impl_->rss_owner) return impl_->rss_owner->of(fold_of(key));
+  return worker_of(index_hash(impl_->index_key, key), workers());
 }
 
-std::span<const std::byte> Dataplane::carry_services(unsigned worker) const {
-  return impl_->workers[worker]->engine().carry_services();
-}
-
-void Dataplane::adopt_services(std::span<const std::byte> carried) {
-  for (const auto& w : impl_->workers) w->engine().adopt_services(carried, impl_->clock.now_ms());
-}
-
-void Dataplane::adopt_replays(std::span<const CarriedReplay> carried) {
-  for (const auto& w : impl_->workers) w->engine().adopt_replays(carried, impl_->clock.now_ms());
-}
-
-void Dataplane::adopt(std::span<const CarriedFlow> carried) {
-  for (const CarriedFlow& flow : carried) {
-    Worker& owner = *impl_->workers[impl_->owner_of(flow.key())];
-    const Found found = owner.engine().adopt({&flow, 1}, impl_->clock.now_ms());
-    impl_->resumed.kept += found.kept;
-    impl_->resumed.dropped += found.dropped;
-  }
-}
-
+std::uint64_t Dataplane::now_ms() const { return impl_->clock.now_ms(); }
 void Dataplane::renamed(const std::string& name) { impl_->eal->renamed(name); }
 
 std::vector<std::string> Dataplane::supervise() {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -17,13 +16,15 @@
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/flow/arena.h"
-#include "synproxy/flow/replay_filter.h"
+#include "synproxy/flow/key.h"
 #include "synproxy/policy/activation_list.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/refused_sources.h"
 #include "synproxy/policy/source_lists.h"
-#include "synproxy/proxy/carried.h"
-#include "synproxy/proxy/flow_info.h"
+
+namespace synproxy {
+class Engine;
+}
 
 namespace synproxy::dataplane {
 
@@ -87,17 +88,12 @@ class Dataplane {
   void start();  // launches the workers; after stop() again
   void stop();   // returns when all workers have left their loops; ports still open
 
-  // --- A hand-over between two processes (Engine::carry_flows). The giver, after stop():
+  // --- A hand-over between two processes (carrying.h).
   [[nodiscard]] StoreIdentity identity() const;
-  [[nodiscard]] FlowSlice carry_flows(unsigned worker, FlowIndex from,
-                                      std::span<CarriedFlow> out) const;
-  [[nodiscard]] FlowSlice carry_replays(unsigned worker, FlowIndex from,
-                                        std::span<CarriedReplay> out);
-  [[nodiscard]] std::span<const std::byte> carry_services(unsigned worker) const;
-  // The taker, before start(): each flow goes to the worker that owns it, the rest to all.
-  void adopt_services(std::span<const std::byte> carried);
-  void adopt_replays(std::span<const CarriedReplay> carried);
-  void adopt(std::span<const CarriedFlow> carried);
+  // Of workers that do not run, or for Giver.
+  [[nodiscard]] std::vector<Engine*> engines();
+  [[nodiscard]] unsigned owner_of(const FlowKey& key) const;
+  [[nodiscard]] std::uint64_t now_ms() const;  // of the workers' clock
   // The taker has got the name of the giver.
   void renamed(const std::string& name);
 
@@ -130,7 +126,7 @@ class Dataplane {
   [[nodiscard]] CaptureTap& capture_tap(unsigned worker);
   // That of this proxy's name, where EAL has its sockets.
   [[nodiscard]] const std::filesystem::path& directory() const;
-  // What was in the store, or was taken over.
+  // What was in the store.
   [[nodiscard]] Found resumed() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;

@@ -29,12 +29,27 @@ Engine::Engine(const EngineConfig& config, const ProtectSet&, const KeyRing&,
 Engine::~Engine() = default;
 std::size_t Engine::store_bytes(const EngineShape&, const ProtectSet&) { return 4096; }
 Found Engine::resume(std::uint64_t) { return {}; }
-FlowSlice Engine::carry_flows(FlowIndex, std::uint32_t, std::span<CarriedFlow>) const { return {}; }
-FlowSlice Engine::carry_replays(FlowIndex, std::span<CarriedReplay>) { return {}; }
+CarryBook Engine::begin_carrying() const { return {0, 0}; }
+void Engine::begin_pass(CarryBook&, bool) {}
+FlowIndex Engine::flows_to_carry(const CarryBook&) const { return 0; }
+std::uint32_t Engine::replays_to_carry() const { return 0; }
+std::size_t Engine::find_changed_flows(const CarryBook&, FlowIndex, FlowIndex,
+                                       std::span<FlowIndex>) const {
+  return 0;
+}
+std::size_t Engine::find_changed_replays(const CarryBook&, std::uint32_t, std::uint32_t,
+                                         std::span<std::uint32_t>) const {
+  return 0;
+}
+void Engine::carry_flows(CarryBook&, std::span<const FlowIndex>, std::span<CarriedFlow>) const {}
+void Engine::carry_replays(CarryBook&, std::span<const std::uint32_t>,
+                           std::span<CarriedReplay>) const {}
 std::span<const std::byte> Engine::carry_services() const { return {}; }
 void Engine::adopt_services(std::span<const std::byte>, std::uint64_t) {}
 void Engine::adopt_replays(std::span<const CarriedReplay>, std::uint64_t) {}
-Found Engine::adopt(std::span<const CarriedFlow>, std::uint64_t) { return {}; }
+FlowIndex Engine::adopt(const CarriedFlow&, std::uint64_t) { return kNoFlow; }
+void Engine::forget(FlowIndex) {}
+void Engine::count_adopted(const Found&) {}
 std::uint32_t Engine::flows() const { return 0; }
 FlowSlice Engine::copy_flows(FlowIndex, std::uint32_t, std::span<FlowInfo>, std::uint64_t) const {
   return {};

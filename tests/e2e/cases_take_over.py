@@ -5,9 +5,11 @@ import os
 import random
 import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -143,3 +145,81 @@ def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):
         check(proxy.said("connections? goe?s? on"), f"a start after it: {proxy.log()}")
         for one in (client, server, listener):
             one.close()
+
+
+class Crowd:
+    """A predecessor that is none: hands over so many silent connections, as engines keep them (carried.h)."""
+
+    RECORD = struct.Struct("<4s4sHHI 7I HBBBBH IIHH 16s16s 64x I 28x")  # CarriedFlow, spliced
+
+    def __init__(self, lab, count):
+        self.directory = f"/var/run/dpdk/{lab.name}"
+        os.makedirs(self.directory, exist_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{self.directory}/control.sock")
+        self.listener.listen()
+        self.count, self.wrong = count, None
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def flows(self):
+        """In pieces: the record, both addresses, nothing for 64 bytes, the record's number, nothing."""
+        server = socket.inet_aton("10.0.0.2")
+        for at in range(0, self.count, 1024):
+            piece = bytearray()
+            for i in range(at, min(at + 1024, self.count)):
+                client = (0x0b000000 + i // 32768).to_bytes(4, "big")
+                piece += self.RECORD.pack(client, server, 1024 + i % 32768, 8000, 0, i, 2 * i, i + 1, 2 * i + 1, 0, 0, 0,
+                                          0, 0, 0x77, 0, 0, 2 | 1 << 12 | 1 << 14, 7, 0, 0, 0, client, server, i)
+            yield bytes(piece)
+
+    def answer(self, peer, result):
+        peer.sendall(json.dumps({"ok": True, "result": result}).encode() + b"\n")
+
+    def serve(self):
+        try:
+            peer = self.listener.accept()[0]
+            lines = peer.makefile("rb")
+            for line in lines:
+                asked = json.loads(line)["command"]
+                if asked == "hand-over":
+                    self.answer(peer, {"pid": os.getpid(), "index_key": [1, 2, 3, 4], "rss_word": 0, "keys": [],
+                                       "zero_ms": int(time.monotonic() * 1000)})
+                elif asked == "hand-over-copy":
+                    self.answer(peer, "follows")
+                    for piece in self.flows():
+                        peer.sendall(b'{"what":"flows","worker":0,"bytes":%d}\n' % len(piece) + piece)
+                    peer.sendall(b'{"what":"end","worker":0,"bytes":0}\n')
+                    self.count = 0
+                elif asked == "hand-over-stop":
+                    self.answer(peer, {"stopped_us": time.monotonic_ns() // 1000})
+                    peer.sendall(b'{"what":"end","worker":0,"bytes":0}\n')
+                else:
+                    self.answer(peer, "handed over")
+        except (OSError, ValueError) as error:
+            self.wrong = error
+
+    def end(self):
+        self.thread.join(20)
+        self.listener.close()
+        equal(self.wrong, None, "what the stand-in met")
+
+
+@case(600)
+@own_stand
+def flows_change_hands_by_the_thousand(_):
+    """So many silent connections, handed over to one worker, to two, and back; --thorough: a million."""
+    count = rounds(30_000, 1_000_000)
+    with Lab() as lab:
+        crowd = Crowd(lab, count)
+        with Proxy(lab, "--take-over", lives=LIVES) as proxy:
+            crowd.end()
+            proxy.flags.remove("--take-over")
+            outages = []
+            for workers in ("0", "0-1", "0"):
+                check(proxy.gauges()["flows"] >= count, f"flows: {proxy.gauges()}")
+                must_get_page(lab, 4)
+                outages.append(take_over(proxy, "--workers", workers))
+            check(proxy.said(rf"; {proxy.gauges()['flows']} connections go on, 0 records"), f"it said: {proxy.log()}")
+            return (f"{count} connections: nobody forwarded for {outages[0]} us from one worker to one, {outages[1]} us to "
+                    f"two, {outages[2]} us back")

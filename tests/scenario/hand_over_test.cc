@@ -56,6 +56,36 @@ TEST(HandOver, SeveralInARowLoseNothing) {
   }
 }
 
+// The first pass finds them open; then some speak, some close, some come, and one comes again with
+// the same addresses in the place of another one.
+TEST(HandOver, WhatHappensBetweenThePassesIsCarriedToo) {
+  HarnessOptions h = small();
+  h.engine.tuning.close_timeout_ms = 1'000;
+  ProxyHarness p(h);
+  auto all = open_some(p, 12);
+  SessionOptions o;
+  const Found found = p.hand_over(128, [&] {
+    for (std::size_t i = 0; i < 4; ++i) all[i]->close();
+    p.advance(6'000);
+    for (std::size_t i = 4; i < 8; ++i) all[i]->client_sends("between");
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{
+             4, 30, 3, 31, 2, 32}) {  // three of them known to the taker
+      o.client_port = port;
+      all.push_back(std::make_unique<Session>(p, o));
+      all.back()->open();
+    }
+  });
+  EXPECT_EQ(found.kept, 14U);
+  EXPECT_EQ(found.dropped, 0U);
+  EXPECT_EQ(p.counters().flows_established.get(), 14U);
+  for (std::size_t i = 4; i < all.size(); ++i) {
+    all[i]->client_sends("after");
+    all[i]->server_sends("too");
+  }
+  EXPECT_EQ(p.from_client(all[0]->ack_frame()), Verdict::kDrop) << "its cookie was used";
+  EXPECT_EQ(p.count(Reason::cookie_replayed), 1U);
+}
+
 // Whatever is carried: no access out of bounds (the sanitizers see it), no frame with a bad
 // checksum, no engine that does not go on.
 TEST(HandOver, AnythingMayBeCarried) {
@@ -68,7 +98,7 @@ TEST(HandOver, AnythingMayBeCarried) {
     const std::size_t at = dice() % sizeof(CarriedFlow);
     const auto how = dice() % 3;
     const auto noise = static_cast<unsigned char>(dice());
-    const Found found = p.hand_over(64, [&](std::span<CarriedFlow> flows) {
+    const Found found = p.hand_over(64, {}, [&](std::span<CarriedFlow> flows) {
       for (CarriedFlow& flow : flows) {
         std::array<unsigned char, sizeof flow> bytes;
         std::memcpy(bytes.data(), &flow, sizeof flow);

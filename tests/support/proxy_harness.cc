@@ -112,39 +112,70 @@ Found ProxyHarness::die() {
   return found[0];
 }
 
-Found ProxyHarness::hand_over(std::uint32_t max_flows,
+void ProxyHarness::carry(Engine& giver, Carried& carried, bool last,
+                         const std::function<void(std::span<CarriedFlow>)>& spoil) const {
+  auto& [taker, book, places, unfit] = carried;
+  giver.begin_pass(book, last);
+  std::vector<std::uint32_t> lines(giver.replays_to_carry());
+  lines.resize(giver.find_changed_replays(book, 0, giver.replays_to_carry(), lines));
+  std::vector<CarriedReplay> replays(lines.size());
+  giver.carry_replays(book, lines, replays);
+  taker->adopt_replays(replays, now_ms_);
+
+  std::vector<FlowIndex> flows(giver.flows_to_carry(book));
+  places.resize(std::max(places.size(), flows.size()), kNoFlow);
+  flows.resize(giver.find_changed_flows(book, 0, giver.flows_to_carry(book), flows));
+  for (const FlowIndex i : flows) {
+    if (const FlowIndex place = std::exchange(places[i], kNoFlow); place != kNoFlow) {
+      taker->forget(place);
+    }
+  }
+  std::vector<CarriedFlow> copies(flows.size());
+  giver.carry_flows(book, flows, copies);
+  for (std::size_t i = 0; i < flows.size(); ++i) EXPECT_EQ(copies[i].index, flows[i]);
+  if (spoil) spoil(copies);
+  for (std::size_t i = 0; i < flows.size(); ++i) {
+    if (copies[i].record.state() == FlowState::kFree) continue;
+    places[flows[i]] = taker->adopt(copies[i], now_ms_);
+    unfit += last && places[flows[i]] == kNoFlow ? 1U : 0U;
+  }
+}
+
+Found ProxyHarness::hand_over(std::uint32_t max_flows, const std::function<void()>& meanwhile,
                               const std::function<void(std::span<CarriedFlow>)>& spoil) {
   died_ = true;
   spoiled_ = spoil != nullptr;
   options_.engine.shape.max_flows = max_flows;
+  std::array<std::optional<Carried>, 2> carried;
+  std::array<std::optional<Mapping>, 2> memory;
+  std::array<std::unique_ptr<SourceLimits>, 2> limits;
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    std::span<std::byte> store;
+    if (options_.store) {
+      memory[i].emplace(Engine::store_bytes(options_.engine.shape, protect_),
+                        Mapping::Kind::kSparse);
+      store = {static_cast<std::byte*>(memory[i]->data()), memory[i]->bytes()};
+    }
+    limits[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
+    carried[i].emplace(Carried{
+        std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i], store),
+        engines_[i]->begin_carrying(),
+        {},
+        0});
+    carried[i]->taker->limit_by(*limits[i]);
+    carried[i]->taker->adopt_services(engines_[i]->carry_services(), now_ms_);
+    if (meanwhile) carry(*engines_[i], *carried[i], false, spoil);
+  }
+  if (meanwhile) meanwhile();
   std::array<Found, 2> found;
   for (std::size_t i = 0; i < engines_.size(); ++i) {
-    const std::unique_ptr<Engine> giver = std::move(engines_[i]);
-    const std::unique_ptr<SourceLimits> limits = std::move(limits_[i]);
-    const std::optional<Mapping> memory = std::move(stores_[i]);
+    carry(*engines_[i], *carried[i], true, spoil);
+    engines_[i] = std::move(carried[i]->taker);
+    limits_[i] = std::move(limits[i]);
     stores_[i].reset();
-    if (options_.store) {
-      stores_[i].emplace(Engine::store_bytes(options_.engine.shape, protect_),
-                         Mapping::Kind::kSparse);
-    }
-    make_engine(i);
-    engines_[i]->adopt_services(giver->carry_services(), now_ms_);
-    std::array<CarriedReplay, 3> lines;
-    for (FlowIndex from = 0; from != kNoFlow;) {
-      const FlowSlice slice = giver->carry_replays(from, lines);
-      engines_[i]->adopt_replays(std::span(lines).first(slice.count), now_ms_);
-      from = slice.next;
-    }
-    std::array<CarriedFlow, 3> flows;
-    for (FlowIndex from = 0; from != kNoFlow;) {
-      const FlowSlice slice = giver->carry_flows(from, 5, flows);
-      const auto part = std::span(flows).first(slice.count);
-      if (spoil) spoil(part);
-      const Found of_part = engines_[i]->adopt(part, now_ms_);
-      found[i].kept += of_part.kept;
-      found[i].dropped += of_part.dropped;
-      from = slice.next;
-    }
+    if (memory[i]) stores_[i].emplace(std::move(*memory[i]));
+    found[i] = {.kept = engines_[i]->flows(), .dropped = carried[i]->unfit};
+    engines_[i]->count_adopted(found[i]);
   }
   EXPECT_EQ(found[0].kept, found[1].kept);
   EXPECT_EQ(found[0].dropped, found[1].dropped);

@@ -88,8 +88,9 @@ class ProxyHarness {
   bool delete_flow(FlowIndex index, const FlowKey& key);
   // The process dies here, and another one goes on with its store. Returns what it has found.
   Found die();
-  // The engine hands over to another one with so many records. `spoil` may change what is carried.
-  Found hand_over(std::uint32_t max_flows,
+  // The engine hands over to another one with so many records. `meanwhile` happens between the
+  // first pass and the last one; `spoil` may change what is carried.
+  Found hand_over(std::uint32_t max_flows, const std::function<void()>& meanwhile = {},
                   const std::function<void(std::span<CarriedFlow>)>& spoil = {});
   // Of one of the two engines.
   [[nodiscard]] std::span<std::byte> store(std::size_t engine) {
@@ -156,6 +157,15 @@ class ProxyHarness {
  private:
   class Collector;
   void publish_keys();
+  // What goes from an engine to another one, in one pass.
+  struct Carried {
+    std::unique_ptr<Engine> taker;
+    CarryBook book;
+    std::vector<FlowIndex> places;  // by the giver's record; kNoFlow: there is none
+    std::uint32_t unfit = 0;
+  };
+  void carry(Engine& giver, Carried& carried, bool last,
+             const std::function<void(std::span<CarriedFlow>)>& spoil) const;
   void make_engine(std::size_t i);
   void check_service() const;
   void tick();

@@ -30,13 +30,22 @@ inline constexpr double kReplayFalsePositives = 0.0015;
 // A line of a filter on its way to another process.
 struct CarriedReplay {
   std::uint64_t epoch = 0;
-  std::uint64_t entries = 0;  // of the whole epoch, with its first line; 0: with the others
+  std::uint64_t entries = 0;  // of the whole epoch, that were not told with other lines before
   std::uint32_t line = 0;     // of `lines`
   std::uint32_t lines = 0;
   std::array<std::uint32_t, 15> bits{};
   std::uint32_t unused = 0;
 };
 static_assert(std::is_trivially_copyable_v<CarriedReplay> && sizeof(CarriedReplay) == 88);
+
+// How many entries of each epoch were told.
+struct ReplayEntries {
+  struct OfEpoch {
+    std::uint64_t epoch = 0;
+    std::uint64_t entries = 0;
+  };
+  std::array<OfEpoch, 3> told{};
+};
 
 class ReplayFilter {
  public:
@@ -53,15 +62,17 @@ class ReplayFilter {
 
   // --- From one filter to another one, of any size. A larger one remembers more than was inserted,
   // a smaller one is fuller: a cookie that was used stays so.
-  // Copies lines of epochs from the `current_epoch` less one on, until `out` is full. Begins at
-  // line `from` of all and says where to go on; kAllCarried: that was the last one.
-  static constexpr std::uint32_t kAllCarried = ~0U;
-  struct Carried {
-    std::uint32_t count = 0;
-    std::uint32_t next = kAllCarried;
-  };
-  [[nodiscard]] Carried carry(std::uint32_t from, std::uint64_t current_epoch,
-                              std::span<CarriedReplay> out);
+  // How many lines there are; what is carried of each of them is known by a digest in `seen`.
+  [[nodiscard]] std::uint32_t lines() const { return kSlots * lines_per_slot_; }
+  // Finds those from `from` to `to` that differ from what was carried; of the epoch before the
+  // current one, and later. Returns how many of them are in `out`, which is as long as needed.
+  [[nodiscard]] std::size_t find_changed(std::span<const std::uint64_t> seen, std::uint32_t from,
+                                         std::uint32_t to, std::uint64_t current_epoch,
+                                         std::span<std::uint32_t> out) const;
+  [[nodiscard]] CarriedReplay carry(std::uint32_t line, std::span<std::uint64_t> seen,
+                                    ReplayEntries& entries) const;
+  // Writes what waits. Before the last pass, on the thread that inserts or while that one rests.
+  void settle();
   // Adds a line of another filter; what cannot be one is dropped.
   void adopt(const CarriedReplay& carried, std::uint64_t current_epoch);
 

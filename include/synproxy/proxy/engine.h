@@ -55,20 +55,39 @@ class Engine {
   // from that engine's.
   Found resume(std::uint64_t now_ms);
 
-  // --- From one process to the next one that runs already. The giver has seen its last packet, for
-  // now: it may go on if nobody takes over. Clock and index key of both are the same.
-  // Copies flows as copy_flows() does.
-  [[nodiscard]] FlowSlice carry_flows(FlowIndex from, std::uint32_t looks,
-                                      std::span<CarriedFlow> out) const;
-  // Copies cookies that were used (ReplayFilter::carry).
-  [[nodiscard]] FlowSlice carry_replays(FlowIndex from, std::span<CarriedReplay> out);
+  // --- From one process to the next one that runs already (carried.h).
+  // The giver. Until the last pass it may go on beside this, on its own thread; in the last one it
+  // rests, and may go on if nobody takes over.
+  [[nodiscard]] CarryBook begin_carrying() const;
+  // `last`: the engine rests.
+  void begin_pass(CarryBook& book, bool last);
+  // Where a pass ends: over records, and over lines of cookies that were used.
+  [[nodiscard]] FlowIndex flows_to_carry(const CarryBook& book) const;
+  [[nodiscard]] std::uint32_t replays_to_carry() const;
+  // Finds what the taker has not got, from `from` to `to`; `out` has room for all of it. Returns
+  // how many there are. Parts may be searched at the same time.
+  [[nodiscard]] std::size_t find_changed_flows(const CarryBook& book, FlowIndex from, FlowIndex to,
+                                               std::span<FlowIndex> out) const;
+  [[nodiscard]] std::size_t find_changed_replays(const CarryBook& book, std::uint32_t from,
+                                                 std::uint32_t to,
+                                                 std::span<std::uint32_t> out) const;
+  // Copies them: `out` is as long.
+  void carry_flows(CarryBook& book, std::span<const FlowIndex> flows,
+                   std::span<CarriedFlow> out) const;
+  void carry_replays(CarryBook& book, std::span<const std::uint32_t> lines,
+                     std::span<CarriedReplay> out) const;
   // What was learned of servers; valid until the next packet.
   [[nodiscard]] std::span<const std::byte> carry_services() const;
   // The taker: services first, everything before its first packet and after limit_by(). `now_ms`
   // goes on from the giver's.
   void adopt_services(std::span<const std::byte> carried, std::uint64_t now_ms);
   void adopt_replays(std::span<const CarriedReplay> carried, std::uint64_t now_ms);
-  [[nodiscard]] Found adopt(std::span<const CarriedFlow> carried, std::uint64_t now_ms);
+  // Returns where it stands now; kNoFlow: no engine can have written it, or there is no room.
+  [[nodiscard]] FlowIndex adopt(const CarriedFlow& carried, std::uint64_t now_ms);
+  // Takes back what was adopted: another word has come about it.
+  void forget(FlowIndex index);
+  // After the last one.
+  void count_adopted(const Found& found);
 
   // Decides at most kMaxBurst packets that one `sender` sent, in order, and rewrites them in place.
   // `now_ms`: monotonic milliseconds since the start of the process.

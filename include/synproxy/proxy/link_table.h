@@ -113,6 +113,10 @@ class LinkTable {
     const Entry& newest = newest_[place_of(vlan)];
     return newest.vlan == vlan && !newest.is_free() ? &newest.link : nullptr;
   }
+  // Of what stands at the index.
+  [[nodiscard]] std::uint64_t digest_at(std::size_t index) const {
+    return hash_of(entries_[index].link) ^ entries_[index].vlan.packed;
+  }
   // What stands at the index, whoever's it is. Only to be compared.
   [[nodiscard]] const Link& at(std::uint16_t index) const { return entries_[index].link; }
 

@@ -2,6 +2,8 @@
 #include "synproxy/flow/replay_filter.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "synproxy/base/wide_product.h"
 
@@ -59,30 +61,53 @@ void ReplayFilter::restore(std::uint64_t current_epoch) {
   }
 }
 
-ReplayFilter::Carried ReplayFilter::carry(std::uint32_t from, std::uint64_t current_epoch,
-                                          std::span<CarriedReplay> out) {
+void ReplayFilter::settle() {
   for (const Waiting& w : state_->waiting) write(w);  // once more does no harm
-  Carried done;
+}
+
+namespace {
+
+// Never 0.
+template <typename Line>
+std::uint64_t digest_of(const Line& line) {
+  std::array<std::uint64_t, sizeof(Line) / 8> words;
+  std::memcpy(words.data(), &line, sizeof line);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t w : words) sum = (sum ^ w) * 0x9e3779b97f4a7c15U + (sum >> 32);
+  return sum | 1;
+}
+
+}  // namespace
+
+std::size_t ReplayFilter::find_changed(std::span<const std::uint64_t> seen, std::uint32_t from,
+                                       std::uint32_t to, std::uint64_t current_epoch,
+                                       std::span<std::uint32_t> out) const {
+  std::size_t count = 0;
   const auto* const lines = static_cast<const Line*>(memory_.data());
-  for (std::uint32_t at = from; at < kSlots * lines_per_slot_; ++at) {
+  for (std::uint32_t at = from; at < to; ++at) {
     const Slot& slot = state_->slots[at / lines_per_slot_];
-    const bool first = at % lines_per_slot_ == 0;
-    if (slot.used == 0 || slot.epoch + 1 < current_epoch || slot.epoch > current_epoch + 1) {
+    const bool matters =
+        slot.used != 0 && slot.epoch + 1 >= current_epoch && slot.epoch <= current_epoch + 1;
+    if (!matters) {
       at += lines_per_slot_ - 1 - at % lines_per_slot_;
       continue;
     }
-    const Line& line = lines[at];
-    const bool good = line.epoch == static_cast<std::uint32_t>(slot.epoch);
-    if (!good && !first) continue;
-    if (done.count == out.size()) {
-      done.next = at;
-      return done;
-    }
-    CarriedReplay& carried = out[done.count++];
-    carried = {slot.epoch, first ? slot.entries : 0, at % lines_per_slot_, lines_per_slot_, {}, 0};
-    if (good) carried.bits = line.bits;
+    if (lines[at].epoch != static_cast<std::uint32_t>(slot.epoch)) continue;
+    if (digest_of(lines[at]) != seen[at]) out[count++] = at;
   }
-  return done;
+  return count;
+}
+
+CarriedReplay ReplayFilter::carry(std::uint32_t line, std::span<std::uint64_t> seen,
+                                  ReplayEntries& entries) const {
+  const Slot slot = state_->slots[line / lines_per_slot_];
+  const Line copy = static_cast<const Line*>(memory_.data())[line];
+  ReplayEntries::OfEpoch& told = entries.told[line / lines_per_slot_];
+  if (told.epoch != slot.epoch) told = {slot.epoch, 0};
+  const std::uint64_t more = slot.entries - std::min(told.entries, slot.entries);
+  told.entries += more;
+  seen[line] = digest_of(copy);
+  return {slot.epoch, more, line % lines_per_slot_, lines_per_slot_, copy.bits, 0};
 }
 
 void ReplayFilter::adopt(const CarriedReplay& carried, std::uint64_t current_epoch) {

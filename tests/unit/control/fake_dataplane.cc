@@ -30,9 +30,7 @@ Dataplane::~Dataplane() = default;
 void Dataplane::start() { ++fake_state().starts; }
 void Dataplane::stop() { ++fake_state().stops; }
 StoreIdentity Dataplane::identity() const { return {}; }
-FlowSlice Dataplane::carry_flows(unsigned, FlowIndex, std::span<CarriedFlow>) const { return {}; }
-FlowSlice Dataplane::carry_replays(unsigned, FlowIndex, std::span<CarriedReplay>) { return {}; }
-std::span<const std::byte> Dataplane::carry_services(unsigned) const { return {}; }
+std::vector<Engine*> Dataplane::engines() { return {}; }
 void Dataplane::retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists) {
   fake_state().retuned.push_back(tuning);
   if (lists != nullptr) fake_state().lists = std::move(lists);

@@ -116,19 +116,22 @@ TEST(ReplayFilter, ForgetsNothingOnItsWayToAnother) {
   for (const std::uint32_t expected : {1000U, 1700U, 1023U, 64000U, 900U}) {
     ReplayFilter from(1000);
     const auto all = fingerprints(1000, 11);
-    for (std::size_t i = 0; i < all.size(); ++i) from.insert(77 + i % 2, all[i]);
-    from.insert(75, all[0]);  // past
     ReplayFilter to(expected);
     const std::uint64_t before = fingerprints(1, 12)[0];
     to.insert(78, before);
-    std::vector<CarriedReplay> lines(7);
-    for (std::uint32_t at = 0; at != ReplayFilter::kAllCarried;) {
-      const auto part = from.carry(at, 78, lines);
-      for (std::uint32_t i = 0; i < part.count; ++i) to.adopt(lines[i], 78);
-      at = part.next;
+    std::vector<std::uint64_t> seen(from.lines());
+    ReplayEntries entries;
+    for (const std::size_t more : {std::size_t{1}, std::size_t{2}}) {  // passes
+      for (std::size_t i = more - 1; i < all.size(); i += 2) from.insert(77 + i / 2 % 2, all[i]);
+      from.settle();
+      std::vector<std::uint32_t> lines(from.lines());
+      lines.resize(from.find_changed(seen, 0, from.lines(), 78, lines));
+      EXPECT_FALSE(lines.empty());
+      for (const std::uint32_t line : lines) to.adopt(from.carry(line, seen, entries), 78);
+      EXPECT_EQ(from.find_changed(seen, 0, from.lines(), 78, lines), 0U);
     }
     EXPECT_TRUE(to.contains(78, before));
-    for (std::size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(to.contains(77 + i % 2, all[i]));
+    for (std::size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(to.contains(77 + i / 2 % 2, all[i]));
     std::uint32_t hits = 0;
     for (const std::uint64_t f : fingerprints(10'000, 13)) hits += to.contains(77, f) ? 1 : 0;
     EXPECT_LT(hits, 100U) << "and holds little else";

@@ -127,15 +127,45 @@ Found Engine::resume(std::uint64_t now_ms) {
   return found;
 }
 
-FlowSlice Engine::carry_flows(FlowIndex from, std::uint32_t looks,
-                              std::span<CarriedFlow> out) const {
-  return synproxy::carry_flows(*state_, from, looks, out);
+CarryBook Engine::begin_carrying() const {
+  return {state_->flows.capacity(), state_->flows.replays().lines()};
 }
 
-FlowSlice Engine::carry_replays(FlowIndex from, std::span<CarriedReplay> out) {
-  Rooms& rooms = *state_;
-  const auto [count, next] = rooms.flows.replays().carry(from, rooms.now.epoch(), out);
-  return {count, next == ReplayFilter::kAllCarried ? kNoFlow : next};
+void Engine::begin_pass(CarryBook& book, bool last) {
+  if (last) state_->flows.replays().settle();
+  for (std::size_t i = 0; i < book.links.size(); ++i) {
+    book.links[i] = state_->frames.link_digest(i);
+  }
+}
+
+FlowIndex Engine::flows_to_carry(const CarryBook& book) const {
+  return std::max(book.flows_end, state_->flows.high_water());
+}
+
+std::uint32_t Engine::replays_to_carry() const { return state_->flows.replays().lines(); }
+
+std::size_t Engine::find_changed_flows(const CarryBook& book, FlowIndex from, FlowIndex to,
+                                       std::span<FlowIndex> out) const {
+  return synproxy::find_changed_flows(*state_, book, from, to, out);
+}
+
+std::size_t Engine::find_changed_replays(const CarryBook& book, std::uint32_t from,
+                                         std::uint32_t to, std::span<std::uint32_t> out) const {
+  const Rooms& rooms = *state_;
+  return rooms.flows.replays().find_changed(book.replays, from, to, rooms.now.epoch(), out);
+}
+
+void Engine::carry_flows(CarryBook& book, std::span<const FlowIndex> flows,
+                         std::span<CarriedFlow> out) const {
+  for (std::size_t i = 0; i < flows.size(); ++i) out[i] = carry_flow(*state_, book, flows[i]);
+}
+
+void Engine::carry_replays(CarryBook& book, std::span<const std::uint32_t> lines,
+                           std::span<CarriedReplay> out) const {
+  const ReplayFilter& replays = state_->flows.replays();
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    out[i] = replays.carry(lines[i], book.replays, book.replay_entries);
+  }
 }
 
 std::span<const std::byte> Engine::carry_services() const {
@@ -154,12 +184,20 @@ void Engine::adopt_replays(std::span<const CarriedReplay> carried, std::uint64_t
   for (const CarriedReplay& line : carried) rooms.flows.replays().adopt(line, rooms.now.epoch());
 }
 
-Found Engine::adopt(std::span<const CarriedFlow> carried, std::uint64_t now_ms) {
-  Rooms& rooms = *state_;
-  rooms.now.begin(now_ms);
-  const Found found = synproxy::adopt(rooms, carried);
-  publish_gauges(rooms);
-  return found;
+FlowIndex Engine::adopt(const CarriedFlow& carried, std::uint64_t now_ms) {
+  state_->now.begin(now_ms);
+  return synproxy::adopt(*state_, carried);
+}
+
+void Engine::forget(FlowIndex index) {
+  state_->too_long.forget(index);
+  state_->flows.let_go(index);
+}
+
+void Engine::count_adopted(const Found& found) {
+  state_->counters.count(Reason::flow_resumed, found.kept);
+  state_->counters.count(Reason::flow_unfit, found.dropped);
+  publish_gauges(*state_);
 }
 
 std::uint32_t Engine::flows() const { return state_->flows.size(); }

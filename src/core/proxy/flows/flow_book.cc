@@ -56,8 +56,14 @@ void FlowBook::erase(FlowIndex i, const Moment& now) {
   check(f.state() != FlowState::kSynSent || f.handshake().early == EarlyStore::kNone);
   const FlowKey key = table_.key_of(i);
   remember_cookie(f, key, now);
+  let_go(i, key);
+}
+
+void FlowBook::let_go(FlowIndex i) { let_go(i, table_.key_of(i)); }
+
+void FlowBook::let_go(FlowIndex i, const FlowKey& key) {
   FlowTable::in_order();
-  set_state(f, FlowState::kFree);
+  set_state(table_[i], FlowState::kFree);
   const std::uint64_t hash = hash_of(key);
   table_.erase(i, hash);
   changes_.note(hash);

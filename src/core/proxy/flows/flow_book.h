@@ -60,8 +60,12 @@ class FlowBook {
   // Takes over a flow of another engine, as it stands; its link is the caller's business. kNoFlow:
   // no engine can have written it, its key is there, or there is no room.
   [[nodiscard]] FlowIndex adopt(const FlowRecord& carried, const FlowKey& key, const Moment& now);
+  // Takes back an adopted flow; its cookie is no business of ours.
+  void let_go(FlowIndex i);
   // The cookies that were used, to another engine or from it (ReplayFilter).
   [[nodiscard]] ReplayFilter& replays() { return replay_; }
+  [[nodiscard]] const ReplayFilter& replays() const { return replay_; }
+  [[nodiscard]] std::uint32_t capacity() const { return table_.capacity(); }
 
   // --- Find and read. `hash` is the key's hash_of() everywhere.
   [[nodiscard]] std::uint64_t hash_of(const KeyView& key) const {
@@ -205,6 +209,7 @@ class FlowBook {
     std::uint32_t worth = 0;
   };
 
+  void let_go(FlowIndex i, const FlowKey& key);
   // The flow came from elsewhere with its state.
   void enter_sets(FlowIndex i);
   void tell_of_move(const FlowRecord& f, FlowIndex i, FlowState to);

@@ -35,6 +35,9 @@ class MadeFrames {
   // Returns the index for FlowRecord::set_link(). `header`: of the frame of `sender` that opens the
   // flow. `key`: of the flow.
   [[nodiscard]] std::uint16_t new_link(const FlowKey& key, Role sender, const LinkHeader& header);
+  [[nodiscard]] std::uint64_t link_digest(std::size_t index) const {
+    return links_.digest_at(index);
+  }
   // nullptr: it is forgotten.
   [[nodiscard]] const Link* link_of(const FlowRecord& f) const;
   // Of a flow of another engine. Without it the newest link of its VLAN stands in.

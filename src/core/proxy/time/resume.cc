@@ -2,6 +2,8 @@
 #include "time/resume.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace synproxy {
 namespace {
@@ -51,45 +53,79 @@ Found resume(Rooms& rooms) {
   return found;
 }
 
-FlowSlice carry_flows(const Rooms& rooms, FlowIndex from, std::uint32_t looks,
-                      std::span<CarriedFlow> out) {
-  const FlowIndex end = rooms.flows.high_water();
-  FlowSlice slice;
-  FlowIndex i = std::min(from, end);
-  for (; i < end && looks != 0 && slice.count < out.size(); ++i, --looks) {
-    const FlowRecord& f = rooms.flows[i];
-    if (f.state() == FlowState::kFree) continue;
-    const FlowKey key = rooms.flows.key_of(i);
-    const Link* const link = rooms.frames.link_of(f);
-    out[slice.count++] = {f,
-                          key.client,
-                          key.server,
-                          rooms.flows.look(f, Role::kClient),
-                          rooms.flows.look(f, Role::kServer),
-                          link != nullptr ? *link : Link{}};
-  }
-  slice.next = i < end ? i : kNoFlow;
-  return slice;
+namespace {
+
+struct Looks {
+  IpLook client;
+  IpLook server;
+};
+Looks looks_of(const Rooms& rooms, FlowIndex i) {
+  const FlowRecord& f = rooms.flows[i];
+  return {rooms.flows.look(f, Role::kClient), rooms.flows.look(f, Role::kServer)};
 }
 
-Found adopt(Rooms& rooms, std::span<const CarriedFlow> carried) {
-  Found found;
-  for (const CarriedFlow& c : carried) {
-    const FlowIndex i = rooms.flows.adopt(c.record, c.key(), rooms.now);
-    if (i == kNoFlow) {
-      ++found.dropped;
-      continue;
-    }
-    ++found.kept;
-    FlowRecord& f = rooms.flows[i];
-    rooms.flows.set_look(f, Role::kClient, c.client_look);
-    rooms.flows.set_look(f, Role::kServer, c.server_look);
-    rooms.frames.adopt_link(f, c.link);
-    go_on(rooms, i);
+// Never 0. Each word has a factor of its own, so that no change of one is lost.
+std::uint64_t digest_of(const FlowRecord& f, const Looks& looks, const CarryBook& book) {
+  constexpr std::array<std::uint64_t, 10> kFactors{
+      0x9e3779b97f4a7c15U, 0xbf58476d1ce4e5b9U, 0x94d049bb133111ebU, 0xff51afd7ed558ccdU,
+      0xc4ceb9fe1a85ec53U, 0x2545f4914f6cdd1dU, 0xd6e8feb86659fd93U, 0xa0761d6478bd642fU,
+      0xe7037ed1a0b428dbU, 0x8ebc6af09c88c6e3U};
+  std::array<std::uint64_t, 10> words;
+  std::memcpy(words.data(), &f, sizeof f);
+  const auto word_of = [](const IpLook& look) {
+    return std::uint64_t{look.first.raw()} << 8 | look.ttl;
+  };
+  words[8] = word_of(looks.client);
+  words[9] = word_of(looks.server);
+  std::uint64_t sum = book.links[f.link()];
+  for (std::size_t i = 0; i < words.size(); ++i) sum += words[i] * kFactors[i];
+  return sum != 0 ? sum : 1;
+}
+
+}  // namespace
+
+std::size_t find_changed_flows(const Rooms& rooms, const CarryBook& book, FlowIndex from,
+                               FlowIndex to, std::span<FlowIndex> out) {
+  std::size_t count = 0;
+  for (FlowIndex i = from; i < to; ++i) {
+    const FlowRecord& f = rooms.flows[i];
+    const std::uint64_t now =
+        f.state() == FlowState::kFree ? 0 : digest_of(f, looks_of(rooms, i), book);
+    if (now != book.flows[i]) out[count++] = i;
   }
-  rooms.counters.count(Reason::flow_resumed, found.kept);
-  rooms.counters.count(Reason::flow_unfit, found.dropped);
-  return found;
+  return count;
+}
+
+CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
+  CarriedFlow out;
+  out.record = rooms.flows[i];
+  out.index = i;
+  book.flows_end = std::max(book.flows_end, i + 1);
+  if (out.record.state() == FlowState::kFree) {
+    out.record = FlowRecord{};
+    book.flows[i] = 0;
+    return out;
+  }
+  const Looks looks = looks_of(rooms, i);
+  book.flows[i] = digest_of(out.record, looks, book);
+  const FlowKey key = rooms.flows.key_of(i);
+  out.client = key.client;
+  out.server = key.server;
+  out.client_look = looks.client;
+  out.server_look = looks.server;
+  if (const Link* const link = rooms.frames.link_of(out.record)) out.link = *link;
+  return out;
+}
+
+FlowIndex adopt(Rooms& rooms, const CarriedFlow& c) {
+  const FlowIndex i = rooms.flows.adopt(c.record, c.key(), rooms.now);
+  if (i == kNoFlow) return kNoFlow;
+  FlowRecord& f = rooms.flows[i];
+  rooms.flows.set_look(f, Role::kClient, c.client_look);
+  rooms.flows.set_look(f, Role::kServer, c.server_look);
+  rooms.frames.adopt_link(f, c.link);
+  go_on(rooms, i);
+  return i;
 }
 
 }  // namespace synproxy

@@ -8,7 +8,6 @@
 #include "burst/rooms.h"
 #include "synproxy/flow/arena.h"
 #include "synproxy/proxy/carried.h"
-#include "synproxy/proxy/flow_info.h"
 
 namespace synproxy {
 
@@ -18,9 +17,11 @@ namespace synproxy {
 // which the server repeats its SYN-ACK; SYN-ACKs that waited for their ACK.
 Found resume(Rooms& rooms);
 
-// The same from engine to engine: what one gives, and what the other one takes over.
-[[nodiscard]] FlowSlice carry_flows(const Rooms& rooms, FlowIndex from, std::uint32_t looks,
-                                    std::span<CarriedFlow> out);
-Found adopt(Rooms& rooms, std::span<const CarriedFlow> carried);
+// The same from engine to engine, while the giver may be at work on another thread.
+[[nodiscard]] std::size_t find_changed_flows(const Rooms& rooms, const CarryBook& book,
+                                             FlowIndex from, FlowIndex to,
+                                             std::span<FlowIndex> out);
+[[nodiscard]] CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i);
+[[nodiscard]] FlowIndex adopt(Rooms& rooms, const CarriedFlow& carried);
 
 }  // namespace synproxy
