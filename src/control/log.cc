@@ -101,7 +101,9 @@ std::vector<Said> recently_said() {
 }
 
 void finish_log() {
-  if (threads != nullptr) threads->err_.finish();
+  if (threads == nullptr) return;
+  threads->out_.finish();
+  threads->err_.finish();
 }
 
 LogThreads::LogThreads() : out_(STDOUT_FILENO), err_(STDERR_FILENO) { threads = this; }
