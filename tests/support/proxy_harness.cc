@@ -157,11 +157,11 @@ Found ProxyHarness::hand_over(std::uint32_t max_flows, const std::function<void(
       store = {static_cast<std::byte*>(memory[i]->data()), memory[i]->bytes()};
     }
     limits[i] = std::make_unique<SourceLimits>(options_.limit_memory, kIndexKey);
-    carried[i].emplace(Carried{
-        std::make_unique<Engine>(options_.engine, protect_, ring_, kIndexKey, *counters_[i], store),
-        engines_[i]->begin_carrying(),
-        {},
-        0});
+    carried[i].emplace(Carried{std::make_unique<Engine>(options_.engine, i == 0 ? protect_ : named_,
+                                                        ring_, kIndexKey, *counters_[i], store),
+                               engines_[i]->begin_carrying(),
+                               {},
+                               0});
     carried[i]->taker->limit_by(*limits[i]);
     carried[i]->taker->adopt_services(engines_[i]->carry_services(), now_ms_);
     if (meanwhile) carry(*engines_[i], *carried[i], false, spoil);
