@@ -46,9 +46,25 @@ void Events::look_at_table(std::uint64_t flows, std::vector<std::string>& lines)
   }
 }
 
+// The workers' clocks began a moment earlier.
+void Events::look_at_adoption(const Totals& now, std::uint64_t now_ms,
+                              std::vector<std::string>& lines) {
+  if (adopt_ms_ == 0) return;
+  if (!looked_) {
+    adopts_since_ms_ = now_ms;
+  } else if (now_ms - adopts_since_ms_ >= adopt_ms_) {
+    lines.push_back("--adopt is over: " + std::to_string(now.get(Reason::conn_adopted)) +
+                    " connections that are older than the proxy go on, " +
+                    std::to_string(now.get(Reason::conn_contradicted)) +
+                    " of an earlier proxy were reset; --unknown decides about others from now on");
+    adopt_ms_ = 0;
+  }
+}
+
 std::vector<std::string> Events::look(const Totals& now, std::uint64_t now_ms) {
   std::vector<std::string> lines;
   if (looked_ && now_ms > before_ms_) look_for_flood(now, now_ms - before_ms_, lines);
+  look_at_adoption(now, now_ms, lines);
   look_at_table(now.flows, lines);
   before_ = now;
   before_ms_ = now_ms;

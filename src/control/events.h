@@ -19,16 +19,21 @@ class Events {
   // Share of --max-flows below which a table that was nearly full (headline.h) has room again.
   static constexpr double kRoom = 0.7;
 
-  explicit Events(std::uint64_t max_flows) : max_flows_(max_flows) {}
+  // `adopt_ms`: EngineShape::adopt_ms.
+  Events(std::uint64_t max_flows, std::uint32_t adopt_ms)
+      : max_flows_(max_flows), adopt_ms_(adopt_ms) {}
 
   // To be called about once a second. Returns lines to log.
   [[nodiscard]] std::vector<std::string> look(const Totals& now, std::uint64_t now_ms);
 
  private:
   void look_for_flood(const Totals& now, std::uint64_t elapsed_ms, std::vector<std::string>& lines);
+  void look_at_adoption(const Totals& now, std::uint64_t now_ms, std::vector<std::string>& lines);
   void look_at_table(std::uint64_t flows, std::vector<std::string>& lines);
 
   const std::uint64_t max_flows_;
+  std::uint32_t adopt_ms_;  // 0: it is over, or never was
+  std::uint64_t adopts_since_ms_ = 0;
   Totals before_;
   std::uint64_t before_ms_ = 0;
   bool looked_ = false;

@@ -136,6 +136,27 @@ constexpr auto kPortRows = std::to_array<Flag>({
          "then forged ACKs and RSTs reach the server too. With `--server-port host` it is the default: "
          "connections of the host itself are older than the proxy, and none may break.",
      .value = word<kUnknownPolicies>(kTuning<&EngineTuning::unknown>)},
+    {.name = "adopt",
+     .form = "SECONDS",
+     .example = "30",
+     .group = FlagGroup::kProtection,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "0 to 86400 seconds",
+     .help = "for so long after the start, let connections go on that are older than the proxy, in "
+             "seconds; 0: none",
+     .reason =
+         "0: a proxy that has always been there has nothing to adopt, and forged segments reach no "
+         "server. With it a proxy that is put in front of a running server, or takes the place of "
+         "`synproxy bypass`, cuts no connection. Segments that belong to none pass meanwhile "
+         "(`adopt_forwarded`), those of clients at 10,000 a second at most for all workers "
+         "(`adopt_shed`). A connection is adopted when a segment of each side has passed and the "
+         "two agree (`conn_adopted`): from then on it is only watched, and outlives the time. Ends "
+         "whose numbers contradict each other, because an earlier proxy has translated them, get a "
+         "RST each (`conn_contradicted`). A connection that says nothing in that time is "
+         "treated as --unknown says when it speaks, so give the interval of the slowest keepalives "
+         "that you want to keep. docs/operation.md has more.",
+     .value = seconds<0, 86'400'000>(kShape<&EngineShape::adopt_ms>)},
 });
 
 }  // namespace

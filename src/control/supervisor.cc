@@ -52,7 +52,10 @@ std::string still_set(const std::vector<Setting>& settings) {
 }  // namespace
 
 Supervisor::Supervisor(const Config& config, dataplane::Dataplane& dataplane, EpochKeeper& keys)
-    : config_(config), dataplane_(dataplane), keys_(keys), events_(config.engine.shape.max_flows) {}
+    : config_(config),
+      dataplane_(dataplane),
+      keys_(keys),
+      events_(config.engine.shape.max_flows, config.engine.shape.adopt_ms) {}
 
 void Supervisor::watch(std::uint64_t now_ms) {
   std::vector<std::string> lines = dataplane_.supervise();

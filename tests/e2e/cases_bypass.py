@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`synproxy bypass`: when the proxy stays down, traffic passes in the kernel, until a start takes that away."""
+"""`synproxy bypass`: when the proxy stays down, traffic passes in the kernel, until a start takes that away. With
+`--adopt` that start cuts no connection."""
 import signal
 
 from clients import must_get_page
-from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand
+from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
+from restart_loads import Busy, Echo, Transfers
 
 PORTS = ["--client-port", "veth-a", "--server-port", "veth-b"]
 
@@ -65,3 +67,45 @@ def traffic_passes_by_the_bypass_until_the_start(_):
         result = ask(lab, "on", *PORTS[:2], "--server-port", "veth-x")
         check(result.code == 1 and result.err.startswith("synproxy: bypass: `tc "), result.err)
         equal(ask(lab, "status", *PORTS).out, off, "after a bypass that failed")
+
+
+@case(120)
+@own_stand
+def connections_of_the_bypass_live_on_when_a_proxy_takes_its_place(_):
+    """1,000 idle and 20 busy ones; then the proxy dies, and what it has translated is reset at both ends."""
+    idle, busy = 1000, 20
+    with Lab() as lab:
+        equal(ask(lab, "on", *PORTS).code, 0, "bypass on")
+        echo, talking = Echo(lab, idle), Busy(lab, busy - 2)
+        transfers = Transfers(lab, 6 << 20, "3M")  # a download and an upload
+        with Proxy(lab, "--adopt", "30", "--workers", "0-1") as proxy:
+            check(proxy.said("the bypass between these ports is off"), proxy.log())
+            echo.all_answer_at_once(b"after the bypass")
+            transfers.must_be_whole()
+            # Between bypass and proxy segments were lost, and busy ends wait for their timers. Where a start takes long,
+            # the transfers end before it.
+            wait_for("all are adopted", lambda: proxy.counters()["conn_adopted"] >= idle + busy - 2, 20)
+            counters = proxy.counters()
+            for name in ("conn_contradicted", "conn_unknown", "adopt_shed", "rst_to_client", "rst_to_server"):
+                equal(counters[name], 0, name)
+            spliced = Echo(lab, 3, port=8003)
+            spliced.all_answer(b"before the death")
+            proxy.stop(signal.SIGKILL)
+            proxy.start()
+            for client in spliced.clients:
+                client.settimeout(10)
+                try:
+                    client.sendall(b"?")
+                    equal(client.recv(100), None, "what an end of a translated connection got")
+                except ConnectionResetError:
+                    pass
+            counters = proxy.counters()
+            equal(counters["conn_contradicted"], 3, "translated connections that were reset")
+            equal(lab.run("server", "ss", "-Htn", "state", "established", "sport", "=", ":8003").out, "",
+                  "translated connections that the server still has")
+            echo.all_answer_at_once(b"after the death")
+            talking.ends.stop()
+            for one in (echo, talking, spliced):
+                one.close()
+            equal(proxy.stop(), 0, "exit code")
+            return f"{talking.ends.turns} answers on {busy - 2} busy connections"

@@ -42,6 +42,12 @@ class Echo:
             client.sendall(b"%s %d" % (word, n))
             equal(client.recv(4096), b"%s %d" % (word, n), f"echo of connection {n}")
 
+    def all_answer_at_once(self, word):
+        for n, client in enumerate(self.clients):
+            client.sendall(b"%s %d" % (word, n))
+        for n, client in enumerate(self.clients):
+            equal(client.recv(4096), b"%s %d" % (word, n), f"echo of connection {n}")
+
     def close(self):
         for one in (*self.clients, self.listener):
             one.close()

@@ -61,7 +61,8 @@ struct EngineShape {
   // Of what sources have spent of their limits; all workers together, touched when used.
   std::uint64_t limit_memory = 64ULL << 20;
   std::uint64_t unix_ms_at_start = 0;  // wall time when the monotonic clock read 0
-  bool shared_secret = false;          // others may have sent cookies that are good here
+  std::uint32_t adopt_ms = 0;  // how long connections that are older than the proxy may go on
+  bool shared_secret = false;  // others may have sent cookies that are good here
 
   friend bool operator==(const EngineShape&, const EngineShape&) = default;
 };

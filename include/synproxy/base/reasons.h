@@ -16,10 +16,11 @@
 #define SYNPROXY_REASONS(X) \
   X(forwarded, FATE, "Not protected TCP, or let past by --fragments or --tcp-auth: passed to the other side untouched.") \
   X(passed, FATE, "Segment of a connection that the protected server opened itself: passed untranslated.") \
-  X(watched, FATE, "Segment of a connection that a client opens with the server itself, because no cookies are needed (--mode adaptive or off): passed untouched.") \
+  X(watched, FATE, "Segment of a connection that a client opens with the server itself, because no cookies are needed (--mode adaptive or off), or that is older than the proxy (--adopt): passed untouched.") \
   X(translated, FATE, "Segment of a spliced connection: rewritten and passed to the other side.") \
   X(synack_sent, FATE, "SYN answered with a cookie SYN-ACK.") \
   X(unknown_forwarded, FATE, "Segment to or from a protected port that belongs to no connection: passed to the other side untouched, because --unknown says so.") \
+  X(adopt_forwarded, FATE, "Segment to or from a protected port that belongs to no connection yet: passed to the other side untouched, because --adopt lets connections go on that are older than the proxy.") \
   X(asked, FATE, "SYN to a service that refused or was silent lately, or a refusal in answer to it: passed to the other side untouched, so that the server itself decides.") \
   X(consumed, FATE, "Handshake segment that the proxy used itself: a cookie ACK, the server's SYN-ACK, a refusal.") \
   X(early_held, FATE, "Data that the client sent before the server had answered: kept until the splice.") \
@@ -41,6 +42,7 @@
   X(tcp_auth, DROP, "SYN with the TCP MD5 or TCP-AO option, which a proxy cannot answer; see --tcp-auth.") \
   X(syn_shed, DROP, "SYN dropped unanswered because more arrived than can be answered; a client that sends it again gets through. On a Linux interface the number is reckoned from the share that the kernel lets in.") \
   X(ack_shed, DROP, "ACK without a connection, dropped unlooked at because more arrived than can be checked; a client repeats it with its data.") \
+  X(adopt_shed, DROP, "Client segment without a connection, dropped because more of them came than --adopt lets pass in a second; its sender repeats it.") \
   X(icmp_shed, DROP, "ICMP from the client side, dropped because more packets without a connection arrived than can be looked at.") \
   X(syn_own_isn, DROP, "SYN with the sequence number that opened its live connection: a late copy, or the client has restarted; it gets a challenge ACK (RFC 5961), once a second.") \
   X(syn_fin, DROP, "SYN and FIN together.") \
@@ -115,6 +117,8 @@
   X(service_crawls, EVENT, "Service seen to size its window by the round trip to the proxy, as BBR does; from then on --hide-rtt auto hides that round trip from it.") \
   X(conn_idle, EVENT, "Silent connection expired: neither end answered a keepalive.") \
   X(conn_unknown, EVENT, "Segment of a connection that the proxy does not know, as those are that are older than it: RST to both ends; see --unknown.") \
+  X(conn_adopted, EVENT, "Connection older than the proxy that goes on: the segments of both ends agreed (--adopt).") \
+  X(conn_contradicted, EVENT, "Connection older than the proxy whose ends have different numbers, as an earlier proxy leaves them: RST to both ends (--adopt).") \
   X(conn_deleted, EVENT, "Connection deleted by `synproxy flows --delete`: RST to both ends, unless it was over.") \
   X(conn_passed, EVENT, "Connection that the protected server opened itself.") \
   X(early_given_up, EVENT, "Connection whose held early data gave way to that of another connection; its client sends it again.") \

@@ -24,6 +24,8 @@ namespace synproxy {
       Reason::backlog_expired,
       Reason::conn_established,
       Reason::conn_watched,
+      Reason::conn_adopted,
+      Reason::conn_contradicted,
       Reason::conn_refused,
       Reason::conn_timed_out,
       Reason::conn_aborted,

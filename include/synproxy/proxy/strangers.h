@@ -23,6 +23,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "synproxy/proxy/per_second.h"
+
 namespace synproxy {
 
 class Strangers {
@@ -39,13 +41,13 @@ class Strangers {
   // Throws std::bad_alloc. A page is touched when it is first used.
   Strangers() : places_(new Place[kPlaces]) {}
 
-  // Call once per burst.
-  void begin(bool enabled, std::uint32_t now_ms) {
+  // Call once per burst. `always`: all segments are of interest, in a flood too.
+  void begin(bool enabled, bool always, std::uint32_t now_ms) {
     if (now_ms != looked_ms_) {
       looked_ms_ = now_ms;
       looks_ = 0;
     }
-    curious_ = enabled && looks_ < kLooksPerMs;
+    curious_ = always || (enabled && looks_ < kLooksPerMs);
   }
   // Whether clients' segments are of interest in this burst. A flood's soon are not.
   [[nodiscard]] bool curious() const { return curious_; }
@@ -95,24 +97,6 @@ class Strangers {
     bool asked = false;
     bool client_known = false;
     bool server_knows = false;
-  };
-  class PerSecond {
-   public:
-    explicit PerSecond(std::uint32_t most) : most_(most) {}
-    [[nodiscard]] bool take(std::uint32_t now_ms) {
-      if (now_ms - began_ms_ >= 1000) {
-        began_ms_ = now_ms;
-        used_ = 0;
-      }
-      if (used_ == most_) return false;
-      ++used_;
-      return true;
-    }
-
-   private:
-    std::uint32_t most_;
-    std::uint32_t began_ms_ = 0;
-    std::uint32_t used_ = 0;
   };
 
   // nullptr: another connection has its place, and it came only now.

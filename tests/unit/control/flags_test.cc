@@ -119,9 +119,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   const auto& [shape, tuning] = engine;
   const auto& [other_shape, other_tuning] = other_engine;
   const auto& [workers_of_shape, max_flows, early_data_memory, epoch_ms, replays_per_epoch,
-               limit_memory, unix_ms_at_start, shared_secret] = shape;
+               limit_memory, unix_ms_at_start, adopt_ms, shared_secret] = shape;
   const auto& [other_workers_of_shape, other_max_flows, other_early_data_memory, other_epoch_ms,
-               other_replays_per_epoch, other_limit_memory, other_unix_ms_at_start,
+               other_replays_per_epoch, other_limit_memory, other_unix_ms_at_start, other_adopt_ms,
                other_shared_secret] = other_shape;
   SYNPROXY_SAME(workers_of_shape);
   SYNPROXY_SAME(max_flows);
@@ -130,6 +130,7 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(replays_per_epoch);
   SYNPROXY_SAME(limit_memory);
   SYNPROXY_SAME(unix_ms_at_start);
+  SYNPROXY_SAME(adopt_ms);
   SYNPROXY_SAME(shared_secret);
   const auto& [mode, adaptive, offer, early_window, synack_repeats, hide_rtt, fragments,
                forward_tcp_auth, unknown, server_timeout_ms, idle_timeout_ms, close_timeout_ms,

@@ -231,7 +231,7 @@ std::string told(Events& events, Totals& totals, std::uint64_t& now_ms, unsigned
 }
 
 TEST(EventsTest, AFloodIsToldOnceWhenItBeginsAndOnceWhenItHasEnded) {
-  Events events(1000);
+  Events events(1000, 0);
   Totals totals;
   std::uint64_t now = 0;
   EXPECT_EQ(told(events, totals, now, 20, 999, 0), "");
@@ -246,7 +246,7 @@ TEST(EventsTest, AFloodIsToldOnceWhenItBeginsAndOnceWhenItHasEnded) {
 }
 
 TEST(EventsTest, ATableThatFillsIsToldOnceAndAgainAfterItHadRoom) {
-  Events events(1000);
+  Events events(1000, 0);
   Totals totals;
   std::uint64_t now = 0;
   const auto with = [&](std::uint64_t flows) {
@@ -259,6 +259,18 @@ TEST(EventsTest, ATableThatFillsIsToldOnceAndAgainAfterItHadRoom) {
   EXPECT_EQ(with(700), "");
   EXPECT_EQ(with(699), "the flow table has room again (699 of 1000)|");
   EXPECT_THAT(with(900), StartsWith("the flow table is 90 % full"));
+}
+
+TEST(EventsTest, TheEndOfAdoptIsToldOnce) {
+  Events events(1000, 30'000);
+  Totals totals;
+  totals.by_reason[static_cast<std::size_t>(Reason::conn_adopted)] = 20;
+  totals.by_reason[static_cast<std::size_t>(Reason::conn_contradicted)] = 3;
+  std::uint64_t now = 5'000'000;
+  EXPECT_EQ(told(events, totals, now, 30, 0, 0), "");
+  EXPECT_EQ(told(events, totals, now, 60, 0, 0),
+            "--adopt is over: 20 connections that are older than the proxy go on, 3 of an earlier "
+            "proxy were reset; --unknown decides about others from now on|");
 }
 
 }  // namespace

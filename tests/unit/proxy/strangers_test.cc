@@ -80,14 +80,14 @@ TEST(Strangers, AskingAndTellingHaveALimitEachSecond) {
 
 TEST(Strangers, AFloodSoonMakesABurstUninteresting) {
   Strangers s;
-  s.begin(false, 100);
+  s.begin(false, false, 100);
   EXPECT_FALSE(s.curious());
-  s.begin(true, 100);
+  s.begin(true, false, 100);
   EXPECT_TRUE(s.curious());
   for (std::uint32_t i = 0; i < Strangers::kLooksPerMs; ++i) (void)s.client(i * kPlaceOf, 1, 100);
-  s.begin(true, 100);
+  s.begin(true, false, 100);
   EXPECT_FALSE(s.curious());
-  s.begin(true, 101);
+  s.begin(true, false, 101);
   EXPECT_TRUE(s.curious());
 }
 

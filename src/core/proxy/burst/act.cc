@@ -48,7 +48,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
 }  // namespace
 
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
-  rooms.strangers.begin(rooms.services.resets_unknown(), rooms.now.ms32());
+  rooms.strangers.begin(rooms.services.resets_unknown(), rooms.adopts, rooms.now.ms32());
   for (Context& c : burst) decide(rooms, c, sink);
 }
 

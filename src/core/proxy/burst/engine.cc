@@ -37,7 +37,9 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       too_long(config.shape.max_flows, all_counters),
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
-      reassembler(index_key, all_counters) {
+      adopts(config.shape.adopt_ms != 0),
+      reassembler(index_key, all_counters),
+      adoption(config.shape) {
   flows.let_watch();
 }
 
@@ -262,7 +264,9 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
       if (decided != 0 && decided == (~0U >> (kMaxBurst - packets.size()))) return;
     }
     decided |= answer_syn_burst(rooms, packets, decided);
-    refuted = refute_ack_burst(rooms, packets, decided);
+    // An ACK that quotes no cookie may be of a connection that is older than the proxy.
+    if (!rooms.adopts) [[likely]]
+      refuted = refute_ack_burst(rooms, packets, decided);
     if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size())) &&
         !rooms.services.differ()) {
       return end_all(rooms, packets);
@@ -323,6 +327,7 @@ void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   rooms.reassembler.tick(now_ms);
   rooms.limiter.refused().tick(now_ms);
   tick_watch(rooms);
+  if (rooms.adopts) rooms.adopts = rooms.adoption.goes_on(now_ms);
   publish_gauges(rooms);
 }
 

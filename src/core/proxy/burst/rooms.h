@@ -25,7 +25,8 @@
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
 //                      outbound, icmp_error, unknown
-//   watched/           a client's connection that needs no cookie: pass_syn, half_open
+//   watched/           a client's connection that needs no cookie: pass_syn, half_open; one that is
+//                      older than the proxy: adopt
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
 //                      process has left is taken over (resume)
 //
@@ -60,6 +61,7 @@
 #include "synproxy/policy/reassembler.h"
 #include "synproxy/policy/reply_cap.h"
 #include "synproxy/policy/stateless_shed.h"
+#include "synproxy/proxy/adoption.h"
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/proxy/strangers.h"
 #include "time/crawl_watch.h"
@@ -99,9 +101,10 @@ struct Rooms {
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
   std::uint32_t acks_refuted = 0;           // in the last burst from the client side
 
-  // Both are asked for every burst, so they stand beside the number above.
+  // All are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;  // by the operator
   bool turns_answers;       // MadeFrames::turns_answers()
+  bool adopts;              // connections that are older than the proxy
 
   const StatelessShedder* shedder = nullptr;
   std::uint64_t stateless = 0;  // clients' ACKs without a flow, and ICMP, that ever came
@@ -125,6 +128,7 @@ struct Rooms {
 
   // Behind what every packet needs.
   Reassembler reassembler;
+  Adoption adoption;
   KnownSources own_sources;
   KnownSources* sources = &own_sources;          // those that all workers share, if there are more
   std::array<std::uint8_t, kMaxFrame> fragment;  // that is being cut

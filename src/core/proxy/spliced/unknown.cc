@@ -4,6 +4,7 @@
 #include "burst/flow_key.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/wire/tcp_options.h"
+#include "watched/adopt.h"
 
 namespace synproxy {
 namespace {
@@ -16,7 +17,9 @@ void send(Rooms& rooms, const Context& c, const TcpReply& reply, Reason made, Fr
   rooms.counters.count(made);
 }
 
-void send_rst(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
+}  // namespace
+
+void send_rst_on(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
   TcpReply rst;
   rst.seq = seq;
   rst.flags = kRst;
@@ -24,9 +27,8 @@ void send_rst(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
        sink);
 }
 
-// An ACK like the segment, without data, from its sender to the other end. That end does not accept
-// it, and answers with its own numbers. Without the timestamps of the segment it might not.
-void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
+// Without the timestamps of the segment the other end might not answer.
+void send_probe_on(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
   const Segment& g = c.segment;
   const Timestamps timestamps = find_timestamps(g.options(), g.options_size());
   TcpReply probe;
@@ -40,11 +42,10 @@ void send_probe(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) {
   send(rooms, c, probe, Reason::unknown_probe, sink);
 }
 
-}  // namespace
-
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
+  if (rooms.adopts) return on_older_client(rooms, c, sink);
   const ServiceTuning& tuning = rooms.services.tuning(c.key());
   if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
@@ -56,14 +57,14 @@ void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
       return drop(rooms.counters, c, kWhy);
     case Strangers::Advice::kAskServer:
       // RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one.
-      if (checksum_ok(c)) send_probe(rooms, c, g.seq - 1, sink);
+      if (checksum_ok(c)) send_probe_on(rooms, c, g.seq - 1, sink);
       return drop(rooms.counters, c, kWhy);
     case Strangers::Advice::kReset:
       break;
   }
   if (!checksum_ok(c)) return drop(rooms.counters, c, kWhy);
   // The client's own number is the server's too.
-  send_rst(rooms, c, g.seq, sink);
+  send_rst_on(rooms, c, g.seq, sink);
   rooms.counters.count(Reason::conn_unknown);
   answer_with_rst(rooms.counters, c, kWhy);
 }
@@ -76,6 +77,7 @@ void on_unknown_syn_ack(Rooms& rooms, Context& c) {
 }
 
 void on_unknown_reset(Rooms& rooms, Context& c) {
+  if (rooms.adopts) return on_older_client_reset(rooms, c);
   const ServiceTuning& tuning = rooms.services.tuning(c.key());
   if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
@@ -94,6 +96,7 @@ void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
       rooms.now.may_be_ours(cookie_parity((g.seq - 1).value()))) {
     return drop(rooms.counters, c, kWhy);
   }
+  if (rooms.adopts) return on_older_server(rooms, c, sink);
   if (tuning.forwards_unknown()) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
@@ -107,12 +110,12 @@ void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
     return drop(rooms.counters, c, kWhy);
   }
   if (client.known) {
-    send_rst(rooms, c, SeqNum(client.seq), sink);
+    send_rst_on(rooms, c, SeqNum(client.seq), sink);
   } else {
     // Exact, unless an earlier proxy has translated the connection. Then the client answers the
     // ACK, and is told.
-    send_rst(rooms, c, g.seq, sink);
-    send_probe(rooms, c, g.seq, sink);
+    send_rst_on(rooms, c, g.seq, sink);
+    send_probe_on(rooms, c, g.seq, sink);
   }
   rooms.counters.count(Reason::conn_unknown);
   answer_with_rst(rooms.counters, c, kWhy);

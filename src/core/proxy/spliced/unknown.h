@@ -6,6 +6,12 @@
 
 namespace synproxy {
 
+// To the other end, the way that the segment itself would have gone: a RST, and an ACK like the
+// segment, without data, from its sender. That end does not accept this ACK, and answers with its
+// own numbers.
+void send_rst_on(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink);
+void send_probe_on(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink);
+
 // A client's segment without a flow that quotes no valid cookie.
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink);
 // A client's SYN-ACK without a flow, and its RST.

@@ -168,7 +168,7 @@ bool on_watched_syn_ack(Rooms& rooms, Context& c, FrameSink& sink) {
     }
     if (!may_replace(rooms, c, f)) return false;
   }
-  if (!rooms.watch.expects_answers(rooms.now.ms32())) return false;
+  if (!rooms.watch.expects_answers(rooms.now.ms32()) && !rooms.adopts) return false;
   if (!checksum_ok(c)) {
     drop(rooms.counters, c, Reason::bad_checksum);
     return true;
