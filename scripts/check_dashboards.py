@@ -84,6 +84,8 @@ def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     page = (root / "docs/metrics.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    for name in re.findall(r"^\| `(\w+)` \| histogram \|", page, re.M):
+        known |= {f"{name}_{series}" for series in ("bucket", "sum", "count")}
     alerts = (root / "docs/alerts.yml").read_text(encoding="utf-8")
     text = (root / "docs/grafana.json").read_text(encoding="utf-8")
     dashboard = json.loads(text)

@@ -157,12 +157,12 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
                                  predecessor ? &predecessor->predecessor() : nullptr);
   if (predecessor) predecessor->begun();
   dataplane.retune(config.tuning(), std::move(lists));
-  const Telemetry telemetry(dataplane, config, clock);
+  Recorder recorder(dataplane.workers(), config.services.size());
+  const Telemetry telemetry(dataplane, config, clock, recorder.felt());
   if (config.log_level >= LogLevel::kWarning) {
     if (!dataplane.memory_note().empty()) complain(dataplane.memory_note());
     if (store != nullptr) std::ranges::for_each(store->notes(), complain);
   }
-  Recorder recorder(dataplane.workers(), config.services.size());
   Supervisor supervisor(config, dataplane, *keys);
   Requests requests;
   add_info_request(requests, config.name, clock);

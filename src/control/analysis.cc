@@ -87,6 +87,8 @@ Json attack_of(const Rows& rows, const Span& span, const View& view) {
           {"reasons", reasons_of(rows, span)},
           {"connections", per_second(rows, span, made)},
           {"before", per_second(rows, before, made)},
+          {"felt", felt_json(felt_between(rows[span.first], rows[span.last]))},
+          {"felt_before", felt_json(felt_between(rows[before.first], rows[before.last]))},
           {"failed", grown(rows, span, column_of(Reason::conn_timed_out)) +
                          grown(rows, span, column_of(Reason::conn_refused))}};
 }
@@ -118,19 +120,21 @@ Json analysis_document(const Recorder& recorder, const View& view, std::size_t s
     flows = std::max(flows, load.flows);
     busy = std::max(busy, load.busiest);
   }
-  Json document{{"name", view.name},
-                {"version", view.version},
-                {"from", rows.empty() ? view.started_unix_ms : rows.front().unix_ms},
-                {"to", rows.empty() ? view.started_unix_ms : rows.back().unix_ms},
-                {"started", view.started_unix_ms},
-                {"headline", now.text},
-                {"attacks", Json::array()},
-                {"troubles", Json::array()},
-                {"total", Json::object()},
-                {"drops", Json::array()},
-                {"most", {{"flows", flows}, {"busy", std::round(1000 * busy) / 1000}}},
-                {"max_flows", view.max_flows},
-                {"limited", limited_sources(view)}};
+  Json document{
+      {"name", view.name},
+      {"version", view.version},
+      {"from", rows.empty() ? view.started_unix_ms : rows.front().unix_ms},
+      {"to", rows.empty() ? view.started_unix_ms : rows.back().unix_ms},
+      {"started", view.started_unix_ms},
+      {"headline", now.text},
+      {"attacks", Json::array()},
+      {"troubles", Json::array()},
+      {"felt", felt_json(rows.empty() ? FeltSum{} : felt_between(rows.front(), rows.back()))},
+      {"total", Json::object()},
+      {"drops", Json::array()},
+      {"most", {{"flows", flows}, {"busy", std::round(1000 * busy) / 1000}}},
+      {"max_flows", view.max_flows},
+      {"limited", limited_sources(view)}};
   const auto latest = [](std::vector<Span>& spans) {
     if (spans.size() > kMostSpans) spans.erase(spans.begin(), spans.end() - kMostSpans);
   };

@@ -8,8 +8,11 @@
 //                 "packets", "bits", "syns", "dropped",       the most in a second
 //                 "reasons": {"cookie_invalid": 12},          packets dropped meanwhile
 //                 "connections", "before",                    made per second: then, and before it
+//                 "felt", "felt_before",                   then, and in the minute before it: as
+//                                                          felt_json() of control/felt.h
 //                 "failed"}],                                 connections that the server failed
 //    "troubles": [{"from", "to", "what"}],                    other alarms
+//    "felt": {...},                                           of the whole time
 //    "total": {"syn_received": 12, ...},                      what has moved
 //    "drops": [...],                                          which of these are reasons of drops
 //    "most": {"flows", "busy"},  "max_flows", "limited": [...],

@@ -166,7 +166,9 @@ std::string counters_markdown() {
          "| `mbufs.total` | Packet buffers there are. |\n"
          "| `cycles_per_second` | Of the time-stamp counter: the unit of `busy_cycles`. |\n"
          "| `log.lines_lost` | Lines of the log that a stream did not take: its reader has stalled or left, or the disk is full. The proxy does not wait for it. |\n"
-         "| `limited[].refused` | How often a source (`source`) was refused by a limit (`rule`), or would have been (`monitored`), since it came into this list. It holds the 20 sources that are refused most; one leaves it a minute after its last refusal. |\n";
+         "| `limited[].refused` | How often a source (`source`) was refused by a limit (`rule`), or would have been (`monitored`), since it came into this list. It holds the 20 sources that are refused most; one leaves it a minute after its last refusal. |\n"
+         "| `felt[].handshake_ms`, `felt[].first_byte_ms` | What clients of a service (`service`; of all together, `all`) felt in the last minute: how many were measured (`count`), and within how many milliseconds 50, 90 and 99 % of the waits were over; see [watching.md](watching.md#what-clients-feel). |\n"
+         "| `felt[].syn_repeats` | SYNs that these clients had sent again. |\n";
   return out.str();
 }
 
@@ -189,7 +191,7 @@ std::string metrics_markdown() {
          "connections, busy workers, sources over a limit, and a line that says in words what is happening. The page is one\n"
          "document that fetches nothing but `/data.json` of the same address, once a second; it follows the reader's choice of\n"
          "light or dark, and the width of a phone. Its numbers are those of the recorder: the process keeps the totals of each\n"
-         "second of the last hour, in 4 MB and 58 KB for each worker, whether anybody looks or not. After a restart it begins\n"
+         "second of the last hour, in 6 MB and 58 KB for each worker, whether anybody looks or not. After a restart it begins\n"
          "anew.\n\n"
          "![the live page during a flood](live-page.png)\n\n"
          "[alerts.yml](alerts.yml) holds alerts (`rule_files` of Prometheus): a flood, invalid cookies, shedding, a saturated\n"

@@ -77,6 +77,7 @@ void add_series(Json& document, const std::vector<Second>& rows) {
   Json total = Json::object();
   for (std::size_t c = 0; c < columns().size(); ++c) {
     const Column& column = columns()[c];
+    if (column.kind == Column::Kind::kFelt) continue;
     const bool gauge = column.kind == Column::Kind::kGauge;
     if (!gauge && (rows.empty() || grown(rows.front(), rows.back(), c) == 0)) continue;
     Json values = Json::array();
@@ -97,6 +98,28 @@ void add_series(Json& document, const std::vector<Second>& rows) {
   document["gauges"] = std::move(gauges);
   document["drops"] = std::move(drops);
   document["grown"] = std::move(total);
+}
+
+// Half a dozen clients a second say little about quantiles, so each point looks back a while.
+Json felt_series(const std::vector<Second>& rows) {
+  constexpr std::size_t kBack = 10;
+  Json felt{{"handshake_ms", Json::object()}, {"first_byte_ms", Json::object()}};
+  felt["syn_repeats"] = Json::array();
+  for (const auto& [name, times] : felt.items()) {
+    if (times.is_array()) continue;
+    for (const FeltShare& share : kFeltShares) times[share.name] = Json::array();
+  }
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    const FeltSum sum = felt_between(rows[i - std::min(i, kBack)], rows[i]);
+    for (const auto& [name, times] : {std::pair("handshake_ms", times_json(sum.handshake)),
+                                      std::pair("first_byte_ms", times_json(sum.first_byte))}) {
+      for (const FeltShare& share : kFeltShares) {
+        felt[name][share.name].push_back(times.at(share.name));
+      }
+    }
+    felt["syn_repeats"].push_back(sum.syn_repeats);
+  }
+  return felt;
 }
 
 Json workers(const std::vector<Second>& rows, const View& view) {
@@ -205,6 +228,8 @@ Json history_document(const Recorder& recorder, const View& view, std::size_t se
   for (std::size_t i = 1; i < rows.size(); ++i) times.push_back(rows[i].unix_ms);
   document["times"] = std::move(times);
   add_series(document, rows);
+  document["felt"] = felt_series(rows);
+  document["felt_lately"] = felt_json(recorder.felt().now(view.felt_source()));
   document["workers"] = workers(rows, view);
   document["services"] = services(rows, view);
   return document;

@@ -9,6 +9,9 @@
 //    "rates": {"syn_received": [...]},   per second; only what has moved
 //    "gauges": {"flows": [...]},
 //    "drops": ["cookie_invalid", ...],   which of the rates are reasons of drops
+//    "felt": {"handshake_ms": {"p50": [...], "p90": [...], "p99": [...]}, "first_byte_ms": {...},
+//             "syn_repeats": [...]},     of the ten seconds before; null: nothing was measured
+//    "felt_lately": [...],               by service, as "felt" in `synproxy stat --json`
 //    "grown": {"syn_received": 12},      over the whole time
 //    "workers": [{"cpu", "busy": [...], "cycles": [...]}],   share of the time, cycles per packet
 //    "services": [{"name", "rates": {"syn_received": [...], ...}, "gauges": {"flows": [...],

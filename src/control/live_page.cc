@@ -60,11 +60,14 @@ const CHARTS = [
     ['waiting for the server', d.gauges.flows_embryonic]]],
   ['Connections, per second', d => [['made', d.rates.conn_established], ['closed', sum(d.rates.conn_finished, d.rates.conn_reset)],
     ['refused', d.rates.conn_refused], ['server silent', d.rates.conn_timed_out]]],
+  ['What clients wait, milliseconds', d => [['handshake, half', d.felt.handshake_ms.p50], ['handshake, 90 %', d.felt.handshake_ms.p90],
+    ['first byte, half', d.felt.first_byte_ms.p50], ['first byte, 90 %', d.felt.first_byte_ms.p90]].filter(l => l[1].some(v => v !== null))],
   ['Over a limit, connections per second', d => [['refused by rate', d.rates.limit_rate], ['refused by number', d.rates.limit_conns],
     ['watched, rate', d.rates.limit_rate_monitored], ['watched, number', d.rates.limit_conns_monitored]]],
   ['Workers, busy percent', d => d.workers.map((w, i) => ['worker ' + i + ' (cpu ' + w.cpu + ')', times(w.busy, 100)]), 100],
 ];
 function short(x) {
+  if (x === null) return '-';
   const units = ['', ' k', ' M', ' G', ' T'];
   let u = 0;
   while (Math.abs(x) >= 999.5 && u < units.length - 1) { x /= 1000; u++; }
@@ -89,7 +92,7 @@ function chart(section, title, lines, d, most) {
   const y = v => H - BOTTOM - v / top * (H - TOP - BOTTOM);
   for (const v of [0, top / 2, top]) make('line', svg, undefined, {class: 'grid', x1: 0, x2: W, y1: y(v), y2: y(v)});
   shown.forEach((l, i) => make('path', svg, undefined, {class: 'c' + i, d: l[1].map((v, n) =>
-    (n ? 'L' : 'M') + (W - (d.now - d.times[n]) / span * W).toFixed(1) + ' ' + y(v).toFixed(1)).join('')}));
+    v === null ? '' : (n && l[1][n - 1] !== null ? 'L' : 'M') + (W - (d.now - d.times[n]) / span * W).toFixed(1) + ' ' + y(v).toFixed(1)).join('')}));
   const scale = make('p', section, '0 to ' + short(top) + ', the last ' + (span < 119e3 ? Math.round(span / 1e3) + ' seconds' : Math.round(span / 60e3) +
     ' minutes'));
   const list = make('ul', section);

@@ -11,6 +11,8 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr std::size_t kPerWorker = 2;
+// Two histograms and the repeats.
+constexpr std::size_t kFeltColumns = 2 * kFeltRanges + 1;
 // A share of a thousand: its sum over the workers says nothing.
 constexpr std::string_view kLargest = "syn_shed_share";
 
@@ -43,6 +45,7 @@ const std::vector<Column>& columns() {
     }
     made.push_back({"rx_missed_client", Column::Kind::kCounter});
     made.push_back({"rx_missed_server", Column::Kind::kCounter});
+    made.insert(made.end(), kFeltColumns, {"", Column::Kind::kFelt});
     return made;
   }();
   return all;
@@ -51,6 +54,20 @@ const std::vector<Column>& columns() {
 std::size_t column_of(std::string_view name) {
   const auto it = std::ranges::find(columns(), name, &Column::name);
   return static_cast<std::size_t>(it - columns().begin());
+}
+
+FeltSum felt_between(const Second& from, const Second& to) {
+  std::size_t column = columns().size() - kFeltColumns;
+  const auto grown = [&] {
+    const std::uint64_t n = to.values[column] - from.values[column];
+    ++column;
+    return n;
+  };
+  FeltSum felt;
+  for (std::uint64_t& n : felt.handshake.ranges) n = grown();
+  for (std::uint64_t& n : felt.first_byte.ranges) n = grown();
+  felt.syn_repeats = grown();
+  return felt;
 }
 
 Recorder::Recorder(std::size_t workers, std::size_t services)
@@ -79,6 +96,10 @@ void Recorder::record(const View& view, std::uint64_t unix_ms) {
   }
   for (const IoInfo& io : kIoCounters) put(summed(view, io));
   for (const PortId id : kAllPorts) put(view.ports[id].rx_missed);
+  const FeltSum felt = felt_by_all(view.felt_source());
+  for (const std::uint64_t n : felt.handshake.ranges) put(n);
+  for (const std::uint64_t n : felt.first_byte.ranges) put(n);
+  put(felt.syn_repeats);
   for (const WorkerView& w : view.workers) {
     put(w.io->busy_cycles.get());
     put(packets_of(*w.io));
@@ -89,6 +110,7 @@ void Recorder::record(const View& view, std::uint64_t unix_ms) {
     for (const ServiceColumn& column : service_columns()) put(column.of(workers, service));
   }
   written_.store(number + 1, std::memory_order_release);
+  felt_.note(view.felt_source(), unix_ms);
 }
 
 std::vector<Second> Recorder::last(std::size_t seconds) const {

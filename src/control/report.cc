@@ -10,6 +10,7 @@
 #include "base/errors.h"
 #include "control/commands.h"
 #include "control/control_client.h"
+#include "control/felt.h"
 #include "control/headline.h"
 #include "control/recorder.h"
 #include "control/values.h"
@@ -162,6 +163,15 @@ void attacks(Writer& out, const Json& a) {
   }
 }
 
+// "From SYN-ACK to valid ACK: 12 measured, half within 1.5 ms, nine of ten within 2 ms, ..."
+std::string felt_text(const std::string& what, const Json& times) {
+  const auto measured = times.at("count").get<std::uint64_t>();
+  if (measured == 0) return what + ": nothing was measured.";
+  return what + ": " + std::to_string(measured) + " measured, half within " +
+         ms_text(times.at("p50")) + ", nine of ten within " + ms_text(times.at("p90")) +
+         ", 99 of a hundred within " + ms_text(times.at("p99")) + ".";
+}
+
 void clients(Writer& out, const Json& a) {
   out.heading(2, "What genuine clients got");
   out.paragraph(count(total(a, "conn_established"), "connection") + " made, " +
@@ -175,6 +185,11 @@ void clients(Writer& out, const Json& a) {
     out.paragraph(count(total(a, "syn_shed"), "SYN") +
                   " shed: a genuine client among them sent its SYN again a second later.");
   }
+  const Json& felt = a.at("felt");
+  out.paragraph(felt_text("From SYN-ACK to valid ACK", felt.at("handshake_ms")) + " " +
+                felt_text("From there to the server's first byte", felt.at("first_byte_ms")) +
+                " These clients had sent " +
+                count(felt.at("syn_repeats").get<std::uint64_t>(), "SYN") + " again.");
   if (a.at("attacks").empty()) return;
   std::vector<Row> rows{
       {"attack of", "connections/s in the minute before", "during it", "failed at the server"}};
@@ -190,6 +205,21 @@ void clients(Writer& out, const Json& a) {
                     rate("connections"), std::to_string(one.at("failed").get<std::uint64_t>())});
   }
   out.table(rows);
+  std::vector<Row> waits{{"attack of", "half of the handshakes within, before", "during it",
+                          "nine of ten, before", "during it", "half of the first bytes, before",
+                          "during it", "SYNs sent again"}};
+  for (const Json& one : a.at("attacks")) {
+    const auto within = [&](const char* when, const char* what, const char* share) {
+      return ms_text(one.at(when).at(what).at(share));
+    };
+    waits.push_back(
+        {time_of_day(one.at("from").get<std::uint64_t>()),
+         within("felt_before", "handshake_ms", "p50"), within("felt", "handshake_ms", "p50"),
+         within("felt_before", "handshake_ms", "p90"), within("felt", "handshake_ms", "p90"),
+         within("felt_before", "first_byte_ms", "p50"), within("felt", "first_byte_ms", "p50"),
+         std::to_string(one.at("felt").at("syn_repeats").get<std::uint64_t>())});
+  }
+  out.table(waits);
 }
 
 void troubles(Writer& out, const Json& a) {

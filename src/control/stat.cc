@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/errors.h"
 #include "control/commands.h"
+#include "control/felt.h"
 #include "control/service_counts.h"
 #include "control/telemetry_client.h"
 
@@ -62,6 +63,33 @@ Json services(const Ask& ask) {
   return all;
 }
 
+// From "120 9.5 20.1 50.0 118 2.5 4.0 5.0 3 192.0.2.10:80".
+Json felt_of(const std::string& line) {
+  std::istringstream in(line);
+  const auto times = [&in] {
+    Json json;
+    std::uint64_t count = 0;
+    in >> count;
+    json["count"] = count;
+    for (const FeltShare& share : kFeltShares) {
+      double ms = 0;
+      in >> ms;
+      json[share.name] = count == 0 ? Json() : Json(ms);
+    }
+    return json;
+  };
+  Json felt{{"service", ""}};
+  felt["handshake_ms"] = times();
+  felt["first_byte_ms"] = times();
+  std::uint64_t repeats = 0;
+  std::string service;
+  in >> repeats >> std::ws;
+  std::getline(in, service);
+  felt["syn_repeats"] = repeats;
+  felt["service"] = service;
+  return felt;
+}
+
 Json compose(const Ask& ask) {
   const Json info = ask("/synproxy/info");
   Json document;
@@ -98,6 +126,10 @@ Json compose(const Ask& ask) {
   document["limited"] = Json::array();
   for (const Json& line : ask("/synproxy/limited")) {
     document["limited"].push_back(limited_source(line.get<std::string>()));
+  }
+  document["felt"] = Json::array();
+  for (const Json& line : ask("/synproxy/felt")) {
+    document["felt"].push_back(felt_of(line.get<std::string>()));
   }
   document["total"] = std::move(total);
   document["workers"] = std::move(workers);

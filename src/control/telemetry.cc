@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <iomanip>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +30,7 @@ struct Source {
   std::mutex mutex;
   const dataplane::Dataplane* dataplane = nullptr;
   const ProgramClock* clock = nullptr;
+  const FeltLately* felt = nullptr;
   std::string name;
   std::vector<std::string> services;
 };
@@ -173,6 +176,33 @@ int fill_service(const Source& from, std::string_view which, rte_tel_data* out) 
   return bad == 0 ? 0 : -1;
 }
 
+void add_times(std::ostream& line, const TimesSum& times) {
+  line << times.count();
+  for (const FeltShare& share : kFeltShares)
+    line << ' ' << times.within_ms(share.share).value_or(0);
+  line << ' ';
+}
+
+// A line for each service, its name at the end: for handshakes and then for first bytes how many,
+// and within how many milliseconds the shares of kFeltShares were over; then the SYNs sent again:
+// "120 9.5 20.1 50 118 2.5 4 5 3 192.0.2.10:80".
+int fill_felt(const Source& from, std::string_view, rte_tel_data* out) {
+  FeltSource source{.workers = {}, .names = from.services};
+  for (unsigned i = 0; i < from.dataplane->workers(); ++i) {
+    source.workers.push_back(&from.dataplane->counters(i));
+  }
+  int bad = rte_tel_data_start_array(out, RTE_TEL_STRING_VAL);
+  for (const ServiceFelt& one : from.felt->now(source)) {
+    std::ostringstream line;
+    line << std::fixed << std::setprecision(1);
+    add_times(line, one.felt.handshake);
+    add_times(line, one.felt.first_byte);
+    line << one.felt.syn_repeats << ' ' << one.service;
+    bad |= rte_tel_data_add_array_string(out, cut(line.str()).c_str());
+  }
+  return bad == 0 ? 0 : -1;
+}
+
 template <int (*Fill)(const Source&, std::string_view, rte_tel_data*)>
 int answer(const char*, const char* parameters, rte_tel_data* out) {
   Source& from = source();
@@ -200,6 +230,8 @@ void register_commands() {
       {"/synproxy/services", answer<fill_services>, "Names of the services that have one."},
       {"/synproxy/service", answer<fill_service>,
        "What was counted of a service, all workers together. Parameter: its name"},
+      {"/synproxy/felt", answer<fill_felt>,
+       "What clients felt in the last minute, by service: see docs/watching.md."},
       {"/synproxy/limited", answer<fill_limited>, "Sources over a limit, most refused first."},
   };
   for (const Entry& entry : entries) {
@@ -213,12 +245,13 @@ void register_commands() {
 }  // namespace
 
 Telemetry::Telemetry(const dataplane::Dataplane& dataplane, const Config& config,
-                     const ProgramClock& clock) {
+                     const ProgramClock& clock, const FeltLately& felt) {
   register_commands();
   Source& from = source();
   const std::lock_guard lock(from.mutex);
   from.dataplane = &dataplane;
   from.clock = &clock;
+  from.felt = &felt;
   from.name = config.name;
   from.services.clear();
   for (const NamedService& service : config.services) from.services.push_back(service.name);
@@ -229,6 +262,7 @@ Telemetry::~Telemetry() {
   const std::lock_guard lock(from.mutex);
   from.dataplane = nullptr;
   from.clock = nullptr;
+  from.felt = nullptr;
 }
 
 }  // namespace synproxy::control

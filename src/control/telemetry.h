@@ -13,6 +13,7 @@
 
 #include "base/config.h"
 #include "control/clock.h"
+#include "control/felt.h"
 #include "dataplane/dataplane.h"
 
 namespace synproxy::control {
@@ -21,7 +22,9 @@ namespace synproxy::control {
 class Telemetry {
  public:
   // Throws RuntimeFailure.
-  Telemetry(const dataplane::Dataplane& dataplane, const Config& config, const ProgramClock& clock);
+  // All outlive it.
+  Telemetry(const dataplane::Dataplane& dataplane, const Config& config, const ProgramClock& clock,
+            const FeltLately& felt);
   ~Telemetry();  // from here on the commands answer nothing
   Telemetry(const Telemetry&) = delete;
   Telemetry& operator=(const Telemetry&) = delete;

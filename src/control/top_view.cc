@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "control/felt.h"
 #include "control/headline.h"
 
 namespace synproxy::control {
@@ -220,6 +221,24 @@ void services(Builder& out, const Json& d, const Screen& screen) {
   }
 }
 
+// Of the last ten seconds.
+void clients_feel(Builder& out, const Json& d) {
+  const auto last = [](const Json& values) { return values.empty() ? Json() : values.back(); };
+  const Json& felt = d.at("felt");
+  const auto within = [&](const char* what) {
+    const Json half = last(felt.at(what).at("p50"));
+    if (half.is_null()) return std::string("-");
+    return ms_text(half) + " (90 %: " + ms_text(last(felt.at(what).at("p90"))) + ")";
+  };
+  out.add(Tint::kPlain, "clients feel");
+  out.pad_to(kNameColumns);
+  const Json repeats = last(felt.at("syn_repeats"));
+  out.add(Tint::kPlain, "  handshake " + within("handshake_ms") + ", first byte " +
+                            within("first_byte_ms") + ", SYNs again " +
+                            short_number(repeats.is_null() ? 0 : repeats.get<double>()));
+  out.end();
+}
+
 // Names and numbers in columns, the most first.
 void drops(Builder& out, const Json& d, const Screen& screen) {
   std::vector<std::pair<double, std::string>> moving;
@@ -293,13 +312,15 @@ std::vector<ScreenLine> top_lines(const Json& history, const Screen& screen) {
   head(out, history);
   rate_lines(out, history, screen);
   flows(out, history);
+  clients_feel(out, history);
   services(out, history, screen);
-  // At least one line of workers on the smallest screen; what does not fit any more is left out.
+  // At least two lines of workers on the smallest screen, one of which may say that there are more;
+  // what does not fit any more is left out.
   const std::size_t taken = out.lines() + 3;
   workers(out, history, screen,
           screen.lines == 0          ? 0
-          : screen.lines > taken + 4 ? screen.lines - taken - 4
-                                     : 1);
+          : screen.lines > taken + 5 ? screen.lines - taken - 4
+                                     : 2);
   drops(out, history, screen);
   limits(out, history);
   std::vector<ScreenLine> lines = out.take();

@@ -22,7 +22,8 @@ View view_of(const dataplane::Dataplane& dataplane, const Config& config,
             .cycles_per_second = dataplane.cycles_per_second(),
             .mbufs_in_use = dataplane.mbufs_in_use(),
             .mbufs_total = dataplane.mbufs_total(),
-            .log_lines_lost = LineWriter::lost()};
+            .log_lines_lost = LineWriter::lost(),
+            .felt_lately = {}};
   for (const NamedService& service : config.services) view.services.push_back(service.name);
   for (unsigned i = 0; i < dataplane.workers(); ++i) {
     view.workers.push_back(

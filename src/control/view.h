@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/port_id.h"
+#include "control/felt.h"
 #include "dataplane/dataplane.h"
 #include "synproxy/base/counters.h"
 
@@ -32,6 +33,13 @@ struct View {
   std::uint64_t mbufs_in_use = 0;
   std::uint64_t mbufs_total = 0;
   std::uint64_t log_lines_lost = 0;
+  std::vector<ServiceFelt> felt_lately;  // as FeltLately; filled in by who wants to show it
+
+  [[nodiscard]] FeltSource felt_source() const {
+    FeltSource source{.workers = {}, .names = services};
+    for (const WorkerView& w : workers) source.workers.push_back(w.counters);
+    return source;
+  }
 };
 
 // Counters stay where their workers write them, and go on; the rest is as it was at the call. The

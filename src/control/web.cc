@@ -28,7 +28,8 @@ HttpServer::Pages web_pages(const dataplane::Dataplane& dataplane, const Config&
                 .body = json_text(history_document(recorder, view, kPageSeconds))};
   };
   pages["/metrics"] = [&] {
-    const View view = view_of(dataplane, config, clock.unix_ms_at_start());
+    View view = view_of(dataplane, config, clock.unix_ms_at_start());
+    view.felt_lately = recorder.felt().now(view.felt_source());
     return Page{.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(view)};
   };
   return pages;

@@ -70,20 +70,27 @@ def time_to_first_byte_at_100_ms_round_trip(_):
             del ways["kernel SYNPROXY"]
         times = {name: [] for name in ways}
         sent = {name: [] for name in ways}
+        felt = []
         for _ in range(rounds(2, 5)):
             for name, way in ways.items():
-                with way(lab), Trace(lab, "client", 80) as trace:
+                with way(lab) as proxy, Trace(lab, "client", 80) as trace:
                     first_byte(lab, 4)  # both ends know their neighbours now
                     for _ in range(3):
                         took, source = first_byte(lab, 4)
                         times[name].append(took)
                         sent[name].append(flights(trace.take(source)))
+                    if name == "synproxy":
+                        felt.append(proxy.stat()["felt"][0])
     rows = "".join(f"\n     {name:26} {statistics.median(times[name]):6.1f} ms ({min(times[name]):.1f} to "
                    f"{max(times[name]):.1f}, {len(times[name])} connections), client flights "
                    f"{sorted({number for number, _ in sent[name]})}" for name in ways)
     print(f"     50 ms each way between client and proxy, SYN to first byte, medians:{rows}")
     for name, number in wanted.items():
         equal({count for count, _ in sent[name]}, {number}, f"client flights before the first byte, {name}")
+    for one in felt:
+        equal((one["service"], one["handshake_ms"]["count"], one["first_byte_ms"]["count"]), ("all", 4, 4), "what clients felt")
+        # A range of the histogram begins behind 100 ms, and one ends there.
+        check(75 < one["handshake_ms"]["p50"] <= 150 and one["first_byte_ms"]["p50"] < 75, f"what clients felt: {one}")
     equal({after for _, after in sent["synproxy"]}, {1}, "segments that came before the request left")
 
 

@@ -104,6 +104,10 @@ def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
             got = summed(series, "synproxy_rx_packets_total")[f'side="{side}"']
             name = f"rx_packets_{side}"
             check(0 < before["io"][name] <= got <= after["io"][name], f"{name}: {got}")
+        for name in ("client_handshake", "client_first_byte"):
+            equal(sum(series[f"synproxy_{name}_seconds_count"].values()), 2, f"{name}, both pages")
+            check('service="all",share="0.5"' in series[f"synproxy_{name}_within_seconds"], f"{name}, lately")
+        equal([(one["service"], one["handshake_ms"]["count"]) for one in stand.proxy.stat()["felt"]][0], ("all", 2), "felt of stat")
         equal(series["synproxy_build_info"].popitem()[1], 1, "build info")
         check(2 <= summed(series, "synproxy_cookie_valid_total")[""], "the pages count")
         equal((niceness(stand.lab, "synproxy-w0"), niceness(stand.lab, "synproxy-http")), (os.nice(0), 10), "worker, reader")

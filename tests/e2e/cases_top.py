@@ -100,6 +100,8 @@ def top_and_report_show_a_flood(_):
         def ask(*command):
             return lab.must("proxy", PROGRAM, *command, "--name", lab.name)
 
+        wait_for("top says what clients feel", lambda: re.search(
+            r"^clients feel +handshake \d[^,]* ms[^,]*, first byte \d[^,]* ms[^,]*, SYNs again 0$", ask("top", "--once"), re.M), 5)
         with flood(lab, "ack", 4, rate=20_000):
             wait_for("top says it", lambda: "ACK flood, 20 k/s" in ask("top", "--once"), 20)
             once = ask("top", "--once")
@@ -115,6 +117,7 @@ def top_and_report_show_a_flood(_):
         check(re.search(r"^[12] attacks?, 0 other alarms", report, re.M), report)
         check("| cookie_invalid |" in report and re.search(r"\| (SYN|ACK) flood, ", report), report)
         check(re.search(r"^\| [\d:]+ \| ready: client-port veth-a", report, re.M), report)
+        check(re.search(r"^From SYN-ACK to valid ACK: [1-9]\d* measured, half within ", report, re.M), report)
         check(ask("report", "--html").startswith("<!doctype html>"), "HTML")
         for wrong in ("2h", "0", "soon", ""):
             got = lab.run("proxy", PROGRAM, "report", f"--since={wrong}", "--name", lab.name)

@@ -3,26 +3,14 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <span>
 
+#include "synproxy/base/counter.h"
+#include "synproxy/base/felt.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy {
-
-// A single writer needs no atomic read-modify-write: a load and a plain store are cheaper.
-class Counter {
- public:
-  void add(std::uint64_t n) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  void set(std::uint64_t v) { value_.store(v, std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
 
 // Of a service with a name. Packets count by what became of them, and events as far as
 // counts_per_service() says (service_counts.h).
@@ -50,6 +38,7 @@ struct alignas(64) Counters {
   Counter cookies_by_rate;       // gauge: services that have cookies because of their SYN rate
   // Of the services with names, in the order of their numbers. The engine owns them.
   std::span<const ServiceCounters> services;
+  FeltCounters felt;
 
   void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }
   [[nodiscard]] std::uint64_t get(Reason r) const {

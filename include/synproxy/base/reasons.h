@@ -88,6 +88,7 @@
   X(keepalive_probe, MADE, "Keepalive sent to an end of a silent connection before it expires, or after a RST to ask whether the end is gone.") \
   X(unknown_probe, MADE, "ACK sent to an end of a connection that the proxy does not know, to learn whether that end knows it.") \
   X(syn_received, EVENT, "SYN to a protected port, without junk and shed SYNs.") \
+  X(syn_repeated, EVENT, "SYN that a client sent again at least 200 ms after the first, which was answered. In a flood only one SYN in many is followed, and counts here; see docs/watching.md.") \
   X(cookie_valid, EVENT, "Handshake ACK with a valid cookie.") \
   X(timestamps_stripped, EVENT, "Of these, ACKs without the timestamps that their SYN-ACK had given: a device on the path takes them away. Served without.") \
   X(deny_monitored, EVENT, "Packet that --deny-file would have dropped; not dropped for that, because --monitor names the rule.") \

@@ -73,6 +73,9 @@ inline constexpr std::uint16_t kFlowClientFinAhead = 1U << 8;  // seen behind a 
 inline constexpr std::uint16_t kFlowServerFin = 1U << 9;       // seen; server_nxt counts it
 inline constexpr std::uint16_t kFlowClientFinAcked = 1U << 10;
 inline constexpr std::uint16_t kFlowServerFinAcked = 1U << 11;
+// Without kFlowServerFin it means that the server's first byte is waited for, to measure the time
+// (src/core/proxy/felt).
+inline constexpr std::uint16_t kFlowFirstByteDue = kFlowServerFinAcked;
 inline constexpr std::uint16_t kFlowSpoke = 1U << 12;   // a side spoke after the splice
 inline constexpr std::uint16_t kFlowProbed = 1U << 13;  // keepalives were sent, not answered yet
 inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // the server is through its handshake:

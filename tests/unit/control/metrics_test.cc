@@ -57,7 +57,7 @@ TEST_F(MetricsTest, EveryReasonIsACounterOfEachWorkerWithItsSentence) {
 }
 
 TEST_F(MetricsTest, AServiceWithANameIsALabel) {
-  EXPECT_THAT(text(), testing::Not(HasSubstr("{service="))) << "none has a name";
+  EXPECT_THAT(text(), testing::Not(HasSubstr("\nsynproxy_service_"))) << "none has a name";
   std::array<std::array<ServiceCounters, 2>, 2> services;
   for (std::size_t w = 0; w < 2; ++w) counters_[w].services = services[w];
   view_.services = {"shop", "dns"};
@@ -80,6 +80,36 @@ TEST_F(MetricsTest, CountersOfBothPortsHaveASide) {
   EXPECT_THAT(text, HasSubstr("# HELP synproxy_rx_bytes_total Bytes received on the port.\n"));
   EXPECT_THAT(text, HasSubstr("\nsynproxy_rx_bytes_total{worker=\"1\",side=\"client\"} 12\n"));
   EXPECT_THAT(text, HasSubstr("\nsynproxy_rx_bytes_total{worker=\"1\",side=\"server\"} 34\n"));
+}
+
+TEST_F(MetricsTest, WhatClientsFeltIsAHistogramOfEachServiceAndGaugesOfTheLastMinute) {
+  FeltService& service = counters_[1].felt.services[4];
+  service.name[0].set(0x0a7100cb);
+  service.name[2].set(80);
+  service.version = 2;
+  for (const std::uint32_t ms : {1U, 60U, 70U, 6000U}) service.felt.handshake.add(ms);
+  counters_[0].felt.other.first_byte.add(5);
+  service.felt.syn_repeats.add(9);
+  FeltSum lately;
+  lately.add(service.felt);
+  view_.felt_lately = {{"203.0.113.10:80", lately}};
+  const std::string text = this->text();
+  EXPECT_THAT(text, HasSubstr("# TYPE synproxy_client_handshake_seconds histogram\n"));
+  for (const char* line :
+       {"synproxy_client_handshake_seconds_count{service=\"203.0.113.10:80\"} 4",
+        "synproxy_client_handshake_seconds_sum{service=\"203.0.113.10:80\"} 6.131",
+        "synproxy_client_handshake_seconds_bucket{service=\"203.0.113.10:80\",le=\"0.001\"} 1",
+        "synproxy_client_handshake_seconds_bucket{service=\"203.0.113.10:80\",le=\"0.05\"} 1",
+        "synproxy_client_handshake_seconds_bucket{service=\"203.0.113.10:80\",le=\"5\"} 3",
+        "synproxy_client_handshake_seconds_bucket{service=\"203.0.113.10:80\",le=\"+Inf\"} 4",
+        "synproxy_client_first_byte_seconds_count{service=\"other\"} 1",
+        "synproxy_client_syn_repeats_total{service=\"203.0.113.10:80\"} 9",
+        "synproxy_client_handshake_within_seconds{service=\"203.0.113.10:80\",share=\"0.5\"} "
+        "0.0625"}) {
+    EXPECT_THAT(text, HasSubstr("\n" + std::string(line) + "\n"));
+  }
+  EXPECT_THAT(text, testing::Not(HasSubstr("synproxy_client_first_byte_within_seconds{")))
+      << "nothing was measured";
 }
 
 TEST_F(MetricsTest, UnitsAreSecondsAndSharesOfOne) {
@@ -133,6 +163,10 @@ TEST_F(MetricsTest, NoCounterIsLeftOut) {
 }
 
 TEST_F(MetricsTest, TheListIsWhatIsPrintedAndNamesNothingTwice) {
+  FeltSum lately;
+  lately.handshake.ranges[0] = 1;
+  lately.first_byte.ranges[0] = 1;
+  view_.felt_lately = {{"all", lately}};
   view_.services = {"shop"};
   const std::string text = this->text();
   std::set<std::string> names;

@@ -130,6 +130,25 @@ TEST_F(ReportTest, MarkdownIsReadableAndNamesEscape) {
   EXPECT_THAT(got, HasSubstr("\n| syn_received | 200000 |\n"));
 }
 
+TEST_F(ReportTest, SaysWhatGenuineClientsFelt) {
+  EXPECT_THAT(report_text(analysis(), ReportForm::kMarkdown),
+              HasSubstr("From SYN-ACK to valid ACK: nothing was measured."));
+  for (int i = 0; i < 10; ++i) counters_.felt.all.handshake.add(10);
+  calm(70);
+  for (int i = 0; i < 10; ++i) counters_.felt.all.handshake.add(1900);
+  for (int i = 0; i < 4; ++i) counters_.felt.all.first_byte.add(20);
+  counters_.felt.all.syn_repeats.add(3);
+  flood(10, 20'000);
+  const std::string got = report_text(analysis(), ReportForm::kMarkdown);
+  EXPECT_THAT(got,
+              HasSubstr("From SYN-ACK to valid ACK: 20 measured, half within 10 ms, nine of ten "
+                        "within 1.8 s, 99 of a hundred within 2.0 s. From there to the server's "
+                        "first byte: 4 measured, half within 15 ms,"));
+  EXPECT_THAT(got, HasSubstr("These clients had sent 3 SYNs again.\n"));
+  EXPECT_THAT(got, HasSubstr("\n| 22:14:30 | - | 1.5 s | - | 1.9 s | - | 15 ms | 3 |\n"))
+      << "those of the first ten seconds are more than a minute ago";
+}
+
 TEST_F(ReportTest, HtmlIsOnePageThatNamesNothingOutside) {
   flood(10, 20'000);
   const std::string got = report_text(analysis(), ReportForm::kHtml);

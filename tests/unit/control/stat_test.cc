@@ -42,6 +42,7 @@ Json reply(const std::string& command) {
       {"/synproxy/services", R"(["shop"])"},
       {"/synproxy/service,shop",
        R"({"syn_received": 7, "flows": 3, "flows_embryonic": 1, "flows_established": 2})"},
+      {"/synproxy/felt", R"(["12 0.5 1.5 20.0 0 0.0 0.0 0.0 3 [2001:db8::10]:443 in VLAN 7"])"},
       {"/synproxy/limited", R"(["192.0.2.0/24 limit-rate monitored 8"])"},
   };
   return Json::parse(replies.at(command));
@@ -78,6 +79,11 @@ TEST(Stat, DocumentHoldsEveryWorkerAndTheSum) {
   EXPECT_EQ(document.at("limited").at(0).at("rule"), "limit-rate");
   EXPECT_EQ(document.at("limited").at(0).at("monitored"), true);
   EXPECT_EQ(document.at("limited").at(0).at("refused"), 8);
+  ASSERT_EQ(document.at("felt").size(), 1U);
+  EXPECT_EQ(document.at("felt").at(0).dump(),
+            R"({"service":"[2001:db8::10]:443 in VLAN 7",)"
+            R"("handshake_ms":{"count":12,"p50":0.5,"p90":1.5,"p99":20.0},)"
+            R"("first_byte_ms":{"count":0,"p50":null,"p90":null,"p99":null},"syn_repeats":3})");
   ASSERT_EQ(document.at("workers").size(), 2U);
   EXPECT_EQ(document.at("workers").at(1).at("cpu"), 3);
   EXPECT_EQ(document.at("workers").at(1).at("counters").at("land"), 1);

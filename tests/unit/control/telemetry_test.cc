@@ -52,13 +52,14 @@ class TelemetryTest : public testing::Test {
     return config;
   }();
   ProgramClock clock_;
+  FeltLately felt_;
   KeyRing ring_;
   ProtectSet protect_{{}};
   dataplane::Dataplane dataplane_{Config(), protect_, ring_};
 };
 
 TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
-  const Telemetry telemetry(dataplane_, config_, clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_, felt_);
   for (std::size_t i = 0; i < kReasonCount; ++i) {
     fake_state().counters[1].by_reason[i].set(1000 + i);
   }
@@ -72,7 +73,13 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
   refused.count = 9;
   fake_state().refused = {refused};
 
+  fake_state().counters[1].felt.all.first_byte.add(75);
+  fake_state().counters[1].felt.all.syn_repeats.add(2);
+
   const Json document = Json::parse(stat_text(test_name(), true));
+  EXPECT_EQ(document.at("felt").dump(),
+            R"([{"service":"all","handshake_ms":{"count":0,"p50":null,"p90":null,"p99":null},)"
+            R"("first_byte_ms":{"count":1,"p50":62.5,"p90":72.5,"p99":74.8},"syn_repeats":2}])");
   EXPECT_EQ(document.at("limited"), (Json::array({{{"source", "198.51.100.0/24"},
                                                    {"rule", "limit-conns"},
                                                    {"monitored", false},
@@ -109,7 +116,7 @@ TEST_F(TelemetryTest, EveryCounterArrivesUnderItsName) {
 }
 
 TEST_F(TelemetryTest, AServiceWithANameHasTheSumsOfTheWorkers) {
-  const Telemetry telemetry(dataplane_, config_, clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_, felt_);
   std::array<std::array<ServiceCounters, 2>, 2> services;
   for (std::size_t w = 0; w < 2; ++w) fake_state().counters[w].services = services[w];
   for (std::size_t i = 0; i < kReasonCount; ++i) {
@@ -135,7 +142,7 @@ TEST_F(TelemetryTest, AServiceWithANameHasTheSumsOfTheWorkers) {
 }
 
 TEST_F(TelemetryTest, TableHasARowForEachWorker) {
-  const Telemetry telemetry(dataplane_, config_, clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_, felt_);
   fake_state().counters[1].count(Reason::syn_received, 0xabc);
   EXPECT_EQ(stat_text(test_name(), false),
             "entries\t\tsyn_received\tcookie_invalid\tcookie_valid\tcookie_retrans\tconn_reopened\n"
@@ -144,7 +151,7 @@ TEST_F(TelemetryTest, TableHasARowForEachWorker) {
 }
 
 TEST_F(TelemetryTest, BadParametersAnswerNothing) {
-  const Telemetry telemetry(dataplane_, config_, clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_, felt_);
   TelemetryClient client(test_name());
   for (const char* command :
        {"/synproxy/counters,2", "/synproxy/counters,-1", "/synproxy/counters,1x",
@@ -156,7 +163,7 @@ TEST_F(TelemetryTest, BadParametersAnswerNothing) {
 
 // DPDK serves ten clients and hangs up on the next.
 TEST_F(TelemetryTest, IdleClientsAreNotTakenForAProxyThatIsGone) {
-  const Telemetry telemetry(dataplane_, config_, clock_);
+  const Telemetry telemetry(dataplane_, config_, clock_, felt_);
   std::vector<std::unique_ptr<TelemetryClient>> idle;
   for (int i = 0; i < 10; ++i) idle.push_back(std::make_unique<TelemetryClient>(test_name()));
   EXPECT_THAT([] { (void)stat_text(test_name(), true); },
@@ -166,7 +173,7 @@ TEST_F(TelemetryTest, IdleClientsAreNotTakenForAProxyThatIsGone) {
 }
 
 TEST_F(TelemetryTest, AStoppedProxyIsNoProxy) {
-  { const Telemetry telemetry(dataplane_, config_, clock_); }
+  { const Telemetry telemetry(dataplane_, config_, clock_, felt_); }
   EXPECT_THROW((void)stat_text(test_name(), true), RuntimeFailure);
 }
 

@@ -28,6 +28,8 @@ Json document(std::size_t workers = 2) {
               "land": [0, 30, 30, 30], "cookie_invalid": [0, 400, 400, 400], "bad_source": [9, 0, 0, 0]},
     "gauges": {"flows": [1, 2, 3, 950000], "flows_established": [0, 0, 0, 12], "flows_embryonic": [0, 0, 0, 5]},
     "drops": ["syn_shed", "land", "cookie_invalid", "bad_source"],
+    "felt": {"handshake_ms": {"p50": [null, 1, 12.4], "p90": [null, 2, 1500], "p99": [null, 3, 4]},
+             "first_byte_ms": {"p50": [null], "p90": [null], "p99": [null]}, "syn_repeats": [0, 3]},
     "grown": {}, "workers": []})");
   for (std::size_t i = 0; i < workers; ++i) {
     d["workers"].push_back(
@@ -100,6 +102,12 @@ TEST(TopView, ShowsTheTableTheWorkersAndTheLimits) {
   EXPECT_THAT(got, HasSubstr("\n192.0.2.0/24  limit-rate  refused 12 k\n"));
 }
 
+TEST(TopView, SaysWhatClientsFeel) {
+  EXPECT_THAT(
+      text(document(), {}),
+      HasSubstr("\nclients feel    handshake 12 ms (90 %: 1.5 s), first byte -, SYNs again 3\n"));
+}
+
 TEST(TopView, NothingIsWiderOrLongerThanTheScreen) {
   for (const std::size_t columns : {1U, 10U, 40U, 80U, 81U, 200U}) {
     for (const std::size_t lines : {1U, 5U, 23U, 50U}) {
@@ -125,6 +133,10 @@ TEST(TopView, AYoungProxyHasNoCurvesYet) {
   Json d = document();
   for (const char* group : {"rates", "gauges", "drops", "times", "limited"})
     d[group] = Json::parse(d[group].is_object() ? "{}" : "[]");
+  for (const char* what : {"handshake_ms", "first_byte_ms"}) {
+    for (Json& share : d["felt"][what]) share = Json::array();
+  }
+  d["felt"]["syn_repeats"] = Json::array();
   for (Json& w : d["workers"]) w["busy"] = w["cycles"] = Json::array();
   const std::string got = text(d, {.columns = 80, .lines = 0, .utf8 = true});
   EXPECT_THAT(got, HasSubstr("\nSYN                  0/s\n"));

@@ -35,6 +35,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       handshakes(config.shape),
       frames(flows, protected_ends.vlan_pairs(), index_key, all_counters, store),
       too_long(config.shape.max_flows, all_counters),
+      felt(protected_ends, all_counters.felt),
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
       adopts(config.shape.adopt_ms != 0),

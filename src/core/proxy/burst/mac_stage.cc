@@ -123,6 +123,7 @@ class CookieStage {
     a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, stripped, a.match);
     if (a.refuted) return;
     rooms_.flows.prefetch_replay(a.match.epoch, mac);
+    rooms_.answerer.syn_times().prefetch(mac);
     if (rooms_.limiter.on()) rooms_.limiter.prefetch(c.segment.source(), c.segment.ipv6);
   }
 

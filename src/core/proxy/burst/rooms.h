@@ -27,6 +27,7 @@
 //                      outbound, icmp_error, unknown
 //   watched/           a client's connection that needs no cookie: pass_syn, half_open; one that is
 //                      older than the proxy: adopt
+//   felt/              what proven clients wait for, measured (felt_book)
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
 //                      process has left is taken over (resume)
 //
@@ -47,6 +48,7 @@
 #include "burst/packet_context.h"
 #include "burst/screen.h"
 #include "burst/verdicts.h"
+#include "felt/felt_book.h"
 #include "flows/flow_book.h"
 #include "flows/limiter.h"
 #include "flows/named_services.h"
@@ -91,6 +93,7 @@ struct Rooms {
   MadeFrames frames;
   TooLong too_long;
   CrawlWatch crawl_watch;
+  FeltBook felt;
   Strangers strangers;
 
   // Scratch memory of a burst, except for `acks_refuted`.

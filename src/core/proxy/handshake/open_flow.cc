@@ -77,6 +77,14 @@ void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch
   rooms.flows.set_look(f, Role::kServer, presumed_look(rooms, c));
 }
 
+void measure(Rooms& rooms, FlowIndex i, const CookieMatch& m) {
+  const std::uint32_t now = rooms.now.ms32();
+  if (const auto wait = rooms.answerer.syn_times().proven(m.mac, now)) {
+    rooms.felt.handshake(rooms.flows.key_of(i), wait->ms, wait->repeats, now);
+  }
+  static_cast<void>(rooms.felt.await_first_byte(rooms.flows[i].cookie, now));
+}
+
 }  // namespace
 
 void on_client_ack_without_flow(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -108,6 +116,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   }
   FlowRecord& f = rooms.flows[i];
   write_record(rooms, i, c, m);
+  measure(rooms, i, m);
   if (rooms.limiter.on()) rooms.limiter.keep(i, charge);
   c.flow = i;
   // The byte of a probe lies before the first one. Any other segment may carry the first data.

@@ -119,6 +119,10 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.counters.count(Reason::conn_established);
   rooms.services.count(c.key(), Reason::conn_established);
+  if (rooms.felt.awaits_first_byte(f.cookie)) {
+    f.set(kFlowFirstByteDue);
+    rooms.felt.accepted(rooms.flows.key_of(c.flow), rooms.now.ms32());
+  }
 
   answer_syn_ack(rooms, c, f, o.tsval);
 

@@ -38,6 +38,14 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
   }
 }
 
+// The server has sent something for the first time. `fin`: that is a FIN and nothing else.
+[[gnu::noinline]] void note_first_byte(Rooms& rooms, FlowRecord& f, bool fin) {
+  f.clear(kFlowFirstByteDue);
+  if (fin) return rooms.felt.forget_first_byte(f.cookie);
+  const FlowKey key = rooms.flows.key_of(rooms.flows.index_of(f));
+  rooms.felt.first_byte(key, f.cookie, rooms.now.ms32());
+}
+
 // One end of a flow: where its stream stands, and what is known of its FIN.
 template <Role kEnd>
 struct End {
@@ -59,7 +67,12 @@ struct End {
 
   static void move(Rooms& rooms, FlowRecord& f, SeqNum to, bool fin) {
     next(f) = to.value();
-    if (f.has(kFinSeen)) [[unlikely]] {
+    if (f.has(kClient ? kFinSeen : kFinSeen | kFlowFirstByteDue)) [[unlikely]] {
+      if (!f.has(kFinSeen)) {
+        note_first_byte(rooms, f, fin && to == SeqNum(f.cookie + 2));
+        if (fin) f.set(kFinSeen);
+        return;
+      }
       // Nothing follows a FIN, so that one was forged.
       const bool was_closed = closed_by_both(f);
       f.clear(kFinSeen | kFinAcked);

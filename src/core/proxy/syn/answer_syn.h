@@ -95,6 +95,9 @@ template <typename Says>
   return r;
 }
 
+// For SynTimes; out of line, because in a flood it follows few.
+void follow_syn(const Moment& now, Answerer& answerer, Counters& counters, std::uint64_t mac);
+
 // `says`: as above.
 template <bool kIpv6, typename Says>
 [[nodiscard]] inline bool answer_saying(const Moment& now, Answerer& answerer, Counters& counters,
@@ -108,6 +111,8 @@ template <bool kIpv6, typename Says>
     return false;
   }
   c.packet->decide(Verdict::kReply, Reason::synack_sent);
+  if (answerer.syn_times().follows(mac)) [[unlikely]]
+    follow_syn(now, answerer, counters, mac);
   return true;
 }
 

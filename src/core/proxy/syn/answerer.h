@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a SYN-ACK may offer, whether it is repeated, and whether the service may be dead. Holds what
-// was learned about the services, the offers made from it, the services in doubt, and the SYN-ACKs
-// that wait for their ACK.
+// was learned about the services, the offers made from it, the services in doubt, the SYN-ACKs
+// that wait for their ACK, and when SYNs were answered.
 //
 // An offer is valid only for the state of the services that it was made from, so both live here.
 // The offer of a service in doubt is not cached. The fast ways to answer a SYN need a cached one,
@@ -14,6 +14,7 @@
 #include "synproxy/proxy/doubts.h"
 #include "synproxy/proxy/offers.h"
 #include "synproxy/proxy/services.h"
+#include "synproxy/proxy/syn_times.h"
 #include "synproxy/proxy/synack_repeats.h"
 
 namespace synproxy {
@@ -66,6 +67,7 @@ class Answerer {
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
   [[nodiscard]] SynAckRepeats& repeats() { return repeats_; }
+  [[nodiscard]] SynTimes& syn_times() { return syn_times_; }
   [[nodiscard]] StrippedTries& stripped_tries() { return stripped_tries_; }
 
  private:
@@ -75,6 +77,7 @@ class Answerer {
   ChallengeLimit challenges_;
   SynAckRepeats repeats_;
   StrippedTries stripped_tries_;
+  SynTimes syn_times_;
 };
 
 }  // namespace synproxy

@@ -5,6 +5,7 @@
 
 #include "burst/lane_look_up.h"
 #include "burst/rooms.h"
+#include "syn/answer_syn.h"
 
 namespace synproxy {
 namespace {
@@ -159,18 +160,27 @@ class SynBurst {
     }
     write_answers(g, lanes);
   }
-  void write_answers(const Group& g, std::uint32_t lanes) {
+  void write_answers(Group& g, std::uint32_t lanes) {
     if (lanes == 0) return;
     const EpochKeys& keys = *rooms_.now.keys().current();
     const SynShape& shape = kSynShapes[g.row];
     const auto length = static_cast<std::uint32_t>(usual_at::kTcp + shape.tcp_reply);
     const LayoutKey& key = key_of_layout(keys, shape.timestamps);
-    kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U);
+    const std::uint32_t followed = kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U,
+                                                        rooms_.answerer.syn_times().left_out());
+    if (followed != 0) [[unlikely]]
+      follow(g, followed);
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
       p.length = length;
       p.decide(Verdict::kReply, Reason::synack_sent);
       decide(g, lane);
+    });
+  }
+
+  [[gnu::noinline]] void follow(const Group& g, std::uint32_t lanes) {
+    for_each_lane(lanes, [&](std::size_t lane) {
+      follow_syn(rooms_.now, rooms_.answerer, rooms_.counters, g.columns.macs[lane]);
     });
   }
 

@@ -41,6 +41,8 @@ struct SynGroup : Columns {
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
   // Filled by the caller before answer(). Lanes that are not answered may hold anything.
   alignas(64) Column<std::uint64_t> offers;  // each SynAckOffer::first_word()
+  // Filled by answer(), for the lanes that it returns.
+  alignas(64) Column<std::uint64_t> macs;
 };
 
 struct SynKernel {
@@ -49,8 +51,10 @@ struct SynKernel {
   // as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of the shape
   // if those are more.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
-  // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout.
-  void (*answer)(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key, unsigned parity);
+  // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout. Returns
+  // those whose MAC has no bit of `left_out` (SynTimes).
+  std::uint32_t (*answer)(SynGroup& g, std::uint32_t lanes, const LayoutKey& key, unsigned parity,
+                          std::uint64_t left_out);
 };
 
 // One kernel for each row of kSynShapes. nullptr: this CPU has nothing faster than one SYN at a

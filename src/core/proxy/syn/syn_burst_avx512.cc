@@ -129,6 +129,7 @@ SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
 
 // Does what make_packed_cookie() does.
 struct Cookies {
+  __m512i mac;
   __m512i isn;
   __m512i tsval;
 };
@@ -153,10 +154,11 @@ SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, uns
     const __m512i second_tag =
         _mm512_and_si512(_mm512_srli_epi64(second, kTsvalTagShift), all(kTsvalTagMask));
     const __m512i in_clear = _mm512_srli_epi64(masked, kIsnOptionBits);
-    return {isn, either(_mm512_slli_epi64(second_tag, kTsvalOptionBits),
-                        _mm512_and_si512(in_clear, all(kTsvalOptionMask)))};
+    return {mac, isn,
+            either(_mm512_slli_epi64(second_tag, kTsvalOptionBits),
+                   _mm512_and_si512(in_clear, all(kTsvalOptionMask)))};
   } else {
-    return {isn, all(0)};
+    return {mac, isn, all(0)};
   }
 }
 
@@ -207,8 +209,8 @@ SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words&
 
 // Does what write_headers() of tcp_writer.h does.
 template <std::size_t kRow>
-SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
-                            unsigned parity) {
+SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
+                                     unsigned parity, std::uint64_t left_out) {
   using S = Shape<kRow>;
   static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2 &&
                 offsetof(SynAckOffer, window_scale) == 4);
@@ -254,6 +256,10 @@ SYNPROXY_KERNEL void answer(const SynGroup& g, std::uint32_t lanes, const Layout
   r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
   lanes == 0xff ? store<true>(g, lanes, r) : store<false>(g, lanes, r);
+
+  const std::uint32_t followed = _mm512_testn_epi64_mask(cookie.mac, all(left_out)) & lanes;
+  if (followed != 0) put(g.macs, cookie.mac);
+  return followed;
 }
 
 template <std::size_t... kRow>

@@ -68,6 +68,10 @@ void remember_syn_ack(const Moment& now, SynAckRepeats& repeats, const Context& 
   repeats.file(*e, c.hash);
 }
 
+void follow_syn(const Moment& now, Answerer& answerer, Counters& counters, std::uint64_t mac) {
+  if (answerer.syn_times().answered(mac, now.ms32())) counters.count(Reason::syn_repeated);
+}
+
 bool refuses_syn_ack(Rooms& rooms, const Context& c) {
   const SeqNum seq = c.segment.seq;
   if (c.flow != kNoFlow) {

@@ -66,6 +66,7 @@ void pass_time(Rooms& rooms, FrameSink& sink) {
   repeat_syns(rooms, sink);
   repeat_syn_acks(rooms, sink);
   repeat_acks(rooms, sink);
+  rooms.answerer.syn_times().tick(rooms.now.ms32());
   age_flows(rooms, sink);
   if (rooms.turns.waiting() != 0) take_turns(rooms, true, sink);
 }

@@ -115,6 +115,16 @@ bool may_replace(const Rooms& rooms, const Context& c, const FlowRecord& f) {
   }
 }
 
+// The time since the server's SYN-ACK passed, or its last repeat.
+void measure(Rooms& rooms, const Context& c, FlowRecord& f) {
+  const std::uint32_t now = rooms.now.ms32();
+  const FlowKey key = rooms.flows.key_of(c.flow);
+  const bool silent = f.server_nxt == f.cookie + 1;
+  if (silent && rooms.felt.await_first_byte(f.cookie, now)) f.set(kFlowFirstByteDue);
+  rooms.felt.accepted(key, now);
+  rooms.felt.handshake(key, now - f.last_seen, 0, now);
+}
+
 // The client has acknowledged the server's SYN-ACK. From here on the flow is followed.
 void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
   const Segment& g = c.segment;
@@ -128,6 +138,7 @@ void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
     rooms.frames.learn_way(f, rooms.flows.key_of(c.flow), from_server);
     rooms.turns_answers = rooms.frames.turns_answers();
   }
+  measure(rooms, c, f);
   f.start_acks();
   f.server_acks(f.client_nxt);  // the SYN-ACK may have acknowledged data
   rooms.flows.set_state(f, FlowState::kEstablished);
