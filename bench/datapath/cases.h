@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "datapath/bed.h"
+#include "datapath/floor.h"
 #include "synproxy/proxy/services.h"
 
 namespace synproxy::bench {
@@ -26,6 +27,7 @@ struct Case {
   std::string name;
   BedConfig bed;
   std::function<std::unique_ptr<Traffic>(Bed&)> traffic;
+  Touches touches = {};
   double packets_per_operation = 1;
   std::string unit = "cycles/packet";
   bool slow = false;  // left out of a quick run

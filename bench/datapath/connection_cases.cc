@@ -45,6 +45,7 @@ Case connection_case(const std::string& name, bool early, std::uint64_t first,
           .bed = bed,
           .traffic = [early, first](
                          Bed& b) { return std::make_unique<ShortConnections>(b, early, first); },
+          .touches = kTouchesAll,
           .packets_per_operation = Conversations::kPackets,
           .unit = "cycles/connection"};
 }

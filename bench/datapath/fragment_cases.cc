@@ -37,12 +37,13 @@ void add_fragment_cases(std::vector<Case>& cases) {
   for (const bool full : {false, true}) {
     for (const bool dropped : {true, false}) {
       const BedConfig bed{.fragments = dropped ? Fragments::kDrop : Fragments::kReassemble};
-      cases.push_back({.name = std::string("hostile/fragments/") + (full ? "1500" : "small") +
-                               (dropped ? "/drop" : "/reassemble"),
-                       .bed = bed,
-                       .traffic = [full, dropped](Bed&) {
-                         return std::make_unique<ForgedFragments>(full, dropped);
-                       }});
+      cases.push_back(
+          {.name = std::string("hostile/fragments/") + (full ? "1500" : "small") +
+                   (dropped ? "/drop" : "/reassemble"),
+           .bed = bed,
+           .traffic = [full,
+                       dropped](Bed&) { return std::make_unique<ForgedFragments>(full, dropped); },
+           .touches = kTouchesFrame});
     }
   }
 }

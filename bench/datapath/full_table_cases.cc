@@ -44,9 +44,10 @@ class ValidAcks final : public Traffic {
 };
 
 Case full_table_case(const std::string& name, const BedConfig& bed, Reason fate) {
-  return {.name = "valid_ack/full_table/" + name, .bed = bed, .traffic = [fate](Bed&) {
-            return std::make_unique<ValidAcks>(fate);
-          }};
+  return {.name = "valid_ack/full_table/" + name,
+          .bed = bed,
+          .traffic = [fate](Bed&) { return std::make_unique<ValidAcks>(fate); },
+          .touches = {.record = true}};
 }
 
 }  // namespace

@@ -36,9 +36,11 @@ class Hostile final : public Traffic {
 
 void add_hostile_cases(std::vector<Case>& cases) {
   for (const HostileRow& row : hostile_rows()) {
-    cases.push_back({.name = "hostile/" + row.name, .bed = kBesieged, .traffic = [row](Bed&) {
-                       return std::make_unique<Hostile>(row.make, row.from);
-                     }});
+    cases.push_back(
+        {.name = "hostile/" + row.name,
+         .bed = kBesieged,
+         .traffic = [row](Bed&) { return std::make_unique<Hostile>(row.make, row.from); },
+         .touches = kTouchesFrame});
   }
 }
 

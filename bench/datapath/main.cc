@@ -12,6 +12,7 @@
 
 #include "common/tsc.h"
 #include "datapath/cases.h"
+#include "datapath/floor.h"
 #include "datapath/memory.h"
 #include "datapath/meter.h"
 #include "datapath/reporter.h"
@@ -85,9 +86,10 @@ std::vector<Case> all_cases(bool quick) {
 
 void measure(benchmark::State& state, const Case& c) {
   static std::map<std::string, std::unique_ptr<Traffic>> going_on;
-  Meter meter;
+  Meter meter, least;
   Bed& bed = bed_for(c.bed);  // ends the run if the bed cannot be made
   try {
+    Floor& floor = floor_for(c.bed);
     std::unique_ptr<Traffic>& traffic = going_on[c.name];
     if (!traffic) traffic = c.traffic(bed);
     for ([[maybe_unused]] auto _ : state) {
@@ -97,17 +99,19 @@ void measure(benchmark::State& state, const Case& c) {
       traffic->check(bed);
       state.SetIterationTime(static_cast<double>(cost.cycles) / tsc_hz());
       meter.add(std::move(cost));
+      least.add(floor.run(bed, c.touches));
     }
   } catch (const std::exception& e) {
     state.SkipWithError(e.what());
     return;
   }
-  if (!meter.usable()) {
+  if (!meter.usable() || !least.usable()) {
     state.SkipWithError("too many passes were interrupted: other programs need this core");
     return;
   }
   state.counters[kMean] = meter.mean() * c.packets_per_operation;
   state.counters[kWithoutTimers] = meter.without_timers() * c.packets_per_operation;
+  state.counters[kFloor] = least.mean() * c.packets_per_operation;
   state.counters[kMedianBurst] = meter.median_burst() * c.packets_per_operation;
 }
 

@@ -57,7 +57,8 @@ class FloodWithTraffic final : public Traffic {
 void add_mix_cases(std::vector<Case>& cases) {
   cases.push_back({.name = "mix/ipv4/flood_and_5_percent_traffic/1m_flows",
                    .bed = kMillionAndFlood,
-                   .traffic = [](Bed&) { return std::make_unique<FloodWithTraffic>(); }});
+                   .traffic = [](Bed&) { return std::make_unique<FloodWithTraffic>(); },
+                   .touches = {.written = true}});
 }
 
 }  // namespace synproxy::bench

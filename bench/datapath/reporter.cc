@@ -32,6 +32,17 @@ std::optional<std::string> trouble_of(const Run& run) {
   return std::nullopt;
 }
 
+// By the floor of the same repetition: both have met the same machine.
+Result of_floor(const Result& row, std::map<std::string, std::vector<double>>& values) {
+  std::vector<double> ratios = values[kMean];
+  for (std::size_t i = 0; i < ratios.size(); ++i) ratios[i] /= values[kFloor][i];
+  Result r{.name = row.name + "/of_floor", .value = median(ratios), .unit = "ratio"};
+  r.budget = budget_of(r.name);
+  r.more["least"] = *std::min_element(ratios.begin(), ratios.end());
+  r.more["most"] = *std::max_element(ratios.begin(), ratios.end());
+  return r;
+}
+
 }  // namespace
 
 Reporter::Reporter(const std::vector<Case>& cases) {
@@ -69,15 +80,18 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   r.budget = budget_of(r.name);
   r.more[kWithoutTimers] = median(values[kWithoutTimers]);
   r.more[kMedianBurst] = median(values[kMedianBurst]);
+  r.more[kFloor] = median(values[kFloor]);
   r.more["least"] = *std::min_element(means.begin(), means.end());
   r.more["most"] = *std::max_element(means.begin(), means.end());
   if (!trouble.empty()) r.note = "a repetition is missing: " + trouble;
-  done_[place] = r;
+  done_[place] = {r, of_floor(r, values)};
   std::cerr << name << " is done, the " << done_.size() << ". case" << std::endl;
 }
 
 void Reporter::Finalize() {
-  for (const auto& [place, result] : done_) add(result);
+  for (const auto& [place, results] : done_) {
+    for (const Result& r : results) add(r);
+  }
 }
 
 void Reporter::add(const Result& result) {

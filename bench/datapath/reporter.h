@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Prints Google Benchmark's repetitions as one line per case: the median of their means, with its
-// budget.
+// Prints Google Benchmark's repetitions as two lines per case: the median of their means, and the
+// median of what they cost by their floors, with its budget.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -17,6 +17,7 @@ namespace synproxy::bench {
 inline constexpr const char* kMean = "mean";
 inline constexpr const char* kWithoutTimers = "without_timers";
 inline constexpr const char* kMedianBurst = "median_burst";
+inline constexpr const char* kFloor = "floor";  // floor.h
 
 class Reporter final : public benchmark::BenchmarkReporter {
  public:
@@ -35,7 +36,7 @@ class Reporter final : public benchmark::BenchmarkReporter {
     std::size_t place;
   };
   std::map<std::string, Listed> cases_;
-  std::map<std::size_t, Result> done_;  // by place, because they come interleaved
+  std::map<std::size_t, std::vector<Result>> done_;  // by place, because they come interleaved
   std::vector<Result> results_;
   bool failed_ = false;
 };

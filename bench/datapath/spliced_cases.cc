@@ -63,10 +63,14 @@ constexpr Kind kDownloads{"downloads/both_ways", Clients::kBoth, true, true, fal
 
 void add(std::vector<Case>& cases, const std::string& flows, const BedConfig& bed,
          const Kind& kind) {
-  cases.push_back(
-      {.name = "spliced/" + flows + "/" + kind.name, .bed = bed, .traffic = [kind](Bed&) {
-         return std::make_unique<SplicedTraffic>(kind.clients, kind.up, kind.down, kind.full);
-       }});
+  cases.push_back({.name = "spliced/" + flows + "/" + kind.name,
+                   .bed = bed,
+                   .traffic =
+                       [kind](Bed&) {
+                         return std::make_unique<SplicedTraffic>(kind.clients, kind.up, kind.down,
+                                                                 kind.full);
+                       },
+                   .touches = kTouchesAll});
   cases.back().slow = bed.flows > 1'000'000;
 }
 
@@ -81,7 +85,8 @@ void add_spliced_cases(std::vector<Case>& cases) {
   }
   cases.push_back({.name = "spliced/ipv4/1m/small/to_server/listed_meanwhile",
                    .bed = kMillion,
-                   .traffic = [](Bed&) { return std::make_unique<ListedTraffic>(); }});
+                   .traffic = [](Bed&) { return std::make_unique<ListedTraffic>(); },
+                   .touches = kTouchesAll});
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);
   }

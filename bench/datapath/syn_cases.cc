@@ -27,9 +27,11 @@ class SynFlood final : public Traffic {
 
 Case syn_case(const std::string& name, const BedConfig& bed, Flood::Mix mix,
               Reason fate = Reason::synack_sent) {
-  return {.name = "syn/" + name, .bed = bed, .traffic = [mix, fate](Bed&) {
-            return std::make_unique<SynFlood>(mix, fate);
-          }};
+  const bool leaves = fate == Reason::synack_sent || fate == Reason::watched;
+  return {.name = "syn/" + name,
+          .bed = bed,
+          .traffic = [mix, fate](Bed&) { return std::make_unique<SynFlood>(mix, fate); },
+          .touches = {.written = leaves, .bucket = leaves}};
 }
 
 }  // namespace

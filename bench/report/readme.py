@@ -15,6 +15,14 @@ BEGIN = "<!-- performance: written by scripts/bench.sh --readme -->"
 END = "<!-- /performance -->"
 # Rows beside the budgets, with their labels. Rows that a run does not have are left out.
 FURTHER = (
+    ("datapath/syn/ipv4/timestamps", "SYN of Linux → SYN-ACK, IPv4"),
+    ("datapath/syn/ipv4/mixed", "SYNs of usual clients mixed in one burst"),
+    ("datapath/syn/ipv6/timestamps", "SYN of Linux → SYN-ACK, IPv6"),
+    ("datapath/forged_ack/ipv4/timestamps/1m_flows", "forged ACK, IPv4, 1 M flows"),
+    ("datapath/forged_ack/ipv6/timestamps/1m_flows", "forged ACK, IPv6, 1 M flows"),
+    ("datapath/spliced/ipv4/1m/small/to_server", "spliced packet, IPv4, 1 M flows at random"),
+    ("datapath/spliced/ipv6/1m/small/to_server", "spliced packet, IPv6, 1 M flows at random"),
+    ("datapath/spliced/ipv4/10m/small/to_server", "spliced packet, IPv4, 10 M flows at random"),
     ("wire/syn/ipv4/timestamps", "SYN-ACKs over memif, IPv4, Linux's options"),
     ("wire/macswap/ipv4/timestamps", "testpmd macswap on the same link"),
     ("wire/connections", "whole connections over memif"),

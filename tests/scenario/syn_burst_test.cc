@@ -42,7 +42,19 @@ PacketBuilder& add_options(PacketBuilder& b, std::mt19937& random) {
   }
 }
 
-Bytes random_frame(std::mt19937& random) {
+// Also ends that no SYN can have, services that are not protected, and two services whose addresses
+// have one digest.
+void add_ipv6_ends(PacketBuilder& b, std::mt19937& random) {
+  constexpr std::array<const char*, 8> kSources{
+      "2001:db8:1::7", "fe80::9", "::1", "::", "ff02::1", "::2", "1::1", "2001:db8::10"};
+  constexpr std::array<const char*, 4> kServers{"2001:db8::10",
+                                                "2001:db8:10::", "2001:db8:0:10::", "2001:db8::11"};
+  b.ip(seldom(random, 4) ? pick(random, kSources) : kSources[0],
+       seldom(random, 3) ? pick(random, kServers) : kServers[0]);
+  b.flow_label(static_cast<std::uint32_t>(random()) & 0xfffffU);
+}
+
+Bytes random_frame(std::mt19937& random, unsigned ipv6_of_8) {
   constexpr std::array<const char*, 7> kSources{"198.51.100.7",   "10.1.2.3",  "0.1.2.3",
                                                 "127.0.0.1",      "224.0.0.9", "240.0.0.1",
                                                 "255.255.255.255"};
@@ -53,8 +65,8 @@ Bytes random_frame(std::mt19937& random) {
                                                 kSyn | kRst,        kSyn | kAck, kAck};
   PacketBuilder b;
   if (seldom(random, 30)) b.vlan(5);
-  if (seldom(random, 20)) {
-    b.ip("2001:db8:1::7", "2001:db8::10");
+  if (random() % 8 < ipv6_of_8) {
+    add_ipv6_ends(b, random);
   } else {
     b.ip(seldom(random, 4) ? pick(random, kSources) : kSources[0],
          seldom(random, 3) ? pick(random, kServers) : kServers[0]);
@@ -84,7 +96,8 @@ Bytes random_frame(std::mt19937& random) {
 
 HarnessOptions several_services(Offer sack, Offer timestamps) {
   HarnessOptions h;
-  h.protect = {"203.0.113.10:80", "203.0.113.10:443", "203.0.113.11:80", "[2001:db8::10]:80"};
+  h.protect = {"203.0.113.10:80",   "203.0.113.10:443",   "203.0.113.11:80",
+               "[2001:db8::10]:80", "[2001:db8::10]:443", "[2001:db8:0:10::]:80"};
   h.engine.tuning.offer.sack = sack;
   h.engine.tuning.offer.timestamps = timestamps;
   return h;
@@ -104,7 +117,10 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
       bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
       for (int round = 0; round < 600; ++round) {
         std::vector<Bytes> frames(1 + random() % kMaxBurst);
-        for (Bytes& f : frames) f = random_frame(random);
+        // Bursts of one family, and of both.
+        const std::array<unsigned, 4> kParts{0, 1, 5, 8};
+        const unsigned ipv6_of_8 = pick(random, kParts);
+        for (Bytes& f : frames) f = random_frame(random, ipv6_of_8);
         ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
         if (round == 250) {  // from here on one of the servers is known, with its TTL
           SessionOptions o;
@@ -123,12 +139,17 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
   }
 }
 
-TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
+void expect_syns_left_to_their_flow(bool ipv6) {
   HarnessOptions h;
   ProxyHarness bursts(h);
   ProxyHarness singles(h);
-  const auto syn = [](std::uint16_t port, std::uint32_t isn) {
+  const auto segment = [ipv6] {
     PacketBuilder b;
+    if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
+    return b;
+  };
+  const auto syn = [&](std::uint16_t port, std::uint32_t isn) {
+    PacketBuilder b = segment();
     b.ports(port, 80).seq(isn).flags(kSyn);
     return b.mss(1460)
         .option({4, 2})
@@ -140,7 +161,7 @@ TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
     for (std::uint16_t port = 1000; port < 1016; ++port) {
       ASSERT_EQ(p->from_client(syn(port, port).build()), Verdict::kReply);
       const DecodedFrame syn_ack = p->take_client();
-      PacketBuilder ack;
+      PacketBuilder ack = segment();
       ack.ports(port, 80).seq(port + 1U).ack(syn_ack.seq + 1);
       p->from_client(ack.timestamps(10, syn_ack.tsval()).build());
     }
@@ -159,7 +180,7 @@ TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   for (ProxyHarness* p : {&bursts, &singles}) {
     const DecodedFrame syn_ack = p->take_client();
     ASSERT_EQ(syn_ack.destination_port, 1000);
-    PacketBuilder ack;
+    PacketBuilder ack = segment();
     ack.ports(1000, 80).seq(78).ack(syn_ack.seq + 1);
     p->from_client(ack.timestamps(10, syn_ack.tsval()).build());
     EXPECT_EQ(p->count(Reason::conn_reopened), 1U);
@@ -168,16 +189,69 @@ TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   }
 }
 
+TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
+  for (const bool ipv6 : {false, true}) expect_syns_left_to_their_flow(ipv6);
+}
+
 TEST_F(SynBurst, NeedsRoomForWhatItTouches) {
   HarnessOptions h;
   ProxyHarness bursts(h);
   ProxyHarness singles(h);
-  const Bytes bare = PacketBuilder().seq(1).flags(kSyn).build();
-  ASSERT_LT(bare.size(), SynGroup::kTouched);
-  for (std::uint32_t room = 54; room <= SynGroup::kTouched; ++room) {
-    bursts.room = singles.room = room;  // the buffers are allocated to the byte
-    expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, bare));
+  for (const bool ipv6 : {false, true}) {
+    PacketBuilder b;
+    if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
+    const Bytes bare = b.seq(1).flags(kSyn).build();
+    const auto touched = static_cast<std::uint32_t>(SynGroup::kTouched + shift_of(ipv6));
+    ASSERT_LT(bare.size(), touched);
+    for (auto room = static_cast<std::uint32_t>(bare.size()); room <= touched; ++room) {
+      bursts.room = singles.room = room;  // the buffers are allocated to the byte
+      expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, bare));
+    }
   }
+}
+
+// Their names are equal, and only one of them has an offer in the cache.
+TEST_F(SynBurst, ServicesOfIpv6WhoseAddressesHaveOneDigestAreToldApart) {
+  HarnessOptions h;
+  h.protect = {"[2001:db8::10]:80", "[2001:db8:0:10::]:80"};
+  h.engine.tuning.offer.timestamps = Offer::kAuto;
+  ProxyHarness bursts(h);
+  ProxyHarness singles(h);
+  const auto syn = [](const char* server, std::uint16_t port) {
+    PacketBuilder b;
+    b.ip("2001:db8:1::7", server).ports(port, 80).seq(port).flags(kSyn);
+    return b.mss(1440).nop().option({3, 3, 8}).nop(2).option({4, 2}).build();
+  };
+  for (const char* first : {"2001:db8::10", "2001:db8:0:10::"}) {
+    expect_alike(bursts, singles, {syn(first, 999)});  // now this one has it
+    std::vector<Bytes> burst;
+    for (std::uint16_t port = 1000; port < 1000 + kMaxBurst; ++port) {
+      burst.push_back(syn(port % 2 == 0 ? "2001:db8::10" : "2001:db8:0:10::", port));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, burst));
+  }
+}
+
+TEST_F(SynBurst, TheReplyCapCountsIpv6AlikeInColumns) {
+  HarnessOptions h;
+  h.engine.tuning.limits.reply = {.per_second = 400, .mask = {}};
+  ProxyHarness bursts(h);
+  ProxyHarness singles(h);
+  std::mt19937 random(3);
+  for (int round = 0; round < 40; ++round) {
+    std::vector<Bytes> burst;
+    for (std::size_t i = 0; i < kMaxBurst; ++i) {
+      PacketBuilder b;
+      b.ip(seldom(random, 3) ? "2001:db8:7::1" : "2001:db8:1::7", "2001:db8::10");
+      b.ports(static_cast<std::uint16_t>(1024 + random() % 60000), 80);
+      burst.push_back(b.seq(static_cast<std::uint32_t>(random())).flags(kSyn).build());
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, burst));
+    bursts.advance(10);
+    singles.advance(10);
+  }
+  EXPECT_GT(bursts.count(Reason::reply_capped), kMaxBurst);
+  EXPECT_GT(bursts.count(Reason::synack_sent), kMaxBurst);
 }
 
 TEST_F(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
@@ -201,11 +275,14 @@ TEST_F(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
 TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
   constexpr std::size_t kWindows = 1;
   ASSERT_EQ(kSynShapes[kWindows].name, "Windows");
-  std::array<std::array<std::uint8_t, FramePattern{}.mask.size()>, SynGroup::kLanes> buffers{};
-  for (std::uint32_t bad = 0; bad < 256; ++bad) {
+  constexpr std::size_t kRead = FramePattern{}.mask.size() + kIpv6Shift;
+  std::array<std::array<std::uint8_t, kRead>, SynGroup::kLanes> buffers{};
+  for (std::uint32_t bad = 0; bad < 512; ++bad) {
+    const bool ipv6 = bad >= 256;
     SynGroup g;
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       PacketBuilder b;
+      if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
       b.ports(static_cast<std::uint16_t>(2000 + lane), 80).seq(static_cast<std::uint32_t>(lane));
       b.flags(kSyn).mss(1460).nop().option({3, 3, 8}).nop(2).option({4, 2});
       if ((bad >> lane & 1U) != 0) b.break_l4_checksum();
@@ -213,12 +290,14 @@ TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
       std::copy(windows.begin(), windows.end(), buffers[lane].begin());
       g.frames[lane] = buffers[lane].data();
     }
-    for (std::size_t row = 0; row < kSynShapes.size(); ++row) {
+    const std::size_t fits = kWindows + (ipv6 ? kSynShapes.size() : 0);
+    for (std::size_t row = 0; row < syn_kernels()->size(); ++row) {
       const SynKernel& kernel = (*syn_kernels())[row];
-      const std::uint32_t good = row == kWindows ? ~bad & 0xffU : 0;
+      const std::uint32_t good = row == fits ? ~bad & 0xffU : 0;
       ASSERT_EQ(kernel.verify(g, 0xff), good);
       ASSERT_EQ(kernel.verify(g, 0x0f), good & 0x0fU);
     }
+    (*syn_kernels())[fits].verify(g, 0xff);
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       ASSERT_EQ(g.isn[lane], lane);
       ASSERT_EQ(g.ports[lane], (2000 + lane) | 80U << 16);

@@ -50,11 +50,12 @@ bool list_is(std::size_t row, const std::uint8_t* options) {
   return list_is(row, options, std::make_index_sequence<kSynShapes.size()>());
 }
 
-// Whether the row's kernel takes eight such frames.
-bool columns_take(std::size_t row, Bytes frame) {
+// Whether the row's kernel for the family takes eight such frames.
+bool columns_take(std::size_t row, bool ipv6, Bytes frame) {
   SynGroup g;
   g.frames.fill(frame.data());
-  const std::uint32_t lanes = (*syn_kernels())[row].verify(g, 0xff);
+  const std::size_t kernel = row + (ipv6 ? kSynShapes.size() : 0);
+  const std::uint32_t lanes = (*syn_kernels())[kernel].verify(g, 0xff);
   EXPECT_TRUE(lanes == 0 || lanes == 0xff);
   return lanes != 0;
 }
@@ -67,25 +68,34 @@ PacketBuilder headers(std::uint16_t port, std::uint32_t isn, bool ipv6 = false) 
 }
 
 // Good checksums for the lengths that the shape has, whatever the frame itself says of them.
-void mend_sums(Bytes& frame, std::size_t tcp_size) {
+void mend_sums(Bytes& frame, std::size_t tcp_size, bool ipv6) {
   constexpr std::size_t kIp = 14;
-  constexpr std::size_t kTcp = 34;
+  const std::size_t kTcp = ipv6 ? 54 : 34;
   const auto put = [&](std::size_t at, std::uint16_t sum) {
     frame[at] = static_cast<std::uint8_t>(sum >> 8);
     frame[at + 1] = static_cast<std::uint8_t>(sum);
   };
   const std::span<const std::uint8_t> bytes(frame);
-  put(kIp + 10, 0);
-  put(kIp + 10, NaiveSum().add(bytes.subspan(kIp, 20)).checksum());
+  if (!ipv6) {
+    put(kIp + 10, 0);
+    put(kIp + 10, NaiveSum().add(bytes.subspan(kIp, 20)).checksum());
+  }
   put(kTcp + 16, 0);
-  NaiveSum tcp = naive_pseudo_header(bytes.subspan(kIp + 12, 8), 6, tcp_size);
+  const auto ends = ipv6 ? bytes.subspan(kIp + 8, 32) : bytes.subspan(kIp + 12, 8);
+  NaiveSum tcp = naive_pseudo_header(ends, 6, tcp_size);
   put(kTcp + 16, tcp.add(bytes.subspan(kTcp, tcp_size)).checksum());
 }
 
 // Of a frame's headers, what a shape leaves open. The source's first byte and both checksums are
 // left out: they have rules of their own.
 enum class Bit : std::uint8_t { kFixed, kFree, kOther };
-Bit header_bit(std::size_t byte, unsigned bit) {
+Bit header_bit(std::size_t byte, unsigned bit, bool ipv6) {
+  if (ipv6 && byte < 54) {
+    if (byte == 22) return Bit::kOther;                          // the source
+    if (byte == 14) return bit >= 4 ? Bit::kFixed : Bit::kFree;  // version
+    return byte >= 18 && byte <= 20 ? Bit::kFixed : Bit::kFree;  // length, next header
+  }
+  if (ipv6) byte -= 20;
   switch (byte) {
     case 24:
     case 25:
@@ -128,6 +138,8 @@ class SynShapes : public ::testing::TestWithParam<std::size_t> {
     return o;
   }
 
+  void every_fixed_bit_counts(bool ipv6) const;
+
   const Sample* sample = nullptr;
 };
 
@@ -149,48 +161,62 @@ TEST_P(SynShapes, OneAtATimeEveryFixedBitOfTheOptionsCounts) {
   }
 }
 
-TEST_P(SynShapes, InColumnsEveryFixedBitCounts) {
-  skip_without_kernels(syn_kernels() != nullptr);
-  if (IsSkipped()) return;
+void SynShapes::every_fixed_bit_counts(bool ipv6) const {
   const std::size_t tcp_size = 20 + sample->options.size();
-  Bytes good = headers(40000, 7).option(sample->options).build();
+  const std::size_t options = ipv6 ? 74 : 54;
+  Bytes good = headers(40000, 7, ipv6).option(sample->options).build();
   const std::size_t end = good.size();
-  good.resize(std::max<std::size_t>(end, Columns::kTouched));
-  ASSERT_TRUE(columns_take(row(), good));
+  good.resize(std::max<std::size_t>(end, Columns::kTouched + shift_of(ipv6)));
+  ASSERT_TRUE(columns_take(row(), ipv6, good));
+  ASSERT_FALSE(columns_take(row(), !ipv6, [&] {
+    Bytes longer = good;
+    longer.resize(good.size() + kIpv6Shift);
+    return longer;
+  }()));
   for (std::size_t byte = 14; byte < end; ++byte) {
     for (unsigned bit = 0; bit < 8; ++bit) {
       Bit kind = Bit::kFixed;
-      if (byte < 54) {
-        kind = header_bit(byte, bit);
-      } else if (is_value(*sample, byte - 54)) {
+      if (byte < options) {
+        kind = header_bit(byte, bit, ipv6);
+      } else if (is_value(*sample, byte - options)) {
         kind = Bit::kOther;
       }
       if (kind == Bit::kOther) continue;
       Bytes frame = good;
       frame[byte] = static_cast<std::uint8_t>(frame[byte] ^ 1U << bit);
-      mend_sums(frame, tcp_size);
-      EXPECT_EQ(columns_take(row(), frame), kind == Bit::kFree)
-          << "byte " << byte << ", bit " << bit;
+      mend_sums(frame, tcp_size, ipv6);
+      EXPECT_EQ(columns_take(row(), ipv6, frame), kind == Bit::kFree)
+          << (ipv6 ? "IPv6, byte " : "IPv4, byte ") << byte << ", bit " << bit;
     }
   }
+}
+
+TEST_P(SynShapes, InColumnsEveryFixedBitCounts) {
+  skip_without_kernels(syn_kernels() != nullptr);
+  if (IsSkipped()) return;
+  for (const bool ipv6 : {false, true}) every_fixed_bit_counts(ipv6);
 }
 
 // A shape that a flipped bit has made another is answered as it would be alone.
 TEST_P(SynShapes, WhatAMutationMakesOfItMeansTheSameInABurst) {
   skip_without_kernels(syn_kernels() != nullptr);
   if (IsSkipped()) return;
-  ProxyHarness bursts;
-  ProxyHarness singles;
-  bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
-  const Bytes good = headers(40000, 7).option(sample->options).build();
-  expect_alike(bursts, singles, {good});  // the service is known from here on
-  for (std::size_t byte = 14; byte < good.size(); ++byte) {
-    for (unsigned bit = 0; bit < 8; ++bit) {
-      Bytes frame = good;
-      frame[byte] = static_cast<std::uint8_t>(frame[byte] ^ 1U << bit);
-      mend_sums(frame, 20 + sample->options.size());
-      ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, std::vector<Bytes>(8, frame)))
-          << "byte " << byte << ", bit " << bit;
+  for (const bool ipv6 : {false, true}) {
+    ProxyHarness bursts;
+    ProxyHarness singles;
+    bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
+    const Bytes good = headers(40000, 7, ipv6).option(sample->options).build();
+    expect_alike(bursts, singles, {good});  // the service is known from here on
+    for (std::size_t byte = 14; byte < good.size(); ++byte) {
+      for (unsigned bit = 0; bit < 8; ++bit) {
+        Bytes frame = good;
+        frame[byte] = static_cast<std::uint8_t>(frame[byte] ^ 1U << bit);
+        mend_sums(frame, 20 + sample->options.size(), ipv6);
+        std::vector<Bytes> burst(8, frame);
+        burst.push_back(good);  // so that SYNs of the family are looked for
+        ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, burst))
+            << "byte " << byte << ", bit " << bit;
+      }
     }
   }
 }
@@ -211,7 +237,7 @@ TEST_P(SynShapes, AllWaysToAnswerItGiveTheSameBytes) {
       }
       ProxyHarness p;
       ASSERT_EQ(p.from_client(syns[0]), Verdict::kReply);
-      p.to_client.clear();
+      p.to_client.clear();  // and SYNs of its family are looked for in bursts
       for (std::size_t i = 0; i < syns.size(); ++i) {
         ASSERT_EQ(p.from_client(syns[i]), Verdict::kReply);
         ASSERT_EQ(p.take_raw(Role::kClient), expected[i]) << "alone, " << i;

@@ -9,7 +9,8 @@
 // that fits again.
 //
 // Segments of spliced connections have the same shape, and for them this work is wasted. So it is
-// done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted).
+// done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted). ACKs of IPv6 are
+// looked for only if some of them were of IPv6 (Rooms::ipv6_acks).
 //
 // A refuted ACK is not dropped at once, because an earlier ACK of the burst may open the flow that
 // it belongs to. It waits for its turn. If the burst has changed the table by then, the ACK is
@@ -52,9 +53,10 @@ struct AckGroup : Columns {
 using KeysByParity = std::array<const LayoutKey*, 2>;
 
 struct AckKernel {
-  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged IPv4
-  // segment of the shape, with ACK and without SYN, RST and URG, that is no junk. The caller has
-  // checked that the lengths in the frame fit it. kTouched bytes of each frame must be readable.
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged segment
+  // of the shape and family, with ACK and without SYN, RST and URG, that is no junk. The caller has
+  // checked that the lengths in the frame fit it. kTouched bytes of each frame must be readable,
+  // and for IPv6 kIpv6Shift more.
   std::uint32_t (*verify)(AckGroup& g, std::uint32_t used);
   // Returns those of `lanes` for which no cookie fits: neither for ISN seq - 1 nor for ISN seq,
   // with none of `scales` and without a scale.
@@ -62,9 +64,9 @@ struct AckKernel {
                           ScaleSet scales);
 };
 
-// One kernel for each row of kAckShapes. nullptr: this CPU has nothing faster than one ACK at a
-// time.
-using AckKernels = std::array<AckKernel, kAckShapes.size()>;
+// One kernel for each row of kAckShapes, first of IPv4, then of IPv6. nullptr: this CPU has nothing
+// faster than one ACK at a time.
+using AckKernels = std::array<AckKernel, 2 * kAckShapes.size()>;
 [[nodiscard]] const AckKernels* ack_kernels();
 
 // Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ack/ack_burst.h"
 #include "burst/columns_avx512.h"
+#include "burst/columns_ipv6_avx512.h"
 #include "synproxy/cookie/layout.h"
 
 #if defined(__x86_64__)
@@ -12,18 +13,27 @@ using namespace columns;
 // These flags may stand beside ACK; AE, URG, RST and SYN may not.
 constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
 
-template <std::size_t kRow>
+constexpr std::uint16_t kCompared = kTcpFlagBits & static_cast<std::uint16_t>(~kBesideAck);
+
+template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
   constexpr OptionList kOptions = kAckShapes[kRow].options;
   constexpr std::size_t kSecond = second_half(kOptions.bytes());
   constexpr Patterns kPatterns = patterns_of(
-      usual_frame_with(kOptions, kAck, kTcpFlagBits & static_cast<std::uint16_t>(~kBesideAck)),
+      kIpv6 ? tcp_with(kOptions, kAck, kCompared) : usual_frame_with(kOptions, kAck, kCompared),
       kSecond);
   Words f;
-  load_columns(g, kFirstHalf, f.w);
-  load_columns(g, kSecond, f.w + kWords / 2);
-  const __mmask8 good = sound_ends(matches(kPatterns, f), f);
-  put_ends(g, f);
+  load_words<kSecond>(g, shift_of(kIpv6), f);
+  __mmask8 good = matches(kPatterns, f);
+  if constexpr (kIpv6) {
+    constexpr BytePattern<8> kFirst = before_tcp();
+    const Ipv6Words v = load_ipv6(g, f);
+    good = sound_ends(first_is(good, v, kFirst), f, v);
+    put_ends(g, f, v);
+  } else {
+    good = sound_ends(good, f);
+    put_ends(g, f);
+  }
   const __m512i numbers = swap_words(f.w[3]);
   const __m512i minus_one = all(~0ULL);
   put(g.isn, low(add(numbers, minus_one)));
@@ -77,20 +87,27 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
   return found;
 }
 
+template <bool kIpv6>
+SYNPROXY_COLUMNS __m512i macs_of_acks(const AckGroup& g, __m512i isn, const LaneKeys& k) {
+  return kIpv6 ? macs_of_ipv6(g, isn, k.k0, k.k1) : macs_of(g, isn, k.k0, k.k1);
+}
+
+template <bool kIpv6>
 SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
                                      const KeysByParity& keys, ScaleSet scales) {
   const LaneKeys k = keys_of(get(g.quoted), keys);
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i of_probe = low(add(isn, all(1)));  // seq itself
-  const __mmask8 found = fits(g, macs_of(g, isn, k.k0, k.k1), k, any_scale) |
-                         fits(g, macs_of(g, of_probe, k.k0, k.k1), k, any_scale);
+  const __mmask8 found = fits(g, macs_of_acks<kIpv6>(g, isn, k), k, any_scale) |
+                         fits(g, macs_of_acks<kIpv6>(g, of_probe, k), k, any_scale);
   return lanes & k.known & ~std::uint32_t{found};
 }
 
 template <std::size_t... kRow>
 constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
-  return {AckKernel{&verify<kRow>, &refute}...};
+  return {AckKernel{&verify<false, kRow>, &refute<false>}...,
+          AckKernel{&verify<true, kRow>, &refute<true>}...};
 }
 
 constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size()>());

@@ -31,7 +31,11 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.flow == kNoFlow) {
     if (c.ack.refuted) {
       ++rooms.acks_refuted;
-      if (c.kind == Kind::kRefuted) ++rooms.stateless;
+      if (c.kind == Kind::kRefuted) {
+        ++rooms.stateless;
+      } else {
+        rooms.ipv6_acks |= c.segment.ipv6;
+      }
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
       if (forwards_unknown(rooms, c)) return forward(rooms.counters, c, Reason::unknown_forwarded);

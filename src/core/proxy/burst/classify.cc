@@ -113,6 +113,7 @@ void plan_if_known(Rooms& rooms, Context& c) {
   if (rooms.reply_cap.on()) {
     rooms.reply_cap.prefetch(rooms.reply_cap.place_of(c.segment.source(), c.segment.ipv6));
   }
+  rooms.ipv6_syns |= c.segment.ipv6;
   const KnownSyn known = c.segment.ipv6
                              ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
                              : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);

@@ -21,7 +21,7 @@ namespace synproxy {
 struct Columns {
   static constexpr std::size_t kLanes = 8;
   // So many bytes of each frame are read and written, whatever its shape. With more options,
-  // reading goes on to their end.
+  // reading goes on to their end. Of an IPv6 frame they are kIpv6Shift more.
   static constexpr std::uint32_t kTouched = 74;
 
   template <typename T>
@@ -33,7 +33,14 @@ struct Columns {
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
   alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
   alignas(64) Column<ServiceName> service;
+  // IPv6 only, raw: both words of the client's address, then of the server's.
+  alignas(64) std::array<Column<std::uint64_t>, 4> ipv6;
 };
+
+// The TCP header of an IPv6 frame lies so many bytes further on. Whatever is said here of bytes
+// behind the IP header of an IPv4 frame is true of an IPv6 frame so much later.
+inline constexpr std::size_t kIpv6Shift = kIpv6Header - kIpv4Header;
+[[nodiscard]] constexpr std::size_t shift_of(bool ipv6) { return ipv6 ? kIpv6Shift : 0; }
 
 // A frame is read in two halves of kHalf bytes. The first starts at kFirstHalf; the second ends at
 // the end of the options, and not before kTouched.
@@ -51,12 +58,10 @@ static_assert(second_half(kMostOptionBytes) == kFirstHalf + kHalf);
 // The bits that all frames of one shape have in common.
 using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>;
 
-// The pattern of a usual frame with these options. Only the flags in `flag_bits` are compared.
-[[nodiscard]] constexpr FramePattern usual_frame_with(const OptionList& options,
-                                                      std::uint16_t flags,
-                                                      std::uint16_t flag_bits) {
+// The pattern of a TCP header with these options. Only the flags in `flag_bits` are compared.
+[[nodiscard]] constexpr FramePattern tcp_with(const OptionList& options, std::uint16_t flags,
+                                              std::uint16_t flag_bits) {
   FramePattern p;
-  p.fix_all(kUsualFrame);
   p.fix(usual_at::kOffsetAndFlags, tcp_offset_and_flags(kTcpHeader + options.bytes(), flags),
         static_cast<std::uint16_t>(kTcpOffsetBits | flag_bits));
   for (std::size_t i = 0; i < options.count; ++i) {
@@ -65,13 +70,28 @@ using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>
   }
   return p;
 }
+// The same of a usual frame.
+[[nodiscard]] constexpr FramePattern usual_frame_with(const OptionList& options,
+                                                      std::uint16_t flags,
+                                                      std::uint16_t flag_bits) {
+  FramePattern p = tcp_with(options, flags, flag_bits);
+  p.fix_all(kUsualFrame);
+  return p;
+}
 
-// Checks what the kernels do not check themselves: the frame is untagged IPv4, unicast, long enough
-// for a TCP header, and its buffer has room for kTouched bytes.
-[[nodiscard]] inline bool fits_columns(const Packet& p) {
-  constexpr auto kType = kUsualFrame.word<std::uint16_t>(ether_at::kType);
-  return has_usual_length(p.length) && p.room >= Columns::kTouched &&
-         kType.difference(load_raw<std::uint16_t>(p.data + ether_at::kType)) == 0 &&
+// For a frame of at least an Ethernet header.
+[[nodiscard]] inline bool is_untagged_ipv6(const Packet& p) {
+  constexpr std::uint16_t kType = be16(kEtherTypeIpv6).raw();
+  return load_raw<std::uint16_t>(p.data + ether_at::kType) == kType;
+}
+// Checks what the kernels do not check themselves: the frame is untagged and of that family,
+// unicast, long enough for a TCP header, and its buffer has room for the bytes that are touched.
+[[nodiscard]] inline bool fits_columns(const Packet& p, bool ipv6 = false) {
+  constexpr std::uint16_t kIpv4 = be16(kEtherTypeIpv4).raw();
+  constexpr std::uint16_t kIpv6 = be16(kEtherTypeIpv6).raw();
+  return p.length >= kUsualHeaders + shift_of(ipv6) && p.length <= kMaxFrame &&
+         p.room >= Columns::kTouched + shift_of(ipv6) &&
+         load_raw<std::uint16_t>(p.data + ether_at::kType) == (ipv6 ? kIpv6 : kIpv4) &&
          is_unicast(p.data);
 }
 
@@ -82,12 +102,39 @@ inline constexpr unsigned kFewestLanes = 4;
   return places != 0;
 }
 
+// For each row the packets of a burst that may have its shape. A row is a shape and a family: first
+// the shapes of IPv4, then those of IPv6.
 template <std::size_t kShapes>
-[[nodiscard]] bool has_fewest_lanes_of_any(const std::array<std::uint32_t, kShapes>& by_shape) {
-  bool any = false;
-  for (const std::uint32_t places : by_shape) any = any || has_fewest_lanes(places);
-  return any;
-}
+struct Candidates {
+  static constexpr std::size_t kRows = 2 * kShapes;
+  std::array<std::uint32_t, kRows> places{};
+
+  [[nodiscard]] static constexpr bool is_ipv6(std::size_t row) { return row >= kShapes; }
+  [[nodiscard]] static constexpr std::size_t row_of(std::size_t shape, bool ipv6) {
+    return shape + (ipv6 ? kShapes : 0);
+  }
+  [[nodiscard]] bool any_of(bool ipv6) const {
+    std::uint32_t any = 0;
+    for (std::size_t shape = 0; shape < kShapes; ++shape) any |= places[row_of(shape, ipv6)];
+    return any != 0;
+  }
+  // Calls use(row) for each row that has enough for a group. Most bursts have one family, so the
+  // other is left at once.
+  template <typename Function>
+  void for_each_group_row(Function&& use) const {
+    for (const bool ipv6 : {false, true}) {
+      if (!any_of(ipv6)) continue;
+      for (std::size_t row = row_of(0, ipv6); row < row_of(kShapes, ipv6); ++row) {
+        if (has_fewest_lanes(places[row])) use(row);
+      }
+    }
+  }
+  [[nodiscard]] bool has_group() const {
+    bool any = false;
+    for_each_group_row([&](std::size_t) { any = true; });
+    return any;
+  }
+};
 
 // Moves the first packets of `places` into the lanes, as many as fit. Bit i of the result: lane i
 // is used.

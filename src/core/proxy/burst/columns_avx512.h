@@ -2,7 +2,8 @@
 // Columns in AVX-512 registers. A frame is read as two halves of 32 bytes (columns.h), which are
 // eight 64-bit words. Register k holds word k of eight frames. The table shows the content of each
 // word, in byte order, for at most 20 bytes of options; with 24 bytes the second half begins 32
-// bits later:
+// bits later; with IPv6 the words 0 and 1 and half of 2 hold the end of the IP header
+// (columns_ipv6_avx512.h):
 //
 //   0  version, TOS, length   identification, fragment
 //   1  TTL, protocol, sum     source
@@ -197,8 +198,20 @@ SYNPROXY_COLUMNS __mmask8 matches(const Patterns& patterns, const Words& f) {
   return _mm512_testn_epi64_mask(difference, difference);
 }
 
-// Keeps the lanes whose source and ports junk() accepts for certain. Equal ports are left to junk()
-// itself.
+// Reads the words of frames whose TCP header lies `shift` bytes further on.
+template <std::size_t kSecond>
+SYNPROXY_COLUMNS void load_words(const Columns& g, std::size_t shift, Words& f) {
+  load_columns(g, kFirstHalf + shift, f.w);
+  load_columns(g, kSecond + shift, f.w + kWords / 2);
+}
+
+// Keeps the lanes whose ports junk() accepts for certain. Equal ports are left to junk() itself.
+SYNPROXY_COLUMNS __mmask8 sound_ports(__mmask8 good, const Words& f) {
+  const __m512i ports = high(f.w[2]);
+  return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
+                                       _mm512_and_si512(ports, all(0xffff)));
+}
+// The same of source and ports.
 SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
   const __m512i source = high(f.w[1]);
   __mmask8 impossible = 0;
@@ -206,10 +219,7 @@ SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f) {
     const __m512i prefix = p.mask == ~0U ? source : _mm512_and_si512(source, all(p.mask));
     impossible |= _mm512_cmpeq_epi64_mask(prefix, all(p.value));
   }
-  good &= static_cast<__mmask8>(~impossible);
-  const __m512i ports = high(f.w[2]);
-  return _mm512_mask_cmpneq_epi64_mask(good, _mm512_srli_epi64(ports, 16),
-                                       _mm512_and_si512(ports, all(0xffff)));
+  return sound_ports(good & static_cast<__mmask8>(~impossible), f);
 }
 
 template <typename T>
@@ -222,17 +232,22 @@ SYNPROXY_COLUMNS __m512i get(const Columns::Column<T>& column) {
   return _mm512_load_si512(column.data());
 }
 
-// Fills the columns by which the engine looks a frame up.
-SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f) {
+// Fills the columns by which the engine looks a frame up. `addresses`: as FlowIdentity has them.
+SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f, __m512i addresses,
+                               std::uint64_t name_bits) {
   // In host order, the client's port in the lower half.
   const __m512i ports = _mm512_shuffle_epi8(
       f.w[2],
       each_16_bytes(_mm_setr_epi8(5, 4, 7, 6, -1, -1, -1, -1, 13, 12, 15, 14, -1, -1, -1, -1)));
-  put(c.addresses, either(high(f.w[1]), up(f.w[2])));
+  put(c.addresses, addresses);
   put(c.ports, ports);
   // Does what service_name() does.
-  put(c.service, either(either(low(f.w[2]), _mm512_slli_epi64(_mm512_srli_epi64(ports, 16), 32)),
-                        all(1ULL << 48)));
+  put(c.service,
+      either(either(high(addresses), _mm512_slli_epi64(_mm512_srli_epi64(ports, 16), 32)),
+             all(name_bits)));
+}
+SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f) {
+  put_ends(c, f, either(high(f.w[1]), up(f.w[2])), 1ULL << 48);
 }
 
 // Does what siphash24() does with cookie_mac_input(), for IPv4.

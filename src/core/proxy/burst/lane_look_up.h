@@ -21,20 +21,23 @@ class LaneLookUp {
 
   // Calls use(lane, offer) for each of `lanes` whose service has a cached offer. Returns the lanes
   // for which use() was true, and prefetches their buckets.
-  template <typename Use>
+  // All lanes are of one family.
+  template <bool kIpv6, typename Use>
   [[nodiscard]] std::uint32_t begin(const Columns& c, std::uint32_t lanes, Hashes& hashes,
                                     Use&& use) {
     std::uint32_t kept = lanes;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if (c.service[lane] != service_ || offer_ == nullptr) {
+      const std::uint8_t* server = kIpv6 ? ip_of(c, lane) + ipv6_at::kDestination : nullptr;
+      if (c.service[lane] != service_ || offer_ == nullptr || !is_same<kIpv6>(server)) {
         service_ = c.service[lane];
-        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, nullptr, {});
+        server_ = server;
+        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, server, {});
       }
       if (offer_ == nullptr || !use(lane, *offer_)) {
         kept &= ~(1U << lane);
         return;
       }
-      hashes[lane] = hash_of(c, lane);
+      hashes[lane] = hash_of<kIpv6>(c, lane);
       rooms_.flows.prefetch_bucket(hashes[lane]);
     });
     return kept;
@@ -50,6 +53,17 @@ class LaneLookUp {
   }
 
  private:
+  [[nodiscard]] static const std::uint8_t* ip_of(const Columns& c, std::size_t lane) {
+    return c.frames[lane] + kEthernetHeader;
+  }
+  // The name of an IPv6 service has only a digest of its address.
+  template <bool kIpv6>
+  [[nodiscard]] bool is_same(const std::uint8_t* server) const {
+    if constexpr (!kIpv6) return true;
+    return ((load_raw<std::uint64_t>(server) ^ load_raw<std::uint64_t>(server_)) |
+            (load_raw<std::uint64_t>(server + 8) ^ load_raw<std::uint64_t>(server_ + 8))) == 0;
+  }
+  template <bool kIpv6>
   [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {
     if (noted_) [[unlikely]] {
       // Each frame has a note of its own. A buffer without room for one is the exception.
@@ -58,13 +72,19 @@ class LaneLookUp {
     KeyView key;
     key.identity.addresses = c.addresses[lane];
     key.identity.ports_and_vlan = static_cast<std::uint32_t>(c.ports[lane]);
+    if constexpr (kIpv6) {
+      key.identity.ports_and_vlan |= std::uint64_t{kFamilyIpv6} << 32;
+      key.client = ip_of(c, lane) + ipv6_at::kSource;
+      key.server = ip_of(c, lane) + ipv6_at::kDestination;
+    }
     return rooms_.flows.hash_of(key);
   }
 
   Rooms& rooms_;
   const std::span<const Packet> burst_;
-  const bool noted_;         // the steering has hashed these frames already
-  ServiceName service_ = 0;  // of the previous lane
+  const bool noted_;                      // the steering has hashed these frames already
+  ServiceName service_ = 0;               // of the previous lane
+  const std::uint8_t* server_ = nullptr;  // its address, IPv6 only
   const SynAckOffer* offer_ = nullptr;
 };
 

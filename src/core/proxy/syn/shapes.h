@@ -62,8 +62,11 @@ inline constexpr auto kSynShapes = [] {
 }
 static_assert(sizes_differ(), "sort_by_shape() and plan_known_syn() go by the size");
 
-// The pattern that columns match: a SYN without data. AE and all flags below it are compared, so a
-// SYN that asks for ECN does not match.
+// The patterns that columns match: a SYN without data. AE and all flags below it are compared, so a
+// SYN that asks for ECN does not match. The first has no IP header, for IPv6.
+[[nodiscard]] constexpr FramePattern tcp_pattern_of(const SynShape& shape) {
+  return tcp_with(shape.options, kSyn, kTcpFlagBits);
+}
 [[nodiscard]] constexpr FramePattern pattern_of(const SynShape& shape) {
   FramePattern p = usual_frame_with(shape.options, kSyn, kTcpFlagBits);
   p.fix(usual_at::kTotalLength, static_cast<std::uint16_t>(kIpv4Header + shape.tcp_size));

@@ -2,6 +2,7 @@
 #include "syn/syn_burst.h"
 
 #include <bit>
+#include <tuple>
 
 #include "burst/lane_look_up.h"
 #include "burst/rooms.h"
@@ -10,35 +11,48 @@
 namespace synproxy {
 namespace {
 
-constexpr std::size_t kRows = kSynShapes.size();
-// Full groups, and one more for each shape that does not fill its last group.
+constexpr std::size_t kShapes = kSynShapes.size();
+using Rows = Candidates<kShapes>;  // judged by a few bytes
+constexpr std::size_t kRows = Rows::kRows;
+static_assert(kRows == std::tuple_size_v<SynKernels>);
+[[nodiscard]] constexpr bool is_ipv6(std::size_t row) { return Rows::is_ipv6(row); }
+[[nodiscard]] constexpr const SynShape& shape_of(std::size_t row) {
+  return kSynShapes[row % kShapes];
+}
+// Full groups, and one more for each row that does not fill its last group.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
 
-// The row whose SYN has a TCP header of that many 32-bit words. kRows: no such row.
-constexpr auto kRowOfSize = [] {
-  std::array<std::uint8_t, 16> row{};
-  row.fill(kRows);
-  for (std::uint8_t i = 0; i < kRows; ++i) row[kSynShapes[i].tcp_size / 4] = i;
-  return row;
+// The shape whose SYN has a TCP header of that many 32-bit words. kShapes: no such shape.
+constexpr auto kShapeOfSize = [] {
+  std::array<std::uint8_t, 16> shape{};
+  shape.fill(kShapes);
+  for (std::uint8_t i = 0; i < kShapes; ++i) shape[kSynShapes[i].tcp_size / 4] = i;
+  return shape;
 }();
 
-// For each row the packets that may have its shape, judged by a few bytes.
-using Candidates = std::array<std::uint32_t, kRows>;
-Candidates sort_by_shape(std::span<const Packet> burst) {
-  Candidates found{};
+// `kBoth`: looks for IPv6 too, without a branch, because a burst may mix both.
+template <bool kBoth>
+Rows sort_by_shape(std::span<const Packet> burst) {
+  Rows found;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
     // The flags come first, because every packet pays for this look and most are no SYNs. A SYN
     // that asks for ECN is left to the other stages.
     if (p.length < kUsualHeaders) continue;
-    const auto offset_and_flags = load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags);
+    const bool ipv6 = kBoth && is_untagged_ipv6(p);
+    const std::size_t shift = shift_of(ipv6);
+    if (kBoth && p.length < kUsualHeaders + shift) continue;
+    const auto offset_and_flags =
+        load_be<std::uint16_t>(p.data + shift + usual_at::kOffsetAndFlags);
     if (static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits) != kSyn ||
-        !fits_columns(p) || p.checksum == ChecksumHint::kBad) {
+        !fits_columns(p, ipv6) || p.checksum == ChecksumHint::kBad) {
       continue;
     }
-    const std::uint8_t row = kRowOfSize[offset_and_flags >> 12];
-    if (row == kRows || p.length < usual_at::kTcp + tcp_header_size(offset_and_flags)) continue;
-    found[row] |= 1U << i;
+    const std::size_t shape = kShapeOfSize[offset_and_flags >> 12];
+    if (shape == kShapes || p.length < usual_at::kTcp + shift + tcp_header_size(offset_and_flags)) {
+      continue;
+    }
+    found.places[Rows::row_of(shape, ipv6)] |= 1U << i;
   }
   return found;
 }
@@ -46,10 +60,10 @@ Candidates sort_by_shape(std::span<const Packet> burst) {
 struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
-  LaneLookUp::Hashes reply_places;  // ReplyCap::place_of_ipv4(), while it is on
-  std::uint32_t lanes = 0;          // lanes that will be answered
-  std::uint32_t over = 0;           // of these above --reply-rate
-  std::size_t row = 0;
+  LaneLookUp::Hashes reply_places;  // ReplyCap::place_of(), while it is on
+  std::uint32_t lanes;              // lanes that will be answered
+  std::uint32_t over;               // of these above --reply-rate
+  std::size_t row;
 };
 
 class SynBurst {
@@ -60,10 +74,8 @@ class SynBurst {
         look_up_(rooms, burst),
         adaptive_(rooms.watch.activation.adaptive()) {}
 
-  std::uint32_t run(const Candidates& found) {
-    for (std::size_t row = 0; row < kRows; ++row) {
-      if (has_fewest_lanes(found[row])) gather(row, found[row]);
-    }
+  std::uint32_t run(const Rows& found) {
+    found.for_each_group_row([&](std::size_t row) { gather(row, found.places[row]); });
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
     if (syns_ != 0) rooms_.now.note_cookie();
@@ -81,17 +93,19 @@ class SynBurst {
 
   // noinline: one copy of the code for all rows.
   [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
-    const std::uint8_t needs = kSynShapes[row].needs;
+    const std::uint8_t needs = shape_of(row).needs;
     do {
       Group& g = groups_[count_++];
       g.row = row;
+      g.over = 0;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
-      g.lanes = look_up_.begin(g.columns, sound, g.hashes,
-                               [&](std::size_t lane, const SynAckOffer& offer) {
-                                 g.columns.offers[lane] = offer.first_word();
-                                 return offer.has(needs);
-                               });
+      const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
+        g.columns.offers[lane] = offer.first_word();
+        return offer.has(needs);
+      };
+      g.lanes = is_ipv6(row) ? look_up_.begin<true>(g.columns, sound, g.hashes, use)
+                             : look_up_.begin<false>(g.columns, sound, g.hashes, use);
       if (rooms_.reply_cap.on()) prefetch_reply_places(g);
     } while (has_fewest_lanes(places));
   }
@@ -99,8 +113,8 @@ class SynBurst {
   void prefetch_reply_places(Group& g) const {
     const ReplyCap& cap = rooms_.reply_cap;
     for_each_lane(g.lanes, [&](std::size_t lane) {
-      const auto source = static_cast<std::uint32_t>(g.columns.source[lane] >> 32);
-      const std::uint64_t place = cap.place_of_ipv4(source);
+      const std::uint8_t* ip = g.columns.frames[lane] + kEthernetHeader;
+      const std::uint64_t place = cap.place_of(ip + ip_source_at(is_ipv6(g.row)), is_ipv6(g.row));
       g.reply_places[lane] = place;
       cap.prefetch(place);
     });
@@ -163,8 +177,9 @@ class SynBurst {
   void write_answers(Group& g, std::uint32_t lanes) {
     if (lanes == 0) return;
     const EpochKeys& keys = *rooms_.now.keys().current();
-    const SynShape& shape = kSynShapes[g.row];
-    const auto length = static_cast<std::uint32_t>(usual_at::kTcp + shape.tcp_reply);
+    const SynShape& shape = shape_of(g.row);
+    const auto length =
+        static_cast<std::uint32_t>(usual_at::kTcp + shift_of(is_ipv6(g.row)) + shape.tcp_reply);
     const LayoutKey& key = key_of_layout(keys, shape.timestamps);
     const std::uint32_t followed = kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U,
                                                         rooms_.answerer.syn_times().left_out());
@@ -193,7 +208,7 @@ class SynBurst {
   std::uint32_t syns_ = 0;     // how many bits are set in it
   std::uint32_t capped_ = 0;   // of these not answered
   std::uint32_t any_over_ = 0;
-  std::array<Group, kGroups> groups_;
+  std::array<Group, kGroups> groups_;  // the first count_ are in use
 };
 
 }  // namespace
@@ -205,11 +220,12 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
-  Candidates found = sort_by_shape(burst);
+  Rows found = rooms.ipv6_syns ? sort_by_shape<true>(burst) : sort_by_shape<false>(burst);
+  rooms.ipv6_syns = found.any_of(true);
   if (decided != 0) [[unlikely]] {
-    for (std::uint32_t& places : found) places &= ~decided;
+    for (std::uint32_t& places : found.places) places &= ~decided;
   }
-  return has_fewest_lanes_of_any(found) ? SynBurst(rooms, burst).run(found) : 0;
+  return found.has_group() ? SynBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

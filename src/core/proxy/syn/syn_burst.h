@@ -16,6 +16,9 @@
 // each. It verifies groups of eight and prefetches the buckets of the SYNs that pass. After the
 // last group it looks at each bucket and answers the SYNs without a flow. The rest of the burst is
 // left to the engine.
+//
+// SYNs of IPv6 are looked for only while the last burst has brought some (Rooms::ipv6_syns), so
+// that all other packets do not pay for it.
 #pragma once
 
 #include <array>
@@ -34,8 +37,10 @@ struct Rooms;
 struct SynGroup : Columns {
   // Filled by verify(). Raw: as it lies in the frame.
   alignas(64) Column<std::uint64_t> source;       // raw, in the upper half; below it the TTL in
-                                                  // bits 0 to 7, the TOS in bits 8 to 15
-  alignas(64) Column<std::uint64_t> destination;  // raw; above it both ports, raw, source first
+                                                  // bits 0 to 7, the TOS in bits 8 to 15. IPv6:
+                                                  // the first 8 bytes of the header
+  alignas(64) Column<std::uint64_t> destination;  // raw (IPv6: its last 4 bytes); above it both
+                                                  // ports, raw, source first
   alignas(64) Column<std::uint64_t> isn;          // the client's, host order
   alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
@@ -46,10 +51,10 @@ struct SynGroup : Columns {
 };
 
 struct SynKernel {
-  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged IPv4 SYN
-  // of the shape that passes all checks of the engine but that of its service. Every frame is read
-  // as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of the shape
-  // if those are more.
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged SYN of
+  // the shape and family that passes all checks of the engine but that of its service. Every frame
+  // is read as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of
+  // the shape if those are more; for IPv6 kIpv6Shift bytes more.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
   // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout. Returns
   // those whose MAC has no bit of `left_out` (SynTimes).
@@ -57,9 +62,9 @@ struct SynKernel {
                           std::uint64_t left_out);
 };
 
-// One kernel for each row of kSynShapes. nullptr: this CPU has nothing faster than one SYN at a
-// time.
-using SynKernels = std::array<SynKernel, kSynShapes.size()>;
+// One kernel for each row of kSynShapes, first of IPv4, then of IPv6. nullptr: this CPU has nothing
+// faster than one SYN at a time.
+using SynKernels = std::array<SynKernel, 2 * kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "burst/columns_avx512.h"
+#include "burst/columns_ipv6_avx512.h"
 #include "frames/tcp_writer.h"
 #include "syn/shapes.h"
 #include "syn/syn_burst.h"
@@ -36,28 +37,35 @@ struct Shape {
   static constexpr std::size_t at(OptionWord w) { return usual_at::kOptions + kIn.at(w); }
 };
 
+SYNPROXY_COLUMNS __mmask8 sum_is_good(__mmask8 good, __m512i sum) {
+  return _mm512_mask_cmpeq_epi64_mask(good, fold(sum), all(0xffff));
+}
+// `addresses`: the sum of both.
+template <typename S>
+SYNPROXY_COLUMNS __mmask8 tcp_sum_is_good(__mmask8 good, const Words& f, __m512i addresses) {
+  const __m512i tcp = sum_of<usual_at::kTcp, usual_at::kTcp + S::kTcpIn, S::kSecondIn>(f);
+  constexpr std::uint64_t kPseudo = raw(kProtocolTcp + S::kTcpIn);
+  return sum_is_good(good, add(add(addresses, tcp), all(kPseudo)));
+}
 template <typename S>
 SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
   const __m512i ends = sum_of<usual_at::kSource, usual_at::kTcp, S::kSecondIn>(f);
   const __m512i ip = sum_of<usual_at::kIp, usual_at::kSource, S::kSecondIn>(f);
-  const __m512i tcp = sum_of<usual_at::kTcp, usual_at::kTcp + S::kTcpIn, S::kSecondIn>(f);
-  constexpr std::uint64_t kPseudo = raw(kProtocolTcp + S::kTcpIn);
-  good = _mm512_mask_cmpeq_epi64_mask(good, fold(add(ends, ip)), all(0xffff));
-  return _mm512_mask_cmpeq_epi64_mask(good, fold(add(add(ends, tcp), all(kPseudo))), all(0xffff));
+  return tcp_sum_is_good<S>(sum_is_good(good, add(ends, ip)), f, ends);
 }
 
 // Does what pack_timestamps() or pack_in_isn() does with the options of the SYN. Drops lanes from
 // `good` whose values do not fit: a scale above 14, an MSS of 0, or, without timestamps, a low MSS
 // or what fit_for_cookie() changes.
-template <typename S>
+template <typename S, bool kIpv6>
 SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& packed) {
   using namespace layout;
   using enum OptionWord;
   if constexpr (S::kIn.count == 0) {
-    packed = all(pack_in_isn({.mss = default_mss(false)}));
+    packed = all(pack_in_isn({.mss = default_mss(kIpv6)}));
     return good;
   } else {
-    __m512i mss = all(default_mss(false));
+    __m512i mss = all(default_mss(kIpv6));
     if constexpr (S::kIn.has(kMss)) mss = option_value<kMss, S::at(kMss), S::kSecondIn>(f);
     __m512i scale = all(kNoScale);
     if constexpr (S::kIn.has_scale()) {
@@ -104,20 +112,44 @@ SYNPROXY_COLUMNS __m512i look_of_answers(__m512i source_and_look, __m512i offer)
   return _mm512_mask_max_epu8(of_syn, kFirstBytes, of_syn, _mm512_srli_epi64(offer, 40));
 }
 
-template <std::size_t kRow>
+// For IPv6 `source` is the first word of the header.
+constexpr std::uint64_t kIpv6LookBits = raw(look_bits(true));
+constexpr std::uint64_t kHopLimitByte = 0xffULL << 8 * ipv6_at::kHopLimit;
+SYNPROXY_COLUMNS __m512i first_word_of_answers(__m512i of_syn, __m512i offer, std::uint32_t tcp) {
+  constexpr __mmask64 kHopLimits = 0x8080808080808080ULL;
+  static_assert(ipv6_at::kHopLimit == 7);
+  const __m512i seen = _mm512_and_si512(of_syn, _mm512_slli_epi64(offer, 8));
+  const __m512i limit =
+      _mm512_mask_max_epu8(of_syn, kHopLimits, seen, _mm512_slli_epi64(offer, 16));
+  const std::uint64_t fixed = raw(6U << 28, tcp << 16 | std::uint32_t{kProtocolTcp} << 8);
+  return with_bits(all(fixed), limit, kIpv6LookBits | kHopLimitByte);
+}
+
+template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   using S = Shape<kRow>;
-  constexpr Patterns kPatterns = patterns_of(pattern_of(S::kRowOfTable), S::kSecondIn);
   Words f;
-  load_columns(g, kFirstHalf, f.w);
-  load_columns(g, S::kSecondIn, f.w + kWords / 2);
+  load_words<S::kSecondIn>(g, shift_of(kIpv6), f);
   __m512i packed;
-  __mmask8 good = matches(kPatterns, f);
-  good = sound_ends(good, f);
-  good = sums_are_good<S>(good, f);
-  good = pack_options<S>(good, f, packed);
-  put_ends(g, f);
-  put(g.source, source_and_look(f));
+  __mmask8 good;
+  if constexpr (kIpv6) {
+    constexpr Patterns kPatterns = patterns_of(tcp_pattern_of(S::kRowOfTable), S::kSecondIn);
+    const Ipv6Words v = load_ipv6(g, f);
+    constexpr BytePattern<8> kFirst = before_tcp(S::kTcpIn);
+    good = first_is(matches(kPatterns, f), v, kFirst);
+    good = sound_ends(good, f, v);
+    good = tcp_sum_is_good<S>(good, f, sum_of_addresses(v));
+    put_ends(g, f, v);
+    put(g.source, v.first);
+  } else {
+    constexpr Patterns kPatterns = patterns_of(pattern_of(S::kRowOfTable), S::kSecondIn);
+    good = matches(kPatterns, f);
+    good = sound_ends(good, f);
+    good = sums_are_good<S>(good, f);
+    put_ends(g, f);
+    put(g.source, source_and_look(f));
+  }
+  good = pack_options<S, kIpv6>(good, f, packed);
   put(g.destination, f.w[2]);
   put(g.isn, low(swap_words(f.w[3])));
   put(g.options, packed);
@@ -133,11 +165,12 @@ struct Cookies {
   __m512i isn;
   __m512i tsval;
 };
-template <bool kTimestamps>
+template <bool kIpv6, bool kTimestamps>
 SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, unsigned parity,
                                     __m512i offered_scale) {
   using namespace layout;
-  const __m512i mac = macs_of(g, get(g.isn), all(key.k0), all(key.k1));
+  const __m512i mac = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
+                            : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
   const __m512i options = get(g.options);
   const __m512i masked = _mm512_xor_si512(options, mac);
   const __m512i in_isn = _mm512_and_si512(options, all(kIsnOptionMask));
@@ -198,17 +231,55 @@ SYNPROXY_COLUMNS void swap_mac_addresses_of(std::uint8_t* frame) {
   _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), swap));
 }
 
-template <bool kAll>
-SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words& reply) {
+// `ipv6`: the first four words of the IPv6 header.
+template <bool kIpv6, bool kAll>
+SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words& reply,
+                            const __m512i* ipv6) {
   for (std::size_t i = 0; i < SynGroup::kLanes; ++i) {
     if (kAll || (lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
   }
-  store_columns<kAll>(g, lanes, kFirstHalf, reply.w);
-  store_columns<kAll>(g, lanes, second_half(0), reply.w + kWords / 2);
+  if constexpr (kIpv6) store_columns<kAll>(g, lanes, kFirstHalf, ipv6);
+  store_columns<kAll>(g, lanes, kFirstHalf + shift_of(kIpv6), reply.w);
+  store_columns<kAll>(g, lanes, second_half(0) + shift_of(kIpv6), reply.w + kWords / 2);
+}
+
+// Both below do what write_ip_header() does, with source and destination swapped, and return the
+// sum of both addresses. `ports`: for word 2.
+template <std::uint32_t kTcp>
+SYNPROXY_COLUMNS __m512i ipv4_header(const SynGroup& g, __m512i offer, __m512i ports, Words& r) {
+  const __m512i source_and_look = get(g.source);
+  const __m512i look = look_of_answers(source_and_look, offer);
+  const __m512i source = high(source_and_look);
+  const __m512i destination = low(get(g.destination));
+  const __m512i ends = add(source, destination);
+  constexpr std::uint32_t kLength = ipv4_length_word(kIpv4Header + kTcp);
+  constexpr std::uint64_t kIpSum = raw(kLength) + raw(kIpv4FragmentWord) + raw(kIpv4ProtocolWord);
+  const __m512i ip_sum = _mm512_andnot_si512(fold(add(add(ends, all(kIpSum)), look)), all(0xffff));
+  r.w[0] = with_bits(all(raw(kLength, kIpv4FragmentWord)), look, kDscpByte);
+  r.w[1] = with_bits(
+      either(either(all(raw(kIpv4ProtocolWord)), up(destination)), _mm512_slli_epi64(ip_sum, 16)),
+      look, kTtlByte);
+  r.w[2] = either(source, ports);
+  return ends;
+}
+// `header`: the first four words of it; the rest is in `r`.
+template <std::uint32_t kTcp>
+SYNPROXY_COLUMNS __m512i ipv6_header(const SynGroup& g, __m512i offer, __m512i ports,
+                                     __m512i* header, Words& r) {
+  const Ipv6Words v{
+      get(g.source), {get(g.ipv6[2]), get(g.ipv6[3])}, {get(g.ipv6[0]), get(g.ipv6[1])}};
+  header[0] = first_word_of_answers(v.first, offer, kTcp);
+  header[1] = v.client[0];
+  header[2] = v.client[1];
+  header[3] = v.server[0];
+  r.w[0] = either(high(v.client[1]), up(v.server[0]));
+  r.w[1] = either(high(v.server[0]), up(v.server[1]));
+  r.w[2] = either(high(v.server[1]), ports);
+  return sum_of_addresses(v);
 }
 
 // Does what write_headers() of tcp_writer.h does.
-template <std::size_t kRow>
+template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
                                      unsigned parity, std::uint64_t left_out) {
   using S = Shape<kRow>;
@@ -218,29 +289,19 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Lay
   OptionValues v;
   v.mss = offer;
   v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xff)) : all(kNoScale);
-  const Cookies cookie = cookies_of<S::kTimestamps>(g, key, parity, v.scale);
+  const Cookies cookie = cookies_of<kIpv6, S::kTimestamps>(g, key, parity, v.scale);
   v.tsval = cookie.tsval;
   v.tsecr = S::kTimestamps ? get(g.tsval) : all(0);
 
   // Source and destination are swapped.
-  const __m512i source_and_look = get(g.source);
-  const __m512i look = look_of_answers(source_and_look, offer);
-  const __m512i source = high(source_and_look);
-  const __m512i destination = low(get(g.destination));
-  const __m512i ends = add(source, destination);
   const __m512i ports = _mm512_shuffle_epi8(
       get(g.destination),
       each_16_bytes(_mm_setr_epi8(-1, -1, -1, -1, 6, 7, 4, 5, -1, -1, -1, -1, 14, 15, 12, 13)));
   const __m512i ack = low(add(get(g.isn), all(1)));
-  constexpr std::uint32_t kLength = ipv4_length_word(kIpv4Header + S::kTcpOut);
-  constexpr std::uint64_t kIpSum = raw(kLength) + raw(kIpv4FragmentWord) + raw(kIpv4ProtocolWord);
-  const __m512i ip_sum = _mm512_andnot_si512(fold(add(add(ends, all(kIpSum)), look)), all(0xffff));
   Words r;
-  r.w[0] = with_bits(all(raw(kLength, kIpv4FragmentWord)), look, kDscpByte);
-  r.w[1] = with_bits(
-      either(either(all(raw(kIpv4ProtocolWord)), up(destination)), _mm512_slli_epi64(ip_sum, 16)),
-      look, kTtlByte);
-  r.w[2] = either(source, ports);
+  __m512i ipv6[4];
+  const __m512i ends = kIpv6 ? ipv6_header<S::kTcpOut>(g, offer, ports, ipv6, r)
+                             : ipv4_header<S::kTcpOut>(g, offer, ports, r);
   r.w[3] = swap_words(either(cookie.isn, up(ack)));
   constexpr std::uint64_t kFlags = tcp_flags_word(S::kTcpOut, kSyn | kAck, 0);
   // The window goes from bits 16-31 of the offer to 32-47.
@@ -255,7 +316,7 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Lay
   sum = add(sum, sum_of<usual_at::kOptions, usual_at::kTcp + S::kTcpOut, S::kSecondOut>(r));
   r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
-  lanes == 0xff ? store<true>(g, lanes, r) : store<false>(g, lanes, r);
+  lanes == 0xff ? store<kIpv6, true>(g, lanes, r, ipv6) : store<kIpv6, false>(g, lanes, r, ipv6);
 
   const std::uint32_t followed = _mm512_testn_epi64_mask(cookie.mac, all(left_out)) & lanes;
   if (followed != 0) put(g.macs, cookie.mac);
@@ -264,7 +325,8 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Lay
 
 template <std::size_t... kRow>
 constexpr SynKernels kernels_of(std::index_sequence<kRow...>) {
-  return {SynKernel{&verify<kRow>, &answer<kRow>}...};
+  return {SynKernel{&verify<false, kRow>, &answer<false, kRow>}...,
+          SynKernel{&verify<true, kRow>, &answer<true, kRow>}...};
 }
 
 constexpr SynKernels kAvx512 = kernels_of(std::make_index_sequence<kSynShapes.size()>());

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What columns hold of an IPv6 frame besides. Its TCP header is read as that of an IPv4 frame,
+// kIpv6Shift bytes further on. The IPv6 header before it has four words more:
+//
+//   version, traffic class, flow label   length, next header, hop limit
+//   source                               source
+//   source                               source
+//   destination                          destination
+//
+// The rest of the destination stands in the words 1 and 2 of the table in columns_avx512.h.
+#pragma once
+
+#include "burst/columns_avx512.h"
+
+#if defined(__x86_64__)
+namespace synproxy::columns {
+
+struct Ipv6Words {
+  __m512i first;  // of the header
+  __m512i client[2];
+  __m512i server[2];
+};
+
+// `f`: the words of the same frames, from load_words().
+SYNPROXY_COLUMNS Ipv6Words load_ipv6(const Columns& g, const Words& f) {
+  __m512i w[4];
+  load_columns(g, kFirstHalf, w);
+  return {w[0], {w[1], w[2]}, {w[3], either(high(f.w[1]), up(f.w[2]))}};
+}
+// The first word of an IPv6 header with TCP right behind it.
+constexpr BytePattern<8> before_tcp() {
+  BytePattern<8> p;
+  p.fix(ipv6_at::kVersion, std::uint8_t{0x60}, std::uint8_t{0xf0});
+  p.fix(ipv6_at::kNextHeader, kProtocolTcp);
+  return p;
+}
+// The same with a segment of that many bytes.
+constexpr BytePattern<8> before_tcp(std::uint32_t bytes) {
+  BytePattern<8> p = before_tcp();
+  p.fix(ipv6_at::kPayloadLength, static_cast<std::uint16_t>(bytes));
+  return p;
+}
+SYNPROXY_COLUMNS __mmask8 first_is(__mmask8 good, const Ipv6Words& v, const BytePattern<8>& p) {
+  const auto word = p.word<std::uint64_t>(0);
+  return _mm512_mask_cmpeq_epi64_mask(good, _mm512_and_si512(v.first, all(word.mask)),
+                                      all(word.value));
+}
+
+// Does what sound_ends() does for IPv4.
+SYNPROXY_COLUMNS __mmask8 sound_ends(__mmask8 good, const Words& f, const Ipv6Words& v) {
+  constexpr int kAndThenXor = (0xf0 & 0xcc) ^ 0xaa;
+  for (const Ipv6Prefix& p : kImpossibleIpv6) {
+    const __m512i difference = either(
+        _mm512_ternarylogic_epi64(v.client[0], all(p.mask[0]), all(p.value[0]), kAndThenXor),
+        _mm512_ternarylogic_epi64(v.client[1], all(p.mask[1]), all(p.value[1]), kAndThenXor));
+    good = _mm512_mask_test_epi64_mask(good, difference, difference);
+  }
+  return sound_ports(good, f);
+}
+
+SYNPROXY_COLUMNS __m512i sum_of_addresses(const Ipv6Words& v) {
+  return add(add(halves(v.client[0]), halves(v.client[1])),
+             add(halves(v.server[0]), halves(v.server[1])));
+}
+
+// Does what address_digest() does. The digest is in the lower half; above it is anything.
+SYNPROXY_COLUMNS __m512i digests_of(const __m512i* address) {
+  const __m512i both = _mm512_xor_si512(address[0], address[1]);
+  return _mm512_xor_si512(both, high(both));
+}
+SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
+  const __m512i addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
+  put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+  put(c.ipv6[0], v.client[0]);
+  put(c.ipv6[1], v.client[1]);
+  put(c.ipv6[2], v.server[0]);
+  put(c.ipv6[3], v.server[1]);
+}
+
+// Does what macs_of() does for IPv4.
+SYNPROXY_COLUMNS __m512i macs_of_ipv6(const Columns& c, __m512i client_isn, __m512i k0,
+                                      __m512i k1) {
+  detail::SipState8 sip = detail::sip_begin(k0, k1);
+  for (const auto& word : c.ipv6) detail::sip_compress(sip, get(word));
+  detail::sip_compress(sip, either(get(c.ports), up(client_isn)));
+  detail::sip_compress(sip, all(detail::length_word(5)));
+  return detail::sip_finish(sip);
+}
+
+}  // namespace synproxy::columns
+#endif
