@@ -404,11 +404,10 @@ TEST(ProtectSet, EachServiceHasItsAddressesAndPortsWhateverLiesAroundThem) {
     std::uint16_t port;
     NamedServiceId service;
   };
-  for (const Row& row :
-       {Row{"10.1.2.3", 80, 1}, Row{"10.1.2.3", 81, 1}, Row{"10.1.2.3", 443, 2},
-        Row{"10.1.2.3", 22, 0}, Row{"10.1.9.9", 89, 1}, Row{"10.1.9.9", 443, 0},
-        Row{"10.2.0.1", 80, 0}, Row{"11.0.0.1", 80, 0}, Row{"2001:db8::7", 443, 2},
-        Row{"2001:db8::7", 80, 0}, Row{"2001:db9::7", 443, 0}}) {
+  for (const Row& row : {Row{"10.1.2.3", 80, 1}, Row{"10.1.2.3", 81, 1}, Row{"10.1.2.3", 443, 2},
+                         Row{"10.1.2.3", 22, 0}, Row{"10.1.9.9", 89, 1}, Row{"10.1.9.9", 443, 0},
+                         Row{"10.2.0.1", 80, 0}, Row{"11.0.0.1", 80, 0}, Row{"2001:db8::7", 443, 2},
+                         Row{"2001:db8::7", 80, 0}, Row{"2001:db9::7", 443, 0}}) {
     EXPECT_EQ(service_of(set, row.address, row.port), row.service) << row.address << row.port;
   }
   EXPECT_TRUE(matches(set, "10.1.2.3", 22)) << "protected, without a name";
@@ -423,16 +422,12 @@ TEST(ProtectSet, RulesOverlapWhereSomeAddressAndPortIsOfBoth) {
     const char* b;
     bool overlap;
   };
-  for (const Row& row : {Row{"10.0.0.2:80", "10.0.0.2:80", true},
-                         Row{"10.0.0.2:80", "10.0.0.2:81", false},
-                         Row{"10.0.0.2:80-90", "10.0.0.2:90-99", true},
-                         Row{"10.0.0.2", "10.0.0.2:443", true},
-                         Row{"10.0.0.0/8:80", "10.1.2.3:80", true},
-                         Row{"10.0.0.0/9:80", "10.128.0.0/9:80", false},
-                         Row{"10.0.0.0/9:80", "10.127.0.0/16:80", true},
-                         Row{"0.0.0.0/0", "[::/0]:80", false},
-                         Row{"[::/0]:80", "2001:db8::1", true},
-                         Row{"2001:db8::/33", "2001:db8:8000::1", false}}) {
+  for (const Row& row :
+       {Row{"10.0.0.2:80", "10.0.0.2:80", true}, Row{"10.0.0.2:80", "10.0.0.2:81", false},
+        Row{"10.0.0.2:80-90", "10.0.0.2:90-99", true}, Row{"10.0.0.2", "10.0.0.2:443", true},
+        Row{"10.0.0.0/8:80", "10.1.2.3:80", true}, Row{"10.0.0.0/9:80", "10.128.0.0/9:80", false},
+        Row{"10.0.0.0/9:80", "10.127.0.0/16:80", true}, Row{"0.0.0.0/0", "[::/0]:80", false},
+        Row{"[::/0]:80", "2001:db8::1", true}, Row{"2001:db8::/33", "2001:db8:8000::1", false}}) {
     const ProtectRule a = parse_protect_rule(row.a);
     const ProtectRule b = parse_protect_rule(row.b);
     EXPECT_EQ(overlap(a, b), row.overlap) << row.a << " " << row.b;

@@ -79,9 +79,10 @@ void write_record(Rooms& rooms, FlowIndex i, const Context& c, const CookieMatch
 
 void measure(Rooms& rooms, FlowIndex i, const CookieMatch& m) {
   const std::uint32_t now = rooms.now.ms32();
-  if (const auto wait = rooms.answerer.syn_times().proven(m.mac, now)) {
-    rooms.felt.handshake(rooms.flows.key_of(i), wait->ms, wait->repeats, now);
-  }
+  const auto wait = rooms.answerer.syn_times().proven(m.mac, now);
+  if (!wait) return;
+  rooms.felt.handshake(rooms.flows.key_of(i), wait->ms, wait->repeats, now);
+  // Of the same sample, so that a flood of connections pays for few of them.
   static_cast<void>(rooms.felt.await_first_byte(rooms.flows[i].cookie, now));
 }
 
