@@ -28,11 +28,11 @@ struct CaptureSession {
   // Throws std::bad_alloc.
   CaptureSession(const CaptureFilter& what, std::uint64_t number);
 
+  CaptureRing ring;
   const CaptureFilter filter;
   const std::uint64_t worker;
   const bool copies;  // each packet with the right ends, before it is decided
-  CaptureRing ring;
-  Counter lost;  // frames asked for that found no room
+  Counter lost;       // frames asked for that found no room
 };
 
 class alignas(64) CaptureTap {
