@@ -131,8 +131,10 @@ void FeltLately::note(const FeltSource& source, std::uint64_t now_ms) {
 std::vector<ServiceFelt> FeltLately::now(const FeltSource& source) const {
   Note now{felt_by_all(source), felt_by_service(source)};
   const std::lock_guard lock(mutex_);
-  if (noted_ != 0) {
-    const Note& before = notes_[noted_ < kNotes ? 0 : noted_ % kNotes];
+  // A process that is younger shows all that it has felt: its first clients came before the first
+  // note.
+  if (noted_ >= kNotes) {
+    const Note& before = notes_[noted_ % kNotes];
     now.all.subtract(before.all);
     for (ServiceFelt& one : now.services) {
       const auto was = std::ranges::find(before.services, one.service, &ServiceFelt::service);

@@ -221,14 +221,18 @@ void services(Builder& out, const Json& d, const Screen& screen) {
   }
 }
 
-// Of the last ten seconds.
+// Of the last ten seconds: half of the clients, and nine in ten of them.
 void clients_feel(Builder& out, const Json& d) {
   const auto last = [](const Json& values) { return values.empty() ? Json() : values.back(); };
   const Json& felt = d.at("felt");
   const auto within = [&](const char* what) {
     const Json half = last(felt.at(what).at("p50"));
     if (half.is_null()) return std::string("-");
-    return ms_text(half) + " (90 %: " + ms_text(last(felt.at(what).at("p90"))) + ")";
+    std::string first = ms_text(half);
+    const std::string second = ms_text(last(felt.at(what).at("p90")));
+    const std::string unit = second.substr(std::min(second.find(' '), second.size()));
+    if (!unit.empty() && first.ends_with(unit)) first.resize(first.size() - unit.size());
+    return first + "/" + second;
   };
   out.add(Tint::kPlain, "clients feel");
   out.pad_to(kNameColumns);

@@ -100,8 +100,12 @@ def top_and_report_show_a_flood(_):
         def ask(*command):
             return lab.must("proxy", PROGRAM, *command, "--name", lab.name)
 
-        wait_for("top says what clients feel", lambda: re.search(
-            r"^clients feel +handshake \d[^,]* ms[^,]*, first byte \d[^,]* ms[^,]*, SYNs again 0$", ask("top", "--once"), re.M), 5)
+        def feels():
+            must_get_page(lab, 4)
+            return re.search(r"^clients feel +handshake [\d.]+/[\d.]+ ms, first byte [\d.]+/[\d.]+ ms, SYNs again 0$",
+                             ask("top", "--once"), re.M)
+
+        wait_for("top says what clients feel", feels, 10)
         with flood(lab, "ack", 4, rate=20_000):
             wait_for("top says it", lambda: "ACK flood, 20 k/s" in ask("top", "--once"), 20)
             once = ask("top", "--once")
