@@ -80,13 +80,6 @@ ask_page() {
     >"$WORK/page.$1" || true
 }
 
-# The bots' addresses are the client's: the server answers over its link, and the lab's filter lets it.
-give_bots_addresses() {
-  client nft insert rule netdev lab ingress ip daddr 10.77.0.0/16 accept
-  client ip route add local 10.77.0.0/16 dev lo
-  server ip route add 10.77.0.0/16 via 10.0.0.1
-}
-
 # Starts the load and sets FLOOD to its process, or to nothing.
 begin_load() {
   local lead=$FLOOD_LEAD
@@ -165,7 +158,7 @@ kernel_synproxy() {
   case $status in
     0)
       both "kernel SYNPROXY"
-      give_bots_addresses
+      lab crowd
       measure "kernel SYNPROXY" bots
       ;;
     3)
@@ -201,7 +194,7 @@ with_proxy() {
 
 this_proxy() {
   fresh_lab
-  give_bots_addresses
+  lab crowd
   without_limits() {
     both "synproxy"
     measure "synproxy" bots
@@ -209,7 +202,7 @@ this_proxy() {
   with_proxy proxy veth-a veth-b -- without_limits
   # A server that holds none of the bots' connections any more.
   fresh_lab
-  give_bots_addresses
+  lab crowd
   with_proxy proxy veth-a veth-b "${LIMITS[@]}" -- measure "with limits" bots
 }
 

@@ -25,6 +25,8 @@ usage: lab.sh [--name NAME] COMMAND
         a plain kernel bridge in the proxy's place
   kernel-synproxy on|off
         the three SYNPROXY rules of the tutorials on the server; exit code 3: this kernel has none
+  crowd
+        gives the client the addresses 10.76.0.0/14, and the server the way to them
   show  names, addresses and directories
 
             client                        proxy                         server
@@ -348,6 +350,13 @@ kernel_synproxy() {
   esac
 }
 
+# Over the client's own address, and past the filter that spares it answers to spoofed ones.
+crowd() {
+  in_ns client nft insert rule netdev lab ingress ip daddr 10.76.0.0/14 accept
+  in_ns client ip route add local 10.76.0.0/14 dev lo
+  in_ns server ip route add 10.76.0.0/14 via "$CLIENT4"
+}
+
 show() {
   [[ -n $(all_ns) ]] || die "no lab $LAB"
   local role
@@ -366,7 +375,7 @@ main() {
   (($# == 0)) || shift
   case $command in
     -h | --help | help) usage; return ;;
-    up | down | exec | bridge | kernel-synproxy | show) need_root "it makes network namespaces" ;;
+    up | down | exec | bridge | kernel-synproxy | crowd | show) need_root "it makes network namespaces" ;;
     *) usage >&2; exit 2 ;;
   esac
   case $command in
@@ -374,6 +383,7 @@ main() {
     down) down ;;
     bridge) bridge "$@" ;;
     kernel-synproxy) kernel_synproxy "$@" ;;
+    crowd) crowd ;;
     show) show ;;
     exec)
       (($# >= 2)) || die "exec client|proxy|server COMMAND..." 2

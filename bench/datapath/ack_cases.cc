@@ -38,6 +38,8 @@ void add_ack_cases(std::vector<Case>& cases) {
   cases.push_back(ack_case("ipv4/plain/1m_flows", kMillion, false));
   cases.push_back(ack_case("ipv4/timestamps/1m_flows/64_services", kMillionManyServices, true));
   cases.push_back(ack_case("ipv6/timestamps/1m_flows", kMillionIpv6, true));
+  // As with SYNs.
+  cases.push_back(ack_case("ipv4/timestamps/1m_flows/named", kMillionNamed, true));
   // Of a service at peace, in --mode adaptive: refuted without a hash.
   cases.push_back(ack_case("ipv4/timestamps/peace", kPeace, true));
   cases.push_back(ack_case("ipv4/timestamps/10m_flows", kTenMillion, true));

@@ -41,6 +41,9 @@ std::vector<ProtectRule> rules(const BedConfig& config) {
     all.push_back(parse_protect_rule((config.ipv6 ? "203.0.113.8:" : "[2001:db8:1::8]:") +
                                      std::to_string(kFirstPort)));
   }
+  if (config.named) {
+    for (ProtectRule& rule : all) rule.service = 1;
+  }
   return all;
 }
 

@@ -87,6 +87,7 @@ void add_spliced_cases(std::vector<Case>& cases) {
                    .bed = kMillion,
                    .traffic = [](Bed&) { return std::make_unique<ListedTraffic>(); },
                    .touches = kTouchesAll});
+  add(cases, "ipv4/1m_named", kMillionNamed, kUpSmall);
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);
   }

@@ -47,6 +47,8 @@ void add_syn_cases(std::vector<Case>& cases) {
   cases.push_back(syn_case("ipv4/timestamps/1m_flows", kMillion, kLinux));
   cases.push_back(syn_case("ipv6/timestamps", kIpv6, kLinux));
   cases.push_back(syn_case("ipv6/plain", kIpv6, kWindows));
+  // What it adds that services have names and are counted apart.
+  cases.push_back(syn_case("ipv4/timestamps/named", kNamed, kLinux));
   // Of a service at peace, in --mode adaptive.
   cases.push_back(syn_case("ipv4/timestamps/peace", kPeace, kLinux, Reason::watched));
   // What --reply-rate adds, and what a SYN costs that it leaves without an answer.

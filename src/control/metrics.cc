@@ -5,46 +5,25 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <functional>
-#include <limits>
 #include <optional>
 
 #include "control/counter_list.h"
+#include "control/metric_row.h"
 #include "control/service_counts.h"
 #include "synproxy/base/reasons.h"
 
 namespace synproxy::control {
 namespace {
 
-using Type = prometheus::MetricType;
-using Sample = prometheus::ClientMetric;
-using Samples = std::vector<Sample>;
+using namespace metric;
 
-struct Row {
-  MetricInfo info;
-  Type type = Type::Counter;
-  std::function<void(const View&, Samples&)> fill;
-};
-
-constexpr std::string_view kPrefix = "synproxy_";
 constexpr std::array<std::string_view, kPorts> kSides{"client", "server"};
-
-using Labels = std::vector<std::pair<std::string, std::string>>;
-
-Sample sample(const Labels& labels, Type type, double value) {
-  Sample s;
-  for (const auto& [name, text] : labels) s.label.push_back({name, text});
-  (type == Type::Counter ? s.counter.value : s.gauge.value) = value;
-  return s;
-}
 
 std::vector<const Counters*> counters_of(const View& view) {
   std::vector<const Counters*> all;
   for (const WorkerView& w : view.workers) all.push_back(w.counters);
   return all;
 }
-
-double number(std::uint64_t value) { return static_cast<double>(value); }
 
 // What no rule says: the counter's name, the metric's, its unit, and its sentence in that unit.
 struct Exception {
@@ -84,21 +63,6 @@ std::string_view without_side(std::string_view name, std::string_view side) {
 std::string without(std::string text, std::string_view word) {
   const std::size_t at = text.find(word);
   return at == std::string::npos ? text : text.erase(at, word.size());
-}
-
-Row row(std::string_view name, Type type, std::string labels, std::string_view help,
-        std::function<void(const View&, Samples&)> fill) {
-  std::string whole(kPrefix);
-  whole += name;
-  if (type == Type::Counter) whole += "_total";
-  return {.info = {.name = std::move(whole),
-                   .type = type == Type::Counter     ? "counter"
-                           : type == Type::Histogram ? "histogram"
-                                                     : "gauge",
-                   .labels = std::move(labels),
-                   .help = std::string(help)},
-          .type = type,
-          .fill = std::move(fill)};
 }
 
 // A series for each worker. `value` is given a WorkerView.
@@ -281,64 +245,6 @@ void add_ports(std::vector<Row>& rows) {
       per_port("port_rx_oversize_packets", Type::Counter,
                "Packets longer than a frame of the port's MTU that are no super-frames, dropped.",
                [](const Status& s) { return number(s.rx_oversize); }));
-}
-
-Sample histogram(const std::string& service, const TimesSum& times) {
-  Sample s;
-  s.label.push_back({"service", service});
-  s.histogram.sample_count = times.count();
-  s.histogram.sample_sum = number(times.sum_ms) * 1e-3;
-  std::uint64_t up_to = 0;
-  for (std::size_t i = 0; i < kFeltRanges; ++i) {
-    up_to += times.ranges[i];
-    s.histogram.bucket.push_back({up_to, i < kFeltBoundsMs.size()
-                                             ? kFeltBoundsMs[i] * 1e-3
-                                             : std::numeric_limits<double>::infinity()});
-  }
-  return s;
-}
-
-// A histogram since the start, and gauges of the last minute.
-void add_felt(std::vector<Row>& rows, const std::string& name, const std::string& what,
-              TimesSum FeltSum::*times) {
-  rows.push_back(row(name + "_seconds", Type::Histogram, "service",
-                     what + " Of all services that are not named, `other`.",
-                     [times](const View& view, Samples& out) {
-                       for (const ServiceFelt& one : felt_by_service(view.felt_source())) {
-                         out.push_back(histogram(one.service, one.felt.*times));
-                       }
-                     }));
-  rows.push_back(row(name + "_within_seconds", Type::Gauge, "service, share",
-                     "The same of the last minute: for that share of the clients it was over "
-                     "within so many seconds; of all services together, `all`.",
-                     [times](const View& view, Samples& out) {
-                       for (const ServiceFelt& one : view.felt_lately) {
-                         for (const FeltShare& share : kFeltShares) {
-                           const auto ms = (one.felt.*times).within_ms(share.share);
-                           if (!ms) continue;
-                           std::string text = std::to_string(share.share);
-                           text.erase(text.find_last_not_of('0') + 1);
-                           out.push_back(sample({{"service", one.service}, {"share", text}},
-                                                Type::Gauge, *ms * 1e-3));
-                         }
-                       }
-                     }));
-}
-
-void add_clients(std::vector<Row>& rows) {
-  add_felt(rows, "client_handshake",
-           "Seconds from a SYN-ACK of the proxy to the valid ACK, as proven clients felt it.",
-           &FeltSum::handshake);
-  add_felt(rows, "client_first_byte",
-           "Seconds from a client's valid ACK to the server's first byte.", &FeltSum::first_byte);
-  rows.push_back(row("client_syn_repeats", Type::Counter, "service",
-                     "SYNs that those clients had sent again before their valid ACK.",
-                     [](const View& view, Samples& out) {
-                       for (const ServiceFelt& one : felt_by_service(view.felt_source())) {
-                         out.push_back(sample({{"service", one.service}}, Type::Counter,
-                                              number(one.felt.syn_repeats)));
-                       }
-                     }));
 }
 
 void add_program(std::vector<Row>& rows) {

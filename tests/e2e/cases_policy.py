@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 
-from cases_backlog import CROWD, give_addresses
+from cases_backlog import CROWD
 from cases_reload import Files
 from clients import must_get_page
 from harness import SERVER4, THOROUGH, Lab, Proxy, case, check, equal, own_stand
@@ -38,7 +38,7 @@ def all_of_it(lab, gap):
 def a_visitor_gets_every_page_under_all_floods_at_once(_):
     long = bool(os.environ.get(THOROUGH))
     with Lab() as lab, tempfile.TemporaryDirectory() as directory:
-        give_addresses(lab)
+        equal(lab.command("crowd").code, 0, "lab.sh crowd")
         with open(os.path.join(directory, "denied"), "w", encoding="ascii") as denied:
             denied.write(DENIED)
         files = Files(directory)

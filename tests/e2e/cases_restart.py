@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The process dies, and the next one goes on with its connections (--state-dir)."""
 import contextlib
-import random
-import re
 import signal
 import tempfile
 import time
 
 from clients import must_get_page
 from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds
-from restart_loads import Busy, Closers, Echo, Speaker, Transfers
+from restart_loads import EveryLoad
 
 LIVES = ["--epoch", "64"]
 
@@ -33,34 +31,13 @@ def die(proxy):
 @own_stand
 def connections_outlive_the_process(_):
     """Transfers, silent and busy connections, requests and greetings across kill -9 at random moments."""
-    kills, idle, busy = rounds(2, 20), rounds(20, 1000), rounds(5, 50)
-    size, rate = (8 << 20, "3M") if kills == 2 else (1 << 30, "20M")
+    kills = rounds(2, 20)
     with state_directory() as state, Lab() as lab, \
             Proxy(lab, "--state-dir", state, "--max-flows", "65536", lives=LIVES) as proxy:
-        echo, busy, speaker = Echo(lab, idle), Busy(lab, busy), Speaker(lab)
-        echo.all_answer(b"before")
-        transfers, closers = Transfers(lab, size, rate), Closers(lab, rounds(2, 8))
-        longest, dropped = 0, 0
-        for kill in range(kills):
-            time.sleep(random.uniform(0.2, 0.6))
-            transfers.go_on()
-            longest = max(longest, die(proxy))
-            found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
-            check(found and int(found[1]) >= idle, f"death {kill + 1}: {proxy.log().strip()[-300:]}")
-            dropped += int(found[2])
-            echo.all_answer(b"after %d" % kill, some=20)
-        requests = closers.stop()
-        busy.ends.stop()
-        speaker.ends.stop()
-        transfers.must_be_whole()
-        echo.all_answer(b"at the end")
-        check(proxy.counters()["flow_resumed"] >= idle, "flow_resumed")
-        equal(proxy.counters()["conn_unknown"], 0, "connections that the proxy did not know")
-        for one in (echo, busy, speaker):
-            one.close()
-        return (f"{kills} deaths, {transfers.whole} transfers each way, {requests} requests, {speaker.ends.turns} "
-                f"greetings and words, {dropped} records dropped; nobody forwarded for "
-                f"{longest * 1e3:.0f} ms, and a busy end waited for {busy.ends.longest * 1e3:.0f} ms, at the longest")
+        loads = EveryLoad(lab)
+        longest = max(loads.meet(proxy, kill + 1, lambda: die(proxy)) for kill in range(kills))
+        check(proxy.counters()["flow_resumed"] >= loads.idle, "flow_resumed")
+        return f"{kills} deaths, nobody forwarded for {longest * 1e3:.0f} ms at most; {loads.end(proxy)}"
 
 
 @case(120)

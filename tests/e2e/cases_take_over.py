@@ -2,7 +2,6 @@
 """Another process takes over from one that runs, and nobody notices (--take-over)."""
 import json
 import os
-import random
 import re
 import socket
 import struct
@@ -15,7 +14,7 @@ import urllib.request
 
 from clients import must_get_page
 from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
-from restart_loads import Busy, Closers, Echo, Speaker, Transfers
+from restart_loads import EveryLoad
 
 LIVES = ["--epoch", "64"]
 
@@ -45,32 +44,16 @@ def take_over(proxy, *flags):
 @own_stand
 def connections_outlive_a_take_over(_):
     """Transfers, silent and busy connections, requests and greetings across take-overs, to two workers and back."""
-    times, idle, busy = rounds(2, 20), rounds(20, 1000), rounds(5, 50)
-    size, rate = (8 << 20, "3M") if times == 2 else (1 << 30, "20M")
+    times = rounds(2, 20)
     with Lab() as lab, Proxy(lab, "--max-flows", "65536", lives=LIVES) as proxy:
-        echo, busy, speaker = Echo(lab, idle), Busy(lab, busy), Speaker(lab)
-        echo.all_answer(b"before")
-        transfers, closers = Transfers(lab, size, rate), Closers(lab, rounds(2, 8))
+        loads = EveryLoad(lab)
         outages = []
         for turn in range(times):
-            time.sleep(random.uniform(0.1, 0.4))
-            transfers.go_on()
-            outages.append(take_over(proxy, "--workers", "0-1" if turn % 2 == 0 else "0"))
+            outages.append(loads.meet(proxy, turn + 1,
+                                      lambda turn=turn: take_over(proxy, "--workers", "0" if turn % 2 else "0-1")))
             equal(len(proxy.stat()["workers"]), 2 - turn % 2, "workers")
-            found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
-            check(found and int(found[1]) >= idle and found[2] == "0", f"turn {turn + 1}: {proxy.log().strip()[-300:]}")
-            echo.all_answer(b"after %d" % turn, some=20)
-        requests = closers.stop()
-        busy.ends.stop()
-        speaker.ends.stop()
-        transfers.must_be_whole()
-        echo.all_answer(b"at the end")
-        equal(proxy.counters()["conn_unknown"], 0, "connections that the proxy did not know")
-        for one in (echo, busy, speaker):
-            one.close()
-        return (f"{times} take-overs, {transfers.whole} transfers each way, {requests} requests, {speaker.ends.turns} "
-                f"greetings and words; nobody forwarded for {max(outages)} us, and a busy end waited for "
-                f"{busy.ends.longest * 1e3:.0f} ms, at the longest")
+        equal(loads.dropped, 0, "records that were dropped")
+        return f"{times} take-overs, nobody forwarded for {max(outages)} us at most; {loads.end(proxy)}"
 
 
 def ask(lab, *requests):

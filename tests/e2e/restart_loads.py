@@ -9,7 +9,7 @@ import threading
 import time
 
 from clients import sha_of, url
-from harness import SERVER4, check, equal
+from harness import SERVER4, check, equal, rounds
 
 PATIENCE = 60  # seconds in which an end gets over a death by repeating its segments
 
@@ -187,3 +187,39 @@ class Closers:
         check(requests and int(requests[1]) > 0, f"wrk: {said}")
         check("Socket errors" not in said and "Non-2xx" not in said, f"wrk met errors: {said}")
         return int(requests[1])
+
+
+class EveryLoad:
+    """Transfers, silent and busy connections, requests and greetings at once, while one process after the other goes."""
+
+    def __init__(self, lab):
+        self.idle = rounds(20, 1000)
+        size, rate = rounds((8 << 20, "3M"), (1 << 30, "20M"))
+        self.echo, self.busy, self.speaker = Echo(lab, self.idle), Busy(lab, rounds(5, 50)), Speaker(lab)
+        self.echo.all_answer(b"before")
+        self.transfers, self.closers = Transfers(lab, size, rate), Closers(lab, rounds(2, 8))
+        self.dropped = 0
+
+    def meet(self, proxy, number, next_process):
+        """The next process comes, at a random moment; returns what it returns."""
+        time.sleep(random.uniform(0.2, 0.6))
+        self.transfers.go_on()
+        result = next_process()
+        found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
+        check(found and int(found[1]) >= self.idle, f"turn {number}: {proxy.log().strip()[-300:]}")
+        self.dropped += int(found[2])
+        self.echo.all_answer(b"after %d" % number, some=20)
+        return result
+
+    def end(self, proxy):
+        """Nobody may have noticed. Returns what has been carried, and how long a busy end waited at most."""
+        requests = self.closers.stop()
+        self.busy.ends.stop()
+        self.speaker.ends.stop()
+        self.transfers.must_be_whole()
+        self.echo.all_answer(b"at the end")
+        equal(proxy.counters()["conn_unknown"], 0, "connections that the proxy did not know")
+        for one in (self.echo, self.busy, self.speaker):
+            one.close()
+        return (f"{self.transfers.whole} transfers each way, {requests} requests, {self.speaker.ends.turns} greetings and "
+                f"words, {self.dropped} records dropped; a busy end waited for {self.busy.ends.longest * 1e3:.0f} ms at most")

@@ -41,13 +41,16 @@ static_assert(sizeof(FlowIdentity) == 16);
   return static_cast<std::uint32_t>(both ^ both >> 32);
 }
 
-// Avoids the branch and the call that a comparison of byte arrays compiles to.
+// Of 16 bytes. Avoids the branch and the call that a comparison of byte arrays compiles to.
+[[nodiscard]] inline bool same_address(const std::uint8_t* a, const std::uint8_t* b) {
+  return ((load_raw<std::uint64_t>(a) ^ load_raw<std::uint64_t>(b)) |
+          (load_raw<std::uint64_t>(a + 8) ^ load_raw<std::uint64_t>(b + 8))) == 0;
+}
 [[nodiscard]] inline bool same_address(const AddressBytes& a, const std::uint8_t* b) {
-  return ((load_raw<std::uint64_t>(a.data()) ^ load_raw<std::uint64_t>(b)) |
-          (load_raw<std::uint64_t>(a.data() + 8) ^ load_raw<std::uint64_t>(b + 8))) == 0;
+  return same_address(a.data(), b);
 }
 [[nodiscard]] inline bool same_address(const AddressBytes& a, const AddressBytes& b) {
-  return same_address(a, b.data());
+  return same_address(a.data(), b.data());
 }
 
 [[nodiscard]] inline FlowIdentity identity_of(const FlowKey& key) {
@@ -66,8 +69,15 @@ static_assert(sizeof(FlowIdentity) == 16);
   return {words[0], words[1]};
 }
 
+// FlowRecord::vlan_and_family.
+[[nodiscard]] constexpr std::uint32_t vlan_and_family_of(const FlowIdentity& identity) {
+  return static_cast<std::uint32_t>(identity.ports_and_vlan >> 32);
+}
 [[nodiscard]] constexpr VlanStack vlan_of(const FlowIdentity& identity) {
-  return {static_cast<std::uint32_t>(identity.ports_and_vlan >> 32) & ~kFamilyIpv6};
+  return {vlan_and_family_of(identity) & ~kFamilyIpv6};
+}
+[[nodiscard]] constexpr std::uint16_t server_port_of(const FlowIdentity& identity) {
+  return static_cast<std::uint16_t>(identity.ports_and_vlan >> 16);
 }
 
 // A key where it lies, in a packet or in a FlowKey. The index hashes and compares it, so nobody has
@@ -84,5 +94,17 @@ struct KeyView {
   [[nodiscard]] bool ipv6() const { return identity.ports_and_vlan >> 63 != 0; }
 };
 static_assert(kFamilyIpv6 == 1U << 31, "the top bit of ports_and_vlan");
+
+// The server's address, of IPv4 in the first 4 bytes.
+[[nodiscard]] inline AddressBytes server_of(const KeyView& key) {
+  AddressBytes out{};
+  if (key.ipv6()) {
+    std::memcpy(out.data(), key.server, out.size());
+  } else {
+    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
+    std::memcpy(out.data(), &word, sizeof word);
+  }
+  return out;
+}
 
 }  // namespace synproxy

@@ -215,12 +215,6 @@ class ServiceTable {
     std::uint32_t vlan_and_family;
     std::uint16_t port;
   };
-  [[nodiscard]] static std::uint16_t port_of(const KeyView& key) {
-    return static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
-  }
-  [[nodiscard]] static std::uint32_t vlan_and_family_of(const KeyView& key) {
-    return static_cast<std::uint32_t>(key.identity.ports_and_vlan >> 32);
-  }
   [[nodiscard]] static std::size_t digest_of(std::uint32_t vlan_and_family) {
     return vlan_and_family * 0x9e3779b1U >> 20;
   }

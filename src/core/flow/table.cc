@@ -90,7 +90,7 @@ FlowIndex FlowTable::insert(const FlowKey& key, std::uint64_t hash) {
   record.server_address = static_cast<std::uint32_t>(identity.addresses >> 32);
   record.client_port = key.client_port;
   record.server_port = key.server_port;
-  record.vlan_and_family = static_cast<std::uint32_t>(identity.ports_and_vlan >> 32);
+  record.vlan_and_family = vlan_and_family_of(identity);
   if (key.ipv6) ipv6_[index] = {key.client, key.server};
   return index;
 }

@@ -6,17 +6,17 @@
 namespace synproxy {
 namespace {
 
+// An ACK that was refuted in a column has no key yet, and needs none where all services are alike.
 bool forwards_unknown(const Rooms& rooms, const Context& c) {
-  if (rooms.services.differ()) [[unlikely]]
-    return rooms.services.tuning(c.key()).forwards_unknown();
-  return rooms.now.forwards_unknown();
+  const bool one = rooms.services.unknowns_differ();
+  return (one ? rooms.services.tuning(c.key()) : rooms.services.tuning(0)).forwards_unknown();
 }
 
 void decide(Rooms& rooms, Context& c, FrameSink& sink) {
   if (c.kind == Kind::kDecided) return;
   if (c.kind == Kind::kIcmp) return on_icmp(rooms, c, sink);
   if (c.kind == Kind::kFragment) return on_fragment(rooms, c, sink);
-  if (c.kind == Kind::kRefuted && (rooms.flows.changed() || rooms.services.differ())) {
+  if (c.kind == Kind::kRefuted && (rooms.flows.changed() || rooms.services.unknowns_differ())) {
     // An earlier packet of the burst may have opened its flow, or its service has a say of its own.
     // The ACK has not been parsed yet.
     c.kind = Kind::kTcp;
@@ -24,7 +24,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
     if (c.kind != Kind::kTcp) return;
     c.flow = rooms.flows.find(c.key(), c.hash);
     c.ack.refuted = true;
-    if (rooms.services.differ() && c.flow == kNoFlow) ++rooms.stateless;
+    if (rooms.services.unknowns_differ() && c.flow == kNoFlow) ++rooms.stateless;
   } else if (rooms.flows.changed(c.hash)) {
     c.flow = rooms.flows.find(c.key(), c.hash);
   }

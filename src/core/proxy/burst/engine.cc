@@ -63,7 +63,7 @@ void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
 
 // Packets that quote no valid cookie and have no flow.
 void end_all(Rooms& rooms, std::span<Packet> burst) {
-  const bool pass = rooms.now.forwards_unknown();
+  const bool pass = rooms.services.tuning(0).forwards_unknown();
   const Reason fate = pass ? Reason::unknown_forwarded : Reason::cookie_invalid;
   for (Packet& p : burst) p.decide(pass ? Verdict::kForward : Verdict::kDrop, fate);
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
@@ -269,7 +269,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
     if (!rooms.adopts) [[likely]]
       refuted = refute_ack_burst(rooms, packets, decided);
     if (refuted != 0 && refuted == (~0U >> (kMaxBurst - packets.size())) &&
-        !rooms.services.differ()) {
+        !rooms.services.unknowns_differ()) {
       return end_all(rooms, packets);
     }
     rooms.acks_refuted = 0;

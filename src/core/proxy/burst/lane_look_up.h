@@ -59,9 +59,7 @@ class LaneLookUp {
   // The name of an IPv6 service has only a digest of its address.
   template <bool kIpv6>
   [[nodiscard]] bool is_same(const std::uint8_t* server) const {
-    if constexpr (!kIpv6) return true;
-    return ((load_raw<std::uint64_t>(server) ^ load_raw<std::uint64_t>(server_)) |
-            (load_raw<std::uint64_t>(server + 8) ^ load_raw<std::uint64_t>(server_ + 8))) == 0;
+    return !kIpv6 || same_address(server, server_);
   }
   template <bool kIpv6>
   [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {

@@ -62,10 +62,6 @@ class Moment {
   // A cookie of the current epoch is sent.
   void note_cookie() { cookies_sent_[epoch_.epoch & 1U] = epoch_.epoch; }
   [[nodiscard]] const EngineTuning& tuning() const { return tuning_; }
-  // Whether a segment that belongs to nothing passes.
-  [[nodiscard]] bool forwards_unknown() const {
-    return tuning_.unknown == Unknown::kForward || tuning_.mode == Mode::kOff;
-  }
   [[nodiscard]] const EarlierTuning& earlier() const { return earlier_; }
   // The smallest and the largest early window that a client may have been shown.
   [[nodiscard]] std::uint32_t least_early_window() const {

@@ -2,7 +2,6 @@
 #include "flows/named_services.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/segment.h"
@@ -26,6 +25,10 @@ bool counts_as_syn(Reason fate) {
   }
 }
 
+bool same_server(const std::uint8_t* a, const std::uint8_t* b, bool ipv6) {
+  return ipv6 ? same_address(a, b) : load_raw<std::uint32_t>(a) == load_raw<std::uint32_t>(b);
+}
+
 struct Gauges {
   bool flows;
   bool embryonic;
@@ -46,6 +49,7 @@ void move(Counter& gauge, bool from, bool to) {
 NamedServices::NamedServices(const ProtectSet& protect, Counters& counters,
                              const EngineTuning& tuning)
     : protect_(protect),
+      all_(counters),
       memory_(protect.named_services() == 0 ? nullptr
                                             : new ServiceCounters[protect.named_services()]),
       counters_(memory_.get(), protect.named_services()) {
@@ -58,12 +62,14 @@ void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own
   const std::size_t count = std::min<std::size_t>(own_.count, counters_.size());
   tunings_.fill(service_tuning(tuning));
   std::copy_n(own_.of.begin(), count, tunings_.begin() + 1);
-  differ_ = modes_differ_ = resets_unknown_ = bounds_backlog_ = false;
+  differ_ = modes_differ_ = unknowns_differ_ = resets_unknown_ = bounds_backlog_ = false;
   min_ttl_ = 0;
   mode_ = tunings_[0].mode;
   for (const ServiceTuning& t : std::span(tunings_).first(count + 1)) {
     differ_ |= t != tunings_[0];
     modes_differ_ |= t.mode != tunings_[0].mode;
+    unknowns_differ_ |=
+        t.unknown != tunings_[0].unknown || t.forwards_unknown() != tunings_[0].forwards_unknown();
     resets_unknown_ |= t.unknown == Unknown::kReset;
     bounds_backlog_ |= t.backlog.bounds();
     min_ttl_ = std::max(min_ttl_, t.min_ttl);
@@ -72,12 +78,7 @@ void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own
 }
 
 NamedServiceId NamedServices::look_up(const KeyView& key) const {
-  std::array<std::uint8_t, 4> ipv4;
-  const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
-  std::memcpy(ipv4.data(), &word, sizeof word);
-  const auto port = static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
-  const std::uint8_t* const address = key.ipv6() ? key.server : ipv4.data();
-  return protect_.service_of(address, key.ipv6(), port);
+  return protect_.service_of(server_of(key).data(), key.ipv6(), server_port_of(key.identity));
 }
 
 void NamedServices::count_event(const KeyView& key, Reason r) {
@@ -99,6 +100,11 @@ void NamedServices::moves(const FlowKey& key, FlowState from, FlowState to) {
 void NamedServices::Tally::begin(Role sender, std::span<Packet> burst) {
   burst_ = burst.first(std::min(burst.size(), kMaxBurst));
   const bool from_client = sender == Role::kClient;
+  // Most packets of a burst are of one service.
+  const std::uint8_t* address = nullptr;
+  std::uint16_t port = 0;
+  bool ipv6 = false;
+  NamedServiceId id = 0;
   for (std::size_t i = 0; i < burst_.size(); ++i) {
     const Packet& p = burst_[i];
     Segment g;
@@ -109,8 +115,16 @@ void NamedServices::Tally::begin(Role sender, std::span<Packet> burst) {
     }
     of_[i] = 0;
     if (g.result != ParseResult::kTcp) continue;
-    of_[i] = services_.protect_.service_of(from_client ? g.destination() : g.source(), g.ipv6,
-                                           from_client ? g.destination_port() : g.source_port());
+    const std::uint8_t* const server = from_client ? g.destination() : g.source();
+    const std::uint16_t server_port = from_client ? g.destination_port() : g.source_port();
+    if (address == nullptr || server_port != port || g.ipv6 != ipv6 ||
+        !same_server(server, address, ipv6)) {
+      address = server;
+      port = server_port;
+      ipv6 = g.ipv6;
+      id = services_.protect_.service_of(address, ipv6, port);
+    }
+    of_[i] = id;
     const bool syn = from_client && (g.flags & (kSyn | kAck | kRst)) == kSyn;
     syns_ |= std::uint32_t{syn} << i;
   }

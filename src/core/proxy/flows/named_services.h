@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -51,6 +52,8 @@ class NamedServices final : public ModeOfService {
   // The mode that all have, or whose parts are needed where they differ: adaptive before off.
   [[nodiscard]] Mode mode() const { return mode_; }
   [[nodiscard]] bool modes_differ() const { return modes_differ_; }
+  // Whether what becomes of segments that belong to no connection depends on the service.
+  [[nodiscard]] bool unknowns_differ() const { return unknowns_differ_; }
   // Whether any resets what belongs to no connection.
   [[nodiscard]] bool resets_unknown() const { return resets_unknown_; }
   // The highest of all.
@@ -61,9 +64,18 @@ class NamedServices final : public ModeOfService {
 
   [[nodiscard]] bool on() const { return !counters_.empty(); }
 
+  // An event: among all, and of the service that has this key. A key that would have to be made is
+  // given by a function.
   void count(const KeyView& key, Reason r) {
+    all_.count(r);
     if (on()) [[unlikely]]
       count_event(key, r);
+  }
+  template <std::invocable KeyOf>
+  void count(KeyOf&& key_of, Reason r) {
+    all_.count(r);
+    if (on()) [[unlikely]]
+      count_event(key_of(), r);
   }
   // While on(): before the state of a flow changes. What is not in use is kFree.
   void moves(const FlowKey& key, FlowState from, FlowState to);
@@ -104,11 +116,13 @@ class NamedServices final : public ModeOfService {
   [[nodiscard]] NamedServiceId look_up(const KeyView& key) const;
 
   const ProtectSet& protect_;
+  Counters& all_;
   std::unique_ptr<ServiceCounters[]> memory_;
   std::span<ServiceCounters> counters_;
 
   bool differ_ = false;
   bool modes_differ_ = false;
+  bool unknowns_differ_ = false;
   bool resets_unknown_ = false;
   bool bounds_backlog_ = false;
   std::uint8_t min_ttl_ = 0;

@@ -26,12 +26,8 @@ void list(Rooms& rooms, const Context& c, const SourceLimits::Charge& charge, bo
     list(rooms, c, charge, by_rate, false);
     return by_rate ? Admission::kOverRate : Admission::kOverConns;
   }
-  const auto count = [&](Reason r) {
-    rooms.counters.count(r);
-    rooms.services.count(c.key(), r);
-  };
-  if (charge.over_rate) count(Reason::limit_rate_monitored);
-  if (charge.over_conns) count(Reason::limit_conns_monitored);
+  if (charge.over_rate) rooms.services.count(c.key(), Reason::limit_rate_monitored);
+  if (charge.over_conns) rooms.services.count(c.key(), Reason::limit_conns_monitored);
   if (charge.over_rate || charge.over_conns) list(rooms, c, charge, charge.over_rate, true);
   if (charge.shared != 0) rooms.counters.count(Reason::limit_shared);
   return Admission::kAdmitted;

@@ -25,7 +25,6 @@ void on_client_waits(Rooms& rooms, Context& c, FrameSink& sink) {
       return drop(rooms.counters, c, Reason::rst_out_of_window);
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    rooms.counters.count(Reason::conn_aborted);
     rooms.services.count(c.key(), Reason::conn_aborted);
     drop(rooms.counters, c, Reason::consumed);
     return give_up(rooms, c.flow, false, true, sink);

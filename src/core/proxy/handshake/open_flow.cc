@@ -99,7 +99,6 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   SourceLimits::Charge charge;
   const Admission verdict = admit(rooms, c, m, charge);
   if (verdict != Admission::kAdmitted) return refuse(rooms, c, verdict);
-  rooms.counters.count(Reason::cookie_valid);
   rooms.services.count(c.key(), Reason::cookie_valid);
   if (is_adaptive(rooms, c)) rooms.watch.activation.proven(c.service, rooms.now.ms());
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);

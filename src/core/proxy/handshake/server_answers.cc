@@ -58,7 +58,6 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
       return drop(rooms.counters, c, Reason::server_rst_ignored);
     }
     if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-    rooms.counters.count(Reason::conn_refused);
     rooms.services.count(c.key(), Reason::conn_refused);
     note_dead(rooms, c.key());
     drop(rooms.counters, c, Reason::consumed);

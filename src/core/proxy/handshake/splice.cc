@@ -117,7 +117,6 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   const bool shorter = mss < promised_mss(rooms.now, auto_mss);
   if (shorter) rooms.too_long.note(c.flow);
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
-  rooms.counters.count(Reason::conn_established);
   rooms.services.count(c.key(), Reason::conn_established);
   if (rooms.felt.awaits_first_byte(f.cookie)) {
     f.set(kFlowFirstByteDue);

@@ -42,7 +42,6 @@ bool waits_for_turn(Rooms& rooms, FlowIndex i, const Context& c, bool above) {
     case Turns::Turn::kWaits:
       break;
   }
-  rooms.counters.count(Reason::backlog_waited);
   rooms.services.count(c.key(), Reason::backlog_waited);
   rooms.flows[i].set(kFlowWaits | kFlowUnasked);
   return true;
@@ -51,8 +50,7 @@ bool waits_for_turn(Rooms& rooms, FlowIndex i, const Context& c, bool above) {
 void give_up_waiting(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   const FlowRecord& f = rooms.flows[i];
   const Reason why = f.unasked() ? Reason::backlog_expired : Reason::conn_timed_out;
-  rooms.counters.count(why);
-  rooms.services.count(rooms.flows.key_of(i), why);
+  rooms.services.count([&] { return rooms.flows.key_of(i); }, why);
   give_up(rooms, i, true, true, sink);
 }
 

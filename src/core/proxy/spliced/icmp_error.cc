@@ -80,7 +80,6 @@ void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink&
     note_dead(rooms, key);
   }
   if (!q.refusal) return;
-  rooms.counters.count(Reason::conn_refused);
   rooms.services.count(key, Reason::conn_refused);
   note_dead(rooms, key);
   give_up(rooms, c.flow, true, false, sink);

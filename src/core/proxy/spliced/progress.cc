@@ -9,9 +9,8 @@ namespace {
 // A segment that comes this long after a RST was not under way when the RST passed: that end lives.
 constexpr std::uint32_t kReviveMs = 1000;
 
-void count_of(Rooms& rooms, const FlowRecord& f, Reason r) {
-  if (rooms.services.on()) [[unlikely]]
-    rooms.services.count(rooms.flows.key_of(rooms.flows.index_of(f)), r);
+void count(Rooms& rooms, const FlowRecord& f, Reason r) {
+  rooms.services.count([&] { return rooms.flows.key_of(rooms.flows.index_of(f)); }, r);
 }
 
 // Every segment of a live connection renews it. After a RST only a segment that proves life does.
@@ -31,8 +30,7 @@ void update_closing(Rooms& rooms, FlowRecord& f) {
   if (f.state() == FlowState::kFinished || !closed_by_both(f)) return;
   if ((f.progress & kAcked) == kAcked) {
     rooms.flows.set_state(f, FlowState::kFinished);
-    rooms.counters.count(Reason::conn_finished);
-    count_of(rooms, f, Reason::conn_finished);
+    count(rooms, f, Reason::conn_finished);
   } else {
     rooms.flows.set_state(f, FlowState::kClosing);
   }
@@ -110,8 +108,7 @@ void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
     // A RST that answers a keepalive comes from an end that has forgotten this connection. Whoever
     // speaks after that speaks to nobody, so the flow cannot revive.
     rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
-    rooms.counters.count(Reason::conn_reset);
-    count_of(rooms, f, Reason::conn_reset);
+    count(rooms, f, Reason::conn_reset);
     f.clear(kFlowProbed | kFlowProbedAgain);
   }
   // The answer to a keepalive does not make the rest longer.

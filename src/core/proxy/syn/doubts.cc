@@ -9,17 +9,6 @@
 namespace synproxy {
 namespace {
 
-AddressBytes server_of(const KeyView& key) {
-  AddressBytes out{};
-  if (key.ipv6()) {
-    std::memcpy(out.data(), key.server, out.size());
-  } else {
-    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
-    std::memcpy(out.data(), &word, sizeof word);
-  }
-  return out;
-}
-
 bool is_of(const FlowKey& flow, const KeyView& key) {
   return identity_of(flow) == key.identity &&
          (!key.ipv6() ||
@@ -33,8 +22,8 @@ Doubts::Doubts(const IndexKey& secret)
 
 Doubts::Name Doubts::name_of(const KeyView& key) {
   return {.server = server_of(key),
-          .vlan_and_family = static_cast<std::uint32_t>(key.identity.ports_and_vlan >> 32),
-          .port = static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16)};
+          .vlan_and_family = vlan_and_family_of(key.identity),
+          .port = server_port_of(key.identity)};
 }
 
 std::size_t Doubts::bucket_of(const Name& name) const {

@@ -110,14 +110,7 @@ void ServiceTable::adopt(std::span<const std::byte> carried, std::uint64_t epoch
 }
 
 ServiceTable::Name ServiceTable::name_of(const KeyView& key, std::uint16_t port) {
-  Name out{{}, vlan_and_family_of(key), port};
-  if (key.ipv6()) {
-    std::memcpy(out.address.data(), key.server, out.address.size());
-  } else {
-    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
-    std::memcpy(out.address.data(), &word, sizeof word);
-  }
-  return out;
+  return {server_of(key), vlan_and_family_of(key.identity), port};
 }
 
 // The address gives the neighbourhood, the port the place within it.
@@ -137,7 +130,7 @@ void ServiceTable::walk(const KeyView& key, std::uint16_t port, Visit&& visit) c
 }
 
 const ServiceTable::Service* ServiceTable::find(const KeyView& key, std::uint16_t port) const {
-  if (!vlans_[digest_of(vlan_and_family_of(key))]) return nullptr;
+  if (!vlans_[digest_of(vlan_and_family_of(key.identity))]) return nullptr;
   const Name name = name_of(key, port);
   const Service* found = nullptr;
   walk(key, port, [&](std::size_t place) {
@@ -184,25 +177,25 @@ ScaleSet ServiceTable::scales_of(const Service* own, std::uint64_t epoch) {
 }
 
 const ServiceOffer& ServiceTable::offer(const KeyView& key) const {
-  return offer_of(find(key, port_of(key)), key);
+  return offer_of(find(key, server_port_of(key.identity)), key);
 }
 
 ScaleSet ServiceTable::scales(const KeyView& key, std::uint64_t epoch) const {
-  return scales_of(find(key, port_of(key)), epoch);
+  return scales_of(find(key, server_port_of(key.identity)), epoch);
 }
 
 ServiceTable::Learned ServiceTable::learned(const KeyView& key, std::uint64_t epoch) const {
-  const Service* own = find(key, port_of(key));
+  const Service* own = find(key, server_port_of(key.identity));
   return {offer_of(own, key), scales_of(own, epoch)};
 }
 
 std::uint16_t ServiceTable::shown_mss(const KeyView& key) const {
-  const Service* s = find(key, port_of(key));
+  const Service* s = find(key, server_port_of(key.identity));
   return s != nullptr ? s->mss.value() : std::uint16_t{0};
 }
 
 bool ServiceTable::note_crawl(const KeyView& key) {
-  const Service* s = find(key, port_of(key));
+  const Service* s = find(key, server_port_of(key.identity));
   if (s == nullptr || s->offer.crawls) return false;
   services_[static_cast<std::size_t>(s - services_.data())].offer.crawls = true;
   any_crawls_ = true;
@@ -259,7 +252,7 @@ void ServiceTable::note_mss(Service& s, std::uint16_t mss, bool ipv6, std::uint6
 bool ServiceTable::probe_due(const KeyView& key, const Abilities& wanted,
                              std::uint64_t now_ms) const {
   if (Abilities{}.covers(wanted)) return false;
-  const Service* s = find(key, port_of(key));
+  const Service* s = find(key, server_port_of(key.identity));
   if (s == nullptr) return !ServiceOffer{}.can.covers(wanted);
   const Abilities& can = s->offer.can;
   return (wanted.timestamps && !can.timestamps && now_ms >= s->timestamps.ask_at_ms) ||
@@ -286,7 +279,7 @@ void ServiceTable::Trial::note(bool& can, bool asked, bool has, std::uint64_t no
 
 std::uint16_t ServiceTable::learn(const KeyView& key, std::uint64_t epoch, std::uint64_t now_ms,
                                   const Answer& a) {
-  Service& s = at(key, port_of(key));
+  Service& s = at(key, server_port_of(key.identity));
   const bool first = s.confirmed_ms == kNever;
   const ServiceOffer before = s.offer;
   begin_answer(s, now_ms);

@@ -105,7 +105,6 @@ unsigned expire_idle(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   const FlowKey key = rooms.flows.key_of(i);
   rooms.frames.send_rst(f, key, Role::kClient, sink);
   rooms.frames.send_rst(f, key, Role::kServer, sink);
-  rooms.counters.count(Reason::conn_idle);
   rooms.services.count(key, Reason::conn_idle);
   // If our RST was not exact for an end, that end asks (RFC 5961 section 3.2) and gets an answer.
   rooms.flows.set_state(f, FlowState::kTombstone);

@@ -15,8 +15,7 @@ void evict(Rooms& rooms, FlowIndex victim, FrameSink& sink) {
     rooms.frames.send_rst(f, key, Role::kClient, sink);
     if (!f.unasked()) rooms.frames.send_rst(f, key, Role::kServer, sink);
   }
-  rooms.counters.count(Reason::flow_evicted);
-  if (rooms.services.on()) rooms.services.count(rooms.flows.key_of(victim), Reason::flow_evicted);
+  rooms.services.count([&] { return rooms.flows.key_of(victim); }, Reason::flow_evicted);
   free_flow(rooms, victim);
   rooms.flows.prefetch_victims();
 }

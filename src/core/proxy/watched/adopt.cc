@@ -64,7 +64,6 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
     if (kClient) f.set(kFlowServerFin);
     if (!kClient && g.ack == other.end) f.set(kFlowClientFin | kFlowClientFinAcked);
   }
-  rooms.counters.count(Reason::conn_adopted);
   rooms.services.count(c.key(), Reason::conn_adopted);
   note<kSender>(rooms, f, c, g.seq);
   forward(rooms.counters, c, Reason::watched);
@@ -108,7 +107,6 @@ void on_older_server(Rooms& rooms, Context& c, FrameSink& sink) {
       return pass_on(rooms, c);
     case Adoption::Verdict::kReset:
       send_rst_on(rooms, c, client.ack, sink);
-      rooms.counters.count(Reason::conn_contradicted);
       rooms.services.count(c.key(), Reason::conn_contradicted);
       return answer_with_rst(rooms.counters, c, kWhy);
     default:

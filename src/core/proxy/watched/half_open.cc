@@ -142,7 +142,6 @@ void follow(Rooms& rooms, const Context& c, FlowRecord& f) {
   f.start_acks();
   f.server_acks(f.client_nxt);  // the SYN-ACK may have acknowledged data
   rooms.flows.set_state(f, FlowState::kEstablished);
-  rooms.counters.count(Reason::conn_watched);
   rooms.services.count(c.key(), Reason::conn_watched);
   if (is_adaptive(rooms, c)) rooms.watch.activation.proven(c.service, rooms.now.ms());
 }
@@ -196,7 +195,6 @@ void on_client_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   if (g.has(kRst)) {
     // RFC 9293 section 3.10.7.4, RFC 5961 section 3.2: at this number the server gives up.
     if (g.seq == SeqNum(f.client_nxt) && checksum_ok(c)) {
-      rooms.counters.count(Reason::conn_reset);
       rooms.services.count(c.key(), Reason::conn_reset);
       free_flow(rooms, c.flow);
     }
@@ -226,7 +224,6 @@ void on_server_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   if (g.has(kRst)) {
     // RFC 5961 section 3.2. Any other one is of a connection before, or answers its segments.
     if (g.seq == SeqNum(f.server_nxt)) {
-      rooms.counters.count(Reason::conn_reset);
       rooms.services.count(c.key(), Reason::conn_reset);
       free_flow(rooms, c.flow);
     }

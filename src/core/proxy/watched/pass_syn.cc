@@ -25,14 +25,9 @@ bool is_half_open(const Rooms& rooms, const Context& c) {
 ActiveService name_of(const KeyView& key, const Activation::Began& began) {
   ActiveService out;
   out.ipv6 = key.ipv6();
-  if (out.ipv6) {
-    std::memcpy(out.address.data(), key.server, out.address.size());
-  } else {
-    const auto word = static_cast<std::uint32_t>(key.identity.addresses >> 32);
-    std::memcpy(out.address.data(), &word, sizeof word);
-  }
+  out.address = server_of(key);
   out.vlan = vlan_of(key.identity).packed;
-  out.port = static_cast<std::uint16_t>(key.identity.ports_and_vlan >> 16);
+  out.port = server_port_of(key.identity);
   out.cell = began.cell;
   out.value = began.value;
   out.by_rate = began.why == Activation::Why::kSynRate;
