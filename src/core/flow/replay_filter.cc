@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "synproxy/base/copy_of_live.h"
 #include "synproxy/base/wide_product.h"
 
 namespace synproxy {
@@ -92,8 +93,9 @@ std::size_t ReplayFilter::find_changed(std::span<const std::uint64_t> seen, std:
       at += lines_per_slot_ - 1 - at % lines_per_slot_;
       continue;
     }
-    if (lines[at].epoch != static_cast<std::uint32_t>(slot.epoch)) continue;
-    if (digest_of(lines[at]) != seen[at]) out[count++] = at;
+    const Line line = copy_of_live(lines[at]);
+    if (line.epoch != static_cast<std::uint32_t>(slot.epoch)) continue;
+    if (digest_of(line) != seen[at]) out[count++] = at;
   }
   return count;
 }
@@ -101,7 +103,7 @@ std::size_t ReplayFilter::find_changed(std::span<const std::uint64_t> seen, std:
 CarriedReplay ReplayFilter::carry(std::uint32_t line, std::span<std::uint64_t> seen,
                                   ReplayEntries& entries) const {
   const Slot slot = state_->slots[line / lines_per_slot_];
-  const Line copy = static_cast<const Line*>(memory_.data())[line];
+  const Line copy = copy_of_live(static_cast<const Line*>(memory_.data())[line]);
   ReplayEntries::OfEpoch& told = entries.told[line / lines_per_slot_];
   if (told.epoch != slot.epoch) told = {slot.epoch, 0};
   const std::uint64_t more = slot.entries - std::min(told.entries, slot.entries);

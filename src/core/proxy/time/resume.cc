@@ -5,6 +5,8 @@
 #include <array>
 #include <cstring>
 
+#include "synproxy/base/copy_of_live.h"
+
 namespace synproxy {
 namespace {
 
@@ -60,7 +62,7 @@ struct Looks {
   IpLook server;
 };
 Looks looks_of(const Rooms& rooms, FlowIndex i) {
-  const FlowRecord& f = rooms.flows[i];
+  const FlowRecord& f = rooms.flows[i];  // as an address: whose looks they are
   return {rooms.flows.look(f, Role::kClient), rooms.flows.look(f, Role::kServer)};
 }
 
@@ -88,7 +90,7 @@ std::size_t find_changed_flows(const Rooms& rooms, const CarryBook& book, FlowIn
                                FlowIndex to, std::span<FlowIndex> out) {
   std::size_t count = 0;
   for (FlowIndex i = from; i < to; ++i) {
-    const FlowRecord& f = rooms.flows[i];
+    const FlowRecord f = copy_of_live(rooms.flows[i]);
     const std::uint64_t now =
         f.state() == FlowState::kFree ? 0 : digest_of(f, looks_of(rooms, i), book);
     if (now != book.flows[i]) out[count++] = i;
@@ -98,7 +100,7 @@ std::size_t find_changed_flows(const Rooms& rooms, const CarryBook& book, FlowIn
 
 CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
   CarriedFlow out;
-  out.record = rooms.flows[i];
+  out.record = copy_of_live(rooms.flows[i]);
   out.index = i;
   book.flows_end = std::max(book.flows_end, i + 1);
   if (out.record.state() == FlowState::kFree) {
