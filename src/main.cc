@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -113,6 +114,24 @@ void add_confirm_request(Requests& requests, Confirmation& confirmation) {
   std::_Exit(0);
 }
 
+// What a successor that fails leaves open ends with its process. To close it would take down for
+// the running proxy what both have.
+[[noreturn]] void leave_to_predecessor(const std::exception& error) {
+  fail(error.what());
+  finish_log();
+  std::_Exit(dynamic_cast<const UsageError*>(&error) != nullptr ? 2 : 1);
+}
+
+void take_over(TakeOver& predecessor, dataplane::Dataplane& dataplane,
+               const std::function<void()>& ports_open) {
+  try {
+    predecessor.run(dataplane, ports_open);
+  } catch (const std::exception& error) {
+    if (!dataplane.shares()) throw;
+    leave_to_predecessor(error);
+  }
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
@@ -142,7 +161,11 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   std::optional<StartWatch> start(std::in_place);
   std::optional<HostEnd> host_end;
   if (config.server_port.kind == PortName::Kind::kHost) {
-    host_end.emplace(config);
+    if (predecessor) {
+      host_end.emplace(predecessor->take_host(), predecessor->pid());
+    } else {
+      host_end.emplace(config);
+    }
     config.server_port.device = host_end->wire();
   }
   Confirmation confirmation(config.confirm);
@@ -177,14 +200,17 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
                       .config = config,
                       .clock = clock,
                       .listener = listener,
-                      .managed = has_manager()});
+                      .managed = has_manager(),
+                      .host_end = host_end ? &*host_end : nullptr,
+                      .confirmation = &confirmation});
   hand_over.add_requests(requests);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
-  give_up(config, user);
-  if (host_end) host_end->take_over([&] { dataplane.forget_received(PortId::kClient); });
   if (predecessor) {
-    predecessor->run(dataplane);
+    take_over(*predecessor, dataplane, [&] { give_up(config, user); });
+    if (host_end) host_end->own();
   } else {
+    give_up(config, user);
+    if (host_end) host_end->take_over([&] { dataplane.forget_received(PortId::kClient); });
     dataplane.start();
   }
   start.reset();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -30,17 +31,33 @@ ControlClient::ControlClient(const std::string& name, const std::vector<std::str
     : name_(name),
       fd_(connect_to_first(name, paths, SOCK_STREAM, "or as one of its --control-group")) {}
 
-ControlClient::~ControlClient() { ::close(fd_); }
+ControlClient::~ControlClient() {
+  ::close(fd_);
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void ControlClient::fill() {
   got_.erase(0, at_);
   at_ = 0;
   const std::size_t had = got_.size();
   got_.resize(had + kPart);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptor_)> room{};
+  iovec bytes{got_.data() + had, kPart};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
   ssize_t size = -1;
   do {
-    size = ::recv(fd_, got_.data() + had, kPart, 0);
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+    size = ::recvmsg(fd_, &message, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
+  const cmsghdr* header = size > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len == CMSG_LEN(sizeof descriptor_)) {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    std::memcpy(&descriptor_, CMSG_DATA(header), sizeof descriptor_);
+  }
   got_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   if (size > 0) return;
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) throw_no_answer(name_);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace synproxy::control {
@@ -25,12 +26,15 @@ class ControlClient {
   // What follows the first line of a long answer. Throw RuntimeFailure.
   [[nodiscard]] nlohmann::ordered_json next_line();
   void read(void* out, std::size_t bytes);
+  // The open file that has come along with what was read, now the caller's; -1: none.
+  [[nodiscard]] int take_descriptor() { return std::exchange(descriptor_, -1); }
 
  private:
   void fill();
 
   std::string name_;
   int fd_ = -1;
+  int descriptor_ = -1;
   std::string got_;  // received, from `at_` on not read yet
   std::size_t at_ = 0;
 };

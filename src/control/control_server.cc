@@ -11,7 +11,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -23,6 +25,23 @@ namespace {
 
 constexpr std::chrono::milliseconds kAfterFailure{100};
 constexpr int kLookMs = 100;  // how late a client may lose its place
+
+// Sends what it can of `part`, and `passed` with its first byte.
+ssize_t send_with(int fd, std::string_view part, int passed) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> room{};
+  iovec bytes{const_cast<char*>(part.data()), part.size()};  // sendmsg() only reads
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof passed);
+  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  return ::sendmsg(fd, &message, MSG_NOSIGNAL);
+}
 
 Peer peer_of(int fd) {
   ucred who{};
@@ -157,6 +176,7 @@ void ControlServer::obey(Client& client) {
     client.last = true;
   } else if (whole) {
     client.answer = requests_.answer(std::string_view(client.in).substr(0, end), client.peer);
+    client.passed = client.answer->descriptor();
     client.in.erase(0, end + 1);
   } else {
     return;
@@ -180,8 +200,11 @@ void ControlServer::write(Client& client) {
     }
   }
   if (client.sent < client.out.size()) {
-    const ssize_t took = ::send(client.fd, client.out.data() + client.sent,
-                                client.out.size() - client.sent, MSG_NOSIGNAL);
+    const std::string_view left = std::string_view(client.out).substr(client.sent);
+    const ssize_t took = client.passed < 0
+                             ? ::send(client.fd, left.data(), left.size(), MSG_NOSIGNAL)
+                             : send_with(client.fd, left, client.passed);
+    if (took > 0) client.passed = -1;
     if (took < 0) {
       client.gone = errno != EAGAIN && errno != EINTR;
       return;

@@ -59,6 +59,7 @@ class ControlServer {
     std::string out;
     std::size_t sent = 0;
     std::unique_ptr<Answer> answer;  // has more
+    int passed = -1;                 // goes along with `out`
     bool waits = false;              // for the answer's next piece
     bool last = false;               // hang up when `out` has been sent
     bool gone = false;

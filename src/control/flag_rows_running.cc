@@ -64,9 +64,9 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .accepts = "on or off",
      .help = "go on with the connections of the running proxy of this --name, which ends; this one "
              "may be of another version or have other --workers",
-     .reason = "A start finds a running proxy of the same name in its way. With it, this one opens "
-               "its ports beside the other one, asks it to stop, takes its connections and goes "
-               "on; both print for how many microseconds nobody forwarded. Linux interfaces only. "
+     .reason = "A start finds a running proxy of the same name in its way. With it, this one makes "
+               "everything ready beside the other one, asks it to stop, takes its connections and "
+               "its ports and goes on; both print for how many microseconds nobody forwarded. "
                "docs/operation.md says what is needed and what happens if either of them fails.",
      .value = word<kOffOn>(At<&Config::take_over>{})},
     {.name = "workers",

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/processes.h"
 #include "control/hand_over_wire.h"
 #include "control/log.h"
 #include "control/port_name.h"
@@ -25,16 +26,10 @@ using Json = Requests::Json;
 constexpr std::size_t kFlowsInPiece = 1024;
 constexpr std::size_t kReplaysInPiece = 2048;
 
-bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0 && errno == ESRCH; }
-
 void refuse_port(const char* flag, const PortName& running, const std::string& wanted) {
-  if (running.kind != PortName::Kind::kRawSocket) {
-    throw UsageError(std::string("--take-over: ") + flag + " " + running.text +
-                     " of the running proxy cannot be opened twice, only Linux interfaces can; "
-                     "restart it, with --state-dir if its connections are to go on");
-  }
-  if (running.device == wanted) return;
-  throw UsageError(std::string(flag) + " " + wanted + ": the running proxy has " + running.device +
+  if (port_said(running) == wanted) return;
+  throw UsageError(std::string(flag) + " " + wanted + ": the running proxy has " +
+                   port_said(running) +
                    ", and --take-over changes no port; give that one, or restart it");
 }
 
@@ -61,6 +56,23 @@ std::string handed_over_line(pid_t to, std::uint64_t outage_us) {
   return "handed over to the process " + std::to_string(to) + ": nobody forwarded for " +
          std::to_string(outage_us) + " us";
 }
+
+// The first answer, with the file that says where the host's addresses are.
+class HandOver::Handing final : public Answer {
+ public:
+  Handing(const Json& result, int descriptor)
+      : line_(answer_line(result)), descriptor_(descriptor) {}
+
+  Step next(std::string& out) override {
+    out += std::exchange(line_, {});
+    return Step::kEnd;
+  }
+  [[nodiscard]] int descriptor() const override { return descriptor_; }
+
+ private:
+  std::string line_;
+  const int descriptor_;
+};
 
 // What the successor has not got: services before flows, which are judged by them.
 class HandOver::Carrying final : public Answer {
@@ -152,8 +164,8 @@ class HandOver::Farewell final : public Answer {
 };
 
 void HandOver::add_requests(Requests& requests) {
-  requests.add(kAskHandOver, Requests::Kind::kChanging,
-               [this](const Json& request, const Peer& peer) { return ask(request, peer); });
+  requests.add_long(kAskHandOver, Requests::Kind::kChanging,
+                    [this](const Json& request, const Peer& peer) { return ask(request, peer); });
   requests.add_long(kCopyForHandOver, Requests::Kind::kChanging,
                     [this](const Json&, const Peer& peer) { return copy(peer); });
   requests.add_long(kStopForHandOver, Requests::Kind::kChanging,
@@ -190,13 +202,18 @@ void HandOver::refuse_what_cannot_work(const Json& request, const Peer& peer) {
     throw UsageError("--max-flows: the running proxy has " + std::to_string(flows) +
                      " flows, which have no room; give more");
   }
-  if (state_->successor != 0 && state_->successor != peer.pid && !is_gone(state_->successor)) {
+  if (parts_.confirmation != nullptr && parts_.confirmation->wanted()) {
+    throw UsageError(
+        "--take-over: the running proxy waits for `synproxy host confirm`; confirm first, or let "
+        "the addresses go back");
+  }
+  if (state_->successor != 0 && state_->successor != peer.pid && !has_ended(state_->successor)) {
     throw UsageError("--take-over: the process " + std::to_string(state_->successor) +
                      " does that already; wait for its end");
   }
 }
 
-Json HandOver::ask(const Json& request, const Peer& peer) {
+std::unique_ptr<Answer> HandOver::ask(const Json& request, const Peer& peer) {
   const auto held = parts_.supervisor.hold();
   const std::lock_guard lock(state_->mutex);
   if (state_->phase != Phase::kServing) {
@@ -217,11 +234,12 @@ Json HandOver::ask(const Json& request, const Peer& peer) {
     keys.push_back(words_of(k));
     cleanse(k);
   }
-  return {{"pid", ::getpid()},
-          {"index_key", identity.index_key},
-          {"zero_ms", identity.zero_ms},
-          {"rss_word", identity.rss_word},
-          {"keys", std::move(keys)}};
+  return std::make_unique<Handing>(Json{{"pid", ::getpid()},
+                                        {"index_key", identity.index_key},
+                                        {"zero_ms", identity.zero_ms},
+                                        {"rss_word", identity.rss_word},
+                                        {"keys", std::move(keys)}},
+                                   parts_.host_end != nullptr ? parts_.host_end->descriptor() : -1);
 }
 
 std::unique_ptr<Answer> HandOver::copy(const Peer& peer) {
@@ -242,10 +260,15 @@ std::unique_ptr<Answer> HandOver::stop(const Peer& peer) {
   if (!state_->giver) state_->giver.emplace(parts_.dataplane.engines());
   state_->phase = Phase::kStopped;
   state_->asked = std::chrono::steady_clock::now();
+  state_->told = false;
+  state_->tries = 0;
+  const Json links = {parts_.dataplane.has_link(PortId::kClient),
+                      parts_.dataplane.has_link(PortId::kServer)};
   parts_.dataplane.stop();
   const std::uint64_t stopped_us = monotonic_us();
+  parts_.dataplane.close_alone();
   return std::make_unique<Carrying>(state_, Phase::kStopped,
-                                    answer_line({{"stopped_us", stopped_us}}));
+                                    answer_line({{"stopped_us", stopped_us}, {"links", links}}));
 }
 
 std::unique_ptr<Answer> HandOver::end(const Json& request, const Peer& peer) {
@@ -263,15 +286,44 @@ void HandOver::tick() {
   const auto held = parts_.supervisor.hold();
   const std::lock_guard lock(state_->mutex);
   if (state_->phase != Phase::kStopped) return;
-  const bool gone = is_gone(state_->successor);
-  if (!gone && std::chrono::steady_clock::now() - state_->asked < kPatience) return;
-  complain("--take-over: the process " + std::to_string(state_->successor) +
-           (gone ? " has ended" : " has said nothing for 5 s") +
-           " before it served; this one goes on");
+  const bool gone = has_ended(state_->successor);
+  if (!gone && std::chrono::steady_clock::now() - state_->asked < patience()) return;
+  const std::string why =
+      "--take-over: the process " + std::to_string(state_->successor) +
+      (gone ? " has ended" : " has said nothing for " + std::to_string(patience().count()) + " s") +
+      " before it served; ";
+  const std::string missing = open_ports(gone);
+  if (!missing.empty()) {
+    if (!std::exchange(state_->told, true)) complain(why + "a port is still missing: " + missing);
+    return;
+  }
+  complain(why + "this one goes on");
   state_->phase = Phase::kServing;
   state_->successor = 0;
   state_->giver.reset();
   parts_.dataplane.start();
+}
+
+std::chrono::seconds HandOver::patience() const {
+  const auto is_nic = [](const PortName& port) { return port.kind == PortName::Kind::kPci; };
+  return is_nic(parts_.config.client_port) || is_nic(parts_.config.server_port) ? kPatienceWithNics
+                                                                                : kPatience;
+}
+
+// A successor that hangs may have the ports: only its end gives them back, or it serves after all.
+// Returns what is wrong.
+std::string HandOver::open_ports(bool gone) {
+  try {
+    parts_.dataplane.open_all();
+    return "";
+  } catch (const std::exception& error) {
+    if (!gone || ++state_->tries < kTries) return error.what();
+    throw RuntimeFailure("--take-over: a port was given up, and is not to be had again: " +
+                         std::string(error.what()) +
+                         (parts_.config.state_dir.empty()
+                              ? ""
+                              : "; the next start goes on with the connections of --state-dir"));
+  }
 }
 
 bool HandOver::begun() const {

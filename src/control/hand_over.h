@@ -2,9 +2,10 @@
 // The predecessor's part of --take-over: what it is asked at the control socket (hand_over_wire.h).
 //
 // Theory of operation. Until the workers stop nothing has happened. From then on the successor has
-// kPatience to say that its own workers run; meanwhile this process has changed nothing, and it
-// goes on where it stopped if the successor dies or says nothing. Once it has said so, this process
-// leaves without putting anything back: interfaces, sockets and files are the successor's.
+// kPatience to say that its own workers run; meanwhile this process has changed nothing but that it
+// has closed the ports that only one process can have. It opens them again and goes on where it
+// stopped if the successor dies or says nothing. Once it has said so, this process leaves without
+// putting anything back: interfaces, sockets and files are the successor's.
 #pragma once
 
 #include <sys/types.h>
@@ -15,9 +16,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "base/config.h"
 #include "control/clock.h"
+#include "control/confirmation.h"
+#include "control/host_end.h"
 #include "control/requests.h"
 #include "control/secret.h"
 #include "control/supervisor.h"
@@ -29,6 +33,10 @@ namespace synproxy::control {
 class HandOver {
  public:
   static constexpr std::chrono::seconds kPatience{5};
+  // A NIC is reset, and the successor can make its workers only then.
+  static constexpr std::chrono::seconds kPatienceWithNics{20};
+  // To open the ports again when the successor has ended; one in each tick.
+  static constexpr unsigned kTries = 8;
   static constexpr std::chrono::seconds kFarewell{1};
 
   // All outlive it. `listener`: of --metrics, -1: none. `managed`: a service manager waits for the
@@ -41,12 +49,15 @@ class HandOver {
     const ProgramClock& clock;
     int listener = -1;
     bool managed = false;
+    const HostEnd* host_end = nullptr;  // of --server-port host
+    const Confirmation* confirmation = nullptr;
   };
   explicit HandOver(const Parts& parts) : parts_(parts), state_(std::make_shared<State>()) {}
 
   void add_requests(Requests& requests);
 
-  // Goes on if there is nobody any more to wait for. Call it a few times a second.
+  // Goes on if there is nobody any more to wait for. Call it a few times a second. Throws
+  // RuntimeFailure if it cannot, because a port is not to be had any more.
   void tick();
   // A successor has the connections, or is about to.
   [[nodiscard]] bool begun() const;
@@ -63,13 +74,18 @@ class HandOver {
     pid_t successor = 0;
     std::chrono::steady_clock::time_point asked;
     bool left_alone = false;  // the successor has hung up
+    bool told = false;        // that a port is missing
+    unsigned tries = 0;       // to open the ports again
     std::optional<dataplane::Giver> giver;
   };
+  class Handing;
   class Carrying;
   class Farewell;
 
   void refuse_what_cannot_work(const Requests::Json& request, const Peer& peer);
-  [[nodiscard]] Requests::Json ask(const Requests::Json& request, const Peer& peer);
+  [[nodiscard]] std::chrono::seconds patience() const;
+  [[nodiscard]] std::string open_ports(bool gone);
+  [[nodiscard]] std::unique_ptr<Answer> ask(const Requests::Json& request, const Peer& peer);
   [[nodiscard]] std::unique_ptr<Answer> copy(const Peer& peer);
   [[nodiscard]] std::unique_ptr<Answer> stop(const Peer& peer);
   [[nodiscard]] std::unique_ptr<Answer> end(const Requests::Json& request, const Peer& peer);

@@ -3,22 +3,26 @@
 // connection to the control socket (docs/control.md):
 //
 //   hand-over       nothing happens yet: refused if it cannot work, else what the successor needs
-//                   to make its workers
+//                   to make its workers. With --server-port host, the file of host_state.h comes
+//                   along, open: as long as either process has it, it is locked
 //   hand-over-copy  what the workers know follows as bytes, while they work; may be asked again:
 //                   then what has changed
-//   hand-over-stop  the same, after the workers have stopped at the end of a burst
+//   hand-over-stop  the same, after the workers have stopped at the end of a burst and the ports
+//                   that only one process can have are closed
 //   hand-over-done  the successor's workers run: the predecessor leaves, and restores nothing
 #pragma once
 
 #include <cstdint>
+#include <string>
 
+#include "base/config.h"
 #include "synproxy/flow/arena.h"
 #include "synproxy/proxy/carried.h"
 
 namespace synproxy::control {
 
 // Raise it with whatever changes here; the layout of what is carried has kStoreVersion.
-inline constexpr std::uint32_t kHandOverFormat = 1U << 16 | kStoreVersion;
+inline constexpr std::uint32_t kHandOverFormat = 2U << 16 | kStoreVersion;
 
 inline constexpr const char* kAskHandOver = "hand-over";
 inline constexpr const char* kCopyForHandOver = "hand-over-copy";
@@ -33,5 +37,11 @@ inline constexpr const char* kReplays = "replays";
 inline constexpr const char* kGone = "gone";
 inline constexpr const char* kFlows = "flows";
 inline constexpr const char* kEnd = "end";
+
+// A port by the name that both have to give.
+[[nodiscard]] inline std::string port_said(const PortName& port) {
+  if (port.kind == PortName::Kind::kHost) return "host";
+  return (port.kind == PortName::Kind::kXdp ? "xdp:" : "") + port.device;
+}
 
 }  // namespace synproxy::control

@@ -4,13 +4,18 @@
 #include <linux/if_addr.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "base/errors.h"
+#include "base/processes.h"
 #include "control/log.h"
 
 namespace synproxy::control {
 namespace {
 
+// A process that hung up may still be about to end.
+constexpr std::chrono::milliseconds kLastMoments{500};
 constexpr std::size_t kLongestSuffix = 11;  // of the 15 characters of a name, four are ours
 
 std::string suffix(const std::string& interface) {
@@ -115,6 +120,14 @@ HostEnd::HostEnd(const Config& config, const std::filesystem::path& directory)
   }
 }
 
+HostEnd::HostEnd(HostStateFile::Left handed, pid_t predecessor)
+    : nic_(nic_of(net_, handed.state.interface)),
+      state_(std::move(handed.state)),
+      file_(std::move(handed.file)),
+      moved_(true),
+      handed_(true),
+      predecessor_(predecessor) {}
+
 HostEnd::~HostEnd() { give_back(); }
 
 void HostEnd::take_over(const std::function<void()>& forget) {
@@ -136,6 +149,7 @@ void HostEnd::take_over(const std::function<void()>& forget) {
 
 void HostEnd::give_back() {
   if (!file_) return;
+  if (predecessor_ != 0 && !ends_within(predecessor_, kLastMoments)) return file_.reset();
   try {
     std::vector<std::string> refused;
     if (moved_) {
@@ -155,6 +169,7 @@ void HostEnd::give_back() {
 }
 
 std::string HostEnd::text() const {
+  if (handed_) return state_.saved.text() + " stay on " + state_.end;
   return state_.saved.text() + " moved from " + state_.interface + " to " + state_.end;
 }
 

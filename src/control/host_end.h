@@ -16,10 +16,17 @@
 //   give_back()     the same the other way round. The destructor does it too, so that no failure on
 //                   the way of a start or of an end leaves the host without its addresses
 //
+// A process that takes over (--take-over) gets the file from its predecessor, which has it still:
+// the kernel keeps one lock for both, so that at no moment anybody else takes the host for left
+// behind. Until own() the predecessor answers for the host. If it has ended by then, this one does:
+// it puts everything back as it ends.
+//
 // veth and not TAP: packet sockets have rings and send many frames in a call; a segment that waits
 // still counts for its sender's socket; no device file is needed, which services in a sandbox do
 // not have; and after a SIGKILL the host still has what was put on the end meanwhile.
 #pragma once
+
+#include <sys/types.h>
 
 #include <filesystem>
 #include <functional>
@@ -38,6 +45,8 @@ class HostEnd {
   // Throws UsageError or RuntimeFailure.
   explicit HostEnd(const Config& config,
                    const std::filesystem::path& directory = record_directory());
+  // What the process `predecessor` has moved, which hands it over with that file.
+  HostEnd(HostStateFile::Left handed, pid_t predecessor);
   ~HostEnd();
   HostEnd(const HostEnd&) = delete;
   HostEnd& operator=(const HostEnd&) = delete;
@@ -48,6 +57,10 @@ class HostEnd {
   // has had already. Throws RuntimeFailure.
   void take_over(const std::function<void()>& forget);
   void give_back();
+  // The predecessor has handed over.
+  void own() { predecessor_ = 0; }
+  // Of the file, for a successor.
+  [[nodiscard]] int descriptor() const { return file_ ? file_->descriptor() : -1; }
 
   // "203.0.113.10/24 moved from eth0 to syn-eth0".
   [[nodiscard]] std::string text() const;
@@ -58,6 +71,8 @@ class HostEnd {
   HostState state_;
   std::optional<HostStateFile> file_;
   bool moved_ = false;
+  bool handed_ = false;
+  pid_t predecessor_ = 0;  // answers for the host; 0: this process does
 };
 
 // Puts back what processes of this network namespace have left behind. Returns a line for each

@@ -63,6 +63,10 @@ std::vector<NetMessage> all_from_hex(const Json& list) {
 
 std::string here() { return "." + std::to_string(network_namespace()); }
 
+std::filesystem::path path_of(const HostState& state, const std::filesystem::path& directory) {
+  return directory / (std::string(kPrefix) + state.interface + here());
+}
+
 bool lock(int fd) { return ::flock(fd, LOCK_EX | LOCK_NB) == 0; }
 
 // Files of this namespace, finished ones.
@@ -132,7 +136,7 @@ HostState parse_state(std::string_view text) {
 }
 
 HostStateFile::HostStateFile(const HostState& state, const std::filesystem::path& directory)
-    : file_(directory / (std::string(kPrefix) + state.interface + here())), fd_(-1) {
+    : file_(path_of(state, directory)), fd_(-1) {
   const std::filesystem::path unfinished = file_.string() + std::string(kUnfinished);
   const auto refuse = [&](const std::string& why) {
     if (fd_ >= 0) ::close(fd_);
@@ -193,6 +197,19 @@ std::vector<HostStateFile::Left> HostStateFile::left_behind(
     }
   }
   return all;
+}
+
+HostStateFile::Left HostStateFile::handed_over(int fd, const std::filesystem::path& directory) {
+  HostStateFile file({}, fd);
+  try {
+    HostState state = parse_state(contents(fd));
+    file.file_ = path_of(state, directory);
+    return {std::move(file), std::move(state)};
+  } catch (const std::invalid_argument& error) {
+    throw RuntimeFailure(
+        "--take-over: what the running proxy says of its addresses cannot be read (" +
+        std::string(error.what()) + "); it goes on");
+  }
 }
 
 std::vector<HostState> HostStateFile::in_use(const std::filesystem::path& directory) {

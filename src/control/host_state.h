@@ -46,10 +46,14 @@ class HostStateFile {
   HostStateFile& operator=(HostStateFile&&) = delete;
 
   void remove();  // everything is as it was
+  [[nodiscard]] int descriptor() const { return fd_; }
 
   struct Left;
   // Those that processes of this namespace have left behind; each one's lock is taken.
   [[nodiscard]] static std::vector<Left> left_behind(const std::filesystem::path& directory);
+  // The one that another process has handed over, open as `fd`: both have its lock, until both have
+  // ended. Throws RuntimeFailure.
+  [[nodiscard]] static Left handed_over(int fd, const std::filesystem::path& directory);
   // Those of processes that run.
   [[nodiscard]] static std::vector<HostState> in_use(const std::filesystem::path& directory);
 

@@ -39,6 +39,8 @@ class Answer {
   [[nodiscard]] virtual Step next(std::string& out) = 0;
   // It lasts as long as its reader takes it, and may pause.
   [[nodiscard]] virtual bool endless() const { return false; }
+  // An open file to go along with the first piece; -1: none. The reader gets a duplicate.
+  [[nodiscard]] virtual int descriptor() const { return -1; }
 };
 
 // An answer of one line.

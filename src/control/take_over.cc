@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/take_over.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -28,6 +29,8 @@ constexpr std::size_t kMostBytes = 64U << 20;
 constexpr std::size_t kFewFlows = 2'000;
 constexpr unsigned kMostPasses = 4;
 constexpr std::uint64_t kStartUs = 100'000;  // a thread starts much sooner
+// The far end of a memif or of a cable needs a while.
+constexpr std::uint64_t kLinkUs = 3'000'000;
 
 const Config& checked(const Config& config) {
   if (has_manager()) {
@@ -37,10 +40,20 @@ const Config& checked(const Config& config) {
   }
   for (const auto& [flag, port] : {std::pair{"--client-port", &config.client_port},
                                    std::pair{"--server-port", &config.server_port}}) {
-    if (port->kind == PortName::Kind::kRawSocket) continue;
+    if (port->kind != PortName::Kind::kVdev || !port->device.starts_with("net_tap") ||
+        port->device.find("iface=") != std::string::npos) {
+      continue;
+    }
     throw UsageError(std::string("--take-over: ") + flag + " " + port->text +
-                     " cannot be opened twice, only Linux interfaces can; restart the proxy, with "
-                     "--state-dir if its connections are to go on");
+                     ": the kernel chose the name of its interface, and would choose another one "
+                     "now; restart the proxy with a name of yours: " +
+                     port->device + ",iface=NAME");
+  }
+  for (const std::string& argument : config.eal_arguments) {
+    if (!argument.starts_with("--vdev")) continue;
+    throw UsageError("--take-over: -- " + argument +
+                     ": the running proxy has that device until it stops, and EAL would open it "
+                     "before; name the device as the port, with its arguments");
   }
   return config;
 }
@@ -72,13 +85,20 @@ void read_piece(ControlClient& from, std::size_t bytes, Take&& take) {
   throw RuntimeFailure("--take-over: the running proxy answers with something else; it goes on");
 }
 
+// Calls `done` until it is true or `patience_us` is over. Returns what it was.
+template <typename Done>
+bool wait_until(std::uint64_t patience_us, Done&& done) {
+  for (const std::uint64_t began = monotonic_us(); !done();) {
+    if (monotonic_us() - began > patience_us) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+  return true;
+}
+
 // Until the first turn of the last of them.
 void wait_for_workers(const dataplane::Dataplane& dataplane) {
-  const std::uint64_t began = monotonic_us();
   for (unsigned w = 0; w < dataplane.workers(); ++w) {
-    while (dataplane.io(w).clock_ms.get() == 0 && monotonic_us() - began < kStartUs) {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-    }
+    static_cast<void>(wait_until(kStartUs, [&] { return dataplane.io(w).clock_ms.get() != 0; }));
   }
 }
 
@@ -92,20 +112,22 @@ TakeOver::TakeOver(const Config& config, const MasterSecret& secret)
   const Json answer =
       predecessor_->ask({{"command", kAskHandOver},
                          {"format", kHandOverFormat},
-                         {"client_port", config.client_port.device},
-                         {"server_port", config.server_port.device},
+                         {"client_port", port_said(config.client_port)},
+                         {"server_port", port_said(config.server_port)},
                          {"epoch_ms", config.engine.shape.epoch_ms},
                          {"max_flows", config.engine.shape.max_flows},
                          {"secret", config.secret_file.empty() ? 0 : name_of(secret)}});
   try {
-    pid_ = answer.at("pid").get<int>();
-    answer.at("index_key").get_to(identity_.index_key);
-    identity_.zero_ms = answer.at("zero_ms").get<std::uint64_t>();
-    identity_.rss_word = answer.at("rss_word").get<std::uint32_t>();
+    pid_ = answer.at("pid").get<pid_t>();
+    StoreIdentity& identity = giver_.identity;
+    answer.at("index_key").get_to(identity.index_key);
+    identity.zero_ms = answer.at("zero_ms").get<std::uint64_t>();
+    identity.rss_word = answer.at("rss_word").get<std::uint32_t>();
     for (const Json& words : answer.at("keys")) keys_.push_back(keys_of(words));
   } catch (const Json::exception&) {
     throw_strange();
   }
+  giver_.stop = [this] { stop(); };
 }
 
 TakeOver::~TakeOver() {
@@ -142,25 +164,72 @@ std::size_t TakeOver::take(dataplane::Taker& taker, std::uint64_t now_ms) {
   }
 }
 
-void TakeOver::run(dataplane::Dataplane& dataplane) {
+HostStateFile::Left TakeOver::take_host() {
+  const int file = predecessor_->take_descriptor();
+  if (file < 0) throw_strange();
+  return HostStateFile::handed_over(file, record_directory());
+}
+
+// The answer goes on with what take() reads.
+void TakeOver::stop() {
+  const Json head = predecessor_->ask({{"command", kStopForHandOver}});
+  try {
+    stopped_us_ = head.at("stopped_us").get<std::uint64_t>();
+    for (const PortId id : kAllPorts) {
+      links_[id] = head.at("links").at(static_cast<std::size_t>(id)).get<bool>();
+    }
+  } catch (const Json::exception&) {
+    throw_strange();
+  }
+}
+
+void TakeOver::copy_while_it_works(dataplane::Dataplane& dataplane, dataplane::Taker& taker) {
+  std::size_t changed = kFewFlows;
+  for (unsigned pass = 0; pass < kMostPasses && changed >= kFewFlows; ++pass) {
+    static_cast<void>(predecessor_->ask({{"command", kCopyForHandOver}}));
+    changed = take(taker, dataplane.now_ms());
+  }
+}
+
+// Nobody forwards before the links are there that the predecessor had.
+void TakeOver::wait_for_traffic(const dataplane::Dataplane& dataplane) {
+  wait_for_workers(dataplane);
+  const std::uint64_t began = monotonic_us();
+  for (const PortId id : kAllPorts) {
+    const std::uint64_t waited = monotonic_us() - began;
+    const bool there = !links_[id] || wait_until(kLinkUs - std::min(kLinkUs, waited),
+                                                 [&] { return dataplane.has_link(id); });
+    if (!there) {
+      without_link_ +=
+          (id == PortId::kClient ? "; no link yet: --client-port " + config_.client_port.text
+                                 : "; no link yet: --server-port " + config_.server_port.text);
+    }
+  }
+}
+
+void TakeOver::run(dataplane::Dataplane& dataplane, const std::function<void()>& ports_open) {
   dataplane::Taker taker(dataplane.engines(),
                          [&](const FlowKey& key) { return dataplane.owner_of(key); });
   try {
-    std::size_t changed = kFewFlows;
-    for (unsigned pass = 0; pass < kMostPasses && changed >= kFewFlows; ++pass) {
-      static_cast<void>(predecessor_->ask({{"command", kCopyForHandOver}}));
-      changed = take(taker, dataplane.now_ms());
+    const bool open = dataplane.all_open();
+    if (open) ports_open();
+    if (!stopped_us_) {
+      copy_while_it_works(dataplane, taker);
+      dataplane.open_beside();
+      // What has come so far, the predecessor has had. What comes from now on until it stops, both
+      // have: better twice than not at all.
+      dataplane.forget_copies();
+      stop();
     }
-    // What has come so far, the predecessor has had. What comes from now on until it stops, both
-    // have: better twice than not at all.
-    for (const PortId id : kAllPorts) dataplane.forget_received(id);
-    const Json head = predecessor_->ask({{"command", kStopForHandOver}});
-    const auto stopped_us = head.at("stopped_us").get<std::uint64_t>();
+    if (!open) {
+      dataplane.open_all();
+      ports_open();
+    }
     take(taker, dataplane.now_ms());
     found_ = taker.end();
     dataplane.start();
-    wait_for_workers(dataplane);
-    outage_us_ = monotonic_us() - stopped_us;
+    wait_for_traffic(dataplane);
+    outage_us_ = monotonic_us() - *stopped_us_;
   } catch (const Json::exception&) {
     throw_strange();
   }

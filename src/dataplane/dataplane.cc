@@ -16,7 +16,7 @@
 #include "base/errors.h"
 #include "dataplane/list_keeper.h"
 #include "dataplane/pool.h"
-#include "dataplane/port_factory.h"
+#include "dataplane/port_set.h"
 #include "dataplane/rss_hash.h"
 #include "dataplane/shed_notice.h"
 #include "dataplane/worker.h"
@@ -47,8 +47,10 @@ std::vector<unsigned> worker_cpus(const Config& config) {
   return cpus;
 }
 
-EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server) {
+EalRequest eal_request(const Config& config, const PortPlan& client, const PortPlan& server,
+                       bool beside) {
   EalRequest request;
+  request.devices_later = beside;
   request.name = config.files_name();
   request.pools = {client.pool, server.pool, client.super_pool, server.super_pool};
   request.extra = config.eal_arguments;
@@ -79,8 +81,10 @@ SourceLimits::Key random_key() {
 bool found(const FlowStore* store) { return store != nullptr && store->found(); }
 
 // nullptr: there is nobody to go on from.
-const StoreIdentity* former(const FlowStore* store, const StoreIdentity* predecessor) {
-  return predecessor != nullptr ? predecessor : found(store) ? &store->identity() : nullptr;
+const StoreIdentity* former(const FlowStore* store, const Predecessor* predecessor) {
+  return predecessor != nullptr ? &predecessor->identity
+         : found(store)         ? &store->identity()
+                                : nullptr;
 }
 
 RssWord word_for(const StoreIdentity* former) {
@@ -106,7 +110,7 @@ std::uint32_t owner_rule(unsigned workers, const std::optional<RssOwner>& rss,
 // Members are destroyed in reverse order: workers before rings, ports before their pools, EAL last.
 struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store,
-       const StoreIdentity* former);
+       const Predecessor* predecessor, const StoreIdentity* former);
 
   void settle(FlowStore& store) const;
   [[nodiscard]] StoreIdentity identity() const {
@@ -114,7 +118,8 @@ struct Dataplane::Impl {
         .index_key = index_key, .zero_ms = clock.zero_ms(), .rss_word = rss_word, .owner = owner()};
   }
   [[nodiscard]] std::uint32_t owner() const {
-    return owner_rule(static_cast<unsigned>(cpus.size()), rss_owner, ports[0]->spread());
+    return owner_rule(static_cast<unsigned>(cpus.size()), rss_owner,
+                      ports[PortId::kClient].spread());
   }
   [[nodiscard]] std::uint64_t buffers_out() const;
   void free_lists();
@@ -129,7 +134,7 @@ struct Dataplane::Impl {
   const RssWord rss_word;
   IndexKey index_key{};
   Pool pools[4];  // of either port, then those for super-frames
-  PerPort<std::unique_ptr<Port>> ports;
+  PortSet ports;
   std::optional<RssOwner> rss_owner;
   Clock clock;
   HandOver hand_over;
@@ -147,25 +152,25 @@ struct Dataplane::Impl {
 };
 
 Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-                      FlowStore* store, const StoreIdentity* former)
+                      FlowStore* store, const Predecessor* predecessor, const StoreIdentity* former)
     : tuning(config.tuning()),
       cpus(worker_cpus(config)),
       plans{{plan_client(config, static_cast<unsigned>(cpus.size())),
              plan_port(config.server_port, PortId::kServer, static_cast<unsigned>(cpus.size()))}},
-      eal(Eal::acquire(eal_request(config, plans[0], plans[1]))),
+      eal(Eal::acquire(eal_request(config, plans[0], plans[1], predecessor != nullptr))),
       rss_word(word_for(former)),
       pools{Pool("synproxy_client", plans[0].pool), Pool("synproxy_server", plans[1].pool),
             Pool("synproxy_client_super", plans[0].super_pool),
             Pool("synproxy_server_super", plans[1].super_pool)},
-      ports{{open_port(plans[0], rss_word, protect, pools[0].get(), pools[2].get(), *eal),
-             open_port(plans[1], rss_word, protect, pools[1].get(), pools[3].get(), *eal)}},
-      rss_owner(agree_on_owner(ports[0]->spread(), ports[1]->spread(),
+      ports(plans, rss_word, protect,
+            {pools[0].get(), pools[1].get(), pools[2].get(), pools[3].get()}, *eal, predecessor),
+      rss_owner(agree_on_owner(ports[PortId::kClient].spread(), ports[PortId::kServer].spread(),
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(clock_for(config.engine.shape, former)),
       hand_over(static_cast<unsigned>(cpus.size())) {
   WorkerRequest request;
   request.workers = static_cast<unsigned>(cpus.size());
-  for (const PortId id : kAllPorts) request.ports[id] = ports[id].get();
+  for (const PortId id : kAllPorts) request.ports[id] = &ports[id];
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   request.sources = &sources;
@@ -255,23 +260,23 @@ void Dataplane::Impl::tell_of_shedding(std::vector<std::string>& lines) {
 }
 
 Dataplane::Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-                     FlowStore* store, const StoreIdentity* predecessor)
-    : impl_(std::make_unique<Impl>(config, protect, keys, store, former(store, predecessor))) {}
+                     FlowStore* store, const Predecessor* predecessor)
+    : impl_(std::make_unique<Impl>(config, protect, keys, store, predecessor,
+                                   former(store, predecessor))) {}
 
 Dataplane::~Dataplane() { stop(); }
 
-void Dataplane::forget_received(PortId id) {
-  constexpr unsigned kMostBursts = 512;  // longer than any ring; what comes meanwhile ends nowhere
-  IoCounters uncounted;
-  Port& port = *impl_->ports[id];
-  for (std::uint16_t q = 0; q < port.receive_queues(); ++q) {
-    std::array<rte_mbuf*, kMaxBurst> frames;
-    for (unsigned burst = 0; burst < kMostBursts; ++burst) {
-      const std::uint16_t n = port.receive(q, frames.data(), kMaxBurst, uncounted);
-      rte_pktmbuf_free_bulk(frames.data(), n);
-      if (n == 0) break;
-    }
-  }
+void Dataplane::forget_received(PortId id) { impl_->ports.forget_received(id); }
+void Dataplane::forget_copies() { impl_->ports.forget_copies(); }
+bool Dataplane::all_open() const { return impl_->ports.all_open(); }
+bool Dataplane::shares() const { return impl_->ports.shares(); }
+void Dataplane::open_beside() { impl_->ports.open_beside(); }
+void Dataplane::close_alone() { impl_->ports.close_alone(); }
+bool Dataplane::has_link(PortId id) const { return impl_->ports[id].has_link(); }
+
+void Dataplane::open_all() {
+  impl_->ports.open_all();
+  impl_->resting_buffers = impl_->buffers_out();
 }
 
 void Dataplane::start() {
@@ -314,15 +319,7 @@ std::uint64_t Dataplane::now_ms() const { return impl_->clock.now_ms(); }
 void Dataplane::renamed(const std::string& name) { impl_->eal->renamed(name); }
 
 std::vector<std::string> Dataplane::supervise() {
-  std::vector<std::string> lines;
-  for (const PortId id : kAllPorts) {
-    std::vector<std::string> news;
-    impl_->ports[id]->supervise(news);
-    const PortPlan& plan = impl_->plans[id];
-    for (const std::string& line : news) {
-      lines.push_back(flag_and_value(plan.name, plan.id) + ": " + line);
-    }
-  }
+  std::vector<std::string> lines = impl_->ports.supervise();
   impl_->free_lists();
   impl_->warn_of_bad_checksums(lines);
   impl_->tell_of_shedding(lines);
@@ -337,7 +334,7 @@ const Counters& Dataplane::counters(unsigned worker) const {
 const IoCounters& Dataplane::io(unsigned worker) const { return impl_->workers[worker]->io(); }
 
 PortStatus Dataplane::port(PortId id) const {
-  PortStatus status = impl_->ports[id]->status();
+  PortStatus status = impl_->ports[id].status();
   status.rss_owner = impl_->rss_owner.has_value();
   return status;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,14 +72,22 @@ struct PortStatus {
   std::uint32_t mtu = 0;     // 0: it has none
 };
 
+// A process that will hand its connections over (control/take_over.h).
+struct Predecessor {
+  StoreIdentity identity;
+  // It stops and gives up what only one process can have. Called at once for ports whose queues are
+  // not known before; otherwise this is left to who takes over.
+  std::function<void()> stop;
+};
+
 class Dataplane {
  public:
   // Brings EAL up, opens and starts both ports and builds the engines; no worker runs yet. Throws
   // UsageError or RuntimeFailure (base/errors.h), whose text names the flag and the value. `store`:
   // of the configuration's shape; outlives it. nullptr: connections end with the process.
-  // `predecessor`: of a process that will hand its connections over; the store is then empty.
+  // With a `predecessor` the store is empty, and ports that it has alone are not open.
   Dataplane(const Config& config, const ProtectSet& protect, const KeyRing& keys,
-            FlowStore* store = nullptr, const StoreIdentity* predecessor = nullptr);
+            FlowStore* store = nullptr, const Predecessor* predecessor = nullptr);
   ~Dataplane();
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
@@ -96,6 +105,15 @@ class Dataplane {
   [[nodiscard]] std::uint64_t now_ms() const;  // of the workers' clock
   // The taker has got the name of the giver.
   void renamed(const std::string& name);
+
+  // Of ports (port_set.h); all while no worker runs. open_...() throw UsageError or RuntimeFailure.
+  [[nodiscard]] bool all_open() const;
+  [[nodiscard]] bool shares() const;  // a port that goes down for both if this process closes it
+  void open_beside();                 // the taker's, before the giver stops
+  void forget_copies();               // what the giver had too
+  void close_alone();                 // the giver's
+  void open_all();                    // the taker's, or the giver's again
+  [[nodiscard]] bool has_link(PortId id) const;
 
   // For one thread at a time, whether workers run or not. Whatever arrives afterwards is decided by
   // the new tuning, and by `lists` where they are given. Earlier lists are freed once no worker

@@ -143,7 +143,8 @@ std::vector<std::string> Eal::arguments(const EalRequest& request) {
   if (request.pci_devices.empty()) words.emplace_back("--no-pci");
   for (const std::string& device : request.pci_devices) {
     words.emplace_back("-a");
-    words.push_back(device);
+    // A bridge of the machine: the bus is there, and nothing on it is touched.
+    words.push_back(request.devices_later ? "0000:00:00.0" : device);
   }
   bool sized = false;
   for (const std::string& w : request.extra) sized = sized || sizes_memory(w);

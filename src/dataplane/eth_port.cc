@@ -2,6 +2,7 @@
 #include "dataplane/eth_port.h"
 
 #include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "base/errors.h"
 #include "dataplane/complete_checksum.h"
 #include "dataplane/restore_tags.h"
 #include "dataplane/rss.h"
@@ -39,19 +41,52 @@ bool spreads_by_itself(const rte_eth_dev_info& info) {
 }  // namespace
 
 EthPort::EthPort(EthPortRequest request, rte_mempool* pool)
-    : request_(std::move(request)), pool_(pool) {}
+    : request_(std::move(request)),
+      pool_(pool),
+      port_id_(request_.port_id),
+      open_(!request_.probe) {}
 
-EthPort::~EthPort() {
+EthPort::~EthPort() { end(); }
+
+void EthPort::open() {
+  const std::lock_guard lock(asked_);
+  if (open_) return;
+  port_id_ = request_.probe();
+  open_ = true;
+  request_.log->forget();
+  try {
+    const QuietScope quiet(*request_.log);
+    start();
+  } catch (const std::system_error& error) {
+    const std::string said = request_.log->last_line();
+    end();
+    throw RuntimeFailure(request_.who + ": the device does not start: " + error.what() +
+                         (said.empty() ? "" : " (" + said + ")"));
+  }
+}
+
+void EthPort::close() {
+  const std::lock_guard lock(asked_);
+  rte_eth_dev_info info{};
+  const bool known = open_ && rte_eth_dev_info_get(port_id_, &info) == 0;
+  end();
+  // VFIO lets nobody else have the device while DPDK has it.
+  if (known && request_.physical) static_cast<void>(rte_dev_remove(info.device));
+}
+
+void EthPort::end() {
+  if (!open_) return;
   const QuietScope quiet(*request_.log);
   syn_rules_.reset();
-  static_cast<void>(rte_eth_dev_stop(request_.port_id));
-  static_cast<void>(rte_eth_dev_close(request_.port_id));
+  static_cast<void>(rte_eth_dev_stop(port_id_));
+  static_cast<void>(rte_eth_dev_close(port_id_));
   if (!request_.vdev.empty()) static_cast<void>(rte_vdev_uninit(request_.vdev.c_str()));
+  open_ = false;
 }
 
 void EthPort::start() {
   rte_eth_dev_info info{};
-  check(rte_eth_dev_info_get(request_.port_id, &info), "device information");
+  check(rte_eth_dev_info_get(port_id_, &info), "device information");
   driver_ = info.driver_name;
   max_rx_queues_ = info.max_rx_queues;
   const auto workers = static_cast<std::uint16_t>(request_.workers);
@@ -68,7 +103,7 @@ void EthPort::start() {
   }
   rss_ = rx_queues_ > 1 && rss_plan_.usable;
   if (tx_queues_ < workers) locks_.resize(tx_queues_);
-  own_flows_ = rte_flow_device(request_.port_id, driver_);
+  own_flows_ = rte_flow_device(port_id_, driver_);
   flows_ = request_.flows != nullptr ? request_.flows : own_flows_.get();
   if (!may_have_syn_queues() || !start_with_syn_queues()) {
     set_up();
@@ -104,7 +139,7 @@ bool EthPort::start_with_syn_queues() {
   } catch (const std::system_error&) {
     // If the cause persists without SYN queues, the plain start reports it.
   }
-  static_cast<void>(rte_eth_dev_stop(request_.port_id));
+  static_cast<void>(rte_eth_dev_stop(port_id_));
   syn_rules_.reset();
   syn_queues_ = 0;
   spread_ = {};
@@ -113,7 +148,7 @@ bool EthPort::start_with_syn_queues() {
 
 // Everything that comes before the start.
 void EthPort::set_up() {
-  const std::uint16_t id = request_.port_id;
+  const std::uint16_t id = port_id_;
   rte_eth_dev_info info{};
   check(rte_eth_dev_info_get(id, &info), "device information");
   rte_eth_conf conf{};
@@ -151,7 +186,7 @@ void EthPort::set_up() {
 }
 
 void EthPort::bring_up() {
-  const std::uint16_t id = request_.port_id;
+  const std::uint16_t id = port_id_;
   check(rte_eth_dev_start(id), "starting the device");
   // Virtual devices that pass everything lack these two settings.
   static_cast<void>(rte_eth_promiscuous_enable(id));
@@ -169,14 +204,14 @@ void EthPort::bring_up() {
 // number of queues. Returns the period, or 0 if the device does not keep the table it was given.
 std::uint16_t EthPort::fill_redirection_table() const {
   rte_eth_dev_info info{};
-  if (rte_eth_dev_info_get(request_.port_id, &info) != 0) return 0;
+  if (rte_eth_dev_info_get(port_id_, &info) != 0) return 0;
   const std::uint16_t period = reta_period(info.reta_size, rx_queues_);
   if (period == 0) return 0;
   auto wanted = plan_reta(info.reta_size, rx_queues_);
-  if (rte_eth_dev_rss_reta_update(request_.port_id, wanted.data(), info.reta_size) != 0) return 0;
+  if (rte_eth_dev_rss_reta_update(port_id_, wanted.data(), info.reta_size) != 0) return 0;
   auto found = wanted;
   for (auto& group : found) std::fill(std::begin(group.reta), std::end(group.reta), UINT16_MAX);
-  if (rte_eth_dev_rss_reta_query(request_.port_id, found.data(), info.reta_size) != 0) return 0;
+  if (rte_eth_dev_rss_reta_query(port_id_, found.data(), info.reta_size) != 0) return 0;
   for (unsigned i = 0; i < info.reta_size; ++i) {
     const unsigned group = i / RTE_ETH_RETA_GROUP_SIZE;
     const unsigned place = i % RTE_ETH_RETA_GROUP_SIZE;
@@ -187,8 +222,9 @@ std::uint16_t EthPort::fill_redirection_table() const {
 
 // Some devices choose their own size, and not all of them report it.
 std::uint32_t EthPort::receive_ring(std::uint16_t queue) const {
+  if (!open_) return rx_descriptors_;
   rte_eth_rxq_info info{};
-  if (rte_eth_rx_queue_info_get(request_.port_id, queue, &info) == 0 && info.nb_desc != 0) {
+  if (rte_eth_rx_queue_info_get(port_id_, queue, &info) == 0 && info.nb_desc != 0) {
     return info.nb_desc;
   }
   return rx_descriptors_;
@@ -196,7 +232,7 @@ std::uint32_t EthPort::receive_ring(std::uint16_t queue) const {
 
 std::uint16_t EthPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
                                IoCounters& io) {
-  const std::uint16_t got = rte_eth_rx_burst(request_.port_id, queue, out, n);
+  const std::uint16_t got = rte_eth_rx_burst(port_id_, queue, out, n);
   std::uint16_t kept = 0;
   unsigned good = 0;
   unsigned missing = 0;
@@ -236,7 +272,7 @@ Sent EthPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
   const auto queue = static_cast<std::uint16_t>(worker % tx_queues_);
   rte_spinlock_t* lock = locks_.empty() ? nullptr : &locks_[queue].spin;
   if (lock != nullptr) rte_spinlock_lock(lock);
-  const std::uint16_t accepted = rte_eth_tx_burst(request_.port_id, queue, frames, n);
+  const std::uint16_t accepted = rte_eth_tx_burst(port_id_, queue, frames, n);
   if (lock != nullptr) rte_spinlock_unlock(lock);
   sent.packets = accepted;
   if (accepted < n) {
@@ -248,18 +284,21 @@ Sent EthPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
 
 bool EthPort::has_link() const {
   rte_eth_link link{};
-  return rte_eth_link_get_nowait(request_.port_id, &link) == 0 &&
+  return open_ && rte_eth_link_get_nowait(port_id_, &link) == 0 &&
          link.link_status == RTE_ETH_LINK_UP;
 }
 
-void EthPort::supervise(std::vector<std::string>& lines) { link_.observe(has_link(), lines); }
+void EthPort::supervise(std::vector<std::string>& lines) {
+  if (open_) link_.observe(has_link(), lines);
+}
 
 PortStatus EthPort::status() const {
+  const std::lock_guard lock(asked_);
   PortStatus s;
   s.name = request_.typed;
   s.link_up = link_.up();
   rte_eth_stats stats{};
-  if (rte_eth_stats_get(request_.port_id, &stats) == 0) {
+  if (open_ && rte_eth_stats_get(port_id_, &stats) == 0) {
     s.rx_missed = stats.imissed + stats.rx_nombuf;
     // Devices with a SYN filter count the drops of queues with rx_drop_en apart.
     if (syn_queues_ != 0 && flows_->matching() == SynMatching::kFilter) {
@@ -275,7 +314,7 @@ PortStatus EthPort::status() const {
   s.rss = rss_;
   s.rx_checksum = (offloads_ & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;
   std::uint16_t mtu = 0;
-  if (rte_eth_dev_get_mtu(request_.port_id, &mtu) == 0) s.mtu = mtu;
+  if (open_ && rte_eth_dev_get_mtu(port_id_, &mtu) == 0) s.mtu = mtu;
   return s;
 }
 

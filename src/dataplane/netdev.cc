@@ -86,6 +86,12 @@ bool Netdev::set_up(bool up) const { return set_flag(IFF_UP, up); }
 
 void Netdev::set_promiscuous(bool on) const { static_cast<void>(set_flag(IFF_PROMISC, on)); }
 
+void Netdev::set_mtu(unsigned mtu) const {
+  ifreq request = request_for(name_);
+  request.ifr_mtu = static_cast<int>(mtu);
+  static_cast<void>(::ioctl(fd_, SIOCSIFMTU, &request));
+}
+
 bool Netdev::set_flag(int flag, bool on) const {
   ifreq request = request_for(name_);
   if (::ioctl(fd_, SIOCGIFFLAGS, &request) != 0) return false;

@@ -39,6 +39,7 @@ class Netdev {
   [[nodiscard]] bool has_address() const;
   [[nodiscard]] bool set_up(bool up) const;
   void set_promiscuous(bool on) const;
+  void set_mtu(unsigned mtu) const;
 
   // One of the ETHTOOL_G... / ETHTOOL_S... commands that carry a single word.
   [[nodiscard]] std::optional<std::uint32_t> ethtool_get(std::uint32_t command) const;

@@ -68,6 +68,13 @@ class Port {
   [[nodiscard]] virtual int wait_descriptor(std::uint16_t /*queue*/) const { return -1; }
   virtual void clear_wait_error() {}
 
+  // Gives the device up, so that another process can have it; and takes it again. While it is
+  // closed, nobody may receive or transmit. Ports that two processes can have at once do nothing.
+  // open() throws UsageError or RuntimeFailure.
+  virtual void open() {}
+  virtual void close() {}
+  [[nodiscard]] virtual bool has_link() const { return true; }
+
   // Link changes and repairs; lines to log, without the name of the port.
   virtual void supervise(std::vector<std::string>& lines) = 0;
   [[nodiscard]] virtual PortStatus status() const = 0;

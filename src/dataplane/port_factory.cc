@@ -7,11 +7,17 @@
 #include <rte_ether.h>
 #include <rte_mbuf_core.h>
 #include <rte_mempool.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "base/errors.h"
 #include "dataplane/eth_port.h"
@@ -32,6 +38,17 @@ constexpr unsigned kXdpSmallMtu = 1500;
 // Its fill, receive, transmit and completion rings.
 constexpr std::uint32_t kXdpFrames = 4 * 4096;
 constexpr std::uint32_t kDeviceRing = 1024;
+
+bool is_tap(const std::string& device) { return device.starts_with("net_tap"); }
+
+// "t0" of "net_tap0,iface=t0" and of its arguments alone; empty: the kernel chooses a name.
+std::string tap_interface(const std::string& text) {
+  constexpr std::string_view kKey = "iface=";
+  const std::size_t at = text.find(kKey);
+  if (at == std::string::npos || (at != 0 && text[at - 1] != ',')) return "";
+  const std::size_t begin = at + kKey.size();
+  return text.substr(begin, text.find(',', begin) - begin);
+}
 
 PortPlan plan_interface(PortPlan plan, const std::string& who) {
   const Netdev dev(plan.name.device);
@@ -55,6 +72,7 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
   }
   plan.max_frame = facts->mtu + RTE_ETHER_HDR_LEN + kTags;
   if (!xdp) {
+    plan.sharing = Sharing::kCopies;
     plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame), 0};
     plan.super_pool = {kSuperFrames, kSuperFrameBytes, kSuperFramePrivate};
     return plan;
@@ -113,49 +131,79 @@ void check_pci(const std::string& address, const std::string& who) {
   throw UsageError(who + ": DPDK cannot open this device: " + why);
 }
 
-std::unique_ptr<Port> start_eth(EthPortRequest request, rte_mempool* pool, Eal& eal,
-                                const std::string& who) {
-  eal.log().forget();
-  auto port = std::make_unique<EthPort>(std::move(request), pool);  // closed quietly if it fails
-  try {
-    const QuietScope quiet(eal.log());
-    port->start();
-    return port;
-  } catch (const std::system_error& e) {
-    const std::string said = eal.log().last_line();
-    throw RuntimeFailure(who + ": the device does not start: " + e.what() +
-                         (said.empty() ? "" : " (" + said + ")"));
+// The device of a running process keeps its address and its MTU; the driver would draw another one
+// and set its own.
+class TapAsItIs {
+ public:
+  // `arguments`: those that the user gave.
+  explicit TapAsItIs(const std::string& arguments) {
+    if (const std::string name = tap_interface(arguments); !name.empty()) dev_.emplace(name);
+    if (dev_) before_ = dev_->facts();
   }
+  [[nodiscard]] std::string arguments(const std::string& given) const {
+    if (!before_ || given.find("mac=") != std::string::npos) return given;
+    std::string mac = ",mac=";
+    for (const std::uint8_t byte : before_->mac) {
+      constexpr std::string_view kDigits = "0123456789abcdef";
+      mac += {kDigits[byte >> 4], kDigits[byte & 15U], ':'};
+    }
+    mac.pop_back();
+    return given + mac;
+  }
+  void put_back() const {
+    if (before_) dev_->set_mtu(before_->mtu);
+  }
+
+ private:
+  std::optional<Netdev> dev_;
+  std::optional<NetdevFacts> before_;
+};
+
+std::uint16_t probe_vdev(const std::string& device, const std::string& arguments, Eal& eal,
+                         const std::string& who) {
+  std::optional<TapAsItIs> tap;
+  if (is_tap(device)) tap.emplace(arguments);
+  eal.log().forget();
+  int result = 0;
+  {
+    const QuietScope quiet(eal.log());
+    result = rte_vdev_init(device.c_str(), (tap ? tap->arguments(arguments) : arguments).c_str());
+  }
+  if (result != 0) refuse_device(who, -result, eal.log().last_line());
+  std::uint16_t port_id = 0;
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &port_id) != 0) {
+    rte_vdev_uninit(device.c_str());
+    throw UsageError(who + ": this virtual device is no Ethernet port; name one that is");
+  }
+  if (tap) tap->put_back();
+  return port_id;
 }
 
-std::unique_ptr<Port> open_vdev(const PortPlan& plan, const std::string& text,
-                                EthPortRequest request, rte_mempool* pool, Eal& eal) {
-  const std::string who = flag_and_value(plan.name, plan.id);
+std::unique_ptr<Port> make_vdev(const std::string& text, EthPortRequest request, rte_mempool* pool,
+                                Eal& eal) {
   const std::string device = text.substr(0, text.find(','));
   const std::string arguments = text.size() > device.size() ? text.substr(device.size() + 1) : "";
   // It may exist already: the user can make it with an EAL argument.
-  if (rte_eth_dev_get_port_by_name(device.c_str(), &request.port_id) != 0) {
-    eal.log().forget();
-    int result = 0;
-    {
-      const QuietScope quiet(eal.log());
-      result = rte_vdev_init(device.c_str(), arguments.c_str());
-    }
-    if (result != 0) refuse_device(who, -result, eal.log().last_line());
+  std::uint16_t there = 0;
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &there) == 0) {
+    request.probe = [there] { return there; };
+  } else {
     request.vdev = device;
-    if (rte_eth_dev_get_port_by_name(device.c_str(), &request.port_id) != 0) {
-      rte_vdev_uninit(device.c_str());
-      throw UsageError(who + ": this virtual device is no Ethernet port; name one that is");
-    }
+    request.probe = [device, arguments, &eal, who = request.who] {
+      return probe_vdev(device, arguments, eal, who);
+    };
   }
-  return start_eth(std::move(request), pool, eal, who);
+  return std::make_unique<EthPort>(std::move(request), pool);
 }
 
-std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte_mempool* pool,
-                               Eal& eal) {
-  const std::string who = flag_and_value(plan.name, plan.id);
-  const std::string& address = plan.name.device;
-  if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
+std::unique_ptr<Port> make_pci(const std::string& address, EthPortRequest request,
+                               rte_mempool* pool, Eal& eal) {
+  request.physical = true;
+  // The MTU of a shared interface belongs to the host.
+  request.mtu = is_bifurcated(pci_driver(address)) ? std::uint16_t{0} : kJumboMtu;
+  request.probe = [address, &eal, who = request.who] {
+    std::uint16_t port_id = 0;
+    if (rte_eth_dev_get_port_by_name(address.c_str(), &port_id) == 0) return port_id;
     // EAL tried it at its start; a second try shows why it failed.
     eal.log().forget();
     int result = 0;
@@ -163,23 +211,53 @@ std::unique_ptr<Port> open_pci(const PortPlan& plan, EthPortRequest request, rte
       const QuietScope quiet(eal.log());
       result = rte_dev_probe(address.c_str());
     }
-    if (rte_eth_dev_get_port_by_name(address.c_str(), &request.port_id) != 0) {
+    if (rte_eth_dev_get_port_by_name(address.c_str(), &port_id) != 0) {
       refuse_device(who, result == 0 ? ENODEV : -result, eal.log().last_line());
     }
+    return port_id;
+  };
+  return std::make_unique<EthPort>(std::move(request), pool);
+}
+
+bool is_xdp_socket(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_XDP;
+}
+
+// Those of this process, in order.
+std::vector<int> xdp_sockets() {
+  constexpr int kMostDescriptors = 1024;  // they are opened while there are few
+  std::vector<int> all;
+  for (int fd = 0; fd < kMostDescriptors; ++fd) {
+    if (is_xdp_socket(fd)) all.push_back(fd);
   }
-  request.physical = true;
-  // The MTU of a shared interface belongs to the host.
-  request.mtu = is_bifurcated(pci_driver(address)) ? std::uint16_t{0} : kJumboMtu;
-  return start_eth(std::move(request), pool, eal, who);
+  return all;
 }
 
 // AF_XDP over an interface. What the kernel merges or strips must be off here too.
 class XdpPort final : public Port {
  public:
-  XdpPort(const std::string& interface, InterfacePrep::Addresses addresses, auto&& open)
+  XdpPort(const std::string& interface, InterfacePrep::Addresses addresses,
+          std::unique_ptr<Port> port)
       : dev_(interface),
         prep_(dev_, InterfacePrep::Frames::kAsOnTheWire, record_directory(), addresses),
-        port_(open()) {}
+        port_(std::move(port)) {}
+
+  void open() override {
+    const std::vector<int> others = xdp_sockets();
+    port_->open();
+    sockets_ = xdp_sockets();
+    std::erase_if(sockets_, [&](int fd) { return std::ranges::binary_search(others, fd); });
+  }
+  // DPDK leaves a socket open, and with it nobody else gets the queue.
+  void close() override {
+    port_->close();
+    for (const int fd : std::exchange(sockets_, {})) {
+      if (is_xdp_socket(fd)) ::close(fd);
+    }
+  }
+  [[nodiscard]] bool has_link() const override { return port_->has_link(); }
 
   [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
   [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override {
@@ -205,6 +283,7 @@ class XdpPort final : public Port {
   Netdev dev_;
   InterfacePrep prep_;
   std::unique_ptr<Port> port_;
+  std::vector<int> sockets_;
   bool warned_ = false;
 };
 
@@ -215,7 +294,7 @@ std::string flag_and_value(const PortName& name, PortId id) {
 }
 
 PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
-  PortPlan plan{name, id, workers, {}, {}, 0, 0, false, false};
+  PortPlan plan{.name = name, .id = id, .workers = workers};
   const std::string who = flag_and_value(name, id);
   switch (name.kind) {
     case PortName::Kind::kRawSocket:
@@ -227,6 +306,9 @@ PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
       plan.needs_hugepages = is_uio(pci_driver(name.device));
       break;
     case PortName::Kind::kVdev:
+      if (is_tap(name.device) && !tap_interface(name.device).empty()) {
+        plan.sharing = Sharing::kParts;
+      }
       break;
   }
   plan.max_frame = kJumboMtu + RTE_ETHER_HDR_LEN + kTags;
@@ -241,11 +323,12 @@ PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
   return plan;
 }
 
-std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
+std::unique_ptr<Port> make_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
                                 rte_mempool* pool, rte_mempool* super_pool, Eal& eal) {
   const std::string who = flag_and_value(plan.name, plan.id);
   EthPortRequest request;
   request.typed = plan.name.text;
+  request.who = who;
   request.id = plan.id;
   request.workers = plan.workers;
   request.bound_queues = plan.xdp_queues;
@@ -261,18 +344,17 @@ std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word, const Pr
         return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
                                             protect.rules(), pool, super_pool, plan.max_frame,
                                             addresses);
-      case PortName::Kind::kXdp:
-        return std::make_unique<XdpPort>(plan.name.device, addresses, [&] {
-          const char* port = plan.id == PortId::kClient ? "client" : "server";
-          return open_vdev(plan,
-                           std::string("net_af_xdp_") + port + ",iface=" + plan.name.device +
-                               ",start_queue=0,queue_count=" + std::to_string(plan.xdp_queues),
-                           request, pool, eal);
-        });
+      case PortName::Kind::kXdp: {
+        const char* port = plan.id == PortId::kClient ? "client" : "server";
+        auto device = make_vdev(std::string("net_af_xdp_") + port + ",iface=" + plan.name.device +
+                                    ",start_queue=0,queue_count=" + std::to_string(plan.xdp_queues),
+                                std::move(request), pool, eal);
+        return std::make_unique<XdpPort>(plan.name.device, addresses, std::move(device));
+      }
       case PortName::Kind::kPci:
-        return open_pci(plan, request, pool, eal);
+        return make_pci(plan.name.device, std::move(request), pool, eal);
       case PortName::Kind::kVdev:
-        return open_vdev(plan, plan.name.device, request, pool, eal);
+        return make_vdev(plan.name.device, std::move(request), pool, eal);
     }
   } catch (const std::system_error& e) {
     if (e.code().value() == EPERM || e.code().value() == EACCES) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Turns the name that the user typed into an open port. Planning comes before EAL and refuses what
-// can be seen from outside; opening comes after EAL.
+// Turns the name that the user typed into a port. Planning comes before EAL and refuses what can be
+// seen from outside; making and opening it come after EAL.
 #pragma once
 
 #include <cstdint>
@@ -15,25 +15,34 @@
 
 namespace synproxy::dataplane {
 
+// What two processes get that have the device at the same time.
+enum class Sharing : std::uint8_t {
+  kCopies,  // each gets every frame
+  kParts,   // a frame goes to one of them
+  kAlone,   // only one can have it
+};
+
 struct PortPlan {
   PortName name;
   PortId id = PortId::kClient;
   unsigned workers = 1;
-  PoolPlan pool;
-  PoolPlan super_pool;          // empty: the port brings no super-frames
+  PoolPlan pool{};
+  PoolPlan super_pool{};        // empty: the port brings no super-frames
   std::uint32_t max_frame = 0;  // bytes, tags included
   std::uint16_t xdp_queues = 0;
   bool moves_addresses = false;  // those of the interface go to the other port
   bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
+  Sharing sharing = Sharing::kAlone;
 };
 
 // "--client-port eth1", as an error text begins.
 [[nodiscard]] std::string flag_and_value(const PortName& name, PortId id);
 
 [[nodiscard]] PortPlan plan_port(const PortName& name, PortId id, unsigned workers);
-// Both throw UsageError if the name, the device's state or the rights are wrong, and RuntimeFailure
-// if a proper device fails.
-[[nodiscard]] std::unique_ptr<Port> open_port(const PortPlan& plan, RssWord rss_word,
+// Ports of which each process gets copies are open then; for the others Port::open() is to be
+// called. All three throw UsageError if the name, the device's state or the rights are wrong, and
+// RuntimeFailure if a proper device fails. `eal` outlives the port.
+[[nodiscard]] std::unique_ptr<Port> make_port(const PortPlan& plan, RssWord rss_word,
                                               const ProtectSet& protect, rte_mempool* pool,
                                               rte_mempool* super_pool, Eal& eal);
 

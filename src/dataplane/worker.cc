@@ -133,6 +133,8 @@ void Worker::retune() {
 }
 
 void Worker::start() {
+  // A port may have been opened only now.
+  back_off_.set_limit(idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports)));
   stopping_ = false;
   thread_ = std::thread([this] { run(); });
 }

@@ -282,5 +282,42 @@ TEST_F(VdevPort, DeviceOfAVdevStringIsMadeAndEndsWithItsPort) {
   EXPECT_EQ(rte_eth_dev_count_avail(), 0);
 }
 
+TEST_F(VdevPort, OfAPredecessorIsOpenedWhenThatOneHasClosedIt) {
+  Config config;
+  config.client_port = vdev("net_null_late,size=64");
+  config.server_port = vdev("net_null_later");
+  config.workers = {0};
+  const ProtectSet protect({parse_protect_rule("203.0.113.10:80")});
+  const KeyRing keys;
+  const dataplane::Predecessor predecessor{
+      {}, [] { ADD_FAILURE() << "its queues are known before it is open"; }};
+  dataplane::Dataplane proxy(config, protect, keys, nullptr, &predecessor);
+  const auto moves = [&] {
+    const std::uint64_t before = proxy.io(0).tx_packets[1].get();
+    proxy.start();
+    EXPECT_TRUE(eventually([&] { return proxy.io(0).tx_packets[1].get() > before + 1000; }));
+    proxy.stop();
+  };
+  const auto expect_closed = [&] {
+    EXPECT_EQ(rte_eth_dev_count_avail(), 0);
+    EXPECT_FALSE(proxy.all_open());
+    EXPECT_FALSE(proxy.has_link(PortId::kClient));
+    EXPECT_EQ(proxy.port(PortId::kClient).name, config.client_port.text);
+    EXPECT_TRUE(proxy.supervise().empty()) << "that it has no link is no news";
+  };
+  expect_closed();
+  proxy.open_beside();
+  expect_closed();
+  for (int i = 0; i < 2; ++i) {
+    proxy.open_all();
+    EXPECT_TRUE(proxy.all_open());
+    EXPECT_TRUE(proxy.has_link(PortId::kClient));
+    EXPECT_EQ(proxy.mbufs_in_use(), 0U);
+    moves();
+    proxy.close_alone();
+    expect_closed();
+  }
+}
+
 }  // namespace
 }  // namespace synproxy::tests

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Another process takes over from one that runs, and nobody notices (--take-over)."""
+import contextlib
+import itertools
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -12,11 +15,13 @@ import threading
 import time
 import urllib.request
 
+from cases_host import ECHO, Busy, HostProxy, echoes, same, shown, web_server
 from clients import must_get_page
-from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
-from restart_loads import EveryLoad
+from harness import PROGRAM, SERVER4, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
+from restart_loads import Echo, EveryLoad
 
 LIVES = ["--epoch", "64"]
+FORMAT = 2 << 16 | 1  # kHandOverFormat
 
 
 def take_over(proxy, *flags):
@@ -56,6 +61,117 @@ def connections_outlive_a_take_over(_):
         return f"{times} take-overs, nobody forwarded for {max(outages)} us at most; {loads.end(proxy)}"
 
 
+@contextlib.contextmanager
+def talker(lab):
+    """An echo server, and a connection to it through the proxy: says a word and hears it again."""
+    echo = Echo(lab, 1)
+    number = itertools.count()
+
+    def talk(when):
+        try:
+            echo.all_answer(b"%d " % next(number))
+        except OSError as error:
+            check(False, f"the connection {when}: {error}")
+
+    try:
+        yield talk
+    finally:
+        echo.close()
+
+
+@contextlib.contextmanager
+def tap_and_xdp(lab, *flags):
+    """A TAP, which a bridge joins with the clients, and AF_XDP towards the servers."""
+    with Proxy(lab, *flags, ports=("net_tap0,iface=tap-a", "xdp:veth-b"), lives=LIVES) as proxy:
+        lab.must("proxy", "ip", "-batch", "-", stdin=b"""link add br-a type bridge
+link set veth-a master br-a
+link set tap-a master br-a
+link set br-a up
+address add 192.0.2.77/24 dev tap-a
+""")
+        yield proxy
+
+
+@case(120)
+@own_stand
+def devices_that_are_opened_once_change_hands(_):
+    """A TAP keeps its interface; AF_XDP is given up and opened by the next one, or again by the same one."""
+    with Lab() as lab, tap_and_xdp(lab, "--max-flows", "4096") as proxy, talker(lab) as talk:
+        tap = lab.must("proxy", "ip", "-o", "addr", "show", "dev", "tap-a")
+        mac_of_tap = lab.must("proxy", "cat", "/sys/class/net/tap-a/address")
+        talk("before")
+        outage = take_over(proxy, "--workers", "0-1")
+        talk("after a take-over")
+        wish = {"command": "hand-over", "format": FORMAT, "client_port": "net_tap0,iface=tap-a",
+                "server_port": "xdp:veth-b", "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
+        answers = ask(lab, wish, {"command": "hand-over-stop"})
+        check(all(a["ok"] for a in answers), f"answers: {answers}")
+        wait_for("the running proxy goes on", lambda: proxy.said("has ended before it served; this one goes on"), 10)
+        talk("after a successor has died")
+        equal(lab.must("proxy", "ip", "-o", "addr", "show", "dev", "tap-a"), tap, "addresses of the TAP")
+        equal(lab.must("proxy", "cat", "/sys/class/net/tap-a/address"), mac_of_tap, "its MAC address")
+        return f"nobody forwarded for {outage} us"
+
+
+DIES_ON_THE_WAY = """
+import fcntl, json, os, socket, sys, time
+files = open(f"/run/synproxy/host.eth0.{os.stat('/proc/self/ns/net').st_ino}", "rb+")
+fcntl.flock(files, fcntl.LOCK_EX | fcntl.LOCK_NB)
+directory = f"/var/run/dpdk/{sys.argv[1]}"
+os.path.exists(directory + "/control.sock") and os.unlink(directory + "/control.sock")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(directory + "/control.sock")
+listener.listen()
+open(directory + "/dying", "w").close()
+peer = listener.accept()[0]
+peer.recv(65536)
+result = {"pid": os.getpid(), "index_key": [1, 2, 3, 4], "rss_word": 0, "keys": [], "zero_ms": int(time.monotonic() * 1000)}
+socket.send_fds(peer, [json.dumps({"ok": True, "result": result}).encode() + b"\\n"], [files.fileno()])
+assert b"hand-over-copy" in peer.recv(65536)
+"""
+
+
+@case(60)
+@own_stand
+def the_host_stays_on_its_end_over_a_take_over(_):
+    """--server-port host: addresses, routes and connections stay; whoever is last puts them back, or the next start."""
+    with web_server() as lab, contextlib.ExitStack() as stack:
+        stack.enter_context(lab.start("server", "socat", f"TCP4-LISTEN:{ECHO},reuseaddr,fork", "EXEC:cat"))
+        wait_for("the echo server listens", lambda: f":{ECHO}" in lab.run("server", "ss", "-Hltn").out, 10)
+        before = shown(lab)
+        proxy = stack.enter_context(HostProxy(lab, "--confirm", "60"))
+        with lab.sockets_in("client"):
+            connection = stack.enter_context(socket.create_connection((SERVER4, ECHO), timeout=20))
+        echoes(connection, b"before")
+        refused = lab.run("server", PROGRAM, "--name", lab.name, *proxy.flags, "--take-over")
+        equal((refused.code, refused.err), (2, "synproxy: --take-over: the running proxy waits for `synproxy host "
+                                            "confirm`; confirm first, or let the addresses go back\n"), "unconfirmed")
+        equal(lab.run("server", PROGRAM, "host", "confirm", "--name", lab.name).out, "confirmed\n", "host confirm")
+        del proxy.flags[-2:]
+        busy = stack.enter_context(Busy(connection))
+        outage = take_over(proxy)
+        busy.goes_on("after a take-over")
+        check(proxy.said("stay on syn-eth0"), f"it said: {proxy.log()}")
+        check("by the proxy" in lab.run("server", PROGRAM, "host", "status").out, "it answers for the host")
+        for family in (4, 6):
+            must_get_page(lab, family)
+        busy.over = True
+        busy.join()
+        equal(proxy.stop(), 0, "exit code")
+        same(lab, before, "after the end of the second one")
+        proxy.start()
+        take_over(proxy)
+        proxy.stop(signal.SIGKILL)
+        # A predecessor that hands over the host, and is killed before the other one serves.
+        with lab.start("server", sys.executable, "-c", DIES_ON_THE_WAY, lab.name) as dying:
+            wait_for("it listens", lambda: os.path.exists(f"/var/run/dpdk/{lab.name}/dying"), 10)
+            successor = lab.run("server", PROGRAM, "--name", lab.name, *proxy.flags, "--take-over")
+            equal(dying.process.wait(5), 0, "it has handed over the file of the host")
+        check(successor.code == 1 and "hung up" in successor.err, f"the successor: {successor.code} {successor.err}")
+        same(lab, before, "after the end of both")
+        return f"nobody forwarded for {outage} us"
+
+
 def ask(lab, *requests):
     """What a successor asks that ends after its last request: another process does it."""
     script = ("import socket, sys\n"
@@ -91,10 +207,14 @@ def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):
                 "restart it", epoch="32")
         refused("--client-port veth-b: the running proxy has veth-a, and --take-over changes no port; give that one, "
                 "or restart it", client_port="veth-b", server_port="veth-a")
-        refused("--take-over: --server-port net_ring0 cannot be opened twice, only Linux interfaces can; restart the "
-                "proxy, with --state-dir if its connections are to go on", server_port="net_ring0")
+        refused("--server-port xdp:veth-b: the running proxy has veth-b, and --take-over changes no port; give that "
+                "one, or restart it", server_port="xdp:veth-b")
+        refused("--take-over: --server-port net_tap0: the kernel chose the name of its interface, and would choose "
+                "another one now; restart the proxy with a name of yours: net_tap0,iface=NAME", server_port="net_tap0")
+        refused("--take-over: -- --vdev=net_ring0: the running proxy has that device until it stops, and EAL would "
+                "open it before; name the device as the port, with its arguments", "--", "--vdev=net_ring0")
         # One that dies when the other one has stopped for it.
-        wish = {"command": "hand-over", "format": 65537, "client_port": "veth-a", "server_port": "veth-b",
+        wish = {"command": "hand-over", "format": FORMAT, "client_port": "veth-a", "server_port": "veth-b",
                 "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
         with lab.sockets_in("server"):
             listener = socket.create_server(("10.0.0.2", 8000))
@@ -175,7 +295,7 @@ class Crowd:
                     peer.sendall(b'{"what":"end","worker":0,"bytes":0}\n')
                     self.count = 0
                 elif asked == "hand-over-stop":
-                    self.answer(peer, {"stopped_us": time.monotonic_ns() // 1000})
+                    self.answer(peer, {"stopped_us": time.monotonic_ns() // 1000, "links": [True, True]})
                     peer.sendall(b'{"what":"end","worker":0,"bytes":0}\n')
                 else:
                     self.answer(peer, "handed over")

@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/errors.h"
+
 namespace synproxy::dataplane {
 namespace {
 
@@ -22,7 +24,7 @@ struct Dataplane::Impl {
 };
 
 Dataplane::Dataplane(const Config&, const ProtectSet&, const KeyRing&, FlowStore*,
-                     const StoreIdentity*)
+                     const Predecessor*)
     : impl_(std::make_unique<Impl>()) {
   state() = std::make_unique<FakeState>();
 }
@@ -30,6 +32,12 @@ Dataplane::~Dataplane() = default;
 void Dataplane::start() { ++fake_state().starts; }
 void Dataplane::stop() { ++fake_state().stops; }
 StoreIdentity Dataplane::identity() const { return {}; }
+bool Dataplane::has_link(PortId id) const { return id == PortId::kClient; }
+void Dataplane::close_alone() { fake_state().ports = "closed"; }
+void Dataplane::open_all() {
+  if (!fake_state().no_port.empty()) throw RuntimeFailure(fake_state().no_port);
+  fake_state().ports = "open";
+}
 std::vector<Engine*> Dataplane::engines() { return {}; }
 void Dataplane::retune(const WorkerTuning& tuning, std::unique_ptr<const SourceLists> lists) {
   fake_state().retuned.push_back(tuning);

@@ -19,6 +19,8 @@ struct FakeState {
   unsigned supervised = 0;
   unsigned starts = 0;
   unsigned stops = 0;
+  std::string ports = "open";
+  std::string no_port;  // why they do not open; empty: they do
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
   std::array<CaptureTap, 2> taps{CaptureTap(io[0].capture_lost), CaptureTap(io[1].capture_lost)};

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <optional>
 
+#include "base/errors.h"
 #include "control/hand_over_wire.h"
 #include "control/options.h"
 #include "fake_dataplane.h"
@@ -25,13 +26,14 @@ class HandOverTest : public testing::Test {
  protected:
   HandOverTest() { make(false); }
 
-  void make(bool managed) {
+  void make(bool managed, const Confirmation* confirmation = nullptr) {
     hand_over_.emplace(HandOver::Parts{.supervisor = supervisor_,
                                        .dataplane = dataplane_,
                                        .keys = keys_,
                                        .config = config_,
                                        .clock = clock_,
-                                       .managed = managed});
+                                       .managed = managed,
+                                       .confirmation = confirmation});
     requests_ = {};
     hand_over_->add_requests(requests_);
   }
@@ -65,6 +67,7 @@ class HandOverTest : public testing::Test {
   dataplane::Dataplane dataplane_{config_, protect_, ring_};
   EpochKeeper keys_{MasterSecret::random(), ring_, config_.engine};
   Supervisor supervisor_{config_, dataplane_, keys_};
+  Confirmation unconfirmed_{60};
   std::optional<HandOver> hand_over_;
   Requests requests_;
   std::unique_ptr<Answer> answer_;
@@ -122,6 +125,51 @@ TEST_F(HandOverTest, GoesOnIfTheSuccessorIsGone) {
   EXPECT_TRUE(ask(wish()).at("ok").get<bool>()) << "the next one may try";
 }
 
+TEST_F(HandOverTest, PortsAreGivenUpAndOpenedAgain) {
+  const pid_t child = ::fork();  // it stays a zombie, which is gone all the same
+  if (child == 0) ::_exit(0);
+  ASSERT_TRUE(ask(wish(), child).at("ok").get<bool>());
+  const Json answer = ask({{"command", kStopForHandOver}}, child);
+  EXPECT_EQ(answer.at("result").at("links"), Json({true, false}));
+  EXPECT_EQ(fake_state().ports, "closed");
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  fake_state().no_port = "--client-port eth1: busy";
+  testing::internal::CaptureStderr();
+  hand_over_->tick();
+  hand_over_->tick();
+  EXPECT_EQ(fake_state().starts, 0U) << "not without its ports";
+  EXPECT_TRUE(hand_over_->begun());
+  fake_state().no_port = "";
+  hand_over_->tick();
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(said.find("this one goes on"), said.rfind("this one goes on")) << "once: " << said;
+  EXPECT_EQ(fake_state().ports, "open");
+  EXPECT_EQ(fake_state().starts, 1U);
+  EXPECT_FALSE(hand_over_->begun());
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+TEST_F(HandOverTest, EndsIfItsPortsAreNotToBeHadAgain) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ASSERT_TRUE(ask(wish(), child).at("ok").get<bool>());
+  ASSERT_TRUE(ask({{"command", kStopForHandOver}}, child).at("ok").get<bool>());
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  fake_state().no_port = "--client-port eth1: busy";
+  config_.state_dir = "/run/synproxy";
+  testing::internal::CaptureStderr();
+  for (unsigned i = 1; i < HandOver::kTries; ++i) EXPECT_NO_THROW(hand_over_->tick());
+  try {
+    hand_over_->tick();
+    ADD_FAILURE() << "it goes on without its ports";
+  } catch (const RuntimeFailure& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--client-port eth1: busy; the next start goes on with"));
+  }
+  static_cast<void>(testing::internal::GetCapturedStderr());
+  EXPECT_EQ(fake_state().starts, 0U);
+}
+
 TEST_F(HandOverTest, WhatDoesNotFitIsRefusedByName) {
   const auto with = [](const char* key, const Json& value) {
     Json request = wish();
@@ -139,9 +187,18 @@ TEST_F(HandOverTest, WhatDoesNotFitIsRefusedByName) {
               HasSubstr("--max-flows: the running proxy has 5000"));
   EXPECT_EQ(refused(with("max_flows", 5'000)), "");
   EXPECT_EQ(ask(with("secret", 42)).at("result").at("keys").size(), 0U) << "another secret file";
+  config_.server_port.kind = PortName::Kind::kXdp;
+  EXPECT_THAT(refused(wish()), HasSubstr("the running proxy has xdp:eth2"));
+  EXPECT_EQ(refused(with("server_port", "xdp:eth2")), "");
   config_.server_port.kind = PortName::Kind::kHost;
-  EXPECT_THAT(refused(wish()), HasSubstr("cannot be opened twice"));
+  EXPECT_THAT(refused(wish()), HasSubstr("the running proxy has host"));
+  EXPECT_EQ(refused(with("server_port", "host")), "");
   config_.server_port.kind = PortName::Kind::kRawSocket;
+  ASSERT_TRUE(unconfirmed_.wanted());
+  make(false, &unconfirmed_);
+  EXPECT_THAT(refused(wish()), HasSubstr("waits for `synproxy host confirm`"));
+  unconfirmed_.confirm();
+  EXPECT_EQ(refused(wish()), "");
   make(true);
   EXPECT_THAT(refused(wish()), HasSubstr("restart the unit"));
 }
