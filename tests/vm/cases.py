@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What every model of NIC must carry, and what each can or cannot do."""
 import functools
+import socket
 import time
 
 from scapy.layers.inet import IP, TCP
@@ -332,6 +333,25 @@ def frames_of_9000_bytes_pass(stand):
         stand.proxy_on(model, *TWO_WORKERS, mtu=9000)
         both_directions(stand.lab, 9000, 60)
         download(stand.lab, 4, 2 * MB)
+
+
+@case(120)
+def a_nic_changes_hands(stand):
+    """--take-over: the device is reset, and the connections go on. One worker: there are hugepages for two processes."""
+    proxy = stand.proxy_on("virtio")
+    with stand.lab.sockets_in("server"):
+        listener = socket.create_server((SERVERS[4], 8000))
+    with stand.lab.sockets_in("client"):
+        client = socket.create_connection((SERVERS[4], 8000), timeout=30)
+    with listener, client, listener.accept()[0] as server:
+        server.settimeout(30)
+        client.sendall(b"before")
+        equal(server.recv(100), b"before", "over the first process")
+        outage = proxy.take_over()
+        client.sendall(b"after")
+        equal(server.recv(100), b"after", "over the second one")
+    must_get_page(stand.lab, 6)
+    return f"nobody forwarded for {outage} us"
 
 
 def refusal(stand, device, other, words, named="--client-port"):

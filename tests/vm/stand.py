@@ -7,7 +7,8 @@ import re
 import tempfile
 
 from guest import ROLES, Guest, Nic
-from harness import CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Lab, check, wait_for
+from harness import (CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Lab, check, equal,
+                     wait_for)
 from image import initramfs, kernel
 
 ADDRESSES = {"client": (CLIENT4, CLIENT6), "server": (SERVER4, SERVER6)}
@@ -46,6 +47,20 @@ class GuestProxy:
         check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
         # Cards first negotiate with the other end of their cable.
         wait_for("both links are up", lambda: all(port["link_up"] for port in self.ports().values()), 60)
+
+    def take_over(self):
+        """Another process goes on. Returns for how many microseconds nobody forwarded, as both have printed."""
+        former = self.pid
+        self.guest.must("mv /tmp/log /tmp/log.former")
+        self.pid = self.guest.must(f"synproxy {' '.join(self.flags)} --take-over >/tmp/log 2>&1 & echo $!").strip()
+        wait_for("the next proxy says ready", lambda: self.said("ready") or not self.running(), 60)
+        check(self.running(), f"the next proxy ended at its start: {self.log().strip()[-400:]}")
+        equal(self.guest.run(f"wait {former}")[0], 0, "exit code of the predecessor")
+        outages = [re.search(r"nobody forwarded for (\d+) us", text)
+                   for text in (self.log(), self.guest.must("cat /tmp/log.former"))]
+        check(all(outages), f"it said: {self.log().strip()[-400:]}")
+        equal(outages[0][1], outages[1][1], "outage, as both say")
+        return int(outages[0][1])
 
     def stop(self):
         """Its exit code; None if it was stopped before."""
