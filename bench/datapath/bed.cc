@@ -217,8 +217,17 @@ bool Bed::read_syn_ack(std::size_t i, Connection& out) const {
 void Bed::process(Role side, std::size_t begin, std::size_t end) {
   // The worker also makes fresh packets, from mbufs, because the engine writes into them.
   const std::span<Packet> burst(&queues_[static_cast<std::size_t>(side)][begin], end - begin);
+  if (tap_.on()) [[unlikely]]
+    tap_.before(side, burst);
   engine_->process(side, burst, ticked_ms_, *this);
+  if (tap_.on()) [[unlikely]]
+    tap_.after(side, burst);
   for (const Packet& p : burst) sent_bytes_ += p.verdict != Verdict::kDrop ? p.length : 0U;
+}
+
+void Bed::capture_meanwhile(dataplane::CaptureSession* session) {
+  session == nullptr ? tap_.end() : tap_.begin(*session);
+  tap_.heed();
 }
 
 // As FlowMail does for the worker.
@@ -272,6 +281,8 @@ Cost Bed::run() {
 
 // Like Outbox::make: takes a buffer from the pool, and copies.
 void Bed::emit(Role out, std::span<const std::uint8_t> frame) {
+  if (tap_.on()) [[unlikely]]
+    tap_.made(out, frame);
   std::uint8_t* const copy = made_[next_made_++ % kMadeBuffers];
   std::memcpy(copy, frame.data(), frame.size());
   sent_bytes_ += frame.size();

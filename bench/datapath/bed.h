@@ -17,8 +17,10 @@
 #include <span>
 #include <vector>
 
+#include "common/tsc.h"
 #include "datapath/frame_pool.h"
 #include "datapath/frame_template.h"
+#include "dataplane/capture_tap.h"
 #include "synproxy/policy/source_limits.h"
 #include "synproxy/policy/source_lists.h"
 #include "synproxy/proxy/engine.h"
@@ -105,6 +107,8 @@ class Bed final : public FrameSink {
   // From the next run() on, `synproxy flows` lists the table again and again, as a busy worker lets
   // it.
   void list_meanwhile(bool yes) { lists_flows_ = yes; }
+  // Likewise, `synproxy capture` asks for packets; nullptr: no more.
+  void capture_meanwhile(dataplane::CaptureSession* session);
   // After run(): the fate of the i-th frame of a side.
   [[nodiscard]] const Packet& packet(Role side, std::size_t i) const { return queue(side)[i]; }
   // Reads them from the SYN-ACK in that place; false if it is none.
@@ -148,6 +152,8 @@ class Bed final : public FrameSink {
   bool lists_flows_ = false;
   FlowIndex next_listed_ = 0;
   std::vector<FlowInfo> listed_;
+  Counter capture_lost_;
+  dataplane::CaptureTap tap_{counters_, capture_lost_, &read_tsc};
   // The last SYN to the server that was emitted, for learn_from().
   bool keep_syn_ = false;
   std::uint16_t syn_flags_ = 0;

@@ -31,18 +31,40 @@ class SplicedTraffic final : public Traffic {
   FateCheck fate_{Reason::translated};
 };
 
-class ListedTraffic final : public Traffic {
+// What looks on while the packets pass.
+struct Watchers {
+  const char* name;
+  bool lists;
+  bool captures = false;
+  const char* source = nullptr;  // of which the capture asks for packets; nobody has it
+};
+
+class WatchedTraffic final : public Traffic {
  public:
+  explicit WatchedTraffic(const Watchers& by) : lists_(by.lists) {
+    dataplane::CaptureFilter what;
+    if (by.source != nullptr) {
+      what.client.push_back(parse_protect_rule(by.source));
+    } else {
+      what.any_fate = false;
+      what.fates[static_cast<std::size_t>(Reason::bad_checksum)] = true;
+    }
+    if (by.captures) capture_ = std::make_unique<dataplane::CaptureSession>(what, 0);
+  }
   void prepare(Bed& bed) override {
-    bed.list_meanwhile(true);
+    bed.list_meanwhile(lists_);
+    bed.capture_meanwhile(capture_.get());
     traffic_.prepare(bed);
   }
   void check(Bed& bed) override {
     bed.list_meanwhile(false);  // others use it too
+    bed.capture_meanwhile(nullptr);
     traffic_.check(bed);
   }
 
  private:
+  bool lists_;
+  std::unique_ptr<dataplane::CaptureSession> capture_;
   SplicedTraffic traffic_{Clients::kWithTimestamps, true, false, false};
 };
 
@@ -83,10 +105,19 @@ void add_spliced_cases(std::vector<Case>& cases) {
     add(cases, "ipv4/10m", kTenMillion, kind);
     add(cases, "ipv4/10m_4k_pages", kTenMillionSmallPages, kind);
   }
-  cases.push_back({.name = "spliced/ipv4/1m/small/to_server/listed_meanwhile",
-                   .bed = kMillion,
-                   .traffic = [](Bed&) { return std::make_unique<ListedTraffic>(); },
-                   .touches = kTouchesAll});
+  for (const Watchers& by :
+       {Watchers{.name = "listed_meanwhile", .lists = true},
+        Watchers{.name = "captured_by_reason", .lists = false, .captures = true},
+        Watchers{
+            .name = "captured_by_source", .lists = false, .captures = true, .source = "192.0.2.7"},
+        Watchers{.name = "everything_on", .lists = true, .captures = true}}) {
+    for (const auto& [flows, bed] : {std::pair{"1k", kThousand}, std::pair{"1m", kMillion}}) {
+      cases.push_back({.name = std::string("spliced/ipv4/") + flows + "/small/to_server/" + by.name,
+                       .bed = bed,
+                       .traffic = [by](Bed&) { return std::make_unique<WatchedTraffic>(by); },
+                       .touches = kTouchesAll});
+    }
+  }
   add(cases, "ipv4/1m_named", kMillionNamed, kUpSmall);
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);

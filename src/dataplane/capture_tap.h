@@ -7,16 +7,19 @@
 // waits.
 //
 // A packet is rewritten where it lies. So whatever has the right ends is copied before it is
-// decided, unless only drops are asked for that leave it as it came. Its verdict and fate are
-// written afterwards, or the copy is taken back.
+// decided, and its verdict and fate are written afterwards, or the copy is taken back. If only
+// drops are asked for that leave it as it came, nothing is looked at before, and afterwards only
+// if a counter of theirs has moved.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "dataplane/capture_filter.h"
+#include "dataplane/capture_glance.h"
 #include "dataplane/capture_ring.h"
 #include "synproxy/base/counters.h"
 #include "synproxy/base/packet.h"
@@ -30,15 +33,21 @@ struct CaptureSession {
 
   CaptureRing ring;
   const CaptureFilter filter;
+  const CaptureGlance glance{filter};
   const std::uint64_t worker;
-  const bool copies;  // each packet with the right ends, before it is decided
-  Counter lost;       // frames asked for that found no room
+  const bool copies;                 // each packet with the right ends, before it is decided
+  const std::vector<Reason> wanted;  // the fates asked for, unless it copies
+  Counter lost;                      // frames asked for that found no room
 };
 
 class alignas(64) CaptureTap {
  public:
-  // `lost`: also counts what a session has no room for.
-  explicit CaptureTap(Counter& lost) : lost_(lost) {}
+  // The time-stamp counter. Only what is copied asks for it.
+  using Clock = std::uint64_t (*)();
+  // `counts`: of the engine, which has counted each packet when it has decided a burst. `lost`:
+  // also counts what a session has no room for.
+  CaptureTap(const Counters& counts, Counter& lost, Clock clock)
+      : counts_(counts), lost_(lost), clock_(clock) {}
 
   // --- Control. The session stays until uses() is false.
   void begin(CaptureSession& session) { asked_.store(&session, std::memory_order_release); }
@@ -62,15 +71,18 @@ class alignas(64) CaptureTap {
   }
   [[nodiscard]] bool on() const { return session_ != nullptr; }
 
-  // All of these only while on(). `time`: the time-stamp counter. Packets of one burst, before and
-  // after they are decided; frames that are made meanwhile come between the two.
-  void before(Role sender, std::span<const Packet> burst, std::uint64_t time);
+  // All of these only while on(). Packets of one burst, before and after they are decided; frames
+  // that are made meanwhile come between the two.
+  void before(Role sender, std::span<const Packet> burst);
   void after(Role sender, std::span<const Packet> burst);
-  void made(Role to, std::span<const std::uint8_t> frame, std::uint64_t time);
+  void made(Role to, std::span<const std::uint8_t> frame);
   // Was decided elsewhere, and leaves nothing behind but what is made.
-  void dropped(Role sender, const Packet& packet, std::uint64_t time);
+  void dropped(Role sender, const Packet& packet);
 
  private:
+  void keep_copies(Role sender, std::span<const Packet> burst);
+  void copy_dropped(Role sender, std::span<const Packet> burst);
+  [[nodiscard]] std::uint64_t wanted_so_far() const;
   // nullptr: no room.
   CaptureRecord* add(CaptureKind kind, Role side, std::span<const std::uint8_t> frame);
   // Counts it as lost if there is none.
@@ -80,12 +92,15 @@ class alignas(64) CaptureTap {
   std::atomic<CaptureSession*> asked_{nullptr};
   std::atomic<CaptureSession*> used_{nullptr};
   CaptureSession* session_ = nullptr;
+  const Counters& counts_;
   Counter& lost_;
+  const Clock clock_;
 
-  std::uint64_t time_ = 0;      // of the burst
-  std::uint32_t matching_ = 0;  // bit i: packet i has the right ends
+  std::uint64_t time_ = 0;      // of the burst; 0: nothing was copied yet
+  std::uint32_t matching_ = 0;  // bit i: packet i has the right ends and is in copies_[i]
   bool in_burst_ = false;
   bool kept_ = false;  // something of this burst
+  std::uint64_t wanted_before_ = 0;
   std::array<CaptureRecord*, kMaxBurst> copies_{};
 };
 

@@ -81,11 +81,10 @@ void SynLane::shed(rte_mbuf** syns, std::uint16_t n) {
   if (n == 0) return;
   counters_.count(Reason::syn_shed, n);
   if (tap_ != nullptr && tap_->on()) [[unlikely]] {
-    const std::uint64_t time = rte_rdtsc();
     for (std::uint16_t i = 0; i < n; ++i) {
       Packet packet = packet_of(*syns[i]);
       packet.decide(Verdict::kDrop, Reason::syn_shed);
-      tap_->dropped(Role::kClient, packet, time);
+      tap_->dropped(Role::kClient, packet);
     }
   }
   rte_pktmbuf_free_bulk(syns, n);

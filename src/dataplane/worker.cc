@@ -255,7 +255,7 @@ void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted
     if (noted) packets[i].arrival = notes_of(*frames[i]);
   }
   if (tap_.on()) [[unlikely]]
-    tap_.before(sender, {packets.data(), n}, rte_rdtsc());
+    tap_.before(sender, {packets.data(), n});
   engine_.process(sender, {packets.data(), n}, now_ms_, *this);
   if (tap_.on()) [[unlikely]]
     tap_.after(sender, {packets.data(), n});
@@ -331,7 +331,7 @@ void Worker::send() {
 
 void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
   if (tap_.on()) [[unlikely]]
-    tap_.made(to, frame, rte_rdtsc());
+    tap_.made(to, frame);
   const PortId out = Topology::out_port(to);
   Outbox& box = outbox_[out];
   if (rte_mbuf* m = box.make(frame)) {

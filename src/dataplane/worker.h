@@ -141,7 +141,7 @@ class Worker final : private FrameSink {
   const Clock& clock_;
   Counters counters_;
   IoCounters io_;
-  CaptureTap tap_{io_.capture_lost};
+  CaptureTap tap_{counters_, io_.capture_lost, [] { return rte_rdtsc(); }};
   Steering steering_;
   Engine engine_;
   PerPort<Outbox> outbox_;

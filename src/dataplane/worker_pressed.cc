@@ -21,7 +21,7 @@ std::uint16_t Worker::screen(rte_mbuf** frames, std::uint16_t n) {
   std::uint16_t kept = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
     if ((dropped >> i & 1U) != 0) {
-      if (tap_.on()) tap_.dropped(Role::kClient, packets[i], rte_rdtsc());
+      if (tap_.on()) tap_.dropped(Role::kClient, packets[i]);
       rte_pktmbuf_free(frames[i]);
     } else {
       frames[kept++] = frames[i];

@@ -69,7 +69,7 @@ bool Worker::hand_over(Role sender, std::span<const std::uint8_t> whole,
 // Of what leaves, a capture sees the frames.
 void Worker::decided(Role sender, const Packet& whole) {
   if (tap_.on() && whole.verdict == Verdict::kDrop) [[unlikely]]
-    tap_.dropped(sender, whole, rte_rdtsc());
+    tap_.dropped(sender, whole);
 }
 
 // Decides the packets that another worker has put together. Moves the rest to the front, in order;

@@ -111,6 +111,86 @@ TEST(CaptureFilter, ErrorsBelongToWhatTheyQuoteAndFragmentsToTheirAddresses) {
   EXPECT_FALSE(matches(flow, Role::kClient, Bytes(13)));
 }
 
+// Whether the glance lets a frame through to matches().
+bool glances(const CaptureFilter& filter, Role sender, Bytes frame) {
+  const CaptureGlance glance(filter);
+  // In the last place of a burst of others.
+  Bytes other = PacketBuilder().ip("192.0.2.1", "192.0.2.2").ports(1, 2).flags(kAck).build();
+  std::vector<Packet> burst(5);
+  for (Packet& p : burst) p = {.data = other.data(), .length = 54, .room = 54};
+  burst[4] = {.data = frame.data(), .length = static_cast<std::uint32_t>(frame.size())};
+  const std::uint32_t found = glance.may_match(sender, burst);
+  EXPECT_EQ(found & 15U, 0U) << "others";
+  return found != 0;
+}
+
+TEST(CaptureGlance, RefusesNothingThatMatches) {
+  std::vector<CaptureFilter> filters;
+  for (const char* client : {static_cast<const char*>(nullptr), kClient4, kClient6, kServer4,
+                             "198.51.100.0/25", "198.51.96.0/19", "2001:db8::/47", "::/0"}) {
+    for (const char* server : {static_cast<const char*>(nullptr), kServer4, kServer6, kClient4,
+                               "203.0.113.10:80", "[2001:db8::10]:80", "2001:db8::/63"}) {
+      if (client == nullptr && server == nullptr) continue;
+      for (const bool either_way : {false, true}) {
+        filters.push_back(filter_of(client, server, either_way));
+      }
+    }
+  }
+  filters.push_back(filter_of(kClient4, nullptr));  // several rules, as of a service
+  for (const char* more : {"198.51.100.4/30", "2001:db8:1::4/126", "10.0.0.0/8"}) {
+    filters.back().client.push_back(parse_protect_rule(more));
+  }
+  std::vector<Bytes> frames;
+  for (const bool ipv6 : {false, true}) {
+    for (const Bytes& quoted : {up(ipv6).build_packet(), down(ipv6).build_packet()}) {
+      PacketBuilder error;
+      error.ip(ipv6 ? "2001:db8:9::1" : "192.0.2.1", ipv6 ? "2001:db8:9::2" : "192.0.2.2");
+      frames.push_back(error.icmp_error(ipv6 ? 2 : 3, ipv6 ? 0 : 4, 1280, quoted).build());
+    }
+    for (PacketBuilder b : {up(ipv6), down(ipv6)}) {
+      frames.push_back(b.build());
+      frames.push_back(b.protocol(17).build());
+      frames.push_back(b.vlan(5).build());
+      frames.push_back(b.vlan(7).build());
+    }
+    for (const Bytes& part : test::cut(up(ipv6).payload(Bytes(100)).build(), 48)) {
+      frames.push_back(part);
+    }
+    for (std::size_t bytes = 12; bytes < 60; ++bytes) {
+      frames.push_back(up(ipv6).build());
+      frames.back().resize(bytes);
+    }
+  }
+  std::size_t matched = 0;
+  std::size_t refused = 0;
+  for (const CaptureFilter& filter : filters) {
+    for (const Bytes& frame : frames) {
+      for (const Role sender : {Role::kClient, Role::kServer}) {
+        const bool wanted = matches(filter, sender, frame);
+        const bool let_through = glances(filter, sender, frame);
+        EXPECT_GE(let_through, wanted) << &filter - filters.data() << " " << &frame - frames.data();
+        matched += wanted ? 1 : 0;
+        refused += let_through ? 0 : 1;
+      }
+    }
+  }
+  EXPECT_GT(matched, 1000U);
+  EXPECT_GT(refused, 5'000U);
+}
+
+TEST(CaptureGlance, RefusesWhatHasOtherAddresses) {
+  for (const bool ipv6 : {false, true}) {
+    const CaptureFilter filter = filter_of(ipv6 ? kClient6 : kClient4, nullptr);
+    EXPECT_TRUE(glances(filter, Role::kClient, up(ipv6).build()));
+    EXPECT_TRUE(glances(filter, Role::kServer, down(ipv6).build()));
+    EXPECT_FALSE(glances(filter, Role::kServer, up(ipv6).build()));
+    EXPECT_FALSE(glances(filter, Role::kClient, up(!ipv6).build())) << "of the other family";
+    EXPECT_FALSE(glances(filter, Role::kServer, up(ipv6).vlan(5).vlan(7).build()));
+    EXPECT_TRUE(glances(filter, Role::kClient, up(ipv6).vlan(5).vlan(7).build()));
+  }
+  EXPECT_FALSE(glances(filter_of(kClient4, "203.0.113.11:80", true), Role::kClient, up().build()));
+}
+
 // Everything that is published, as "kind side verdict fate captured/length".
 std::vector<std::string> told(CaptureRing& ring) {
   std::vector<std::string> lines;
@@ -167,6 +247,8 @@ TEST(CaptureRing, WhatHasNoRoomIsRefusedAndWhatIsTakenBackWasNeverThere) {
   EXPECT_NE(ring.add(head, frame.data()), nullptr) << "given back";
 }
 
+std::uint64_t clock_reads = 0;
+
 // A burst of packets whose first byte is their number.
 class CaptureTapTest : public testing::Test {
  protected:
@@ -188,8 +270,15 @@ class CaptureTapTest : public testing::Test {
     packets_.reserve(32);
   }
 
+  // As an engine does.
+  void decide(std::size_t i, Verdict verdict, Reason fate) {
+    counts_.count(fate);
+    packets_[i].decide(verdict, fate);
+  }
+
+  Counters counts_;
   Counter lost_;
-  CaptureTap tap_{lost_};
+  CaptureTap tap_{counts_, lost_, [] { return ++clock_reads; }};
   std::unique_ptr<CaptureSession> session_;
   std::vector<Bytes> frames_;
   std::vector<Packet> packets_;
@@ -203,12 +292,12 @@ TEST_F(CaptureTapTest, APacketIsSeenAsItCameAndAsItLeft) {
     frames_.clear();
     packets_.clear();
     for (int i = 0; i < 4; ++i) add(up().build());
-    tap_.before(sender, packets_, 7);
-    tap_.made(Role::kServer, frames_[0], 9);
-    packets_[0].decide(Verdict::kForward, Reason::translated);
+    tap_.before(sender, packets_);
+    tap_.made(Role::kServer, frames_[0]);
+    decide(0, Verdict::kForward, Reason::translated);
     packets_[0].data[0] = 99;
-    packets_[1].decide(Verdict::kDrop, Reason::bad_checksum);
-    packets_[2].decide(Verdict::kReply, Reason::synack_sent);
+    decide(1, Verdict::kDrop, Reason::bad_checksum);
+    decide(2, Verdict::kReply, Reason::synack_sent);
     packets_[2].length -= 4;
     packets_[3].verdict = Verdict::kCut;
     tap_.after(sender, packets_);
@@ -232,20 +321,20 @@ TEST_F(CaptureTapTest, ADropReasonTakesNothingElse) {
     packets_.clear();
     frames_.clear();
     for (int i = 0; i < 3; ++i) add(up().build());
-    tap_.before(Role::kClient, packets_, 7);
-    tap_.made(Role::kServer, frames_[0], 9);
-    packets_[0].decide(Verdict::kForward, Reason::translated);
-    packets_[1].decide(Verdict::kDrop, Reason::bad_checksum);
-    packets_[2].decide(Verdict::kDrop, Reason::syn_fin);
+    tap_.before(Role::kClient, packets_);
+    tap_.made(Role::kServer, frames_[0]);
+    decide(0, Verdict::kForward, Reason::translated);
+    decide(1, Verdict::kDrop, Reason::bad_checksum);
+    decide(2, Verdict::kDrop, Reason::syn_fin);
     tap_.after(Role::kClient, packets_);
     EXPECT_EQ(told(session_->ring), Lines{"came c bad_checksum 54/54 2"});
-    tap_.before(Role::kClient, packets_, 8);
-    packets_[1].decide(Verdict::kForward, Reason::translated);
+    tap_.before(Role::kClient, packets_);
+    decide(1, Verdict::kForward, Reason::translated);
     tap_.after(Role::kClient, packets_);
     EXPECT_EQ(told(session_->ring), Lines{});
   }
-  packets_[0].decide(Verdict::kReply, Reason::cookie_invalid);
-  tap_.before(Role::kClient, packets_, 9);
+  decide(0, Verdict::kReply, Reason::cookie_invalid);
+  tap_.before(Role::kClient, packets_);
   frames_[0][0] = 77;
   tap_.after(Role::kClient, packets_);
   EXPECT_EQ(told(session_->ring),
@@ -258,17 +347,41 @@ TEST_F(CaptureTapTest, OnlyTheEndsAskedForAndTheBytesAskedFor) {
   begin(filter);
   add(up().build());
   add(up().ports(40'001, 80).build());
-  tap_.before(Role::kClient, packets_, 7);
+  tap_.before(Role::kClient, packets_);
   for (Packet& p : packets_) p.decide(Verdict::kDrop, Reason::consumed);
-  tap_.made(Role::kServer, up().build(), 7);
-  tap_.made(Role::kServer, up().ports(40'001, 80).build(), 7);
+  tap_.made(Role::kServer, up().build());
+  tap_.made(Role::kServer, up().ports(40'001, 80).build());
   tap_.after(Role::kClient, packets_);
   EXPECT_EQ(told(session_->ring), (Lines{"came c consumed 20/54 1", "made s 20/54 2"}));
-  packets_[0].decide(Verdict::kDrop, Reason::syn_shed);
-  tap_.dropped(Role::kClient, packets_[0], 8);
-  tap_.dropped(Role::kClient, packets_[1], 8);
-  tap_.made(Role::kClient, down().build(), 9);
+  decide(0, Verdict::kDrop, Reason::syn_shed);
+  tap_.dropped(Role::kClient, packets_[0]);
+  tap_.dropped(Role::kClient, packets_[1]);
+  tap_.made(Role::kClient, down().build());
   EXPECT_EQ(told(session_->ring), (Lines{"came c syn_shed 20/54 1", "made c 20/54 2"}));
+}
+
+TEST_F(CaptureTapTest, ABurstHasOneTimeAndWhatDoesNotMatchAsksForNone) {
+  begin(filter_of(kClient4, nullptr));
+  add(up(true).build());
+  const std::uint64_t before = clock_reads;
+  for (int i = 0; i < 3; ++i) {
+    tap_.before(Role::kClient, packets_);
+    decide(0, Verdict::kForward, Reason::translated);
+    tap_.made(Role::kServer, up(true).build());
+    tap_.after(Role::kClient, packets_);
+  }
+  EXPECT_EQ(clock_reads, before);
+  add(up().build());
+  for (std::uint64_t burst = 1; burst <= 2; ++burst) {
+    tap_.before(Role::kClient, packets_);
+    decide(1, Verdict::kForward, Reason::translated);
+    tap_.made(Role::kServer, up().build());
+    tap_.after(Role::kClient, packets_);
+    EXPECT_EQ(clock_reads, before + burst);
+    const auto taken = session_->ring.take();
+    EXPECT_EQ(taken.first.front().time, before + burst);
+    EXPECT_EQ(told(session_->ring).size(), 3U);
+  }
 }
 
 TEST_F(CaptureTapTest, WhatFindsNoRoomIsCountedOnceForEachFrame) {
@@ -277,7 +390,7 @@ TEST_F(CaptureTapTest, WhatFindsNoRoomIsCountedOnceForEachFrame) {
   for (int i = 0; i < 32; ++i) add(large);
   std::uint64_t seen = 0;
   for (int burst = 0; burst < 50; ++burst) {
-    tap_.before(Role::kClient, packets_, 7);
+    tap_.before(Role::kClient, packets_);
     for (Packet& p : packets_) p.decide(Verdict::kForward, Reason::forwarded);
     tap_.after(Role::kClient, packets_);
   }

@@ -8,8 +8,8 @@ import tempfile
 from scapy.layers.inet import TCP
 
 from cases_usage import why_wrong
-from clients import must_get_page
-from harness import PROGRAM, SERVERS, Stand, case, check, equal, own_stand, wait_for
+from clients import MB, download, must_get_page
+from harness import CLIENTS, PROGRAM, SERVERS, Stand, case, check, equal, own_stand, wait_for
 from wire import SCRIPTED, ScriptedClient
 
 
@@ -124,3 +124,45 @@ def capture_feeds_a_live_tshark_and_refuses_what_is_wrong(_):
             said = capture.process.communicate(timeout=10)[1]
         equal((capture.process.returncode, said), (0, "2 frames captured, 0 missed\n"), "the end by --limit")
         equal(len(fields(capture.file, "frame.number")), 2, "frames")
+
+
+def sound(file, *names, wanted="frame"):
+    """The fields, once capinfos and tshark have found no fault in the file."""
+    about = subprocess.run(["capinfos", "-Ti", "-Tm", file], capture_output=True, text=True, check=False)
+    equal((about.returncode, about.stderr), (0, ""), "capinfos")
+    rows = fields(file, "_ws.malformed", *names, wanted=wanted)
+    equal([row for row in rows if row[0]], [], "malformed frames")
+    return [row[1:] for row in rows]
+
+
+@own_stand
+@case()
+def capture_shows_all_workers_under_two_vlan_tags_and_super_frames_whole(_):
+    with Stand("--workers", "0-1", up=["--vlan", "7.5"]) as stand, tempfile.TemporaryDirectory() as there:
+        with Capture(stand, there, "--src", CLIENTS[4]) as capture:
+            must_get_page(stand.lab, 6)
+            # 24 connections: that all are of one worker happens once in eight million times.
+            stand.lab.must("client", "curl", "-sSf", "-H", "Connection: close", f"http://{SERVERS[4]}/?[1-24]")
+            said = capture.end()
+        check(said.endswith(" captured, 0 missed"), said)
+        got = sound(capture.file, "ieee8021ad.id", "vlan.id", "ip.addr", "frame.interface_name", "frame.comment", "frame.time_epoch")
+        equal({tags[:2] for tags in got}, {("7", "5")}, "VLAN tags of all frames")
+        check(all(CLIENTS[4] in ends.split(",") for _, _, ends, *_ in got), "frames of others are there")
+        equal({side for *_, side, _, _ in got}, {"veth-a", "veth-b"}, "interfaces")
+        workers = {comment[-8:] for *_, comment, _ in got if comment.startswith("verdict=forward")}
+        equal(workers, {"worker=0", "worker=1"}, "workers that have forwarded")
+        times = [float(at) for *_, at in got]
+        check(max(a - b for a, b in zip(times, times[1:])) < 0.2, "the workers' frames are far from the order of their times")
+
+    with Stand("--workers", "0-1", up=("--offloads",)) as stand, tempfile.TemporaryDirectory() as there:
+        with Capture(stand, there, "--service", f"{SERVERS[4]}:80") as capture:
+            download(stand.lab, 4, MB)
+            said = capture.end()
+        check(said.endswith(" captured, 0 missed"), said)
+        got = sound(capture.file, "frame.interface_name", "frame.comment", "frame.len", "frame.cap_len", "tcp.len",
+                    wanted="tcp.srcport == 80")
+        check(max(int(length) for _, _, length, _, _ in got) > 3000, "no super-frame was captured")
+        check(all(length == kept for _, _, length, kept, _ in got), "a frame is cut")
+        for side, begin in (("veth-b", "verdict=forward"), ("veth-a", "sent: verdict=forward")):
+            passed = sum(int(size) for name, comment, _, _, size in got if name == side and comment.startswith(begin))
+            check(MB < passed < 2 * MB, f"{passed} bytes of payload at {side}, of a file of {MB}")

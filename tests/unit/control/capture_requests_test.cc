@@ -53,7 +53,8 @@ class CaptureRequestsTest : public testing::Test {
     std::vector<std::uint8_t> frame(bytes, static_cast<std::uint8_t>(time));
     Packet p{.data = frame.data(), .length = static_cast<std::uint32_t>(bytes)};
     p.decide(Verdict::kDrop, Reason::land);
-    fake_state().taps.at(worker).dropped(Role::kClient, p, time);
+    fake_tsc = time;
+    fake_state().taps.at(worker).dropped(Role::kClient, p);
   }
 
   Config config_;

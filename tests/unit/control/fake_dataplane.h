@@ -12,6 +12,9 @@
 
 namespace synproxy::dataplane {
 
+// What the workers' clock says.
+inline std::uint64_t fake_tsc = 1;
+
 struct FakeState {
   std::array<Counters, 2> counters;
   std::array<IoCounters, 2> io;
@@ -23,7 +26,9 @@ struct FakeState {
   std::string no_port;  // why they do not open; empty: they do
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
-  std::array<CaptureTap, 2> taps{CaptureTap(io[0].capture_lost), CaptureTap(io[1].capture_lost)};
+  static std::uint64_t tsc() { return fake_tsc; }
+  std::array<CaptureTap, 2> taps{CaptureTap(counters[0], io[0].capture_lost, &tsc),
+                                 CaptureTap(counters[1], io[1].capture_lost, &tsc)};
   std::unique_ptr<const SourceLists> lists = std::make_unique<SourceLists>();
   std::vector<RefusedSource> refused;
   std::vector<ActiveService> active;
