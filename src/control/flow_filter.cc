@@ -60,7 +60,7 @@ std::uint32_t parse_duration(std::string_view text) {
 
 FlowFilter::FlowFilter(const CommandLine& line)
     : all_(std::ranges::none_of(
-          std::array{"src", "dst", "sport", "dport", "service", "state", "older"},
+          std::array{"src", "dst", "sport", "dport", "service", "state", "older", "idle"},
           [&](const char* flag) { return line.has(flag); })) {
   constexpr const char* kPrefix = "an address or a prefix, as 203.0.113.0/24 or 2001:db8::/32";
   constexpr const char* kPorts = "1 to 65535, or a range as 8000-8080";
@@ -83,8 +83,9 @@ FlowFilter::FlowFilter(const CommandLine& line)
     if (found == kStates.end()) throw std::invalid_argument("is not a state of a connection");
     states_ |= 1U << (found - kStates.begin());
   });
-  take(line, "older", "a time as 90s, 10m or 2h, 49 days at most",
-       [&](std::string_view text) { older_ms_ = parse_duration(text); });
+  constexpr const char* kTime = "a time as 90s, 10m or 2h, 49 days at most";
+  take(line, "older", kTime, [&](std::string_view text) { older_ms_ = parse_duration(text); });
+  take(line, "idle", kTime, [&](std::string_view text) { idle_ms_ = parse_duration(text); });
 }
 
 bool FlowFilter::matches(const FlowInfo& flow) const {
@@ -92,7 +93,7 @@ bool FlowFilter::matches(const FlowInfo& flow) const {
   return (!src_ || covers(*src_, flow.client.data(), ipv6)) &&
          (!dst_ || covers(*dst_, flow.server.data(), ipv6)) && sport_.hold(flow.client_port) &&
          dport_.hold(flow.server_port) && (states_ == 0 || (states_ >> flow.state & 1U) != 0) &&
-         flow.idle_ms >= older_ms_;
+         std::uint64_t{flow.age_seconds} * 1000 >= older_ms_ && flow.idle_ms >= idle_ms_;
 }
 
 }  // namespace synproxy::control

@@ -15,7 +15,7 @@ namespace synproxy::control {
 
 class FlowFilter {
  public:
-  // Of --src, --dst, --sport, --dport, --state and --older. Throws UsageError.
+  // Of --src, --dst, --sport, --dport, --state, --older and --idle. Throws UsageError.
   explicit FlowFilter(const CommandLine& line);
 
   [[nodiscard]] bool matches(const FlowInfo& flow) const;
@@ -36,6 +36,7 @@ class FlowFilter {
   Ports dport_;
   unsigned states_ = 0;  // bit n: FlowState n
   std::uint32_t older_ms_ = 0;
+  std::uint32_t idle_ms_ = 0;
 };
 
 // As --state and the table write it: "established".

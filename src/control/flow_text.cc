@@ -13,7 +13,7 @@
 namespace synproxy::control {
 namespace {
 
-constexpr std::array<std::size_t, 10> kColumns = {13, 24, 24, 18, 11, 11, 28, 8, 5, 11};
+constexpr std::array<std::size_t, 11> kColumns = {13, 24, 24, 18, 8, 11, 11, 28, 8, 5, 11};
 
 std::string end_text(const AddressBytes& address, bool ipv6, std::uint16_t port) {
   const std::string text = address_text(address, ipv6);
@@ -129,12 +129,15 @@ Services::Services(const std::vector<std::string>& rules, const std::vector<std:
   texts_.emplace_back("-");
 }
 
+bool is_server_at(const FlowInfo& flow, const ProtectRule& rule) {
+  return covers({rule.address, rule.prefix_length, rule.ipv6}, flow.server.data(),
+                flow.ipv6 != 0) &&
+         rule.first_port <= flow.server_port && flow.server_port <= rule.last_port;
+}
+
 const std::string& Services::of(const FlowInfo& flow) const {
-  const auto found = std::ranges::find_if(rules_, [&](const ProtectRule& rule) {
-    return covers({rule.address, rule.prefix_length, rule.ipv6}, flow.server.data(),
-                  flow.ipv6 != 0) &&
-           rule.first_port <= flow.server_port && flow.server_port <= rule.last_port;
-  });
+  const auto found = std::ranges::find_if(
+      rules_, [&](const ProtectRule& rule) { return is_server_at(flow, rule); });
   return texts_[static_cast<std::size_t>(found - rules_.begin())];
 }
 
@@ -150,9 +153,8 @@ std::string vlan_text(VlanStack vlan) {
 }
 
 std::string flow_header() {
-  const std::array<std::string, 11> cells = {"STATE", "CLIENT", "SERVER",  "SERVICE",
-                                             "IDLE",  "DELTA",  "OPTIONS", "SCALES",
-                                             "VLAN",  "IN",     "OUT"};
+  const std::array<std::string, 12> cells = {"STATE", "CLIENT",  "SERVER", "SERVICE", "AGE", "IDLE",
+                                             "DELTA", "OPTIONS", "SCALES", "VLAN",    "IN",  "OUT"};
   return row_of(cells);
 }
 
@@ -160,10 +162,11 @@ std::string flow_row(const FlowInfo& f, const std::string& service) {
   const bool ipv6 = f.ipv6 != 0;
   std::vector<const char*> notes = options_of(f);
   for (const char* flag : flags_of(f)) notes.push_back(flag);
-  const std::array<std::string, 11> cells = {std::string(state_name(f.state)),
+  const std::array<std::string, 12> cells = {std::string(state_name(f.state)),
                                              end_text(f.client, ipv6, f.client_port),
                                              end_text(f.server, ipv6, f.server_port),
                                              service,
+                                             std::to_string(f.age_seconds),
                                              seconds_of(f.idle_ms),
                                              std::to_string(f.delta),
                                              notes.empty() ? "-" : joined(notes, ","),
@@ -185,6 +188,7 @@ std::string flow_json(const FlowInfo& f, const std::string& service) {
   field(out, "dport", f.server_port);
   field(out, "vlan", vlan_text(VlanStack{f.vlan}));
   field(out, "service", service);
+  field(out, "age_seconds", f.age_seconds);
   out += ",\"idle_seconds\":" + seconds_of(f.idle_ms);
   field(out, "delta", f.delta);
   field(out, "ts_delta", f.ts_delta);

@@ -27,6 +27,9 @@ class Services {
   std::vector<std::string> texts_;  // and "-" at the end
 };
 
+// Whether its server end is of that rule.
+[[nodiscard]] bool is_server_at(const FlowInfo& flow, const ProtectRule& rule);
+
 [[nodiscard]] std::string flow_header();
 [[nodiscard]] std::string flow_row(const FlowInfo& flow, const std::string& service);
 // An object of one line, without the line's end.

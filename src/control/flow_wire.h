@@ -14,7 +14,7 @@
 namespace synproxy::control {
 
 // Of the layout of FlowInfo and ServiceInfo. A command of another version has another one.
-inline constexpr unsigned kFlowFormat = 1;
+inline constexpr unsigned kFlowFormat = 2;
 // How many flows one request to delete may name, so that it fits into the limit of a request.
 inline constexpr std::size_t kFlowsToDelete = 80;
 

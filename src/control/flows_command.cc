@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -41,9 +42,9 @@ constexpr std::array kFlags = {
                 .accepts = "1 to 65535, or a range as 8000-8080",
                 .help = "the server's port"},
     CommandFlag{.name = "service",
-                .form = "NAME",
-                .accepts = "the name of a [service NAME] of the file of --config",
-                .help = "the server is of that service"},
+                .form = "NAME|ADDRESS[/LEN][:PORT[-PORT]]",
+                .accepts = "the name of a service, or what --protect takes, as 192.0.2.10:443",
+                .help = "the server is of that service, or there"},
     CommandFlag{.name = "state",
                 .form = "STATE",
                 .accepts = "syn-sent, established, closing, finished, given-up or outbound-syn",
@@ -52,7 +53,11 @@ constexpr std::array kFlags = {
     CommandFlag{.name = "older",
                 .form = "DURATION",
                 .accepts = "a time as 90s, 10m or 2h, 49 days at most",
-                .help = "silent for at least so long; when a connection began is not kept"},
+                .help = "began at least so long ago"},
+    CommandFlag{.name = "idle",
+                .form = "DURATION",
+                .accepts = "a time as 90s, 10m or 2h, 49 days at most",
+                .help = "silent for at least so long"},
     CommandFlag{.name = "count", .help = "print only how many there are"},
     CommandFlag{.name = "top-sources",
                 .form = "N",
@@ -72,8 +77,31 @@ struct Flows {
   std::vector<std::string> names;  // of the services of the rules
 };
 
+template <typename Wanted>
+void keep(Flows& flows, Wanted&& wanted) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < flows.list.size(); ++i) {
+    if (!wanted(flows.list[i])) continue;
+    flows.list[kept] = flows.list[i];
+    flows.workers[kept++] = flows.workers[i];
+  }
+  flows.list.resize(kept);
+  flows.workers.resize(kept);
+}
+
+// What --service takes besides names. Throws UsageError.
+std::optional<ProtectRule> rule_of(const std::string* service) {
+  if (service == nullptr || service->empty() || is_service_name(*service)) return std::nullopt;
+  try {
+    return parse_protect_rule(*service);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError("--service " + *service + ": " + error.what() +
+                     "; give the name of a service, or what --protect takes, as 192.0.2.10:443");
+  }
+}
+
 // Leaves those of one service.
-void keep(Flows& flows, const std::string& service) {
+void keep_service(Flows& flows, const std::string& service) {
   if (std::ranges::find(flows.names, service) == flows.names.end() || service.empty()) {
     std::vector<std::string> names;
     for (const std::string& name : flows.names) {
@@ -83,28 +111,23 @@ void keep(Flows& flows, const std::string& service) {
                      ": is no service of this proxy; " + services_there_are(names));
   }
   const Services services(flows.rules, flows.names);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < flows.list.size(); ++i) {
-    if (services.of(flows.list[i]) != service) continue;
-    flows.list[kept] = flows.list[i];
-    flows.workers[kept++] = flows.workers[i];
-  }
-  flows.list.resize(kept);
-  flows.workers.resize(kept);
+  keep(flows, [&](const FlowInfo& flow) { return services.of(flow) == service; });
 }
 
-Flows read_flows(ControlClient& client, const CommandLine& line, const FlowFilter& filter) {
+Flows read_flows(ControlClient& client, const CommandLine& line, const FlowFilter& filter,
+                 const std::optional<ProtectRule>& there) {
   const std::string name = line.name();
   Flows flows;
   const Json head =
       read_table<FlowInfo>(client, name, "flows", [&](FlowInfo& flow, unsigned worker) {
-        if (!filter.matches(flow)) return;
+        if (!filter.matches(flow) || (there && !is_server_at(flow, *there))) return;
         flows.list.push_back(flow);
         flows.workers.push_back(worker);
       });
   flows.rules = head.at("protect").get<std::vector<std::string>>();
   flows.names = head.at("services").get<std::vector<std::string>>();
-  if (const std::string* service = line.value("service")) keep(flows, *service);
+  const std::string* const service = line.value("service");
+  if (service != nullptr && !there) keep_service(flows, *service);
   return flows;
 }
 
@@ -196,10 +219,11 @@ void run(const CommandLine& line, const Print& print) {
   const FlowFilter filter(line);
   const std::size_t top = how_many(line);
   check_together(line, filter);
+  const std::optional<ProtectRule> there = rule_of(line.value("service"));
   const bool json = line.has("json");
   ControlClient client(line.name());
   try {
-    const Flows flows = read_flows(client, line, filter);
+    const Flows flows = read_flows(client, line, filter, there);
     if (line.has("count")) {
       const std::string count = std::to_string(flows.list.size());
       return print(json ? "{\"count\":" + count + "}\n" : count + "\n");
@@ -231,15 +255,16 @@ States
 
 Columns
   SERVICE  the name of the server's service, else the rule of --protect that covers it
+  AGE      seconds since it began: since the valid cookie, or since the proxy knows it
   IDLE     seconds since the last segment; from the first keepalive on ("probed"), since that
   DELTA    what is added to the client's acknowledgement numbers: server's ISN less cookie
   OPTIONS  agreed with the client: timestamps, sack, ecn, wscale; and what else is known
   SCALES   window scales: the client's, the one offered to it in the server's name, the server's
   IN, OUT  bytes of payload from the client and from the server, modulo 4 GB
 
-Not kept, so not shown: when a connection began, and packets. While the list is read, connections
-come and go: one may be missing, or be there twice. Reading is for the group of --control-group too;
---delete for root and the user that the proxy runs as.
+Packets of a connection are not counted, so not shown. While the list is read, connections come and
+go: one may be missing, or be there twice. Reading is for the group of --control-group too; --delete
+for root and the user that the proxy runs as.
 
   synproxy flows --dport 443 --state established --older 10m
   synproxy flows --top-sources=5

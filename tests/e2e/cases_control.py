@@ -138,6 +138,7 @@ def flows_are_listed_counted_and_deleted(_):
             check("timestamps" in live["options"] and live["server_scale"] > 0, f"{live}")
             check(live["bytes_from_server"] > 10_000 and live["idle_seconds"] < 60, f"{live}")
             for words, count in ((["--src", "10.0.0.0/24"], 2), (["--dst", "fd00::/64"], 1), (["--older", "1h"], 0),
+                                 (["--idle", "1h"], 0), (["--service", "10.0.0.2:80"], 2), (["--service", "10.0.0.2:81"], 0),
                                  (["--sport", str(live["sport"])], 1), (["--dport", "81"], 0),
                                  (["--state", "finished"], 2), (["--state", "finished", "--dst", "10.0.0.2"], 1)):
                 equal(must(proxy, "flows", "--count", *words), str(count), f"flows {words}")
@@ -147,6 +148,10 @@ def flows_are_listed_counted_and_deleted(_):
             equal(top, [{"source": "10.0.0.1", "flows": 2, "established": 1}], "top sources")
             must_refuse(proxy, ["flows", "--delete"], ["--delete", "give a filter"])
             must_refuse(proxy, ["flows", "--src", "10.0.0.256"], ["--src 10.0.0.256"])
+            must_refuse(proxy, ["flows", "--service", "10.0.0.2:"], ["--service 10.0.0.2:"])
+            # It goes on, so it is old and not idle.
+            wait_for("the slow page is old", lambda: must(proxy, "flows", "--count", "--older", "1s", "--state", "established") == "1", 10)
+            check(1 <= next(f["age_seconds"] for f in json.loads(must(proxy, "flows", "--json")) if f["state"] == "established") < 60, "age")
             with proxy.counting() as grown:
                 equal(must(proxy, "flows", "--delete", "--sport", str(live["sport"])), "1 deleted", "delete")
                 wait_for("curl sees the reset", lambda: not curl.running(), 20)

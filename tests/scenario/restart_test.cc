@@ -63,6 +63,23 @@ const std::vector<std::pair<const char*, std::function<Found(ProxyHarness&)>>> k
     {"hand-over", [](ProxyHarness& p) { return p.hand_over(64); }},
     {"hand-over to a larger one", [](ProxyHarness& p) { return p.hand_over(4096); }}};
 
+TEST(Restart, AConnectionIsAsOldAsItWas) {
+  for (const auto& [way, go_on] : kWays) {
+    SCOPED_TRACE(way);
+    ProxyHarness p(with_store());
+    Session s(p);
+    s.open();
+    p.advance(30'000);
+    p.to_server.clear();  // ACKs of the handshake: the server has not spoken
+    s.client_sends("still here");
+    EXPECT_EQ(go_on(p).kept, 1U);
+    p.advance(2'500);
+    const std::vector<FlowInfo> all = p.shown();
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0].age_seconds, 32U);
+  }
+}
+
 TEST(Restart, IsNoticedAtNoStepOfAConnection) {
   const auto steps = conversation();
   for (const auto& [way, go_on] : kWays)

@@ -47,6 +47,34 @@ TEST(ShownFlow, SaysWhatTheRecordKnows) {
   }
 }
 
+TEST(ShownFlow, ItsAgeGoesOnWhileItSpeaksAndAnotherOneBeginsAnew) {
+  ProxyHarness p;
+  Session c(p);
+  c.open();
+  EXPECT_EQ(only(p).age_seconds, 0U);
+  for (int i = 0; i < 60; ++i) {
+    p.advance(10'000);
+    p.to_server.clear();  // ACKs of the handshake, until the server has spoken
+    c.client_sends("still here");
+    c.server_sends("so am I");
+  }
+  FlowInfo f = only(p);
+  EXPECT_GE(f.age_seconds, 599U);
+  EXPECT_LE(f.age_seconds, 600U);
+  EXPECT_EQ(f.idle_ms, 0U);
+  // The same ends once more, in the record of the first.
+  ASSERT_TRUE(p.delete_flow(f));
+  p.advance(70'000);
+  ASSERT_EQ(p.flows(), 0U);
+  p.to_client.clear();
+  p.to_server.clear();
+  Session again(p);
+  again.open();
+  p.advance(2'500);
+  f = only(p);
+  EXPECT_EQ(f.age_seconds, 2U);
+}
+
 TEST(ShownFlow, AClosedOneCountsItsBytesWithoutItsFins) {
   ProxyHarness p;
   Session c(p);

@@ -17,8 +17,8 @@
 namespace synproxy {
 
 // Of everything in a region. Raise it whenever the meaning of any byte there changes: FlowRecord,
-// FlowLooks, ReplayFilter, LinkTable, ServiceTable.
-inline constexpr std::uint32_t kStoreVersion = 1;
+// FlowLooks, FlowBirths, ReplayFilter, LinkTable, ServiceTable.
+inline constexpr std::uint32_t kStoreVersion = 2;
 
 class Arena {
  public:

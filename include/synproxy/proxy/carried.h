@@ -30,8 +30,9 @@ struct CarriedFlow {
   AddressBytes server{};
   IpLook client_look;
   IpLook server_look;
-  Link link;            // of no length: it is forgotten
-  FlowIndex index = 0;  // of the giver's record
+  Link link;                // of no length: it is forgotten
+  FlowIndex index = 0;      // of the giver's record
+  std::uint32_t birth = 0;  // in 64 ms of the clock
 
   // Of the addresses here and the rest of the record.
   [[nodiscard]] FlowKey key() const {

@@ -4,7 +4,7 @@
 // A connection as it is shown to people: a copy of what its record says, made by the worker that
 // owns it. Sequence numbers are left out, so that whoever may read cannot forge segments.
 //
-// Not kept by a record, so not here: when the connection began, and how many packets it had.
+// Not kept, so not here: how many packets it had.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,7 @@ struct FlowInfo {
   FlowIndex index = 0;      // of its record
   std::uint32_t delta = 0;  // server's ISN - cookie, as in FlowRecord
   std::uint32_t ts_delta = 0;
+  std::uint32_t age_seconds = 0;  // since the connection began, or was found
   std::uint32_t idle_ms = 0;      // since the last segment; once probed, since the probe
   std::uint32_t from_client = 0;  // bytes of payload, modulo 2^32
   std::uint32_t from_server = 0;
@@ -41,7 +42,7 @@ struct FlowInfo {
     return {client, server, client_port, server_port, VlanStack{vlan}, ipv6 != 0};
   }
 };
-static_assert(std::is_trivially_copyable_v<FlowInfo> && sizeof(FlowInfo) == 72);
+static_assert(std::is_trivially_copyable_v<FlowInfo> && sizeof(FlowInfo) == 76);
 
 // What a worker has learned of a server, for the flags that are `auto`. Sent likewise.
 struct ServiceInfo {

@@ -27,6 +27,7 @@ FlowInfo flow(const char* client = "198.51.100.7", const char* server = "203.0.1
   f.client_port = 40'000;
   f.server_port = 443;
   f.state = static_cast<std::uint8_t>(FlowState::kEstablished);
+  f.age_seconds = 600;
   f.idle_ms = 60'000;
   return f;
 }
@@ -61,8 +62,11 @@ TEST(FlowFilter, EachFlagNarrowsIt) {
       {{"--state", "established"}, true, true},
       {{"--state", "closing", "--state", "established"}, true, true},
       {{"--state", "syn-sent"}, false, false},
-      {{"--older", "1m"}, true, true},
-      {{"--older", "61"}, false, false},
+      {{"--older", "10m"}, true, true},
+      {{"--older", "601"}, false, false},
+      {{"--idle", "1m"}, true, true},
+      {{"--idle", "61"}, false, false},
+      {{"--older", "10m", "--idle", "2m"}, false, false},
       {{"--src", "198.51.100.7", "--dport", "80"}, false, false},
   };
   for (const Row& row : rows) {
@@ -90,6 +94,7 @@ TEST(FlowFilter, WhatIsWrongIsNamedInOneLine) {
       {{"--older", "50d"}, "--older 50d: is too large"},
       {{"--older", "-1"}, "--older -1: is negative"},
       {{"--older", "m"}, "--older m: is empty"},
+      {{"--idle", "long"}, "--idle long: is not a number"},
   };
   for (const auto& [words, text] : rows) {
     try {
@@ -120,6 +125,7 @@ TEST(FlowText, JsonAndRowSayTheSame) {
   f.scales = 7 | 9 << 4;
   f.offered_scale = 8;
   f.delta = 4'000'000'000;
+  f.age_seconds = 86'400;
   f.idle_ms = 1'007;
   f.progress = kFlowProbed | static_cast<unsigned>(FlowState::kEstablished);
   f.vlan = VlanStack{}.pushed(0x88a8, 100).pushed(0x8100, 5).packed;
@@ -130,13 +136,13 @@ TEST(FlowText, JsonAndRowSayTheSame) {
   const auto json = nlohmann::json::parse(flow_json(f, services.of(f)));
   EXPECT_EQ(json, nlohmann::json::parse(R"({"state":"established","client":"2001:db8:1::7",
     "sport":40000,"server":"2001:db8::10","dport":443,"vlan":"100.5",
-    "service":"[2001:db8::/32]:443-444","idle_seconds":1.007,"delta":4000000000,"ts_delta":0,
+    "service":"[2001:db8::/32]:443-444","age_seconds":86400,"idle_seconds":1.007,"delta":4000000000,"ts_delta":0,
     "options":["timestamps","sack","wscale"],"flags":["probed"],"client_scale":7,
     "offered_scale":8,"server_scale":9,"bytes_from_client":17,"bytes_from_server":0,"worker":0})"));
   const std::string row = flow_row(f, services.of(f));
   for (const char* cell :
-       {"established ", " [2001:db8:1::7]:40000 ", "[2001:db8::10]:443 ", " 1.007 ", " 4000000000 ",
-        " timestamps,sack,wscale,probed ", " 7/8/9 ", " 100.5 "}) {
+       {"established ", " [2001:db8:1::7]:40000 ", "[2001:db8::10]:443 ", " 86400 ", " 1.007 ",
+        " 4000000000 ", " timestamps,sack,wscale,probed ", " 7/8/9 ", " 100.5 "}) {
     EXPECT_THAT(" " + row, testing::HasSubstr(cell));
   }
   EXPECT_EQ(std::ranges::count(row, '\n'), 1);

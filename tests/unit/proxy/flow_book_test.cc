@@ -40,7 +40,7 @@ class FlowBookTest : public ::testing::Test {
   }
   FlowIndex insert(std::uint32_t n) {
     const FlowKey key = ipv4_key(n);
-    return book_.insert(key, book_.hash_of(key));
+    return book_.insert(key, book_.hash_of(key), 0);
   }
   // A flow whose cookie is of the epoch.
   FlowIndex in_handshake(std::uint32_t n, std::uint64_t epoch = kEpoch) {

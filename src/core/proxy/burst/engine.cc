@@ -213,7 +213,7 @@ std::optional<FlowRecord> Engine::flow(const FlowKey& key) const {
 
 FlowSlice Engine::copy_flows(FlowIndex from, std::uint32_t looks, std::span<FlowInfo> out,
                              std::uint64_t now_ms) const {
-  return synproxy::copy_flows(state_->flows, static_cast<std::uint32_t>(now_ms), from, looks, out);
+  return synproxy::copy_flows(state_->flows, now_ms, from, looks, out);
 }
 
 FlowSlice Engine::copy_services(FlowIndex from, std::uint32_t looks,

@@ -109,13 +109,14 @@ void FlowBook::enter_sets(FlowIndex i) {
   established_ += state == FlowState::kEstablished ? 1U : 0U;
 }
 
-FlowIndex FlowBook::adopt(const FlowRecord& carried, const FlowKey& key, const Moment& now) {
+FlowIndex FlowBook::adopt(const FlowRecord& carried, const FlowKey& key, Birth birth,
+                          const Moment& now) {
   if (carried.state() == FlowState::kFree || !FlowTable::could_be(carried, key) ||
       !makes_sense(carried)) {
     return kNoFlow;
   }
   const std::uint64_t hash = hash_of(key);
-  const FlowIndex i = find(key, hash) == kNoFlow ? insert(key, hash) : kNoFlow;
+  const FlowIndex i = find(key, hash) == kNoFlow ? insert(key, hash, birth) : kNoFlow;
   if (i == kNoFlow) return kNoFlow;
   {
     const Change change(*this, i);

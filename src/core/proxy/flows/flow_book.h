@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "burst/moment.h"
+#include "flows/flow_births.h"
 #include "flows/flow_looks.h"
 #include "flows/limiter.h"
 #include "flows/named_services.h"
@@ -48,18 +49,20 @@ class FlowBook {
         passed_(shape.max_flows),
         waiting_(shape.max_flows),
         suspects_(shape.max_flows),
-        replay_(replays_of(shape), arena) {}
+        replay_(replays_of(shape), arena),
+        births_(shape.max_flows, arena) {}
   // Of an arena.
   [[nodiscard]] static std::size_t store_bytes(const EngineShape& shape) {
     return FlowTable::store_bytes(shape.max_flows) + FlowLooks::store_bytes(shape.max_flows) +
-           ReplayFilter::store_bytes(replays_of(shape));
+           ReplayFilter::store_bytes(replays_of(shape)) + FlowBirths::store_bytes(shape.max_flows);
   }
   // Takes over what stands in the arena: once, before anything else.
   Found restore(const Moment& now);
 
   // Takes over a flow of another engine, as it stands; its link is the caller's business. kNoFlow:
   // no engine can have written it, its key is there, or there is no room.
-  [[nodiscard]] FlowIndex adopt(const FlowRecord& carried, const FlowKey& key, const Moment& now);
+  [[nodiscard]] FlowIndex adopt(const FlowRecord& carried, const FlowKey& key, Birth birth,
+                                const Moment& now);
   // Takes back an adopted flow; its cookie is no business of ours.
   void let_go(FlowIndex i);
   // The cookies that were used, to another engine or from it (ReplayFilter).
@@ -101,9 +104,11 @@ class FlowBook {
   // The limiter or the turns may have begun to watch states.
   void let_watch() { watched_ = limiter_.watches() || turns_.watches() || services_.on(); }
   // Takes a free record for the key, which must not be in the table. kNoFlow: there is no room.
-  [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash) {
+  [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash, Birth birth) {
     const FlowIndex i = table_.insert(key, hash);
-    if (i != kNoFlow) changes_.note(hash);
+    if (i == kNoFlow) return i;
+    changes_.note(hash);
+    births_.set(i, birth);
     return i;
   }
   // Frees the record. Its early data must have been freed before.
@@ -138,6 +143,12 @@ class FlowBook {
   void prefetch_look(FlowIndex i) const { ip_looks_.prefetch(i); }
   [[nodiscard]] IpLook look(const FlowRecord& f, Role end) const {
     return ip_looks_.get(index_of(f), end, is_ipv6(f));
+  }
+
+  // --- When it began.
+  [[nodiscard]] Birth birth(FlowIndex i) const { return births_.get(i); }
+  [[nodiscard]] std::uint32_t age_seconds(FlowIndex i, std::uint64_t now_ms) const {
+    return births_.age_seconds(i, now_ms);
   }
 
   // --- Whether any key came or went since the burst began, and whether this one may have.
@@ -272,6 +283,7 @@ class FlowBook {
   Candidates waiting_;   // in handshake with the server
   Candidates suspects_;  // established, most likely dead
   ReplayFilter replay_;
+  FlowBirths births_;
   TableChanges changes_;
   std::uint64_t swept_ms_ = 0;
   FlowIndex sweep_at_ = 0;

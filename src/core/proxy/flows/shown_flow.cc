@@ -14,7 +14,7 @@ bool counts_bytes(FlowState state) {
          state == FlowState::kFinished;
 }
 
-FlowInfo show(const FlowBook& flows, FlowIndex i, std::uint32_t now_ms) {
+FlowInfo show(const FlowBook& flows, FlowIndex i, std::uint64_t now_ms) {
   const FlowRecord& f = flows[i];
   const FlowKey key = flows.key_of(i);
   FlowInfo info;
@@ -24,7 +24,8 @@ FlowInfo show(const FlowBook& flows, FlowIndex i, std::uint32_t now_ms) {
   info.server_port = key.server_port;
   info.vlan = key.vlan.packed;
   info.index = i;
-  info.idle_ms = now_ms - f.last_seen;
+  info.age_seconds = flows.age_seconds(i, now_ms);
+  info.idle_ms = static_cast<std::uint32_t>(now_ms) - f.last_seen;
   info.progress = f.progress;
   info.state = static_cast<std::uint8_t>(f.state());
   info.options = f.options;
@@ -42,7 +43,7 @@ FlowInfo show(const FlowBook& flows, FlowIndex i, std::uint32_t now_ms) {
 
 }  // namespace
 
-FlowSlice copy_flows(const FlowBook& flows, std::uint32_t now_ms, FlowIndex from,
+FlowSlice copy_flows(const FlowBook& flows, std::uint64_t now_ms, FlowIndex from,
                      std::uint32_t looks, std::span<FlowInfo> out) {
   const FlowIndex end = flows.high_water();
   FlowSlice slice;

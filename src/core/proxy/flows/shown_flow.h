@@ -12,7 +12,7 @@ namespace synproxy {
 
 // Copies the flows of the records from `from` on, until `out` is full or `looks` records have been
 // seen.
-[[nodiscard]] FlowSlice copy_flows(const FlowBook& flows, std::uint32_t now_ms, FlowIndex from,
+[[nodiscard]] FlowSlice copy_flows(const FlowBook& flows, std::uint64_t now_ms, FlowIndex from,
                                    std::uint32_t looks, std::span<FlowInfo> out);
 
 // The same for what was learned of servers.

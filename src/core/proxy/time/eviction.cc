@@ -43,7 +43,7 @@ FlowIndex take_record(Rooms& rooms, const Context& c, FrameSink& sink) {
   if (!make_room(rooms, c.sender, sink)) return kNoFlow;
   FlowKey key;
   key_of(c.segment, c.sender, key);
-  const FlowIndex i = rooms.flows.insert(key, c.hash);
+  const FlowIndex i = rooms.flows.insert(key, c.hash, birth_at(rooms.now.ms()));
   if (i != kNoFlow) rooms.flows.prefetch_look(i);
   return i;
 }

@@ -102,6 +102,7 @@ CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
   CarriedFlow out;
   out.record = copy_of_live(rooms.flows[i]);
   out.index = i;
+  out.birth = rooms.flows.birth(i);
   book.flows_end = std::max(book.flows_end, i + 1);
   if (out.record.state() == FlowState::kFree) {
     out.record = FlowRecord{};
@@ -120,7 +121,7 @@ CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
 }
 
 FlowIndex adopt(Rooms& rooms, const CarriedFlow& c) {
-  const FlowIndex i = rooms.flows.adopt(c.record, c.key(), rooms.now);
+  const FlowIndex i = rooms.flows.adopt(c.record, c.key(), c.birth, rooms.now);
   if (i == kNoFlow) return kNoFlow;
   FlowRecord& f = rooms.flows[i];
   rooms.flows.set_look(f, Role::kClient, c.client_look);
