@@ -180,6 +180,7 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     request.limits.push_back(limits.back().get());
   }
   request.places = &places;
+  request.shared_memory = eal->shares_memory();
   if (former != nullptr) {
     index_key = former->index_key;
   } else {

@@ -4,6 +4,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_pdump.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -96,6 +97,17 @@ bool sizes_memory(const std::string& argument) {
   return false;
 }
 
+// Whether another process of DPDK can map the packet buffers: only if the user's own arguments ask
+// for memory that has files.
+bool has_files(const std::vector<std::string>& extra) {
+  bool sized = false;
+  for (const std::string& w : extra) {
+    if (w == "--no-huge" || w == "--in-memory" || w == "--no-shconf") return false;
+    sized = sized || sizes_memory(w);
+  }
+  return sized;
+}
+
 std::weak_ptr<Eal>& running() {
   static std::weak_ptr<Eal> eal;
   return eal;
@@ -120,6 +132,8 @@ Eal::Eal(const EalRequest& request) : name_(request.name), log_(request.verbose)
   {
     const QuietScope quiet(log_);
     result = rte_eal_init(static_cast<int>(argv.size()), argv.data());
+    // For dpdk-dumpcap. A worker pays for it while that captures.
+    if (result >= 0 && has_files(request.extra)) shares_memory_ = rte_pdump_init() == 0;
   }
   if (result >= 0) return;
   const std::string why = log_.last_line();
@@ -132,6 +146,7 @@ Eal::Eal(const EalRequest& request) : name_(request.name), log_(request.verbose)
 Eal::~Eal() {
   {
     const QuietScope quiet(log_);
+    if (shares_memory_) rte_pdump_uninit();
     rte_eal_cleanup();
   }
   rte_openlog_stream(nullptr);

@@ -35,6 +35,8 @@ class Eal {
 
   [[nodiscard]] LogCapture& log() { return log_; }
   [[nodiscard]] const std::string& memory_note() const { return memory_note_; }
+  // Other processes of DPDK can map its memory, as dpdk-dumpcap does.
+  [[nodiscard]] bool shares_memory() const { return shares_memory_; }
   // Of this name alone, for sockets.
   [[nodiscard]] const std::filesystem::path& directory() const { return name_.directory(); }
   void renamed(const std::string& name) { name_.renamed(name); }
@@ -46,6 +48,7 @@ class Eal {
   NameLock name_;
   LogCapture log_;
   std::string memory_note_;
+  bool shares_memory_ = false;
 };
 
 }  // namespace synproxy::dataplane

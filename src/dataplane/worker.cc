@@ -153,8 +153,9 @@ void Worker::run() {
                                          ("synproxy-w" + std::to_string(request_.number)).c_str()));
   // For this thread, a sleep ends on time and not up to 50 us later.
   static_cast<void>(::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL));
-  // Gives the thread its own buffer cache. If that fails, it is only slower.
-  const bool registered = rte_thread_register() == 0;
+  // Gives the thread its own buffer cache; without, it is only slower. From then on DPDK lets no
+  // other process in.
+  const bool registered = !request_.shared_memory && rte_thread_register() == 0;
 
   while (!stopping_.load(std::memory_order_relaxed)) {
     const std::uint64_t began = tick();

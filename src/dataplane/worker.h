@@ -63,6 +63,7 @@ struct WorkerRequest {
   ServerPlaces* places = nullptr;       // likewise; null: the worker has its own
   std::vector<SourceLimits*> limits{};  // likewise: for all services, then for each with a name
   std::span<std::byte> store;           // of the engine; empty: none
+  bool shared_memory = false;           // other processes of DPDK may come (Eal)
 };
 
 class Worker final : private FrameSink {
