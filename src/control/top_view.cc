@@ -134,9 +134,27 @@ std::string age(std::uint64_t ms) {
   return std::to_string(s / 86'400) + " days";
 }
 
+// Cut where a part of it ends: what comes last, the connections that are made meanwhile, must not
+// be what is missing. Returns how many lines it has taken.
+std::size_t wrapped(Builder& out, Tint tint, std::string_view text) {
+  for (std::size_t lines = 1;; ++lines) {
+    const std::size_t room = out.left();
+    std::size_t end = text.size();
+    if (end > room) {
+      const std::size_t comma = text.rfind(", ", room - 1);
+      end = comma == std::string_view::npos || comma + 1 > room ? room : comma + 1;
+    }
+    out.add(tint, text.substr(0, end));
+    out.end();
+    text.remove_prefix(end);
+    if (text.starts_with(' ')) text.remove_prefix(1);
+    if (text.empty() || room == 0) return lines;
+  }
+}
+
 void head(Builder& out, const Json& d) {
-  out.add(mood_tint(d.at("mood").get<std::string>()), d.at("headline").get<std::string>());
-  out.end();
+  const std::size_t lines =
+      wrapped(out, mood_tint(d.at("mood").get<std::string>()), d.at("headline").get<std::string>());
   const auto now = d.at("now").get<std::uint64_t>();
   const auto started = d.at("started").get<std::uint64_t>();
   std::string text = "synproxy " + printable(d.at("version").get<std::string>()) + ", " +
@@ -149,7 +167,7 @@ void head(Builder& out, const Json& d) {
   }
   out.add(Tint::kFaint, text);
   out.end();
-  out.end();
+  if (lines == 1) out.end();
 }
 
 void rate_lines(Builder& out, const Json& d, const Screen& screen) {

@@ -48,6 +48,27 @@ TEST(TopView, SaysWhatIsHappeningFirst) {
             "synproxy 1.2.3, web, up 10 min, clients at eth1, servers at eth2 (no link)");
 }
 
+TEST(TopView, ALongHeadlineGoesOnInTheNextLine) {
+  Json d = document();
+  d["headline"] =
+      "SYN flood, 16 k/s, 0.0013 % of them prove their address, 529/s lost before they were seen, "
+      "24/s connections made";
+  const std::string got = text(d, {});
+  EXPECT_THAT(got, StartsWith("SYN flood, 16 k/s, 0.0013 % of them prove their address,\n"
+                              "529/s lost before they were seen, 24/s connections made\n"
+                              "synproxy 1.2.3, "));
+  EXPECT_EQ(top_lines(d, {}).size(), top_lines(document(), {}).size()) << "in place of a blank";
+  // Where no part of it fits, and where nothing does.
+  EXPECT_THAT(text(d, {.columns = 8, .lines = 24, .utf8 = true}), StartsWith("SYN floo\nd,\n"));
+  for (const std::size_t columns : {0U, 1U, 2U, 3U}) {
+    for (const ScreenLine& line : top_lines(d, {.columns = columns, .lines = 24, .utf8 = true})) {
+      std::size_t width = 0;
+      for (const auto& run : line) width += run.columns;
+      EXPECT_LE(width, columns);
+    }
+  }
+}
+
 TEST(TopView, RatesAreOfTheLastThreeSecondsWithACurve) {
   const std::string got = text(document(), {});
   EXPECT_THAT(got, HasSubstr("\nSYN              2.3 k/s  ▁▃▅█\n")) << "shed ones included";
