@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "capture_frames.h"
 #include "dataplane/capture_tap.h"
 #include "support/fragments.h"
 #include "support/packet_builder.h"
@@ -16,39 +17,11 @@ namespace {
 using test::Bytes;
 using test::PacketBuilder;
 
-constexpr const char* kClient4 = "198.51.100.7";
-constexpr const char* kServer4 = "203.0.113.10";
-constexpr const char* kClient6 = "2001:db8:1::7";
-constexpr const char* kServer6 = "2001:db8::10";
-
-PacketBuilder up(bool ipv6 = false) {
-  PacketBuilder b;
-  b.ip(ipv6 ? kClient6 : kClient4, ipv6 ? kServer6 : kServer4).ports(40'000, 80).flags(kAck);
-  return b;
-}
-PacketBuilder down(bool ipv6 = false) {
-  PacketBuilder b;
-  b.ip(ipv6 ? kServer6 : kServer4, ipv6 ? kClient6 : kClient4).ports(80, 40'000).flags(kAck);
-  return b;
-}
-
-CaptureFilter filter_of(const char* client, const char* server, bool either_way = false) {
-  CaptureFilter filter;
-  if (client != nullptr) filter.client = {parse_protect_rule(client)};
-  if (server != nullptr) filter.server = {parse_protect_rule(server)};
-  filter.either_way = either_way;
-  return filter;
-}
-
-CaptureFilter filter_of(std::initializer_list<Reason> fates) {
+CaptureFilter dropped_for(std::initializer_list<Reason> fates) {
   CaptureFilter filter;
   filter.any_fate = false;
   for (const Reason fate : fates) filter.fates[static_cast<std::size_t>(fate)] = true;
   return filter;
-}
-
-bool matches(const CaptureFilter& filter, Role sender, Bytes frame) {
-  return filter.matches(sender, frame.data(), frame.size());
 }
 
 TEST(CaptureFilter, EndsAreTheClientAndTheServerWhoeverSends) {
@@ -109,86 +82,6 @@ TEST(CaptureFilter, ErrorsBelongToWhatTheyQuoteAndFragmentsToTheirAddresses) {
   EXPECT_TRUE(matches(filter_of(kClient4, nullptr), Role::kClient, up().protocol(17).build()));
   EXPECT_FALSE(matches(flow, Role::kClient, up().ether_type(0x0806).build()));
   EXPECT_FALSE(matches(flow, Role::kClient, Bytes(13)));
-}
-
-// Whether the glance lets a frame through to matches().
-bool glances(const CaptureFilter& filter, Role sender, Bytes frame) {
-  const CaptureGlance glance(filter);
-  // In the last place of a burst of others.
-  Bytes other = PacketBuilder().ip("192.0.2.1", "192.0.2.2").ports(1, 2).flags(kAck).build();
-  std::vector<Packet> burst(5);
-  for (Packet& p : burst) p = {.data = other.data(), .length = 54, .room = 54};
-  burst[4] = {.data = frame.data(), .length = static_cast<std::uint32_t>(frame.size())};
-  const std::uint32_t found = glance.may_match(sender, burst);
-  EXPECT_EQ(found & 15U, 0U) << "others";
-  return found != 0;
-}
-
-TEST(CaptureGlance, RefusesNothingThatMatches) {
-  std::vector<CaptureFilter> filters;
-  for (const char* client : {static_cast<const char*>(nullptr), kClient4, kClient6, kServer4,
-                             "198.51.100.0/25", "198.51.96.0/19", "2001:db8::/47", "::/0"}) {
-    for (const char* server : {static_cast<const char*>(nullptr), kServer4, kServer6, kClient4,
-                               "203.0.113.10:80", "[2001:db8::10]:80", "2001:db8::/63"}) {
-      if (client == nullptr && server == nullptr) continue;
-      for (const bool either_way : {false, true}) {
-        filters.push_back(filter_of(client, server, either_way));
-      }
-    }
-  }
-  filters.push_back(filter_of(kClient4, nullptr));  // several rules, as of a service
-  for (const char* more : {"198.51.100.4/30", "2001:db8:1::4/126", "10.0.0.0/8"}) {
-    filters.back().client.push_back(parse_protect_rule(more));
-  }
-  std::vector<Bytes> frames;
-  for (const bool ipv6 : {false, true}) {
-    for (const Bytes& quoted : {up(ipv6).build_packet(), down(ipv6).build_packet()}) {
-      PacketBuilder error;
-      error.ip(ipv6 ? "2001:db8:9::1" : "192.0.2.1", ipv6 ? "2001:db8:9::2" : "192.0.2.2");
-      frames.push_back(error.icmp_error(ipv6 ? 2 : 3, ipv6 ? 0 : 4, 1280, quoted).build());
-    }
-    for (PacketBuilder b : {up(ipv6), down(ipv6)}) {
-      frames.push_back(b.build());
-      frames.push_back(b.protocol(17).build());
-      frames.push_back(b.vlan(5).build());
-      frames.push_back(b.vlan(7).build());
-    }
-    for (const Bytes& part : test::cut(up(ipv6).payload(Bytes(100)).build(), 48)) {
-      frames.push_back(part);
-    }
-    for (std::size_t bytes = 12; bytes < 60; ++bytes) {
-      frames.push_back(up(ipv6).build());
-      frames.back().resize(bytes);
-    }
-  }
-  std::size_t matched = 0;
-  std::size_t refused = 0;
-  for (const CaptureFilter& filter : filters) {
-    for (const Bytes& frame : frames) {
-      for (const Role sender : {Role::kClient, Role::kServer}) {
-        const bool wanted = matches(filter, sender, frame);
-        const bool let_through = glances(filter, sender, frame);
-        EXPECT_GE(let_through, wanted) << &filter - filters.data() << " " << &frame - frames.data();
-        matched += wanted ? 1 : 0;
-        refused += let_through ? 0 : 1;
-      }
-    }
-  }
-  EXPECT_GT(matched, 1000U);
-  EXPECT_GT(refused, 5'000U);
-}
-
-TEST(CaptureGlance, RefusesWhatHasOtherAddresses) {
-  for (const bool ipv6 : {false, true}) {
-    const CaptureFilter filter = filter_of(ipv6 ? kClient6 : kClient4, nullptr);
-    EXPECT_TRUE(glances(filter, Role::kClient, up(ipv6).build()));
-    EXPECT_TRUE(glances(filter, Role::kServer, down(ipv6).build()));
-    EXPECT_FALSE(glances(filter, Role::kServer, up(ipv6).build()));
-    EXPECT_FALSE(glances(filter, Role::kClient, up(!ipv6).build())) << "of the other family";
-    EXPECT_FALSE(glances(filter, Role::kServer, up(ipv6).vlan(5).vlan(7).build()));
-    EXPECT_TRUE(glances(filter, Role::kClient, up(ipv6).vlan(5).vlan(7).build()));
-  }
-  EXPECT_FALSE(glances(filter_of(kClient4, "203.0.113.11:80", true), Role::kClient, up().build()));
 }
 
 // Everything that is published, as "kind side verdict fate captured/length".
@@ -317,7 +210,7 @@ TEST_F(CaptureTapTest, APacketIsSeenAsItCameAndAsItLeft) {
 
 TEST_F(CaptureTapTest, ADropReasonTakesNothingElse) {
   for (const Reason other : {Reason::land, Reason::cookie_invalid}) {  // the second copies first
-    begin(filter_of({Reason::bad_checksum, other}));
+    begin(dropped_for({Reason::bad_checksum, other}));
     packets_.clear();
     frames_.clear();
     for (int i = 0; i < 3; ++i) add(up().build());
