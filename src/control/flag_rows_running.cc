@@ -151,8 +151,9 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .kind = FlagKind::kValue,
      .change = Change::kRestart,
      .accepts = "a group by name or number",
-     .help = "who may ask the running proxy, besides root and the user that it runs as: members "
-             "of this group may read (`get`, `config`, `flows`, `top`, `report`), and change nothing",
+     .help =
+         "who may ask the running proxy, besides root and the user that it runs as: members "
+         "of this group may read (`get`, `config`, `flows`, `top`, `report`), and change nothing",
      .reason =
          "None: what an operator sees of connections is nobody else's business. Changing is for "
          "root and the proxy's own user alone, by the word of the kernel about who asks "

@@ -115,14 +115,17 @@ class Deletion final : public MailAnswer {
   Step next(std::string& out) override {
     while (worker_ < names_.size() && names_[worker_].empty()) ++worker_;
     if (worker_ == names_.size()) {
-      say("deleted " + std::to_string(deleted_) + (deleted_ == 1 ? " flow (" : " flows (") + who_ +
-          ")");
+      if (asked_) {
+        say("deleted " + std::to_string(deleted_) + (deleted_ == 1 ? " flow (" : " flows (") +
+            who_ + ")");
+      }
       out += answer_line({{"deleted", deleted_}});
       return Step::kEnd;
     }
     if (mail_ == nullptr) {
       mail_ = open(worker_);
       if (mail_ == nullptr) return Step::kWait;
+      asked_ = true;
       mail_->ask_to_delete(names_[worker_]);
     }
     if (mail_->state() != State::kDone) return Step::kWait;
@@ -137,6 +140,7 @@ class Deletion final : public MailAnswer {
   std::string who_;
   unsigned worker_ = 0;
   std::size_t deleted_ = 0;
+  bool asked_ = false;  // a worker, for at least one flow
   FlowMail* mail_ = nullptr;
 };
 

@@ -131,6 +131,11 @@ Flows read_flows(ControlClient& client, const CommandLine& line, const FlowFilte
   return flows;
 }
 
+// Of none: who may not delete is told so at once, and not only where there is something to delete.
+void ask_whether_one_may(ControlClient& client) {
+  static_cast<void>(client.ask({{"command", "delete-flows"}, {"flows", Json::array()}}));
+}
+
 std::size_t remove(ControlClient& client, const Flows& flows) {
   std::size_t deleted = 0;
   for (std::size_t at = 0; at < flows.list.size();) {
@@ -223,6 +228,7 @@ void run(const CommandLine& line, const Print& print) {
   const bool json = line.has("json");
   ControlClient client(line.name());
   try {
+    if (line.has("delete")) ask_whether_one_may(client);
     const Flows flows = read_flows(client, line, filter, there);
     if (line.has("count")) {
       const std::string count = std::to_string(flows.list.size());

@@ -83,7 +83,9 @@ def control_group_may_read_and_others_nothing(_):
             equal(must(proxy, "get", "wscale", as_user=MEMBERS, program=program), "7", "get by a member of the group")
             for words, user, said in ((["get", "wscale"], OUTSIDERS, "permission"),
                                       (["set", "wscale", "3"], MEMBERS, "permission to change"),
-                                      (["reload"], MEMBERS, "permission to change")):
+                                      (["reload"], MEMBERS, "permission to change"),
+                                      # Also where nothing is there to be deleted.
+                                      (["flows", "--delete", "--dport", "1"], MEMBERS, "permission to change")):
                 result = command(proxy, *words, as_user=user, program=program)
                 check(result.code == 1 and len(result.err.splitlines()) == 1 and said in result.err,
                       f"{words}: exit {result.code}: {result.err}")
