@@ -135,7 +135,7 @@ def a_tour_through_an_attack_as_its_operator_sees_it(_):
         with lab.start("proxy", "prometheus", f"--config.file={config}", f"--storage.tsdb.path={there}/data",
                        "--web.listen-address=127.0.0.1:9190"):
             session.says("A calm minute.")
-            session.types("top", "--once", until="calm")
+            session.types("top", "--once", until="^(calm, |nothing comes in$)")
             greed = [sys.executable, "-c", GREED, SERVERS[6]]
             with flood(lab, "syn", 4, rate=15_000), lab.start("client", *greed):
                 a_flood_is_seen_everywhere(session, there)
