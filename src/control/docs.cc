@@ -176,11 +176,12 @@ std::string metrics_markdown() {
   std::ostringstream out;
   out << "# Metrics\n\n"
       << kGenerated
-      << "With `--metrics 9100` the proxy answers `http://127.0.0.1:9100/metrics` in the text format of Prometheus. A port\n"
-         "alone means the machine itself; `--metrics 192.0.2.5:9100`, `--metrics '[2001:db8::5]:9100'` or `0.0.0.0:9100` let\n"
-         "others read, and `[::]:9100` listens on every address of both families. Nothing can be changed there, and nobody is\n"
-         "asked who they are: name an address of the network from which you watch. Workers do nothing for a reader: it costs\n"
-         "them no cycle, and it waits for none of them.\n\n"
+      << "With `--metrics 9100` the proxy answers `http://127.0.0.1:9100/metrics` in the text format of Prometheus,\n"
+         "and in OpenMetrics 1.0 to a reader that accepts it, as Prometheus does. A port alone means the machine itself;\n"
+         "`--metrics 192.0.2.5:9100`, `--metrics '[2001:db8::5]:9100'` or `0.0.0.0:9100` let others read,\n"
+         "and `[::]:9100` listens on every address of both families. Nothing can be changed there, and nobody is asked\n"
+         "who they are: name an address of the network from which you watch. Workers do nothing for a reader: it costs them no\n"
+         "cycle, and it waits for none of them.\n\n"
          "```yaml\n"
          "scrape_configs:\n"
          "  - job_name: synproxy\n"

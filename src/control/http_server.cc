@@ -68,15 +68,34 @@ struct HttpServer::Callbacks {
     }
     const Pages& pages = static_cast<const HttpServer*>(self)->pages_;
     try {
-      if (const auto page = pages.find(std::string_view(url)); page != pages.end()) {
+      if (const auto page = find(pages, url, connection); page != pages.end()) {
         return respond(connection, MHD_HTTP_OK, page->second());
       }
       std::string known = "There is no such page. There is:";
-      for (const auto& [path, make] : pages) known += " " + path;
+      for (const auto& [path, make] : pages) {
+        if (path.find(' ') == std::string::npos) known += " " + path;
+      }
       return respond(connection, MHD_HTTP_NOT_FOUND, sentence(known + "\n"));
     } catch (const std::exception&) {
       return MHD_NO;  // out of memory: the connection is closed
     }
+  }
+
+  // A space in a path stands for a type, so no path of a reader has one.
+  static Pages::const_iterator find(const Pages& pages, std::string_view path,
+                                    MHD_Connection* connection) {
+    if (path.find(' ') != std::string_view::npos) return pages.end();
+    const char* const accepted =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    if (accepted != nullptr) {
+      const std::string typed = std::string(path) + ' ';
+      for (auto page = pages.lower_bound(typed);
+           page != pages.end() && page->first.starts_with(typed); ++page) {
+        const std::string_view type = std::string_view(page->first).substr(typed.size());
+        if (std::string_view(accepted).find(type) != std::string_view::npos) return page;
+      }
+    }
+    return pages.find(path);
   }
 
   static void connection(void* self, MHD_Connection* connection, void**,

@@ -35,7 +35,8 @@ class HttpServer {
   // also counts those that it is about to close.
   static constexpr unsigned kCrowded = kConnections * 3 / 4;
 
-  using Pages = std::map<std::string, std::function<Page()>, std::less<>>;  // by path
+  // By path; "/path type/subtype" is what a reader gets who says that he accepts that type.
+  using Pages = std::map<std::string, std::function<Page()>, std::less<>>;
 
   // `listener`: a listening socket, which is the server's from here on. The functions of `pages`
   // run on the server's thread. Throws RuntimeFailure.

@@ -314,4 +314,28 @@ std::string metrics_text(const View& view) {
   return prometheus::TextSerializer().Serialize(families);
 }
 
+std::string open_metrics(std::string_view metrics_text) {
+  constexpr std::string_view kTotal = "_total";
+  std::string out;
+  out.reserve(metrics_text.size() + metrics_text.size() / 16);
+  while (!metrics_text.empty()) {
+    const std::string_view line = metrics_text.substr(0, metrics_text.find('\n'));
+    metrics_text.remove_prefix(std::min(line.size() + 1, metrics_text.size()));
+    const bool help = line.starts_with("# HELP ");
+    if (help || line.starts_with("# TYPE ")) {
+      const std::size_t end = std::min(line.find(' ', 7), line.size());
+      const std::string_view name = line.substr(0, end);
+      out += name.substr(0, name.size() - (name.ends_with(kTotal) ? kTotal.size() : 0));
+      for (const char c : line.substr(end)) {
+        if (help && c == '"') out += '\\';
+        out += c;
+      }
+    } else {
+      out += line;
+    }
+    out += '\n';
+  }
+  return out + "# EOF\n";
+}
+
 }  // namespace synproxy::control

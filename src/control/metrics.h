@@ -27,4 +27,8 @@ struct MetricInfo {
 
 [[nodiscard]] std::string metrics_text(const View& view);
 
+// The same as OpenMetrics 1.0, which names a counter without its `_total` where it describes it,
+// quotes quotation marks there, and has an end.
+[[nodiscard]] std::string open_metrics(std::string_view metrics_text);
+
 }  // namespace synproxy::control

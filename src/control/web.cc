@@ -27,10 +27,17 @@ HttpServer::Pages web_pages(const dataplane::Dataplane& dataplane, const Config&
     return Page{.type = "application/json",
                 .body = json_text(history_document(recorder, view, kPageSeconds))};
   };
-  pages["/metrics"] = [&] {
+  const auto metrics = [&] {
     View view = view_of(dataplane, config, clock.unix_ms_at_start());
     view.felt_lately = recorder.felt().now(view.felt_source());
-    return Page{.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(view)};
+    return metrics_text(view);
+  };
+  pages["/metrics"] = [metrics] {
+    return Page{.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics()};
+  };
+  pages["/metrics application/openmetrics-text"] = [metrics] {
+    return Page{.type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                .body = open_metrics(metrics())};
   };
   return pages;
 }

@@ -96,6 +96,13 @@ def metrics_are_what_stat_says_and_promtool_finds_no_fault(_):
         lint = stand.lab.run("proxy", "promtool", "check", "metrics", stdin=page.encode())
         check(lint.code == 0 and not lint.out and not lint.err, f"promtool: {lint.out}{lint.err}")
 
+        # As a Prometheus asks.
+        wants = ["-H", "Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.2"]
+        better = stand.lab.must("proxy", "curl", "-gsSf", "-w", "%{content_type}", *wants, url)
+        check(better.endswith("# EOF\napplication/openmetrics-text; version=1.0.0; charset=utf-8"), better[-200:])
+        equal(sorted(line.split()[2] + "_total" for line in better.splitlines() if line.endswith(" counter")),
+              sorted(line.split()[2] for line in page.splitlines() if line.endswith(" counter")), "counters of both formats")
+
         before, series, after = stand.proxy.stat()["total"], scrape(stand.lab, url), stand.proxy.stat()["total"]
         for name in before["counters"]:
             got = summed(series, f"synproxy_{name}_total")[""]

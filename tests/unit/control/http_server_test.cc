@@ -24,6 +24,7 @@ class HttpServerTest : public testing::Test {
       : listener_(listen_at(parse_listen_address(test::free_address()))),
         port_(test::port_of(listener_)),
         server_(listener_, {{"/a", [] { return Page{.type = "text/x", .body = "hello"}; }},
+                            {"/a text/y", [] { return Page{.type = "text/y", .body = "hi"}; }},
                             {"/long", [] { return Page{.type = "text/x", .body = kLong}; }},
                             {"/bad", []() -> Page { throw std::bad_alloc(); }}}) {}
 
@@ -41,6 +42,21 @@ TEST_F(HttpServerTest, APageIsAnsweredWithItsTypeAndAStrictPolicy) {
   EXPECT_THAT(answer, HasSubstr("Content-Security-Policy: default-src 'none'\r\n"));
   EXPECT_THAT(answer, HasSubstr("Cache-Control: no-store\r\n"));
   EXPECT_THAT(answer, EndsWith("\r\n\r\nhello"));
+}
+
+TEST_F(HttpServerTest, WhoAcceptsAnotherTypeGetsIt) {
+  for (const char* accepts : {"text/y", "text/y;version=1,*/*;q=0.1", "image/png, text/y"}) {
+    const std::string answer =
+        test::ask(port_, "GET /a HTTP/1.1\r\nAccept: " + std::string(accepts));
+    EXPECT_THAT(answer, HasSubstr("Content-Type: text/y\r\n")) << accepts;
+    EXPECT_THAT(answer, EndsWith("\r\n\r\nhi")) << accepts;
+  }
+  for (const char* accepts : {"text/x", "*/*", ""}) {
+    EXPECT_THAT(test::ask(port_, "GET /a HTTP/1.1\r\nAccept: " + std::string(accepts)),
+                EndsWith("\r\n\r\nhello"))
+        << accepts;
+  }
+  EXPECT_THAT(test::ask(port_, "GET /a%20text/y HTTP/1.1"), StartsWith("HTTP/1.1 404 "));
 }
 
 TEST_F(HttpServerTest, HeadHasNoBody) {

@@ -195,5 +195,24 @@ TEST_F(MetricsTest, TheListIsWhatIsPrintedAndNamesNothingTwice) {
   EXPECT_EQ(types, names.size());
 }
 
+TEST(OpenMetrics, NamesCountersWithoutTotalAndHasAnEnd) {
+  EXPECT_EQ(open_metrics("# HELP a_total What \"a\" is.\n# TYPE a_total counter\n"
+                         "a_total{worker=\"0\"} 5\n# HELP b Now.\n# TYPE b gauge\nb 1\n"),
+            "# HELP a What \\\"a\\\" is.\n# TYPE a counter\n"
+            "a_total{worker=\"0\"} 5\n# HELP b Now.\n# TYPE b gauge\nb 1\n# EOF\n");
+  EXPECT_EQ(open_metrics(""), "# EOF\n");
+}
+
+TEST(OpenMetrics, NoTwoFamiliesHaveOneName) {
+  std::set<std::string> names;
+  for (const MetricInfo& info : metric_list()) {
+    const bool counter = info.name.ends_with("_total");
+    EXPECT_EQ(counter, info.type == "counter") << info.name;
+    EXPECT_TRUE(
+        names.insert(counter ? info.name.substr(0, info.name.size() - 6) : info.name).second)
+        << info.name;
+  }
+}
+
 }  // namespace
 }  // namespace synproxy::control
