@@ -128,6 +128,45 @@ TEST(SynAckRepeat, RstThatDoesNotFitStopsNothing) {
   EXPECT_EQ(p.count(Reason::synack_repeated), 3U);
 }
 
+// The claimed source of a forged SYN does not exist, and the router before it says so.
+TEST(SynAckRepeat, AnErrorThatNobodyIsThereStopsIt) {
+  struct Row {
+    bool ipv6;
+    std::uint8_t type, code;
+    std::uint32_t off;  // of the quoted number
+    bool stops;
+  };
+  const Row rows[] = {
+      {false, 3, 0, 0, true},  {false, 3, 1, 0, true},  {false, 3, 3, 0, true},
+      {false, 11, 0, 0, true}, {true, 1, 0, 0, true},   {true, 1, 3, 0, true},
+      {true, 3, 0, 0, true},   {false, 3, 1, 1, false},  // a number that was guessed
+      {false, 3, 4, 0, false}, {true, 2, 0, 0, false},   // of a path MTU
+      {false, 4, 0, 0, false}};
+  for (const Row& row : rows) {
+    for (const bool broken : {false, true}) {
+      SCOPED_TRACE(testing::Message() << &row - rows << broken);
+      ProxyHarness p(repeating());
+      SessionOptions o;
+      o.ipv6 = row.ipv6;
+      o.tags = {{7, 0x8100}};
+      Session c(p, o);
+      c.syn();
+      PacketBuilder quoted;
+      quoted.ip(c.o.server, c.o.client).ports(c.o.server_port, c.o.client_port).flags(kSyn | kAck);
+      quoted.seq(c.cookie + row.off);
+      PacketBuilder error;
+      error.vlans(c.o.tags).ip(row.ipv6 ? "2001:db8:2::1" : "192.0.2.1", c.o.server);
+      error.icmp_error(row.type, row.code, 1280, quoted.build_packet(row.ipv6 ? 48 : 28));
+      if (broken) error.break_l4_checksum();
+      EXPECT_EQ(p.from_client(error.build()), Verdict::kDrop);
+      const bool stops = row.stops && !broken;
+      EXPECT_EQ(p.count(Reason::consumed), stops ? 1U : 0U);
+      p.advance(20'000);
+      EXPECT_EQ(p.count(Reason::synack_repeated), stops ? 0U : 3U);
+    }
+  }
+}
+
 // The addresses of an earlier connection are used again.
 TEST(SynAckRepeat, RstThatFitsStopsItOnAFlowToo) {
   for (const bool closed : {false, true}) {

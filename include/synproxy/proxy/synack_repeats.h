@@ -85,6 +85,12 @@ class SynAckRepeats {
     return e != nullptr && !e->refused && e->syn_ack.ack == seq ? e : nullptr;
   }
 
+  // The SYN-ACK with the number `seq` of its own, likewise.
+  [[nodiscard]] Entry* find_sent(std::uint64_t hash, SeqNum seq) const {
+    Entry* e = latest_[hash % kPlaces];
+    return e != nullptr && !e->refused && e->syn_ack.seq == seq ? e : nullptr;
+  }
+
   // Whether there may be a place now. If not, one call of pass_over() replaces `n` calls of
   // admit().
   [[nodiscard]] bool open(std::uint32_t now_ms) {

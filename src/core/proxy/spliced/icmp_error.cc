@@ -85,9 +85,21 @@ void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink&
   give_up(rooms, c.flow, true, false, sink);
 }
 
+// The error answers a SYN-ACK of ours: nobody is there, so it is not repeated. A server of Linux
+// lets go of its half-open connection at the same errors.
+bool ends_repeats(Rooms& rooms, const Context& c, const QuotedFlow& quoted) {
+  const QuotedSegment& q = quoted.segment;
+  if (c.sender != Role::kClient || !(q.soft || q.refusal)) return false;
+  SynAckRepeats::Entry* e = rooms.answerer.repeats().find_sent(c.hash, q.seq);
+  if (e == nullptr || e->key != quoted.key || !icmp_checksum_good(c.segment)) return false;
+  e->refused = true;
+  return true;
+}
+
 // A SYN that passed has no flow, and the path to the server may refuse it.
-void on_error_without_flow(Rooms& rooms, Context& c, const FlowKey& quoted) {
-  if (rooms.services.mode_of(quoted) == Mode::kOff) {
+void on_error_without_flow(Rooms& rooms, Context& c, const QuotedFlow& quoted) {
+  if (ends_repeats(rooms, c, quoted)) return drop(rooms.counters, c, Reason::consumed);
+  if (rooms.services.mode_of(quoted.key) == Mode::kOff) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   if (c.sender == Role::kServer && rooms.watch.expects_answers(rooms.now.ms32())) {
@@ -114,7 +126,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
       error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {
     return forward(rooms.counters, c, Reason::asked);  // the SYN went to the server as it came
   }
-  if (c.flow == kNoFlow) return on_error_without_flow(rooms, c, quoted.key);
+  if (c.flow == kNoFlow) return on_error_without_flow(rooms, c, quoted);
   FlowRecord& f = rooms.flows[c.flow];
   if (f.state() == FlowState::kSynSent) {
     // The error is about our own SYN or about a SYN-ACK. It is not passed on.
