@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # The lab, the clients and the floods are those of the end-to-end tests.
 sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "bench", "common")]
 # pylint: disable=wrong-import-position
+import connect_step
 import flood_step
 import overload_step
 import transfer_step
@@ -36,7 +37,8 @@ FLOODS = ("hping3", "syn")  # the second: tests/e2e/flood.py
 LINES = (("flood/hping3/answered", "SYNs/s", "higher"), ("flood/hping3/cpu_per_answer", "us", "lower"),
          ("flood/hping3/connect", "ms", "lower"), ("flood/hping3/connect_worst", "ms", "lower"),
          ("flood/syn/answered", "SYNs/s", "higher"), ("flood/syn/cpu_per_answer", "us", "lower"),
-         ("connections", "connections/s", "higher"), *transfer_step.LINES)
+         ("connections", "connections/s", "higher"), *transfer_step.LINES,
+         *connect_step.LINES)
 
 
 def say(text):
@@ -111,7 +113,7 @@ class Bench:
                 if kind == "hping3":
                     self.note("flood/hping3/connect", name, found["connect_ms"])
                     self.note("flood/hping3/connect_worst", name, found["connect_worst_ms"])
-        self.told(number, name, {line for line, *_ in LINES if not line.startswith("offloads/")})
+        self.told(number, name, {line for line, *_ in LINES if not line.startswith(("offloads/", "connect/"))})
 
     def run(self, names):
         for number, order in self.orders(names):
@@ -127,8 +129,17 @@ class Bench:
                         self.transfers(name, lab, "offloads/")
                     self.told(number, name, {line for line, *_ in LINES if line.startswith("offloads/")})
 
+    def run_connects(self, names, cpus):
+        for number, order in self.orders(names):
+            for name in order:
+                for line, value in connect_step.turn(self.lab, name, cpus, 20 * self.rounds).items():
+                    self.note(line, name, value)
+                self.told(number, name, {line for line, *_ in connect_step.LINES})
+
     def report(self, results, names):
         for line, unit, better in LINES:
+            if (line, names[0]) not in self.seen:
+                continue  # it needs two CPUs
             median = {name: statistics.median(self.seen[line, name]) for name in names}
             for name in names:
                 results.add(f"{line}/{name}", median[name], unit, better, samples=self.seen[line, name])
@@ -165,10 +176,12 @@ def measure(flags, results):
         bench = Bench(lab, flags.quick)
         bench.run(names)
         bench.run_offloads(names)
-        bench.report(results, names)
         cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) >= 2:
+            bench.run_connects(names, cpus[:2])
+        bench.report(results, names)
         if len(cpus) < 2:
-            say("no overload: it needs two CPUs")
+            say("no overload and no single connects: they need two CPUs")
         else:
             overload_step.run(lab, [name for name in names if name != "direct"] + [SHED_OFF], cpus[:2], flags.quick, results, say)
     return statistics.median(bench.others)
