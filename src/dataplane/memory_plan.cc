@@ -42,6 +42,11 @@ std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames) {
   return workers * kWorkerFrames + rings + device_frames;
 }
 
+std::uint32_t cache_within(std::uint32_t buffers, unsigned workers) {
+  constexpr std::uint32_t kBurst = 32;  // more does not come at once
+  return std::min(kBurst, buffers * 3 / 8 / std::max(workers, 1U));
+}
+
 std::string no_memory_for(const EngineShape& totals) {
   if (totals.early_data_memory > totals.max_flows * kFlowBytes) {
     return "--early-data-memory " + std::to_string(totals.early_data_memory) +

@@ -10,18 +10,15 @@
 
 #include "base/errors.h"
 #include "dataplane/memory_plan.h"
-#include "dataplane/super_frame.h"
 
 namespace synproxy::dataplane {
-
-inline constexpr unsigned kPoolCache = 256;  // eight bursts: what a busy worker holds
 
 class Pool {
  public:
   Pool(const char* name, const PoolPlan& plan)
       : pool_(plan.buffers == 0
                   ? nullptr
-                  : rte_pktmbuf_pool_create(name, plan.buffers, cache_of(plan), plan.private_area,
+                  : rte_pktmbuf_pool_create(name, plan.buffers, plan.cache, plan.private_area,
                                             plan.data_room, SOCKET_ID_ANY)) {
     if (pool_ != nullptr || plan.buffers == 0) return;
     throw RuntimeFailure("no memory for " + std::to_string(plan.buffers) + " packet buffers of " +
@@ -38,11 +35,6 @@ class Pool {
   [[nodiscard]] std::uint64_t size() const { return pool_ == nullptr ? 0 : pool_->size; }
 
  private:
-  // Each of the workers may keep that many free buffers for itself.
-  [[nodiscard]] static unsigned cache_of(const PoolPlan& plan) {
-    return plan.buffers > kSuperFrames ? kPoolCache : 0;
-  }
-
   rte_mempool* pool_;
 };
 

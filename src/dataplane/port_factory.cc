@@ -74,7 +74,8 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
   if (!xdp) {
     plan.sharing = Sharing::kCopies;
     plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame), 0};
-    plan.super_pool = {kSuperFrames, kSuperFrameBytes, kSuperFramePrivate};
+    plan.super_pool = {kSuperFrames, kSuperFrameBytes, kSuperFramePrivate,
+                       cache_within(kSuperFrames, plan.workers)};
     return plan;
   }
   const unsigned queues = dev.queues();

@@ -6,7 +6,9 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "dataplane/pool.h"
 #include "dataplane/proxy_fixture.h"
+#include "dataplane/super_frame.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -64,6 +66,33 @@ TEST(MemoryPlan, SmallBuffersInLargePagesWasteLittle) {
 TEST(MemoryPlan, EveryWorkerAddsItsShare) {
   EXPECT_GT(buffers_for(2, 0), 2 * buffers_for(1, 0));  // two workers also have rings between them
   EXPECT_EQ(buffers_for(1, 500), buffers_for(1, 0) + 500);
+}
+
+// Otherwise each super-frame is copied into memory that no cache holds.
+TEST(MemoryPlan, TheBufferFreedLastIsTakenFirst) {
+  static_cast<void>(tests::shared_eal());
+  const Pool pool("freed_last", {.buffers = kSuperFrames,
+                                 .data_room = kSuperFrameBytes,
+                                 .private_area = kSuperFramePrivate,
+                                 .cache = cache_within(kSuperFrames, 1)});
+  rte_mbuf* last = rte_pktmbuf_alloc(pool.get());
+  ASSERT_NE(last, nullptr);
+  for (int again = 0; again < 100; ++again) {
+    rte_pktmbuf_free(last);
+    rte_mbuf* next = rte_pktmbuf_alloc(pool.get());
+    EXPECT_EQ(next, last);
+    last = next;
+  }
+  rte_pktmbuf_free(last);
+  EXPECT_EQ(pool.in_use(), 0U);
+}
+
+TEST(MemoryPlan, WhatWorkersKeepLeavesBuffersForTheReceiver) {
+  EXPECT_EQ(cache_within(kSuperFrames, 1), 32U);
+  for (unsigned workers = 1; workers <= 128; ++workers) {
+    const unsigned kept = cache_within(kSuperFrames, workers) * 3 / 2 * workers;
+    EXPECT_LE(kept, kSuperFrames * 2 / 3) << workers;
+  }
 }
 
 }  // namespace
