@@ -279,8 +279,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
     if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
     return;
   }
-  classify(rooms, contexts);
-  look_up(rooms.flows, contexts);
+  classify_and_look_up(rooms, contexts);
   if (sender == Role::kClient) make_and_check_cookies(rooms, contexts);
   act(rooms, contexts, sink);
   if (rooms.turns.due()) [[unlikely]]

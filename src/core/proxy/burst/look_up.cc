@@ -1,25 +1,73 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
 #include <array>
 
 #include "burst/stages.h"
 
 namespace synproxy {
+namespace {
+
+// The packets of a burst whose flow may be in the table.
+class LookUps {
+ public:
+  // Prefetches the records of these packets, whose buckets are on their way.
+  void fetch(const FlowBook& flows, std::span<Context> packets) {
+    std::size_t n = count_;
+    for (Context& c : packets) {
+      if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
+      c.flow = kNoFlow;
+      maybe_[n] = &c;
+      n += flows.prefetch_record(c.hash) ? 1U : 0U;
+    }
+    count_ = n;
+  }
+
+  // Finds the flows of the packets fetched so far, but for the last `left`.
+  void find(const FlowBook& flows, std::size_t left) {
+    for (; found_ + left < count_; ++found_) {
+      Context& c = *maybe_[found_];
+      c.flow = flows.find(c.key(), c.hash);
+      // A SYN on a flow has to wait for its turn.
+      if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
+    }
+  }
+
+ private:
+  std::array<Context*, kMaxBurst> maybe_;
+  std::size_t count_ = 0;
+  std::size_t found_ = 0;
+};
+
+}  // namespace
 
 void look_up(const FlowBook& flows, std::span<Context> burst) {
-  std::array<Context*, kMaxBurst> maybe;
-  std::size_t n = 0;
-  for (Context& c : burst) {
-    if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
-    c.flow = kNoFlow;
-    maybe[n] = &c;
-    n += flows.prefetch_record(c.hash) ? 1U : 0U;
+  LookUps look_ups;
+  look_ups.fetch(flows, burst);
+  look_ups.find(flows, 0);
+}
+
+void classify_and_look_up(Rooms& rooms, std::span<Context> burst) {
+  if (rooms.flows.size() < kManyFlows) {
+    classify(rooms, burst);
+    return look_up(rooms.flows, burst);
   }
-  for (std::size_t i = 0; i < n; ++i) {
-    Context& c = *maybe[i];
-    c.flow = flows.find(c.key(), c.hash);
-    // A SYN on a flow has to wait for its turn.
-    if (c.flow != kNoFlow && c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
+  // A bucket takes about as long as twelve packets to classify. Fours: a loop of both by itself
+  // has no registers left, and is slower.
+  constexpr std::size_t kStep = 4;
+  constexpr std::size_t kBehind = 3 * kStep;
+  constexpr std::size_t kStillComing = 2 * kStep;  // records
+  LookUps look_ups;
+  std::size_t fetched = 0;
+  for (std::size_t i = 0; i < burst.size(); i += kStep) {
+    classify(rooms, burst.subspan(i, std::min(kStep, burst.size() - i)));
+    if (i < kBehind) continue;
+    look_ups.fetch(rooms.flows, burst.subspan(fetched, kStep));
+    fetched += kStep;
   }
+  // Until the last buckets are there.
+  look_ups.find(rooms.flows, kStillComing);
+  look_ups.fetch(rooms.flows, burst.subspan(fetched));
+  look_ups.find(rooms.flows, 0);
 }
 
 }  // namespace synproxy
