@@ -39,6 +39,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
       adopts(config.shape.adopt_ms != 0),
+      in_huge_pages(store == nullptr),
       reassembler(index_key, all_counters),
       adoption(config.shape) {
   flows.let_watch();

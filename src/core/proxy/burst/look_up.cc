@@ -47,7 +47,7 @@ void look_up(const FlowBook& flows, std::span<Context> burst) {
 }
 
 void classify_and_look_up(Rooms& rooms, std::span<Context> burst) {
-  if (rooms.flows.size() < kManyFlows) {
+  if (!rooms.in_huge_pages || rooms.flows.size() < kManyFlows || rooms.flows.size() > kMostFlows) {
     classify(rooms, burst);
     return look_up(rooms.flows, burst);
   }

@@ -107,9 +107,10 @@ struct Rooms {
   bool ipv6_syns = false;                   // in the same there were usual SYNs of IPv6
 
   // All are asked for every burst, so they stand beside the number above.
-  const bool vlans_paired;  // by the operator
-  bool turns_answers;       // MadeFrames::turns_answers()
-  bool adopts;              // connections that are older than the proxy
+  const bool vlans_paired;   // by the operator
+  bool turns_answers;        // MadeFrames::turns_answers()
+  bool adopts;               // connections that are older than the proxy
+  const bool in_huge_pages;  // the table of flows, as far as the kernel has some
 
   const StatelessShedder* shedder = nullptr;
   std::uint64_t stateless = 0;  // clients' ACKs without a flow, and ICMP, that ever came
