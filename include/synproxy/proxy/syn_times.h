@@ -7,8 +7,9 @@
 // many is followed, as one forged SYN in so many is, and all its SYNs are. The ACK finds the time
 // by the same MAC; only who has proven itself looks.
 //
-// The share of the sample follows the rate, by halves: about 16 SYNs in a millisecond at most. In
-// each place of 64 bytes the newest eight stay, which is four seconds then.
+// The share of the sample follows the rate, by halves: about 16 SYNs in a millisecond at most, and
+// 128 if they are always the same. In each place of 64 bytes the newest eight stay, which is four
+// seconds then.
 #pragma once
 
 #include <array>
@@ -22,7 +23,9 @@ namespace synproxy {
 class SynTimes {
  public:
   static constexpr std::uint32_t kWindowMs = 16;
-  static constexpr std::uint32_t kMostInWindow = 256;
+  static constexpr std::uint32_t kMostInWindow = 256;  // different SYNs
+  // Few enough to cost nothing, and so many that a SYN in a loop does not crowd out others.
+  static constexpr std::uint32_t kMostLooks = 8 * kMostInWindow;
   static constexpr unsigned kMostHalvings = 16;
   // What is older answers nothing any more.
   static constexpr std::uint32_t kMemoryMs = 64'000;
@@ -44,17 +47,14 @@ class SynTimes {
   // A SYN that it follows is answered. True: it had come before. `now_ms`: of the worker's clock
   // modulo 2^32, everywhere.
   bool answered(std::uint64_t mac, std::uint32_t now_ms) {
+    if (++looks_ > kMostLooks) leave_out_half();
     Place& place = place_of(mac);
     if (Entry* e = find(place, mac, now_ms); e != nullptr) {
       if (age(*e, now_ms) < kSoonestRepeatMs) return false;
       if (*e < kMostRepeats) *e += kOneRepeat;
       return true;
     }
-    if (++in_window_ > kMostInWindow) {
-      in_window_ = 0;
-      grew_ = true;
-      if ((left_out_ & kLastHalving) == 0) left_out_ = left_out_ >> 1 | kFirstHalving;
-    }
+    if (++in_window_ > kMostInWindow) leave_out_half();
     *oldest(place, now_ms) = std::uint64_t{now_ms & kTimeMask} << kTimeShift | tag_of(mac);
     return false;
   }
@@ -73,8 +73,9 @@ class SynTimes {
   void tick(std::uint32_t now_ms) {
     if (now_ms - window_began_ms_ < kWindowMs) return;
     window_began_ms_ = now_ms;
-    if (!grew_ && in_window_ < kMostInWindow / 4) left_out_ <<= 1;
+    if (!grew_ && in_window_ < kMostInWindow / 4 && looks_ < kMostLooks / 4) left_out_ <<= 1;
     in_window_ = 0;
+    looks_ = 0;
     grew_ = false;
   }
 
@@ -92,6 +93,12 @@ class SynTimes {
   static constexpr std::uint64_t kFirstHalving = 1ULL << 63;
   static constexpr std::uint64_t kLastHalving = 1ULL << (64 - kMostHalvings);
 
+  void leave_out_half() {
+    in_window_ = 0;
+    looks_ = 0;
+    grew_ = true;
+    if ((left_out_ & kLastHalving) == 0) left_out_ = left_out_ >> 1 | kFirstHalving;
+  }
   // Below the bits that choose the sample.
   [[nodiscard]] Place& place_of(std::uint64_t mac) const { return places_[(mac >> 32) % kPlaces]; }
   [[nodiscard]] static std::uint32_t tag_of(std::uint64_t mac) {
@@ -118,7 +125,8 @@ class SynTimes {
   }
 
   std::uint64_t left_out_ = 0;
-  std::uint32_t in_window_ = 0;
+  std::uint32_t in_window_ = 0;  // different SYNs
+  std::uint32_t looks_ = 0;      // all of them
   std::uint32_t window_began_ms_ = 0;
   bool grew_ = false;
   std::unique_ptr<Place[]> places_;

@@ -37,7 +37,7 @@ struct OptionValues {
   out.auth = at.auth != 0;
   if (size >= kTimestampsLength) {
     out.timestamps = at.timestamps != 0;
-    const std::uint32_t all = out.timestamps ? 0xffffffffU : 0;
+    const std::uint32_t all = 0U - std::uint32_t{out.timestamps};
     out.tsval = load_be<std::uint32_t>(options + at.timestamps) & all;
     out.tsecr = load_be<std::uint32_t>(options + at.timestamps + 4) & all;
   }

@@ -12,9 +12,9 @@
 #pragma GCC diagnostic pop
 
 #include <array>
-#include <bit>
 
-#define SYNPROXY_WALK_TARGET "avx512f,avx512bw,avx512vl,avx512vbmi"
+// Every CPU with AVX-512 counts leading zeros.
+#define SYNPROXY_WALK_TARGET "avx512f,avx512bw,avx512vl,avx512vbmi,lzcnt"
 #define SYNPROXY_WALK __attribute__((target(SYNPROXY_WALK_TARGET), always_inline)) inline
 #define SYNPROXY_WALK_KERNEL __attribute__((target(SYNPROXY_WALK_TARGET)))
 
@@ -82,17 +82,23 @@ SYNPROXY_WALK __mmask64 of_kind(const Steps& s, std::uint8_t kind) {
 SYNPROXY_WALK __mmask64 of_form(const Steps& s, std::uint8_t kind, std::uint8_t length) {
   return _mm512_mask_cmpeq_epi8_mask(of_kind(s, kind), s.length, bytes(length));
 }
-// Offset of the last of `steps`, plus `more`; `otherwise` if there is none.
-SYNPROXY_WALK std::size_t last_at(const Lanes& at, __mmask64 steps, std::size_t more,
-                                  std::size_t otherwise) {
-  const std::size_t last = at.at[63U - static_cast<unsigned>(std::countl_zero(steps | 1))];
-  return steps != 0 ? last + more : otherwise;
-}
-SYNPROXY_WALK Lanes lanes_of(__m512i v) {
-  Lanes l;
-  _mm512_store_si512(&l, v);
-  return l;
-}
+// Offsets, one for each step, and one for "there is none". Whether a list made at random has an
+// option is a coin toss, so nothing branches on it.
+class Offsets {
+ public:
+  SYNPROXY_WALK Offsets(__m512i at, std::uint8_t none) {
+    _mm512_store_si512(bytes_.data() + kSteps, at);
+    bytes_[kSteps - 1] = none;
+  }
+  // Of the last of `steps`.
+  [[nodiscard]] SYNPROXY_WALK std::size_t last(__mmask64 steps) const {
+    return bytes_[2 * kSteps - 1 - _lzcnt_u64(steps)];
+  }
+
+ private:
+  static constexpr std::size_t kSteps = 64;
+  alignas(64) std::array<std::uint8_t, 2 * kSteps> bytes_;  // the first half ends with "none"
+};
 
 }  // namespace
 
@@ -103,22 +109,24 @@ bool has_vector_walks() {
 
 SYNPROXY_WALK_KERNEL TcpOptions parse_at_once(const std::uint8_t* options, std::size_t size) {
   const Steps s = walk(options, size);
-  const Lanes at = lanes_of(s.at);
-  OptionValues values;
-  values.mss = last_at(at, of_form(s, kOptionMss, 4), 2, 0);
-  values.scale = last_at(at, of_form(s, kOptionWindowScale, 3), 2, 0);
-  values.sack_permitted = last_at(at, of_form(s, kOptionSackPermitted, 2), 2, 0);
-  values.timestamps = last_at(at, of_form(s, kOptionTimestamps, kTimestampsLength), 2, 0);
-  values.auth = last_at(at, of_kind(s, kOptionMd5) | of_kind(s, kOptionAo), 2, 0);
-  return read_options(options, size, values, (s.bad >> at.at[63] & 1U) != 0);
+  const Offsets value(_mm512_adds_epu8(s.at, bytes(2)), 0);
+  OptionValues at;
+  at.mss = value.last(of_form(s, kOptionMss, 4));
+  at.scale = value.last(of_form(s, kOptionWindowScale, 3));
+  at.sack_permitted = value.last(of_form(s, kOptionSackPermitted, 2));
+  at.timestamps = value.last(of_form(s, kOptionTimestamps, kTimestampsLength));
+  at.auth = value.last(of_kind(s, kOptionMd5) | of_kind(s, kOptionAo));
+  const __m128i last = _mm512_extracti32x4_epi32(s.at, 3);
+  const auto end = static_cast<std::uint8_t>(_mm_extract_epi8(last, 15));
+  return read_options(options, size, at, (s.bad >> end & 1U) != 0);
 }
 
 SYNPROXY_WALK_KERNEL std::size_t find_timestamps_at_once(const std::uint8_t* options,
                                                          std::size_t size) {
   const Steps s = walk(options, size);
-  return last_at(lanes_of(s.at), of_form(s, kOptionTimestamps, kTimestampsLength), 0, size);
+  const Offsets start(s.at, static_cast<std::uint8_t>(size));
+  return start.last(of_form(s, kOptionTimestamps, kTimestampsLength));
 }
-
 }  // namespace synproxy::detail
 #else
 namespace synproxy::detail {

@@ -93,8 +93,28 @@ TEST(SynTimes, AClientOfTheSampleIsFoundSecondsLaterInAFlood) {
 
 TEST(SynTimes, OneSynAgainAndAgainDoesNotCrowdOutOthers) {
   SynTimes t;
-  for (std::uint32_t i = 0; i < 100'000; ++i) t.answered(77, i / 100);
+  for (std::uint32_t i = 0; i < 100'000; ++i) {
+    t.answered(77, i / 100);
+    if (i % 100 == 99) t.tick(i / 100);
+  }
   EXPECT_EQ(t.left_out(), 0U);
+}
+
+TEST(SynTimes, AFloodOfTheSameSynsIsSampledToo) {
+  SynTimes t;
+  std::mt19937_64 random(3);
+  std::array<std::uint64_t, 1000> macs;
+  for (std::uint64_t& mac : macs) mac = random();
+  std::uint32_t looks = 0;
+  for (std::uint32_t now = 1; now <= 1000; t.tick(now++)) {
+    for (const std::uint64_t mac : macs) {
+      if (!t.follows(mac)) continue;
+      t.answered(mac, now);
+      looks += now > 500 ? 1U : 0U;
+    }
+  }
+  EXPECT_LT(looks, 128U * 500U);
+  EXPECT_GT(looks, 10U * 500U);
 }
 
 TEST(SynTimes, NoFloodStopsTheMeasuring) {

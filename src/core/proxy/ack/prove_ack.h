@@ -14,23 +14,12 @@ namespace synproxy {
 // How often a blind attacker may guess against one mark. The number fits FlowRecord::mark_tries().
 inline constexpr unsigned kMaxMarkTries = 15;
 
-// What the SYN-ACK of a client's cookie has offered. Valid until the next call.
-[[nodiscard]] inline const SynAckOffer& offer_of(const Moment& now, Answerer& answerer,
-                                                 const Context& c) {
-  const KeyView key = c.key();
-  const SynAckOffer* known = answerer.known_offer(now, c.service, key.server, c.segment.vlan);
-  if (known != nullptr) [[likely]] {
-    return *known;
-  }
-  return answerer.offer(now, key);
-}
-
 // Fills the plan, except its keys. True: the ACK has no timestamps, and its service gives some, so
 // they may have been taken away.
 [[nodiscard]] inline bool plan_ack(const Moment& now, Answerer& answerer, const Context& c,
                                    AckPlan& plan) {
   const Segment& g = c.segment;
-  const SynAckOffer& offer = offer_of(now, answerer, c);
+  const SynAckOffer& offer = answerer.offer(now, c.key(), c.service);
   plan.timestamps = find_timestamps(g.options(), g.options_size());
   plan.scales = offer.scales;
   return !plan.timestamps.present && offer.has(kOffersTimestamps);

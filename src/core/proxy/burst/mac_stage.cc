@@ -23,7 +23,8 @@ class CookieStage {
       : rooms_(rooms),
         burst_(burst),
         current_(rooms.now.keys().current()),
-        remembering_(rooms.answerer.repeats().open(rooms.now.ms32())) {}
+        remembering_(rooms.answerer.repeats().open(rooms.now.ms32())),
+        columns_(AnySyns::usable(rooms, remembering_)) {}
 
   void plan(std::size_t place) {
     Context& c = burst_[place];
@@ -34,10 +35,21 @@ class CookieStage {
     if (c.kind != Kind::kTcp || c.flow != kNoFlow || c.passes_signed) return;
     const std::uint16_t flags = c.segment.flags & (kSyn | kAck | kRst);
     if (flags == kSyn) {
-      plan_syn_of(c, place);
+      add_any_syn(c, place);
     } else if (flags == kAck) {
       plan_ack_of(c, place);
     }
+  }
+
+  // After all are planned: answers the SYNs that columns take, and plans those that they leave.
+  void answer_any_syns() {
+    if (any_syns_.none()) return;
+    for_each_lane(any_syns_.take_few(),
+                  [&](std::size_t place) { plan_syn_of(burst_[place], place); });
+    const AnySyns::Counts counts = any_syns_.answer(rooms_, burst_.data());
+    planned_ += counts.answered;
+    answered_ += counts.answered;
+    capped_ += counts.capped;
   }
 
   [[nodiscard]] std::size_t lanes() const { return lanes_; }
@@ -76,6 +88,7 @@ class CookieStage {
   }
 
   void count() {
+    if ((planned_ | capped_) == 0) return;
     if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
     rooms_.counters.count(Reason::syn_received, planned_);
     rooms_.counters.count(Reason::synack_sent, answered_);
@@ -127,9 +140,18 @@ class CookieStage {
     if (rooms_.limiter.on()) rooms_.limiter.prefetch(c.segment.source(), c.segment.ipv6);
   }
 
+  void add_any_syn(Context& c, std::size_t place) {
+    if (rooms_.watch.on() && passes_syn(rooms_, c)) {
+      c.kind = Kind::kDecided;
+    } else if (columns_ && AnySyns::takes(c)) {
+      any_syns_.add(place, c.segment.ipv6);
+    } else {
+      plan_syn_of(c, place);
+    }
+  }
+
   void plan_syn_of(Context& c, std::size_t place) {
-    if ((rooms_.watch.on() && passes_syn(rooms_, c)) ||
-        !plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
+    if (!plan_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, rooms_.asked_by(c)) ||
         capped(c) || ask_first(rooms_, c, c.segment.seq.value())) {
       c.kind = Kind::kDecided;
       return;
@@ -176,6 +198,8 @@ class CookieStage {
   const std::span<Context> burst_;
   const EpochKeys* const current_;
   const bool remembering_;
+  const bool columns_;
+  AnySyns any_syns_;
   std::size_t lanes_ = 0;
   std::size_t maybe_stripped_ = 0;  // MACs that have refuted an ACK for which there may be a second
   std::uint64_t planned_ = 0;       // SYNs planned
@@ -188,7 +212,8 @@ class CookieStage {
 void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
   CookieStage stage(rooms, burst);
   for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
-  if (stage.lanes() == 0) return stage.count_capped();
+  stage.answer_any_syns();
+  if (stage.lanes() == 0) return stage.count();
   MacBatch& m = rooms.macs;
   siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
   for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);

@@ -8,8 +8,8 @@
 //   ack/ack_burst      refutes forged ACKs of a flood, eight at a time; does not drop them yet
 //   burst/classify     parses; tells protected from not, drops junk; prefetches the bucket
 //   burst/look_up      finds the flow of each packet; prefetches all records first
-//   burst/mac_stage    computes all MACs at once: answers SYNs without a flow, and notes for
-//                      each ACK without a flow whether it quotes a valid cookie
+//   burst/mac_stage    computes all MACs at once: answers SYNs without a flow (syn/any_syns), and
+//                      notes for each ACK without a flow whether it quotes a valid cookie
 //   burst/act          decides in order of arrival: each packet sees what those before it changed
 //
 // Fragments wait in the reassembler. A packet that is whole goes through the stages by itself, from
@@ -57,6 +57,7 @@
 #include "handshake/handshakes.h"
 #include "spliced/too_long.h"
 #include "syn/answerer.h"
+#include "syn/any_syns.h"
 #include "syn/syn_burst.h"
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
@@ -131,6 +132,7 @@ struct Rooms {
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
+  const AnySynKernels* const any_syn_kernels = synproxy::any_syn_kernels();
 
   // Behind what every packet needs.
   Reassembler reassembler;

@@ -44,7 +44,7 @@ namespace synproxy {
   if (!checksum_ok(c)) return refuse(Reason::bad_checksum);
   if (o.auth) return refuse(Reason::tcp_auth);
   if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
-  c.syn.offer = answerer.offer(now, c.key());
+  c.syn.offer = answerer.offer(now, c.key(), c.service);
   const ClientOptions agreed = agree(g, o, c.syn.offer);
   c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
   c.syn.flags = syn_ack_flags(agreed.ecn);

@@ -29,7 +29,12 @@ class Answerer {
         doubts_(secret),
         repeats_(tuning.synack_repeats) {}
 
-  // What the SYN-ACKs of the key's service offer. Valid until the next call.
+  // What the SYN-ACKs of the key's service offer. Valid until the next call. `name`: of the
+  // service.
+  [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key, ServiceName name) {
+    const SynAckOffer* known = known_offer(now, name, key.server, vlan_of(key.identity));
+    return known != nullptr ? *known : offer(now, key);
+  }
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {
     const SynAckOffer& made = offers_.find(now.tuning(), services_, key, now.epoch());
     if (doubts_.any() && doubts_.doubted(key, now.ms32())) {

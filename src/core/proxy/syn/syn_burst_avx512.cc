@@ -2,6 +2,7 @@
 #include "burst/columns_avx512.h"
 #include "burst/columns_ipv6_avx512.h"
 #include "frames/tcp_writer.h"
+#include "syn/answer_columns_avx512.h"
 #include "syn/shapes.h"
 #include "syn/syn_burst.h"
 #include "synproxy/cookie/layout.h"
@@ -11,15 +12,6 @@ namespace synproxy {
 namespace {
 
 using namespace columns;
-
-// a | (b & mask)
-SYNPROXY_COLUMNS __m512i with_bits(__m512i a, __m512i b, std::uint64_t mask) {
-  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf8);
-}
-// a | (~b & mask)
-SYNPROXY_COLUMNS __m512i with_inverse(__m512i a, __m512i b, std::uint64_t mask) {
-  return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf2);
-}
 
 // A row of kSynShapes and the constants that follow from it.
 template <std::size_t kRow>
@@ -99,32 +91,6 @@ SYNPROXY_COLUMNS __m512i source_and_look(const Words& f) {
   constexpr __mmask64 kSecondBytes = 0x0202020202020202ULL;
   return _mm512_mask_mov_epi8(f.w[1], kSecondBytes, f.w[0]);
 }
-constexpr std::uint64_t kTtlByte = 0xff;
-constexpr std::uint64_t kDscpByte = raw(look_bits(false));
-static_assert(kDscpByte == 0xfc00 && be32(kIpv4ProtocolWord | 0xffU << 24).raw() ==
-                                         (be32(kIpv4ProtocolWord).raw() | kTtlByte));
-// The look of the answers: TTL and DSCP in these bytes. Does what SynAckOffer::ttl_for() does.
-SYNPROXY_COLUMNS __m512i look_of_answers(__m512i source_and_look, __m512i offer) {
-  static_assert(offsetof(SynAckOffer, ttl) == 5 && offsetof(SynAckOffer, ttl_of_syn) == 6 &&
-                offsetof(SynAckOffer, dscp_of_syn) == 7);
-  constexpr __mmask64 kFirstBytes = 0x0101010101010101ULL;
-  const __m512i of_syn = _mm512_and_si512(source_and_look, _mm512_srli_epi64(offer, 48));
-  return _mm512_mask_max_epu8(of_syn, kFirstBytes, of_syn, _mm512_srli_epi64(offer, 40));
-}
-
-// For IPv6 `source` is the first word of the header.
-constexpr std::uint64_t kIpv6LookBits = raw(look_bits(true));
-constexpr std::uint64_t kHopLimitByte = 0xffULL << 8 * ipv6_at::kHopLimit;
-SYNPROXY_COLUMNS __m512i first_word_of_answers(__m512i of_syn, __m512i offer, std::uint32_t tcp) {
-  constexpr __mmask64 kHopLimits = 0x8080808080808080ULL;
-  static_assert(ipv6_at::kHopLimit == 7);
-  const __m512i seen = _mm512_and_si512(of_syn, _mm512_slli_epi64(offer, 8));
-  const __m512i limit =
-      _mm512_mask_max_epu8(of_syn, kHopLimits, seen, _mm512_slli_epi64(offer, 16));
-  const std::uint64_t fixed = raw(6U << 28, tcp << 16 | std::uint32_t{kProtocolTcp} << 8);
-  return with_bits(all(fixed), limit, kIpv6LookBits | kHopLimitByte);
-}
-
 template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   using S = Shape<kRow>;
@@ -268,7 +234,7 @@ SYNPROXY_COLUMNS __m512i ipv6_header(const SynGroup& g, __m512i offer, __m512i p
                                      __m512i* header, Words& r) {
   const Ipv6Words v{
       get(g.source), {get(g.ipv6[2]), get(g.ipv6[3])}, {get(g.ipv6[0]), get(g.ipv6[1])}};
-  header[0] = first_word_of_answers(v.first, offer, kTcp);
+  header[0] = first_word_of_answers(v.first, offer, all(fixed_first_word(kTcp)));
   header[1] = v.client[0];
   header[2] = v.client[1];
   header[3] = v.server[0];
