@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ack/ack_burst.h"
+#include "ack/any_acks.h"
 #include "burst/columns_avx512.h"
 #include "burst/columns_ipv6_avx512.h"
 #include "synproxy/cookie/layout.h"
@@ -104,6 +105,33 @@ SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
   return lanes & k.known & ~std::uint32_t{found};
 }
 
+SYNPROXY_COLUMNS LaneKeys blend(__mmask8 lanes, const LaneKeys& otherwise, const LaneKeys& value) {
+  LaneKeys k;
+  k.odd = otherwise.odd;
+  k.known = static_cast<__mmask8>((otherwise.known & ~lanes) | (value.known & lanes));
+  k.k0 = _mm512_mask_mov_epi64(otherwise.k0, lanes, value.k0);
+  k.k1 = _mm512_mask_mov_epi64(otherwise.k1, lanes, value.k1);
+  k.multiplier = _mm512_mask_mov_epi64(otherwise.multiplier, lanes, value.multiplier);
+  return k;
+}
+
+template <bool kIpv6>
+SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& plain,
+                                         const KeysByParity& timestamps, ScaleSet scales) {
+  if constexpr (kIpv6) put_addresses(g, load_ipv6_header(g));
+  const __m512i quoted = get(g.quoted);
+  const __mmask8 stamped = _mm512_test_epi64_mask(get(g.timestamps), all(1));
+  const LaneKeys k = blend(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
+  const std::uint32_t any_scale = scales | 1U << kNoScale;
+  const __m512i isn = get(g.isn);
+  const __m512i vlan = get(g.vlan);
+  const __m512i mac = covering_vlan(macs_of_acks<kIpv6>(g, isn, k), vlan, k.k0, k.k1);
+  const __m512i of_probe =
+      covering_vlan(macs_of_acks<kIpv6>(g, low(add(isn, all(1))), k), vlan, k.k0, k.k1);
+  const __mmask8 found = fits(g, mac, k, any_scale) | fits(g, of_probe, k, any_scale);
+  return k.known & ~std::uint32_t{found};
+}
+
 template <std::size_t... kRow>
 constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
   return {AckKernel{&verify<false, kRow>, &refute<false>}...,
@@ -111,14 +139,17 @@ constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
 }
 
 constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size()>());
+constexpr AnyAckKernels kAnyAvx512{&refute_any<false>, &refute_any<true>};
 
 }  // namespace
 
 const AckKernels* ack_kernels() { return supported() ? &kAvx512 : nullptr; }
+const AnyAckKernels* any_ack_kernels() { return supported() ? &kAnyAvx512 : nullptr; }
 
 }  // namespace synproxy
 #else
 namespace synproxy {
 const AckKernels* ack_kernels() { return nullptr; }
+const AnyAckKernels* any_ack_kernels() { return nullptr; }
 }  // namespace synproxy
 #endif

@@ -259,5 +259,17 @@ SYNPROXY_COLUMNS __m512i macs_of(const Columns& c, __m512i client_isn, __m512i k
   return detail::sip_finish(sip);
 }
 
+// Does what cover_vlan() does.
+SYNPROXY_COLUMNS __m512i covering_vlan(__m512i mac, __m512i vlan, __m512i k0, __m512i k1) {
+  const __mmask8 tagged = _mm512_test_epi64_mask(vlan, vlan);
+  if (tagged == 0) return mac;
+  detail::SipState8 sip = detail::sip_begin(k0, k1);
+  detail::sip_compress(sip, mac);
+  detail::sip_compress(sip, vlan);
+  detail::sip_compress(sip, all(0));
+  detail::sip_compress(sip, all(detail::length_word(3)));
+  return _mm512_mask_mov_epi64(mac, tagged, detail::sip_finish(sip));
+}
+
 }  // namespace synproxy::columns
 #endif

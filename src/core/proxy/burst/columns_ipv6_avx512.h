@@ -27,6 +27,12 @@ SYNPROXY_COLUMNS Ipv6Words load_ipv6(const Columns& g, const Words& f) {
   load_columns(g, kFirstHalf, w);
   return {w[0], {w[1], w[2]}, {w[3], either(high(f.w[1]), up(f.w[2]))}};
 }
+// The same of a header alone: anything may stand behind it.
+SYNPROXY_COLUMNS Ipv6Words load_ipv6_header(const Columns& g) {
+  Words f;
+  load_columns(g, kFirstHalf + kIpv6Shift, f.w);
+  return load_ipv6(g, f);
+}
 // The first word of an IPv6 header with TCP right behind it.
 constexpr BytePattern<8> before_tcp() {
   BytePattern<8> p;
@@ -68,13 +74,16 @@ SYNPROXY_COLUMNS __m512i digests_of(const __m512i* address) {
   const __m512i both = _mm512_xor_si512(address[0], address[1]);
   return _mm512_xor_si512(both, high(both));
 }
-SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
-  const __m512i addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
-  put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+SYNPROXY_COLUMNS void put_addresses(Columns& c, const Ipv6Words& v) {
   put(c.ipv6[0], v.client[0]);
   put(c.ipv6[1], v.client[1]);
   put(c.ipv6[2], v.server[0]);
   put(c.ipv6[3], v.server[1]);
+}
+SYNPROXY_COLUMNS void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
+  const __m512i addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
+  put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+  put_addresses(c, v);
 }
 
 // Does what macs_of() does for IPv4.

@@ -273,6 +273,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
         !rooms.services.unknowns_differ()) {
       return end_all(rooms, packets);
     }
+    rooms.many_refuted = rooms.acks_refuted >= kFewestLanes;
     rooms.acks_refuted = 0;
   }
   const std::span<Context> contexts = contexts_for(rooms, sender, packets, decided, refuted);

@@ -52,6 +52,19 @@ class CookieStage {
     capped_ += counts.capped;
   }
 
+  // After all are planned: refutes the ACKs of a flood, and gives MACs to those that are left.
+  void refute_any_acks() {
+    if (any_acks_.none()) return;
+    const std::uint32_t refuted = any_acks_.refuted(rooms_, burst_.data());
+    for_each_lane(any_acks_.all(), [&](std::size_t place) {
+      Context& c = burst_[place];
+      if ((refuted >> place & 1U) == 0) return add_ack(place, c, key_of_match(c.ack, false));
+      c.ack.macs = 1;
+      c.ack.refuted = true;
+      maybe_stripped_ += c.maybe_stripped ? 1U : 0U;
+    });
+  }
+
   [[nodiscard]] std::size_t lanes() const { return lanes_; }
 
   void finish(std::size_t lane) {
@@ -184,7 +197,11 @@ class CookieStage {
     if (c.ack.keys == nullptr) return;
     c.ack.match.valid = false;
     c.maybe_stripped = plan_ack(rooms_.now, rooms_.answerer, c, c.ack);
-    add_ack(place, c, key_of_match(c.ack, false));
+    if (rooms_.many_refuted && rooms_.any_ack_kernels != nullptr) {
+      any_acks_.add(place, g.ipv6);
+    } else {
+      add_ack(place, c, key_of_match(c.ack, false));
+    }
   }
 
   void add_ack(std::size_t place, const Context& c, const LayoutKey& key) {
@@ -200,6 +217,7 @@ class CookieStage {
   const bool remembering_;
   const bool columns_;
   AnySyns any_syns_;
+  AnyAcks any_acks_;
   std::size_t lanes_ = 0;
   std::size_t maybe_stripped_ = 0;  // MACs that have refuted an ACK for which there may be a second
   std::uint64_t planned_ = 0;       // SYNs planned
@@ -213,10 +231,12 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
   CookieStage stage(rooms, burst);
   for (std::size_t i = 0; i < burst.size(); ++i) stage.plan(i);
   stage.answer_any_syns();
-  if (stage.lanes() == 0) return stage.count();
+  stage.refute_any_acks();
   MacBatch& m = rooms.macs;
-  siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
-  for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
+  if (stage.lanes() != 0) {
+    siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
+    for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
+  }
   if (stage.plan_again()) {
     siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
     for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish_again(lane);

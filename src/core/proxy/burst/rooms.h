@@ -43,6 +43,7 @@
 #include <cstdint>
 
 #include "ack/ack_burst.h"
+#include "ack/any_acks.h"
 #include "burst/mac_batch.h"
 #include "burst/moment.h"
 #include "burst/packet_context.h"
@@ -104,6 +105,7 @@ struct Rooms {
   std::array<TcpOptions, kMaxBurst + 1> asked;
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
   std::uint32_t acks_refuted = 0;           // in the last burst from the client side
+  bool many_refuted = false;                // in the one before
   bool ipv6_acks = false;                   // some ACKs of those may have been of IPv6
   bool ipv6_syns = false;                   // in the same there were usual SYNs of IPv6
 
@@ -132,6 +134,7 @@ struct Rooms {
   // Kernels for this CPU; nullptr: there are none.
   const SynKernels* const syn_kernels = synproxy::syn_kernels();
   const AckKernels* const ack_kernels = synproxy::ack_kernels();
+  const AnyAckKernels* const any_ack_kernels = synproxy::any_ack_kernels();
   const AnySynKernels* const any_syn_kernels = synproxy::any_syn_kernels();
 
   // Behind what every packet needs.

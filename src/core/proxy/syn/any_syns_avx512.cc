@@ -36,25 +36,20 @@ SYNPROXY_COLUMNS __mmask8 is_good(__m512i sum) {
 
 template <bool kIpv6>
 SYNPROXY_KERNEL std::uint32_t verify(AnySynGroup& g) {
-  __m512i w[4];
-  load_columns(g, kFirstHalf, w);
   __m512i addresses;
   __mmask8 good = 0xff;
   if constexpr (kIpv6) {
-    __m512i rest[4];
-    load_columns(g, kFirstHalf + kIpv6Shift, rest);
-    const Ipv6Words v{w[0], {w[1], w[2]}, {w[3], either(high(rest[1]), up(rest[2]))}};
+    const Ipv6Words v = load_ipv6_header(g);
     addresses = sum_of_addresses(v);
     put(g.look, v.first);
-    put(g.ipv6[0], v.client[0]);
-    put(g.ipv6[1], v.client[1]);
-    put(g.ipv6[2], v.server[0]);
-    put(g.ipv6[3], v.server[1]);
+    put_addresses(g, v);
   } else {
     Columns::Column<const std::uint8_t*> ip;
     for (std::size_t i = 0; i < Columns::kLanes; ++i) ip[i] = g.frames[i] + kEthernetHeader;
     good = is_good(sums_of_bytes(ip, g.ip_length));
     addresses = halves(get(g.addresses));
+    __m512i w[4];
+    load_columns(g, kFirstHalf, w);
     const __m512i tos = _mm512_and_si512(w[0], all(0xff00));
     put(g.look, with_bits(tos, w[1], kTtlByte));
   }
@@ -123,18 +118,6 @@ SYNPROXY_COLUMNS Agreed agree_upon(const AnySynGroup& g) {
       either(_mm512_slli_epi64(mss, kMss.shift), one_if(a.ecn, layout::kEcn.put(1)));
   a.packed = either(in_isn, _mm512_maskz_mov_epi64(a.timestamps, in_tsval));
   return a;
-}
-
-// Does what cover_vlan() does.
-SYNPROXY_COLUMNS __m512i covering_vlan(__m512i mac, __m512i vlan, __m512i k0, __m512i k1) {
-  const __mmask8 tagged = _mm512_test_epi64_mask(vlan, vlan);
-  if (tagged == 0) return mac;
-  detail::SipState8 sip = detail::sip_begin(k0, k1);
-  detail::sip_compress(sip, mac);
-  detail::sip_compress(sip, vlan);
-  detail::sip_compress(sip, all(0));
-  detail::sip_compress(sip, all(detail::length_word(3)));
-  return _mm512_mask_mov_epi64(mac, tagged, detail::sip_finish(sip));
 }
 
 SYNPROXY_COLUMNS __m512i choose(__mmask8 lanes, std::uint64_t otherwise, std::uint64_t value) {
