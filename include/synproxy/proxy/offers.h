@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -48,6 +49,13 @@ struct SynAckOffer {
     const auto of_syn = static_cast<std::uint8_t>(seen & ttl_of_syn);
     return of_syn > ttl ? of_syn : ttl;
   }
+  [[nodiscard]] static SynAckOffer of_words(std::uint64_t first, std::uint32_t rest) {
+    SynAckOffer out;
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(&out);
+    std::memcpy(bytes, &first, sizeof first);
+    std::memcpy(bytes + sizeof first, &rest, sizeof rest);
+    return out;
+  }
   [[nodiscard]] std::uint64_t first_word() const {
     std::uint64_t word;
     std::memcpy(&word, this, sizeof word);
@@ -55,6 +63,10 @@ struct SynAckOffer {
   }
 };
 static_assert(sizeof(SynAckOffer) == 12);
+static_assert(offsetof(SynAckOffer, window) == 2 && offsetof(SynAckOffer, window_scale) == 4 &&
+              offsetof(SynAckOffer, ttl) == 5 && offsetof(SynAckOffer, ttl_of_syn) == 6 &&
+              offsetof(SynAckOffer, dscp_of_syn) == 7 && offsetof(SynAckOffer, can) == 8 &&
+              offsetof(SynAckOffer, scales) == 10);
 
 [[nodiscard]] SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services,
                                      const KeyView& key, std::uint64_t epoch);
@@ -96,12 +108,15 @@ class OfferCache {
   explicit OfferCache(const Activation* activation = nullptr, const ModeOfService* modes = nullptr)
       : activation_(activation), modes_(modes) {}
 
-  // Valid until the next call.
+  // Valid until the next call. `name`: of the key's service.
   [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
-                                        const KeyView& key, std::uint64_t epoch) {
-    const ServiceName name = service_name(key.identity);
+                                        const KeyView& key, ServiceName name, std::uint64_t epoch) {
     const SynAckOffer* known = find_known(services, name, key.server, vlan_of(key.identity), epoch);
     return known != nullptr ? *known : fill(tuning, services, key, epoch);
+  }
+  [[nodiscard]] const SynAckOffer& find(const EngineTuning& tuning, const ServiceTable& services,
+                                        const KeyView& key, std::uint64_t epoch) {
+    return find(tuning, services, key, service_name(key.identity), epoch);
   }
   // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* find_known(const ServiceTable& services, ServiceName name,

@@ -141,13 +141,16 @@ class AckBurst {
 }  // namespace
 
 std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
-  if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes) {
+  if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes ||
+      !rooms.ack_groups.looks()) {
     return 0;
   }
   const Rows found =
       rooms.ipv6_acks ? sort_by_shape<true>(burst, decided) : sort_by_shape<false>(burst, decided);
   rooms.ipv6_acks = found.any_of(true);
-  return found.has_group() ? AckBurst(rooms, burst).run(found) : 0;
+  const bool group = found.has_group();
+  rooms.ack_groups.note(group);
+  return group ? AckBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy

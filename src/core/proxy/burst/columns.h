@@ -136,6 +136,24 @@ struct Candidates {
   }
 };
 
+// Who looks for groups in vain stops looking for a while: in a flood of shapes made at random each
+// look would mispredict, and all other traffic need not pay for it. What it misses goes the way of
+// every other packet.
+class GroupWatch {
+ public:
+  // Asked once per burst.
+  [[nodiscard]] bool looks() {
+    if (pause_ == 0) return true;
+    --pause_;
+    return false;
+  }
+  void note(bool found) { pause_ = found ? 0 : kPause; }
+
+ private:
+  static constexpr std::uint8_t kPause = 7;  // bursts
+  std::uint8_t pause_ = 0;
+};
+
 // Moves the first packets of `places` into the lanes, as many as fit. Bit i of the result: lane i
 // is used.
 [[nodiscard]] inline std::uint32_t take_lanes(Columns& c, std::span<const Packet> burst,

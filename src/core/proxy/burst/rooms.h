@@ -104,10 +104,12 @@ struct Rooms {
   // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
   std::array<TcpOptions, kMaxBurst + 1> asked;
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
-  std::uint32_t acks_refuted = 0;           // in the last burst from the client side
-  bool many_refuted = false;                // in the one before
-  bool ipv6_acks = false;                   // some ACKs of those may have been of IPv6
-  bool ipv6_syns = false;                   // in the same there were usual SYNs of IPv6
+  std::uint32_t acks_refuted = 0;  // in the last burst from the client side
+  bool many_refuted = false;       // in the one before
+  GroupWatch syn_groups;
+  GroupWatch ack_groups;
+  bool ipv6_acks = false;  // some ACKs of those may have been of IPv6
+  bool ipv6_syns = false;  // in the same there were usual SYNs of IPv6
 
   // All are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;   // by the operator

@@ -32,15 +32,12 @@ class Answerer {
   // What the SYN-ACKs of the key's service offer. Valid until the next call. `name`: of the
   // service.
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key, ServiceName name) {
-    const SynAckOffer* known = known_offer(now, name, key.server, vlan_of(key.identity));
-    return known != nullptr ? *known : offer(now, key);
+    const SynAckOffer& made = offers_.find(now.tuning(), services_, key, name, now.epoch());
+    if (doubts_.any() && doubts_.doubted(key, now.ms32())) offers_.forget(name);
+    return made;
   }
   [[nodiscard]] const SynAckOffer& offer(const Moment& now, const KeyView& key) {
-    const SynAckOffer& made = offers_.find(now.tuning(), services_, key, now.epoch());
-    if (doubts_.any() && doubts_.doubted(key, now.ms32())) {
-      offers_.forget(service_name(key.identity));
-    }
-    return made;
+    return offer(now, key, service_name(key.identity));
   }
   // The same from the cache alone; nullptr: not there. `server`: 16 bytes, IPv6 only.
   [[nodiscard]] const SynAckOffer* known_offer(const Moment& now, ServiceName name,

@@ -18,28 +18,30 @@ std::uint16_t mss_to_offer(std::uint16_t configured, std::uint16_t learned, bool
 
 }  // namespace
 
+// Put together in registers: its reader takes it in words, and would wait for bytes to be joined.
 SynAckOffer make_offer(const EngineTuning& tuning, const ServiceTable& services, const KeyView& key,
                        std::uint64_t epoch) {
   const OfferConfig& flags = tuning.offer;
   const auto [learned, scales] = services.learned(key, epoch);
-  SynAckOffer out;
-  out.mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
+  SynAckOffer unknown;
+  const std::uint16_t mss = mss_to_offer(flags.mss, learned.mss, key.ipv6());
   // No more than the server is known to take, but at least one smallest segment: because a server
   // was busy once, clients must not wait for a window update.
-  const std::uint32_t window = std::max<std::uint32_t>(learned.window, kSmallestSegment);
-  out.window = static_cast<std::uint16_t>(std::min(tuning.early_window, window));
+  const std::uint32_t least = std::max<std::uint32_t>(learned.window, kSmallestSegment);
+  const auto window = static_cast<std::uint16_t>(std::min(tuning.early_window, least));
   const bool fixed = flags.window_scale != kAutoScale;
-  out.window_scale = fixed ? flags.window_scale : learned.window_scale;
-  if (learned.ttl != 0) {
-    out.ttl = learned.ttl;
-    out.ttl_of_syn = 0;
-  }
-  out.can = static_cast<std::uint8_t>(
-      (offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0) |
-      (offers(flags.sack, learned.can.sack) ? kOffersSack : 0) |
-      (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0));
-  out.scales = fixed ? scale_set(flags.window_scale) : scales;
-  return out;
+  const std::uint8_t scale = fixed ? flags.window_scale : learned.window_scale;
+  const bool shown = learned.ttl != 0;
+  const std::uint8_t ttl = shown ? learned.ttl : unknown.ttl;
+  const std::uint8_t ttl_of_syn = shown ? std::uint8_t{0} : unknown.ttl_of_syn;
+  const unsigned can = (offers(flags.timestamps, learned.can.timestamps) ? kOffersTimestamps : 0U) |
+                       (offers(flags.sack, learned.can.sack) ? kOffersSack : 0U) |
+                       (offers(flags.ecn, learned.can.ecn) ? kOffersEcn : 0U);
+  const ScaleSet may_be = fixed ? scale_set(flags.window_scale) : scales;
+  return SynAckOffer::of_words(mss | std::uint64_t{window} << 16 | std::uint64_t{scale} << 32 |
+                                   std::uint64_t{ttl} << 40 | std::uint64_t{ttl_of_syn} << 48 |
+                                   std::uint64_t{unknown.dscp_of_syn} << 56,
+                               can | std::uint32_t{may_be} << 16);
 }
 
 const SynAckOffer& OfferCache::fill(const EngineTuning& tuning, const ServiceTable& services,

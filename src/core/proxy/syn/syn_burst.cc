@@ -220,12 +220,15 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
+  if (!rooms.syn_groups.looks()) return 0;
   Rows found = rooms.ipv6_syns ? sort_by_shape<true>(burst) : sort_by_shape<false>(burst);
   rooms.ipv6_syns = found.any_of(true);
   if (decided != 0) [[unlikely]] {
     for (std::uint32_t& places : found.places) places &= ~decided;
   }
-  return found.has_group() ? SynBurst(rooms, burst).run(found) : 0;
+  const bool group = found.has_group();
+  rooms.syn_groups.note(group);
+  return group ? SynBurst(rooms, burst).run(found) : 0;
 }
 
 }  // namespace synproxy
