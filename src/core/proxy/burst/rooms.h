@@ -104,8 +104,8 @@ struct Rooms {
   // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
   std::array<TcpOptions, kMaxBurst + 1> asked;
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
-  std::uint32_t acks_refuted = 0;  // in the last burst from the client side
-  bool many_refuted = false;       // in the one before
+  std::uint32_t acks_refuted = 0;           // in the last burst from the client side
+  bool many_refuted = false;                // in the one before
   GroupWatch syn_groups;
   GroupWatch ack_groups;
   bool ipv6_acks = false;  // some ACKs of those may have been of IPv6
