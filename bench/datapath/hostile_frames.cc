@@ -151,6 +151,16 @@ HostileFrame behind_tags(unsigned tags) {
   };
 }
 
+// Of Linux, as a site with VLANs sees them in a flood.
+Bytes in_a_vlan(Random& r) {
+  PacketBuilder b = segment(r, kIpv4, kSyn);
+  Bytes stamps{kOptionTimestamps, kTimestampsLength};
+  put(stamps, random_bytes(r, 4));
+  put(stamps, {0, 0, 0, 0});
+  b.vlan(100).mss(1460).option({kOptionSackPermitted, 2}).option(stamps);
+  return b.nop().option({kOptionWindowScale, 3, 7}).build();
+}
+
 Bytes behind_ip_options(Random& r) {
   return segment(r, kIpv4, kAck).ip_options(Bytes(40, 1)).option(any_options(r)).build();
 }
@@ -232,6 +242,7 @@ std::vector<HostileRow> hostile_rows() {
   rows.push_back({"ack/ipv6/8_extensions", behind_extensions(kAck, 8, 16)});
   rows.push_back({"ack/ipv6/8_long_extensions", behind_extensions(kAck, 8, 160)});
   rows.push_back({"ack/ipv6/2_long_extensions", behind_extensions(kAck, 2, 600)});
+  rows.push_back({"syn/ipv4/linux_1_tag", in_a_vlan});
   rows.push_back({"syn/ipv4/2_tags", behind_tags(2)});
   rows.push_back({"syn/ipv4/365_tags", behind_tags(365)});
   rows.push_back({"ack/ipv4/ip_options", behind_ip_options});
