@@ -36,6 +36,8 @@ Case ack_case(const std::string& name, const BedConfig& bed, bool timestamps) {
 void add_ack_cases(std::vector<Case>& cases) {
   cases.push_back(ack_case("ipv4/timestamps/1m_flows", kMillion, true));
   cases.push_back(ack_case("ipv4/plain/1m_flows", kMillion, false));
+  // What it costs that these are harder to guess (--tight-cookies).
+  cases.push_back(ack_case("ipv4/plain/1m_flows/tight", kTight, false));
   cases.push_back(ack_case("ipv4/timestamps/1m_flows/64_services", kMillionManyServices, true));
   cases.push_back(ack_case("ipv6/timestamps/1m_flows", kMillionIpv6, true));
   // As with SYNs.

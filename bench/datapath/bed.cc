@@ -112,6 +112,7 @@ Bed::Bed(const BedConfig& config)
   for (std::uint64_t epoch = kEpoch - 1; epoch < kEpoch + 3; ++epoch) {
     ring_.publish({epoch, key(), key()});
   }
+  ring_.want_tight(config.tight);
   EngineConfig engine;  // the program's own defaults, except for the size of the table
   engine.tuning.fragments = config.fragments;
   engine.shape.max_flows = config.max_flows;

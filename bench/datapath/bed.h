@@ -64,6 +64,7 @@ struct BedConfig {
   Replies replies = Replies::kAny;
   bool backlog = false;  // --server-backlog that nobody reaches
   bool peace = false;    // --mode adaptive, and no attack
+  bool tight = false;    // plain cookies are (--tight-cookies)
   bool named = false;    // the services are one with a name
 
   unsigned which = 0;  // beds that differ only in this are separate

@@ -48,6 +48,7 @@ inline constexpr BedConfig kConnectingLimited{.limited = true, .which = 1};
 inline constexpr BedConfig kConnectingInTurns{.backlog = true, .which = 1};
 inline constexpr BedConfig kNamed{.named = true};
 inline constexpr BedConfig kMillionNamed{.flows = 1'000'000, .named = true};
+inline constexpr BedConfig kTight{.flows = 1'000'000, .tight = true};
 inline constexpr BedConfig kPeace{.peace = true};
 inline constexpr BedConfig kConnectingInPeace{.peace = true, .which = 1};
 inline constexpr BedConfig kManyServices{.services = 64};

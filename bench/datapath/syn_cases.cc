@@ -40,6 +40,7 @@ void add_syn_cases(std::vector<Case>& cases) {
   using enum Flood::Mix;
   cases.push_back(syn_case("ipv4/timestamps", kIdle, kLinux));
   cases.push_back(syn_case("ipv4/plain", kIdle, kWindows));
+  cases.push_back(syn_case("ipv4/plain/tight", {.tight = true}, kWindows));
   cases.push_back(syn_case("ipv4/macos", kIdle, kMacos));
   cases.push_back(syn_case("ipv4/no_options", kIdle, kBare));
   cases.push_back(syn_case("ipv4/mixed", kIdle, kMixed));

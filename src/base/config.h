@@ -77,6 +77,8 @@ struct Config {
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   std::vector<std::string> allow_files;
   std::vector<std::string> deny_files;
+  // Invalid cookies of a service a second above which plain ones get tight; 0: they never do.
+  std::uint32_t tight_cookies = 100'000;
   bool bogons = false;          // deny sources that no packet of the Internet has
   std::string control_group;    // may ask at the control socket; empty: none
   std::string secret_file;      // empty: a random secret at start

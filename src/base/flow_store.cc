@@ -73,7 +73,7 @@ struct FlowStore::Header {
 struct FlowStore::Keys {
   struct Slot {
     std::uint64_t epoch;
-    std::array<std::uint64_t, 6> words;
+    std::array<std::uint64_t, 7> words;
     std::uint64_t sum;  // of all above; 0: the slot is being written
 
     [[nodiscard]] std::uint64_t right_sum() const { return sum_of(this, offsetof(Slot, sum)) | 1; }
@@ -278,7 +278,7 @@ std::vector<EpochKeys> FlowStore::keys(std::uint64_t secret) const {
     const auto& w = slot.words;
     out.push_back({.epoch = slot.epoch,
                    .timestamps = {.k0 = w[0], .k1 = w[1], .multiplier = w[2]},
-                   .plain = {.k0 = w[3], .k1 = w[4], .multiplier = w[5]}});
+                   .plain = {.k0 = w[3], .k1 = w[4], .multiplier = w[5], .tight = w[6] != 0}});
   }
   return out;
 }
@@ -287,9 +287,13 @@ void FlowStore::keep_secret(std::uint64_t secret) { stored_keys().secret = secre
 
 void FlowStore::keep(const EpochKeys& keys) {
   Keys::Slot& slot = stored_keys().slots[keys.epoch % 4];
-  const std::array<std::uint64_t, 6> words{
-      keys.timestamps.k0, keys.timestamps.k1, keys.timestamps.multiplier,
-      keys.plain.k0,      keys.plain.k1,      keys.plain.multiplier};
+  const std::array<std::uint64_t, 7> words{keys.timestamps.k0,
+                                           keys.timestamps.k1,
+                                           keys.timestamps.multiplier,
+                                           keys.plain.k0,
+                                           keys.plain.k1,
+                                           keys.plain.multiplier,
+                                           keys.plain.tight ? std::uint64_t{1} : 0};
   if (slot.epoch == keys.epoch && slot.words == words && slot.sum == slot.right_sum()) return;
   slot.sum = 0;
   in_order();

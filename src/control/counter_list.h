@@ -41,6 +41,9 @@ inline constexpr auto kGauges = std::to_array<GaugeInfo>({
     {"cookies_by_rate",
      "Services whose SYNs are answered with cookies at the moment because too many came in ten seconds (`--mode adaptive`); each worker counts its own.",
      [](const Counters& c) -> const Counter& { return c.cookies_by_rate; }},
+    {"cookies_tight",
+     "1 while cookies of clients without timestamps are made with more bits against guessing and fewer for options (`--tight-cookies`); each worker counts its own.",
+     [](const Counters& c) -> const Counter& { return c.cookies_tight; }},
 });
 
 inline constexpr auto kIoCounters = std::to_array<IoInfo>({

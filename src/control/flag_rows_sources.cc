@@ -132,17 +132,39 @@ constexpr auto kSourceRows = std::to_array<Flag>({
          "RST. Sources of --allow-file never wait. Off, because a server that keeps up needs "
          "no help. The number holds for all workers together.",
      .value = server_backlog(kLimit<&LimitTuning::backlog>)},
+    {.name = "tight-cookies",
+     .form = "N|off",
+     .example = "1000000",
+     .group = FlagGroup::kSources,
+     .kind = FlagKind::kValue,
+     .change = Change::kReload,
+     .accepts = "a number of invalid cookies a second up to 1000000000, or off",
+     .help =
+         "above so many invalid cookies of one service a second, the cookies of clients without "
+         "timestamps give up bits for options and get 16 times harder to guess (not with "
+         "--secret-file)",
+     .reason =
+         "A flood of forged ACKs guesses cookies; without timestamps one of 8 million guesses opens a "
+         "connection (docs/cookie.md). 100,000 a second, one hit in 84 s, is more than any network "
+         "makes by mistake, and few enough to be stopped in time. Cookies are tight from the edge of an "
+         "epoch (--epoch) on, half of one to one and a half later, and no cookie that is under way dies "
+         "by it: what an epoch has is settled once, and the next process is told. They are usual ones "
+         "again when for a minute fewer than half as many came. Until then new clients without "
+         "timestamps have window scaling and SACK only if they offer both and a scale of 7 or more, as "
+         "Windows does; it counts as 7. With --secret-file other proxies accept the same cookies and "
+         "would not know, so there they stay as they are. Without names all is one service.",
+     .value = integer_or_off<1, 1'000'000'000>(At<&Config::tight_cookies>{})},
     {.name = "monitor",
      .form = "RULE[,RULE...]",
      .example = "limit-rate",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
-     .accepts = "limit-rate, limit-conns, reply-rate, server-backlog, deny, bogons, min-ttl or "
-                "strict-window, or several with commas",
+     .accepts = "limit-rate, limit-conns, reply-rate, server-backlog, deny, bogons, min-ttl, "
+                "strict-window or tight-cookies, or several with commas",
      .help = "rules that only count what they would do (limit_rate_monitored, deny_monitored and "
              "so on) and let it pass: limit-rate, limit-conns, reply-rate, server-backlog, deny, "
-             "bogons, min-ttl, strict-window",
+             "bogons, min-ttl, strict-window, tight-cookies",
      .reason =
          "None: a rule that was given is meant. With it, a new limit or list can be watched for a day "
          "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "

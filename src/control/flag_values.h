@@ -62,6 +62,18 @@ constexpr FlagValue integer_or_auto(Field) {
           }};
 }
 
+// `off` is 0.
+template <std::uint64_t Min, std::uint64_t Max, typename Field>
+constexpr FlagValue integer_or_off(Field) {
+  return {[](Config& c, std::string_view text) {
+            Field::of(c) = static_cast<typename Field::Type>(
+                text == "off" ? 0 : parse_integer(text, Min, Max));
+          },
+          [](const Config& c) {
+            return Texts{Field::of(c) == 0 ? "off" : std::to_string(Field::of(c))};
+          }};
+}
+
 template <std::uint64_t Max, typename Field>
 constexpr FlagValue size(Field) {
   return {[](Config& c, std::string_view text) {

@@ -34,8 +34,8 @@ void refuse_port(const char* flag, const PortName& running, const std::string& w
 }
 
 Json words_of(const EpochKeys& k) {
-  return {k.epoch,    k.timestamps.k0, k.timestamps.k1,   k.timestamps.multiplier,
-          k.plain.k0, k.plain.k1,      k.plain.multiplier};
+  return {k.epoch,    k.timestamps.k0, k.timestamps.k1,    k.timestamps.multiplier,
+          k.plain.k0, k.plain.k1,      k.plain.multiplier, k.plain.tight};
 }
 
 std::string line_of(const char* what, unsigned worker, std::size_t bytes) {

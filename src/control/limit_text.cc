@@ -28,7 +28,7 @@ constexpr auto kUnits = std::to_array<Unit>(
 
 struct Monitored {
   std::string_view name;
-  std::uint8_t rule;
+  std::uint16_t rule;
 };
 constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLimitRate},
                                                       {"limit-conns", kMonitorLimitConns},
@@ -37,7 +37,8 @@ constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLim
                                                       {"bogons", kMonitorBogons},
                                                       {"min-ttl", kMonitorMinTtl},
                                                       {"strict-window", kMonitorStrictWindow},
-                                                      {"server-backlog", kMonitorServerBacklog}});
+                                                      {"server-backlog", kMonitorServerBacklog},
+                                                      {"tight-cookies", kMonitorTightCookies}});
 
 [[noreturn]] void wrong(const std::string& what) { throw std::invalid_argument(what); }
 
@@ -192,7 +193,7 @@ std::string limit_text(const ConnsLimit& limit) {
   return std::to_string(limit.connections) + mask_text(limit.mask);
 }
 
-std::uint8_t parse_monitored(std::string_view text) {
+std::uint16_t parse_monitored(std::string_view text) {
   unsigned rules = 0;
   do {
     const std::string_view part = next_part(text);
@@ -200,10 +201,10 @@ std::uint8_t parse_monitored(std::string_view text) {
     if (known == kMonitored.end()) wrong("names " + quoted(part) + ", which is no such rule");
     rules |= known->rule;
   } while (!text.empty());
-  return static_cast<std::uint8_t>(rules);
+  return static_cast<std::uint16_t>(rules);
 }
 
-std::string monitored_text(std::uint8_t rules) {
+std::string monitored_text(std::uint16_t rules) {
   std::string text;
   for (const Monitored& m : kMonitored) {
     if ((rules & m.rule) != 0) text += (text.empty() ? "" : ",") + std::string(m.name);

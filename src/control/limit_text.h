@@ -29,8 +29,8 @@ void add_limit(LimitList<ConnsLimit>& list, std::string_view text);
 [[nodiscard]] std::string server_backlog_text(const ServerBacklog& backlog);
 
 // "limit-rate,limit-conns"
-[[nodiscard]] std::uint8_t parse_monitored(std::string_view text);
-[[nodiscard]] std::string monitored_text(std::uint8_t rules);
+[[nodiscard]] std::uint16_t parse_monitored(std::string_view text);
+[[nodiscard]] std::string monitored_text(std::uint16_t rules);
 
 // "198.51.100.0/24"
 [[nodiscard]] std::string prefix_text(const RefusedSource& source);

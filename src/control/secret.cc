@@ -55,6 +55,10 @@ void EpochKeeper::go_on(std::uint64_t epoch) {
     if (keys.epoch + 1 >= epoch && keys.epoch <= epoch + kEpochsAhead) {
       try {
         ring_.publish(keys);
+        // Of a later epoch it was settled only if it is tight.
+        if (keys.epoch <= epoch || keys.plain.tight) {
+          static_cast<void>(ring_.settle_tight(keys.epoch, keys.plain.tight));
+        }
       } catch (const std::invalid_argument&) {
         // Damaged; keep() derives them.
       }
@@ -75,13 +79,24 @@ std::optional<std::uint64_t> EpochKeeper::replace(MasterSecret secret, std::uint
   return first * epoch_ms_ - unix_ms;
 }
 
+std::uint64_t EpochKeeper::want_tight(bool tight, std::uint64_t now_ms) {
+  ring_.want_tight(tight);
+  const std::uint64_t unix_ms = unix_ms_at_start_ + now_ms;
+  const EpochClock clock = epoch_at(unix_ms, epoch_ms_);
+  // Workers settle the next epoch in the middle of this one.
+  return (clock.epoch + (clock.second_half ? 2 : 1)) * epoch_ms_ - unix_ms;
+}
+
 std::vector<EpochKeys> EpochKeeper::published(std::uint64_t now_ms, std::uint64_t secret) const {
   std::vector<EpochKeys> out;
   if (secret != 0 && secret != name_of(secret_)) return out;
   const std::uint64_t epoch = epoch_at(unix_ms_at_start_ + now_ms, epoch_ms_).epoch;
   for (std::uint64_t e = epoch == 0 ? 0 : epoch - 1; e <= epoch + kEpochsAhead; ++e) {
     EpochKeys keys;
-    if (ring_.read(e, keys)) out.push_back(keys);
+    if (ring_.read(e, keys)) {
+      keys.plain.tight = ring_.settle_tight(e);
+      out.push_back(keys);
+    }
     cleanse(keys);
   }
   return out;
@@ -93,7 +108,10 @@ void EpochKeeper::keep(std::uint64_t now_ms) {
   if (kept_.store == nullptr) return;
   for (std::uint64_t e = epoch == 0 ? 0 : epoch - 1; e <= epoch + kEpochsAhead; ++e) {
     EpochKeys keys;
-    if (ring_.read(e, keys)) kept_.store->keep(keys);
+    if (ring_.read(e, keys)) {
+      keys.plain.tight = ring_.is_tight(e);
+      kept_.store->keep(keys);
+    }
     cleanse(keys);
   }
 }

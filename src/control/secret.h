@@ -42,9 +42,13 @@ class EpochKeeper {
   // program.
   void keep(std::uint64_t now_ms);
 
-  // The keys that are published, for a process that takes over. None if its secret is another one:
-  // `secret` is its name_of(), 0: it has drawn one of its own.
+  // The keys that are published, for a process that takes over, and settled what their cookies are.
+  // None if its secret is another one: `secret` is its name_of(), 0: it has drawn one of its own.
   [[nodiscard]] std::vector<EpochKeys> published(std::uint64_t now_ms, std::uint64_t secret) const;
+
+  // Whether plain cookies shall be tight, from the first epoch on for which that is not settled.
+  // Returns the milliseconds until it begins.
+  std::uint64_t want_tight(bool tight, std::uint64_t now_ms);
 
   // Uses another secret for the epochs whose keys are not published yet. Published are the present
   // epoch and the two that follow. So cookies that clients hold stay good until they expire, and

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <future>
@@ -57,6 +58,31 @@ Supervisor::Supervisor(const Config& config, dataplane::Dataplane& dataplane, Ep
       keys_(keys),
       events_(config.engine.shape.max_flows, config.engine.shape.adopt_ms) {}
 
+void Supervisor::watch_cookies(std::uint64_t now_ms, std::vector<std::string>& lines) {
+  const auto of_service = [&](std::size_t service) {
+    std::uint64_t sum = 0;
+    for (unsigned i = 0; i < dataplane_.workers(); ++i) {
+      const auto& services = dataplane_.counters(i).services;
+      if (service < services.size()) sum += services[service].get(Reason::cookie_invalid);
+    }
+    return sum;
+  };
+  std::vector<TightCookies::Service> services;
+  std::uint64_t rest = totals_of(dataplane_).get(Reason::cookie_invalid);
+  for (std::size_t i = 0; i < config_.services.size(); ++i) {
+    services.push_back({config_.services[i].name, of_service(i)});
+    // The workers count on while we read.
+    rest -= std::min(rest, services.back().invalid);
+  }
+  services.push_back({"", rest});
+  // Who shares the secret would not know.
+  const bool may = config_.secret_file.empty();
+  const auto news = tight_cookies_.look(services, may ? config_.tight_cookies : 0, now_ms);
+  const bool monitored = (config_.engine.tuning.limits.monitored & kMonitorTightCookies) != 0;
+  const std::uint64_t wait_ms = keys_.want_tight(tight_cookies_.attacked() && !monitored, now_ms);
+  if (news) lines.push_back(tight_cookies_line(*news, monitored, wait_ms));
+}
+
 void Supervisor::watch(std::uint64_t now_ms) {
   std::vector<std::string> lines = dataplane_.supervise();
   for (std::string& line : events_.look(totals_of(dataplane_), now_ms)) {
@@ -69,6 +95,7 @@ void Supervisor::watch(std::uint64_t now_ms) {
   for (std::string& line : activation_lines_.look(dataplane_.active_services(), tuning)) {
     lines.push_back(std::move(line));
   }
+  watch_cookies(now_ms, lines);
   if (config_.log_level < LogLevel::kWarning) return;
   for (const std::string& line : lines) complain(line);
 }

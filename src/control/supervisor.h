@@ -16,6 +16,7 @@
 #include "control/events.h"
 #include "control/reload.h"
 #include "control/secret.h"
+#include "control/tight_cookies.h"
 #include "control/totals.h"
 #include "dataplane/dataplane.h"
 
@@ -52,6 +53,7 @@ class Supervisor {
 
  private:
   void watch(std::uint64_t now_ms);
+  void watch_cookies(std::uint64_t now_ms, std::vector<std::string>& lines);
   // On a thread of its own, which gives way to workers: a long list takes a second. Keys are kept
   // meanwhile.
   Reload read_aside(const Reloader& reloader, std::uint64_t now_ms);
@@ -65,6 +67,7 @@ class Supervisor {
   EpochKeeper& keys_;
   Events events_;
   ActivationLines activation_lines_;
+  TightCookies tight_cookies_;
   std::uint64_t watched_ms_ = 0;
   std::uint64_t counted_ms_ = 0;
   bool counting_ = false;

@@ -69,9 +69,11 @@ void connect(std::optional<ControlClient>& client, const std::string& name) {
 
 EpochKeys keys_of(const Json& words) {
   const auto word = [&](std::size_t i) { return words.at(i).get<std::uint64_t>(); };
-  return {.epoch = word(0),
-          .timestamps = {.k0 = word(1), .k1 = word(2), .multiplier = word(3)},
-          .plain = {.k0 = word(4), .k1 = word(5), .multiplier = word(6)}};
+  return {
+      .epoch = word(0),
+      .timestamps = {.k0 = word(1), .k1 = word(2), .multiplier = word(3)},
+      .plain = {
+          .k0 = word(4), .k1 = word(5), .multiplier = word(6), .tight = words.at(7).get<bool>()}};
 }
 
 template <typename T, typename Take>

@@ -151,6 +151,10 @@ class AckBurst : public ::testing::Test {
       std::vector<Bytes> frames(1 + random_() % kMaxBurst);
       const unsigned ipv6_of_8 = pick(random_, std::array<unsigned, 4>{0, 1, 5, 8});
       for (Bytes& f : frames) f = random_frame(ipv6_of_8);
+      if (seldom(random_, 20)) {  // in some epochs plain cookies are tight
+        const bool tight = seldom(random_, 2);
+        for (ProxyHarness* p : {bursts.get(), singles.get()}) p->want_tight_cookies(tight);
+      }
       if (!seldom(random_, 3)) flood(ipv6_of_8);
       ASSERT_NO_FATAL_FAILURE(expect_alike(*bursts, *singles, frames)) << "round " << round;
       // The cookies that come belong to older epochs, and now and then to none.

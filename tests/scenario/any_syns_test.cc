@@ -132,7 +132,8 @@ void expect_alike_at_random(const HarnessOptions& h, unsigned seed) {
       Session(bursts, o).open();
       Session(singles, o).open();
     }
-    if (round % 100 == 99) {  // other keys, other parity
+    if (round % 100 == 99) {  // other keys, other parity, and plain cookies that are tight
+      for (ProxyHarness* p : {&bursts, &singles}) p->want_tight_cookies(round % 200 == 99);
       bursts.advance(64'000);
       singles.advance(64'000);
     }

@@ -130,7 +130,8 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
           Session(bursts, o).open();
           Session(singles, o).open();
         }
-        if (round % 100 == 99) {  // other keys, other parity
+        if (round % 100 == 99) {  // other keys, other parity, and plain cookies that are tight
+          for (ProxyHarness* p : {&bursts, &singles}) p->want_tight_cookies(round % 200 == 99);
           bursts.advance(64'000);
           singles.advance(64'000);
         }
@@ -280,6 +281,7 @@ TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
   for (std::uint32_t bad = 0; bad < 512; ++bad) {
     const bool ipv6 = bad >= 256;
     SynGroup g;
+    g.tight = false;
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       PacketBuilder b;
       if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");

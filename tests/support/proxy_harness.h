@@ -103,6 +103,8 @@ class ProxyHarness {
   void use_lists(const SourceLists* lists) {
     for (auto& engine : engines_) engine->use_lists(lists);
   }
+  // As control does (--tight-cookies).
+  void want_tight_cookies(bool tight) { ring_.want_tight(tight); }
   void shed_by(const StatelessShedder& shedder) {
     for (auto& engine : engines_) engine->shed_by(shedder);
   }

@@ -36,6 +36,7 @@ struct alignas(64) Counters {
   Counter half_open;             // gauge: watched, waiting for the client's ACK
   Counter cookies_by_half_open;  // gauge: services that have cookies because of those
   Counter cookies_by_rate;       // gauge: services that have cookies because of their SYN rate
+  Counter cookies_tight;         // gauge: 1 while plain cookies are made tight
   // Of the services with names, in the order of their numbers. The engine owns them.
   std::span<const ServiceCounters> services;
   FeltCounters felt;

@@ -66,7 +66,7 @@ struct ServerBacklog {
 };
 
 // The rules that --monitor may name, one bit each.
-enum MonitoredRule : std::uint8_t {
+enum MonitoredRule : std::uint16_t {
   kMonitorLimitRate = 1,
   kMonitorLimitConns = 2,
   kMonitorReplyRate = 4,
@@ -75,6 +75,7 @@ enum MonitoredRule : std::uint8_t {
   kMonitorMinTtl = 32,
   kMonitorStrictWindow = 64,
   kMonitorServerBacklog = 128,
+  kMonitorTightCookies = 256,
 };
 
 struct LimitTuning {
@@ -83,7 +84,7 @@ struct LimitTuning {
   LimitAction action = LimitAction::kDrop;
   ReplyRate reply;
   ServerBacklog backlog;
-  std::uint8_t monitored = 0;  // MonitoredRule
+  std::uint16_t monitored = 0;  // MonitoredRule
 
   friend bool operator==(const LimitTuning&, const LimitTuning&) = default;
 };

@@ -65,6 +65,14 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
+// What a plain cookie of a tight epoch cannot carry is not agreed upon.
+[[nodiscard]] constexpr ClientOptions fit_for_tight_cookie(ClientOptions options) {
+  const bool scales = options.wscale >= kTightScale && options.wscale != kNoScale;
+  const bool rich = scales && options.sack && options.mss >= kMssClasses[1];
+  options.sack = rich;
+  options.wscale = rich ? kTightScale : kNoScale;
+  return options;
+}
 // What the plain layout cannot carry beside a small MSS is not agreed upon.
 [[nodiscard]] constexpr ClientOptions fit_for_cookie(ClientOptions options) {
   if (options.timestamps || options.mss >= kMssClasses[1]) return options;
@@ -83,9 +91,20 @@ namespace detail {
 }
 }  // namespace detail
 
+namespace detail {
+template <unsigned kOptionBits>
+[[nodiscard]] constexpr std::uint32_t isn_of(std::uint64_t sum, std::uint64_t masked,
+                                             unsigned parity) {
+  using namespace layout;
+  const std::uint64_t tag = sum >> isn_tag_shift(kOptionBits);
+  const std::uint64_t rest = tag << kOptionBits | (masked & ((1ULL << kOptionBits) - 1));
+  return static_cast<std::uint32_t>(rest << kParityBits | (parity & 1U));
+}
+}  // namespace detail
+
 // `mac`: siphash24 of cookie_mac_input under key.k0, key.k1, where `key` is the part of an
 // EpochKeys for the layout and `parity` the lowest bit of its epoch; `packed`: what the SYN
-// offered, by the layout's pack function.
+// offered, by the pack function of the layout, or pack_tight() if the key is tight.
 template <bool kTimestamps>
 [[nodiscard]] constexpr Cookie make_packed_cookie(std::uint64_t mac, const LayoutKey& key,
                                                   unsigned parity, std::uint64_t packed,
@@ -93,10 +112,12 @@ template <bool kTimestamps>
   using namespace layout;
   const std::uint64_t masked = packed ^ mac;
   const std::uint64_t sum = mac + key.multiplier * covered(packed & kIsnOptionMask, offered_scale);
-  const std::uint64_t tag = sum >> kIsnTagShift;
-  const std::uint64_t tag_and_masked = tag << kIsnOptionBits | (masked & kIsnOptionMask);
   Cookie out;
-  out.isn = static_cast<std::uint32_t>(tag_and_masked << kParityBits | (parity & 1U));
+  if (!kTimestamps && key.tight) [[unlikely]] {
+    out.isn = detail::isn_of<kTightOptionBits>(sum, masked, parity);
+  } else {
+    out.isn = detail::isn_of<kIsnOptionBits>(sum, masked, parity);
+  }
   if constexpr (kTimestamps) {
     const std::uint64_t in_tsval = packed >> kIsnOptionBits;
     const std::uint64_t second = detail::tsval_tag(sum, key.multiplier, in_tsval);
@@ -106,14 +127,16 @@ template <bool kTimestamps>
   return out;
 }
 
-// The same from the options, which are fit_for_cookie(). ECN is lost in the plain layout: do not
-// offer it there.
+// The same from the options, which are fit_for_cookie(), or fit_for_tight_cookie(). ECN is lost in
+// the plain layout: do not offer it there.
 [[nodiscard]] constexpr Cookie make_cookie(std::uint64_t mac, const LayoutKey& key, unsigned parity,
                                            const ClientOptions& options) {
-  return options.timestamps ? make_packed_cookie<true>(mac, key, parity, pack_timestamps(options),
-                                                       options.offered_scale)
-                            : make_packed_cookie<false>(mac, key, parity, pack_in_isn(options),
-                                                        options.offered_scale);
+  if (options.timestamps) {
+    return make_packed_cookie<true>(mac, key, parity, pack_timestamps(options),
+                                    options.offered_scale);
+  }
+  const std::uint64_t packed = key.tight ? pack_tight(options) : pack_in_isn(options);
+  return make_packed_cookie<false>(mac, key, parity, packed, options.offered_scale);
 }
 
 // The scales that a SYN-ACK may have offered: bit n for scale n. Each candidate is one more guess
@@ -127,25 +150,29 @@ inline constexpr ScaleSet kEveryScale = 0x7fff;
 namespace detail {
 // False: no scale's sum, first + scale * step, has the tag that `wanted` has at its top. It
 // compares upper halves, all at once. What their lower halves carry over is less than the number of
-// scales, and the tag leaves eight bits of the upper half free.
+// scales, and the tag leaves eight bits of the upper half free, or four if the cookie is tight.
+template <unsigned kOptionBits>
 [[nodiscard]] constexpr bool any_scale_may_fit(std::uint64_t first, std::uint64_t step,
                                                std::uint64_t wanted) {
-  static_assert(layout::kIsnTagShift == 40 && kNoScale == 15);
+  constexpr unsigned kFree = layout::isn_tag_shift(kOptionBits) - 32;
+  static_assert(kNoScale < 1U << kFree);
   const auto ahead = static_cast<std::uint32_t>((first >> 32) - (wanted >> 32) + kNoScale);
   const auto high_step = static_cast<std::uint32_t>(step >> 32);
   std::uint32_t some = 0;
   for (std::uint32_t scale = 0; scale <= kNoScale; ++scale) {
-    some |= (ahead + scale * high_step) >> 9 == 0 ? 1U : 0U;
+    some |= (ahead + scale * high_step) >> (kFree + 1) == 0 ? 1U : 0U;
   }
   return some != 0;
 }
 
+template <unsigned kOptionBits>
 [[nodiscard]] constexpr bool isn_tag_fits(std::uint64_t sum, std::uint64_t tag) {
-  return sum >> layout::kIsnTagShift == tag;
+  return sum >> layout::isn_tag_shift(kOptionBits) == tag;
 }
 
 // Where nothing is known of a service every scale is a candidate, and a flood of guesses would make
 // a loop of each check. Kept out of line: it is rare, and it would cost the usual check registers.
+template <unsigned kOptionBits>
 [[nodiscard, gnu::noinline]] constexpr unsigned fitting_scales_of_many(std::uint64_t mac,
                                                                        std::uint64_t multiplier,
                                                                        std::uint64_t x,
@@ -154,36 +181,47 @@ namespace detail {
   using namespace layout;
   const std::uint64_t step = multiplier << kIsnOptionBits;
   const std::uint64_t first = mac + multiplier * covered(x, 0);
-  if (!any_scale_may_fit(first, step, tag << kIsnTagShift)) return 0;
+  if (!any_scale_may_fit<kOptionBits>(first, step, tag << isn_tag_shift(kOptionBits))) return 0;
   unsigned found = 0;
   for (unsigned scale = 0; scale <= kNoScale; ++scale) {
-    found |= isn_tag_fits(first + scale * step, tag) ? 1U << scale : 0U;
+    found |= isn_tag_fits<kOptionBits>(first + scale * step, tag) ? 1U << scale : 0U;
   }
   return found & candidates;
 }
 
 // The candidates under which the tag of an ISN fits.
+template <unsigned kOptionBits>
 [[nodiscard]] constexpr unsigned fitting_scales(std::uint64_t mac, std::uint64_t multiplier,
                                                 std::uint64_t x, std::uint64_t tag,
                                                 unsigned candidates) {
   if ((candidates & (candidates - 1)) != 0) [[unlikely]] {
-    return fitting_scales_of_many(mac, multiplier, x, tag, candidates);
+    return fitting_scales_of_many<kOptionBits>(mac, multiplier, x, tag, candidates);
   }
   const auto scale = static_cast<unsigned>(std::countr_zero(candidates));
-  return isn_tag_fits(mac + multiplier * layout::covered(x, scale), tag) ? candidates : 0;
+  return isn_tag_fits<kOptionBits>(mac + multiplier * layout::covered(x, scale), tag) ? candidates
+                                                                                      : 0;
 }
 
-enum class Quote : std::uint8_t { kPlain, kTimestamps, kStripped };
+enum class Quote : std::uint8_t { kPlain, kTimestamps, kStripped, kTight };
+
+template <Quote kQuote>
+[[nodiscard]] constexpr ClientOptions unpack(std::uint64_t x) {
+  if constexpr (kQuote == Quote::kPlain) return unpack_plain(x);
+  if constexpr (kQuote == Quote::kTight) return unpack_tight(x);
+  return unpack_stripped(x);
+}
 
 template <Quote kQuote>
 [[nodiscard]] constexpr bool check_quote(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
                                          ScaleSet scales, ClientOptions& out) {
   using namespace layout;
+  constexpr unsigned kOptionBits = kQuote == Quote::kTight ? kTightOptionBits : kIsnOptionBits;
   const std::uint64_t quoted = cookie.isn >> kParityBits;
-  std::uint64_t x = (quoted ^ mac) & kIsnOptionMask;
-  ClientOptions options = kQuote == Quote::kPlain ? unpack_plain(x) : unpack_stripped(x);
+  std::uint64_t x = (quoted ^ mac) & ((1ULL << kOptionBits) - 1);
+  ClientOptions options = unpack<kQuote>(x);
   const unsigned candidates = options.wscale == kNoScale ? scale_set(kNoScale) : scales;
-  unsigned found = fitting_scales(mac, key.multiplier, x, quoted >> kIsnOptionBits, candidates);
+  unsigned found =
+      fitting_scales<kOptionBits>(mac, key.multiplier, x, quoted >> kOptionBits, candidates);
   if (found == 0) return false;
   if constexpr (kQuote == Quote::kTimestamps) {
     const std::uint64_t in_tsval = (cookie.tsval ^ mac >> kIsnOptionBits) & kTsvalOptionMask;
@@ -211,8 +249,9 @@ template <Quote kQuote>
 [[nodiscard]] constexpr bool check_cookie(std::uint64_t mac, const LayoutKey& key, Cookie cookie,
                                           bool timestamps, ScaleSet scales, ClientOptions& out) {
   using detail::Quote;
-  return timestamps ? detail::check_quote<Quote::kTimestamps>(mac, key, cookie, scales, out)
-                    : detail::check_quote<Quote::kPlain>(mac, key, cookie, scales, out);
+  if (timestamps) return detail::check_quote<Quote::kTimestamps>(mac, key, cookie, scales, out);
+  return key.tight ? detail::check_quote<Quote::kTight>(mac, key, cookie, scales, out)
+                   : detail::check_quote<Quote::kPlain>(mac, key, cookie, scales, out);
 }
 // The same for a cookie of the layout with timestamps of which only the ISN is left. `out` holds
 // what that carries, and no timestamps.

@@ -8,11 +8,12 @@
 
 namespace synproxy {
 
-// What one cookie layout needs in one epoch. Never zero as a whole.
+// What one cookie layout needs in one epoch. The key is never zero as a whole.
 struct LayoutKey {
   std::uint64_t k0 = 0;  // SipHash key
   std::uint64_t k1 = 0;
   std::uint64_t multiplier = 0;  // of the universal hash over the option bits; odd
+  bool tight = false;            // of the plain layout: fewer option bits, a longer tag (layout.h)
 };
 
 struct EpochKeys {
@@ -24,6 +25,10 @@ struct EpochKeys {
   return timestamps ? keys.timestamps : keys.plain;
 }
 
+// Whether the plain cookies of an epoch are tight is settled once, by the first who asks: a worker,
+// when the epoch before has reached its middle. All who ask later get the same answer, so no two
+// workers read a cookie differently, and a wish that comes too late is for the epoch after it.
+//
 // One slot per epoch modulo 4. The previous, current and next epoch are always there, and the
 // writer writes the slot that nobody reads any more. A reader so late that it still reads that slot
 // notices, and gets nothing instead of a mixture: key_ring.cc says how.
@@ -33,16 +38,32 @@ class KeyRing {
   // zero or a multiplier even: a rotation never puts a guessable key in place of a good one.
   void publish(const EpochKeys& keys);
   // Any thread. Returns false and leaves `out` untouched if the epoch is not published, or no
-  // longer.
+  // longer. Whether it is tight is not said.
   [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;
   void clear();  // wipes all slots, at exit
+
+  // Any thread may call these.
+  // Whether plain cookies shall be tight in the epochs that are not settled yet.
+  void want_tight(bool tight) { want_tight_.store(tight, std::memory_order_relaxed); }
+  // Whether those of the epoch are tight. Settles it. Of the last four epochs that were asked for.
+  [[nodiscard]] bool settle_tight(std::uint64_t epoch) const {
+    return settle_tight(epoch, want_tight_.load(std::memory_order_relaxed));
+  }
+  // The same, with the wish of who asks: of the process before this one.
+  bool settle_tight(std::uint64_t epoch, bool wish) const;
+  // The same, if it is settled. Otherwise false.
+  [[nodiscard]] bool is_tight(std::uint64_t epoch) const;
 
  private:
   struct Slot {
     std::atomic<std::uint64_t> epoch{~0ULL};
     std::array<std::atomic<std::uint64_t>, 6> words{};
+    // The lowest bit: tight. Above it: the epoch for which that is settled. Readers settle it, so
+    // it is no part of what the writer publishes.
+    mutable std::atomic<std::uint64_t> settled{~0ULL};
   };
   std::array<Slot, 4> slots_;
+  std::atomic<bool> want_tight_{false};
 };
 
 }  // namespace synproxy

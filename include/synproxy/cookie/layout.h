@@ -10,6 +10,12 @@
 //
 // So the ISN alone says whether a cookie was made, and what a client needs to be served. A client
 // whose timestamps are taken away on the path brings back no more than that.
+//
+// In an epoch that is tight (KeyRing), the layout without timestamps gives option bits to the tag:
+//
+//   tight        ISN    31-4   tag, 28 bits
+//                       3-1    masked: scale and SACK 1, MSS class 2
+//                       0      parity
 #pragma once
 
 #include <array>
@@ -72,6 +78,9 @@ inline constexpr unsigned kIsnOptionBits = kScale.end();
 inline constexpr unsigned kIsnTagBits = 24;
 inline constexpr std::uint64_t kIsnOptionMask = (1ULL << kIsnOptionBits) - 1;
 static_assert(kParityBits + kIsnTagBits + kIsnOptionBits == 32);
+// In the ISN of a tight epoch: the MSS class stands where it always does.
+inline constexpr Field kTightRich{kMssClass.end(), 1};
+inline constexpr unsigned kTightOptionBits = kTightRich.end();
 
 // In TSval, for clients with timestamps.
 inline constexpr Field kEcn{kIsnOptionBits, 1};
@@ -86,6 +95,10 @@ static_assert(kTsvalTagBits + kTsvalOptionBits == 32);
 // The first tag is the top of a 64-bit sum. The second is cut from another sum, from the bits just
 // below. The masks are the bottom of a summand of both. None of the three shares a bit.
 inline constexpr unsigned kIsnTagShift = 64 - kIsnTagBits;
+[[nodiscard]] constexpr unsigned isn_tag_shift(unsigned option_bits) {
+  return 64 - (32 - kParityBits - option_bits);
+}
+static_assert(isn_tag_shift(kIsnOptionBits) == kIsnTagShift);
 inline constexpr unsigned kTsvalTagShift = kIsnTagShift - kTsvalTagBits;
 static_assert(kTsvalTagShift >= kAllOptionBits);
 
@@ -154,6 +167,30 @@ static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "
           .ecn = false,
           .timestamps = false};
 }
+// A tight cookie has one bit for scale and SACK: with it the client has both, and this scale or a
+// larger one. Windows clients, which send no timestamps, have 8; who has a smaller one gets
+// neither. A scale that is rounded down makes the server see less of the client's window, never
+// more.
+inline constexpr std::uint8_t kTightScale = 7;
+// Nobody needs scale and SACK beside the lowest class, so that code stands for an MSS below it.
+inline constexpr std::uint16_t kTightLowMss = 64;
+
+// The options as an ISN of a tight epoch carries them. They are fit_for_tight_cookie().
+[[nodiscard]] constexpr std::uint64_t pack_tight(const ClientOptions& o) {
+  using namespace layout;
+  return kTightRich.put(o.sack || is_low_mss(o.mss) ? 1 : 0) | kMssClass.put(mss_class(o.mss));
+}
+[[nodiscard]] constexpr ClientOptions unpack_tight(std::uint64_t bits) {
+  using namespace layout;
+  const bool rich = kTightRich.get(bits) != 0;
+  if (rich && kMssClass.get(bits) == 0) return {.mss = kTightLowMss};
+  return {.mss = kMssClasses[kMssClass.get(bits)],
+          .wscale = rich ? kTightScale : kNoScale,
+          .sack = rich,
+          .ecn = false,
+          .timestamps = false};
+}
+
 // Of the ISN alone, in the layout with timestamps. An MSS below the lowest class is not known then:
 // such a client gets 536, because every host takes packets of 576 bytes (RFC 791).
 [[nodiscard]] constexpr ClientOptions unpack_stripped(std::uint64_t bits) {

@@ -22,6 +22,11 @@ void WorkerKeys::load(const KeyRing& ring, const EpochClock& clock) {
       complete_ = false;
     }
   }
+  // Before the middle of this epoch no worker, however far its clock is ahead, needs the next one.
+  const std::uint64_t last = clock.second_half ? clock.epoch + 1 : clock.epoch;
+  for (std::uint64_t epoch = clock.epoch - 1; epoch != last + 1; ++epoch) {
+    if (epoch != kNoEpoch) copies_[epoch % copies_.size()].plain.tight = ring.settle_tight(epoch);
+  }
   for (unsigned parity = 0; parity < 2; ++parity) {
     const std::uint64_t epoch = epoch_of(clock, parity);
     const std::size_t slot = epoch % copies_.size();

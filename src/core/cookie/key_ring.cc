@@ -8,6 +8,7 @@ namespace synproxy {
 namespace {
 
 constexpr std::uint64_t kEmpty = ~0ULL;  // no clock gives an epoch that large
+constexpr unsigned kTightBits = 1;
 
 [[nodiscard]] bool usable(const LayoutKey& key) {
   return (key.k0 | key.k1) != 0 && (key.multiplier & 1U) != 0;
@@ -50,6 +51,23 @@ bool KeyRing::read(std::uint64_t epoch, EpochKeys& out) const {
          .timestamps = {.k0 = words[0], .k1 = words[1], .multiplier = words[2]},
          .plain = {.k0 = words[3], .k1 = words[4], .multiplier = words[5]}};
   return true;
+}
+
+bool KeyRing::settle_tight(std::uint64_t epoch, bool wish) const {
+  std::atomic<std::uint64_t>& settled = slots_[epoch % slots_.size()].settled;
+  std::uint64_t seen = settled.load(std::memory_order_relaxed);
+  while (seen >> kTightBits != epoch) {
+    if (seen != kEmpty && seen >> kTightBits > epoch) return false;  // the slot is a newer epoch's
+    const std::uint64_t now = epoch << kTightBits | (wish ? 1U : 0U);
+    // Nothing else is published with the word, so it needs no order.
+    if (settled.compare_exchange_weak(seen, now, std::memory_order_relaxed)) return wish;
+  }
+  return (seen & 1U) != 0;
+}
+
+bool KeyRing::is_tight(std::uint64_t epoch) const {
+  const Slot& slot = slots_[epoch % slots_.size()];
+  return slot.settled.load(std::memory_order_relaxed) == (epoch << kTightBits | 1U);
 }
 
 void KeyRing::clear() {

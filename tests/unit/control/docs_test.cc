@@ -107,6 +107,7 @@ TEST(Docs, EveryExampleOfThePolicyPageIsAccepted) {
                                               "--protect", "10.0.0.2:80", "--config", path})
                               .config;
     EXPECT_TRUE(config.engine.tuning.limits != LimitTuning{} ||
+                config.tight_cookies != Config{}.tight_cookies ||
                 config.engine.tuning.mode != Mode::kAlways || !config.services.empty())
         << text;
   }

@@ -296,6 +296,37 @@ TEST_F(State, CookiesOfARandomSecretAreAcceptedByTheNextProcess) {
   EXPECT_NE(key_of(ring, epoch + 4), 0U);
 }
 
+// Plain cookies of a tight epoch are read with as many bits as they were made with.
+TEST_F(State, TheNextProcessKnowsWhichEpochsAreTight) {
+  const std::uint64_t epoch = epoch_at(kNow, 64'000).epoch;
+  {
+    KeyRing ring;
+    start().begin(kIdentity);
+    EpochKeeper keeper(MasterSecret::random(), ring, engine_at(kNow), {&*store, true});
+    ASSERT_FALSE(ring.settle_tight(epoch));
+    keeper.want_tight(true, 0);
+    ASSERT_TRUE(ring.settle_tight(epoch + 1));
+    keeper.keep(250);
+  }
+  KeyRing ring;
+  start();
+  EpochKeeper keeper(MasterSecret::random(), ring, engine_at(kNow), {&*store, true});
+  EXPECT_FALSE(ring.settle_tight(epoch, true)) << "a later wish changes nothing";
+  EXPECT_TRUE(ring.is_tight(epoch + 1));
+  EXPECT_FALSE(ring.settle_tight(epoch + 2)) << "nobody had settled it";
+  // Who hands over settles all that it gives away, so that it makes no other cookies meanwhile.
+  keeper.want_tight(true, 0);
+  KeyRing next_ring;
+  std::vector<EpochKeys> given = keeper.published(0, 0);
+  keeper.want_tight(false, 0);
+  const EpochKeeper next(MasterSecret::random(), next_ring, engine_at(kNow),
+                         {.store = nullptr, .of_any_secret = true, .handed_over = given});
+  for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e) {
+    EXPECT_EQ(next_ring.settle_tight(e), ring.settle_tight(e)) << e - epoch;
+  }
+  EXPECT_TRUE(next_ring.is_tight(epoch + 1));
+}
+
 TEST_F(State, AnotherSecretFileMakesTheOldOneWorthlessAtOnce) {
   const std::uint64_t epoch = epoch_at(kNow, 64'000).epoch;
   Config config;

@@ -78,6 +78,49 @@ TEST_F(SupervisorTest, LogsWhatThePortsReportUnlessOnlyErrorsAreWanted) {
   }
 }
 
+// As many invalid cookies as the mark is, or more, in each of the seconds that follow. Returns what
+// was logged.
+std::string flood_of_acks(Supervisor& supervisor, std::uint64_t a_second) {
+  testing::internal::CaptureStderr();
+  for (std::uint64_t now = 250; now <= 5'000; now += 250) {
+    if (now % 1000 == 0) {
+      for (Counters& c : fake_state().counters) c.count(Reason::cookie_invalid, a_second / 2);
+    }
+    supervisor.tick(now);
+  }
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST_F(SupervisorTest, CookiesGetTightWhenAFloodOfInvalidOnesPassesTheMark) {
+  config_.tight_cookies = 10'000;
+  Supervisor supervisor = make();
+  EXPECT_EQ(flood_of_acks(supervisor, 10'000), "");
+  EXPECT_FALSE(ring_.settle_tight(1000));
+  const std::string said = flood_of_acks(supervisor, 10'002);
+  EXPECT_THAT(said, testing::HasSubstr("cookies without timestamps are tight in "));
+  EXPECT_THAT(said,
+              testing::HasSubstr(
+                  " s: 10002 invalid cookies a second are more than --tight-cookies 10000\n"));
+  EXPECT_TRUE(ring_.settle_tight(1001));
+}
+
+TEST_F(SupervisorTest, AMonitoredRuleOnlySaysThatCookiesWouldBeTight) {
+  config_.tight_cookies = 10'000;
+  config_.engine.tuning.limits.monitored = kMonitorTightCookies;
+  Supervisor supervisor = make();
+  EXPECT_THAT(flood_of_acks(supervisor, 20'000), testing::HasSubstr("as usual and would be tight"));
+  EXPECT_FALSE(ring_.settle_tight(1000));
+}
+
+// Another proxy would read them with as many bits as it has itself.
+TEST_F(SupervisorTest, CookiesOfASharedSecretNeverGetTight) {
+  config_.tight_cookies = 10'000;
+  config_.secret_file = "/run/secret";
+  Supervisor supervisor = make();
+  EXPECT_EQ(flood_of_acks(supervisor, 1'000'000), "");
+  EXPECT_FALSE(ring_.settle_tight(1000));
+}
+
 TEST_F(SupervisorTest, ReadyLineNamesPortsRulesAndCpus) {
   EXPECT_EQ(ready_line(config_, dataplane_),
             "ready: client-port eth1, server-port xdp:eth2, protecting 10.0.0.2:80 "

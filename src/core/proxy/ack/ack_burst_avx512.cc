@@ -46,6 +46,7 @@ SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
 struct LaneKeys {
   __mmask8 known;
   __mmask8 odd;
+  __mmask8 tight;
   __m512i k0;
   __m512i k1;
   __m512i multiplier;
@@ -64,18 +65,47 @@ SYNPROXY_COLUMNS LaneKeys keys_of(__m512i quoted, const KeysByParity& keys) {
   k.k0 = choose(k.odd, even.k0, odd.k0);
   k.k1 = choose(k.odd, even.k1, odd.k1);
   k.multiplier = choose(k.odd, even.multiplier, odd.multiplier);
+  k.tight = static_cast<__mmask8>((odd.tight ? k.odd : 0) | (even.tight ? ~k.odd & 0xff : 0));
   return k;
 }
 
+// How an ISN is divided, in each lane.
+struct Wide {
+  SYNPROXY_COLUMNS static __m512i mask() { return all(layout::kIsnOptionMask); }
+  SYNPROXY_COLUMNS static __m512i above_options(__m512i v) {
+    return _mm512_srli_epi64(v, layout::kIsnOptionBits);
+  }
+  SYNPROXY_COLUMNS static __m512i tag_of(__m512i sum) {
+    return _mm512_srli_epi64(sum, layout::kIsnTagShift);
+  }
+};
+// Both epochs may be tight, or one of them.
+struct Divided {
+  __m512i option_bits;
+
+  SYNPROXY_COLUMNS explicit Divided(__mmask8 tight)
+      : option_bits(_mm512_mask_mov_epi64(all(layout::kIsnOptionBits), tight,
+                                          all(layout::kTightOptionBits))) {}
+  SYNPROXY_COLUMNS __m512i mask() const {
+    return add(_mm512_sllv_epi64(all(1), option_bits), all(~0ULL));
+  }
+  SYNPROXY_COLUMNS __m512i above_options(__m512i v) const {
+    return _mm512_srlv_epi64(v, option_bits);
+  }
+  SYNPROXY_COLUMNS __m512i tag_of(__m512i sum) const {
+    return _mm512_srlv_epi64(sum, add(option_bits, all(layout::isn_tag_shift(0))));
+  }
+};
+
 // fitting_scales() for both layouts: tells only whether the ISN fits. What TSval says of a cookie
 // is looked at by who checks it again.
+template <typename Division>
 SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k,
-                               std::uint32_t scales) {
+                               const Division& isn, std::uint32_t scales) {
   using namespace layout;
   const __m512i tag_and_masked = _mm512_srli_epi64(get(g.quoted), kParityBits);
-  const __m512i tag = _mm512_srli_epi64(tag_and_masked, kIsnOptionBits);
-  const __m512i options =
-      _mm512_and_si512(_mm512_xor_si512(tag_and_masked, mac), all(kIsnOptionMask));
+  const __m512i tag = isn.above_options(tag_and_masked);
+  const __m512i options = _mm512_and_si512(_mm512_xor_si512(tag_and_masked, mac), isn.mask());
   const __m512i sum = add(mac, _mm512_mullo_epi64(options, k.multiplier));
   __mmask8 found = 0;
   for (; scales != 0; scales &= scales - 1) {
@@ -83,9 +113,19 @@ SYNPROXY_COLUMNS __mmask8 fits(const AckGroup& g, __m512i mac, const LaneKeys& k
     // The scale stands above the option bits and shares no bit with them, so the product is the sum
     // of two products.
     const __m512i of_scale = _mm512_mullo_epi64(all(covered(0, scale)), k.multiplier);
-    found |= _mm512_cmpeq_epi64_mask(_mm512_srli_epi64(add(sum, of_scale), kIsnTagShift), tag);
+    found |= _mm512_cmpeq_epi64_mask(isn.tag_of(add(sum, of_scale)), tag);
   }
   return found;
+}
+
+// `macs`, or `of_probes`: of the number before it.
+SYNPROXY_COLUMNS __mmask8 fits_either(const AckGroup& g, __m512i macs, __m512i of_probes,
+                                      const LaneKeys& k, std::uint32_t scales) {
+  if (k.tight == 0) [[likely]] {
+    return fits(g, macs, k, Wide(), scales) | fits(g, of_probes, k, Wide(), scales);
+  }
+  const Divided divided(k.tight);
+  return fits(g, macs, k, divided, scales) | fits(g, of_probes, k, divided, scales);
 }
 
 template <bool kIpv6>
@@ -100,8 +140,9 @@ SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i of_probe = low(add(isn, all(1)));  // seq itself
-  const __mmask8 found = fits(g, macs_of_acks<kIpv6>(g, isn, k), k, any_scale) |
-                         fits(g, macs_of_acks<kIpv6>(g, of_probe, k), k, any_scale);
+  const __m512i macs = macs_of_acks<kIpv6>(g, isn, k);
+  const __m512i macs_of_probes = macs_of_acks<kIpv6>(g, of_probe, k);
+  const __mmask8 found = fits_either(g, macs, macs_of_probes, k, any_scale);
   return lanes & k.known & ~std::uint32_t{found};
 }
 
@@ -112,6 +153,7 @@ SYNPROXY_COLUMNS LaneKeys blend(__mmask8 lanes, const LaneKeys& otherwise, const
   k.k0 = _mm512_mask_mov_epi64(otherwise.k0, lanes, value.k0);
   k.k1 = _mm512_mask_mov_epi64(otherwise.k1, lanes, value.k1);
   k.multiplier = _mm512_mask_mov_epi64(otherwise.multiplier, lanes, value.multiplier);
+  k.tight = static_cast<__mmask8>((otherwise.tight & ~lanes) | (value.tight & lanes));
   return k;
 }
 
@@ -128,7 +170,7 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   const __m512i mac = covering_vlan(macs_of_acks<kIpv6>(g, isn, k), vlan, k.k0, k.k1);
   const __m512i of_probe =
       covering_vlan(macs_of_acks<kIpv6>(g, low(add(isn, all(1))), k), vlan, k.k0, k.k1);
-  const __mmask8 found = fits(g, mac, k, any_scale) | fits(g, of_probe, k, any_scale);
+  const __mmask8 found = fits_either(g, mac, of_probe, k, any_scale);
   return k.known & ~std::uint32_t{found};
 }
 

@@ -329,6 +329,8 @@ void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   rooms.reassembler.tick(now_ms);
   rooms.limiter.refused().tick(now_ms);
   tick_watch(rooms);
+  const EpochKeys* keys = rooms.now.keys().current();
+  rooms.counters.cookies_tight.set(keys != nullptr && keys->plain.tight ? 1 : 0);
   if (rooms.adopts) rooms.adopts = rooms.adoption.goes_on(now_ms);
   publish_gauges(rooms);
 }

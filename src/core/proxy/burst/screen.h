@@ -49,7 +49,7 @@ class Screen {
 
   [[nodiscard]] const SourceLists* lists() const { return lists_; }
   [[nodiscard]] std::uint8_t min_ttl() const { return min_ttl_; }
-  [[nodiscard]] std::uint8_t monitored() const { return monitored_; }
+  [[nodiscard]] std::uint16_t monitored() const { return monitored_; }
 
  private:
   void set_switch() {
@@ -59,7 +59,7 @@ class Screen {
 
   const SourceLists* lists_ = nullptr;
   std::uint8_t min_ttl_ = 0;
-  std::uint8_t monitored_ = 0;  // MonitoredRule
+  std::uint16_t monitored_ = 0;  // MonitoredRule
   bool on_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include "burst/columns_avx512.h"
 #include "burst/columns_ipv6_avx512.h"
 #include "frames/tcp_writer.h"
+#include "synproxy/cookie/layout.h"
 #include "synproxy/proxy/offers.h"
 
 #if defined(__x86_64__)
@@ -17,6 +18,14 @@ SYNPROXY_COLUMNS __m512i with_bits(__m512i a, __m512i b, std::uint64_t mask) {
 // a | (~b & mask)
 SYNPROXY_COLUMNS __m512i with_inverse(__m512i a, __m512i b, std::uint64_t mask) {
   return _mm512_ternarylogic_epi64(a, b, all(mask), 0xf2);
+}
+
+// isn_of() without the parity.
+template <unsigned kOptionBits>
+SYNPROXY_COLUMNS __m512i tag_and_options(__m512i sum, __m512i masked) {
+  const __m512i tag = _mm512_srli_epi64(sum, layout::isn_tag_shift(kOptionBits));
+  return either(_mm512_slli_epi64(tag, kOptionBits),
+                _mm512_and_si512(masked, all((1ULL << kOptionBits) - 1)));
 }
 
 constexpr std::uint64_t kTtlByte = 0xff;

@@ -21,15 +21,18 @@ namespace synproxy {
   return static_cast<std::uint16_t>(kSyn | kAck | (ecn ? kEce : 0));
 }
 
-// What both sides agree on, except the offered scale: that is the service's, or none.
+// What both sides agree on, except the offered scale: that is the service's, or none. `tight`:
+// plain cookies are.
 [[nodiscard]] inline ClientOptions agree(const Segment& g, const TcpOptions& o,
-                                         const SynAckOffer& offer) {
+                                         const SynAckOffer& offer, bool tight) {
   ClientOptions out;
   out.timestamps = o.timestamps && offer.has(kOffersTimestamps);
   out.mss = o.mss != 0 ? o.mss : default_mss(g.ipv6);
   out.wscale = o.window_scale;
   out.sack = o.sack_permitted && offer.has(kOffersSack);
   out.ecn = out.timestamps && offer.has(kOffersEcn) && asks_for_ecn(g);
+  if (tight && !out.timestamps) [[unlikely]]
+    return fit_for_tight_cookie(out);
   return fit_for_cookie(out);
 }
 // `o`: the options of the SYN. True: c.syn holds the plan of the answer. False: the packet was
@@ -43,15 +46,19 @@ namespace synproxy {
   };
   if (!checksum_ok(c)) return refuse(Reason::bad_checksum);
   if (o.auth) return refuse(Reason::tcp_auth);
-  if (now.keys().current() == nullptr) return refuse(Reason::no_secret);
+  const EpochKeys* keys = now.keys().current();
+  if (keys == nullptr) return refuse(Reason::no_secret);
   c.syn.offer = answerer.offer(now, c.key(), c.service);
-  const ClientOptions agreed = agree(g, o, c.syn.offer);
+  const bool tight = keys->plain.tight;
+  const ClientOptions agreed = agree(g, o, c.syn.offer, tight);
   c.syn.says = option_set(true, agreed.timestamps, agreed.sack, agreed.wscale != kNoScale);
   c.syn.flags = syn_ack_flags(agreed.ecn);
   // No branch: in a flood of lists made at random it would be mispredicted.
   const std::uint64_t in_tsval = agreed.timestamps ? ~layout::kIsnOptionMask : 0;
   c.syn.packed =
       static_cast<std::uint32_t>(pack_timestamps(agreed) & (layout::kIsnOptionMask | in_tsval));
+  if (tight && !agreed.timestamps) [[unlikely]]
+    c.syn.packed = static_cast<std::uint32_t>(pack_tight(agreed));
   c.syn.tsval = be32(o.tsval);
   return true;
 }

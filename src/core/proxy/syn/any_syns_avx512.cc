@@ -84,9 +84,10 @@ SYNPROXY_COLUMNS __m512i class_of(__m512i mss, const std::array<std::uint16_t, k
   return index;
 }
 
-// Does what agree(), fit_for_cookie() and pack_timestamps() or pack_in_isn() do.
+// Does what agree(), fit_for_cookie() or fit_for_tight_cookie(), and the pack function do. `tight`:
+// plain cookies are.
 template <bool kIpv6>
-SYNPROXY_COLUMNS Agreed agree_upon(const AnySynGroup& g) {
+SYNPROXY_COLUMNS Agreed agree_upon(const AnySynGroup& g, bool tight) {
   using namespace layout;
   const __m512i said = get(g.said);
   const __m512i can = get(g.can);
@@ -117,6 +118,16 @@ SYNPROXY_COLUMNS Agreed agree_upon(const AnySynGroup& g) {
   const __m512i in_tsval =
       either(_mm512_slli_epi64(mss, kMss.shift), one_if(a.ecn, layout::kEcn.put(1)));
   a.packed = either(in_isn, _mm512_maskz_mov_epi64(a.timestamps, in_tsval));
+  if (tight) [[unlikely]] {
+    const __mmask8 rich =
+        _mm512_mask_cmpge_epu64_mask(plain & a.sack & a.scales & ~small, scale, all(kTightScale));
+    a.sack = (a.sack & a.timestamps) | rich;
+    a.scales = (a.scales & a.timestamps) | rich;
+    const __m512i in_tight_isn =
+        either(one_if(static_cast<__mmask8>(rich | lowest), kTightRich.put(1)),
+               class_of(mss, kMssClasses));
+    a.packed = _mm512_mask_mov_epi64(a.packed, plain, in_tight_isn);
+  }
   return a;
 }
 
@@ -144,9 +155,10 @@ SYNPROXY_COLUMNS Made cookies_of(const AnySynGroup& g, const Agreed& a, const Ep
   const __m512i in_isn = _mm512_and_si512(a.packed, all(kIsnOptionMask));
   const __m512i covered = either(in_isn, _mm512_slli_epi64(offered_scale, kIsnOptionBits));
   const __m512i sum = add(mac, _mm512_mullo_epi64(covered, multiplier));
-  const __m512i tag = _mm512_srli_epi64(sum, kIsnTagShift);
-  const __m512i rest =
-      either(_mm512_slli_epi64(tag, kIsnOptionBits), _mm512_and_si512(masked, all(kIsnOptionMask)));
+  __m512i rest = tag_and_options<kIsnOptionBits>(sum, masked);
+  if (keys.plain.tight) [[unlikely]]
+    rest =
+        _mm512_mask_mov_epi64(tag_and_options<kTightOptionBits>(sum, masked), a.timestamps, rest);
   const std::uint64_t parity = keys.epoch & 1U;
   // Of the layout with timestamps; the other one does not send it.
   const __m512i in_tsval =
@@ -204,7 +216,7 @@ template <bool kIpv6>
 SYNPROXY_KERNEL std::uint32_t answer(AnySynGroup& g, std::uint32_t lanes, const EpochKeys& keys,
                                      std::uint64_t left_out) {
   const __m512i offer = get(g.offers);
-  const Agreed a = agree_upon<kIpv6>(g);
+  const Agreed a = agree_upon<kIpv6>(g, keys.plain.tight);
   const __m512i offered_scale =
       _mm512_mask_mov_epi64(all(kNoScale), a.scales, _mm512_and_si512(high(offer), all(0xff)));
   const Made cookie = cookies_of<kIpv6>(g, a, keys, offered_scale);

@@ -60,7 +60,14 @@ template <bool kIpv6, std::size_t kRow>
     if (agreed.wscale > kMaxWindowScale) return KnownSyn::kNo;
   }
   if (fit_for_cookie(agreed) != agreed) return KnownSyn::kNo;
-  if (now.keys().current() == nullptr) return KnownSyn::kNo;
+  const EpochKeys* keys = now.keys().current();
+  if (keys == nullptr) return KnownSyn::kNo;
+  if (!kShape.timestamps && keys->plain.tight) [[unlikely]] {
+    const ClientOptions fit = fit_for_tight_cookie(agreed);
+    const bool says_less = fit.sack != agreed.sack || (fit.wscale == kNoScale) == kIn.has_scale();
+    if (says_less) return KnownSyn::kNo;
+    agreed = fit;
+  }
   const SynAckOffer* offer =
       answerer.known_offer(now, c.service, l3 + ip_destination_at(kIpv6), g.vlan);
   if (offer == nullptr || !offer->has(kShape.needs)) return KnownSyn::kNo;
@@ -76,7 +83,8 @@ template <bool kIpv6, std::size_t kRow>
     c.syn.packed = static_cast<std::uint32_t>(pack_timestamps(agreed));
     c.syn.tsval = be32::from_raw(load_raw<std::uint32_t>(options + kIn.at(OptionWord::kTsval)));
   } else {
-    c.syn.packed = static_cast<std::uint32_t>(pack_in_isn(agreed));
+    c.syn.packed =
+        static_cast<std::uint32_t>(keys->plain.tight ? pack_tight(agreed) : pack_in_isn(agreed));
   }
   c.syn.offer = *offer;
   c.syn.flags = syn_ack_flags(agreed.ecn);

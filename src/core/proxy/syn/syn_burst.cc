@@ -98,6 +98,7 @@ class SynBurst {
       Group& g = groups_[count_++];
       g.row = row;
       g.over = 0;
+      g.columns.tight = rooms_.now.keys().current()->plain.tight;
       const std::uint32_t used = take_lanes(g.columns, burst_, places);
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {

@@ -35,6 +35,7 @@ namespace synproxy {
 struct Rooms;
 
 struct SynGroup : Columns {
+  bool tight;  // whether plain cookies are; set by the caller before verify()
   // Filled by verify(). Raw: as it lies in the frame.
   alignas(64) Column<std::uint64_t> source;       // raw, in the upper half; below it the TTL in
                                                   // bits 0 to 7, the TOS in bits 8 to 15. IPv6:
@@ -54,7 +55,8 @@ struct SynKernel {
   // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged SYN of
   // the shape and family that passes all checks of the engine but that of its service. Every frame
   // is read as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of
-  // the shape if those are more; for IPv6 kIpv6Shift bytes more.
+  // the shape if those are more; for IPv6 kIpv6Shift bytes more. If plain cookies are tight, a SYN
+  // is left out whose answer agrees on less than its shape offers.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
   // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout. Returns
   // those whose MAC has no bit of `left_out` (SynTimes).

@@ -48,13 +48,15 @@ SYNPROXY_COLUMNS __mmask8 sums_are_good(__mmask8 good, const Words& f) {
 
 // Does what pack_timestamps() or pack_in_isn() does with the options of the SYN. Drops lanes from
 // `good` whose values do not fit: a scale above 14, an MSS of 0, or, without timestamps, a low MSS
-// or what fit_for_cookie() changes.
+// or what fit_for_cookie() changes. If plain cookies are tight, also what
+// fit_for_tight_cookie() changes so that the SYN-ACK has other options.
 template <typename S, bool kIpv6>
-SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& packed) {
+SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, bool tight, __m512i& packed) {
   using namespace layout;
   using enum OptionWord;
   if constexpr (S::kIn.count == 0) {
-    packed = all(pack_in_isn({.mss = default_mss(kIpv6)}));
+    constexpr ClientOptions kPoor{.mss = default_mss(kIpv6)};
+    packed = all(tight ? pack_tight(kPoor) : pack_in_isn(kPoor));
     return good;
   } else {
     __m512i mss = all(default_mss(kIpv6));
@@ -80,8 +82,15 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, __m512i& p
       packed = _mm512_mask_add_epi64(packed, _mm512_cmpge_epu64_mask(mss, all(kMssClasses[i])),
                                      packed, all(kMssClass.put(1)));
     }
-    if constexpr (S::kTimestamps)
+    if constexpr (S::kTimestamps) {
       packed = either(packed, _mm512_slli_epi64(mss, layout::kMss.shift));
+    } else if (tight) [[unlikely]] {
+      static_assert(S::kRowOfTable.sack && S::kIn.has_scale() && S::kIn.has(kMss), "a rich SYN");
+      good = _mm512_mask_cmpge_epu64_mask(good, scale, all(kTightScale));
+      good = _mm512_mask_cmpge_epu64_mask(good, mss, all(kMssClasses[1]));
+      packed = either(_mm512_and_si512(packed, all(kMssClass.put((1U << kMssClassBits) - 1))),
+                      all(kTightRich.put(1)));
+    }
     return good;
   }
 }
@@ -115,7 +124,7 @@ SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
     put_ends(g, f);
     put(g.source, source_and_look(f));
   }
-  good = pack_options<S, kIpv6>(good, f, packed);
+  good = pack_options<S, kIpv6>(good, f, g.tight, packed);
   put(g.destination, f.w[2]);
   put(g.isn, low(swap_words(f.w[3])));
   put(g.options, packed);
@@ -142,9 +151,8 @@ SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, uns
   const __m512i in_isn = _mm512_and_si512(options, all(kIsnOptionMask));
   const __m512i covered = either(in_isn, _mm512_slli_epi64(offered_scale, kIsnOptionBits));
   const __m512i sum = add(mac, _mm512_mullo_epi64(covered, all(key.multiplier)));
-  const __m512i tag = _mm512_srli_epi64(sum, kIsnTagShift);
-  const __m512i rest =
-      either(_mm512_slli_epi64(tag, kIsnOptionBits), _mm512_and_si512(masked, all(kIsnOptionMask)));
+  const __m512i rest = !kTimestamps && key.tight ? tag_and_options<kTightOptionBits>(sum, masked)
+                                                 : tag_and_options<kIsnOptionBits>(sum, masked);
   const __m512i isn = either(_mm512_slli_epi64(rest, kParityBits), all(parity & 1U));
   if constexpr (kTimestamps) {
     const __m512i in_tsval = _mm512_srli_epi64(options, kIsnOptionBits);
