@@ -6,7 +6,7 @@ import threading
 import time
 
 from clients import MB, must_get_page, sha_of, url
-from floods import flood
+from floods import flood, received_frames
 from harness import CLIENT4, CLIENT6, Lab, alone, case, check, equal, own_stand
 
 PAGES = 40
@@ -92,6 +92,29 @@ def every_page_arrives_under_a_flood_of_forged_acks(stand):
         # A forgery passes with a chance of at most 2^-24: of some hundred thousands, one may pass.
         check(grown["cookie_valid"] <= PAGES + 2, f"{grown['cookie_valid']} ACKs passed, {PAGES} were genuine")
         notes.append(note)
+    return "; ".join(notes)
+
+
+@case(60)
+@alone
+def forged_acks_syn_acks_and_resets_cost_no_state_and_reach_nobody(stand):
+    # At the rate that the sender and the link give: no record is made, the server hears nothing but a few keepalives
+    # (--unknown reset, 16 a second after the first 256), and nobody gets an answer.
+    lab, notes = stand.lab, []
+    kinds = (("hping3 -A", 4, "cookie_invalid"), ("hping3 -S -A", 4, "syn_ack_client"), ("hping3 -R", 4, "no_flow_client"),
+             ("ack", 6, "cookie_invalid"))
+    for kind, family, counter in kinds:
+        with flood(lab, kind, family) as report, stand.proxy.counting() as grown:
+            before = received_frames(lab, "server"), received_frames(lab, "client")
+            begun = time.monotonic()
+            time.sleep(1)
+            seconds = time.monotonic() - begun
+            to_server, to_client = received_frames(lab, "server") - before[0], received_frames(lab, "client") - before[1]
+        check(grown[counter] > 10000, f"{kind}: only {grown[counter]} were judged ({counter})")
+        check(to_server < 256 + 16 * seconds + 50, f"{kind}: {to_server} frames reached the server")
+        check(to_client < 50, f"{kind}: {to_client} frames came back")
+        check(grown["conn_established"] <= 2, f"{kind}: {grown['conn_established']} connections")
+        notes.append(f"{kind} IPv{family}: {report['rate']:.0f}/s, {to_server} to the server, {to_client} back")
     return "; ".join(notes)
 
 

@@ -35,6 +35,13 @@ class Count:
         return (self.value - earlier.value) / (self.at - earlier.at)
 
 
+def received_frames(lab, end):
+    """Frames that have reached the link of an end."""
+    with lab.sockets_in(end), open("/proc/thread-self/net/dev", encoding="ascii") as devices:
+        fields = next(line for line in devices if line.strip().startswith("eth0:")).split(":")[1].split()
+    return int(fields[1])
+
+
 def answered_syns(lab):
     """SYN-ACKs that have reached the client's link, from any sender."""
     counter = lab.must("client", "nft", "list", "counter", "netdev", "lab", "synack")
@@ -57,15 +64,16 @@ class Rates:
 
 
 def command_of(lab, kind, family, rate):
-    if kind == "hping3":
-        return ["hping3", "--flood", "-q", "-S", "--rand-source", "-p", "80", SERVERS[4]]
+    if kind.startswith("hping3"):
+        flags = kind.split()[1:] or ["-S"]
+        return ["hping3", "--flood", "-q", *flags, "--rand-source", "-p", "80", SERVERS[4]]
     return ["/usr/bin/python3", FLOODER, "eth0", mac(lab, "client"), mac(lab, "server"), f"{kind}{family}",
             SERVERS[family], *([f"{rate:.0f}"] if rate else [])]
 
 
 @contextlib.contextmanager
 def flood(lab, kind, family, rate=None, cpu=None, met=False):
-    """kind: hping3, syn or ack. `rate`: frames per second, not for hping3; none: as fast as it can. `met`: both ends
+    """kind: hping3 (perhaps with flags), syn or ack. `rate`: frames per second, not for hping3; none: as fast as it can. `met`: both ends
     know their neighbours. Yields a dict that holds the rate after the block."""
     pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
     if not met:  # before the flood begins

@@ -237,10 +237,12 @@ TEST(Unknown, AnswersAreLimited) {
   EXPECT_EQ(p.count(Reason::conn_unknown), 2 * Strangers::kResetsPerSecond);
 }
 
-// Forged ACKs get no answer, and bring the server few keepalives.
+// Forged ACKs get no answer, and bring the server hardly any keepalives. A connection that the
+// server confirms meanwhile is told all the same.
 TEST(Unknown, FloodOfForgedAcksIsNotAnswered) {
   ProxyHarness p(telling());
-  for (std::uint32_t ms = 0; ms < 1'000; ++ms) {
+  constexpr std::uint32_t kSeconds = 3;
+  for (std::uint32_t ms = 0; ms < 1'000 * kSeconds; ++ms) {
     for (std::uint32_t i = 0; i < 10; ++i) {
       PacketBuilder b;
       b.ip("192.0.2." + std::to_string(1 + ms % 250), "203.0.113.10").flags(kAck).seq(ms * i);
@@ -250,8 +252,21 @@ TEST(Unknown, FloodOfForgedAcksIsNotAnswered) {
     p.advance(1);
   }
   EXPECT_TRUE(p.to_client.empty());
-  EXPECT_LE(p.to_server.size(), std::size_t{Strangers::kAsksPerSecond});
+  EXPECT_LE(p.to_server.size(),
+            Strangers::kAsksInVain + kSeconds * Strangers::kDoubtfulAsksPerSecond);
   EXPECT_EQ(p.count(Reason::conn_unknown), 0U);
+  EXPECT_EQ(p.flows(), 0U);
+  p.to_server.clear();
+  p.advance(1'000);
+  Session old = older_than_the_proxy(p);
+  const Bytes data = old.client(kAck | kPsh).payload("are you there?").build();
+  for (std::uint32_t ms = 0; ms < 5'000 && p.to_server.empty(); ms += 1'000) {
+    p.from_client(data);
+    p.advance(1'000);  // the flood keeps its places for four seconds
+  }
+  EXPECT_EQ(p.take_server().flags, kAck);
+  p.from_server(old.server().build());
+  EXPECT_EQ(p.count(Reason::conn_unknown), 1U);
 }
 
 }  // namespace

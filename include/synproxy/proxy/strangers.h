@@ -16,8 +16,9 @@
 // the client's is kept until the server has answered. If it is not known yet, the client is asked
 // too.
 //
-// Forged segments bring the server at most kAsksPerSecond keepalives. A flood fills the places;
-// those that came first keep theirs, and others are told later.
+// Forged segments bring the server hardly any keepalives: after kAsksInVain of which it has
+// confirmed none, it gets only kDoubtfulAsksPerSecond until it confirms one. A flood fills the
+// places; those that came first keep theirs, and others are told later.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,8 @@ class Strangers {
   static constexpr std::uint32_t kAskAgainMs = 200;
   static constexpr std::uint32_t kLooksPerMs = 32;
   static constexpr std::uint32_t kAsksPerSecond = 1000;
+  static constexpr std::uint32_t kAsksInVain = 256;
+  static constexpr std::uint32_t kDoubtfulAsksPerSecond = 16;
   static constexpr std::uint32_t kResetsPerSecond = 1000;
   static constexpr std::uint32_t kPlaces = 1U << 13;
 
@@ -68,7 +71,9 @@ class Strangers {
       return resets_.take(now_ms) ? Advice::kReset : Advice::kWait;
     }
     const bool soon = p->asked && now_ms - p->asked_ms < kAskAgainMs;
-    if (soon || !asks_.take(now_ms)) return Advice::kWait;
+    PerSecond& asks = in_vain_ < kAsksInVain ? asks_ : doubtful_asks_;
+    if (soon || !asks.take(now_ms)) return Advice::kWait;
+    ++in_vain_;
     p->asked = true;
     p->asked_ms = now_ms;
     return Advice::kAskServer;
@@ -83,6 +88,7 @@ class Strangers {
     if (!resets_.take(now_ms)) return false;
     Place* p = place_for(hash, now_ms);
     if (p == nullptr) return true;
+    if (p->asked) in_vain_ = 0;
     p->server_knows = true;
     out = {.known = p->client_known, .seq = p->client_ack};
     return true;
@@ -117,6 +123,8 @@ class Strangers {
 
   std::unique_ptr<Place[]> places_;
   PerSecond asks_{kAsksPerSecond};
+  PerSecond doubtful_asks_{kDoubtfulAsksPerSecond};
+  std::uint64_t in_vain_ = 0;  // keepalives since the server has last confirmed a connection
   PerSecond resets_{kResetsPerSecond};
   std::uint32_t looked_ms_ = 0;
   std::uint32_t looks_ = 0;  // in that millisecond

@@ -68,14 +68,33 @@ TEST(Strangers, AskingAndTellingHaveALimitEachSecond) {
   Strangers::ToClient out;
   for (std::uint32_t i = 0; i < Strangers::kAsksPerSecond; ++i) {
     ASSERT_EQ(s.client(i * kPlaceOf, kAck, 100), Advice::kAskServer);
+    const bool confirmed = i % 200 != 0 || s.server(i * kPlaceOf, 100, out);
+    ASSERT_TRUE(confirmed);
   }
-  EXPECT_EQ(s.client(kHash, kAck, 1099), Advice::kWait);
+  EXPECT_EQ(s.client(kHash + 1, kAck, 1099), Advice::kWait);
   for (std::uint32_t i = 0; i < Strangers::kResetsPerSecond; ++i) {
     ASSERT_TRUE(s.server(i * kPlaceOf, 1100, out));
   }
   EXPECT_FALSE(s.server(kHash, 1100, out));
   EXPECT_EQ(s.client(0, kAck, 1101), Advice::kWait) << "it is known, but enough were told";
   EXPECT_TRUE(s.server(kHash, 2100, out));
+}
+
+TEST(Strangers, AServerThatConfirmsNoneIsHardlyAskedAnyMoreUntilItDoes) {
+  Strangers s;
+  Strangers::ToClient out;
+  for (std::uint32_t i = 0; i < Strangers::kAsksInVain; ++i) {
+    ASSERT_EQ(s.client(i * kPlaceOf, kAck, 100), Advice::kAskServer);
+  }
+  std::uint32_t n = Strangers::kAsksInVain;
+  for (std::uint32_t i = 0; i < Strangers::kDoubtfulAsksPerSecond; ++i) {
+    ASSERT_EQ(s.client(n++ * kPlaceOf, kAck, 1100), Advice::kAskServer);
+  }
+  EXPECT_EQ(s.client(n++ * kPlaceOf, kAck, 2099), Advice::kWait);
+  EXPECT_TRUE(s.server(n++ * kPlaceOf, 2099, out));
+  EXPECT_EQ(s.client(n++ * kPlaceOf, kAck, 2099), Advice::kWait) << "nobody had asked for that one";
+  EXPECT_TRUE(s.server(5 * kPlaceOf, 2099, out));
+  EXPECT_EQ(s.client(n++ * kPlaceOf, kAck, 2099), Advice::kAskServer);
 }
 
 TEST(Strangers, AFloodSoonMakesABurstUninteresting) {
