@@ -5,7 +5,9 @@
 // three bits that say of what it is, and 40 bits of state: of a rate the time at which the debt is
 // paid (limit_rules.h), otherwise the number of open connections. A line of the cache holds eight.
 // A rule takes one line per connection, when the connection is opened, and a number of connections
-// takes it again when that is over: whoever opened it keeps the slot. No packet does.
+// takes it again when that is over: whoever opened it keeps the slot. No packet does. The rates of
+// a mask use one line, and its numbers of connections the one beside it, so that one hash finds
+// both, and on one page; in one line, each source would fill two of eight places at once.
 //
 // A word without debt and without connections says no more than an empty one, so a newcomer takes
 // its place. A word with either is never taken. If all eight have some, the newcomer is charged to
@@ -73,11 +75,18 @@ class SourceLimits {
   [[nodiscard]] ConnSlots hold(const LimitRules& rules, const Source& source, std::uint64_t now_ms);
 
   void prefetch(const LimitRules& rules, const Source& source) const;
+  void prefetch(const ConnSlots& slots) const;
 
   [[nodiscard]] std::size_t lines() const { return lines_; }
 
  private:
   using Word = std::atomic<std::uint64_t>;
+  // Of a source, under a mask.
+  struct Prefix {
+    std::uint64_t hash;    // its lower bits name the line
+    std::uint32_t shared;  // place among the shared buckets of a rule
+  };
+  class Prefixes;
   struct Place {
     std::uint64_t line;    // number
     std::uint64_t tag;     // in its place in the word; never 0
@@ -88,8 +97,10 @@ class SourceLimits {
   struct Conns;
 
   [[nodiscard]] std::uint64_t hash(std::uint64_t salt, std::uint64_t high, std::uint64_t low) const;
-  [[nodiscard]] Place place_of(std::uint64_t salt, unsigned code, unsigned bucket,
-                               const SourceMask& mask, const Source& source) const;
+  [[nodiscard]] Prefix prefix_of(const SourceMask& mask, const Source& source) const;
+  // `identity`: entries of rules that differ here are separate.
+  [[nodiscard]] Place place_of(const Prefix& prefix, std::uint64_t identity, unsigned code,
+                               unsigned bucket) const;
   [[nodiscard]] bool is_free(const LimitRules& rules, std::uint64_t word,
                              std::uint64_t now_ms) const;
   template <typename Rule>
@@ -100,8 +111,9 @@ class SourceLimits {
                                               std::uint64_t now_ms, const Rule& rule,
                                               std::uint32_t& slot) const;
   [[nodiscard]] bool twice(const Place& place, std::size_t way) const;
-  [[nodiscard]] Place place_of_rate(const RateRule& rule, std::size_t i, const Source& s) const;
-  [[nodiscard]] Place place_of_conns(const ConnsLimit& rule, std::size_t i, const Source& s) const;
+  [[nodiscard]] Place place_of_rate(const RateRule& rule, std::size_t i, Prefixes& prefixes) const;
+  [[nodiscard]] Place place_of_conns(const ConnsLimit& rule, std::size_t i,
+                                     Prefixes& prefixes) const;
   void release_one(std::uint32_t slot) const;
   void give_back_rate(const RateRule& rule, std::uint32_t slot) const;
 

@@ -97,8 +97,29 @@ std::uint32_t SourceLimits::slot_of(const Place& place, std::size_t way) {
   return static_cast<std::uint32_t>(kSharedSlots + place.line * kWays + way);
 }
 
-SourceLimits::Place SourceLimits::place_of(std::uint64_t salt, unsigned code, unsigned bucket,
-                                           const SourceMask& mask, const Source& source) const {
+// Rules often have one mask.
+class SourceLimits::Prefixes {
+ public:
+  Prefixes(const SourceLimits& table, const Source& source) : table_(table), source_(source) {}
+  [[nodiscard]] const Prefix& of(const SourceMask& mask) {
+    const std::uint8_t bits = source_.ipv6 ? mask.ipv6 : mask.ipv4;
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (bits_[i] == bits) return known_[i];
+    }
+    bits_[count_] = bits;
+    known_[count_] = table_.prefix_of(mask, source_);
+    return known_[count_++];
+  }
+
+ private:
+  const SourceLimits& table_;
+  const Source& source_;
+  std::size_t count_ = 0;
+  std::array<std::uint8_t, 2 * kMaxLimits> bits_;
+  std::array<Prefix, 2 * kMaxLimits> known_;
+};
+
+SourceLimits::Prefix SourceLimits::prefix_of(const SourceMask& mask, const Source& source) const {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   unsigned bits = mask.ipv4;
@@ -109,28 +130,35 @@ SourceLimits::Place SourceLimits::place_of(std::uint64_t salt, unsigned code, un
   } else {
     high = leading(std::uint64_t{load_be<std::uint32_t>(source.address)} << 32, bits);
   }
-  const std::uint64_t h = hash(salt * 2 + (source.ipv6 ? 1 : 0), high, low);
-  Place place;
-  place.line = h & (lines_ - 1);
-  place.tag = (h >> kTagShift | 1U) << kTagShift | std::uint64_t{code} << kCodeShift;
-  std::uint64_t prefix = high >> (64 - kSharedBits4);
-  if (source.ipv6) prefix = hash(0, leading(high, kSharedBits6), 0) >> (64 - kSharedBits4);
-  place.shared = static_cast<std::uint32_t>(
-      (std::uint64_t{bucket} * 2 + (source.ipv6 ? 1U : 0U)) * kPrefixes + prefix);
-  return place;
+  const std::uint64_t salt = std::uint64_t{bits} * 2 + (source.ipv6 ? 1 : 0);
+  Prefix prefix;
+  prefix.hash = hash(salt, high, low);
+  std::uint64_t place = high >> (64 - kSharedBits4);
+  if (source.ipv6) place = hash(0, leading(high, kSharedBits6), 0) >> (64 - kSharedBits4);
+  prefix.shared = static_cast<std::uint32_t>((source.ipv6 ? kPrefixes : 0) + place);
+  return prefix;
+}
+
+SourceLimits::Place SourceLimits::place_of(const Prefix& prefix, std::uint64_t identity,
+                                           unsigned code, unsigned bucket) const {
+  // An odd factor keeps identities apart that are few.
+  const std::uint64_t tag = (prefix.hash ^ identity * 0x9e3779b97f4a7c15ULL) >> kTagShift;
+  return {.line = (prefix.hash ^ (code == kConnsCode ? 1U : 0U)) & (lines_ - 1),
+          .tag = (tag | 1U) << kTagShift | std::uint64_t{code} << kCodeShift,
+          .shared = bucket * 2 * kPrefixes + prefix.shared};
 }
 
 SourceLimits::Place SourceLimits::place_of_rate(const RateRule& rule, std::size_t i,
-                                                const Source& s) const {
+                                                Prefixes& prefixes) const {
   const auto code = static_cast<unsigned>(i);
-  return place_of(rule.identity(), code, code, rule.mask, s);
+  return place_of(prefixes.of(rule.mask), rule.identity(), code, code);
 }
 
 SourceLimits::Place SourceLimits::place_of_conns(const ConnsLimit& rule, std::size_t i,
-                                                 const Source& s) const {
-  const std::uint64_t salt =
-      std::uint64_t{1} << 63 | std::uint64_t{rule.mask.ipv4} << 8 | rule.mask.ipv6;
-  return place_of(salt, kConnsCode, static_cast<unsigned>(kMaxLimits + i), rule.mask, s);
+                                                 Prefixes& prefixes) const {
+  // Numbers with one mask are one number, and those with another are of another prefix.
+  return place_of(prefixes.of(rule.mask), std::uint64_t{rule.mask.ipv4} << 8 | rule.mask.ipv6,
+                  kConnsCode, static_cast<unsigned>(kMaxLimits + i));
 }
 
 bool SourceLimits::is_free(const LimitRules& rules, std::uint64_t word,
@@ -204,6 +232,7 @@ bool SourceLimits::spend(const LimitRules& rules, const Place& place, std::uint6
 SourceLimits::Charge SourceLimits::charge(const LimitRules& rules, const Source& source,
                                           std::uint64_t now_ms, const ConnSlots& replaced) {
   Charge c;
+  Prefixes prefixes(*this, source);
   const auto refuse = [&](Refusal why, std::size_t rule) {
     give_back(rules, c);
     c.conns = {};
@@ -214,7 +243,7 @@ SourceLimits::Charge SourceLimits::charge(const LimitRules& rules, const Source&
   };
   for (std::size_t i = 0; i < rules.conns().size(); ++i) {
     const ConnsLimit& limit = rules.conns()[i];
-    const Place place = place_of_conns(limit, i, source);
+    const Place place = place_of_conns(limit, i, prefixes);
     bool over = false;
     std::uint32_t slot = 0;
     if (!spend(rules, place, now_ms, Conns{limit.connections, replaced}, slot)) {
@@ -230,7 +259,7 @@ SourceLimits::Charge SourceLimits::charge(const LimitRules& rules, const Source&
   }
   for (std::size_t i = 0; i < rules.rates().size(); ++i) {
     const RateRule& rule = rules.rates()[i];
-    const Place place = place_of_rate(rule, i, source);
+    const Place place = place_of_rate(rule, i, prefixes);
     std::uint32_t slot = 0;
     if (spend(rules, place, now_ms, Rate{rule, now_of(rule, now_ms)}, slot)) {
       // Slot 0 is the bucket of 0.0.0.0/16, from where nobody comes.
@@ -278,19 +307,27 @@ void SourceLimits::release(const ConnSlots& slots) {
 
 ConnSlots SourceLimits::hold(const LimitRules& rules, const Source& source, std::uint64_t now_ms) {
   ConnSlots slots{};
+  Prefixes prefixes(*this, source);
   for (std::size_t i = 0; i < rules.conns().size(); ++i) {
-    const Place place = place_of_conns(rules.conns()[i], i, source);
+    const Place place = place_of_conns(rules.conns()[i], i, prefixes);
     static_cast<void>(spend(rules, place, now_ms, Conns{kState - 1, slots}, slots[i]));
   }
   return slots;
 }
 
 void SourceLimits::prefetch(const LimitRules& rules, const Source& source) const {
+  Prefixes prefixes(*this, source);
   for (std::size_t i = 0; i < rules.conns().size(); ++i) {
-    __builtin_prefetch(&word(slot_of(place_of_conns(rules.conns()[i], i, source), 0)), 1);
+    __builtin_prefetch(&word(slot_of(place_of_conns(rules.conns()[i], i, prefixes), 0)), 1);
   }
   for (std::size_t i = 0; i < rules.rates().size(); ++i) {
-    __builtin_prefetch(&word(slot_of(place_of_rate(rules.rates()[i], i, source), 0)), 1);
+    __builtin_prefetch(&word(slot_of(place_of_rate(rules.rates()[i], i, prefixes), 0)), 1);
+  }
+}
+
+void SourceLimits::prefetch(const ConnSlots& slots) const {
+  for (const std::uint32_t slot : slots) {
+    if (slot != 0) __builtin_prefetch(&word(slot), 1);
   }
 }
 

@@ -92,7 +92,9 @@ std::span<Context> contexts_for(Rooms& rooms, Role sender, std::span<Packet> pac
   return {rooms.contexts.data(), n};
 }
 
-void publish_gauges(const Rooms& rooms) {
+// After each turn that may have changed flows.
+void end_turn(Rooms& rooms) {
+  rooms.limiter.end_burst();
   rooms.counters.flows.set(rooms.flows.size());
   rooms.counters.flows_embryonic.set(rooms.flows.embryonic());
   rooms.counters.flows_established.set(rooms.flows.established());
@@ -127,7 +129,7 @@ Found Engine::resume(std::uint64_t now_ms) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
   const Found found = synproxy::resume(rooms);
-  publish_gauges(rooms);
+  end_turn(rooms);
   return found;
 }
 
@@ -201,7 +203,7 @@ void Engine::forget(FlowIndex index) {
 void Engine::count_adopted(const Found& found) {
   state_->counters.count(Reason::flow_resumed, found.kept);
   state_->counters.count(Reason::flow_unfit, found.dropped);
-  publish_gauges(*state_);
+  end_turn(*state_);
 }
 
 std::uint32_t Engine::flows() const { return state_->flows.size(); }
@@ -228,7 +230,7 @@ bool Engine::delete_flow(FlowIndex index, const FlowKey& key, std::uint64_t now_
   rooms.now.begin(now_ms);
   rooms.flows.begin_burst();
   const bool deleted = synproxy::delete_flow(rooms, index, key, sink);
-  publish_gauges(rooms);
+  end_turn(rooms);
   return deleted;
 }
 
@@ -287,7 +289,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   if (rooms.turns.due()) [[unlikely]]
     take_turns(rooms, false, sink);
   if (rooms.turns_answers) turn_answers(rooms, sender, packets, contexts);
-  publish_gauges(rooms);
+  end_turn(rooms);
 }
 
 void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
@@ -319,7 +321,7 @@ void Engine::process_whole(Role sender, Packet& whole, const CameInFragments& ca
   rooms.flows.begin_burst();
   decide_whole(rooms, sender, whole, came, sink);
   if (rooms.turns.due()) take_turns(rooms, false, sink);
-  publish_gauges(rooms);
+  end_turn(rooms);
 }
 
 void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
@@ -332,7 +334,7 @@ void Engine::tick(std::uint64_t now_ms, FrameSink& sink) {
   const EpochKeys* keys = rooms.now.keys().current();
   rooms.counters.cookies_tight.set(keys != nullptr && keys->plain.tight ? 1 : 0);
   if (rooms.adopts) rooms.adopts = rooms.adoption.goes_on(now_ms);
-  publish_gauges(rooms);
+  end_turn(rooms);
 }
 
 }  // namespace synproxy

@@ -3,8 +3,9 @@
 // for, in step with the flow's state.
 //
 // A flow that is over counts no more, as with connlimit. If a segment shows that it is not over
-// after all, it counts again. Flows that were opened while there was no limit, and those that the
-// server has opened, are not counted.
+// after all, it counts again. What it gives back it gives at the end of its burst, when its places
+// in the table have come to the cache, or before the next one is charged. Flows that were opened
+// while there was no limit, and those that the server has opened, are not counted.
 #pragma once
 
 #include <array>
@@ -59,10 +60,11 @@ class Limiter {
   // Only while on(). `replaced`: the flow that is to give way; kNoFlow: none.
   [[nodiscard]] SourceLimits::Charge charge(const KeyView& key, const std::uint8_t* address,
                                             FlowIndex replaced) {
+    if (closed_ != 0) give_closed();
     const std::uint8_t table = table_for(key);
     SourceLimits::Charge charge;
     if (tables_[table] != nullptr) {
-      const bool same = replaced != kNoFlow && table_of(replaced) == table;
+      const bool same = replaced != kNoFlow && counted_in(replaced) == table;
       charge = tables_[table]->charge(rules_[table], {address, key.ipv6()}, now_.ms(),
                                       same ? slots(replaced) : ConnSlots{});
     }
@@ -86,7 +88,7 @@ class Limiter {
     const bool is = is_open(to);
     if (was == is) return;
     if (was) {
-      if (slots(i) != ConnSlots{}) tables_[table_of(i)]->release(slots(i));
+      if (slots(i) != ConnSlots{}) close(counted_in(i), slots(i));
       slots(i) = {};
     } else if (f.state() != FlowState::kFree && f.state() != FlowState::kPassed &&
                !f.opened_by_server()) {
@@ -101,6 +103,12 @@ class Limiter {
     count(i, key_of());
   }
 
+  // At the end of each burst and each tick.
+  void end_burst() {
+    if (closed_ != 0) [[unlikely]]
+      give_closed();
+  }
+
   [[nodiscard]] RefusedSources& refused() { return *refused_; }
 
  private:
@@ -112,6 +120,10 @@ class Limiter {
   }
   [[nodiscard]] std::uint8_t& table_of(FlowIndex i) const {
     return static_cast<std::uint8_t*>(table_of_.data())[i];
+  }
+  // Of a flow that is counted. As long as there is one table only, nothing is written.
+  [[nodiscard]] std::uint8_t counted_in(FlowIndex i) const {
+    return several_ ? table_of(i) : std::uint8_t{0};
   }
   [[nodiscard]] std::uint8_t table_for(const KeyView& key) const {
     const NamedServiceId service = named_.number_of(key);
@@ -125,8 +137,19 @@ class Limiter {
   void hold(FlowIndex i, std::uint8_t table, const ConnSlots& charged) {
     if (charged == ConnSlots{}) return;
     slots(i) = charged;
-    table_of(i) = table;
+    if (several_) table_of(i) = table;
     watches_ = true;
+  }
+  void close(std::uint8_t table, const ConnSlots& held) {
+    if (closed_ == given_later_.size()) give_closed();
+    given_later_[closed_++] = {held, table};
+    tables_[table]->prefetch(held);
+  }
+  [[gnu::noinline]] void give_closed() {
+    for (std::size_t i = 0; i < closed_; ++i) {
+      tables_[given_later_[i].table]->release(given_later_[i].slots);
+    }
+    closed_ = 0;
   }
   // What is held is given back also after the last rule is gone. So once a flow was counted, states
   // are watched until the end.
@@ -135,6 +158,7 @@ class Limiter {
     for (std::size_t i = 0; i < rules_.size(); ++i) {
       if (tables_[i] == nullptr || (i != 0 && !own_[i])) continue;
       on_ |= rules_[i].any();
+      several_ |= i != 0;
       watches_ |= !rules_[i].conns().empty();
     }
   }
@@ -144,6 +168,8 @@ class Limiter {
   std::unique_ptr<RefusedSources> refused_ = std::make_unique<RefusedSources>();
   bool on_ = false;
   bool watches_ = false;
+  bool several_ = false;  // services have or had limits of their own
+  std::uint32_t closed_ = 0;
   // For all services, then for each that has limits of its own.
   static constexpr std::size_t kTables = kMostNamedServices + 1;
   std::array<SourceLimits*, kTables> tables_{};
@@ -151,6 +177,11 @@ class Limiter {
   std::array<LimitRules, kTables> rules_{};
   Mapping held_;      // ConnSlots of each flow
   Mapping table_of_;  // of each flow, where its slots are
+  struct Closed {
+    ConnSlots slots;
+    std::uint8_t table;
+  };
+  std::array<Closed, 32> given_later_;  // the first closed_ are in use
 };
 
 }  // namespace synproxy
