@@ -360,6 +360,28 @@ TEST(AdoptFlood, DamagedSegmentsAreNotBelieved) {
   EXPECT_EQ(p.flows(), 0U);
 }
 
+// Its first SYN went to the server before the proxy came, and its second one got a cookie. The
+// server answers the first; it would reset what acknowledges the cookie.
+TEST_P(Adopt, AClientThatGotACookieBesideTheServersAnswerKeepsItsConnection) {
+  SessionOptions o;
+  o.ipv6 = GetParam().ipv6;
+  o.timestamps = GetParam().timestamps;
+  o.tags = GetParam().tags;
+  Session s(p, o);
+  s.syn();
+  passes(Role::kServer, s.server(kSyn | kAck).seq(s.o.server_isn - 77).ack(s.client_nxt).build());
+  const Bytes ahead = s.client().seq(s.client_nxt + 100).payload("later").build();
+  EXPECT_EQ(p.from_client(ahead), Verdict::kDrop) << "of its own cookie, before the handshake ACK";
+  EXPECT_EQ(p.count(Reason::cookie_invalid), 1U);
+  p.expect_quiet();
+  s.ack();
+  s.syn_ack();
+  s.client_sends("request");
+  s.server_sends("response");
+  s.close();
+  EXPECT_EQ(p.count(Reason::conn_finished), 1U);
+}
+
 // Another process goes on with it, as with any other connection.
 TEST(AdoptRestart, AnAdoptedConnectionOutlivesTheProcess) {
   HarnessOptions h = adopting();

@@ -158,6 +158,12 @@ void refuse(Rooms& rooms, Context& c, Admission refusal, FrameSink& sink) {
   c.flow = kNoFlow;
 }
 
+// It acknowledges what the server has not sent, and may have been given a cookie instead.
+bool may_quote_cookie(const Rooms& rooms, const FlowRecord& f, const Segment& g) {
+  return g.has(kAck) && !g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt)) &&
+         rooms.now.may_be_ours(cookie_parity((g.ack - 1).value()));
+}
+
 // The client's number is the next one, or of data that comes before a lost ACK, or of a keepalive.
 bool proves(const FlowRecord& f, const Segment& g) {
   constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows a larger window
@@ -205,6 +211,8 @@ void on_client_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
     if (const CookieMatch m = match_cookie(rooms.now, rooms.answerer, c); g.has(kAck) && m.valid) {
       return open_proven(rooms, c, m, sink);
     }
+    // If it is ahead of its own handshake ACK, the server's RST would end its connection.
+    if (may_quote_cookie(rooms, f, g)) return drop(rooms.counters, c, Reason::cookie_invalid);
     return forward(rooms.counters, c, Reason::watched);
   }
   SourceLimits::Charge charge;
