@@ -121,6 +121,7 @@ void make_engine(Dice& d, Plan& p) {
   e.tuning.strict_window = p.seed % 4 == 1;
   e.tuning.unknown = p.seed % 2 != 0 ? Unknown::kReset : Unknown::kDrop;
   p.modes = p.seed % 5 == 2;
+  p.tight = p.seed % 3 == 1;
 }
 
 // Dice of its own, so that the rest of the seed's plan does not depend on it.
@@ -153,6 +154,21 @@ void make_limits(Plan& p) {
   // A client that was refused comes again at doubling intervals, and has to do so before its cookie
   // expires.
   p.engine.shape.epoch_ms = 64'000;
+}
+
+// Dice of its own too.
+void make_lists(Plan& p) {
+  Dice d(p.seed ^ 0x6c69737473ULL);
+  p.allows_client = p.over_limits && d.chance(30);
+  p.denies_rival = p.rival && d.chance(30);
+}
+
+// The proxy comes when the first connection has begun, or is about to end.
+void make_adoption(Plan& p) {
+  Dice d(p.seed ^ 0x61646f7074ULL);
+  if (p.seed % 4 != 3 || p.modes || p.rival || p.deaths != 0) return;
+  p.adopts_at = 1 + d(d.chance(50) ? 200 : 1'000);
+  p.engine.shape.adopt_ms = 10'000'000;
 }
 
 std::size_t make_size(Dice& d) {
@@ -247,6 +263,8 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die) {
     server_isn += apart();
   }
   make_limits(p);
+  make_lists(p);
+  make_adoption(p);
   return p;
 }
 

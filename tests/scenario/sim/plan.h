@@ -105,7 +105,12 @@ struct Plan {
   // Another client asks the service every few seconds, and the server is deaf to it. It takes the
   // one place that --server-backlog leaves.
   bool rival = false;
-  bool modes = false;                  // the operator changes --mode now and then
+  bool modes = false;          // the operator changes --mode now and then
+  bool allows_client = false;  // by a list, so its limits do not count
+  bool denies_rival = false;   // by a list
+  // The proxy is put in front of the server in the middle of the first connection (--adopt).
+  std::uint64_t adopts_at = 0;         // 0: it was there before
+  bool tight = false;                  // in every other epoch plain cookies are tight
   bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
   unsigned deaths = 0;                 // how often the process dies, and another goes on

@@ -30,15 +30,41 @@ class Collector final : public FrameSink {
   std::vector<ProxyNode::Output>& out_;
 };
 
+constexpr const char* kRival4 = "198.51.109.9";
+constexpr const char* kRival6 = "2001:db8:9::9";
+
+Prefix prefix_of(const Bytes& address) {
+  Prefix p;
+  std::copy(address.begin(), address.end(), p.address.begin());
+  p.ipv6 = address.size() == 16;
+  p.length = static_cast<std::uint8_t>(8 * address.size());
+  return p;
+}
+
+SourceLists lists_of(const Plan& plan) {
+  std::vector<Prefix> allowed;
+  std::vector<Prefix> denied;
+  if (plan.allows_client) allowed.push_back(prefix_of(plan.client.address));
+  if (plan.denies_rival) {
+    for (const char* rival : {kRival4, kRival6}) denied.push_back(prefix_of(parse_address(rival)));
+  }
+  return make_source_lists(allowed, denied, false);
+}
+
 }  // namespace
 
 ProxyNode::ProxyNode(const Plan& plan)
     : config_(plan.engine),
       engines_in_use_(plan.poison ? 2 : 1),
       over_limits_(plan.over_limits),
+      tight_(plan.tight),
+      allows_client_(plan.allows_client),
+      denies_rival_(plan.denies_rival),
+      adopts_at_(plan.adopts_at),
+      lists_(lists_of(plan)),
       rival_(plan.rival),
       host_(plan.client),
-      rival_address_(parse_address(plan.client.ipv6 ? "2001:db8:9::9" : "198.51.109.9")),
+      rival_address_(parse_address(plan.client.ipv6 ? kRival6 : kRival4)),
       fragments_(plan.seed % 4 == 1 && !plan.rival),
       dice_(static_cast<unsigned>(plan.seed)),
       modes_(plan.modes),
@@ -54,7 +80,7 @@ ProxyNode::ProxyNode(const Plan& plan)
     make_engine(i);
   }
   const LimitTuning& limits = config_.tuning.limits;
-  if (limits.rate.count != 0) {
+  if (limits.rate.count != 0 && !allows_client_) {
     const RateLimit& rate = limits.rate.limits[0];
     admitted_ = {1.0 * rate.connections / rate.period_ms, 1.0 * rate.burst};
   }
@@ -70,6 +96,7 @@ void ProxyNode::make_engine(std::size_t i) {
                                          *counters_[i], store);
   limits_[i] = std::make_unique<SourceLimits>(4096, kIndexKey);
   engines_[i]->limit_by(*limits_[i]);
+  engines_[i]->use_lists(&lists_);
 }
 
 void ProxyNode::die(std::uint64_t now) {
@@ -93,6 +120,7 @@ void ProxyNode::publish_keys(std::uint64_t now) {
   if (epoch == published_) return;
   for (std::uint64_t e = epoch - 1; e <= epoch + 2; ++e) ring_.publish(test_keys(1, e));
   published_ = epoch;
+  ring_.want_tight(tight_ && epoch % 2 == 0);  // for the next one
 }
 
 void ProxyNode::check_limits(std::uint64_t now) {
@@ -117,6 +145,9 @@ void ProxyNode::check_limits(std::uint64_t now) {
   }
   const std::uint64_t refused = count(Reason::limit_rate) + count(Reason::reply_capped);
   if (!over_limits_ && refused != 0 && violation.empty()) violation = "a refusal below all limits";
+  if (allows_client_ && count(Reason::limit_rate) != 0 && violation.empty()) {
+    violation = "a limit for an allowed source";
+  }
 }
 
 void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
@@ -160,6 +191,8 @@ void ProxyNode::feed_rival(const Bytes& frame, std::uint64_t now) {
   run(0, Role::kClient, {&frame}, now, out);
   if (engines_in_use_ == 2) run(1, Role::kClient, {&frame}, now, second_);
   check_limits(now);
+  const bool answered = std::ranges::any_of(out, [](const Output& o) { return o.cause == 0; });
+  if (denies_rival_ && answered && violation.empty()) violation = "a packet of a denied source";
 }
 
 // A SYN, and the ACK of its cookie, if it got one.
@@ -194,7 +227,16 @@ void ProxyNode::hide_rival() {
   });
 }
 
+// There is only a wire.
+void ProxyNode::pass_on(Role side, const std::vector<const Bytes*>& frames) {
+  out.clear();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    out.push_back({other(side), *frames[i], static_cast<int>(i)});
+  }
+}
+
 void ProxyNode::feed(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now) {
+  if (now < adopts_at_) return pass_on(side, frames);
   feed_host(side, frames, now);
   hide_rival();
 }
@@ -275,6 +317,7 @@ void ProxyNode::change_mode(std::uint64_t now) {
 }
 
 void ProxyNode::tick(std::uint64_t now) {
+  if (now < adopts_at_) return out.clear();
   tick_engines(now);
   play_rival(now);
   hide_rival();

@@ -17,6 +17,7 @@
 #include "plan.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/source_limits.h"
+#include "synproxy/policy/source_lists.h"
 #include "synproxy/proxy/engine.h"
 
 namespace synproxy::test::sim {
@@ -85,6 +86,7 @@ class ProxyNode {
   void tick_engines(std::uint64_t now);
   void feed_host(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   void change_mode(std::uint64_t now);
+  void pass_on(Role side, const std::vector<const Bytes*>& frames);
   void feed_in_pieces(Role side, const std::vector<const Bytes*>& frames, std::uint64_t now);
   // Packets that the engine has sent on or answered.
   [[nodiscard]] std::uint64_t passed() const;
@@ -101,6 +103,11 @@ class ProxyNode {
   RateReferee admitted_;
   RateReferee answered_;
   const bool over_limits_;
+  const bool tight_;
+  const bool allows_client_;
+  const bool denies_rival_;
+  const std::uint64_t adopts_at_;
+  const SourceLists lists_;
   // Of the rival. It was there (`rivals_` of them) even when it comes no more.
   bool rival_;
   const HostPlan host_;

@@ -49,10 +49,18 @@ void Referee::to_server(const DecodedFrame& in, const DecodedFrame& out) {
     }
   }
   const bool unscale = client_.own_scale() && !server_.own_scale();
-  const std::uint32_t window =
-      unscale ? std::min<std::uint32_t>(0xffff, std::uint32_t{in.window} << *client_.own_scale())
-              : in.window;
-  if (!in.has(kRst) && out.window != window) complain("window", in, out);
+  const auto window = [&](unsigned scale) {
+    return unscale ? std::min<std::uint32_t>(0xffff, std::uint32_t{in.window} << scale) : in.window;
+  };
+  const bool rounded = may_be_rounded() && out.window == window(kRounded);
+  if (!in.has(kRst) && out.window != window(client_.own_scale().value_or(0)) && !rounded) {
+    complain("window", in, out);
+  }
+}
+
+// A plain cookie of a tight epoch rounds a larger scale down.
+bool Referee::may_be_rounded() const {
+  return tight_ && !client_.timestamps() && client_.own_scale().value_or(0) > kRounded;
 }
 
 void Referee::to_client(const DecodedFrame& in, const DecodedFrame& out) {
@@ -131,7 +139,9 @@ void Referee::made(Role to, const Flight& out) {
   // At least what the client was promised. More may be asked for, to learn what the server can do.
   if (client_.timestamps() && f.timestamps.empty()) complain("timestamps of the SYN", f, f);
   if (client_.sack() && !f.sack_permitted) complain("SACK of the SYN", f, f);
-  if (client_.own_scale() && f.window_scale != client_.own_scale()) complain("window scale", f, f);
+  const auto scale = client_.own_scale();
+  const bool rounded = may_be_rounded() && f.window_scale == kRounded;
+  if (scale && f.window_scale != scale && !rounded) complain("window scale", f, f);
   if (client_.ecn() && !f.has(kEce)) complain("ECN of the SYN", f, f);
   if (!f.payload.empty()) complain("data on the SYN", f, f);
 }

@@ -27,17 +27,23 @@ class Referee {
   // A frame that the proxy made.
   void made(Role to, const Flight& out);
 
+  // In some epochs plain cookies are tight.
+  void set_tight(bool tight) { tight_ = tight; }
+
   std::string violation;  // the first one
 
  private:
   void complain(const char* what, const DecodedFrame& in, const DecodedFrame& out);
   void to_server(const DecodedFrame& in, const DecodedFrame& out);
   void to_client(const DecodedFrame& in, const DecodedFrame& out);
+  static constexpr std::uint8_t kRounded = 7;
+  [[nodiscard]] bool may_be_rounded() const;
   [[nodiscard]] bool same_conversation(const Flight& in);
 
   const Inspector& client_;
   const Inspector& server_;
   const bool watches_;
+  bool tight_ = false;
   Conversation of_ts_delta_;
   std::optional<std::uint32_t> ts_delta_;
 };

@@ -49,8 +49,10 @@ World::World(const Plan& plan, bool trace)
       proxy_(plan),
       client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
       server_(plan.server, Role::kServer, plan.seed ^ 0x5e, plan.client.lwip),
-      referee_(client_.inspector, server_.inspector, plan.modes) {
-  server_.inspector.set_strangers(plan.modes);
+      referee_(client_.inspector, server_.inspector, plan.modes || plan.adopts_at != 0) {
+  server_.inspector.set_strangers(plan.modes || plan.adopts_at != 0);
+  server_.inspector.set_unknown_passes(plan.adopts_at != 0);
+  referee_.set_tight(plan.tight);
 }
 
 void World::fail(const std::string& what) {
