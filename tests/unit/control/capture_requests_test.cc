@@ -53,7 +53,7 @@ class CaptureRequestsTest : public testing::Test {
     std::vector<std::uint8_t> frame(bytes, static_cast<std::uint8_t>(time));
     Packet p{.data = frame.data(), .length = static_cast<std::uint32_t>(bytes)};
     p.decide(Verdict::kDrop, Reason::land);
-    fake_tsc = time;
+    dataplane::fake_tsc = time;
     fake_state().taps.at(worker).dropped(Role::kClient, p);
   }
 

@@ -42,7 +42,7 @@ class LookUp : public ::testing::Test {
   }
 
   void insert(const FlowKey& key) {
-    EXPECT_NE(rooms_->flows.insert(key, rooms_->flows.hash_of(key)), kNoFlow);
+    EXPECT_NE(rooms_->flows.insert(key, rooms_->flows.hash_of(key), birth_at(0)), kNoFlow);
   }
 
   static Bytes frame(std::uint32_t client, bool ipv6, Role sender, std::uint16_t flags) {
