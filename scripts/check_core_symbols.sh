@@ -29,6 +29,7 @@ declare -rA ALSO=(
   [core_policy_protect]="$CONSTRUCTS"
   [core_proxy_ack_ack_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_wire_option_walks_avx512]='^(__cpu_model|__cpu_indicator_init)$'
+  [core_proxy_syn_any_syns_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_proxy_syn_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_cookie_siphash]='^(__cxa_guard_(acquire|release|abort)|__cpu_model|__cpu_indicator_init)$'
   [core_proxy_burst_screen]='^__popcountdi2$'  # libgcc's, a table look-up
@@ -37,8 +38,9 @@ declare -rA ALSO=(
 
 # These may hold locked instructions: all workers share what sources have spent of their limits, and
 # which places at a server are taken. A connection takes part in it when it is opened, spliced and
-# over, and no other packet does (shared_lines_test).
-readonly LOCKS='^core_(policy_(source_limits|server_places)|proxy_flows_turns)$'
+# over, and no other packet does (shared_lines_test). Once an epoch, the first worker settles for all
+# whether its plain cookies are tight.
+readonly LOCKS='^core_(cookie_key_ring|policy_(source_limits|server_places)|proxy_flows_turns)$'
 
 status=0
 checked=0

@@ -382,6 +382,34 @@ TEST_P(Adopt, AClientThatGotACookieBesideTheServersAnswerKeepsItsConnection) {
   EXPECT_EQ(p.count(Reason::conn_finished), 1U);
 }
 
+// Its handshake ACK and its first segment are lost, and it answers the repeated SYN-ACK: by numbers
+// that no cookie covers. The server has nothing of it.
+TEST_P(Adopt, AClientAheadOfItsLostHandshakeAckIsNotResetByTheServer) {
+  HarnessOptions h = adopting();
+  h.engine.tuning.synack_repeats = 3;
+  ProxyHarness repeating(h);
+  SessionOptions o;
+  o.ipv6 = GetParam().ipv6;
+  o.timestamps = GetParam().timestamps;
+  o.tags = GetParam().tags;
+  Session s(repeating, o);
+  s.syn();
+  const Bytes ahead = s.client().seq(s.client_nxt + 100).payload("later").build();
+  EXPECT_EQ(repeating.from_client(ahead), Verdict::kDrop);
+  repeating.advance(1500);
+  repeating.to_client.clear();  // the SYN-ACK once more
+  EXPECT_EQ(repeating.from_client(s.client().seq(s.client_nxt + 105).build()), Verdict::kDrop);
+  EXPECT_EQ(repeating.count(Reason::cookie_invalid), 2U);
+  EXPECT_EQ(repeating.count(Reason::adopt_forwarded), 0U);
+  repeating.expect_quiet();
+  s.ack();
+  s.syn_ack();
+  s.client_sends("request");
+  s.server_sends("response");
+  s.close();
+  EXPECT_EQ(repeating.count(Reason::conn_finished), 1U);
+}
+
 // Another process goes on with it, as with any other connection.
 TEST(AdoptRestart, AnAdoptedConnectionOutlivesTheProcess) {
   HarnessOptions h = adopting();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "watched/adopt.h"
 
+#include "burst/flow_key.h"
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
 #include "synproxy/wire/tcp_options.h"
@@ -23,6 +24,16 @@ void shed(Rooms& rooms, Context& c) {
     return forward(rooms.counters, c, Reason::unknown_forwarded);
   }
   drop(rooms.counters, c, Reason::adopt_shed);
+}
+
+// The client was given a cookie and is ahead of its own handshake ACK, or that is lost. It has no
+// older connection, and the server's RST would end the new one.
+bool quotes_our_syn_ack(Rooms& rooms, const Context& c) {
+  const SynAckRepeats::Entry* e = rooms.answerer.repeats().find_sent(c.hash, c.segment.ack - 1);
+  if (e == nullptr) return false;
+  FlowKey key;
+  key_of(c.segment, c.sender, key);
+  return e->key == key;
 }
 
 // The numbers are the server's, which are right. What a client has sent beyond them counts when the
@@ -74,6 +85,7 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
 void on_older_client(Rooms& rooms, Context& c, FrameSink& sink) {
   if (!c.segment.has(kAck)) return drop(rooms.counters, c, Reason::cookie_invalid);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  if (quotes_our_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::cookie_invalid);
   Adoption::Shown other;
   switch (rooms.adoption.client(c.hash, shown_by(c.segment), rooms.now.ms32(), other)) {
     case Adoption::Verdict::kAdopt:
