@@ -153,5 +153,5 @@ def cookies_get_tight_in_a_flood_of_forged_acks_and_no_page_is_lost(_):
             times = [must_get_page(lab, family, limit=5)["total_ms"] for family in (4, 6) * 8]
         check(proxy.said(r"cookies without timestamps are tight in \d+ s: \d+ invalid cookies a second are more than "
                          "--tight-cookies 1000"), f"the log says {proxy.log()!r}")
-        check(grown["cookie_invalid"] > 2000, f"only {grown['cookie_invalid']} forged ACKs were judged")
+        check(grown["cookie_invalid"] > 500, f"only {grown['cookie_invalid']} forged ACKs were judged")
         return f"{len(times)} pages, the slowest {max(times):.0f} ms"

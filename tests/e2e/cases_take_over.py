@@ -17,11 +17,19 @@ import urllib.request
 
 from cases_host import ECHO, Busy, HostProxy, echoes, same, shown, web_server
 from clients import must_get_page
-from harness import PROGRAM, SERVER4, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
+from harness import PROGRAM, ROOT, SERVER4, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
 from restart_loads import Echo, EveryLoad
 
 LIVES = ["--epoch", "64"]
-FORMAT = 2 << 16 | 1  # kHandOverFormat
+
+
+def hand_over_format():
+    """kHandOverFormat, from the sources."""
+    def number(header, pattern):
+        with open(os.path.join(ROOT, header), encoding="ascii") as text:
+            return int(re.search(pattern, text.read())[1])
+    return (number("src/control/hand_over_wire.h", r"kHandOverFormat = (\d+)U << 16 \| kStoreVersion;") << 16 |
+            number("include/synproxy/flow/arena.h", r"kStoreVersion = (\d+);"))
 
 
 def take_over(proxy, *flags):
@@ -102,7 +110,7 @@ def devices_that_are_opened_once_change_hands(_):
         talk("before")
         outage = take_over(proxy, "--workers", "0-1")
         talk("after a take-over")
-        wish = {"command": "hand-over", "format": FORMAT, "client_port": "net_tap0,iface=tap-a",
+        wish = {"command": "hand-over", "format": hand_over_format(), "client_port": "net_tap0,iface=tap-a",
                 "server_port": "xdp:veth-b", "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
         answers = ask(lab, wish, {"command": "hand-over-stop"})
         check(all(a["ok"] for a in answers), f"answers: {answers}")
@@ -214,7 +222,7 @@ def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):
         refused("--take-over: -- --vdev=net_ring0: the running proxy has that device until it stops, and EAL would "
                 "open it before; name the device as the port, with its arguments", "--", "--vdev=net_ring0")
         # One that dies when the other one has stopped for it.
-        wish = {"command": "hand-over", "format": FORMAT, "client_port": "veth-a", "server_port": "veth-b",
+        wish = {"command": "hand-over", "format": hand_over_format(), "client_port": "veth-a", "server_port": "veth-b",
                 "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
         with lab.sockets_in("server"):
             listener = socket.create_server(("10.0.0.2", 8000))
