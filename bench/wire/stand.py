@@ -14,9 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("SYNPROXY_BUILD", os.path.join(ROOT, "build"))
 PROXY = os.path.join(BUILD, "synproxy")
 GENERATOR = os.path.join(BUILD, "bench", "wire", "wire_generator")
-# The addresses are those of bench/wire/segment.h; the flags are those of every tutorial of SYNPROXY.
+# The addresses are those of bench/wire/segment.h; the flags are those of every tutorial of SYNPROXY. The generator's IPv6
+# sources share one /64, so each address is capped by itself.
 PROXY_FLAGS = ["--protect", "203.0.113.10:80", "--protect", "[2001:db8::10]:80",
-               "--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460"]
+               "--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460", "--reply-rate", "20000,mask6=128"]
 HUGEPAGE = 2 << 20
 # Three processes of at most 240 MB.
 HUGEPAGES_WANTED = 360
