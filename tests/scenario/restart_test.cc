@@ -121,6 +121,36 @@ TEST(Restart, DyingAtEveryStepIsNotNoticedEither) {
     }
 }
 
+// In adaptive mode an ACK is not looked at while no cookie of its epoch was sent: but those of the
+// former process were.
+TEST(Restart, CookiesOfAdaptiveModeAreStillGood) {
+  for (const bool handed_over : {false, true}) {
+    SCOPED_TRACE(handed_over);
+    HarnessOptions h = with_store();
+    h.engine.shape.max_flows = 4096;
+    h.engine.tuning.mode = Mode::kAdaptive;
+    h.engine.tuning.adaptive = {.backlog = 100, .syn_rate = 1'000};
+    ProxyHarness p(h);
+    for (std::uint16_t i = 0; i < 100; ++i) {
+      SessionOptions o;
+      o.client_port = static_cast<std::uint16_t>(1'000 + i);
+      const Session half_open(p, o);
+      p.from_client(half_open.syn_frame());
+      p.from_server(half_open.syn_ack_frame());
+    }
+    ASSERT_EQ(p.count(Reason::cookies_began), 1U);
+    p.to_client.clear();
+    p.to_server.clear();
+    Session s(p);
+    s.syn();
+    handed_over ? p.hand_over(4096) : p.die();
+    s.ack();
+    s.syn_ack();
+    s.client_sends("request");
+    EXPECT_EQ(p.count(Reason::cookie_valid), 1U);
+  }
+}
+
 TEST(Restart, ServerIsAskedAgainAtOnce) {
   ProxyHarness p(with_store());
   Session s(p);

@@ -128,6 +128,7 @@ std::size_t Engine::store_bytes(const EngineShape& shape, const ProtectSet& prot
 Found Engine::resume(std::uint64_t now_ms) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
+  rooms.now.expect_earlier_cookies();
   const Found found = synproxy::resume(rooms);
   end_turn(rooms);
   return found;
@@ -181,6 +182,7 @@ std::span<const std::byte> Engine::carry_services() const {
 void Engine::adopt_services(std::span<const std::byte> carried, std::uint64_t now_ms) {
   Rooms& rooms = *state_;
   rooms.now.begin(now_ms);
+  rooms.now.expect_earlier_cookies();
   rooms.answerer.services().adopt(carried, rooms.now.epoch());
 }
 

@@ -52,7 +52,8 @@ class Moment {
     if (tuning_.mode == Mode::kAlways || keys == nullptr || shape_.shared_secret) [[likely]] {
       return keys;
     }
-    return has_sent(*keys) ? keys : nullptr;
+    const bool of_earlier_process = cookies_expected_[keys->epoch & 1U] == keys->epoch;
+    return has_sent(*keys) || of_earlier_process ? keys : nullptr;
   }
   // Whether a cookie of that parity was sent here and may be good still.
   [[nodiscard]] bool may_be_ours(unsigned parity) const {
@@ -61,6 +62,12 @@ class Moment {
   }
   // A cookie of the current epoch is sent.
   void note_cookie() { cookies_sent_[epoch_.epoch & 1U] = epoch_.epoch; }
+  // An earlier process may have sent cookies, of this epoch and of the one before.
+  void expect_earlier_cookies() {
+    for (const std::uint64_t epoch : {epoch_.epoch - 1, epoch_.epoch}) {
+      cookies_expected_[epoch & 1U] = epoch;
+    }
+  }
   [[nodiscard]] const EngineTuning& tuning() const { return tuning_; }
   [[nodiscard]] const EarlierTuning& earlier() const { return earlier_; }
   // The smallest and the largest early window that a client may have been shown.
@@ -83,6 +90,7 @@ class Moment {
   WorkerKeys keys_;
   EpochClock epoch_;
   std::array<std::uint64_t, 2> cookies_sent_{};  // the last epoch of each parity that has sent some
+  std::array<std::uint64_t, 2> cookies_expected_{};  // likewise, of an earlier process
   std::uint64_t ms_ = 0;
 };
 
