@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -22,6 +23,7 @@
 #include "base/line_writer.h"
 #include "control/capture_filter_text.h"
 #include "control/capture_wire.h"
+#include "control/clock.h"
 #include "control/commands.h"
 #include "control/control_client.h"
 #include "control/flow_wire.h"
@@ -69,7 +71,7 @@ constexpr std::array kFlags = {
 
 volatile std::sig_atomic_t told_to_stop = 0;
 
-// The first one ends the capture in order, a second one at once.
+// The first one ends the capture in order, with all that has come until then; a second one at once.
 void stop_at_signals() {
   struct sigaction action {};
   action.sa_handler = [](int) { told_to_stop = 1; };
@@ -214,12 +216,15 @@ void run(const CommandLine& line, const Print&) {
     std::vector<std::uint8_t> part;
     std::uint64_t missed = 0;
     bool more = true;
-    while (more && told_to_stop == 0) {
+    std::uint64_t end = std::numeric_limits<std::uint64_t>::max();  // as monotonic_us() has it
+    for (std::uint64_t until = 0; more && until < end;) {
       const Json about = client.next_line();
+      until = about.at("until").get<std::uint64_t>();
       missed = about.at("lost").get<std::uint64_t>();
       part.resize(about.at("bytes").get<std::uint32_t>());
       client.read(part.data(), part.size());
       more = writer.take(part);
+      if (told_to_stop != 0) end = std::min(end, monotonic_us());
     }
     writer.end(missed);
   } catch (const Json::exception&) {
@@ -245,10 +250,10 @@ flags narrow it down together; several --drop-reason add up. An ICMP error belon
 that it quotes, a later fragment to both of its addresses. With --drop-reason, frames that the proxy
 made besides are left out.
 
-It ends with Ctrl-C, after --limit frames, or when its reader has enough. A worker never waits: what
-the reader is too slow for is missed, counted here at the end and in the file, and as capture_lost.
-Only packets that match cost anything. Packets show what others send, so this is for root and the
-user that the proxy runs as. One capture runs at a time.
+It ends with Ctrl-C and all that came before it, after --limit frames, or when its reader has
+enough. A worker never waits: what the reader is too slow for is missed, counted here at the end and
+in the file, and as capture_lost. Only packets that match cost anything. Packets show what others
+send, so this is for root and the user that the proxy runs as. One capture runs at a time.
 
   synproxy capture --drop-reason cookie_invalid --limit 100 --write invalid.pcapng
   synproxy capture --src 203.0.113.7 | tshark -i - -T fields -e ip.src -e frame.comment

@@ -11,6 +11,7 @@
 
 #include "base/errors.h"
 #include "control/capture_wire.h"
+#include "control/clock.h"
 #include "control/help.h"
 #include "control/log.h"
 #include "control/service_sections.h"
@@ -125,6 +126,7 @@ class Capture final : public Answer {
     for (unsigned w = 0; w < desk_->dataplane.workers(); ++w) {
       desk_->dataplane.capture_tap(w).begin(*desk_->sessions[w]);
     }
+    read_at_.assign(desk_->sessions.size(), monotonic_us());
     begun_ = true;
     say("capture begins (" + user_ + ")");
   }
@@ -143,7 +145,9 @@ class Capture final : public Answer {
     bytes_ = 0;
     const auto& all = desk_->sessions;
     for (std::size_t i = 0; i < all.size() && bytes_ < kPiece; ++i) {
-      CaptureSession& session = *all[next_++ % all.size()];
+      const std::size_t worker = next_++ % all.size();
+      CaptureSession& session = *all[worker];
+      read_at_[worker] = monotonic_us();
       const auto [first, second] = session.ring.take();
       collect(first);
       collect(second);
@@ -165,7 +169,8 @@ class Capture final : public Answer {
                              [](const CaptureRecord* r) { return std::pair(r->time, r->kind); });
     std::uint64_t lost = 0;
     for (const auto& session : desk_->sessions) lost += session->lost.get();
-    out += Json{{"bytes", bytes_}, {"lost", lost}}.dump() + "\n";
+    out += Json{{"bytes", bytes_}, {"lost", lost}, {"until", std::ranges::min(read_at_)}}.dump() +
+           "\n";
     out.reserve(out.size() + bytes_);
     for (const CaptureRecord* r : found_) {
       CaptureRecord told = *r;
@@ -183,7 +188,8 @@ class Capture final : public Answer {
   std::string head_;
   bool begun_ = false;
   Clock::time_point told_ = Clock::now();
-  std::vector<CaptureSession*> read_;  // in this piece
+  std::vector<std::uint64_t> read_at_;  // when each ring was read last, as monotonic_us() has it
+  std::vector<CaptureSession*> read_;   // in this piece
   std::vector<const CaptureRecord*> found_;
   std::size_t bytes_ = 0;  // of what was found
   std::size_t next_ = 0;   // ring to be read

@@ -125,6 +125,19 @@ def capture_feeds_a_live_tshark_and_refuses_what_is_wrong(_):
         equal((capture.process.returncode, said), (0, "2 frames captured, 0 missed\n"), "the end by --limit")
         equal(len(fields(capture.file, "frame.number")), 2, "frames")
 
+        # It is told to end while it is behind: what had come by then is there.
+        with Capture(stand, there, "--service", f"{SERVERS[4]}:80") as capture:
+            capture.process.send_signal(signal.SIGSTOP)
+            must_get_page(lab, 4)
+            capture.process.send_signal(signal.SIGINT)
+            capture.process.send_signal(signal.SIGCONT)
+            said = capture.process.communicate(timeout=10)[1]
+            check(said.endswith(" captured, 0 missed\n"), said)
+        for side, begin in (("veth-b", "verdict=forward"), ("veth-a", "sent: verdict=forward")):
+            wanted = f'tcp.flags.fin == 1 && tcp.srcport == 80 && frame.interface_name == "{side}"'
+            got = fields(capture.file, "frame.comment", wanted=wanted)
+            check(any(comment.startswith(begin) for (comment,) in got), f"the server's FIN at {side}: {got}")
+
 
 def sound(file, *names, wanted="frame"):
     """The fields, once capinfos and tshark have found no fault in the file."""
