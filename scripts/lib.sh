@@ -23,7 +23,7 @@ PACKAGES_OTHER=(debootstrap)
 PACKAGES_PACKAGE=(build-essential debhelper lintian)
 PACKAGES_INSTALLED=(librte-meta-net systemd iproute2 ethtool curl hping3 python3 man-db groff-base util-linux procps)
 PACKAGES_TEST=("${PACKAGES_UNIT[@]}" clang libclang-rt-dev clang-format clang-tidy shellcheck pyflakes3
-  wrk iperf3 socat dpdk-dev python3-scapy tcpdump prometheus chromium)
+  wrk iperf3 socat dpdk-dev python3-scapy tcpdump tshark prometheus chromium)
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$1" >&2
