@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/worker.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <rte_cycles.h>
 #include <rte_lcore.h>
-#include <rte_pause.h>
 #include <sched.h>
 #include <sys/prctl.h>
 
@@ -30,11 +28,8 @@ constexpr unsigned kSynsUnread = 8;
 // Bursts read from a SYN queue of a port that sheds: all of them are answered.
 constexpr unsigned kShedBursts = kSyns / kMaxBurst;
 constexpr std::uint64_t kClockReadsPerSecond = 8000;
-// Only socket ports have descriptors: a queue of either port, one for SYNs, and the doorbell.
-constexpr nfds_t kMostWaits = 4;
-// Records that are copied for control: in each millisecond, and in a turn that found nothing to do.
+// Records that are copied for control in each millisecond.
 constexpr std::uint32_t kSlicePerTick = 256;
-constexpr std::uint32_t kSliceIdle = 1024;
 
 }  // namespace
 
@@ -62,21 +57,6 @@ std::vector<Source> sources_of(unsigned worker, unsigned workers,
   }
   for (const PortId id : kAllPorts) add_queues(id, Source::Kind::kSynQueue);
   return sources;
-}
-
-IdleLimit idle_limit(std::uint32_t asked_us, const std::vector<Source>& sources,
-                     const PerPort<const Port*>& ports) {
-  if (asked_us == 0) return {};
-  IdleLimit limit{kTickUs, true};  // for hand-over rings there is the doorbell
-  for (const Source& source : sources) {
-    if (source.kind == Source::Kind::kRing) continue;
-    const Port& port = *ports[source.port];
-    if (port.wait_descriptor(source.queue) >= 0) continue;
-    limit.woken = false;
-    limit.longest_us =
-        std::min(limit.longest_us, sleep_for_ring(asked_us, port.receive_ring(source.queue)));
-  }
-  return limit;
 }
 
 Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuning,
@@ -342,60 +322,6 @@ void Worker::emit(Role to, std::span<const std::uint8_t> frame) {
   }
   // During a tick no burst has to leave before these frames.
   if (in_tick_ && box.made() >= kMaxBurst) box.send(request_.number, io_, out);
-}
-
-// Called when nothing arrived.
-void Worker::rest() {
-  if (mail_.asked()) [[unlikely]]
-    return answer_mail(kSliceIdle);
-  const std::uint64_t now = rte_rdtsc();
-  const IdleBackOff::Step step = back_off_.next(now);
-  switch (step.what) {
-    case IdleBackOff::Step::What::kLookAgain:
-      rte_pause();
-      return;
-    case IdleBackOff::Step::What::kYield:
-      ::sched_yield();  // returns at once if nobody else wants this CPU
-      return;
-    case IdleBackOff::Step::What::kSleep:
-      break;
-  }
-  if (request_.workers > 1) {
-    Doorbell& bell = hand_over_.doorbell(request_.number);
-    bell.will_sleep();
-    if (!hand_over_.anything_for(request_.number)) wait(step.ticks);
-    bell.awake();
-  } else {
-    wait(step.ticks);
-  }
-  io_.idle_sleeps.add(1);
-  idle_ticks_ += rte_rdtsc() - now;
-  io_.idle_us.set(ticks_to_us(idle_ticks_, rte_get_tsc_hz()));
-}
-
-// Waits so long, or until another worker rings, or a frame arrives by a port that can wake us.
-void Worker::wait(std::uint64_t ticks) {
-  std::array<pollfd, kMostWaits> events{};
-  std::array<Port*, kMostWaits> waiting{};
-  nfds_t count = 0;
-  for (const Source& source : sources_) {
-    if (source.kind == Source::Kind::kRing || count == kMostWaits - 1) continue;
-    Port* port = request_.ports[source.port];
-    const int descriptor = port->wait_descriptor(source.queue);
-    if (descriptor < 0) continue;
-    waiting[count] = port;
-    events[count++] = {descriptor, POLLIN, 0};
-  }
-  if (request_.workers > 1) {
-    events[count++] = {hand_over_.doorbell(request_.number).descriptor(), POLLIN, 0};
-  }
-  const auto ns = static_cast<long>(ticks * 1'000'000'000 / rte_get_tsc_hz());
-  const std::timespec limit{0, ns};
-  clock_read_ = 0;  // read the clock anew after the sleep
-  if (::ppoll(events.data(), count, &limit, nullptr) <= 0) return;
-  for (nfds_t i = 0; i < count; ++i) {
-    if ((events[i].revents & POLLERR) != 0 && waiting[i] != nullptr) waiting[i]->clear_wait_error();
-  }
 }
 
 }  // namespace synproxy::dataplane
