@@ -73,7 +73,7 @@ struct FlowStore::Header {
 struct FlowStore::Keys {
   struct Slot {
     std::uint64_t epoch;
-    std::array<std::uint64_t, 7> words;
+    KeyWords words;
     std::uint64_t sum;  // of all above; 0: the slot is being written
 
     [[nodiscard]] std::uint64_t right_sum() const { return sum_of(this, offsetof(Slot, sum)) | 1; }
@@ -275,10 +275,7 @@ std::vector<EpochKeys> FlowStore::keys(std::uint64_t secret) const {
   if (!found_ || (secret != 0 && secret != stored.secret)) return out;
   for (const Keys::Slot& slot : stored.slots) {
     if (slot.sum != slot.right_sum()) continue;
-    const auto& w = slot.words;
-    out.push_back({.epoch = slot.epoch,
-                   .timestamps = {.k0 = w[0], .k1 = w[1], .multiplier = w[2]},
-                   .plain = {.k0 = w[3], .k1 = w[4], .multiplier = w[5], .tight = w[6] != 0}});
+    out.push_back(epoch_keys(slot.epoch, slot.words));
   }
   return out;
 }
@@ -287,13 +284,7 @@ void FlowStore::keep_secret(std::uint64_t secret) { stored_keys().secret = secre
 
 void FlowStore::keep(const EpochKeys& keys) {
   Keys::Slot& slot = stored_keys().slots[keys.epoch % 4];
-  const std::array<std::uint64_t, 7> words{keys.timestamps.k0,
-                                           keys.timestamps.k1,
-                                           keys.timestamps.multiplier,
-                                           keys.plain.k0,
-                                           keys.plain.k1,
-                                           keys.plain.multiplier,
-                                           keys.plain.tight ? std::uint64_t{1} : 0};
+  const KeyWords words = words_of(keys);
   if (slot.epoch == keys.epoch && slot.words == words && slot.sum == slot.right_sum()) return;
   slot.sum = 0;
   in_order();

@@ -33,11 +33,6 @@ void refuse_port(const char* flag, const PortName& running, const std::string& w
                    ", and --take-over changes no port; give that one, or restart it");
 }
 
-Json words_of(const EpochKeys& k) {
-  return {k.epoch,    k.timestamps.k0, k.timestamps.k1,    k.timestamps.multiplier,
-          k.plain.k0, k.plain.k1,      k.plain.multiplier, k.plain.tight};
-}
-
 std::string line_of(const char* what, unsigned worker, std::size_t bytes) {
   return Json{{"what", what}, {"worker", worker}, {"bytes", bytes}}.dump() + "\n";
 }
@@ -231,7 +226,7 @@ std::unique_ptr<Answer> HandOver::ask(const Json& request, const Peer& peer) {
   Json keys = Json::array();
   const auto secret = request.value("secret", std::uint64_t{0});
   for (EpochKeys& k : parts_.keys.published(parts_.clock.now_ms(), secret)) {
-    keys.push_back(words_of(k));
+    keys.push_back({{"epoch", k.epoch}, {"words", words_of(k)}});
     cleanse(k);
   }
   return std::make_unique<Handing>(Json{{"pid", ::getpid()},

@@ -22,7 +22,7 @@
 namespace synproxy::control {
 
 // Raise it with whatever changes here; the layout of what is carried has kStoreVersion.
-inline constexpr std::uint32_t kHandOverFormat = 2U << 16 | kStoreVersion;
+inline constexpr std::uint32_t kHandOverFormat = 3U << 16 | kStoreVersion;
 
 inline constexpr const char* kAskHandOver = "hand-over";
 inline constexpr const char* kCopyForHandOver = "hand-over-copy";

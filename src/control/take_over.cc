@@ -67,15 +67,6 @@ void connect(std::optional<ControlClient>& client, const std::string& name) {
   }
 }
 
-EpochKeys keys_of(const Json& words) {
-  const auto word = [&](std::size_t i) { return words.at(i).get<std::uint64_t>(); };
-  return {
-      .epoch = word(0),
-      .timestamps = {.k0 = word(1), .k1 = word(2), .multiplier = word(3)},
-      .plain = {
-          .k0 = word(4), .k1 = word(5), .multiplier = word(6), .tight = words.at(7).get<bool>()}};
-}
-
 template <typename T, typename Take>
 void read_piece(ControlClient& from, std::size_t bytes, Take&& take) {
   std::vector<T> part(bytes / sizeof(T));
@@ -125,7 +116,10 @@ TakeOver::TakeOver(const Config& config, const MasterSecret& secret)
     answer.at("index_key").get_to(identity.index_key);
     identity.zero_ms = answer.at("zero_ms").get<std::uint64_t>();
     identity.rss_word = answer.at("rss_word").get<std::uint32_t>();
-    for (const Json& words : answer.at("keys")) keys_.push_back(keys_of(words));
+    for (const Json& keys : answer.at("keys")) {
+      keys_.push_back(
+          epoch_keys(keys.at("epoch").get<std::uint64_t>(), keys.at("words").get<KeyWords>()));
+    }
   } catch (const Json::exception&) {
     throw_strange();
   }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace synproxy {
@@ -25,6 +26,24 @@ struct EpochKeys {
   return timestamps ? keys.timestamps : keys.plain;
 }
 
+// The keys of an epoch as words: so they stand in the ring and in the flow store, and go to the
+// next process. First those of the layout with timestamps, then those of the plain one. The last
+// word is 1 if plain cookies are tight, else 0; the ring settles that apart.
+using KeyWords = std::array<std::uint64_t, 7>;
+inline constexpr std::size_t kTightWord = 6;
+[[nodiscard]] constexpr KeyWords words_of(const EpochKeys& keys) {
+  const LayoutKey& t = keys.timestamps;
+  const LayoutKey& p = keys.plain;
+  return {t.k0, t.k1, t.multiplier, p.k0, p.k1, p.multiplier, p.tight ? 1U : 0U};
+}
+[[nodiscard]] constexpr EpochKeys epoch_keys(std::uint64_t epoch, const KeyWords& words) {
+  return {
+      .epoch = epoch,
+      .timestamps = {.k0 = words[0], .k1 = words[1], .multiplier = words[2]},
+      .plain = {
+          .k0 = words[3], .k1 = words[4], .multiplier = words[5], .tight = words[kTightWord] != 0}};
+}
+
 // Whether the plain cookies of an epoch are tight is settled once, by the first who asks: a worker,
 // when the epoch before has reached its middle. All who ask later get the same answer, so no two
 // workers read a cookie differently, and a wish that comes too late is for the epoch after it.
@@ -38,26 +57,27 @@ class KeyRing {
   // zero or a multiplier even: a rotation never puts a guessable key in place of a good one.
   void publish(const EpochKeys& keys);
   // Any thread. Returns false and leaves `out` untouched if the epoch is not published, or no
-  // longer. Whether it is tight is not said.
+  // longer. EpochKeys::plain.tight is false: see is_tight().
   [[nodiscard]] bool read(std::uint64_t epoch, EpochKeys& out) const;
   void clear();  // wipes all slots, at exit
 
   // Any thread may call these.
   // Whether plain cookies shall be tight in the epochs that are not settled yet.
   void want_tight(bool tight) { want_tight_.store(tight, std::memory_order_relaxed); }
-  // Whether those of the epoch are tight. Settles it. Of the last four epochs that were asked for.
+  // Whether those of the epoch are tight; settled by this if nobody has asked before. For the last
+  // four epochs that were asked for.
   [[nodiscard]] bool settle_tight(std::uint64_t epoch) const {
     return settle_tight(epoch, want_tight_.load(std::memory_order_relaxed));
   }
-  // The same, with the wish of who asks: of the process before this one.
+  // The same, where the wish is another one: that of the process before this one.
   bool settle_tight(std::uint64_t epoch, bool wish) const;
-  // The same, if it is settled. Otherwise false.
+  // Likewise, but settles nothing: false as long as nobody has asked.
   [[nodiscard]] bool is_tight(std::uint64_t epoch) const;
 
  private:
   struct Slot {
     std::atomic<std::uint64_t> epoch{~0ULL};
-    std::array<std::atomic<std::uint64_t>, 6> words{};
+    std::array<std::atomic<std::uint64_t>, kTightWord> words{};
     // The lowest bit: tight. Above it: the epoch for which that is settled. Readers settle it, so
     // it is no part of what the writer publishes.
     mutable std::atomic<std::uint64_t> settled{~0ULL};

@@ -26,10 +26,8 @@ void KeyRing::publish(const EpochKeys& keys) {
   }
   Slot& slot = slots_[keys.epoch % slots_.size()];
   slot.epoch.store(kEmpty, std::memory_order_relaxed);
-  const std::array<std::uint64_t, 6> words{
-      keys.timestamps.k0, keys.timestamps.k1, keys.timestamps.multiplier,
-      keys.plain.k0,      keys.plain.k1,      keys.plain.multiplier};
-  for (std::size_t i = 0; i < words.size(); ++i) {
+  const KeyWords words = words_of(keys);
+  for (std::size_t i = 0; i < slot.words.size(); ++i) {
     slot.words[i].store(words[i], std::memory_order_release);
   }
   slot.epoch.store(keys.epoch, std::memory_order_release);
@@ -40,16 +38,14 @@ bool KeyRing::read(std::uint64_t epoch, EpochKeys& out) const {
   if (epoch == kEmpty || slot.epoch.load(std::memory_order_acquire) != epoch) {
     return false;
   }
-  std::array<std::uint64_t, 6> words;
-  for (std::size_t i = 0; i < words.size(); ++i) {
+  KeyWords words{};
+  for (std::size_t i = 0; i < slot.words.size(); ++i) {
     words[i] = slot.words[i].load(std::memory_order_acquire);
   }
   if (slot.epoch.load(std::memory_order_relaxed) != epoch) {
     return false;
   }
-  out = {.epoch = epoch,
-         .timestamps = {.k0 = words[0], .k1 = words[1], .multiplier = words[2]},
-         .plain = {.k0 = words[3], .k1 = words[4], .multiplier = words[5]}};
+  out = epoch_keys(epoch, words);
   return true;
 }
 

@@ -18,12 +18,19 @@ EpochKeys keys_of(std::uint64_t epoch) {
 }
 
 bool is_of(const EpochKeys& keys, std::uint64_t epoch) {
-  const EpochKeys want = keys_of(epoch);
-  return keys.epoch == epoch && keys.timestamps.k0 == want.timestamps.k0 &&
-         keys.timestamps.k1 == want.timestamps.k1 &&
-         keys.timestamps.multiplier == want.timestamps.multiplier &&
-         keys.plain.k0 == want.plain.k0 && keys.plain.k1 == want.plain.k1 &&
-         keys.plain.multiplier == want.plain.multiplier;
+  return keys.epoch == epoch && words_of(keys) == words_of(keys_of(epoch));
+}
+
+TEST(KeyWords, HoldAllOfAnEpochButItsNumber) {
+  EpochKeys keys = keys_of(5);
+  constexpr KeyWords kWords{0x501, 0x502, 0x503, 0x504, 0x505, 0x507, 0};
+  EXPECT_EQ(words_of(keys), kWords);
+  keys.plain.tight = true;
+  EXPECT_EQ(words_of(keys)[kTightWord], 1U);
+  const EpochKeys again = epoch_keys(5, words_of(keys));
+  EXPECT_EQ(words_of(again), words_of(keys));
+  EXPECT_EQ(again.epoch, 5U);
+  EXPECT_FALSE(epoch_keys(5, kWords).plain.tight);
 }
 
 TEST(KeyRing, ANewRingHoldsNoEpoch) {

@@ -60,11 +60,7 @@ class SecretFile : public ::testing::Test {
 const std::string kGood = "0123456789abcdef0123456789abcdef";
 
 bool same(const EpochKeys& a, const EpochKeys& b) {
-  const auto words = [](const EpochKeys& k) {
-    return std::array{k.epoch,    k.timestamps.k0, k.timestamps.k1,   k.timestamps.multiplier,
-                      k.plain.k0, k.plain.k1,      k.plain.multiplier};
-  };
-  return words(a) == words(b);
+  return a.epoch == b.epoch && words_of(a) == words_of(b);
 }
 
 TEST_F(SecretFile, IsAcceptedWhenOnlyItsOwnerMayReadIt) {
