@@ -95,6 +95,11 @@ struct KeyView {
 };
 static_assert(kFamilyIpv6 == 1U << 31, "the top bit of ports_and_vlan");
 
+[[nodiscard]] inline bool same_key(const KeyView& a, const KeyView& b) {
+  return a.identity == b.identity &&
+         (!a.ipv6() || (same_address(a.client, b.client) && same_address(a.server, b.server)));
+}
+
 // The server's address, of IPv4 in the first 4 bytes.
 [[nodiscard]] inline AddressBytes server_of(const KeyView& key) {
   AddressBytes out{};

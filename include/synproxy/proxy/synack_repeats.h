@@ -11,8 +11,8 @@
 // later and a third 4 s after that; servers back off alike (RFC 6298 section 5.5).
 //
 // A client that answers with a RST wants no connection: a half-open scanner, or a host that never
-// sent the SYN. Its RST stops the repeats. The SYN-ACK is found by the hash of its flow; of two
-// with the same place the later one is found.
+// sent the SYN. Its RST stops the repeats. The SYN-ACK is found by the key of its flow; of two
+// whose hashes have the same place the later one is found.
 //
 // The memory has a fixed size, and a flood switches it off: when it is full, most repeats would go
 // to forged addresses. A second with few SYNs switches it on again.
@@ -24,7 +24,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "synproxy/flow/key.h"
+#include "synproxy/flow/identity.h"
 #include "synproxy/proxy/link_header.h"
 #include "synproxy/proxy/reply.h"
 
@@ -72,23 +72,23 @@ class SynAckRepeats {
     return push(0, now_ms);
   }
 
-  // `hash`: of the entry's key.
+  // `hash`, here and below: of the key.
   void file(Entry& e, std::uint64_t hash) {
     e.place = static_cast<std::uint16_t>(hash % kPlaces);
     latest_[e.place] = &e;
   }
-  // The SYN-ACK that a RST with the number `seq` may answer, if the keys are the same; nullptr:
-  // none. RFC 9293 section 3.10.7.4 in SYN-RECEIVED, RFC 5961 section 3.2: the number must be
-  // exact. With `refused` set it is not repeated any more, and neither are its copies.
-  [[nodiscard]] Entry* find(std::uint64_t hash, SeqNum seq) const {
-    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
-    return e != nullptr && !e->refused && e->syn_ack.ack == seq ? e : nullptr;
+  // The SYN-ACK that a RST with the number `seq` answers; nullptr: none is known. RFC 9293
+  // section 3.10.7.4 in SYN-RECEIVED, RFC 5961 section 3.2: the number must be exact. With
+  // `refused` set it is not repeated any more, and neither are its copies.
+  [[nodiscard]] Entry* find(const KeyView& key, std::uint64_t hash, SeqNum seq) const {
+    Entry* e = latest(key, hash);
+    return e != nullptr && e->syn_ack.ack == seq ? e : nullptr;
   }
 
   // The SYN-ACK with the number `seq` of its own, likewise.
-  [[nodiscard]] Entry* find_sent(std::uint64_t hash, SeqNum seq) const {
-    Entry* e = latest_[hash % kPlaces];
-    return e != nullptr && !e->refused && e->syn_ack.seq == seq ? e : nullptr;
+  [[nodiscard]] Entry* find_sent(const KeyView& key, std::uint64_t hash, SeqNum seq) const {
+    Entry* e = latest(key, hash);
+    return e != nullptr && e->syn_ack.seq == seq ? e : nullptr;
   }
 
   // Whether there may be a place now. If not, one call of pass_over() replaces `n` calls of
@@ -150,6 +150,11 @@ class SynAckRepeats {
   void turn_off() {
     off_ = true;
     for (Ring& r : rings_) r.head = r.tail;
+  }
+
+  [[nodiscard]] Entry* latest(const KeyView& key, std::uint64_t hash) const {
+    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
+    return e != nullptr && !e->refused && same_key(e->key, key) ? e : nullptr;
   }
 
   // A SYN that came twice has two entries, and the later one was found.

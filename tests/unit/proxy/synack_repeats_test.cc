@@ -38,6 +38,29 @@ TEST(SynAckRepeats, GivesBackInOrderAfterASecond) {
   EXPECT_EQ(r.waiting(), 0U);
 }
 
+TEST(SynAckRepeats, IsFoundByItsKeyAndItsExactNumber) {
+  SynAckRepeats r(1);
+  constexpr std::uint64_t kHash = 77;
+  SynAckRepeats::Entry* e = admit(r, 1000, 1);
+  e->syn_ack.seq = SeqNum(500);
+  e->syn_ack.ack = SeqNum(900);
+  r.file(*e, kHash);
+  const FlowKey key = e->key;
+  EXPECT_EQ(r.find(key, kHash, SeqNum(900)), e);
+  EXPECT_EQ(r.find_sent(key, kHash, SeqNum(500)), e);
+  for (const std::uint32_t wrong : {499U, 501U, 899U, 901U}) {
+    EXPECT_EQ(r.find(key, kHash, SeqNum(wrong)), nullptr);
+    EXPECT_EQ(r.find_sent(key, kHash, SeqNum(wrong)), nullptr);
+  }
+  FlowKey other = key;  // of the same place
+  other.client_port = 2;
+  EXPECT_EQ(r.find(other, kHash, SeqNum(900)), nullptr);
+  EXPECT_EQ(r.find_sent(other, kHash, SeqNum(500)), nullptr);
+  e->refused = true;
+  EXPECT_EQ(r.find(key, kHash, SeqNum(900)), nullptr);
+  EXPECT_EQ(r.find_sent(key, kHash, SeqNum(500)), nullptr);
+}
+
 TEST(SynAckRepeats, WorksAcrossTheWrapOfTheClock) {
   SynAckRepeats r(1);
   admit(r, 0xffffff00U, 1);

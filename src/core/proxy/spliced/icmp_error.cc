@@ -90,8 +90,8 @@ void on_unreachable(Rooms& rooms, Context& c, const QuotedSegment& q, FrameSink&
 bool ends_repeats(Rooms& rooms, const Context& c, const QuotedFlow& quoted) {
   const QuotedSegment& q = quoted.segment;
   if (c.sender != Role::kClient || !(q.soft || q.refusal)) return false;
-  SynAckRepeats::Entry* e = rooms.answerer.repeats().find_sent(c.hash, q.seq);
-  if (e == nullptr || e->key != quoted.key || !icmp_checksum_good(c.segment)) return false;
+  SynAckRepeats::Entry* e = rooms.answerer.repeats().find_sent(quoted.key, c.hash, q.seq);
+  if (e == nullptr || !icmp_checksum_good(c.segment)) return false;
   e->refused = true;
   return true;
 }

@@ -7,15 +7,6 @@
 #include "synproxy/wire/bytes.h"
 
 namespace synproxy {
-namespace {
-
-bool is_of(const FlowKey& flow, const KeyView& key) {
-  return identity_of(flow) == key.identity &&
-         (!key.ipv6() ||
-          (same_address(flow.client, key.client) && same_address(flow.server, key.server)));
-}
-
-}  // namespace
 
 Doubts::Doubts(const IndexKey& secret)
     : secret_(secret), services_(kServices), asked_(new SynAckRepeats::Entry[kAsked]) {}
@@ -114,7 +105,7 @@ const SynAckRepeats::Entry* Doubts::asked(const KeyView& key, std::uint64_t hash
                                           std::uint32_t now_ms) const {
   const SynAckRepeats::Entry& e = asked_[hash % kAsked];
   const bool waits = asking_ && e.syn_ack.flags != 0 && e.deadline_ms - now_ms <= kAnswerMs;
-  return waits && e.syn_ack.ack == isn + 1 && is_of(e.key, key) ? &e : nullptr;
+  return waits && e.syn_ack.ack == isn + 1 && same_key(e.key, key) ? &e : nullptr;
 }
 
 }  // namespace synproxy

@@ -82,10 +82,8 @@ bool refuses_syn_ack(Rooms& rooms, const Context& c) {
     if (!of_mark) return false;
     f.clear(kFlowMarked);
   }
-  SynAckRepeats::Entry* e = rooms.answerer.repeats().find(c.hash, seq);
-  FlowKey key;
-  if (e != nullptr) key_of(c.segment, c.sender, key);
-  const bool found = e != nullptr && e->key == key && checksum_ok(c);
+  SynAckRepeats::Entry* e = rooms.answerer.repeats().find(c.key(), c.hash, seq);
+  const bool found = e != nullptr && checksum_ok(c);
   if (found) e->refused = true;
   return found || c.flow != kNoFlow;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "watched/adopt.h"
 
-#include "burst/flow_key.h"
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
 #include "synproxy/wire/tcp_options.h"
@@ -29,11 +28,7 @@ void shed(Rooms& rooms, Context& c) {
 // The client was given a cookie and is ahead of its own handshake ACK, or that is lost. It has no
 // older connection, and the server's RST would end the new one.
 bool quotes_our_syn_ack(Rooms& rooms, const Context& c) {
-  const SynAckRepeats::Entry* e = rooms.answerer.repeats().find_sent(c.hash, c.segment.ack - 1);
-  if (e == nullptr) return false;
-  FlowKey key;
-  key_of(c.segment, c.sender, key);
-  return e->key == key;
+  return rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
 }
 
 // The numbers are the server's, which are right. What a client has sent beyond them counts when the
