@@ -105,12 +105,7 @@ class AckBurst {
   void refute(const Group& g) {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
-    KeysByParity keys{};
-    for (unsigned parity = 0; parity < 2; ++parity) {
-      const EpochKeys* of_epoch = rooms_.now.keys_to_check(parity);
-      if (of_epoch == nullptr) continue;
-      keys[parity] = &key_of_layout(*of_epoch, g.shape().timestamps);
-    }
+    const KeysByParity keys = keys_to_check(rooms_.now, g.shape().timestamps);
     if (keys[0] == nullptr && keys[1] == nullptr) {
       return for_each_lane(lanes,
                            [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
@@ -139,6 +134,15 @@ class AckBurst {
 };
 
 }  // namespace
+
+KeysByParity keys_to_check(const Moment& now, bool timestamps) {
+  KeysByParity keys{};
+  for (unsigned parity = 0; parity < 2; ++parity) {
+    const EpochKeys* of_epoch = now.keys_to_check(parity);
+    if (of_epoch != nullptr) keys[parity] = &key_of_layout(*of_epoch, timestamps);
+  }
+  return keys;
+}
 
 std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
   if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes ||

@@ -28,6 +28,7 @@
 
 namespace synproxy {
 
+class Moment;
 struct Rooms;
 
 // The shapes of an ACK, by its options: timestamps as current stacks write them, or no options.
@@ -51,6 +52,8 @@ struct AckGroup : Columns {
 
 // Keys of one cookie layout, by the parity of their epoch. nullptr: no such epoch is known.
 using KeysByParity = std::array<const LayoutKey*, 2>;
+// Those that ACKs are checked with now (Moment::keys_to_check).
+[[nodiscard]] KeysByParity keys_to_check(const Moment& now, bool timestamps);
 
 struct AckKernel {
   // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged segment

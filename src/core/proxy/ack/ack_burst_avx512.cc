@@ -51,21 +51,18 @@ struct LaneKeys {
   __m512i k1;
   __m512i multiplier;
 };
-SYNPROXY_COLUMNS __m512i choose(__mmask8 odd, std::uint64_t of_even, std::uint64_t of_odd) {
-  return _mm512_mask_mov_epi64(all(of_even), odd, all(of_odd));
-}
+SYNPROXY_COLUMNS __mmask8 all_if(bool set) { return set ? 0xff : 0; }
 SYNPROXY_COLUMNS LaneKeys keys_of(__m512i quoted, const KeysByParity& keys) {
   static constexpr LayoutKey kNone{};
   const LayoutKey& even = keys[0] != nullptr ? *keys[0] : kNone;
   const LayoutKey& odd = keys[1] != nullptr ? *keys[1] : kNone;
   LaneKeys k;
   k.odd = _mm512_test_epi64_mask(quoted, all(1));
-  k.known = static_cast<__mmask8>((keys[1] != nullptr ? k.odd : 0) |
-                                  (keys[0] != nullptr ? ~k.odd & 0xff : 0));
+  k.known = choose_bits(k.odd, all_if(keys[0] != nullptr), all_if(keys[1] != nullptr));
   k.k0 = choose(k.odd, even.k0, odd.k0);
   k.k1 = choose(k.odd, even.k1, odd.k1);
   k.multiplier = choose(k.odd, even.multiplier, odd.multiplier);
-  k.tight = static_cast<__mmask8>((odd.tight ? k.odd : 0) | (even.tight ? ~k.odd & 0xff : 0));
+  k.tight = choose_bits(k.odd, all_if(even.tight), all_if(odd.tight));
   return k;
 }
 
@@ -84,8 +81,7 @@ struct Divided {
   __m512i option_bits;
 
   SYNPROXY_COLUMNS explicit Divided(__mmask8 tight)
-      : option_bits(_mm512_mask_mov_epi64(all(layout::kIsnOptionBits), tight,
-                                          all(layout::kTightOptionBits))) {}
+      : option_bits(choose(tight, layout::kIsnOptionBits, layout::kTightOptionBits)) {}
   SYNPROXY_COLUMNS __m512i mask() const {
     return add(_mm512_sllv_epi64(all(1), option_bits), all(~0ULL));
   }
@@ -146,14 +142,15 @@ SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
   return lanes & k.known & ~std::uint32_t{found};
 }
 
-SYNPROXY_COLUMNS LaneKeys blend(__mmask8 lanes, const LaneKeys& otherwise, const LaneKeys& value) {
+SYNPROXY_COLUMNS LaneKeys choose_keys(__mmask8 lanes, const LaneKeys& otherwise,
+                                      const LaneKeys& value) {
   LaneKeys k;
   k.odd = otherwise.odd;
-  k.known = static_cast<__mmask8>((otherwise.known & ~lanes) | (value.known & lanes));
-  k.k0 = _mm512_mask_mov_epi64(otherwise.k0, lanes, value.k0);
-  k.k1 = _mm512_mask_mov_epi64(otherwise.k1, lanes, value.k1);
-  k.multiplier = _mm512_mask_mov_epi64(otherwise.multiplier, lanes, value.multiplier);
-  k.tight = static_cast<__mmask8>((otherwise.tight & ~lanes) | (value.tight & lanes));
+  k.known = choose_bits(lanes, otherwise.known, value.known);
+  k.k0 = choose(lanes, otherwise.k0, value.k0);
+  k.k1 = choose(lanes, otherwise.k1, value.k1);
+  k.multiplier = choose(lanes, otherwise.multiplier, value.multiplier);
+  k.tight = choose_bits(lanes, otherwise.tight, value.tight);
   return k;
 }
 
@@ -163,7 +160,7 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   if constexpr (kIpv6) put_addresses(g, load_ipv6_header(g));
   const __m512i quoted = get(g.quoted);
   const __mmask8 stamped = _mm512_test_epi64_mask(get(g.timestamps), all(1));
-  const LaneKeys k = blend(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
+  const LaneKeys k = choose_keys(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i vlan = get(g.vlan);

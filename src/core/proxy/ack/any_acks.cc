@@ -17,24 +17,11 @@ void fill(AnyAckGroup& g, std::size_t lane, const Context& c) {
   g.timestamps[lane] = c.ack.timestamps.present ? 1 : 0;
 }
 
-struct Keys {
-  KeysByParity plain{};
-  KeysByParity timestamps{};
-
-  explicit Keys(const Moment& now) {
-    for (unsigned parity = 0; parity < 2; ++parity) {
-      const EpochKeys* of_epoch = now.keys_to_check(parity);
-      if (of_epoch == nullptr) continue;
-      plain[parity] = &of_epoch->plain;
-      timestamps[parity] = &of_epoch->timestamps;
-    }
-  }
-};
-
 }  // namespace
 
 std::uint32_t AnyAcks::refuted(const Rooms& rooms, const Context* burst) const {
-  const Keys keys(rooms.now);
+  const KeysByParity plain = keys_to_check(rooms.now, false);
+  const KeysByParity stamped = keys_to_check(rooms.now, true);
   std::uint32_t refuted = 0;
   AnyAckGroup g;
   for (const bool ipv6 : {false, true}) {
@@ -53,9 +40,8 @@ std::uint32_t AnyAcks::refuted(const Rooms& rooms, const Context* burst) const {
         scales |= c.ack.scales;
         fill(g, lane, c);
       }
-      for_each_lane(
-          used & (*rooms.any_ack_kernels)[ipv6 ? 1 : 0](g, keys.plain, keys.timestamps, scales),
-          [&](std::size_t lane) { refuted |= 1U << g.places[lane]; });
+      for_each_lane(used & (*rooms.any_ack_kernels)[ipv6 ? 1 : 0](g, plain, stamped, scales),
+                    [&](std::size_t lane) { refuted |= 1U << g.places[lane]; });
     }
   }
   return refuted;

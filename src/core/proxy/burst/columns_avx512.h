@@ -39,6 +39,17 @@ namespace synproxy::columns {
 using detail::add;
 using detail::all;
 
+// `value` in `lanes`, `otherwise` in the others.
+SYNPROXY_COLUMNS __m512i choose(__mmask8 lanes, __m512i otherwise, __m512i value) {
+  return _mm512_mask_mov_epi64(otherwise, lanes, value);
+}
+SYNPROXY_COLUMNS __m512i choose(__mmask8 lanes, std::uint64_t otherwise, std::uint64_t value) {
+  return choose(lanes, all(otherwise), all(value));
+}
+SYNPROXY_COLUMNS __mmask8 choose_bits(__mmask8 lanes, __mmask8 otherwise, __mmask8 value) {
+  return static_cast<__mmask8>((otherwise & ~lanes) | (value & lanes));
+}
+
 constexpr std::size_t kWords = 8;
 struct Words {
   __m512i w[kWords];

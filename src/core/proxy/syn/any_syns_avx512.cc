@@ -131,9 +131,6 @@ SYNPROXY_COLUMNS Agreed agree_upon(const AnySynGroup& g, bool tight) {
   return a;
 }
 
-SYNPROXY_COLUMNS __m512i choose(__mmask8 lanes, std::uint64_t otherwise, std::uint64_t value) {
-  return _mm512_mask_mov_epi64(all(otherwise), lanes, all(value));
-}
 struct Made {
   __m512i mac;
   __m512i isn;
