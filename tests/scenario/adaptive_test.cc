@@ -33,15 +33,10 @@ class Adaptive : public testing::TestWithParam<bool> {
     ASSERT_EQ(p.from_server(frame), Verdict::kForward);
     EXPECT_EQ(p.take_raw(Role::kClient), frame);
   }
-  // Both ends have the same numbers.
-  static void untranslated(Session& s) {
-    s.cookie = s.o.server_isn;
-    s.our_tsval = s.server_first_ts;
-  }
   void half_open(Session& s) {
     passes_to_server(s.syn_frame());
     passes_to_client(s.syn_ack_frame());
-    untranslated(s);
+    s.untranslated();
   }
   void open_watched(Session& s) {
     half_open(s);
@@ -189,7 +184,7 @@ TEST_P(Adaptive, HalfOpenConnectionsBeginCookies) {
   // What has begun with the server goes on with it.
   passes_to_server(early.ack_frame());
   passes_to_client(asked.syn_ack_frame());
-  untranslated(asked);
+  asked.untranslated();
   passes_to_server(asked.syn_frame());  // the SYN-ACK was lost: a repeat
   passes_to_server(asked.ack_frame());
   for (Session* s : {&before, &early, &asked}) talks(*s);
@@ -298,7 +293,7 @@ TEST_P(Adaptive, WhatWasSeenInPeaceIsOffered) {
     Session s(q, o);
     q.from_client(s.syn_frame());
     q.from_server(s.syn_ack_frame());
-    untranslated(s);
+    s.untranslated();
     q.from_client(s.ack_frame());
   }
   q.to_client.clear();
@@ -432,7 +427,7 @@ TEST_P(Adaptive, AChangeOfTheModeLosesNoConnection) {
   passes_to_server(asked.syn_frame());
   set_mode(Mode::kAlways);
   passes_to_client(asked.syn_ack_frame());
-  untranslated(asked);
+  asked.untranslated();
   passes_to_server(asked.ack_frame());
   passes_to_server(opening.ack_frame());
   Session spliced(p, session(50'003));
@@ -478,7 +473,7 @@ TEST_P(Adaptive, OffForwardsThoughTheTableIsFull) {
     Session s(q, session(static_cast<std::uint16_t>(50'000 + i)));
     EXPECT_EQ(q.from_client(s.syn_frame()), Verdict::kForward);
     EXPECT_EQ(q.from_server(s.syn_ack_frame()), Verdict::kForward);
-    untranslated(s);
+    s.untranslated();
     EXPECT_EQ(q.from_client(s.ack_frame()), Verdict::kForward);
     EXPECT_EQ(q.from_client(s.client(kAck | kPsh).payload("x").build()), Verdict::kForward);
     EXPECT_EQ(q.from_server(s.server().ack(s.client_nxt + 1).build()), Verdict::kForward);

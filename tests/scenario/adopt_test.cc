@@ -29,16 +29,19 @@ struct Kind {
 
 class Adopt : public testing::TestWithParam<Kind> {
  protected:
-  // Both ends have the same numbers, unless `delta` was added to the server's.
-  Session older(std::uint16_t port = 40'000, std::uint32_t delta = 0) {
+  static SessionOptions session(std::uint16_t port = 40'000) {
     SessionOptions o;
     o.ipv6 = GetParam().ipv6;
     o.timestamps = GetParam().timestamps;
     o.tags = GetParam().tags;
     o.client_port = port;
-    Session s(p, o);
-    s.cookie = s.o.server_isn - delta;
-    s.our_tsval = s.server_first_ts;
+    return o;
+  }
+  // Both ends have the same numbers, unless `delta` was added to the server's.
+  Session older(std::uint16_t port = 40'000, std::uint32_t delta = 0) {
+    Session s(p, session(port));
+    s.untranslated();
+    s.cookie -= delta;
     s.client_nxt += 5'000;
     s.server_nxt += 70'000;
     return s;
@@ -316,8 +319,7 @@ TEST(AdoptFlood, OfForgedAcksIsBounded) {
     ProxyHarness p(adopting(unknown));
     SessionOptions o;
     Session s(p, o);
-    s.cookie = s.o.server_isn;
-    s.our_tsval = s.server_first_ts;
+    s.untranslated();
     p.from_server(s.server().payload("news").build());
     s.server_nxt += 4;
     std::vector<Bytes> burst;
@@ -353,7 +355,7 @@ TEST(AdoptFlood, DamagedSegmentsAreNotBelieved) {
   ProxyHarness p(adopting());
   p.checksums_must_be_good = false;
   Session s(p, {});
-  s.cookie = s.o.server_isn;
+  s.untranslated();
   EXPECT_EQ(p.from_client(s.client().break_l4_checksum().build()), Verdict::kDrop);
   EXPECT_EQ(p.from_server(s.server().break_l4_checksum().build()), Verdict::kDrop);
   EXPECT_EQ(p.count(Reason::bad_checksum), 2U);
@@ -363,11 +365,7 @@ TEST(AdoptFlood, DamagedSegmentsAreNotBelieved) {
 // Its first SYN went to the server before the proxy came, and its second one got a cookie. The
 // server answers the first; it would reset what acknowledges the cookie.
 TEST_P(Adopt, AClientThatGotACookieBesideTheServersAnswerKeepsItsConnection) {
-  SessionOptions o;
-  o.ipv6 = GetParam().ipv6;
-  o.timestamps = GetParam().timestamps;
-  o.tags = GetParam().tags;
-  Session s(p, o);
+  Session s(p, session());
   s.syn();
   passes(Role::kServer, s.server(kSyn | kAck).seq(s.o.server_isn - 77).ack(s.client_nxt).build());
   const Bytes ahead = s.client().seq(s.client_nxt + 100).payload("later").build();
@@ -388,11 +386,7 @@ TEST_P(Adopt, AClientAheadOfItsLostHandshakeAckIsNotResetByTheServer) {
   HarnessOptions h = adopting();
   h.engine.tuning.synack_repeats = 3;
   ProxyHarness repeating(h);
-  SessionOptions o;
-  o.ipv6 = GetParam().ipv6;
-  o.timestamps = GetParam().timestamps;
-  o.tags = GetParam().tags;
-  Session s(repeating, o);
+  Session s(repeating, session());
   s.syn();
   const Bytes ahead = s.client().seq(s.client_nxt + 100).payload("later").build();
   EXPECT_EQ(repeating.from_client(ahead), Verdict::kDrop);
@@ -416,8 +410,7 @@ TEST(AdoptRestart, AnAdoptedConnectionOutlivesTheProcess) {
   h.store = true;
   ProxyHarness p(h);
   Session s(p, {});
-  s.cookie = s.o.server_isn;
-  s.our_tsval = s.server_first_ts;
+  s.untranslated();
   p.from_client(s.client().build());
   p.from_server(s.server().build());
   EXPECT_EQ(p.count(Reason::conn_adopted), 1U);

@@ -113,39 +113,12 @@ class AnySyns : public ::testing::Test {
   void SetUp() override { skip_without_kernels(any_syn_kernels() != nullptr); }
 };
 
-void expect_alike_at_random(const HarnessOptions& h, unsigned seed) {
-  std::mt19937 random(seed);
-  ProxyHarness bursts(h);
-  ProxyHarness singles(h);
-  bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
-  for (int round = 0; round < 400; ++round) {
-    std::vector<Bytes> frames(1 + random() % kMaxBurst);
-    constexpr std::array<unsigned, 4> kParts{0, 1, 5, 8};
-    const unsigned ipv6_of_8 = pick(random, kParts);
-    for (Bytes& f : frames) f = random_syn(random, ipv6_of_8);
-    ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
-    if (round == 150) {  // from here on one of the servers is known, with its TTL
-      SessionOptions o;
-      o.timestamps = h.engine.tuning.offer.timestamps == Offer::kOn;
-      o.sack = h.engine.tuning.offer.sack == Offer::kOn;
-      o.server_path.ttl = 200;
-      Session(bursts, o).open();
-      Session(singles, o).open();
-    }
-    if (round % 100 == 99) {  // other keys, other parity, and plain cookies that are tight
-      for (ProxyHarness* p : {&bursts, &singles}) p->want_tight_cookies(round % 200 == 99);
-      bursts.advance(64'000);
-      singles.advance(64'000);
-    }
-  }
-  EXPECT_GT(bursts.count(Reason::synack_sent), 1000U);
-}
-
 TEST_F(AnySyns, AreAnsweredInABurstAsEachAlone) {
-  expect_alike_at_random(two_services(Offer::kOn, Offer::kOn, Offer::kOn), 21);
-  expect_alike_at_random(two_services(Offer::kOn, Offer::kOff, Offer::kOn), 22);
-  expect_alike_at_random(two_services(Offer::kOff, Offer::kOn, Offer::kOff), 23);
-  expect_alike_at_random(two_services(Offer::kAuto, Offer::kAuto, Offer::kAuto), 24);
+  expect_alike_at_random(two_services(Offer::kOn, Offer::kOn, Offer::kOn), 21, 400, random_syn);
+  expect_alike_at_random(two_services(Offer::kOn, Offer::kOff, Offer::kOn), 22, 400, random_syn);
+  expect_alike_at_random(two_services(Offer::kOff, Offer::kOn, Offer::kOff), 23, 400, random_syn);
+  expect_alike_at_random(two_services(Offer::kAuto, Offer::kAuto, Offer::kAuto), 24, 400,
+                         random_syn);
 }
 
 TEST_F(AnySyns, AreCappedInABurstAsEachAlone) {

@@ -165,8 +165,7 @@ TEST_P(FeltTest, AConnectionThatIsOnlyWatchedIsMeasuredToo) {
   p.advance(2);
   p.from_server(s.syn_ack_frame());
   p.advance(60);
-  s.cookie = s.o.server_isn;
-  s.our_tsval = s.server_first_ts;
+  s.untranslated();
   p.from_client(s.ack_frame());
   EXPECT_EQ(measured(all(p).handshake), (Measured{1, 60}));
   p.advance(8);

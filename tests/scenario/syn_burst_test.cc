@@ -111,31 +111,7 @@ class SynBurst : public ::testing::Test {
 TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
   for (const Offer sack : {Offer::kOn, Offer::kOff}) {
     for (const Offer timestamps : {Offer::kOn, Offer::kOff}) {
-      std::mt19937 random(11);
-      ProxyHarness bursts(several_services(sack, timestamps));
-      ProxyHarness singles(several_services(sack, timestamps));
-      bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
-      for (int round = 0; round < 600; ++round) {
-        std::vector<Bytes> frames(1 + random() % kMaxBurst);
-        // Bursts of one family, and of both.
-        const std::array<unsigned, 4> kParts{0, 1, 5, 8};
-        const unsigned ipv6_of_8 = pick(random, kParts);
-        for (Bytes& f : frames) f = random_frame(random, ipv6_of_8);
-        ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
-        if (round == 250) {  // from here on one of the servers is known, with its TTL
-          SessionOptions o;
-          o.timestamps = timestamps == Offer::kOn;
-          o.sack = sack == Offer::kOn;
-          o.server_path.ttl = 200;
-          Session(bursts, o).open();
-          Session(singles, o).open();
-        }
-        if (round % 100 == 99) {  // other keys, other parity, and plain cookies that are tight
-          for (ProxyHarness* p : {&bursts, &singles}) p->want_tight_cookies(round % 200 == 99);
-          bursts.advance(64'000);
-          singles.advance(64'000);
-        }
-      }
+      expect_alike_at_random(several_services(sack, timestamps), 11, 600, random_frame);
     }
   }
 }

@@ -22,8 +22,7 @@ HarnessOptions telling() {
 // A session that never went through this proxy: both ends know each other's own numbers.
 Session older_than_the_proxy(ProxyHarness& p, SessionOptions o = {}) {
   Session c(p, std::move(o));
-  c.cookie = c.o.server_isn;
-  c.our_tsval = c.server_first_ts;
+  c.untranslated();
   c.client_nxt += 5'000;
   c.server_nxt += 70'000;
   return c;

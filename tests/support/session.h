@@ -79,6 +79,11 @@ class Session {
   // FIN, FIN-ACK, ACK; the client (or the server) begins.
   void close(bool server_first = false);
 
+  // From here on both ends have the same numbers: nothing is translated.
+  void untranslated() {
+    cookie = o.server_isn;
+    our_tsval = server_first_ts;
+  }
   [[nodiscard]] std::uint32_t delta() const { return o.server_isn - cookie; }
   [[nodiscard]] std::uint32_t ts_delta() const { return server_first_ts - our_tsval; }
   // The server's sequence number as the client sees it.
