@@ -395,6 +395,34 @@ TEST_P(Adaptive, ANewConnectionTakesThePlaceOfAnOldOne) {
   EXPECT_EQ(p.flows(), 1U);
 }
 
+// The client has begun anew on the same ports, and what the server said to it before comes late.
+// Whatever the parity of the server's number: cookies of either epoch may have been sent.
+TEST_P(Adaptive, ALateSynAckOfAnEarlierConversationTakesNoFlow) {
+  set_mode(Mode::kAlways);
+  Session(p, session(50'000)).open();
+  pass_seconds(64);
+  Session(p, session(50'001)).open();
+  set_mode(Mode::kAdaptive);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    SessionOptions o = session(static_cast<std::uint16_t>(40'000 + i));
+    Session earlier(p, o);
+    passes_to_server(earlier.syn_frame());
+    o.client_isn += 0x10'0000;
+    o.server_isn += 0x20'0000 + i;
+    Session s(p, o);
+    half_open(s);
+    passes_to_client(earlier.syn_ack_frame());
+    passes_to_server(s.ack_frame());
+    talks(s);
+    EXPECT_EQ(p.from_server(earlier.syn_ack_frame()), Verdict::kDrop) << "later still";
+    talks(s);
+    s.close();
+  }
+  EXPECT_EQ(p.count(Reason::conn_watched), 2U);
+  EXPECT_EQ(p.count(Reason::conn_finished), 2U);
+  EXPECT_EQ(p.count(Reason::cookie_invalid), 0U);
+}
+
 TEST_P(Adaptive, LimitsApplyToWatchedConnections) {
   EngineTuning t = in_mode(Mode::kAdaptive).engine.tuning;
   t.limits.conns.limits[0].connections = 1;

@@ -95,9 +95,19 @@ void make_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   forward(rooms.counters, c, Reason::watched);
 }
 
+// Whether a SYN-ACK is of an earlier conversation, and the flow is that of the SYN that passed
+// last.
+bool is_late(const Rooms& rooms, const Context& c, const FlowRecord& f) {
+  const SynNotes& notes = rooms.watch.notes;
+  const std::uint32_t now = rooms.now.ms32();
+  return notes.answered(c.hash, SeqNum(f.client_isn) + 1, now) != nullptr &&
+         notes.answered(c.hash, c.segment.ack, now) == nullptr;
+}
+
 // Whether a SYN-ACK begins a new connection in the place of the flow.
 bool may_replace(const Rooms& rooms, const Context& c, const FlowRecord& f) {
   const SeqNum ack = c.segment.ack;
+  if (f.watched() && is_late(rooms, c, f)) return false;
   switch (f.state()) {
     case FlowState::kSynSent:
       return false;
@@ -158,7 +168,9 @@ void refuse(Rooms& rooms, Context& c, Admission refusal, FrameSink& sink) {
   c.flow = kNoFlow;
 }
 
-// It acknowledges what the server has not sent, and may have been given a cookie instead.
+// It acknowledges what the server has not sent, and may have been given a cookie instead. SYN-ACKs
+// are remembered for seconds (synack_repeats.h) and cookies are good for longer, so their parity
+// has to do.
 bool may_quote_cookie(const Rooms& rooms, const FlowRecord& f, const Segment& g) {
   return g.has(kAck) && !g.ack.within(SeqNum(f.cookie + 1), SeqNum(f.server_nxt)) &&
          rooms.now.may_be_ours(cookie_parity((g.ack - 1).value()));
