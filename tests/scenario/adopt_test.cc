@@ -313,6 +313,16 @@ TEST_P(Adopt, AServerThatIsGoneIsSaid) {
   passes(Role::kServer, rst);
 }
 
+// Where no cookie of its number can have been sent, the RST ends nobody's new connection.
+TEST_P(Adopt, InPeaceAServerThatIsGoneIsSaidAtOnce) {
+  EngineTuning t = adopting().engine.tuning;
+  t.mode = Mode::kAdaptive;
+  p.retune(t);
+  Session s = older();
+  passes(Role::kClient, s.client(kAck | kPsh).payload("request").build());
+  passes(Role::kServer, s.server(kRst).seq(s.server_nxt).build());
+}
+
 // Forged ACKs make no flow and cost no more than they may, and a connection is still found.
 TEST(AdoptFlood, OfForgedAcksIsBounded) {
   for (const Unknown unknown : {Unknown::kDrop, Unknown::kReset, Unknown::kForward}) {

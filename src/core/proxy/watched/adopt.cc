@@ -30,6 +30,15 @@ void shed(Rooms& rooms, Context& c) {
 bool quotes_our_syn_ack(Rooms& rooms, const Context& c) {
   return rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
 }
+// A server's RST that is the answer to such a segment has the number that this acknowledged (RFC
+// 9293 section 3.10.7.1). Where the SYN-ACK is not remembered any more, its client is known by what
+// it has sent lately.
+bool resets_new_client(Rooms& rooms, const Context& c) {
+  const SeqNum isn = c.segment.seq - 1;
+  if (rooms.answerer.repeats().find_sent(c.key(), c.hash, isn) != nullptr) return true;
+  return rooms.now.keys_to_check(cookie_parity(isn.value())) != nullptr &&
+         !rooms.adoption.server_reset(c.hash, rooms.now.ms32());
+}
 
 // The numbers are the server's, which are right. What a client has sent beyond them counts when the
 // server has acknowledged it.
@@ -100,8 +109,8 @@ void on_older_server(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::no_flow_server;
   if (g.has(kRst)) {
-    if (rooms.adoption.server_reset(c.hash, rooms.now.ms32())) return pass_on(rooms, c);
-    return drop(rooms.counters, c, kWhy);
+    if (resets_new_client(rooms, c)) return drop(rooms.counters, c, kWhy);
+    return pass_on(rooms, c);
   }
   if (!g.has(kAck)) return drop(rooms.counters, c, kWhy);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
