@@ -131,7 +131,7 @@ Flows read_flows(ControlClient& client, const CommandLine& line, const FlowFilte
   return flows;
 }
 
-// Of none: who may not delete is told so at once, and not only where there is something to delete.
+// Deletes no flow. Who may not delete is told so even where no flow fits.
 void ask_whether_one_may(ControlClient& client) {
   static_cast<void>(client.ask({{"command", "delete-flows"}, {"flows", Json::array()}}));
 }

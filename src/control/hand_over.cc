@@ -305,8 +305,8 @@ std::chrono::seconds HandOver::patience() const {
                                                                                 : kPatience;
 }
 
-// A successor that hangs may have the ports: only its end gives them back, or it serves after all.
-// Returns what is wrong.
+// Returns what is wrong, or nothing. `gone`: the successor has ended. One that hangs may still have
+// the ports: then they come back only by its end, or it serves after all.
 std::string HandOver::open_ports(bool gone) {
   try {
     parts_.dataplane.open_all();

@@ -33,9 +33,10 @@ namespace synproxy::control {
 class HandOver {
  public:
   static constexpr std::chrono::seconds kPatience{5};
-  // A NIC is reset, and the successor can make its workers only then.
+  // With a NIC the successor resets the device and makes its workers only after the stop.
   static constexpr std::chrono::seconds kPatienceWithNics{20};
-  // To open the ports again when the successor has ended; one in each tick.
+  // How often this process tries to open its ports again once the successor has ended: once in each
+  // tick, because a process that was killed may hold them for a moment longer.
   static constexpr unsigned kTries = 8;
   static constexpr std::chrono::seconds kFarewell{1};
 
@@ -56,8 +57,8 @@ class HandOver {
 
   void add_requests(Requests& requests);
 
-  // Goes on if there is nobody any more to wait for. Call it a few times a second. Throws
-  // RuntimeFailure if it cannot, because a port is not to be had any more.
+  // Goes on where it stopped if the successor has failed. Call it a few times a second. Throws
+  // RuntimeFailure if a port cannot be opened any more.
   void tick();
   // A successor has the connections, or is about to.
   [[nodiscard]] bool begun() const;
@@ -74,7 +75,7 @@ class HandOver {
     pid_t successor = 0;
     std::chrono::steady_clock::time_point asked;
     bool left_alone = false;  // the successor has hung up
-    bool told = false;        // that a port is missing
+    bool told = false;        // the log says that a port is missing
     unsigned tries = 0;       // to open the ports again
     std::optional<dataplane::Giver> giver;
   };

@@ -17,8 +17,8 @@
 //                   the way of a start or of an end leaves the host without its addresses
 //
 // A process that takes over (--take-over) gets the file from its predecessor, which has it still:
-// the kernel keeps one lock for both, so that at no moment anybody else takes the host for left
-// behind. Until own() the predecessor answers for the host. If it has ended by then, this one does:
+// the kernel keeps one lock for both. So nobody else ever believes that the host was left behind.
+// Until own() the predecessor answers for the host. If it has ended by then, this one does:
 // it puts everything back as it ends.
 //
 // veth and not TAP: packet sockets have rings and send many frames in a call; a segment that waits

@@ -71,11 +71,11 @@ void Supervisor::watch_cookies(std::uint64_t now_ms, std::vector<std::string>& l
   std::uint64_t rest = totals_of(dataplane_).get(Reason::cookie_invalid);
   for (std::size_t i = 0; i < config_.services.size(); ++i) {
     services.push_back({config_.services[i].name, of_service(i)});
-    // The workers count on while we read.
+    // Workers go on counting while we read, so the parts may be more than the sum.
     rest -= std::min(rest, services.back().invalid);
   }
   services.push_back({"", rest});
-  // Who shares the secret would not know.
+  // Other proxies with this secret would not know that cookies are tight.
   const bool may = config_.secret_file.empty();
   const auto news = tight_cookies_.look(services, may ? config_.tight_cookies : 0, now_ms);
   const bool monitored = (config_.engine.tuning.limits.monitored & kMonitorTightCookies) != 0;

@@ -134,8 +134,8 @@ std::string age(std::uint64_t ms) {
   return std::to_string(s / 86'400) + " days";
 }
 
-// Cut where a part of it ends: what comes last, the connections that are made meanwhile, must not
-// be what is missing. Returns how many lines it has taken.
+// Breaks the line where a part of it ends, so that its last part, the connections that are made
+// meanwhile, is never cut off. Returns how many lines it has taken.
 std::size_t wrapped(Builder& out, Tint tint, std::string_view text) {
   for (std::size_t lines = 1;; ++lines) {
     const std::size_t room = out.left();

@@ -97,7 +97,7 @@ std::uint32_t SourceLimits::slot_of(const Place& place, std::size_t way) {
   return static_cast<std::uint32_t>(kSharedSlots + place.line * kWays + way);
 }
 
-// Rules often have one mask.
+// The prefixes of a source, each made once: most rules have the same mask.
 class SourceLimits::Prefixes {
  public:
   Prefixes(const SourceLimits& table, const Source& source) : table_(table), source_(source) {}
@@ -141,7 +141,7 @@ SourceLimits::Prefix SourceLimits::prefix_of(const SourceMask& mask, const Sourc
 
 SourceLimits::Place SourceLimits::place_of(const Prefix& prefix, std::uint64_t identity,
                                            unsigned code, unsigned bucket) const {
-  // An odd factor keeps identities apart that are few.
+  // The factor spreads identities, which are small numbers, over the bits of the tag.
   const std::uint64_t tag = (prefix.hash ^ identity * 0x9e3779b97f4a7c15ULL) >> kTagShift;
   return {.line = (prefix.hash ^ (code == kConnsCode ? 1U : 0U)) & (lines_ - 1),
           .tag = (tag | 1U) << kTagShift | std::uint64_t{code} << kCodeShift,
@@ -156,7 +156,7 @@ SourceLimits::Place SourceLimits::place_of_rate(const RateRule& rule, std::size_
 
 SourceLimits::Place SourceLimits::place_of_conns(const ConnsLimit& rule, std::size_t i,
                                                  Prefixes& prefixes) const {
-  // Numbers with one mask are one number, and those with another are of another prefix.
+  // Connections are counted once for each mask, whatever the limits: so the mask is the identity.
   return place_of(prefixes.of(rule.mask), std::uint64_t{rule.mask.ipv4} << 8 | rule.mask.ipv6,
                   kConnsCode, static_cast<unsigned>(kMaxLimits + i));
 }

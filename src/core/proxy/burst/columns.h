@@ -136,12 +136,12 @@ struct Candidates {
   }
 };
 
-// Who looks for groups in vain stops looking for a while: in a flood of shapes made at random each
-// look would mispredict, and all other traffic need not pay for it. What it misses goes the way of
-// every other packet.
+// After a look for groups in vain, the next bursts are not looked at: in a flood of shapes made at
+// random each look would mispredict, and all other traffic need not pay for it. A group that is
+// missed goes through the stages for all packets.
 class GroupWatch {
  public:
-  // Asked once per burst.
+  // Whether to look at this burst. To be asked once per burst.
   [[nodiscard]] bool looks() {
     if (pause_ == 0) return true;
     --pause_;

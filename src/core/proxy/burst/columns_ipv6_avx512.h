@@ -27,7 +27,7 @@ SYNPROXY_COLUMNS Ipv6Words load_ipv6(const Columns& g, const Words& f) {
   load_columns(g, kFirstHalf, w);
   return {w[0], {w[1], w[2]}, {w[3], either(high(f.w[1]), up(f.w[2]))}};
 }
-// The same of a header alone: anything may stand behind it.
+// The same for a frame of which only the IPv6 header is known: anything may stand behind it.
 SYNPROXY_COLUMNS Ipv6Words load_ipv6_header(const Columns& g) {
   Words f;
   load_columns(g, kFirstHalf + kIpv6Shift, f.w);

@@ -51,8 +51,8 @@ void classify_and_look_up(Rooms& rooms, std::span<Context> burst) {
     classify(rooms, burst);
     return look_up(rooms.flows, burst);
   }
-  // A bucket takes about as long as twelve packets to classify. Fours: a loop of both by itself
-  // has no registers left, and is slower.
+  // A bucket comes in the time that it takes to classify twelve packets. The two stages take turns
+  // by four packets: in one loop they run out of registers, which is slower.
   constexpr std::size_t kStep = 4;
   constexpr std::size_t kBehind = 3 * kStep;
   constexpr std::size_t kStillComing = 2 * kStep;  // records

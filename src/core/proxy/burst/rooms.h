@@ -73,7 +73,7 @@
 
 namespace synproxy {
 
-// One for each worker, in the order in which they are made: what gaps there are costs nothing.
+// One for each worker. The members stand in the order in which they are made; gaps cost nothing.
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct Rooms {
   // Throws std::bad_alloc.
@@ -105,11 +105,11 @@ struct Rooms {
   std::array<TcpOptions, kMaxBurst + 1> asked;
   std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
   std::uint32_t acks_refuted = 0;           // in the last burst from the client side
-  bool many_refuted = false;                // in the one before
+  bool many_refuted = false;                // in the burst before that
   GroupWatch syn_groups;
   GroupWatch ack_groups;
-  bool ipv6_acks = false;  // some ACKs of those may have been of IPv6
-  bool ipv6_syns = false;  // in the same there were usual SYNs of IPv6
+  bool ipv6_acks = false;  // the last burst that was looked at had ACKs that may be of IPv6
+  bool ipv6_syns = false;  // ... usual SYNs of IPv6
 
   // All are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;   // by the operator
@@ -124,7 +124,7 @@ struct Rooms {
     return asked[static_cast<std::size_t>(&c - contexts.data())];
   }
 
-  // Of the one packet at a time that is put together from fragments while a burst is decided.
+  // For a packet that is put together from fragments while a burst is decided: one at a time.
   [[nodiscard]] Context& context_of_whole() { return contexts[kMaxBurst]; }
 
   // Counts such a packet. True: it is shed.

@@ -19,10 +19,10 @@ void classify(Rooms& rooms, std::span<Context> burst);
 // Finds the flow of each packet; prefetches all records before it looks at the first.
 void look_up(const FlowBook& flows, std::span<Context> burst);
 
-// Both, with the same result. From kManyFlows on no second-level cache holds the table, and the
-// records of packets are prefetched while those behind them are classified. Above kMostFlows, and
-// in pages of 4 KB, a bucket takes longer to come than that, because its page has to be found
-// first.
+// classify() and look_up(), with the same result. From kManyFlows on no second-level cache holds
+// the table, so records are prefetched while the packets behind them are classified. Above
+// kMostFlows, and in pages of 4 KB, one stage follows the other: a bucket takes longer to come
+// there, because its page has to be found first.
 inline constexpr std::uint32_t kManyFlows = 1U << 16;
 inline constexpr std::uint32_t kMostFlows = 3U << 19;
 void classify_and_look_up(Rooms& rooms, std::span<Context> burst);

@@ -121,7 +121,7 @@ class Limiter {
   [[nodiscard]] std::uint8_t& table_of(FlowIndex i) const {
     return static_cast<std::uint8_t*>(table_of_.data())[i];
   }
-  // Of a flow that is counted. As long as there is one table only, nothing is written.
+  // In which table a flow is counted. As long as there is only one, nobody writes it down.
   [[nodiscard]] std::uint8_t counted_in(FlowIndex i) const {
     return several_ ? table_of(i) : std::uint8_t{0};
   }

@@ -62,7 +62,7 @@ struct Looks {
   IpLook server;
 };
 Looks looks_of(const Rooms& rooms, FlowIndex i) {
-  const FlowRecord& f = rooms.flows[i];  // as an address: whose looks they are
+  const FlowRecord& f = rooms.flows[i];  // not read: its address says which looks are meant
   return {rooms.flows.look(f, Role::kClient), rooms.flows.look(f, Role::kServer)};
 }
 
