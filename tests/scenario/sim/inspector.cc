@@ -97,12 +97,14 @@ void Inspector::check_syn_ack(const DecodedFrame& f) {
   agreed_ = true;
 }
 
-void Inspector::check_segment(const DecodedFrame& f, bool made) {
+void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
   if (!agreed_) return;
   // The proxy's keepalive comes once without them: some stacks answer only that.
-  const bool keepalive = made && f.payload.empty() && f.window == 0;
-  const bool may_be_unknown = unknown_passes_ && !made;
-  if (timestamps_ && f.timestamps.empty() && !asked_twice_ && !keepalive && !may_be_unknown &&
+  const bool keepalive = flight.made && f.payload.empty() && f.window == 0;
+  // A client's data that has overtaken its handshake ACK may pass as it is. It has what was agreed
+  // on with the client.
+  const bool stranger = flight.unknown && !is_client_;
+  if (timestamps_ && f.timestamps.empty() && !asked_twice_ && !keepalive && !stranger &&
       !(peer_is_lwip_ && f.payload.size() <= 1)) {
     complain("timestamps missing", f);
   }
@@ -120,9 +122,11 @@ void Inspector::check_segment(const DecodedFrame& f, bool made) {
     }
   }
   if (!f.has(kAck)) complain("no ACK", f);
+  // Segments of connections that the proxy does not know may pass, also those whose cookie it could
+  // not check: they acknowledge what the server has never sent, and it refuses them.
+  if (flight.untouched && !is_client_) return;
   // A keepalive quotes the last one that passed, and that may have been damaged. A lower one does
   // no harm, because the segment lies outside the window.
-  if (strangers_) return;
   if (keepalive ? SeqNum(f.ack).after(snd_max_) : !SeqNum(f.ack).within(SeqNum(isn_), snd_max_)) {
     complain("acknowledgement of what was never sent", f);
   }
@@ -161,7 +165,7 @@ void Inspector::delivered(const Flight& flight) {
     if (is_client_) check_syn_ack(f);
     return;
   }
-  check_segment(f, flight.made);
+  check_segment(f, flight);
 }
 
 }  // namespace synproxy::test::sim

@@ -37,13 +37,6 @@ class Inspector {
   // may still be under way.
   void set_asked_twice(bool yes) { asked_twice_ = yes; }
 
-  // The proxy may pass segments of connections that it does not know, also those whose cookie it
-  // could not check: they acknowledge what this host has never sent, and it refuses them.
-  void set_strangers(bool yes) { strangers_ = yes; }
-  // What belongs to no connection that the proxy knows passes as it is (--adopt): data that has
-  // overtaken its handshake ACK too.
-  void set_unknown_passes(bool yes) { unknown_passes_ = yes; }
-
   // What the host and the proxy have agreed on in the current conversation.
   [[nodiscard]] Conversation conversation() const { return conversation_; }
   [[nodiscard]] std::optional<std::uint32_t> peer_isn() const { return peer_isn_; }
@@ -68,13 +61,11 @@ class Inspector {
   void complain(const char* what, const DecodedFrame& f);
   void begin(std::uint32_t client_isn, const DecodedFrame& syn);
   void check_syn_ack(const DecodedFrame& f);
-  void check_segment(const DecodedFrame& f, bool made);
+  void check_segment(const DecodedFrame& f, const Flight& flight);
 
   const HostPlan& plan_;
   bool is_client_;
   bool peer_is_lwip_;
-  bool strangers_ = false;
-  bool unknown_passes_ = false;
   std::map<std::uint32_t, std::uint32_t> window_slack_;
   Conversation conversation_;
   std::uint32_t isn_ = 0;

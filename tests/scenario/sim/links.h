@@ -22,7 +22,9 @@ struct Flight {
   std::optional<DecodedFrame> frame;  // of `bytes`; empty if these are not whole TCP
   Conversation conversation;
   bool corrupt = false;
-  bool made = false;  // by the proxy itself
+  bool made = false;       // by the proxy itself
+  bool untouched = false;  // the proxy has passed it on byte for byte
+  bool unknown = false;    // the same, because it knew no connection of it
 };
 
 class Links {

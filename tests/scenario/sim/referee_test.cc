@@ -96,6 +96,39 @@ TEST_F(Slack, NextConversationHasItsOwn) {
   EXPECT_NE(deliver(kSecond, 302), "");
 }
 
+// --- a client's data that has overtaken its handshake ACK passes while cookies end, and comes to a
+// server that has agreed on timestamps with the proxy
+
+class Stranger : public testing::Test {
+ protected:
+  Stranger() {
+    inspector.sent(frame(from_server(plan)
+                             .seq(kServerIsn)
+                             .flags(kSyn | kAck)
+                             .ack(kFirst + 1)
+                             .window(100)
+                             .timestamps(5, 6)));
+  }
+  std::string deliver(bool unknown) {
+    Flight f;
+    f.frame = frame(
+        to_server(plan).seq(kFirst + 9).flags(kAck).ack(kServerIsn + 4'711).payload(Bytes(8, 'x')));
+    f.conversation = kFirst;
+    f.untouched = f.unknown = unknown;
+    inspector.delivered(f);
+    return inspector.violation;
+  }
+
+  const HostPlan plan = server_plan();
+  Inspector inspector{plan, false, false};
+};
+
+TEST_F(Stranger, IsRefusedByTheServer) { EXPECT_EQ(deliver(true), ""); }
+
+TEST_F(Stranger, IsNotTheSameAsATranslationThatLacksTimestamps) {
+  EXPECT_NE(deliver(false).find("timestamps missing"), std::string::npos);
+}
+
 TEST(Offers, ConversationIsAskedTwiceIfItsOwnOffersDiffer) {
   const HostPlan p = server_plan();
   Offers offers;

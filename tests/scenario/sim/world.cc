@@ -43,15 +43,14 @@ World::World(const Plan& plan, bool trace)
     : plan_(plan),
       trace_(trace),
       lossless_(is_lossless(plan) && plan.deaths == 0),
+      watches_(plan.modes || plan.adopts_at != 0),
       dice_(plan.seed ^ 0x5eed),
       fate_(plan.seed ^ 0xdead),
       links_(plan, plan.seed ^ 0x11),
       proxy_(plan),
       client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
       server_(plan.server, Role::kServer, plan.seed ^ 0x5e, plan.client.lwip),
-      referee_(client_.inspector, server_.inspector, plan.modes || plan.adopts_at != 0) {
-  server_.inspector.set_strangers(plan.modes || plan.adopts_at != 0);
-  server_.inspector.set_unknown_passes(plan.adopts_at != 0);
+      referee_(client_.inspector, server_.inspector, watches_) {
   referee_.set_tight(plan.tight);
 }
 
@@ -104,6 +103,7 @@ void World::begin() {
     h->verified = 0;
     h->resets_made = h->resets_got = 0;
   }
+  lwip_resets_ = false;
   deaf_until_ = c.ending == Ending::kSilent ? kNever : now_ + c.server_deaf_until;
   const std::uint32_t shown = std::min<std::uint32_t>(c.server.buffer, 0xffff);
   const std::uint8_t offered = plan_.engine.tuning.offer.window_scale == kAutoScale
@@ -161,7 +161,7 @@ bool World::must_succeed() const {
                              plan_.engine.tuning.offer.timestamps != Offer::kOff;
   // If the server must be asked twice, a copy of the RST between may hit the second answer.
   const bool luck = !lossless_ && offers_.asked_twice(connection_->client.isn);
-  return connection_->ending == Ending::kClose && !no_timestamps && !luck;
+  return connection_->ending == Ending::kClose && !no_timestamps && !luck && !lwip_resets_;
 }
 
 bool World::is_over() const {
@@ -317,6 +317,7 @@ void World::deliver() {
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;
     if (a.flight.made && a.flight.frame->has(kRst) && !a.flight.corrupt) ++h.resets_got;
+    lwip_resets_ = lwip_resets_ || lwip_will_reset(h, a.flight);
     h.peer->receive(*a.flight.frame, now_);
     send_out(h);
   }
@@ -334,9 +335,25 @@ void World::to_proxy(Role side) {
   frames.reserve(in.size());
   for (const Flight& f : in) frames.push_back(&f.bytes);
   may_die();
+  const std::uint64_t before = unknown_passed();
   proxy_.feed(side, frames, now_);
+  unknown_passes_ = unknown_passed() != before;
   may_die();  // with what it was about to send
   proxy_said(side, in);
+}
+
+// RFC 9293 section 3.10.7.3: in SYN-SENT a segment that acknowledges the SYN and is neither SYN nor
+// RST is dropped. lwIP answers it with a RST, and the number of it is exact for a server whose ACK
+// has overtaken its SYN-ACK. If the ACK has passed as it was, the same happens without a proxy.
+bool World::lwip_will_reset(const Host& h, const Flight& flight) const {
+  const DecodedFrame& f = *flight.frame;
+  return h.plan.lwip && &h == &client_ && !h.peer->opened && flight.untouched && f.checksums_good &&
+         f.has(kAck) && !f.has(kSyn | kRst) && f.ack == connection_->client.isn + 1;
+}
+
+std::uint64_t World::unknown_passed() const {
+  const Counters& counters = proxy_.counters();
+  return counters.get(Reason::unknown_forwarded) + counters.get(Reason::adopt_forwarded);
 }
 
 // One time in twenty, before and after each burst and each tick.
@@ -361,6 +378,8 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       const Flight& cause = in[static_cast<std::size_t>(o.cause)];
       out.conversation = cause.conversation;
       out.corrupt = cause.corrupt;
+      out.untouched = watches_ && out.bytes == cause.bytes;
+      out.unknown = out.untouched && unknown_passes_;
       referee_.forwarded(from, cause, out);
     } else {
       out.made = true;

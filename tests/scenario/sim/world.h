@@ -73,10 +73,13 @@ class World {
   [[nodiscard]] bool is_chance_hit(Role to, const DecodedFrame& f) const;
   [[nodiscard]] Conversation conversation_of(Role to, const DecodedFrame& f) const;
   [[nodiscard]] bool must_succeed() const;
+  [[nodiscard]] bool lwip_will_reset(const Host& host, const Flight& flight) const;
+  [[nodiscard]] std::uint64_t unknown_passed() const;
 
   const Plan& plan_;
   bool trace_;
   bool lossless_;
+  bool watches_;  // the proxy may pass segments that it does not translate
   Dice dice_;
   Dice fate_;  // of the process
   unsigned deaths_ = 0;
@@ -87,8 +90,10 @@ class World {
   std::uint64_t aborted_at_ = 0;
   Offers offers_;
   bool chance_hit_ = false;
-  std::uint64_t probes_ = 0;  // unknown_probe, as last seen
-  bool gone_ = false;         // both hosts have left the network
+  std::uint64_t probes_ = 0;     // unknown_probe, as last seen
+  bool unknown_passes_ = false;  // something did that was last given to the proxy
+  bool lwip_resets_ = false;     // in this connection, a handshake that would have succeeded
+  bool gone_ = false;            // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;
   ProxyNode proxy_;
