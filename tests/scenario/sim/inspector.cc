@@ -140,6 +140,7 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
 }
 
 void Inspector::delivered(const Flight& flight) {
+  if (flight.error) return;  // the referee has seen it
   if (flight.corrupt) {
     // Fields that no checksum covers may have changed: the numbers are still good.
     if (!flight.frame || !flight.frame->checksums_good) return;

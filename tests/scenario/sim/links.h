@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -17,10 +18,13 @@ namespace synproxy::test::sim {
 // The conversation (ISN of the client's SYN) to which a frame belongs, as its sender knows.
 using Conversation = std::optional<std::uint32_t>;
 
+struct QuotedError;
+
 struct Flight {
   Bytes bytes;
   std::optional<DecodedFrame> frame;  // of `bytes`; empty if these are not whole TCP
   Conversation conversation;
+  std::shared_ptr<const QuotedError> error;  // what an ICMP error quotes
   bool corrupt = false;
   bool made = false;       // by the proxy itself
   bool untouched = false;  // the proxy has passed it on byte for byte

@@ -171,6 +171,11 @@ void make_adoption(Plan& p) {
   p.engine.shape.adopt_ms = 10'000'000;
 }
 
+void make_router(Plan& p) {
+  Dice d(p.seed ^ 0x69636d70ULL);
+  if (d.chance(20)) p.icmp = 1 + d(150);
+}
+
 std::size_t make_size(Dice& d) {
   if (d.chance(20)) return 0;
   const std::uint32_t most = d.chance(60) ? 300 : (d.chance(80) ? 4'000 : 40'000);
@@ -265,6 +270,7 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die) {
   make_limits(p);
   make_lists(p);
   make_adoption(p);
+  make_router(p);
   return p;
 }
 

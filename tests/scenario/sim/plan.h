@@ -113,6 +113,7 @@ struct Plan {
   bool tight = false;                  // in every other epoch plain cookies are tight
   bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
+  std::uint32_t icmp = 0;              // permille of what passes that a router answers
   unsigned deaths = 0;                 // how often the process dies, and another goes on
   HostPlan client;
   HostPlan server;

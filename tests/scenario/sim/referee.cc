@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "router.h"
+
 namespace synproxy::test::sim {
 
 void Referee::complain(const char* what, const DecodedFrame& in, const DecodedFrame& out) {
@@ -105,6 +107,16 @@ void Referee::forwarded(Role from, const Flight& in, const Flight& out) {
   if (watches_ && o.raw == i.raw) return;
   if (!same_conversation(in)) return;
   from == Role::kClient ? to_server(i, o) : to_client(i, o);
+}
+
+void Referee::error_forwarded(const Flight& in, const Flight& out, const HostPlan& host) {
+  if (in.corrupt || !violation.empty()) return;
+  const QuotedError& e = *in.error;
+  // A late one of an earlier conversation may be taken for one of this. So may one of a segment
+  // that was of no connection then.
+  const bool numbers = !e.guessed && same_conversation(in) && !(watches_ && e.untouched);
+  if (e.guessed && !watches_) violation = "an ICMP error of a number that is not under way";
+  if (violation.empty()) violation = check_error(e, in.bytes, out.bytes, host, numbers);
 }
 
 void Referee::replied(const Flight& in, const Flight& out) {

@@ -22,6 +22,8 @@ class Referee {
 
   // `in` came on side `from`; `out` is the same packet on its way.
   void forwarded(Role from, const Flight& in, const Flight& out);
+  // The same for an ICMP error.
+  void error_forwarded(const Flight& in, const Flight& out, const HostPlan& host);
   // An answer in the packet's own buffer.
   void replied(const Flight& in, const Flight& out);
   // A frame that the proxy made.

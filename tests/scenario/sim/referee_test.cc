@@ -11,6 +11,8 @@
 #include "inspector.h"
 #include "offers.h"
 #include "peer.h"
+#include "router.h"
+#include "support/naive_checksum.h"
 
 namespace synproxy::test::sim {
 namespace {
@@ -128,6 +130,64 @@ TEST_F(Stranger, IsRefusedByTheServer) { EXPECT_EQ(deliver(true), ""); }
 TEST_F(Stranger, IsNotTheSameAsATranslationThatLacksTimestamps) {
   EXPECT_NE(deliver(false).find("timestamps missing"), std::string::npos);
 }
+
+// --- an ICMP error quotes to a host what the host has sent
+
+class Quoted : public testing::Test {
+ protected:
+  Quoted() {
+    p.client = server_plan();
+    std::swap(p.client.address, p.client.peer);
+    p.server = server_plan();
+    p.icmp = 1'000;
+  }
+  // A segment of the server with these numbers.
+  static Flight flight(std::uint32_t seq, std::uint32_t tsval) {
+    Flight f;
+    PacketBuilder b = from_server(server_plan());
+    f.bytes = b.seq(seq).ack(5).flags(kAck).timestamps(tsval, 3).payload(Bytes(600, 'x')).build();
+    f.frame = decode(f.bytes);
+    f.conversation = kFirst;
+    return f;
+  }
+  // What is said of an error that quotes so much of `passed`, at least, if the proxy changes these
+  // bytes of it and no others.
+  std::string judge(const Flight& passed, std::size_t least, std::size_t at, const Bytes& bytes) {
+    Router router(p, ++seed);
+    std::optional<Flight> error = router.answer(Role::kClient, sent, passed);
+    while (error->error->guessed || error->error->quoted < 20 + least) {
+      error = router.answer(Role::kClient, sent, passed);
+    }
+    constexpr std::size_t kIcmpAt = 14 + 20;
+    Bytes out = error->bytes;
+    std::ranges::copy(bytes, out.begin() + kIcmpAt + 8 + 20 + static_cast<long>(at));
+    out[kIcmpAt + 2] = out[kIcmpAt + 3] = 0;
+    const std::uint16_t sum = NaiveSum().add(std::span(out).subspan(kIcmpAt)).checksum();
+    out[kIcmpAt + 2] = static_cast<std::uint8_t>(sum >> 8);
+    out[kIcmpAt + 3] = static_cast<std::uint8_t>(sum);
+    return check_error(*error->error, error->bytes, out, p.client, true);
+  }
+
+  Plan p;
+  const Flight sent = flight(0x01020304, 0x0a0b0c0d);
+  std::uint64_t seed = 0;
+};
+
+TEST_F(Quoted, NumberIsThatOfTheSender) {
+  const Flight passed = flight(0x11121314, 0x0a0b0c0d);
+  for (const std::size_t least : {8U, 40U, 500U}) {
+    EXPECT_EQ(judge(passed, least, 4, {1, 2, 3, 4}), "");
+    EXPECT_NE(judge(passed, least, 4, {0x11, 0x12, 0x13, 0x14}), "");
+  }
+}
+
+TEST_F(Quoted, TimestampsAreThoseOfTheSender) {
+  const Flight passed = flight(0x01020304, 0x1a1b1c1d);
+  EXPECT_EQ(judge(passed, 40, 24, {0x0a, 0x0b, 0x0c, 0x0d}), "");
+  EXPECT_NE(judge(passed, 40, 24, {0x1a, 0x1b, 0x1c, 0x1d}), "");
+}
+
+TEST_F(Quoted, PayloadStaysAsItIs) { EXPECT_NE(judge(sent, 500, 400, {'y'}), ""); }
 
 TEST(Offers, ConversationIsAskedTwiceIfItsOwnOffersDiffer) {
   const HostPlan p = server_plan();

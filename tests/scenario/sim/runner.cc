@@ -40,6 +40,7 @@ Outcome run_seed(std::uint64_t seed, bool trace) {
   o.fingerprint = world.fingerprint();
   o.chance_hit = world.chance_hit();
   o.limited = world.limited();
+  o.told = world.told();
   return o;
 }
 

@@ -36,6 +36,7 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
   }
   std::uint64_t chance_hits = 0;
   std::uint64_t limited = 0;
+  std::uint64_t told = 0;
   std::uint64_t run = 0;
   const std::uint64_t shards = from_environment("SYNPROXY_SHARDS", 1);
   const std::uint64_t seeds = from_environment("SYNPROXY_SEEDS", kSeeds);
@@ -44,9 +45,11 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
     ASSERT_EQ(outcome.failure, "") << "again with SYNPROXY_SEED=" << seed;
     chance_hits += outcome.chance_hit ? 1 : 0;
     limited += outcome.limited ? 1 : 0;
+    told += outcome.told ? 1 : 0;
     ++run;
   }
   EXPECT_GE(limited, run / 40) << "limits per source hardly ever refuse anything";
+  EXPECT_GE(told, run / 20) << "ICMP errors are hardly ever translated";
   EXPECT_LE(chance_hits, 1 + seeds / 10'000) << "cookies are hit far too often";
 }
 

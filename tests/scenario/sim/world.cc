@@ -47,6 +47,7 @@ World::World(const Plan& plan, bool trace)
       dice_(plan.seed ^ 0x5eed),
       fate_(plan.seed ^ 0xdead),
       links_(plan, plan.seed ^ 0x11),
+      router_(plan, plan.seed ^ 0x1c),
       proxy_(plan),
       client_(plan.client, Role::kClient, plan.seed ^ 0xc1, plan.server.lwip),
       server_(plan.server, Role::kServer, plan.seed ^ 0x5e, plan.client.lwip),
@@ -380,7 +381,15 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       out.corrupt = cause.corrupt;
       out.untouched = watches_ && out.bytes == cause.bytes;
       out.unknown = out.untouched && unknown_passes_;
-      referee_.forwarded(from, cause, out);
+      out.error = cause.error;
+      if (out.error) {
+        referee_.error_forwarded(cause, out, host(from).plan);
+      } else {
+        referee_.forwarded(from, cause, out);
+        if (auto error = router_.answer(o.side, cause, out); error && !gone_) {
+          links_.launch(o.side, true, std::move(*error), now_);
+        }
+      }
     } else {
       out.made = true;
       const bool probe = probing && out.frame && out.frame->flags == kAck;

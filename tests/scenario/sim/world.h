@@ -13,6 +13,7 @@
 #include "peer.h"
 #include "proxy_node.h"
 #include "referee.h"
+#include "router.h"
 
 namespace synproxy::test::sim {
 
@@ -27,6 +28,8 @@ class World {
   [[nodiscard]] std::uint64_t fingerprint() const { return fingerprint_; }
   // The seed ended early because a cookie was hit by chance.
   [[nodiscard]] bool chance_hit() const { return chance_hit_; }
+  // An ICMP error was translated.
+  [[nodiscard]] bool told() const { return proxy_.counters().get(Reason::icmp_translated) != 0; }
   // A limit has refused something.
   [[nodiscard]] bool limited() const {
     const Counters& counters = proxy_.counters();
@@ -96,6 +99,7 @@ class World {
   bool gone_ = false;            // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;
+  Router router_;
   ProxyNode proxy_;
   Host client_;
   Host server_;
