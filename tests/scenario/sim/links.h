@@ -27,7 +27,7 @@ struct Flight {
   std::shared_ptr<const QuotedError> error;  // what an ICMP error quotes
   bool corrupt = false;
   bool made = false;       // by the proxy itself
-  bool untouched = false;  // the proxy has passed it on byte for byte
+  bool untouched = false;  // the proxy has passed the segment on byte for byte
   bool unknown = false;    // the same, because it knew no connection of it
 };
 

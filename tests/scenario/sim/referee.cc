@@ -114,7 +114,7 @@ void Referee::error_forwarded(const Flight& in, const Flight& out, const HostPla
   const QuotedError& e = *in.error;
   // A late one of an earlier conversation may be taken for one of this. So may one of a segment
   // that was of no connection then.
-  const bool numbers = !e.guessed && same_conversation(in) && !(watches_ && e.untouched);
+  const bool numbers = !e.guessed && same_conversation(in) && !e.untouched;
   if (e.guessed && !watches_) violation = "an ICMP error of a number that is not under way";
   if (violation.empty()) violation = check_error(e, in.bytes, out.bytes, host, numbers);
 }

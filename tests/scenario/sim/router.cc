@@ -60,7 +60,7 @@ std::optional<Flight> Router::answer(Role side, const Flight& in, const Flight& 
   const HostPlan& host = side == Role::kClient ? plan_.client : plan_.server;
   auto error = std::make_shared<QuotedError>();
   error->original = packet_of(*in.frame);
-  error->untouched = in.bytes == out.bytes;
+  error->untouched = out.untouched;
   error->guessed = dice_.chance(20);
   Bytes quote = packet_of(*out.frame);
   const std::size_t ip = out.frame->ip_header;
