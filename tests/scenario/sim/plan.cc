@@ -124,7 +124,18 @@ void make_engine(Dice& d, Plan& p) {
   p.tight = p.seed % 3 == 1;
 }
 
+// The operator knows what the server can do: it takes more connections than a plan has to learn it.
 // Dice of its own, so that the rest of the seed's plan does not depend on it.
+void make_promises(Plan& p) {
+  Dice d(p.seed ^ 0x70726f6d697365ULL);
+  OfferConfig& o = p.engine.tuning.offer;
+  if (p.server.timestamps && d.chance(70)) o.timestamps = Offer::kOn;
+  // A server that has agreed on ECN with a SYN that passed goes on with it, whatever the proxy's
+  // SYN says later. So there is none where SYNs may pass.
+  if (p.server.ecn && !p.modes && p.adopts_at == 0 && d.chance(70)) o.ecn = Offer::kOn;
+}
+
+// Dice of its own too.
 void make_limits(Plan& p) {
   Dice d(p.seed ^ 0x6c696d697473ULL);
   LimitTuning& t = p.engine.tuning.limits;
@@ -270,6 +281,7 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die) {
   make_limits(p);
   make_lists(p);
   make_adoption(p);
+  make_promises(p);
   make_router(p);
   return p;
 }
