@@ -129,7 +129,9 @@ Bed::Bed(const BedConfig& config)
     engine.tuning.adaptive = {.backlog = 1U << 20, .syn_rate = 0};
   }
   engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
-  limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key);
+  const auto writers =
+      config.workers ? SourceLimits::Writers::kSeveral : SourceLimits::Writers::kOne;
+  limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key, writers);
   engine_->limit_by(*limits_);
   if (!config.peace) learn_services();
   const std::uint64_t learned = count(Reason::conn_established);

@@ -61,6 +61,7 @@ struct BedConfig {
   bool bogons = false;
   bool all_denied = false;  // every client
   bool limited = false;     // limits per source that nobody reaches: two rates and two counts
+  bool workers = false;     // as if there were others, who share the limits
   Replies replies = Replies::kAny;
   bool backlog = false;  // --server-backlog that nobody reaches
   bool peace = false;    // --mode adaptive, and no attack

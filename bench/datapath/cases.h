@@ -45,6 +45,8 @@ void add_hostile_cases(std::vector<Case>& cases);
 inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};
 inline constexpr BedConfig kConnectingLimited{.limited = true, .which = 1};
+inline constexpr BedConfig kConnectingLimitedOfSeveral{
+    .limited = true, .workers = true, .which = 1};
 inline constexpr BedConfig kConnectingInTurns{.backlog = true, .which = 1};
 inline constexpr BedConfig kNamed{.named = true};
 inline constexpr BedConfig kMillionNamed{.flows = 1'000'000, .named = true};

@@ -57,6 +57,8 @@ void add_connection_cases(std::vector<Case>& cases) {
   cases.push_back(connection_case("request_after_splice", false, 1ULL << 41));
   // What limits per source add: two rates and two numbers of connections, looked at together.
   cases.push_back(connection_case("request_held/limited", true, 1ULL << 40, kConnectingLimited));
+  cases.push_back(connection_case("request_held/limited/several_workers", true, 1ULL << 40,
+                                  kConnectingLimitedOfSeveral));
   // What it adds that no more than a number of them may wait for the server.
   cases.push_back(connection_case("request_held/in_turns", true, 1ULL << 40, kConnectingInTurns));
   // Of a service at peace, in --mode adaptive: watched and not translated.

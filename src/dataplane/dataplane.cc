@@ -174,9 +174,11 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
   request.engine = share_of(config.engine.shape, request.workers);
   request.rss = rss_owner ? &*rss_owner : nullptr;
   request.sources = &sources;
+  const auto writers =
+      request.workers == 1 ? SourceLimits::Writers::kOne : SourceLimits::Writers::kSeveral;
   for (std::size_t i = 0; i < 1 + config.services.size(); ++i) {
     limits.push_back(
-        std::make_unique<SourceLimits>(config.engine.shape.limit_memory, random_key()));
+        std::make_unique<SourceLimits>(config.engine.shape.limit_memory, random_key(), writers));
     request.limits.push_back(limits.back().get());
   }
   request.places = &places;

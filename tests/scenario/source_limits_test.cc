@@ -130,6 +130,23 @@ TEST_P(BothFamilies, AResetEndsTheCountAtOnce) {
   EXPECT_EQ(p.count(Reason::limit_conns), 0U);
 }
 
+// What has ended counts no more, even if the rest of its burst is still to be decided.
+TEST_P(BothFamilies, ANewConnectionInTheBurstThatEndsTheOldOneIsLetIn) {
+  ProxyHarness p(with(conns(1)));
+  Session one(p, from(1, GetParam()));
+  one.open();
+  Session two(p, from(2, GetParam()));
+  Session three(p, from(3, GetParam()));
+  two.syn();
+  three.syn();
+  p.feed_burst(Role::kClient, {two.ack_frame(), one.client(kRst | kAck).build(), two.ack_frame(),
+                               three.ack_frame()});
+  EXPECT_EQ(p.count(Reason::limit_conns), 2U) << "before it ends, and when its place is taken";
+  ASSERT_TRUE(p.record(two.ack_frame()).has_value());
+  EXPECT_EQ(p.record(two.ack_frame())->state(), FlowState::kSynSent);
+  EXPECT_FALSE(p.record(three.ack_frame()).has_value());
+}
+
 // A RST that only the proxy has seen would otherwise open one connection more, each time.
 TEST_P(BothFamilies, AConnectionThatComesBackAfterAResetCountsAgain) {
   ProxyHarness p(with(conns(1)));

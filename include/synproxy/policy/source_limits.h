@@ -17,7 +17,8 @@
 //
 // Every change is one compare-and-exchange, so the meaning does not depend on the number of
 // workers. Two workers may put the same source into two ways of a line. The one that comes later
-// sees the other's entry, takes its own back and tries again.
+// sees the other's entry, takes its own back and tries again. A single worker just stores: a locked
+// instruction waits for all stores before it, and there are six in a connection.
 //
 // Of a million pairs of sources in one line, one has the same hash bits and shares an entry.
 #pragma once
@@ -48,6 +49,7 @@ class SourceLimits {
     bool ipv6;
   };
   enum class Refusal : std::uint8_t { kNone, kRate, kConns };
+  enum class Writers : std::uint8_t { kOne, kSeveral };  // threads, from the first charge on
   struct Charge {
     Refusal refused = Refusal::kNone;
     std::uint8_t rule = 0;    // place in its list, of the rule that refused or would have
@@ -57,11 +59,16 @@ class SourceLimits {
     std::uint8_t table = 0;   // for the caller, who may have several tables
     ConnSlots conns{};
     std::array<std::uint32_t, kMaxLimits> rates{};  // slots; 0: not charged
+
+    // Whether it could be another one, had fewer connections been open.
+    [[nodiscard]] bool is_tight() const {
+      return refused == Refusal::kConns || over_conns || shared != 0;
+    }
   };
 
   // `bytes`: memory of the entries, rounded down to a power of two, 64 at least. `key`: random.
   // Throws std::bad_alloc.
-  SourceLimits(std::size_t bytes, const Key& key);
+  SourceLimits(std::size_t bytes, const Key& key, Writers writers = Writers::kSeveral);
 
   // Charges a connection of this source to all rules, or to none if one refuses it. `replaced`:
   // what the connection holds that this one takes the place of.
@@ -74,8 +81,14 @@ class SourceLimits {
   // It was not over after all. Counted whatever the limits say.
   [[nodiscard]] ConnSlots hold(const LimitRules& rules, const Source& source, std::uint64_t now_ms);
 
+  // What charge() will look at, and what release() will. A prefetch waits until its page is found,
+  // so all are asked for together.
   void prefetch(const LimitRules& rules, const Source& source) const;
-  void prefetch(const ConnSlots& slots) const;
+  void prefetch(const ConnSlots& slots) const {
+    for (const std::uint32_t slot : slots) {
+      if (slot != 0) __builtin_prefetch(&word(slot), 1);
+    }
+  }
 
   [[nodiscard]] std::size_t lines() const { return lines_; }
 
@@ -110,6 +123,12 @@ class SourceLimits {
   [[nodiscard]] std::optional<bool> spend_own(const LimitRules& rules, const Place& place,
                                               std::uint64_t now_ms, const Rule& rule,
                                               std::uint32_t& slot) const;
+  // Whether the word was `seen`, and is `next` now. Otherwise `seen` is what it was.
+  [[nodiscard]] bool exchange(Word& word, std::uint64_t& seen, std::uint64_t next) const {
+    if (!alone_) return word.compare_exchange_strong(seen, next);
+    word.store(next, std::memory_order_relaxed);
+    return true;
+  }
   [[nodiscard]] bool twice(const Place& place, std::size_t way) const;
   [[nodiscard]] Place place_of_rate(const RateRule& rule, std::size_t i, Prefixes& prefixes) const;
   [[nodiscard]] Place place_of_conns(const ConnsLimit& rule, std::size_t i,
@@ -120,9 +139,13 @@ class SourceLimits {
   [[nodiscard]] Word& word(std::uint32_t slot) const {
     return static_cast<Word*>(memory_.data())[slot];
   }
-  [[nodiscard]] static std::uint32_t slot_of(const Place& place, std::size_t way);
+  // That of the first way; the others follow.
+  [[nodiscard]] static std::uint32_t slot_of(const Place& place) {
+    return static_cast<std::uint32_t>(kSharedBytes / sizeof(Word) + place.line * kWays);
+  }
 
   std::size_t lines_;  // a power of two
+  bool alone_;         // only one thread writes
   Key key_;
   Mapping memory_;  // the shared buckets, then the lines
 };

@@ -81,8 +81,9 @@ struct SourceLimits::Conns {
   }
 };
 
-SourceLimits::SourceLimits(std::size_t bytes, const Key& key)
+SourceLimits::SourceLimits(std::size_t bytes, const Key& key, Writers writers)
     : lines_(lines_in(bytes)),
+      alone_(writers == Writers::kOne),
       key_(key),
       memory_(kSharedBytes + lines_ * 64, Mapping::Kind::kSparse) {
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(Word) == 8);
@@ -91,10 +92,6 @@ SourceLimits::SourceLimits(std::size_t bytes, const Key& key)
 std::uint64_t SourceLimits::hash(std::uint64_t salt, std::uint64_t high, std::uint64_t low) const {
   const std::uint64_t first = folded_product(high + key_[0] + salt, low + key_[1]);
   return folded_product(first ^ key_[2] ^ salt, key_[3] | 1U);
-}
-
-std::uint32_t SourceLimits::slot_of(const Place& place, std::size_t way) {
-  return static_cast<std::uint32_t>(kSharedSlots + place.line * kWays + way);
 }
 
 // The prefixes of a source, each made once: most rules have the same mask.
@@ -172,8 +169,9 @@ bool SourceLimits::is_free(const LimitRules& rules, std::uint64_t word,
 }
 
 bool SourceLimits::twice(const Place& place, std::size_t way) const {
+  const Word* const line = &word(slot_of(place));
   for (std::size_t other = 0; other < kWays; ++other) {
-    const std::uint64_t w = word(slot_of(place, other)).load(std::memory_order_relaxed);
+    const std::uint64_t w = line[other].load(std::memory_order_relaxed);
     if (other != way && (w & ~kState) == place.tag) return true;
   }
   return false;
@@ -184,33 +182,31 @@ template <typename Rule>
 std::optional<bool> SourceLimits::spend_own(const LimitRules& rules, const Place& place,
                                             std::uint64_t now_ms, const Rule& rule,
                                             std::uint32_t& slot) const {
+  Word* const line = &word(slot_of(place));
   for (unsigned tries = 0; tries < kTries; ++tries) {
-    std::size_t free_way = kWays;
-    std::size_t way = kWays;
     std::array<std::uint64_t, kWays> words;
+    unsigned mine = 0;  // bit i: way i is the source's
     for (std::size_t i = 0; i < kWays; ++i) {
-      words[i] = word(slot_of(place, i)).load(std::memory_order_relaxed);
-      if ((words[i] & ~kState) == place.tag) {
-        way = i;
-        break;
-      }
-      if (free_way == kWays && is_free(rules, words[i], now_ms)) free_way = i;
+      words[i] = line[i].load(std::memory_order_relaxed);
+      mine |= ((words[i] ^ place.tag) <= kState ? 1U : 0U) << i;
     }
-    const bool known = way != kWays;
-    if (!known && free_way == kWays) return std::nullopt;
-    if (!known) way = free_way;
-    slot = slot_of(place, way);
+    const bool known = mine != 0;
+    std::size_t way = known ? static_cast<std::size_t>(std::countr_zero(mine)) : 0;
+    while (!known && !is_free(rules, words[way], now_ms)) {
+      if (++way == kWays) return std::nullopt;
+    }
+    slot = slot_of(place) + static_cast<std::uint32_t>(way);
     const auto next = known ? rule.next(words[way] & kState, slot) : rule.first();
     if (!next) return false;
-    if (!word(slot).compare_exchange_strong(words[way], place.tag | *next)) continue;
-    if (known || !twice(place, way)) return true;
-    std::uint64_t mine = place.tag | *next;
-    while ((mine & ~kState) == place.tag &&
-           !word(slot).compare_exchange_weak(mine, place.tag | rule.undone(mine & kState))) {
+    if (!exchange(line[way], words[way], place.tag | *next)) continue;
+    if (known || alone_ || !twice(place, way)) return true;
+    std::uint64_t ours = place.tag | *next;
+    while ((ours & ~kState) == place.tag &&
+           !exchange(line[way], ours, place.tag | rule.undone(ours & kState))) {
     }
     // An entry without connections is taken again as it is; this one must not be found.
-    mine = place.tag | rule.undone(*next);
-    static_cast<void>(word(slot).compare_exchange_strong(mine, 0));
+    ours = place.tag | rule.undone(*next);
+    static_cast<void>(exchange(line[way], ours, 0));
   }
   return std::nullopt;
 }
@@ -225,7 +221,7 @@ bool SourceLimits::spend(const LimitRules& rules, const Place& place, std::uint6
   for (;;) {
     const auto next = rule.next(seen & kState, slot);
     if (!next) return false;
-    if (bucket.compare_exchange_weak(seen, *next, std::memory_order_relaxed)) return true;
+    if (exchange(bucket, seen, *next)) return true;
   }
 }
 
@@ -278,9 +274,7 @@ void SourceLimits::give_back_rate(const RateRule& rule, std::uint32_t slot) cons
   Word& w = word(slot);
   std::uint64_t seen = w.load(std::memory_order_relaxed);
   const std::uint64_t head = seen & ~kState;
-  while ((seen & ~kState) == head &&
-         !w.compare_exchange_weak(seen, head | ((seen - rule.interval) & kState),
-                                  std::memory_order_relaxed)) {
+  while ((seen & ~kState) == head && !exchange(w, seen, head | ((seen - rule.interval) & kState))) {
   }
 }
 
@@ -294,8 +288,7 @@ void SourceLimits::give_back(const LimitRules& rules, const Charge& charge) {
 void SourceLimits::release_one(std::uint32_t slot) const {
   Word& w = word(slot);
   std::uint64_t seen = w.load(std::memory_order_relaxed);
-  while ((seen & kState) != 0 &&
-         !w.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+  while ((seen & kState) != 0 && !exchange(w, seen, seen - 1)) {
   }
 }
 
@@ -317,18 +310,15 @@ ConnSlots SourceLimits::hold(const LimitRules& rules, const Source& source, std:
 
 void SourceLimits::prefetch(const LimitRules& rules, const Source& source) const {
   Prefixes prefixes(*this, source);
+  std::array<std::uint32_t, 2 * kMaxLimits> slots;
+  std::size_t n = 0;
   for (std::size_t i = 0; i < rules.conns().size(); ++i) {
-    __builtin_prefetch(&word(slot_of(place_of_conns(rules.conns()[i], i, prefixes), 0)), 1);
+    slots[n++] = slot_of(place_of_conns(rules.conns()[i], i, prefixes));
   }
   for (std::size_t i = 0; i < rules.rates().size(); ++i) {
-    __builtin_prefetch(&word(slot_of(place_of_rate(rules.rates()[i], i, prefixes), 0)), 1);
+    slots[n++] = slot_of(place_of_rate(rules.rates()[i], i, prefixes));
   }
-}
-
-void SourceLimits::prefetch(const ConnSlots& slots) const {
-  for (const std::uint32_t slot : slots) {
-    if (slot != 0) __builtin_prefetch(&word(slot), 1);
-  }
+  for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(&word(slots[i]), 1);
 }
 
 }  // namespace synproxy

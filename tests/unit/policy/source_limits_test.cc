@@ -55,8 +55,9 @@ struct Tuning : LimitTuning {
 
 class Limited {
  public:
-  explicit Limited(const Tuning& tuning, std::size_t bytes = kMegabyte)
-      : rules_(tuning), table_(bytes, kKey) {}
+  explicit Limited(const Tuning& tuning, std::size_t bytes = kMegabyte,
+                   SourceLimits::Writers writers = SourceLimits::Writers::kSeveral)
+      : rules_(tuning), table_(bytes, kKey, writers) {}
   SourceLimits::Charge charge(const Address& a, std::uint64_t now, const ConnSlots& replaced = {}) {
     return table_.charge(rules_, a.source(), now, replaced);
   }
@@ -270,6 +271,50 @@ TEST(SourceLimits, FourThreadsLetInNoMoreThanOneWould) {
   }
   for (auto& t : threads) t.join();
   for (const auto& n : in) EXPECT_EQ(n, 7U);
+}
+
+// Nor is it another one if there is one worker, which does without locks.
+TEST(SourceLimits, ASingleWriterLetsInWhatOneOfSeveralWould) {
+  const auto tuning = Tuning()
+                          .open(3)
+                          .open(9, {.ipv4 = 24, .ipv6 = 48})
+                          .per_second(10, 4)
+                          .per_second(50, 20, {.ipv4 = 16, .ipv6 = 32});
+  Limited one(tuning, 256, SourceLimits::Writers::kOne);
+  Limited several(tuning, 256, SourceLimits::Writers::kSeveral);
+  std::vector<SourceLimits::Charge> open;
+  std::array<unsigned, 3> outcomes{};
+  std::uint32_t x = 1;
+  const auto random = [&](std::uint32_t below) {
+    x = x * 1664525 + 1013904223;
+    return (x >> 8) % below;
+  };
+  for (unsigned i = 0; i < 20'000; ++i) {
+    const std::uint64_t now = kNow + i * 5;
+    const std::uint32_t n = random(96);
+    const Address a = n % 3 == 0 ? ipv6(static_cast<std::uint16_t>(n), 1)
+                                 : ipv4(0x0a000000 + n % 12 + (n / 12 << 8) + (n / 48 << 16));
+    const auto c = one.charge(a, now);
+    const auto other = several.charge(a, now);
+    ASSERT_EQ(c.refused, other.refused);
+    ASSERT_EQ(c.conns, other.conns);
+    ASSERT_EQ(c.rates, other.rates);
+    ASSERT_EQ(c.shared, other.shared);
+    ++outcomes[static_cast<std::size_t>(c.refused)];
+    if (c.refused != Refusal::kNone) continue;
+    if (random(8) == 0) {
+      one.table().give_back(one.rules(), c);
+      several.table().give_back(several.rules(), c);
+      continue;
+    }
+    open.push_back(c);
+    if (open.size() < 24) continue;
+    const std::size_t over = random(static_cast<std::uint32_t>(open.size()));
+    one.table().release(open[over].conns);
+    several.table().release(open[over].conns);
+    open.erase(open.begin() + static_cast<std::ptrdiff_t>(over));
+  }
+  for (const unsigned n : outcomes) EXPECT_GT(n, 100U);
 }
 
 TEST(SourceLimits, ThreadsThatComeAndGoLeaveNothingBehind) {

@@ -7,6 +7,9 @@
 //
 // A SYN without a flow depends on no other packet, so it is answered before its turn. A SYN on a
 // flow waits for it (on_client_syn).
+#include <array>
+#include <span>
+
 #include "ack/prove_ack.h"
 #include "burst/stages.h"
 #include "syn/answer_syn.h"
@@ -100,6 +103,21 @@ class CookieStage {
     match_ack(c, mac_of(lane, c), true);
   }
 
+  // After both rounds: fetches what the acts will need of those that are proven. A prefetch waits
+  // until its page is found, so all are asked for together.
+  void fetch_for_proven() const {
+    const std::span<Context* const> proven(proven_.data(), proven_count_);
+    for (const Context* c : proven) {
+      const CookieMatch& m = c->ack.match;
+      rooms_.flows.prefetch_replay(m.epoch, m.mac);
+      rooms_.answerer.syn_times().prefetch(m.mac);
+    }
+    if (!rooms_.limiter.on()) return;
+    for (const Context* c : proven) {
+      rooms_.limiter.prefetch(c->segment.source(), c->segment.ipv6);
+    }
+  }
+
   void count() {
     if ((planned_ | capped_) == 0) return;
     if (!remembering_) rooms_.answerer.repeats().pass_over(static_cast<std::uint32_t>(planned_));
@@ -147,10 +165,7 @@ class CookieStage {
     if (a.match.valid) return;
     const std::uint32_t isn = c.segment.seq.value() - (a.macs++ == 0 ? 1 : 0);
     a.refuted = !match_mac(a, c.segment.ack.value(), mac, isn, stripped, a.match);
-    if (a.refuted) return;
-    rooms_.flows.prefetch_replay(a.match.epoch, mac);
-    rooms_.answerer.syn_times().prefetch(mac);
-    if (rooms_.limiter.on()) rooms_.limiter.prefetch(c.segment.source(), c.segment.ipv6);
+    if (!a.refuted) proven_[proven_count_++] = &c;
   }
 
   void add_any_syn(Context& c, std::size_t place) {
@@ -218,6 +233,8 @@ class CookieStage {
   const bool columns_;
   AnySyns any_syns_;
   AnyAcks any_acks_;
+  std::array<Context*, kMaxBurst> proven_;
+  std::size_t proven_count_ = 0;
   std::size_t lanes_ = 0;
   std::size_t maybe_stripped_ = 0;  // MACs that have refuted an ACK for which there may be a second
   std::uint64_t planned_ = 0;       // SYNs planned
@@ -241,6 +258,7 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
     siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
     for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish_again(lane);
   }
+  stage.fetch_for_proven();
   stage.count();
 }
 

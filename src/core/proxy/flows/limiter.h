@@ -3,14 +3,15 @@
 // for, in step with the flow's state.
 //
 // A flow that is over counts no more, as with connlimit. If a segment shows that it is not over
-// after all, it counts again. What it gives back it gives at the end of its burst, when its places
-// in the table have come to the cache, or before the next one is charged. Flows that were opened
-// while there was no limit, and those that the server has opened, are not counted.
+// after all, it counts again. What the flows of a burst give back they give at its end, when all
+// their places in the table are fetched together, or as soon as it could let somebody in. Flows
+// that were opened while there was no limit, and those that the server has opened, are not counted.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "burst/moment.h"
 #include "flows/named_services.h"
@@ -60,15 +61,12 @@ class Limiter {
   // Only while on(). `replaced`: the flow that is to give way; kNoFlow: none.
   [[nodiscard]] SourceLimits::Charge charge(const KeyView& key, const std::uint8_t* address,
                                             FlowIndex replaced) {
-    if (closed_ != 0) give_closed();
-    const std::uint8_t table = table_for(key);
-    SourceLimits::Charge charge;
-    if (tables_[table] != nullptr) {
-      const bool same = replaced != kNoFlow && counted_in(replaced) == table;
-      charge = tables_[table]->charge(rules_[table], {address, key.ipv6()}, now_.ms(),
-                                      same ? slots(replaced) : ConnSlots{});
+    SourceLimits::Charge charge = charge_now(key, address, replaced);
+    if (closed_ != 0 && charge.is_tight()) [[unlikely]] {
+      if (charge.refused == SourceLimits::Refusal::kNone) give_back(charge);
+      give_closed();
+      charge = charge_now(key, address, replaced);
     }
-    charge.table = table;
     return charge;
   }
   // The flow was opened, or was not.
@@ -129,6 +127,18 @@ class Limiter {
     const NamedServiceId service = named_.number_of(key);
     return own_[service] ? service : std::uint8_t{0};
   }
+  [[nodiscard]] SourceLimits::Charge charge_now(const KeyView& key, const std::uint8_t* address,
+                                                FlowIndex replaced) {
+    const std::uint8_t table = table_for(key);
+    SourceLimits::Charge charge;
+    if (tables_[table] != nullptr) {
+      const bool same = replaced != kNoFlow && counted_in(replaced) == table;
+      charge = tables_[table]->charge(rules_[table], {address, key.ipv6()}, now_.ms(),
+                                      same ? slots(replaced) : ConnSlots{});
+    }
+    charge.table = table;
+    return charge;
+  }
   void count(FlowIndex i, const FlowKey& key) {
     const std::uint8_t table = table_for(key);
     if (tables_[table] == nullptr) return;
@@ -143,12 +153,11 @@ class Limiter {
   void close(std::uint8_t table, const ConnSlots& held) {
     if (closed_ == given_later_.size()) give_closed();
     given_later_[closed_++] = {held, table};
-    tables_[table]->prefetch(held);
   }
   [[gnu::noinline]] void give_closed() {
-    for (std::size_t i = 0; i < closed_; ++i) {
-      tables_[given_later_[i].table]->release(given_later_[i].slots);
-    }
+    const std::span<const Closed> all(given_later_.data(), closed_);
+    for (const Closed& c : all) tables_[c.table]->prefetch(c.slots);
+    for (const Closed& c : all) tables_[c.table]->release(c.slots);
     closed_ = 0;
   }
   // What is held is given back also after the last rule is gone. So once a flow was counted, states
