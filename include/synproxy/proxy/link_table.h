@@ -87,6 +87,10 @@ class LinkTable {
 
   // `vlan`: the tags of frames from the client.
   [[nodiscard]] std::uint16_t intern(const Link& link, VlanStack vlan) {
+    if (Entry& last = entries_[last_]; !last.is_free() && last.link == link) {
+      last.used = ++clock_;
+      return last_;
+    }
     const std::size_t bucket = (hash_of(link) >> 32) % (kEntries / kWays) * kWays;
     std::size_t victim = bucket;
     for (std::size_t i = bucket; i < bucket + kWays; ++i) {
@@ -94,7 +98,7 @@ class LinkTable {
       if (e.is_free()) return store(i, link, vlan);
       if (e.link == link) {
         e.used = ++clock_;
-        return static_cast<std::uint16_t>(i);
+        return last_ = static_cast<std::uint16_t>(i);
       }
       if (goes_before(e, entries_[victim], vlan)) victim = i;
     }
@@ -168,7 +172,7 @@ class LinkTable {
   std::uint16_t store(std::size_t i, const Link& link, VlanStack vlan) {
     entries_[i] = {link, vlan, ++clock_};
     newest_[place_of(vlan)] = entries_[i];
-    return static_cast<std::uint16_t>(i);
+    return last_ = static_cast<std::uint16_t>(i);
   }
 
   IndexKey key_;
@@ -176,6 +180,7 @@ class LinkTable {
   std::span<Entry> entries_;
   std::span<Entry> newest_;  // of each VLAN
   std::uint32_t clock_ = 0;  // counts connections
+  std::uint16_t last_ = 0;   // the next connection most likely has the same
 };
 
 }  // namespace synproxy

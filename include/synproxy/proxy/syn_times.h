@@ -5,7 +5,8 @@
 // of a sample. The MAC of the cookie chooses it, because it is random, nobody can choose it, and a
 // SYN that is sent again has the same. So in a flood of random addresses one genuine client in so
 // many is followed, as one forged SYN in so many is, and all its SYNs are. The ACK finds the time
-// by the same MAC; only who has proven itself looks.
+// by the same MAC; only who has proven itself looks, and only with a MAC that was of the sample
+// lately.
 //
 // The share of the sample follows the rate, by halves: about 16 SYNs in a millisecond at most, and
 // 128 if they are always the same. In each place of 64 bytes the newest eight stay, which is four
@@ -59,10 +60,14 @@ class SynTimes {
     return false;
   }
 
-  void prefetch(std::uint64_t mac) const { __builtin_prefetch(&place_of(mac), 1); }
+  // Whether the SYN of a cookie with this MAC may have been followed.
+  [[nodiscard]] bool may_have_followed(std::uint64_t mac) const { return (mac & unasked_) == 0; }
+  void prefetch(std::uint64_t mac) const {
+    if (may_have_followed(mac)) __builtin_prefetch(&place_of(mac), 1);
+  }
   // A client has proven itself by the cookie with this MAC. nullopt: its SYN was not followed.
   [[nodiscard]] std::optional<Wait> proven(std::uint64_t mac, std::uint32_t now_ms) {
-    Entry* e = find(place_of(mac), mac, now_ms);
+    Entry* e = may_have_followed(mac) ? find(place_of(mac), mac, now_ms) : nullptr;
     if (e == nullptr) return std::nullopt;
     const Wait wait{.ms = age(*e, now_ms), .repeats = static_cast<std::uint32_t>(*e >> 56)};
     *e = 0;
@@ -77,6 +82,7 @@ class SynTimes {
     in_window_ = 0;
     looks_ = 0;
     grew_ = false;
+    ask_less();
   }
 
  private:
@@ -86,6 +92,7 @@ class SynTimes {
     std::array<Entry, 8> entries{};
   };
   static constexpr std::size_t kPlaces = 1U << 13;
+  static constexpr std::uint32_t kWindowsToAskLess = 16;  // a quarter of a second
   static constexpr unsigned kTimeShift = 32;
   static constexpr std::uint32_t kTimeMask = 0x00ffffff;
   static constexpr Entry kOneRepeat = Entry{1} << 56;
@@ -98,6 +105,14 @@ class SynTimes {
     looks_ = 0;
     grew_ = true;
     if ((left_out_ & kLastHalving) == 0) left_out_ = left_out_ >> 1 | kFirstHalving;
+  }
+  // Follows left_out_: at once where that has become less, otherwise by halves, each later than
+  // most clients take to answer.
+  void ask_less() {
+    unasked_ &= left_out_;
+    if (unasked_ == left_out_ || ++windows_ < kWindowsToAskLess) return;
+    windows_ = 0;
+    unasked_ = unasked_ >> 1 | kFirstHalving;
   }
   // Below the bits that choose the sample.
   [[nodiscard]] Place& place_of(std::uint64_t mac) const { return places_[(mac >> 32) % kPlaces]; }
@@ -125,6 +140,8 @@ class SynTimes {
   }
 
   std::uint64_t left_out_ = 0;
+  std::uint64_t unasked_ = 0;    // likewise, of ACKs
+  std::uint32_t windows_ = 0;    // since that was last halved
   std::uint32_t in_window_ = 0;  // different SYNs
   std::uint32_t looks_ = 0;      // all of them
   std::uint32_t window_began_ms_ = 0;

@@ -91,6 +91,26 @@ TEST(SynTimes, AClientOfTheSampleIsFoundSecondsLaterInAFlood) {
   EXPECT_GE(found, 45U);
 }
 
+TEST(SynTimes, OnlyThoseThatMayHaveBeenFollowedAreAskedFor) {
+  SynTimes t;
+  std::mt19937_64 random(4);
+  std::uint32_t now = 0;
+  const auto asked = [&] {
+    unsigned n = 0;
+    for (unsigned i = 0; i < 10'000; ++i) n += t.may_have_followed(random()) ? 1U : 0U;
+    return n;
+  };
+  const std::uint64_t before = ~std::uint64_t{0} >> 1;  // left out by the second halving
+  EXPECT_FALSE(t.answered(before, now));
+  flood(t, random, now, 100, 1000);
+  EXPECT_FALSE(t.follows(before));
+  EXPECT_TRUE(t.proven(before, now).has_value()) << "it was followed before the flood";
+  flood(t, random, now, 4000, 1000);
+  EXPECT_LT(asked(), 1000U);
+  for (unsigned i = 0; i < SynTimes::kWindowMs * (SynTimes::kMostHalvings + 1); ++i) t.tick(++now);
+  EXPECT_EQ(asked(), 10'000U);
+}
+
 TEST(SynTimes, OneSynAgainAndAgainDoesNotCrowdOutOthers) {
   SynTimes t;
   for (std::uint32_t i = 0; i < 100'000; ++i) {

@@ -4,7 +4,8 @@
 // Nothing here is paid for by a packet of a spliced connection. The time to the server's first byte
 // is taken where that byte is seen to be the first: the record says so by a bit that means nothing
 // else before the server's FIN (kFlowFirstByteDue). When the valid ACK came stands in a small table
-// beside the records, which are full.
+// beside the records, which are full. Only a flow with that bit is looked for there, so the others
+// do not wait for it.
 #pragma once
 
 #include <array>

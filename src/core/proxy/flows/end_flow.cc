@@ -13,7 +13,10 @@ void free_flow(Rooms& rooms, FlowIndex i) {
 void give_up(Rooms& rooms, FlowIndex i, bool tell_client, bool tell_server, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   rooms.handshakes.drop_early(f);
-  rooms.felt.forget_first_byte(f.cookie);
+  if (f.has(kFlowFirstByteDue)) {
+    rooms.felt.forget_first_byte(f.cookie);
+    f.clear(kFlowFirstByteDue);
+  }
   const FlowKey key = rooms.flows.key_of(i);
   if (tell_client) rooms.frames.send_rst(f, key, Role::kClient, sink);
   if (tell_server && !f.unasked()) rooms.frames.send_rst(f, key, Role::kServer, sink);

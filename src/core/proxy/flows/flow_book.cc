@@ -77,8 +77,8 @@ bool makes_sense(const FlowRecord& f) {
     return false;
   }
   if (f.state() == FlowState::kSynSent) {
-    constexpr std::uint16_t kBits =
-        kFlowStateMask | kFlowClientFin | kFlowMarked | kFlowMarkTimestamps | kFlowHandshakeBits;
+    constexpr std::uint16_t kBits = kFlowStateMask | kFlowClientFin | kFlowMarked |
+                                    kFlowMarkTimestamps | kFlowFirstByteDue | kFlowHandshakeBits;
     return f.translated() && (f.progress & ~kBits) == 0;
   }
   if (f.translated()) return f.state() != FlowState::kPassed;

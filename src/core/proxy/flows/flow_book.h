@@ -187,6 +187,7 @@ class FlowBook {
     unsigned done = 0;
     for (std::uint32_t n = slice_due(now_ms); n > 0 && done < kMaxSweepWork; --n) {
       if (sweep_at_ >= end) sweep_at_ = 0;
+      table_.prefetch_at(std::min(sweep_at_ + kSweepAhead, end - 1));
       done += visit(sweep_at_++);
     }
   }
@@ -208,6 +209,8 @@ class FlowBook {
   }
   // A probe of both ends takes up to four frames, so no slice does more than this and three.
   static constexpr unsigned kMaxSweepWork = 512;
+  // A record is looked at for a few instructions, so memory is asked for it long before.
+  static constexpr FlowIndex kSweepAhead = 16;
 
   struct Candidates {
     explicit Candidates(std::uint32_t capacity) : set(capacity) {}

@@ -83,7 +83,8 @@ void measure(Rooms& rooms, FlowIndex i, const CookieMatch& m) {
   if (!wait) return;
   rooms.felt.handshake(rooms.flows.key_of(i), wait->ms, wait->repeats, now);
   // Of the same sample, so that a flood of connections pays for few of them.
-  static_cast<void>(rooms.felt.await_first_byte(rooms.flows[i].cookie, now));
+  FlowRecord& f = rooms.flows[i];
+  if (rooms.felt.await_first_byte(f.cookie, now)) f.set(kFlowFirstByteDue);
 }
 
 }  // namespace

@@ -118,8 +118,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   if (shorter) rooms.too_long.note(c.flow);
   widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
   rooms.services.count(c.key(), Reason::conn_established);
-  if (rooms.felt.awaits_first_byte(f.cookie)) {
-    f.set(kFlowFirstByteDue);
+  if (f.has(kFlowFirstByteDue)) [[unlikely]] {
     rooms.felt.accepted(rooms.flows.key_of(c.flow), rooms.now.ms32());
   }
 
