@@ -141,24 +141,27 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   MasterSecret secret = load_secret(config);
   std::optional<TakeOver> predecessor;
   if (config.take_over) predecessor.emplace(config, secret);
-  if (!predecessor && end_bypass(config)) say("the bypass between these ports is off");
   const std::optional<gid_t> group = control_group(config.control_group);
   const ProtectSet protect(config.protect, VlanPairs(config.vlan_pairs));
-  const std::unique_ptr<FlowStore> store =
-      open_store(config, protect, predecessor ? std::nullopt : memory_of_manager());
-  // A process before this one, or another one, may have sent cookies that are good here.
-  config.engine.shape.shared_secret =
-      !config.secret_file.empty() || store != nullptr || predecessor.has_value();
   const int listener = config.metrics.text.empty() ? -1
                        : predecessor               ? take_place_at(config.metrics)
                                                    : listen_at(config.metrics);
   std::unique_ptr<const SourceLists> lists = load_lists(config);
 
   const std::optional<User> user = find_user(config.user);
+  // Last of what may be refused: what does not fit is lost from here on.
+  const std::unique_ptr<FlowStore> store =
+      open_store(config, protect, predecessor ? std::nullopt : memory_of_manager());
+  // A process before this one, or another one, may have sent cookies that are good here.
+  config.engine.shape.shared_secret =
+      !config.secret_file.empty() || store != nullptr || predecessor.has_value();
 
   const Signals signals;
   log.emplace();  // from here on nothing waits for a reader of our lines
   std::optional<StartWatch> start(std::in_place);
+  std::optional<BypassAway> bypass;
+  if (!predecessor) bypass.emplace(config);
+  if (bypass && bypass->was_on()) say("the bypass between these ports is off");
   std::optional<HostEnd> host_end;
   if (config.server_port.kind == PortName::Kind::kHost) {
     if (predecessor) {
@@ -212,6 +215,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
     give_up(config, user);
     if (host_end) host_end->take_over([&] { dataplane.forget_received(PortId::kClient); });
     dataplane.start();
+    bypass->served();
   }
   start.reset();
   std::optional<HttpServer> web;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/bypass.h"
 
+#include <exception>
 #include <vector>
 
 #include "base/errors.h"
 #include "control/commands.h"
 #include "control/host_end.h"
+#include "control/log.h"
 #include "control/options.h"
 #include "control/run_program.h"
 #include "control/telemetry_client.h"
@@ -157,15 +159,26 @@ void Bypass::off() const {
   }
 }
 
-bool end_bypass(const Config& config) {
+BypassAway::BypassAway(const Config& config) {
   for (const PortName* port : {&config.client_port, &config.server_port}) {
-    if (port->kind != PortName::Kind::kRawSocket && port->kind != PortName::Kind::kXdp)
-      return false;
+    if (port->kind != PortName::Kind::kRawSocket && port->kind != PortName::Kind::kXdp) return;
   }
   const Bypass bypass(config);
-  if (bypass.state() == Bypass::State::kOff) return false;
+  const Bypass::State state = bypass.state();
+  if (state == Bypass::State::kOff) return;
   bypass.off();
-  return true;
+  // Half of one helps nobody.
+  if (state == Bypass::State::kOn) bypass_ = bypass;
+}
+
+BypassAway::~BypassAway() {
+  if (!bypass_ || served_) return;
+  try {
+    bypass_->on();
+    say("the bypass between these ports is on again");
+  } catch (const std::exception& error) {
+    complain(error.what());
+  }
 }
 
 Command bypass_command() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/config.h"
@@ -31,7 +32,23 @@ class Bypass {
   std::string server_;
 };
 
-// Before a start opens its ports: takes a bypass between them away. True if there was one.
-bool end_bypass(const Config& config);
+// Before a start opens its ports: takes a bypass between them away, and puts it back if the start
+// fails. So nobody is cut off by a start that comes to nothing.
+class BypassAway {
+ public:
+  // Throws RuntimeFailure.
+  explicit BypassAway(const Config& config);
+  ~BypassAway();
+  BypassAway(const BypassAway&) = delete;
+  BypassAway& operator=(const BypassAway&) = delete;
+
+  [[nodiscard]] bool was_on() const { return bypass_.has_value(); }
+  // The proxy forwards.
+  void served() { served_ = true; }
+
+ private:
+  std::optional<Bypass> bypass_;  // if it was on
+  bool served_ = false;
+};
 
 }  // namespace synproxy::control
