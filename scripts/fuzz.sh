@@ -6,9 +6,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # How the time is shared out: a conversation has more to say than a header.
-readonly TARGETS=(parser options engine)
-declare -rA SHARE=([parser]=1 [options]=1 [engine]=4)
-declare -rA LONGEST=([parser]=1600 [options]=120 [engine]=1600)
+readonly TARGETS=(parser options engine store)
+declare -rA SHARE=([parser]=1 [options]=1 [engine]=4 [store]=1)
+declare -rA LONGEST=([parser]=1600 [options]=120 [engine]=1600 [store]=516)
 
 usage() {
   cat <<USAGE
