@@ -128,7 +128,13 @@ Bed::Bed(const BedConfig& config)
     engine.tuning.mode = Mode::kAdaptive;
     engine.tuning.adaptive = {.backlog = 1U << 20, .syn_rate = 0};
   }
-  engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_);
+  if (config.stored) {
+    const StoreShape shape{.max_flows = config.max_flows,
+                           .region_bytes = Engine::store_bytes(engine.shape, protect_)};
+    store_ = std::make_unique<FlowStore>(-1, shape, true);
+  }
+  engine_ = std::make_unique<Engine>(engine, protect_, ring_, index_key, counters_,
+                                     store_ ? store_->region(0) : std::span<std::byte>());
   const auto writers =
       config.workers ? SourceLimits::Writers::kSeveral : SourceLimits::Writers::kOne;
   limits_ = std::make_unique<SourceLimits>(engine.shape.limit_memory, index_key, writers);

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "base/flow_store.h"
 #include "common/tsc.h"
 #include "datapath/frame_pool.h"
 #include "datapath/frame_template.h"
@@ -67,6 +68,7 @@ struct BedConfig {
   bool peace = false;    // --mode adaptive, and no attack
   bool tight = false;    // plain cookies are (--tight-cookies)
   bool named = false;    // the services are one with a name
+  bool stored = false;   // in memory that outlives the process
 
   unsigned which = 0;  // beds that differ only in this are separate
 
@@ -142,6 +144,7 @@ class Bed final : public FrameSink {
   FramePool pool_;
   FramePool made_;  // for the frames that the engine makes
   std::unique_ptr<SourceLimits> limits_;
+  std::unique_ptr<FlowStore> store_;
   std::unique_ptr<Engine> engine_;
   std::array<std::vector<Packet>, 2> queues_;
   std::size_t used_ = 0;

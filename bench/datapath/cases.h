@@ -50,6 +50,8 @@ inline constexpr BedConfig kConnectingLimitedOfSeveral{
 inline constexpr BedConfig kConnectingInTurns{.backlog = true, .which = 1};
 inline constexpr BedConfig kNamed{.named = true};
 inline constexpr BedConfig kMillionNamed{.flows = 1'000'000, .named = true};
+inline constexpr BedConfig kMillionStored{.flows = 1'000'000, .stored = true};
+inline constexpr BedConfig kMillionIpv6Stored{.flows = 1'000'000, .ipv6 = true, .stored = true};
 inline constexpr BedConfig kTight{.flows = 1'000'000, .tight = true};
 inline constexpr BedConfig kPeace{.peace = true};
 inline constexpr BedConfig kConnectingInPeace{.peace = true, .which = 1};

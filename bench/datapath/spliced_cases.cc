@@ -119,6 +119,10 @@ void add_spliced_cases(std::vector<Case>& cases) {
     }
   }
   add(cases, "ipv4/1m_named", kMillionNamed, kUpSmall);
+  for (const Kind& kind : {kUpSmall, kDownSmall}) {
+    add(cases, "ipv4/1m_stored", kMillionStored, kind);
+    add(cases, "ipv6/1m_stored", kMillionIpv6Stored, kind);
+  }
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);
   }

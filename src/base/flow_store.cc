@@ -20,6 +20,7 @@
 
 #include "base/errors.h"
 #include "synproxy/flow/arena.h"
+#include "synproxy/flow/huge_pages.h"
 
 namespace synproxy {
 namespace {
@@ -51,6 +52,27 @@ std::uint64_t sum_of(const void* data, std::size_t bytes) {
   const auto* const at = static_cast<const unsigned char*>(data);
   for (std::size_t i = 0; i < bytes; ++i) sum = (sum ^ at[i]) * 0x100000001b3U;
   return sum;
+}
+
+// A shared mapping of the file that begins at a multiple of `align`. nullptr: see errno.
+void* map_aligned(int file, std::uint64_t bytes, std::uint64_t align) {
+  const std::uint64_t room = bytes + align;
+  void* const any =
+      ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (any == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(any);
+  const std::uint64_t head = (align - reinterpret_cast<std::uintptr_t>(any) % align) % align;
+  void* const at =
+      ::mmap(begin + head, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
+  if (at == MAP_FAILED) {
+    const int error = errno;
+    ::munmap(any, room);
+    errno = error;
+    return nullptr;
+  }
+  if (head != 0) ::munmap(begin, head);
+  ::munmap(begin + head + bytes, align - head);
+  return at;
 }
 
 // All that is stored before it reaches the file before all that is stored after it.
@@ -229,11 +251,15 @@ void FlowStore::map() {
   };
   const auto bytes = static_cast<off_t>(total_);
   if (!found_ && (::ftruncate(fd_, 0) != 0 || ::ftruncate(fd_, bytes) != 0)) no_room(errno);
-  void* const at = ::mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
-  if (at == MAP_FAILED) no_room(errno);
-  memory_ = at;
+  memory_ = map_aligned(fd_, total_, align_);
+  if (memory_ == nullptr) no_room(errno);
   static_cast<void>(::madvise(memory_, total_, MADV_DONTDUMP));
   static_cast<void>(::madvise(memory_, total_, MADV_HUGEPAGE));
+  // Where nothing is, nothing is held in huge pages.
+  for (std::uint64_t i = 0; i < total_ && !found_; i += kHugePage) {
+    static_cast<void>(::madvise(static_cast<std::byte*>(memory_) + i, 1, MADV_POPULATE_WRITE));
+  }
+  hold_in_huge_pages({static_cast<std::byte*>(memory_), total_});
   // An old kernel does not know it; then the pages are taken below, and mapped one by one.
   static_cast<void>(::madvise(memory_, total_, MADV_POPULATE_WRITE));
   if (const int error = ::posix_fallocate(fd_, 0, bytes); error != 0) no_room(error);

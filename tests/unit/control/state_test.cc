@@ -12,10 +12,13 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <sstream>
+#include <string>
 
 #include "base/errors.h"
 #include "control/secret.h"
 #include "synproxy/cookie/epoch.h"
+#include "synproxy/flow/huge_pages.h"
 
 namespace synproxy::control {
 namespace {
@@ -86,6 +89,21 @@ TEST_F(State, FileIsForItsOwnerAlone) {
   std::filesystem::remove(file());
   std::filesystem::create_symlink("/etc/passwd", file());
   EXPECT_THAT(refusal(), HasSubstr("cannot open"));
+  std::filesystem::remove(file());
+  std::filesystem::create_directory(file());
+  EXPECT_THAT(refusal(), HasSubstr("cannot open"));
+  std::filesystem::remove(file());
+  ASSERT_EQ(::mkfifo(file().c_str(), 0600), 0);
+  EXPECT_THAT(refusal(), HasSubstr("is not a file of this user alone"));
+  std::filesystem::remove(file());
+  start();
+  std::filesystem::create_hard_link(file(), directory + "/other");
+  EXPECT_THAT(refusal(), HasSubstr("is not a file of this user alone"));
+  std::filesystem::remove(directory + "/other");
+  EXPECT_EQ(refusal(), "");
+  if (::geteuid() != 0) return;
+  ASSERT_EQ(::chown(file().c_str(), 65534, 65534), 0);
+  EXPECT_THAT(refusal(), HasSubstr("is not a file of this user alone"));
 }
 
 TEST_F(State, TwoProcessesNeverShareIt) {
@@ -156,12 +174,156 @@ TEST_F(State, WhatDoesNotFitIsSaidInOneLineAndStartsEmpty) {
   }
 }
 
+// Where things stand in the file: the header, whose sum covers it, and the keys behind it.
+constexpr std::size_t kPageAt = 12;
+constexpr std::size_t kShapeAt = 56;
+constexpr std::size_t kZeroMsAt = 112;
+constexpr std::size_t kSumAt = 128;
+constexpr std::size_t kKeysAt = 2048;
+constexpr std::size_t kKeySlot = 72;
+
+class Patch {
+ public:
+  explicit Patch(const std::string& path) : file_(path, kMode) {}
+  void flip(std::size_t at) {
+    file_.seekg(static_cast<std::streamoff>(at));
+    const auto byte = static_cast<char>(file_.get() ^ 1);
+    file_.seekp(static_cast<std::streamoff>(at));
+    file_.put(byte);
+  }
+  template <typename T>
+  void write(std::size_t at, T value) {
+    file_.seekp(static_cast<std::streamoff>(at));
+    file_.write(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  // As the program does it: whoever may write the file can do so too.
+  void write_sum() {
+    file_.seekg(0);
+    std::uint64_t sum = 0xcbf29ce484222325U;
+    for (std::size_t i = 0; i < kSumAt; ++i) {
+      sum = (sum ^ static_cast<unsigned char>(file_.get())) * 0x100000001b3U;
+    }
+    write(kSumAt, sum);
+  }
+
+ private:
+  static constexpr auto kMode = std::ios::in | std::ios::out | std::ios::binary;
+  std::fstream file_;
+};
+
+TEST_F(State, NoByteOfTheHeaderMayBeAnother) {
+  for (std::size_t at = 0; at < kSumAt + 8; ++at) {
+    SCOPED_TRACE(at);
+    start(kShape, true).begin(kIdentity);
+    store->region(0)[1] = std::byte{1};
+    store.reset();
+    Patch(file()).flip(at);
+    EXPECT_FALSE(start().found());
+    EXPECT_EQ(store->notes().size(), 1U);
+    EXPECT_EQ(store->region(0)[1], std::byte{0});
+  }
+}
+
+TEST_F(State, AHeaderThatLiesIsNotBelieved) {
+  struct Row {
+    const char* what;
+    void (*lie)(Patch&);
+  };
+  const Row rows[] = {
+      {"pages of no size", [](Patch& p) { p.write(kPageAt, std::uint32_t{0}); }},
+      {"other pages", [](Patch& p) { p.write(kPageAt, std::uint32_t{1} << 30); }},
+      {"no worker", [](Patch& p) { p.write(kShapeAt, std::uint32_t{0}); }},
+      {"more workers than there is room", [](Patch& p) { p.write(kShapeAt, 0xffffffffU); }},
+      {"larger regions", [](Patch& p) { p.write(kShapeAt + 16, ~std::uint64_t{0}); }},
+      {"a clock that begins later", [](Patch& p) { p.write(kZeroMsAt, ~std::uint64_t{0} >> 1); }},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.what);
+    start(kShape, true).begin(kIdentity);
+    store.reset();
+    {
+      Patch patch(file());
+      patch.write_sum();
+    }
+    ASSERT_TRUE(start().found()) << "the sum of these tests is that of the program";
+    store.reset();
+    {
+      Patch patch(file());
+      row.lie(patch);
+      patch.write_sum();
+    }
+    EXPECT_FALSE(start().found());
+    EXPECT_EQ(store->notes().size(), 1U);
+    store->region(1)[9'999] = std::byte{1};  // is there
+  }
+}
+
+TEST_F(State, KeysThatAreTornAreNotUsed) {
+  for (std::size_t at = 0; at < kKeySlot; ++at) {
+    SCOPED_TRACE(at);
+    start(kShape, true).begin(kIdentity);
+    store->keep_secret(7);
+    for (std::uint64_t epoch = 100; epoch < 104; ++epoch) {
+      store->keep({.epoch = epoch,
+                   .timestamps = {.k0 = epoch, .k1 = 2, .multiplier = 3},
+                   .plain = {.k0 = 4, .k1 = 5, .multiplier = 6, .tight = false}});
+    }
+    EXPECT_EQ(start().keys(7).size(), 4U);
+    EXPECT_EQ(store->keys(8).size(), 0U) << "of another secret";
+    store.reset();
+    Patch(file()).flip(kKeysAt + 8 + 101 % 4 * kKeySlot + at);
+    EXPECT_EQ(start().keys(7).size(), 3U);
+    for (const EpochKeys& keys : store->keys(7)) EXPECT_NE(keys.epoch, 101U);
+  }
+}
+
+TEST_F(State, AFileWithHolesHoldsNothingThere) {
+  start().begin(kIdentity);
+  const std::uintmax_t size = std::filesystem::file_size(file());
+  store->region(1)[5] = std::byte{1};
+  store.reset();
+  std::filesystem::resize_file(file(), 4096);
+  std::filesystem::resize_file(file(), size);
+  EXPECT_TRUE(start().found());
+  EXPECT_EQ(store->region(1)[5], std::byte{0});
+  store.reset();
+  std::filesystem::resize_file(file(), size + 1);
+  EXPECT_FALSE(start().found()) << "longer than it was made";
+}
+
 TEST_F(State, FreshStartsEmptyWithoutAWord) {
   start().begin(kIdentity);
   store->region(0)[1] = std::byte{1};
   EXPECT_FALSE(start(kShape, true).found());
   EXPECT_THAT(store->notes(), IsEmpty());
   EXPECT_EQ(store->region(0)[1], std::byte{0});
+}
+
+// Of the mapping that begins there, in KB.
+std::uint64_t in_huge_pages(const void* begin) {
+  std::ostringstream address;
+  address << std::hex << reinterpret_cast<std::uintptr_t>(begin) << '-';
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  while (std::getline(maps, line) && !line.starts_with(address.str())) {
+  }
+  while (std::getline(maps, line)) {
+    if (line.starts_with("ShmemPmdMapped:")) return std::stoull(line.substr(15));
+  }
+  return 0;
+}
+
+TEST_F(State, ItsMemoryIsInHugePages) {
+  StoreShape large = kShape;
+  large.region_bytes = 5U << 20;
+  for (const bool first : {true, false}) {
+    SCOPED_TRACE(first);
+    EXPECT_EQ(start(large).found(), !first);
+    if (first) store->begin(kIdentity);
+    if (!hold_in_huge_pages(store->region(0))) GTEST_SKIP() << "the kernel has none to give";
+    constexpr std::size_t kHeader = 2U << 20;
+    EXPECT_EQ(in_huge_pages(store->region(0).data() - kHeader), 14U << 10);
+  }
 }
 
 TEST_F(State, FileThatWasCutIsDamaged) {

@@ -29,7 +29,7 @@ class LookUp : public ::testing::Test {
     config.shape.max_flows = 2 * kManyFlows;
     config.shape.early_data_memory = 1U << 16;
     rooms_ = std::make_unique<Rooms>(config, protect_, ring_, testing::kTestIndexKey, counters_,
-                                     nullptr);
+                                     nullptr, false);
     rooms_->now.begin(0);
     for (std::uint32_t client = 0; client < kClients; client += 2) {
       for (const bool ipv6 : {false, true}) {

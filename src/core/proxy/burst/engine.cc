@@ -9,6 +9,7 @@
 #include "burst/turn_answers.h"
 #include "flows/shown_flow.h"
 #include "handshake/take_turns.h"
+#include "synproxy/flow/huge_pages.h"
 #include "time/pass_time.h"
 #include "time/resume.h"
 #include "watched/watched.h"
@@ -20,7 +21,8 @@ struct Engine::State : Rooms {
 };
 
 Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const KeyRing& ring,
-             const IndexKey& index_key, Counters& all_counters, Arena* store)
+             const IndexKey& index_key, Counters& all_counters, Arena* store,
+             bool store_in_huge_pages)
     : protect(protected_ends),
       counters(all_counters),
       services(protected_ends, all_counters, config.tuning),
@@ -39,7 +41,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       vlans_paired(!protected_ends.vlan_pairs().empty()),
       turns_answers(frames.turns_answers()),
       adopts(config.shape.adopt_ms != 0),
-      in_huge_pages(store == nullptr),
+      in_huge_pages(store == nullptr || store_in_huge_pages),
       reassembler(index_key, all_counters),
       adoption(config.shape) {
   flows.let_watch();
@@ -116,7 +118,7 @@ Engine::Engine(const EngineConfig& config, const ProtectSet& protect, const KeyR
                std::span<std::byte> store) {
   Arena arena(store);
   state_ = std::make_unique<State>(config, protect, keys, index_key, counters,
-                                   store.empty() ? nullptr : &arena);
+                                   store.empty() ? nullptr : &arena, hold_in_huge_pages(store));
 }
 Engine::~Engine() = default;
 

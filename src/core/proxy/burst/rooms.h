@@ -78,7 +78,7 @@ namespace synproxy {
 struct Rooms {
   // Throws std::bad_alloc.
   Rooms(const EngineConfig& config, const ProtectSet& protect, const KeyRing& ring,
-        const IndexKey& index_key, Counters& counters, Arena* store);
+        const IndexKey& index_key, Counters& counters, Arena* store, bool store_in_huge_pages);
 
   const ProtectSet& protect;
   Counters& counters;
