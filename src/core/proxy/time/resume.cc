@@ -110,8 +110,9 @@ CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
     return out;
   }
   const Looks looks = looks_of(rooms, i);
-  book.flows[i] = digest_of(out.record, looks, book);
   const FlowKey key = rooms.flows.key_of(i);
+  // Read after the record, it may be another connection's. Then both are carried again.
+  book.flows[i] = FlowTable::could_be(out.record, key) ? digest_of(out.record, looks, book) : 0;
   out.client = key.client;
   out.server = key.server;
   out.client_look = looks.client;
