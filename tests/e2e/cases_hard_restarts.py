@@ -309,6 +309,23 @@ def files_that_are_no_store_are_refused_or_replaced(_):
         check(re.search(r"no room for \d+ MB", inside.err) and inside.err.count("\n") == 1, inside.err)
 
 
+@case(120)
+@own_stand
+def connections_go_on_where_more_is_protected_than_before(_):
+    with state_directory() as state, Lab() as lab, \
+            Proxy(lab, "--state-dir", state, "--max-flows", "4096", lives=LIVES) as proxy:
+        echo = Echo(lab, 5)
+        echo.all_answer(b"before")
+        for more in (["--protect", "198.51.100.0/24:1-7"], []):
+            before = proxy.flags
+            proxy.flags = [*before, *more]
+            die(proxy)
+            proxy.flags = before
+            check(proxy.said("5 connections go on, 0 records were dropped"), proxy.log())
+            echo.all_answer(b"after")
+        echo.close()
+
+
 @contextlib.contextmanager
 def huge_pages(count):
     """So many more are reserved; yields how many there are that nobody uses."""

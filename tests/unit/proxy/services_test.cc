@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <initializer_list>
 #include <string_view>
+#include <vector>
+
+#include "synproxy/flow/arena.h"
 
 namespace synproxy {
 namespace {
@@ -53,6 +58,34 @@ TEST(Abilities, CoverEachOtherOptionByOption) {
   EXPECT_FALSE(Abilities{}.covers({.timestamps = true, .sack = false, .ecn = false}));
   EXPECT_FALSE(Abilities{}.covers({.timestamps = false, .sack = true, .ecn = false}));
   EXPECT_FALSE(Abilities{}.covers({.timestamps = false, .sack = false, .ecn = true}));
+}
+
+// One process after the other in the same memory; each may protect something else.
+TEST(Services, WhatWasLearnedIsKnownToAProcessThatProtectsMoreOrLess) {
+  const auto protect = [](std::initializer_list<std::string_view> texts) {
+    std::vector<ProtectRule> rules;
+    for (const std::string_view text : texts) rules.push_back(parse_protect_rule(text));
+    return ProtectSet(rules);
+  };
+  const ProtectSet one = protect({"203.0.113.1:80"});
+  const ProtectSet two_subnets = protect({"203.0.113.0/24:80", "203.0.113.0/24:443"});
+  const ProtectSet eight = protect({"203.0.113.0/24:1-8"});
+  ASSERT_EQ(ServiceTable::store_bytes(one), ServiceTable::store_bytes(eight));
+  const Mapping memory(ServiceTable::store_bytes(one), Mapping::Kind::kSparse);
+  std::size_t least = ~std::size_t{0};
+  std::size_t most = 0;
+  for (const ProtectSet* protect_now : {&one, &two_subnets, &eight, &one}) {
+    Arena arena({static_cast<std::byte*>(memory.data()), memory.bytes()});
+    ServiceTable t(*protect_now, kKey, &arena);
+    t.restore();
+    if (most != 0) {
+      EXPECT_TRUE(t.offer(service(1)).can.covers(kAll)) << t.capacity();
+    }
+    learn_well(t, service(1), 0, answer(true, true, true, 9));
+    least = std::min(least, t.capacity());
+    most = std::max(most, t.capacity());
+  }
+  EXPECT_LT(least, most) << "the places are others";
 }
 
 TEST(Services, UnknownOnesAreAskedUntilTheyAnswer) {

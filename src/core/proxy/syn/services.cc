@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "synproxy/wire/bytes.h"
 
@@ -43,12 +45,28 @@ std::size_t places_for(const ProtectSet& protect, std::size_t fewest, std::size_
   return std::bit_ceil(std::clamp(4 * count(protect).services, fewest, most));
 }
 
+// A store has room for so many, so that the next process may protect more or less: 2,048 services.
+constexpr std::size_t kFewestStored = 8192;
+
+// Of an entry, which is private.
+template <typename Service>
+FlowKey key_of(const Service& s) {
+  FlowKey key;
+  key.ipv6 = (s.vlan_and_family & kFamilyIpv6) != 0;
+  key.server = s.address;
+  key.server_port = s.port;
+  key.vlan.packed = s.vlan_and_family & ~kFamilyIpv6;
+  return key;
+}
+
 }  // namespace
 
 ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key, Arena* arena)
     : key_(key),
-      memory_(memory_from(arena, places_for(protect, kFewest, kMost) * sizeof(Service),
-                          Mapping::Kind::kReserved)),
+      memory_(memory_from(
+          arena,
+          places_for(protect, arena == nullptr ? kFewest : kFewestStored, kMost) * sizeof(Service),
+          Mapping::Kind::kReserved)),
       services_(static_cast<Service*>(memory_.data()), places_for(protect, kFewest, kMost)) {
   const Protected all = count(protect);
   const std::size_t share = services_.size() / std::max<std::size_t>(all.addresses, 1);
@@ -56,7 +74,7 @@ ServiceTable::ServiceTable(const ProtectSet& protect, const IndexKey& key, Arena
 }
 
 std::size_t ServiceTable::store_bytes(const ProtectSet& protect) {
-  return Arena::taken_by(places_for(protect, kFewest, kMost) * sizeof(Service));
+  return Arena::taken_by(places_for(protect, kFewestStored, kMost) * sizeof(Service));
 }
 
 // A byte that is neither 0 nor 1 must not be read as a bool.
@@ -76,15 +94,21 @@ bool ServiceTable::is_sound(const Service& s) {
          std::max({s.timestamps.lacks, s.sack.lacks, s.ecn.lacks}) <= kMostDoublings;
 }
 
+// Their places follow from what is protected, and that may have been something else.
 void ServiceTable::restore() {
-  for (Service& s : services_) {
+  const std::span<const Service> left(static_cast<const Service*>(memory_.data()),
+                                      memory_.bytes() / sizeof(Service));
+  std::vector<Service> sound;
+  for (const Service& s : left) {
     if (reinterpret_cast<const std::uint8_t*>(&s)[offsetof(Service, used)] == 0) continue;
-    if (is_sound(s)) {
-      vlans_.set(digest_of(s.vlan_and_family));
-      any_crawls_ |= s.offer.crawls;
-    } else {
-      std::memset(static_cast<void*>(&s), 0, sizeof s);
-    }
+    if (is_sound(s)) sound.push_back(s);
+  }
+  std::memset(memory_.data(), 0, memory_.bytes());
+  for (const Service& s : sound) {
+    const FlowKey key = key_of(s);
+    if (find(key, s.port) != nullptr) continue;
+    at(key, s.port) = s;
+    any_crawls_ |= s.offer.crawls;
   }
 }
 
@@ -95,11 +119,7 @@ void ServiceTable::adopt(std::span<const std::byte> carried, std::uint64_t epoch
     std::memcpy(copy.data(), carried.data(), sizeof(Service));
     const auto& s = *reinterpret_cast<const Service*>(copy.data());
     if (!is_sound(s)) continue;
-    FlowKey key;
-    key.ipv6 = (s.vlan_and_family & kFamilyIpv6) != 0;
-    key.server = s.address;
-    key.server_port = s.port;
-    key.vlan.packed = s.vlan_and_family & ~kFamilyIpv6;
+    const FlowKey key = key_of(s);
     if (find(key, s.port) != nullptr) continue;
     Service& mine = at(key, s.port);
     mine = s;
