@@ -57,10 +57,21 @@ struct WorkerTuning {
   friend bool operator==(const WorkerTuning&, const WorkerTuning&) = default;
 };
 
+// Files of sources, and whether bogons are denied.
+struct ListFiles {
+  std::vector<std::string> allow;
+  std::vector<std::string> deny;
+  bool bogons = false;
+
+  [[nodiscard]] bool any() const { return !allow.empty() || !deny.empty(); }
+  friend bool operator==(const ListFiles&, const ListFiles&) = default;
+};
+
 // A [service NAME] of the file of --config.
 struct NamedService {
   std::string name;
   EngineTuning tuning{};  // what is not its own is as in Config::engine
+  ListFiles lists{};      // likewise, as in Config::lists
 
   friend bool operator==(const NamedService&, const NamedService&) = default;
 };
@@ -75,11 +86,9 @@ struct Config {
   LoopTuning loop;
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
-  std::vector<std::string> allow_files;
-  std::vector<std::string> deny_files;
+  ListFiles lists;
   // Invalid cookies of a service a second above which plain ones get tight; 0: they never do.
   std::uint32_t tight_cookies = 100'000;
-  bool bogons = false;          // deny sources that no packet of the Internet has
   std::string control_group;    // may ask at the control socket; empty: none
   std::string secret_file;      // empty: a random secret at start
   std::string state_dir;        // empty: connections end with the process

@@ -20,7 +20,8 @@ std::string name_of(const ActiveService& s) {
 
 std::string begin_line(const ActiveService& s, const AdaptiveTuning& t) {
   const std::string value = std::to_string(s.value);
-  return "cookies began for " + name_of(s) + ": " +
+  return (s.monitored ? "cookies would begin without --monitor mode for " : "cookies began for ") +
+         name_of(s) + ": " +
          (s.by_rate
               ? value + " SYNs a second are above --adaptive-rate " + std::to_string(t.syn_rate)
               : value + " half-open connections are more than " + std::to_string(t.start_percent) +
@@ -28,15 +29,20 @@ std::string begin_line(const ActiveService& s, const AdaptiveTuning& t) {
 }
 
 std::string end_line(const ActiveService& s, const AdaptiveTuning& t) {
-  return "cookies ended for " + name_of(s) + ": for " + std::to_string(t.hold_ms / 1000) +
-         " s less than " + std::to_string(t.end_percent) + " % of --adaptive-backlog " +
-         std::to_string(t.backlog) + " would have been half-open";
+  return (s.monitored ? "cookies would end for " : "cookies ended for ") + name_of(s) + ": for " +
+         std::to_string(t.hold_ms / 1000) + " s less than " + std::to_string(t.end_percent) +
+         " % of --adaptive-backlog " + std::to_string(t.backlog) + " would have been half-open";
 }
 
 }  // namespace
 
 std::vector<std::string> ActivationLines::look(const std::vector<ActiveService>& active,
-                                               const EngineTuning& tuning) {
+                                               const EngineTuning& tuning,
+                                               std::span<const NamedService> services) {
+  const auto marks_of = [&](const ActiveService& s) -> const AdaptiveTuning& {
+    const bool own = s.named != 0 && s.named <= services.size();
+    return own ? services[s.named - 1].tuning.adaptive : tuning.adaptive;
+  };
   std::vector<std::string> lines;
   if (tuning.mode != Mode::kAdaptive) {
     known_.clear();
@@ -47,10 +53,10 @@ std::vector<std::string> ActivationLines::look(const std::vector<ActiveService>&
     if (!has(now, s)) now.push_back(s);
   }
   for (const ActiveService& s : now) {
-    if (!has(known_, s)) lines.push_back(begin_line(s, tuning.adaptive));
+    if (!has(known_, s)) lines.push_back(begin_line(s, marks_of(s)));
   }
   for (const ActiveService& s : known_) {
-    if (!has(now, s)) lines.push_back(end_line(s, tuning.adaptive));
+    if (!has(now, s)) lines.push_back(end_line(s, marks_of(s)));
   }
   known_ = std::move(now);
   return lines;

@@ -5,10 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "synproxy/base/config.h"
+#include "base/config.h"
 #include "synproxy/policy/activation_list.h"
 
 namespace synproxy::control {
@@ -16,9 +17,11 @@ namespace synproxy::control {
 class ActivationLines {
  public:
   // To be called about once a second. `active`: of all workers, a service as often as it has
-  // workers. Returns lines to log. A change of the mode has a line of its own, so it brings none.
+  // workers. `tuning`: of all, adaptive if the mode of any of them is. Returns lines to log. A
+  // change of the mode has a line of its own, so it brings none.
   [[nodiscard]] std::vector<std::string> look(const std::vector<ActiveService>& active,
-                                              const EngineTuning& tuning);
+                                              const EngineTuning& tuning,
+                                              std::span<const NamedService> services = {});
 
  private:
   std::vector<ActiveService> known_;

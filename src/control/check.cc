@@ -98,10 +98,15 @@ void check_start(const Config& config, const Host& host, Findings& out) {
   if (!has_lists(config)) return;
   try {
     const auto lists = load_lists(config);
-    out.push_back({"lists", "", State::kRight,
-                   std::to_string(lists->deny_count) + " prefixes denied, " +
-                       std::to_string(lists->allow_count) + " allowed",
-                   ""});
+    std::size_t denied = lists->deny_count;
+    std::size_t allowed = lists->allow_count;
+    for (const SourceSets& own : lists->own) {
+      denied += own.deny_count;
+      allowed += own.allow_count;
+    }
+    out.push_back(
+        {"lists", "", State::kRight,
+         std::to_string(denied) + " prefixes denied, " + std::to_string(allowed) + " allowed", ""});
   } catch (const UsageError& error) {
     refused("lists", error.what(), out);
   }

@@ -10,12 +10,13 @@ namespace {
 
 constexpr auto kListRows = std::to_array<Flag>({
     {.name = "allow-file",
-     .form = "FILE",
+     .form = "FILE|off",
      .example = "/etc/synproxy.allow",
      .group = FlagGroup::kLists,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
-     .accepts = "a file of one address or prefix a line, # comments",
+     .per_service = true,
+     .accepts = "a file of one address or prefix a line, # comments; or off",
      .help = "sources that have no limit and are not denied: addresses and prefixes of both "
              "families, one a line, # comments. Repeatable. SIGHUP reads it again",
      .reason =
@@ -23,14 +24,15 @@ constexpr auto kListRows = std::to_array<Flag>({
          "everybody, because a source address can be forged until it is proven. A source in both "
          "lists is allowed: a deny list is often somebody else's, and this one is yours. Format and "
          "memory as for --deny-file.",
-     .value = paths(At<&Config::allow_files>{})},
+     .value = list_files(At<&Config::lists, &ListFiles::allow>{})},
     {.name = "deny-file",
-     .form = "FILE",
+     .form = "FILE|off",
      .example = "/etc/synproxy.deny",
      .group = FlagGroup::kLists,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
-     .accepts = "a file of one address or prefix a line, # comments",
+     .per_service = true,
+     .accepts = "a file of one address or prefix a line, # comments; or off",
      .help = "sources whose packets to protected addresses are dropped before anything is "
              "answered, whatever their protocol and port: addresses and prefixes of both families, "
              "one a line, # comments. Repeatable. SIGHUP reads it again",
@@ -44,13 +46,14 @@ constexpr auto kListRows = std::to_array<Flag>({
          "hear nothing of their client any more and end by their timeouts. Only IPv6 neighbour "
          "discovery passes, because without it the link itself would fail. "
          "`--monitor deny` counts first what would be dropped.",
-     .value = paths(At<&Config::deny_files>{})},
+     .value = list_files(At<&Config::lists, &ListFiles::deny>{})},
     {.name = "bogons",
      .form = "on|off",
      .example = "on",
      .group = FlagGroup::kLists,
      .kind = FlagKind::kSwitch,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "on or off",
      .help = "deny sources that no packet of the Internet has: private, documentation, reserved "
              "and other addresses that are not globally reachable",
@@ -65,7 +68,7 @@ constexpr auto kListRows = std::to_array<Flag>({
          "keep one, put it into --allow-file: 10.0.0.0/8, for clients of your own network. ICMP "
          "errors pass, because many routers have private addresses and the path MTU depends on "
          "what they say.",
-     .value = word<kOffOn>(At<&Config::bogons>{})},
+     .value = word<kOffOn>(At<&Config::lists, &ListFiles::bogons>{})},
     {.name = "min-ttl",
      .form = "N",
      .example = "32",

@@ -12,14 +12,14 @@ constexpr std::uint64_t kMaxLimitMemory = 8ULL << 30;
 
 constexpr auto kSourceRows = std::to_array<Flag>({
     {.name = "limit-rate",
-     .form = "N/UNIT[,burst=N][,mask4=N][,mask6=N]",
+     .form = "N/UNIT[,burst=N][,mask4=N][,mask6=N]|off",
      .example = "100/second,burst=200",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
      .per_service = true,
      .accepts = "N/second, N/minute, N/hour or N/day, and perhaps burst=, mask4= and mask6=, as in "
-                "100/second,burst=200,mask4=24",
+                "100/second,burst=200,mask4=24; or off",
      .help = "how fast one source may open connections. Sources are told apart by the first mask4 "
              "(32) and mask6 (64) bits of their address; burst (5) may come at once. Up to four, "
              "each with its own masks",
@@ -35,13 +35,14 @@ constexpr auto kSourceRows = std::to_array<Flag>({
          "sources have spent, any other change begins anew.",
      .value = limits(kLimit<&LimitTuning::rate>)},
     {.name = "limit-conns",
-     .form = "N[,mask4=N][,mask6=N]",
+     .form = "N[,mask4=N][,mask6=N]|off",
      .example = "128,mask4=24,mask6=48",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kRepeat,
      .change = Change::kReload,
      .per_service = true,
-     .accepts = "a number of connections, and perhaps mask4= and mask6=, as in 128,mask4=24",
+     .accepts =
+         "a number of connections, and perhaps mask4= and mask6=, as in 128,mask4=24; or off",
      .help =
          "how many connections one source may have open; masks as for --limit-rate. Up to four, "
          "each with its own masks",
@@ -155,20 +156,25 @@ constexpr auto kSourceRows = std::to_array<Flag>({
          "would not know, so there they stay as they are. Without names all is one service.",
      .value = integer_or_off<1, 1'000'000'000>(At<&Config::tight_cookies>{})},
     {.name = "monitor",
-     .form = "RULE[,RULE...]",
+     .form = "RULE[,RULE...]|off",
      .example = "limit-rate",
      .group = FlagGroup::kSources,
      .kind = FlagKind::kValue,
      .change = Change::kReload,
+     .per_service = true,
      .accepts = "limit-rate, limit-conns, reply-rate, server-backlog, deny, bogons, min-ttl, "
-                "strict-window or tight-cookies, or several with commas",
+                "strict-window, unknown, fragments, mode or tight-cookies, or several with commas; "
+                "or off",
      .help = "rules that only count what they would do (limit_rate_monitored, deny_monitored and "
              "so on) and let it pass: limit-rate, limit-conns, reply-rate, server-backlog, deny, "
-             "bogons, min-ttl, strict-window, tight-cookies",
+             "bogons, min-ttl, strict-window, unknown, fragments, mode, tight-cookies",
      .reason =
          "None: a rule that was given is meant. With it, a new limit or list can be watched for a day "
          "before it refuses anybody. `synproxy stat --json` lists the sources that would have been "
-         "refused.",
+         "refused. `mode` says when `--mode adaptive` would begin cookies, and lets SYNs pass. "
+         "--allow-file refuses nobody, so there is nothing to watch; `limit_allowed` counts what it "
+         "lets pass. A service may watch rules of its own, but not reply-rate, fragments and "
+         "tight-cookies, which are for all of them together.",
      .value = monitored(kLimit<&LimitTuning::monitored>)},
 });
 

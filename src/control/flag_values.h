@@ -159,13 +159,18 @@ constexpr FlagValue name_if_any(Field) {
           [](const Config& c) { return Field::of(c).empty() ? Texts{} : Texts{Field::of(c)}; }};
 }
 
+// Files, or none: `off`.
 template <typename Field>
-constexpr FlagValue paths(Field) {
+constexpr FlagValue list_files(Field) {
   return {[](Config& c, std::string_view text) {
             if (text.empty()) throw std::invalid_argument("is empty");
-            Field::of(c).emplace_back(text);
+            if (text == "off") {
+              Field::of(c).clear();
+            } else {
+              Field::of(c).emplace_back(text);
+            }
           },
-          [](const Config& c) { return Field::of(c); }};
+          [](const Config& c) { return Field::of(c); }, [](Config& c) { Field::of(c).clear(); }};
 }
 
 template <typename Field>
@@ -214,7 +219,13 @@ constexpr FlagValue vlan_pairs(Field) {
 
 template <typename Field>
 constexpr FlagValue limits(Field) {
-  return {[](Config& c, std::string_view text) { add_limit(Field::of(c), text); },
+  return {[](Config& c, std::string_view text) {
+            if (text == "off") {
+              Field::of(c) = {};
+            } else {
+              add_limit(Field::of(c), text);
+            }
+          },
           [](const Config& c) {
             Texts texts;
             for (const auto& limit : Field::of(c).in_use()) texts.push_back(limit_text(limit));
@@ -240,7 +251,8 @@ constexpr FlagValue monitored(Field) {
   return {[](Config& c, std::string_view text) { Field::of(c) = parse_monitored(text); },
           [](const Config& c) {
             return Field::of(c) == 0 ? Texts{} : Texts{monitored_text(Field::of(c))};
-          }};
+          },
+          [](Config& c) { Field::of(c) = 0; }};
 }
 
 }  // namespace synproxy::control

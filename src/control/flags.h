@@ -44,7 +44,7 @@ struct FlagValue {
   // The values that, applied to a Config{}, give the setting of `config`. None: Config{} has that
   // setting already.
   std::vector<std::string> (*print)(const Config& config) = nullptr;
-  // Of a list: makes it empty, before a service has one of its own.
+  // Of what may be off: makes it so, before a service has its own.
   void (*clear)(Config& config) = nullptr;
 };
 

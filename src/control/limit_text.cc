@@ -34,11 +34,15 @@ constexpr auto kMonitored = std::to_array<Monitored>({{"limit-rate", kMonitorLim
                                                       {"limit-conns", kMonitorLimitConns},
                                                       {"reply-rate", kMonitorReplyRate},
                                                       {"deny", kMonitorDeny},
+                                                      {"deny-file", kMonitorDeny},
                                                       {"bogons", kMonitorBogons},
                                                       {"min-ttl", kMonitorMinTtl},
                                                       {"strict-window", kMonitorStrictWindow},
                                                       {"server-backlog", kMonitorServerBacklog},
-                                                      {"tight-cookies", kMonitorTightCookies}});
+                                                      {"tight-cookies", kMonitorTightCookies},
+                                                      {"unknown", kMonitorUnknown},
+                                                      {"fragments", kMonitorFragments},
+                                                      {"mode", kMonitorMode}});
 
 [[noreturn]] void wrong(const std::string& what) { throw std::invalid_argument(what); }
 
@@ -194,6 +198,7 @@ std::string limit_text(const ConnsLimit& limit) {
 }
 
 std::uint16_t parse_monitored(std::string_view text) {
+  if (text == "off") return 0;
   unsigned rules = 0;
   do {
     const std::string_view part = next_part(text);
@@ -207,7 +212,9 @@ std::uint16_t parse_monitored(std::string_view text) {
 std::string monitored_text(std::uint16_t rules) {
   std::string text;
   for (const Monitored& m : kMonitored) {
-    if ((rules & m.rule) != 0) text += (text.empty() ? "" : ",") + std::string(m.name);
+    if ((rules & m.rule) == 0) continue;
+    text += (text.empty() ? "" : ",") + std::string(m.name);
+    rules = static_cast<std::uint16_t>(rules & ~m.rule);  // some have two names
   }
   return text;
 }

@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "base/errors.h"
 
@@ -73,34 +75,78 @@ void read_list(const std::string& flag, const std::string& path, std::vector<Pre
   }
 }
 
-std::vector<Prefix> read_lists(const std::string& flag, const std::vector<std::string>& paths) {
-  std::vector<Prefix> prefixes;
-  for (const std::string& path : paths) read_list(flag, path, prefixes);
-  return prefixes;
-}
+// Each file is read once, however many services name it.
+class Files {
+ public:
+  SourceSets sets(const std::string& of_whom, const ListFiles& files) {
+    const std::vector<Prefix> allow = all_of(of_whom + "allow-file", files.allow);
+    const std::vector<Prefix> deny = all_of(of_whom + "deny-file", files.deny);
+    return make_source_sets(allow, deny, files.bogons);
+  }
 
-void compare(const char* flag, bool same, std::size_t was, std::size_t is,
+ private:
+  std::vector<Prefix> all_of(const std::string& flag, const std::vector<std::string>& paths) {
+    std::vector<Prefix> prefixes;
+    for (const std::string& path : paths) {
+      const auto [file, fresh] = read_.try_emplace(path);
+      std::vector<Prefix>& held = file->second;
+      if (fresh) read_list(flag, path, held);
+      if (prefixes.size() + held.size() > kMostPrefixes) {
+        throw UsageError(flag + " " + path +
+                         ": makes them too many prefixes; at most 16777216 are kept");
+      }
+      prefixes.insert(prefixes.end(), held.begin(), held.end());
+    }
+    return prefixes;
+  }
+
+  std::map<std::string, std::vector<Prefix>> read_;
+};
+
+void compare(const std::string& flag, bool same, std::size_t was, std::size_t is,
              std::vector<std::string>& changes) {
   if (same && was == is) return;
-  changes.push_back(std::string(flag) + " of " + std::to_string(is) +
+  changes.push_back(flag + " of " + std::to_string(is) +
                     (was == is ? " other prefixes" : " prefixes, before " + std::to_string(was)));
+}
+
+void compare(const std::string& of, const SourceSets& now, const SourceSets& next,
+             std::vector<std::string>& changes) {
+  const bool same_allowed = now.allowed == next.allowed;
+  compare(of + "allow-file", same_allowed, now.allow_count, next.allow_count, changes);
+  // What is allowed is taken out of it, so it may change by that.
+  compare(of + "deny-file", !same_allowed || now.denied == next.denied, now.deny_count,
+          next.deny_count, changes);
 }
 
 }  // namespace
 
 std::unique_ptr<const SourceLists> load_lists(const Config& config) {
-  const std::vector<Prefix> allow = read_lists("--allow-file", config.allow_files);
-  const std::vector<Prefix> deny = read_lists("--deny-file", config.deny_files);
-  return std::make_unique<const SourceLists>(make_source_lists(allow, deny, config.bogons));
+  Files files;
+  SourceLists lists{files.sets("--", config.lists), {}, {}};
+  std::vector<const ListFiles*> made;  // in the order of lists.own
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    const NamedService& service = config.services[i];
+    if (service.lists == config.lists) continue;
+    const auto same =
+        std::ranges::find_if(made, [&](const ListFiles* other) { return *other == service.lists; });
+    lists.place.at(i + 1) = static_cast<std::uint8_t>(same - made.begin() + 1);
+    if (same != made.end()) continue;
+    lists.own.push_back(files.sets(service.name + ".", service.lists));
+    made.push_back(&service.lists);
+  }
+  return std::make_unique<const SourceLists>(std::move(lists));
 }
 
-std::vector<std::string> list_changes(const SourceLists& now, const SourceLists& next) {
+std::vector<std::string> list_changes(const SourceLists& now, const SourceLists& next,
+                                      std::span<const NamedService> services) {
   std::vector<std::string> changes;
-  const bool same_allowed = now.allowed == next.allowed;
-  compare("allow-file", same_allowed, now.allow_count, next.allow_count, changes);
-  // What is allowed is taken out of it, so it may change by that.
-  compare("deny-file", !same_allowed || now.denied == next.denied, now.deny_count, next.deny_count,
-          changes);
+  compare("", now, next, changes);
+  for (std::size_t i = 0; i < services.size(); ++i) {
+    const auto id = static_cast<NamedServiceId>(i + 1);
+    if (now.place[id] == 0 || next.place[id] == 0) continue;
+    compare(services[i].name + ".", now.of(id), next.of(id), changes);
+  }
   return changes;
 }
 

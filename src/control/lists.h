@@ -2,7 +2,9 @@
 // Reads the files of --allow-file and --deny-file.
 #pragma once
 
+#include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,11 +18,14 @@ namespace synproxy::control {
 [[nodiscard]] std::unique_ptr<const SourceLists> load_lists(const Config& config);
 
 [[nodiscard]] inline bool has_lists(const Config& config) {
-  return !config.allow_files.empty() || !config.deny_files.empty();
+  return config.lists.any() ||
+         std::ranges::any_of(config.services, [](const NamedService& s) { return s.lists.any(); });
 }
 
-// What a reload says of new lists: "deny-file of 7 prefixes, before 5".
-[[nodiscard]] std::vector<std::string> list_changes(const SourceLists& now,
-                                                    const SourceLists& next);
+// What a reload says of new lists: "deny-file of 7 prefixes, before 5", "web.deny-file of 2
+// prefixes, before 1". `services`: those of the configuration. One that goes from the lists of all
+// to its own, or back, is told of with its files.
+[[nodiscard]] std::vector<std::string> list_changes(const SourceLists& now, const SourceLists& next,
+                                                    std::span<const NamedService> services = {});
 
 }  // namespace synproxy::control

@@ -28,6 +28,17 @@ bool given_for_all(const std::vector<Setting>& settings, const Flag& flag) {
       settings, [&](const Setting& s) { return s.flag == &flag && s.service.empty(); });
 }
 
+// `off` of a flag that may be given several times stands alone.
+void refuse_off_beside_others(const std::vector<Setting>& settings) {
+  for (const Setting& s : settings) {
+    if (s.flag->kind != FlagKind::kRepeat || s.value != "off") continue;
+    const bool alone = std::ranges::count_if(settings, [&](const Setting& other) {
+                         return other.flag == s.flag && other.service == s.service;
+                       }) == 1;
+    if (!alone) throw UsageError(s.where + ": is off, and others are given; leave one of them out");
+  }
+}
+
 void check_required(const std::vector<Setting>& settings) {
   for (const Flag& flag : flags()) {
     if (flag.required && !given(settings, flag)) {
@@ -41,6 +52,13 @@ void check_required(const std::vector<Setting>& settings) {
   }
 }
 
+void check_adaptive(const std::string& of, const AdaptiveTuning& adaptive) {
+  if (adaptive.end_percent < adaptive.start_percent) return;
+  throw UsageError(of + "adaptive-end " + std::to_string(adaptive.end_percent) + ": is not below " +
+                   of + "adaptive-start " + std::to_string(adaptive.start_percent) +
+                   "; give less, so that cookies do not come and go");
+}
+
 void check_whole(const Config& config) {
   if (same_device(config.client_port, config.server_port)) {
     throw UsageError("--server-port " + config.server_port.text +
@@ -52,11 +70,9 @@ void check_whole(const Config& config) {
         "--take-over: goes on with the connections of the running proxy, and --fresh starts "
         "without any; give one of them");
   }
-  const AdaptiveTuning& adaptive = config.engine.tuning.adaptive;
-  if (adaptive.end_percent >= adaptive.start_percent) {
-    throw UsageError("--adaptive-end " + std::to_string(adaptive.end_percent) +
-                     ": is not below --adaptive-start " + std::to_string(adaptive.start_percent) +
-                     "; give less, so that cookies do not come and go");
+  check_adaptive("--", config.engine.tuning.adaptive);
+  for (const NamedService& service : config.services) {
+    check_adaptive(service.name + ".", service.tuning.adaptive);
   }
   if (config.engine.shape.max_flows < config.workers.size()) {
     throw UsageError("--max-flows " + std::to_string(config.engine.shape.max_flows) +
@@ -124,6 +140,7 @@ Config build_config(const std::vector<Setting>& settings) {
     config.engine.tuning.unknown = Unknown::kForward;
   }
   apply_sections(config, settings);
+  refuse_off_beside_others(settings);
   check_required(settings);
   check_whole(config);
   return config;

@@ -80,13 +80,18 @@ Key key_to_set(const std::string& text, const Config& config) {
 }
 
 std::unique_ptr<const SourceLists> read_lists(const Config& config) {
-  for (const std::string& path : config.allow_files) refuse_pipe("--allow-file", path);
-  for (const std::string& path : config.deny_files) refuse_pipe("--deny-file", path);
+  const auto look = [](const std::string& of, const ListFiles& files) {
+    for (const std::string& path : files.allow) refuse_pipe(of + "allow-file", path);
+    for (const std::string& path : files.deny) refuse_pipe(of + "deny-file", path);
+  };
+  look("--", config.lists);
+  for (const NamedService& service : config.services) look(service.name + ".", service.lists);
   return load_lists(config);
 }
 
 bool lists_differ(const Config& a, const Config& b) {
-  return a.allow_files != b.allow_files || a.deny_files != b.deny_files || a.bogons != b.bogons;
+  return a.lists != b.lists || !std::ranges::equal(a.services, b.services, {}, &NamedService::lists,
+                                                   &NamedService::lists);
 }
 
 bool is_of(const Setting& s, const Key& key) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "control/lists.h"
 #include "control/service_sections.h"
 #include "control/settings.h"
 #include "synproxy/cookie/master_secret.h"
@@ -51,9 +52,7 @@ class Reloader {
   // Whether read() reads a file of flags. False: it reads the secret and the lists alone.
   [[nodiscard]] bool reads_flags() const { return !running_.config_file.empty(); }
   [[nodiscard]] bool reads_secret() const { return !running_.secret_file.empty(); }
-  [[nodiscard]] bool reads_lists() const {
-    return !running_.allow_files.empty() || !running_.deny_files.empty();
-  }
+  [[nodiscard]] bool reads_lists() const { return has_lists(running_); }
 
   [[nodiscard]] const Config& running() const { return running_; }
   // The settings of a key that are in force. None: its default is, or for one of a service that of

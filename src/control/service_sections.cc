@@ -7,6 +7,7 @@
 
 #include "base/errors.h"
 #include "control/flags.h"
+#include "control/limit_text.h"
 #include "control/options.h"
 #include "control/rule_text.h"
 
@@ -61,6 +62,13 @@ void refuse_overlap(const PlacedRule& rule, std::span<const PlacedRule> before) 
                      by + " in the service " + other.setting->service +
                      "; give each address and port to one of them");
   }
+}
+
+void refuse_monitor_of_all(const Setting& s, const Config& own) {
+  const std::uint16_t of_all = own.engine.tuning.limits.monitored & kMonitorOfAllAlone;
+  if (of_all == 0) return;
+  throw UsageError(s.where + ": names " + monitored_text(of_all) +
+                   ", which is for all services together; put that above the first [service NAME]");
 }
 
 }  // namespace
@@ -131,13 +139,17 @@ void apply_sections(Config& config, std::span<const Setting> settings) {
   for (NamedService& service : config.services) {
     Config own;
     own.engine.tuning = config.engine.tuning;
+    own.lists = config.lists;
     for (const Setting& s : settings) {
       if (s.service == service.name && s.flag->value.clear != nullptr) s.flag->value.clear(own);
     }
     for (const Setting& s : settings) {
-      if (s.service == service.name && s.flag->name != "protect") apply_setting(own, s);
+      if (s.service != service.name || s.flag->name == "protect") continue;
+      apply_setting(own, s);
+      if (s.flag->name == "monitor") refuse_monitor_of_all(s, own);
     }
     service.tuning = own.engine.tuning;
+    service.lists = own.lists;
   }
 }
 
@@ -174,7 +186,11 @@ std::vector<std::string> values_of(const Key& key, const Config& config) {
   if (key.flag->name != "protect") {
     Config own;
     own.engine.tuning = config.services.at(number - 1).tuning;
-    return key.flag->value.print(own);
+    own.lists = config.services.at(number - 1).lists;
+    std::vector<std::string> values = key.flag->value.print(own);
+    // Nothing, where all others have something.
+    const bool off = values.empty() && key.flag->value.clear != nullptr;
+    return off && !key.flag->value.print(config).empty() ? std::vector<std::string>{"off"} : values;
   }
   std::vector<std::string> texts;
   for (const ProtectRule& rule : config.protect) {

@@ -92,7 +92,8 @@ void Supervisor::watch(std::uint64_t now_ms) {
   for (const NamedService& service : config_.services) {
     if (service.tuning.mode == Mode::kAdaptive) tuning.mode = Mode::kAdaptive;
   }
-  for (std::string& line : activation_lines_.look(dataplane_.active_services(), tuning)) {
+  for (std::string& line :
+       activation_lines_.look(dataplane_.active_services(), tuning, config_.services)) {
     lines.push_back(std::move(line));
   }
   watch_cookies(now_ms, lines);
@@ -131,7 +132,8 @@ void Supervisor::apply(Reload next, std::vector<std::string>& changes, std::uint
   }
   const bool new_lists = next.lists != nullptr && *next.lists != dataplane_.lists();
   if (new_lists) {
-    for (std::string& change : list_changes(dataplane_.lists(), *next.lists)) {
+    for (std::string& change :
+         list_changes(dataplane_.lists(), *next.lists, next.config.services)) {
       changes.push_back(std::move(change));
     }
     dataplane_.retune(next.config.tuning(), std::move(next.lists));

@@ -221,5 +221,28 @@ TEST(Fragments, OverlapReachesNobody) {
   c.client_sends("the connection goes on");
 }
 
+TEST(FragmentsMonitored, WhatWouldBeDroppedPassesAndIsCounted) {
+  HarnessOptions h;
+  h.engine.tuning.limits.monitored = kMonitorFragments;
+  h.engine.tuning.fragments = Fragments::kDrop;
+  ProxyHarness p(h);
+  Session s(p, {});
+  s.open();
+  const std::vector<Bytes> tiny = cut(s.client(kAck | kPsh).payload(text(64)).build(), 16);
+  ASSERT_GT(tiny.size(), 2U);
+  for (const Bytes& f : tiny) {
+    EXPECT_EQ(p.from_client(f), Verdict::kForward);
+    EXPECT_EQ(p.take_raw(Role::kServer), f);
+  }
+  EXPECT_EQ(p.count(Reason::fragments_monitored), tiny.size());
+  // Put together, those that are too small are like others.
+  h.engine.tuning.fragments = Fragments::kReassemble;
+  p.retune(h.engine.tuning);
+  for (const Bytes& f : tiny) p.from_client(f);
+  EXPECT_EQ(p.take_server().text(), text(64)) << "whole: no link is so narrow";
+  EXPECT_EQ(p.count(Reason::fragment_tiny), 0U);
+  EXPECT_EQ(p.count(Reason::fragments_monitored), 2 * tiny.size() - 1) << "all but the last";
+}
+
 }  // namespace
 }  // namespace synproxy

@@ -3,7 +3,9 @@
 // checked by the harness, in every test.
 #include <gtest/gtest.h>
 
+#include "support/fragments.h"
 #include "support/session.h"
+#include "synproxy/policy/source_lists.h"
 
 namespace synproxy {
 namespace {
@@ -143,8 +145,8 @@ TEST(ServiceWithItsOwn, ModeDecidesWhoseSynsAreAnswered) {
 TEST(ServiceWithItsOwn, ModeMayBeAdaptiveWhereAllOthersHaveCookies) {
   ServiceTuning adaptive = usual();
   adaptive.mode = Mode::kAdaptive;
-  HarnessOptions h = two_services(adaptive, usual());
-  h.engine.tuning.adaptive.syn_rate = 10;
+  adaptive.adaptive.syn_rate = 10;
+  const HarnessOptions h = two_services(adaptive, usual());
   ProxyHarness p(h);
   const auto flood = [&](std::uint16_t port) {
     for (int i = 0; i < 200; ++i) p.from_client(to_port(port, kSyn));
@@ -275,6 +277,211 @@ TEST(ServiceWithItsOwn, RateMayBeLimitedForItAlone) {
   EXPECT_EQ(opened(p, 80, 1000), 1U);
   EXPECT_EQ(opened(p, 53, 2000), 5U);
   EXPECT_EQ(p.count(Reason::limit_rate), 4U);
+}
+
+TEST(ServiceWithItsOwn, AServiceMayOnlyWatchTheLimitsOfAll) {
+  HarnessOptions h;
+  h.engine.tuning.limits.conns.limits[0] = {.connections = 2, .mask = {}};
+  h.engine.tuning.limits.conns.count = 1;
+  ServiceTuning watching = service_tuning(h.engine.tuning);
+  watching.monitored = kMonitorLimitConns;
+  const HarnessOptions named = two_services(watching, service_tuning(h.engine.tuning));
+  h.protect = named.protect;
+  h.services = named.services;
+  h.own = named.own;
+  ProxyHarness p(h);
+  EXPECT_EQ(opened(p, 80, 1000), 5U);
+  EXPECT_EQ(p.count(Reason::limit_conns_monitored), 3U);
+  EXPECT_EQ(opened(p, 53, 2000), 0U) << "it has five open, and the budget is one";
+  EXPECT_EQ(p.count(Reason::limit_conns), 5U);
+}
+
+TEST(ServiceWithItsOwn, MonitorIsItsOwn) {
+  HarnessOptions h;
+  h.engine.tuning.min_ttl = 100;
+  h.engine.tuning.strict_window = true;
+  h.engine.tuning.limits.backlog.connections = 1;
+  ServiceTuning watching = service_tuning(h.engine.tuning);
+  watching.monitored =
+      kMonitorMinTtl | kMonitorStrictWindow | kMonitorServerBacklog | kMonitorUnknown;
+  const HarnessOptions named = two_services(watching, service_tuning(h.engine.tuning));
+  h.protect = named.protect;
+  h.services = named.services;
+  h.own = named.own;
+  ProxyHarness p(h);
+  EXPECT_EQ(p.from_client(to_port(80, kAck, 200)), Verdict::kForward);
+  EXPECT_EQ(p.from_client(to_port(53, kAck, 200)), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::unknown_monitored), 1U);
+  EXPECT_EQ(p.counters().services[0].get(Reason::unknown_forwarded), 1U);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn, 99)), Verdict::kReply);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn, 99)), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::min_ttl_monitored), 1U);
+  EXPECT_EQ(p.counters().services[0].get(Reason::min_ttl_monitored), 1U);
+  EXPECT_EQ(p.count(Reason::ttl_low), 1U);
+  p.to_client.clear();
+  p.to_server.clear();
+  HarnessOptions usual_ttl = h;
+  usual_ttl.engine.tuning.min_ttl = 0;
+  for (ServiceTuning& t : usual_ttl.own.of) t.min_ttl = 0;
+  p.retune(usual_ttl.engine.tuning, &usual_ttl.own);
+  EXPECT_EQ(opened(p, 80, 1000), 5U);
+  EXPECT_EQ(opened(p, 53, 2000), 1U);
+  EXPECT_EQ(p.count(Reason::backlog_monitored), 4U);
+  EXPECT_EQ(p.count(Reason::backlog_waited), 4U);
+}
+
+TEST(ServiceWithItsOwn, MarksOfAdaptiveModeAreItsOwn) {
+  ServiceTuning web = usual();
+  web.mode = Mode::kAdaptive;
+  web.adaptive = {.backlog = 100, .syn_rate = 5};
+  ServiceTuning dns = web;
+  dns.adaptive = {.backlog = 1'000, .syn_rate = 50};
+  ProxyHarness p(two_services(web, dns));
+  const auto forwarded = [&](std::uint16_t port, unsigned most) {
+    unsigned n = 0;
+    while (n < most && p.from_client(to_port(port, kSyn)) == Verdict::kForward) ++n;
+    p.to_client.clear();
+    p.to_server.clear();
+    return n;
+  };
+  // In ten seconds. The SYN that passes the mark is answered.
+  EXPECT_EQ(forwarded(80, 1'000), 50U);
+  EXPECT_EQ(forwarded(53, 1'000), 500U);
+}
+
+TEST(ServiceWithItsOwn, CookiesThatAreOnlyWatchedDoNotBegin) {
+  ServiceTuning web = usual();
+  web.mode = Mode::kAdaptive;
+  web.adaptive = {.backlog = 100, .syn_rate = 5};
+  ServiceTuning watched = web;
+  watched.monitored = kMonitorMode;
+  HarnessOptions h = two_services(web, watched);
+  ProxyHarness p(h);
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kForward);
+  }
+  EXPECT_EQ(p.count(Reason::mode_monitored), 1U);
+  EXPECT_EQ(p.count(Reason::cookies_began), 0U);
+  p.advance(5);
+  EXPECT_EQ(p.counters().cookies_by_rate.get(), 0U) << "no service has cookies";
+  // Once the rule is meant, they begin with the next SYN.
+  h.own.of[1].monitored = 0;
+  p.retune(h.engine.tuning, &h.own);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kReply);
+  EXPECT_EQ(p.count(Reason::cookies_began), 1U);
+  h.own.of[1].monitored = kMonitorMode;
+  p.retune(h.engine.tuning, &h.own);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kForward);
+  p.to_client.clear();
+  p.to_server.clear();
+}
+
+std::vector<Prefix> prefixes(const std::vector<std::string>& texts) {
+  std::vector<Prefix> out;
+  for (const std::string& text : texts) out.push_back(parse_prefix(text));
+  return out;
+}
+// The service `web` has lists of its own, and `dns` those of all.
+SourceLists lists_of_web(const SourceSets& all, const SourceSets& web) {
+  SourceLists lists{all, {web}, {}};
+  lists.place[1] = 1;
+  return lists;
+}
+
+TEST(ServiceWithItsOwn, DenyListIsOfItsAddressAndPort) {
+  const auto none = prefixes({});
+  const SourceLists lists =
+      lists_of_web(make_source_sets(none, prefixes({"192.0.2.0/24"}), false),
+                   make_source_sets(none, prefixes({"198.51.100.0/24"}), false));
+  ProxyHarness p(two_services(usual(), usual()));
+  p.use_lists(&lists);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kDrop);
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kReply);
+  const auto from_elsewhere = [](std::uint16_t port) {
+    PacketBuilder b;
+    return b.ipv4("192.0.2.9", "203.0.113.10").ports(1, port).flags(kSyn).mss(1460).build();
+  };
+  EXPECT_EQ(p.from_client(from_elsewhere(80)), Verdict::kReply) << "its lists take the place";
+  EXPECT_EQ(p.from_client(from_elsewhere(53)), Verdict::kDrop);
+  // What is of no service, or has no port, is looked at by the lists of all.
+  EXPECT_EQ(p.from_client(from_elsewhere(22)), Verdict::kDrop);
+  EXPECT_EQ(p.from_client(to_port(22, kSyn)), Verdict::kForward);
+  PacketBuilder ping;
+  ping.ipv4("198.51.100.7", "203.0.113.10");
+  EXPECT_EQ(p.from_client(ping.icmp_error(8, 0, 1, Bytes(8)).build()), Verdict::kForward);
+  EXPECT_EQ(p.count(Reason::denied), 3U);
+  EXPECT_EQ(p.counters().services[0].get(Reason::denied), 1U);
+  EXPECT_EQ(p.counters().services[1].get(Reason::denied), 1U);
+  p.to_client.clear();
+  p.to_server.clear();
+  // In one burst each packet is looked at by its own lists.
+  std::vector<Bytes> burst;
+  for (int i = 0; i < 8; ++i) {
+    burst.push_back(to_port(80, kSyn));
+    burst.push_back(to_port(53, kSyn));
+    burst.push_back(from_elsewhere(80));
+    burst.push_back(from_elsewhere(53));
+  }
+  const std::vector<Verdict> verdicts = p.feed_burst(Role::kClient, burst);
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    EXPECT_EQ(verdicts[i], i % 4 == 0 || i % 4 == 3 ? Verdict::kDrop : Verdict::kReply) << i;
+  }
+  p.use_lists(nullptr);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kReply);
+  p.to_client.clear();
+}
+
+TEST(ServiceWithItsOwn, DenyListHoldsForFragmentsToo) {
+  const auto none = prefixes({});
+  const SourceLists lists = lists_of_web(make_source_sets(none, none, false),
+                                         make_source_sets(none, prefixes({"198.51.100.7"}), false));
+  HarnessOptions h = two_services(usual(), usual());
+  h.engine.tuning.fragments = Fragments::kReassemble;
+  ProxyHarness p(h);
+  for (const std::uint16_t port : {std::uint16_t{80}, std::uint16_t{53}}) {
+    Session s(p, {.server_port = port});
+    s.open();
+    p.use_lists(&lists);
+    PacketBuilder data = s.client(kAck | kPsh).payload(std::string(3000, 'x'));
+    for (const Bytes& f : cut(data.fragment(0).ip_id(7).build(), 1400)) p.from_client(f);
+    EXPECT_EQ(p.to_server.empty(), port == 80);
+    p.to_server.clear();
+    p.use_lists(nullptr);
+  }
+  EXPECT_EQ(p.count(Reason::denied), 1U) << "the whole packet";
+  EXPECT_EQ(p.counters().services[0].get(Reason::denied), 1U);
+}
+
+TEST(ServiceWithItsOwn, AllowListIsItsOwn) {
+  const auto none = prefixes({});
+  const SourceLists lists = lists_of_web(make_source_sets(none, none, false),
+                                         make_source_sets(prefixes({"198.51.100.7"}), none, false));
+  ServiceTuning limited = usual();
+  limited.conns.limits[0] = {.connections = 1, .mask = {}};
+  limited.conns.count = 1;
+  ProxyHarness p(two_services(limited, limited));
+  p.use_lists(&lists);
+  EXPECT_EQ(opened(p, 80, 1000), 5U);
+  EXPECT_EQ(p.count(Reason::limit_allowed), 5U);
+  EXPECT_EQ(opened(p, 53, 2000), 1U);
+  EXPECT_EQ(p.counters().services[0].get(Reason::limit_allowed), 5U);
+}
+
+TEST(ServiceWithItsOwn, BogonsAreItsOwnAndMayBeWatched) {
+  const auto none = prefixes({});
+  const SourceLists lists =
+      lists_of_web(make_source_sets(none, none, false), make_source_sets(none, none, true));
+  HarnessOptions h = two_services(usual(), usual());
+  ProxyHarness p(h);
+  p.use_lists(&lists);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kDrop) << "198.51.100.0/24 is one";
+  EXPECT_EQ(p.from_client(to_port(53, kSyn)), Verdict::kReply);
+  h.own.of[0].monitored = kMonitorBogons;
+  p.retune(h.engine.tuning, &h.own);
+  EXPECT_EQ(p.from_client(to_port(80, kSyn)), Verdict::kReply);
+  EXPECT_EQ(p.count(Reason::bogon_source), 1U);
+  EXPECT_EQ(p.count(Reason::bogons_monitored), 1U);
+  p.to_client.clear();
 }
 
 }  // namespace

@@ -268,5 +268,31 @@ TEST(Unknown, FloodOfForgedAcksIsNotAnswered) {
   EXPECT_EQ(p.count(Reason::conn_unknown), 1U);
 }
 
+TEST(Unknown, WhatIsMonitoredPassesAndIsCounted) {
+  HarnessOptions h = telling();
+  h.engine.tuning.limits.monitored = kMonitorUnknown;
+  ProxyHarness p(h);
+  Session old = older_than_the_proxy(p);
+  const Bytes data = old.client(kAck | kPsh).payload("are you there?").build();
+  EXPECT_EQ(p.from_client(data), Verdict::kForward);
+  EXPECT_EQ(p.take_raw(Role::kServer), data);
+  EXPECT_EQ(p.from_client(old.client(kRst).build()), Verdict::kForward);
+  EXPECT_EQ(p.from_server(old.server().build()), Verdict::kForward);
+  p.to_client.clear();
+  p.to_server.clear();
+  // A flood of them, in columns.
+  const std::vector<Bytes> flood(32, data);
+  for (const Verdict v : p.feed_burst(Role::kClient, flood)) EXPECT_EQ(v, Verdict::kForward);
+  EXPECT_EQ(p.count(Reason::unknown_monitored), 35U);
+  EXPECT_EQ(p.count(Reason::unknown_forwarded), 35U);
+  p.to_server.clear();
+  // Who is forwarded anyway is not one that the rule would have refused.
+  h.engine.tuning.unknown = Unknown::kForward;
+  p.retune(h.engine.tuning);
+  EXPECT_EQ(p.from_client(data), Verdict::kForward);
+  EXPECT_EQ(p.count(Reason::unknown_monitored), 35U);
+  p.to_server.clear();
+}
+
 }  // namespace
 }  // namespace synproxy

@@ -76,7 +76,13 @@ enum MonitoredRule : std::uint16_t {
   kMonitorStrictWindow = 64,
   kMonitorServerBacklog = 128,
   kMonitorTightCookies = 256,
+  kMonitorUnknown = 512,
+  kMonitorFragments = 1024,
+  kMonitorMode = 2048,
 };
+// They are about what no service has: a claimed source, a packet without a port, the secret.
+inline constexpr std::uint16_t kMonitorOfAllAlone =
+    kMonitorReplyRate | kMonitorTightCookies | kMonitorFragments;
 
 struct LimitTuning {
   LimitList<RateLimit> rate;

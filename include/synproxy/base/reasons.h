@@ -95,9 +95,12 @@
   X(bogons_monitored, EVENT, "Packet that --bogons would have dropped; not dropped for that, because --monitor names the rule.") \
   X(min_ttl_monitored, EVENT, "Segment that --min-ttl would have dropped; not dropped for that, because --monitor names the rule.") \
   X(strict_window_monitored, EVENT, "Segment that --strict-window would have dropped; passed, because --monitor names the rule.") \
+  X(unknown_monitored, EVENT, "Segment of no connection that --unknown would have dropped or answered with RSTs; passed, because --monitor names the rule.") \
+  X(fragments_monitored, EVENT, "Fragment that --fragments would have dropped: any (drop), or one that is too small for a TCP header (reassemble); passed or put together with the others, because --monitor names the rule.") \
   X(limit_rate_monitored, EVENT, "Connection that --limit-rate would have refused; made, because --monitor names the rule.") \
   X(limit_conns_monitored, EVENT, "Connection that --limit-conns would have refused; made, because --monitor names the rule.") \
   X(reply_capped_monitored, EVENT, "SYN that --reply-rate would have left without an answer; answered, because --monitor names the rule.") \
+  X(limit_allowed, EVENT, "Connection of a source that --allow-file lists: no limit was asked.") \
   X(limit_shared, EVENT, "Connection charged to a budget that its /16 (IPv6: /48) shares, because no entry was free for its source; see --limit-memory.") \
   X(backlog_waited, EVENT, "Connection that had to wait for its turn, because as many of its service as --server-backlog allows waited for the server's SYN-ACK.") \
   X(backlog_monitored, EVENT, "Connection that --server-backlog would have made wait; not made to wait, because --monitor names the rule.") \
@@ -108,6 +111,7 @@
   X(conn_reopened, EVENT, "Connection replaced by a new one with the same addresses and ports.") \
   X(conn_watched, EVENT, "Connection opened by a client with the server itself, without a cookie (--mode adaptive or off).") \
   X(cookies_began, EVENT, "Service whose SYNs are answered with cookies from now on (--mode adaptive); each worker decides for itself.") \
+  X(mode_monitored, EVENT, "Service whose SYNs would be answered with cookies from now on (--mode adaptive); they go on to the server, because --monitor names the rule.") \
   X(cookies_ended, EVENT, "Service whose SYNs pass to the server again, because the attack is over (--mode adaptive); each worker decides for itself.") \
   X(conn_established, EVENT, "Connection spliced: both handshakes done.") \
   X(conn_refused, EVENT, "Server answered our SYN with a RST, or the network refused it by an ICMP error (port unreachable, prohibited).") \

@@ -26,6 +26,9 @@
 // another's cell could as well aim it at the service. Each worker decides alone, with its part of
 // the marks, because connections are spread evenly: all workers together never let more
 // half-open connections through than the mark allows.
+//
+// A service with a name may have marks of its own. Where the rule is only monitored, all is counted
+// as ever, and said; but no cookies are sent.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +37,7 @@
 #include <memory>
 
 #include "synproxy/base/config.h"
+#include "synproxy/policy/protect.h"
 
 namespace synproxy {
 
@@ -47,11 +51,18 @@ class Activation {
     std::uint16_t cell = 0;
     Why why = Why::kPeace;
     std::uint32_t value = 0;  // half-open connections, or SYNs a second
+    NamedServiceId named = 0;
+    bool monitored = false;  // they would begin
   };
 
   // Takes 256 KB. Throws std::bad_alloc.
   Activation(const EngineTuning& tuning, std::uint32_t workers);
   // A mode that is not adaptive ends all that has begun.
+  void retune(Mode mode);
+  // The marks of a service with a name; 0: of all others. True: all that had begun has ended,
+  // because the rule was monitored or is now.
+  bool retune(NamedServiceId named, const AdaptiveTuning& tuning, bool monitored);
+  // The same marks for all.
   void retune(const EngineTuning& tuning);
 
   // Whether anything is to be counted.
@@ -62,18 +73,19 @@ class Activation {
   }
   // Cookies have begun for it.
   [[nodiscard]] bool attacked(std::uint64_t service) const {
-    return adaptive() && at(service).why != Why::kPeace;
+    const Cell& c = at(service);
+    return adaptive() && c.why != Why::kPeace && !c.monitored;
   }
 
   // --- What happens to a service. `now_ms`: of the worker's clock.
-  // A SYN came, whatever becomes of it. Only while adaptive().
-  void syn(std::uint64_t service, std::uint64_t now_ms) {
+  // A SYN came, whatever becomes of it. Only while adaptive(). `named`: whose marks count.
+  void syn(std::uint64_t service, std::uint64_t now_ms, NamedServiceId named = 0) {
     Cell& c = at(service);
     roll(c, now_ms);
     ++c.syns[c.slot % kSlots];
     ++c.syns_sum;
-    if (c.why == Why::kPeace && c.syns_sum > syns_mark_) [[unlikely]] {
-      begin(c, Why::kSynRate, c.syns_sum);
+    if (c.why == Why::kPeace && c.syns_sum > marks_[named].syns) [[unlikely]] {
+      begin(c, Why::kSynRate, c.syns_sum, named);
     }
   }
   // Its handshake is over: the client has proven its address. Only while adaptive().
@@ -85,22 +97,24 @@ class Activation {
   }
   // A connection is half-open at the server, or is not any more. In every mode. `counts`: whether
   // the mode of the service itself is adaptive.
-  void half_open(std::uint64_t service, bool more, bool counts = true);
+  void half_open(std::uint64_t service, bool more, bool counts = true, NamedServiceId named = 0);
 
   // --- What follows from it.
   // Whether cookies have begun for a service since the last call; then `out` says for which.
   [[nodiscard]] bool take_began(Began& out);
-  // To be called about once a millisecond. Calls ended(cell) for each cell that has come to peace.
+  // To be called about once a millisecond. Calls ended(cell, monitored) for each cell that has come
+  // to peace.
   template <typename Ended>
   void tick(std::uint64_t now_ms, Ended&& ended) {
     const std::uint64_t due = std::min<std::uint64_t>((now_ms - ticked_ms_) * kCellsPerMs, kCells);
     ticked_ms_ = now_ms;
-    if (active() == 0) return;
+    if (active() + monitored_ == 0) return;
     for (std::uint64_t i = 0; i < due; ++i, at_ = (at_ + 1) % kCells) {
       Cell& c = cells_[at_];
       if (c.why != Why::kPeace && is_over(c, now_ms)) {
+        const bool monitored = c.monitored;
         end(c);
-        ended(static_cast<std::uint16_t>(at_));
+        ended(static_cast<std::uint16_t>(at_), monitored);
       }
     }
   }
@@ -133,6 +147,8 @@ class Activation {
     std::uint32_t calm_since_ms = 0;
     Why why = Why::kPeace;
     bool calm = false;
+    NamedServiceId named = 0;  // whose marks have begun it
+    bool monitored = false;
   };
   static_assert(sizeof(Cell) == 64);
 
@@ -143,22 +159,29 @@ class Activation {
       forget(c, slot);
   }
   static void forget(Cell& c, std::uint32_t slot);
-  void begin(Cell& c, Why why, std::uint32_t value);
+  void begin(Cell& c, Why why, std::uint32_t value, NamedServiceId named);
   void end(Cell& c);
+  void end_all();
   [[nodiscard]] bool is_over(Cell& c, std::uint64_t now_ms) const;
 
   std::unique_ptr<Cell[]> cells_;
   const std::uint32_t workers_;
   Mode mode_;
-  // Of this worker. Cookies begin above the first two and may end below the others.
-  std::uint32_t half_open_mark_ = 0;
-  std::uint64_t syns_mark_ = 0;  // in the window
-  std::uint32_t calm_half_open_ = 0;
-  std::uint64_t calm_syns_ = 0;
-  std::uint32_t hold_ms_ = 0;
+  // Of this worker. Cookies begin above the first two and may end below the next two.
+  struct Marks {
+    std::uint32_t half_open = 0;
+    std::uint64_t syns = 0;  // in the window
+    std::uint32_t calm_half_open = 0;
+    std::uint64_t calm_syns = 0;
+    std::uint32_t hold_ms = 0;
+    bool monitored = false;
+  };
+  [[nodiscard]] Marks marks_of(const AdaptiveTuning& tuning, bool monitored) const;
+  std::array<Marks, kMostNamedServices + 1> marks_{};  // 0: of all others
 
   std::uint64_t half_open_ = 0;
   std::array<std::uint32_t, 3> active_{};
+  std::uint32_t monitored_ = 0;  // cells that would have cookies
   Began began_;
   bool news_ = false;
   std::uint64_t ticked_ms_ = 0;

@@ -21,6 +21,8 @@ struct ActiveService {
   std::uint16_t cell = 0;  // Activation::cell_of()
   bool ipv6 = false;
   bool by_rate = false;
+  std::uint8_t named = 0;  // NamedServiceId: whose marks were passed
+  bool monitored = false;  // it would have cookies
 
   [[nodiscard]] bool same_service(const ActiveService& o) const {
     return address == o.address && vlan == o.vlan && port == o.port && ipv6 == o.ipv6;

@@ -72,6 +72,9 @@ class Reassembler {
     std::uint32_t room = 0;
     CameInFragments came;
   };
+  // Fragments too small for a TCP header are put together like others, and counted.
+  void monitor_tiny(bool on) { monitors_tiny_ = on; }
+
   // Returns the fate of the fragment, which is for the caller to count; `whole` is set if its
   // packet is whole now. `fragment`: parsed as kFragment.
   [[nodiscard]] Reason take(const Segment& fragment, Role sender, const KnownSources& known,
@@ -125,6 +128,7 @@ class Reassembler {
   Mapping memory_;
   std::uint32_t waiting_ = 0;
   std::size_t swept_ = 0;
+  bool monitors_tiny_ = false;
 };
 
 }  // namespace synproxy

@@ -20,10 +20,17 @@ struct ServiceTuning {
   LimitList<RateLimit> rate;
   LimitList<ConnsLimit> conns;
   LimitAction action = LimitAction::kDrop;
+  AdaptiveTuning adaptive;
+  std::uint16_t monitored = 0;  // MonitoredRule
 
+  [[nodiscard]] bool monitors(MonitoredRule rule) const { return (monitored & rule) != 0; }
   // Whether a segment that belongs to nothing passes.
   [[nodiscard]] bool forwards_unknown() const {
-    return unknown == Unknown::kForward || mode == Mode::kOff;
+    return unknown == Unknown::kForward || mode == Mode::kOff || monitors(kMonitorUnknown);
+  }
+  // Whether it passes only because the rule is monitored.
+  [[nodiscard]] bool monitors_unknown() const {
+    return unknown != Unknown::kForward && mode != Mode::kOff && monitors(kMonitorUnknown);
   }
   friend bool operator==(const ServiceTuning&, const ServiceTuning&) = default;
 };
@@ -35,7 +42,9 @@ struct ServiceTuning {
           .backlog = t.limits.backlog,
           .rate = t.limits.rate,
           .conns = t.limits.conns,
-          .action = t.limits.action};
+          .action = t.limits.action,
+          .adaptive = t.adaptive,
+          .monitored = t.limits.monitored};
 }
 
 // Of all of them, in the order of their numbers.

@@ -184,7 +184,10 @@ Reason Reassembler::take(const Segment& fragment, Role sender, const KnownSource
   const std::uint64_t source = fragment_source(fragment, sender, key_);
   const bool known = known_sources.knows(source, now_ms);
   if (!gate_.admits(source, known, now_ms)) return Reason::fragment_shed;
-  if (tiny(f)) return Reason::fragment_tiny;
+  if (tiny(f)) {
+    if (!monitors_tiny_) return Reason::fragment_tiny;
+    counters_.count(Reason::fragments_monitored);
+  }
   if (!sound(f) || std::size_t{fragment.l3_offset} + f.header_size > kHeaderRoom) {
     return Reason::fragment_bad;
   }

@@ -74,15 +74,20 @@ PrefixSet bogons_without(const PrefixSet& allowed) {
 
 PrefixSet bogon_sources() { return bogons_without(PrefixSet()); }
 
+SourceSets make_source_sets(std::span<const Prefix> allow, std::span<const Prefix> deny,
+                            bool bogons) {
+  SourceSets sets;
+  sets.allowed = PrefixSet(allow);
+  sets.denied = PrefixSet(deny, sets.allowed);
+  if (bogons) sets.bogons = bogons_without(sets.allowed);
+  sets.allow_count = allow.size();
+  sets.deny_count = deny.size();
+  return sets;
+}
+
 SourceLists make_source_lists(std::span<const Prefix> allow, std::span<const Prefix> deny,
                               bool bogons) {
-  SourceLists lists;
-  lists.allowed = PrefixSet(allow);
-  lists.denied = PrefixSet(deny, lists.allowed);
-  if (bogons) lists.bogons = bogons_without(lists.allowed);
-  lists.allow_count = allow.size();
-  lists.deny_count = deny.size();
-  return lists;
+  return {make_source_sets(allow, deny, bogons), {}, {}};
 }
 
 }  // namespace synproxy

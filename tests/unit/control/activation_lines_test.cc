@@ -67,5 +67,19 @@ TEST_F(Lines, AChangeOfTheModeBringsNone) {
   EXPECT_THAT(look({}), IsEmpty());
 }
 
+TEST_F(Lines, SayWhoseMarksWerePassedAndWhatIsOnlyWatched) {
+  ActiveService s = service(80, 33);
+  s.named = 1;
+  s.monitored = true;
+  NamedService web{.name = "web", .tuning = tuning_, .lists = {}};
+  web.tuning.adaptive.backlog = 128;
+  EXPECT_THAT(lines_.look({s}, tuning_, {&web, 1}),
+              ElementsAre("cookies would begin without --monitor mode for 203.0.113.10:80: 33 "
+                          "half-open connections are more than 25 % of --adaptive-backlog 128"));
+  EXPECT_THAT(lines_.look({}, tuning_, {&web, 1}),
+              ElementsAre("cookies would end for 203.0.113.10:80: for 60 s less than 12 % of "
+                          "--adaptive-backlog 128 would have been half-open"));
+}
+
 }  // namespace
 }  // namespace synproxy::control

@@ -116,6 +116,9 @@ TEST(LimitText, MonitoredRules) {
   EXPECT_EQ(monitored_text(parse_monitored("limit-conns")), "limit-conns");
   EXPECT_EQ(monitored_text(parse_monitored("reply-rate,limit-rate")), "limit-rate,reply-rate");
   EXPECT_EQ(monitored_text(parse_monitored("server-backlog,deny")), "deny,server-backlog");
+  EXPECT_EQ(monitored_text(parse_monitored("deny-file,mode")), "deny,mode");
+  EXPECT_EQ(monitored_text(parse_monitored("fragments,unknown")), "unknown,fragments");
+  EXPECT_EQ(parse_monitored("off"), 0);
   EXPECT_THROW((void)parse_monitored(""), std::invalid_argument);
   EXPECT_THROW((void)parse_monitored("limit-rate,nothing"), std::invalid_argument);
 }

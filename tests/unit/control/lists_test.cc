@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -33,7 +35,7 @@ class Lists : public testing::Test {
   }
   static std::unique_ptr<const SourceLists> denying(const std::string& path) {
     Config config;
-    config.deny_files = {path};
+    config.lists.deny = {path};
     return load_lists(config);
   }
   static std::string refusal(const std::string& path) {
@@ -74,9 +76,9 @@ TEST_F(Lists, HoldWhatTheirLinesSay) {
 
 TEST_F(Lists, SeveralFilesAreOneList) {
   Config config;
-  config.deny_files = {file("a", "192.0.2.0/25\n"), file("b", "192.0.2.128/25\n")};
-  config.allow_files = {file("c", "192.0.2.9\n"), file("d", "")};
-  config.bogons = true;
+  config.lists.deny = {file("a", "192.0.2.0/25\n"), file("b", "192.0.2.128/25\n")};
+  config.lists.allow = {file("c", "192.0.2.9\n"), file("d", "")};
+  config.lists.bogons = true;
   const auto lists = load_lists(config);
   EXPECT_TRUE(has(lists->denied, "192.0.2.1"));
   EXPECT_TRUE(has(lists->denied, "192.0.2.200"));
@@ -106,6 +108,25 @@ TEST_F(Lists, AWrongLineIsNamed) {
   for (const char c : binary) EXPECT_TRUE(c >= ' ' && c <= '~');
 }
 
+// Prints how long it takes, in time of the CPU.
+TEST_F(Lists, AMillionLinesAreReadInSeconds) {
+  std::string text;
+  std::uint32_t x = 1;
+  for (unsigned i = 0; i < 1'000'000; ++i) {
+    x = x * 1664525 + 1013904223;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      text += std::to_string(x >> shift & 255) + (shift != 0 ? "." : "\n");
+    }
+  }
+  const std::string path = file("deny", text);
+  const std::clock_t begin = std::clock();
+  const auto lists = denying(path);
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  std::printf("a million lines: %.2f s\n", seconds);
+  EXPECT_EQ(lists->deny_count, 1'000'000U);
+  EXPECT_LT(seconds, 10) << "it takes 0.3 s, sanitized some 3 s";
+}
+
 TEST_F(Lists, AFileThatCannotBeReadIsNamed) {
   EXPECT_THAT(
       refusal(directory_ / "absent"),
@@ -126,6 +147,36 @@ TEST_F(Lists, ChangesNameTheListAndItsSize) {
               testing::ElementsAre("deny-file of 2 prefixes, before 1"));
   EXPECT_THAT(changes(make_source_lists(std::vector{a}, std::vector{a}, false)),
               testing::ElementsAre("allow-file of 1 prefixes, before 0"));
+}
+
+TEST_F(Lists, AServiceMayHaveItsOwnAndSeveralTheSame) {
+  Config config;
+  config.lists.deny = {file("all", "192.0.2.1\n")};
+  const std::string own = file("own", "192.0.2.2\n");
+  for (const char* name : {"web", "dns", "ssh"}) {
+    config.services.push_back({.name = name, .tuning = {}, .lists = config.lists});
+  }
+  config.services[0].lists.deny = {own};
+  config.services[2].lists.deny = {own};
+  const auto lists = load_lists(config);
+  EXPECT_EQ(lists->own.size(), 1U);
+  EXPECT_TRUE(has(lists->of(0).denied, "192.0.2.1"));
+  EXPECT_TRUE(has(lists->of(2).denied, "192.0.2.1"));
+  for (const NamedServiceId service : {NamedServiceId{1}, NamedServiceId{3}}) {
+    EXPECT_TRUE(has(lists->of(service).denied, "192.0.2.2"));
+    EXPECT_FALSE(has(lists->of(service).denied, "192.0.2.1"));
+  }
+  std::ofstream(own) << "192.0.2.3\n192.0.2.4\n";
+  EXPECT_THAT(list_changes(*lists, *load_lists(config), config.services),
+              testing::ElementsAre("web.deny-file of 2 prefixes, before 1",
+                                   "ssh.deny-file of 2 prefixes, before 1"));
+  std::ofstream(own) << "192.0.2.400\n";
+  try {
+    (void)load_lists(config);
+    ADD_FAILURE() << "accepted";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), StartsWith("web.deny-file " + own + ":1: 192.0.2.400: "));
+  }
 }
 
 }  // namespace

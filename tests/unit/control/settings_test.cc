@@ -146,6 +146,17 @@ TEST(Settings, BadLinesAreNamedWithFileAndLine) {
       {"[service web]\nprotect = 10.0.0.0/24\n[service shop]\nprotect = 10.0.0.2:80\n",
        "proxy.conf:4: protect 10.0.0.2:80: is in the service shop and, by 10.0.0.0/24, in the "
        "service web; give each address and port to one of them"},
+      {"client-port = a\nserver-port = b\n[service web]\nprotect = 10.0.0.2:80\n"
+       "monitor = deny,reply-rate,fragments\n",
+       "proxy.conf:5: monitor deny,reply-rate,fragments: names reply-rate,fragments, which is for "
+       "all services together; put that above the first [service NAME]"},
+      {"client-port = a\nserver-port = b\n[service web]\nprotect = 10.0.0.2:80\n"
+       "adaptive-end = 30\n",
+       "web.adaptive-end 30: is not below web.adaptive-start 25; give less, so that cookies do not "
+       "come and go"},
+      {"client-port = a\nserver-port = b\nprotect = 10.0.0.2:80\nlimit-conns = off\n"
+       "limit-conns = 9\n",
+       "proxy.conf:4: limit-conns off: is off, and others are given; leave one of them out"},
       {"mss = 70000\n", "proxy.conf:1: mss 70000: is too large; give 88 to 65535 bytes or auto"},
       {"mss =\n", "proxy.conf:1: mss '': is empty; give 88 to 65535 bytes or auto"},
       {"mss = 1\nwscale = 7\nmss = 2\n", "proxy.conf:3: mss 2: was given before; give it once"},
@@ -216,6 +227,35 @@ TEST_F(ConfigFile, LimitsOfASectionTakeThePlaceOfThoseOfAll) {
   EXPECT_EQ(own.of[1].rate, c.engine.tuning.limits.rate);
   EXPECT_EQ(own.of[1].action, LimitAction::kDrop);
   EXPECT_EQ(values_of(key_called("web.limit-rate", c), c).size(), 2U);
+}
+
+TEST_F(ConfigFile, ListsMonitorAndMarksOfASectionAreItsOwn) {
+  const Config c = parse(
+      "deny-file = all\nbogons = on\nmonitor = deny,reply-rate\nlimit-conns = 9\n"
+      "[service web]\nprotect = 10.0.0.2:80\ndeny-file = a\ndeny-file = b\nbogons = off\n"
+      "monitor = off\nadaptive-backlog = 64\nlimit-conns = off\n"
+      "[service dns]\nprotect = 10.0.0.2:53\ndeny-file = off\nmonitor = limit-conns,mode\n"
+      "[service ssh]\nprotect = 10.0.0.2:22\n",
+      {"--client-port", "a", "--server-port", "b"});
+  EXPECT_THAT(c.lists.deny, testing::ElementsAre("all"));
+  EXPECT_THAT(c.services[0].lists.deny, testing::ElementsAre("a", "b"));
+  EXPECT_FALSE(c.services[0].lists.bogons);
+  EXPECT_TRUE(c.services[1].lists.deny.empty());
+  EXPECT_TRUE(c.services[1].lists.bogons);
+  EXPECT_EQ(c.services[2].lists, c.lists);
+  const ServiceTunings own = c.tuning().services;
+  EXPECT_EQ(own.of[0].monitored, 0);
+  EXPECT_EQ(own.of[1].monitored, kMonitorLimitConns | kMonitorMode);
+  EXPECT_EQ(own.of[2].monitored, kMonitorDeny | kMonitorReplyRate);
+  EXPECT_EQ(own.of[0].adaptive.backlog, 64U);
+  EXPECT_EQ(own.of[0].conns.count, 0);
+  EXPECT_EQ(own.of[1].conns.count, 1);
+  EXPECT_THAT(values_of(key_called("web.deny-file", c), c), testing::ElementsAre("a", "b"));
+  EXPECT_THAT(values_of(key_called("ssh.deny-file", c), c), testing::ElementsAre("all"));
+  for (const char* off : {"dns.deny-file", "web.limit-conns", "web.monitor"}) {
+    EXPECT_THAT(values_of(key_called(off, c), c), testing::ElementsAre("off")) << off;
+  }
+  EXPECT_THAT(values_of(key_called("web.limit-rate", c), c), testing::IsEmpty());
 }
 
 TEST_F(ConfigFile, TypedRulesLeaveThoseOfServicesAlone) {

@@ -24,7 +24,8 @@ class Activations : public ::testing::Test {
   }
   void pass(unsigned ms) {
     for (unsigned i = 0; i < ms; ++i) {
-      a_.tick(++now_ms_, [&](std::uint16_t cell) {
+      a_.tick(++now_ms_, [&](std::uint16_t cell, bool monitored) {
+        EXPECT_EQ(monitored, monitored_);
         EXPECT_EQ(cell, Activation::cell_of(kService));
         ++ended_;
       });
@@ -37,6 +38,7 @@ class Activations : public ::testing::Test {
   Activation a_{tuning_, 2};
   std::uint64_t now_ms_ = 12'345;
   unsigned ended_ = 0;
+  bool monitored_ = false;
 };
 
 TEST_F(Activations, AWorkerHasItsPartOfTheMark) {
@@ -134,6 +136,40 @@ TEST_F(Activations, ALongSilenceForgetsTheWindow) {
   now_ms_ += 1ULL << 33;
   syns(400, 100);
   EXPECT_FALSE(cookies());
+}
+
+TEST_F(Activations, AServiceMayHaveMarksOfItsOwn) {
+  a_.retune(3, {.backlog = 40, .hold_ms = 1'000, .syn_rate = 100}, false);
+  for (int i = 0; i < 5; ++i) a_.half_open(kService, true, true, 3);
+  EXPECT_FALSE(cookies());
+  a_.half_open(kService, true, true, 3);
+  EXPECT_TRUE(cookies());
+  Activation::Began began;
+  ASSERT_TRUE(a_.take_began(began));
+  EXPECT_EQ(began.named, 3);
+  for (int i = 0; i < 6; ++i) a_.half_open(kService, false, true, 3);
+  pass(2'500);
+  EXPECT_FALSE(cookies()) << "its own hold";
+}
+
+TEST_F(Activations, WhatIsMonitoredIsSaidAndBeginsNothing) {
+  monitored_ = true;
+  tuning_.limits.monitored = kMonitorMode;
+  a_.retune(tuning_);
+  syns(501, 100);
+  EXPECT_FALSE(cookies());
+  Activation::Began began;
+  ASSERT_TRUE(a_.take_began(began));
+  EXPECT_TRUE(began.monitored);
+  EXPECT_EQ(a_.active(), 0U);
+  pass(17'000);
+  EXPECT_EQ(ended_, 1U);
+  syns(501, 100);
+  tuning_.limits.monitored = 0;
+  a_.retune(tuning_);
+  EXPECT_FALSE(cookies());
+  a_.syn(kService, now_ms_);
+  EXPECT_TRUE(cookies()) << "the SYNs of the last ten seconds count";
 }
 
 }  // namespace

@@ -7,9 +7,9 @@ namespace synproxy {
 namespace {
 
 // An ACK that was refuted in a column has no key yet, and needs none where all services are alike.
-bool forwards_unknown(const Rooms& rooms, const Context& c) {
+const ServiceTuning& tuning_for(const Rooms& rooms, const Context& c) {
   const bool one = rooms.services.unknowns_differ();
-  return (one ? rooms.services.tuning(c.key()) : rooms.services.tuning(0)).forwards_unknown();
+  return one ? rooms.services.tuning(c.key()) : rooms.services.tuning(0);
 }
 
 void decide(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -38,7 +38,8 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       }
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
-      if (forwards_unknown(rooms, c)) return forward(rooms.counters, c, Reason::unknown_forwarded);
+      const ServiceTuning& tuning = tuning_for(rooms, c);
+      if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
     // A proxy cannot change the numbers of a signed connection, so it passes as it is.

@@ -66,10 +66,12 @@ Kind classify_tcp(Rooms& rooms, Context& c) {
 
 Kind classify_fragment(Rooms& rooms, Context& c) {
   const Fragments policy = rooms.now.tuning().fragments;
-  if (policy == Fragments::kDrop) return decide(rooms, c, Reason::fragment);
-  if (policy == Fragments::kReassemble &&
+  const bool monitored = (rooms.now.tuning().limits.monitored & kMonitorFragments) != 0;
+  if (policy == Fragments::kDrop && !monitored) return decide(rooms, c, Reason::fragment);
+  if (policy != Fragments::kForward &&
       rooms.protect.matches_address(protected_end(c.segment, c.sender), c.segment.ipv6)) {
-    return Kind::kFragment;
+    if (policy == Fragments::kReassemble) return Kind::kFragment;
+    rooms.counters.count(Reason::fragments_monitored);
   }
   forward(rooms.counters, c, Reason::forwarded);
   return Kind::kDecided;

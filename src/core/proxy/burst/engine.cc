@@ -44,6 +44,7 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       in_huge_pages(store == nullptr || store_in_huge_pages),
       reassembler(index_key, all_counters),
       adoption(config.shape) {
+  reassembler.monitor_tiny((config.tuning.limits.monitored & kMonitorFragments) != 0);
   flows.let_watch();
 }
 
@@ -72,6 +73,9 @@ void end_all(Rooms& rooms, std::span<Packet> burst) {
   rooms.acks_refuted = static_cast<std::uint32_t>(burst.size());
   rooms.stateless += burst.size();
   rooms.counters.count(fate, burst.size());
+  if (rooms.services.tuning(0).monitors_unknown()) {
+    rooms.counters.count(Reason::unknown_monitored, burst.size());
+  }
 }
 
 // Makes the contexts of a burst. Packets of `decided` are done; those of `refuted` quote no valid
@@ -243,13 +247,14 @@ void Engine::retune(const EngineTuning& tuning, const ServiceTunings* services) 
   const bool news = rooms.now.retune(tuning);
   if (!news && services == nullptr) return;
   rooms.services.retune(tuning, services);
-  rooms.watch.retune(tuning, rooms.services.mode());
+  rooms.watch.retune(rooms.services);
   rooms.answerer.retuned(rooms.now);
   rooms.limiter.retune(tuning.limits);
-  rooms.turns.retune(tuning.limits);
+  rooms.turns.retune();
   rooms.flows.let_watch();
   rooms.reply_cap.retune(tuning.limits);
-  rooms.screen.retune(tuning, rooms.services.min_ttl());
+  rooms.reassembler.monitor_tiny((tuning.limits.monitored & kMonitorFragments) != 0);
+  rooms.screen.retune(rooms.services.min_ttl());
 }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
@@ -298,7 +303,10 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
 
 void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; }
 
-void Engine::use_lists(const SourceLists* lists) { state_->screen.use(lists); }
+void Engine::use_lists(const SourceLists* lists) {
+  state_->screen.use(lists);
+  state_->services.note_lists(lists != nullptr && lists->differ());
+}
 bool Engine::screens() const { return state_->screen.on(); }
 std::uint32_t Engine::screen(std::span<Packet> burst) {
   const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));

@@ -32,7 +32,24 @@ struct Sources {
     for_each_bit(bits, [&](std::size_t i) { out |= 1U << places[i]; });
     return out;
   }
+  // Those at places whose bit is set.
+  [[nodiscard]] Sources at(std::uint32_t bits) const {
+    Sources some;
+    for (std::size_t i = 0; i < count; ++i) {
+      if ((bits >> places[i] & 1U) != 0) some.add(places[i], addresses[i]);
+    }
+    return some;
+  }
+  [[nodiscard]] std::span<const Address> all() const { return {addresses.data(), count}; }
 };
+
+std::uint32_t places_in(const PrefixSet& set, const Sources<std::uint32_t>& ipv4,
+                        const Sources<PrefixSet::Wide>& ipv6) {
+  std::uint32_t found = 0;
+  if (ipv4.count != 0) found = ipv4.by_place(set.contains_ipv4(ipv4.all()));
+  if (ipv6.count != 0) found |= ipv6.by_place(set.contains_ipv6(ipv6.all()));
+  return found;
+}
 
 class Look {
  public:
@@ -52,14 +69,11 @@ class Look {
   }
 
   [[nodiscard]] std::uint32_t from(const PrefixSet& set) const {
-    std::uint32_t found = 0;
-    if (ipv4_.count != 0) {
-      found = ipv4_.by_place(set.contains_ipv4({ipv4_.addresses.data(), ipv4_.count}));
-    }
-    if (ipv6_.count != 0) {
-      found |= ipv6_.by_place(set.contains_ipv6({ipv6_.addresses.data(), ipv6_.count}));
-    }
-    return found;
+    return set.empty() ? 0 : places_in(set, ipv4_, ipv6_);
+  }
+  // Of some packets alone.
+  [[nodiscard]] std::uint32_t from(const PrefixSet& set, std::uint32_t packets) const {
+    return set.empty() ? 0 : places_in(set, ipv4_.at(packets), ipv6_.at(packets));
   }
   [[nodiscard]] std::uint32_t low_ttl() const { return low_ttl_; }
   [[nodiscard]] const IpHeader& header(std::size_t i) const { return headers_[i]; }
@@ -109,6 +123,35 @@ bool is_forbidden(const Rooms& rooms, const Packet& p, std::uint8_t ttl) {
   return ttl < rooms.services.tuning(of).min_ttl;
 }
 
+// The services of a burst's packets, each looked up when it is asked for, and once.
+class Owners {
+ public:
+  Owners(const Rooms& rooms, std::span<const Packet> burst) : rooms_(rooms), burst_(burst) {}
+
+  // 0: of none, or none has a name.
+  [[nodiscard]] NamedServiceId of(std::size_t i) {
+    if (!rooms_.services.on()) return 0;
+    if ((known_ >> i & 1U) == 0) {
+      known_ |= 1U << i;
+      services_[i] = look_up(burst_[i]);
+    }
+    return services_[i];
+  }
+
+ private:
+  [[nodiscard]] NamedServiceId look_up(const Packet& p) const {
+    Segment g;
+    parse_frame(p.data, p.length, g);
+    if (g.result != ParseResult::kTcp) return 0;
+    return rooms_.protect.service_of(g.destination(), g.ipv6, g.destination_port());
+  }
+
+  const Rooms& rooms_;
+  std::span<const Packet> burst_;
+  std::uint32_t known_ = 0;
+  std::array<NamedServiceId, kMaxBurst> services_;
+};
+
 struct Rule {
   MonitoredRule name;
   Reason drops;
@@ -119,16 +162,20 @@ constexpr Rule kBogons{kMonitorBogons, Reason::bogon_source, Reason::bogons_moni
 constexpr Rule kMinTtl{kMonitorMinTtl, Reason::ttl_low, Reason::min_ttl_monitored};
 
 // What the rule makes of `found`, to which it applies. Returns what it drops.
-std::uint32_t apply(Rooms& rooms, std::span<Packet> burst, const Rule& rule, std::uint32_t found,
-                    bool early) {
-  if (found == 0) return 0;
-  const bool monitored = (rooms.screen.monitored() & rule.name) != 0;
-  if (monitored && early) return 0;
-  rooms.counters.count(monitored ? rule.counts : rule.drops,
-                       static_cast<std::uint64_t>(std::popcount(found)));
-  if (monitored) return 0;
-  for_each_bit(found, [&](std::size_t i) { burst[i].decide(Verdict::kDrop, rule.drops); });
-  return found;
+std::uint32_t apply(Rooms& rooms, std::span<Packet> burst, Owners& owners, const Rule& rule,
+                    std::uint32_t found, bool early) {
+  std::uint32_t dropped = 0;
+  for_each_bit(found, [&](std::size_t i) {
+    const NamedServiceId service = owners.of(i);
+    if (!rooms.services.tuning(service).monitors(rule.name)) {
+      rooms.counters.count(rule.drops);
+      burst[i].decide(Verdict::kDrop, rule.drops);
+      dropped |= 1U << i;
+    } else if (!early) {
+      rooms.services.count(service, rule.counts);
+    }
+  });
+  return dropped;
 }
 
 // Those of `bits` for which `keeps` is true.
@@ -139,32 +186,60 @@ std::uint32_t filter(std::uint32_t bits, Predicate&& keeps) {
   return out;
 }
 
+// Those of `packets` whose source is in that list of their service.
+std::uint32_t listed(const Look& look, const SourceLists& lists, Owners& owners,
+                     std::uint32_t packets, PrefixSet SourceSets::*list) {
+  if (!lists.differ()) [[likely]]
+    return look.from(lists.*list) & packets;
+  std::uint32_t found = 0;
+  while (packets != 0) {
+    const auto place = [&](std::size_t i) { return lists.place[owners.of(i)]; };
+    const std::uint8_t first = place(static_cast<std::size_t>(std::countr_zero(packets)));
+    const std::uint32_t alike = filter(packets, [&](std::size_t i) { return place(i) == first; });
+    found |= look.from(lists.at(first).*list, alike);
+    packets &= ~alike;
+  }
+  return found;
+}
+
 }  // namespace
 
 std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early) {
   const Screen& screen = rooms.screen;
   const Look look(burst, screen.min_ttl());
+  Owners owners(rooms, burst);
   const auto to_protected = [&](std::size_t i) {
     const IpHeader& ip = look.header(i);
     return rooms.protect.matches_address(ip.destination(), ip.ipv6);
   };
   std::uint32_t dropped = 0;
   if (const SourceLists* lists = screen.lists(); lists != nullptr) {
-    const std::uint32_t denied = filter(look.from(lists->denied), [&](std::size_t i) {
-      return to_protected(i) && !is_neighbour_discovery(look.header(i));
-    });
-    dropped |= apply(rooms, burst, kDeny, denied, early);
-    const std::uint32_t bogons = filter(look.from(lists->bogons) & ~dropped, [&](std::size_t i) {
-      const IpHeader& ip = look.header(i);
-      return to_protected(i) && !is_neighbour_discovery(ip) && !is_icmp_error(ip);
-    });
-    dropped |= apply(rooms, burst, kBogons, bogons, early);
+    const auto all = static_cast<std::uint32_t>((std::uint64_t{1} << burst.size()) - 1);
+    const std::uint32_t denied = filter(
+        listed(look, *lists, owners, all, &SourceSets::denied),
+        [&](std::size_t i) { return to_protected(i) && !is_neighbour_discovery(look.header(i)); });
+    dropped |= apply(rooms, burst, owners, kDeny, denied, early);
+    const std::uint32_t bogons = filter(
+        listed(look, *lists, owners, all & ~dropped, &SourceSets::bogons), [&](std::size_t i) {
+          const IpHeader& ip = look.header(i);
+          return to_protected(i) && !is_neighbour_discovery(ip) && !is_icmp_error(ip);
+        });
+    dropped |= apply(rooms, burst, owners, kBogons, bogons, early);
   }
   const std::uint32_t low = filter(look.low_ttl() & ~dropped, [&](std::size_t i) {
     return is_forbidden(rooms, burst[i], look.header(i).ttl());
   });
-  dropped |= apply(rooms, burst, kMinTtl, low, early);
+  dropped |= apply(rooms, burst, owners, kMinTtl, low, early);
   return dropped;
+}
+
+bool screen_whole(Rooms& rooms, Packet& whole) {
+  if (!rooms.screen.on() || !rooms.services.differ()) return false;
+  const NamedServiceId service = Owners(rooms, {&whole, 1}).of(0);
+  const SourceLists* const lists = rooms.screen.lists();
+  const bool own_lists = lists != nullptr && lists->place[service] != 0;
+  const bool own_ttl = rooms.services.tuning(service).min_ttl != rooms.services.tuning(0).min_ttl;
+  return (own_lists || own_ttl) && screen_burst(rooms, {&whole, 1}) != 0;
 }
 
 }  // namespace synproxy

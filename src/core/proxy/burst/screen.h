@@ -11,8 +11,13 @@
 //     big" large segments vanish (RFC 1191). The engine checks what they quote.
 //
 // --min-ttl is about TCP to a protected port, and about fragments of TCP to a protected address.
+//
+// A service may have lists of its own. They are for what has its address and port; the lists of all
+// are for what is of no service, also for what has no port of TCP. So a fragment is looked at by
+// the lists of all first, and again as part of a whole packet, whose service is known.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -26,45 +31,46 @@ struct Rooms;
 
 class Screen {
  public:
-  explicit Screen(const EngineTuning& tuning) { retune(tuning, tuning.min_ttl); }
+  explicit Screen(const EngineTuning& tuning) { retune(tuning.min_ttl); }
 
   // nullptr: none. They outlive the next call.
   void use(const SourceLists* lists) {
     lists_ = lists;
     set_switch();
   }
-  // `min_ttl`: the highest of all services.
-  void retune(const EngineTuning& tuning, std::uint8_t min_ttl) {
+  // The highest of all services.
+  void retune(std::uint8_t min_ttl) {
     min_ttl_ = min_ttl;
-    monitored_ = tuning.limits.monitored;
     set_switch();
   }
 
   // Whether screen_burst() is to be called.
   [[nodiscard]] bool on() const { return on_; }
-  // Whether the source is above all limits.
-  [[nodiscard]] bool allows(const std::uint8_t* source, bool ipv6) const {
-    return lists_ != nullptr && lists_->allowed.contains(source, ipv6);
+  // Whether the source is above all limits of the service.
+  [[nodiscard]] bool allows(const std::uint8_t* source, bool ipv6, NamedServiceId service) const {
+    return lists_ != nullptr && lists_->of(service).allowed.contains(source, ipv6);
   }
 
   [[nodiscard]] const SourceLists* lists() const { return lists_; }
   [[nodiscard]] std::uint8_t min_ttl() const { return min_ttl_; }
-  [[nodiscard]] std::uint16_t monitored() const { return monitored_; }
 
  private:
   void set_switch() {
-    const bool listed = lists_ != nullptr && !(lists_->denied.empty() && lists_->bogons.empty());
+    const auto drops = [](const SourceSets& sets) { return sets.drops(); };
+    const bool listed =
+        lists_ != nullptr && (lists_->drops() || std::ranges::any_of(lists_->own, drops));
     on_ = listed || min_ttl_ != 0;
   }
 
   const SourceLists* lists_ = nullptr;
   std::uint8_t min_ttl_ = 0;
-  std::uint16_t monitored_ = 0;  // MonitoredRule
   bool on_ = false;
 };
 
 // Bit i of the result: the i-th packet is dropped, and counted. `burst`: up to kMaxBurst packets
 // from the client side. `early`: they will come again, so what is only monitored is not counted.
 [[nodiscard]] std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early = false);
+// The same for a packet that was put together from its fragments: what its service has of its own.
+[[nodiscard]] bool screen_whole(Rooms& rooms, Packet& whole);
 
 }  // namespace synproxy

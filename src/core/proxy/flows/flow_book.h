@@ -249,9 +249,12 @@ class FlowBook {
     established_ += to == FlowState::kEstablished ? 1U : 0U;
   }
   void note_half_open(const FlowRecord& f, bool more) {
-    const bool counts = !services_.modes_differ() ||
-                        services_.mode_of(table_.key_of(table_.index_of(f))) == Mode::kAdaptive;
-    activation_.half_open(service_name(identity_of(f)), more, counts);
+    const NamedServiceId named = services_.modes_differ()
+                                     ? services_.number_of(table_.key_of(table_.index_of(f)))
+                                     : NamedServiceId{0};
+    const bool counts =
+        !services_.modes_differ() || services_.tuning(named).mode == Mode::kAdaptive;
+    activation_.half_open(service_name(identity_of(f)), more, counts, named);
   }
   [[nodiscard]] IndexSet* set_of(FlowState state) {
     switch (state) {

@@ -46,6 +46,7 @@ class Limiter {
       const ServiceTuning& service = named_.tuning(static_cast<NamedServiceId>(i));
       tuning.rate = service.rate;
       tuning.conns = service.conns;
+      tuning.monitored = service.monitored;
       own_[i] = service.rate != all.rate || service.conns != all.conns;
       rules_[i] = LimitRules(tuning);
     }
@@ -129,11 +130,13 @@ class Limiter {
   }
   [[nodiscard]] SourceLimits::Charge charge_now(const KeyView& key, const std::uint8_t* address,
                                                 FlowIndex replaced) {
-    const std::uint8_t table = table_for(key);
+    const NamedServiceId service = named_.number_of(key);
+    const std::uint8_t table = own_[service] ? service : std::uint8_t{0};
     SourceLimits::Charge charge;
     if (tables_[table] != nullptr) {
       const bool same = replaced != kNoFlow && counted_in(replaced) == table;
-      charge = tables_[table]->charge(rules_[table], {address, key.ipv6()}, now_.ms(),
+      // A service may share the limits of all, and only watch what they would do to it.
+      charge = tables_[table]->charge(rules_[service], {address, key.ipv6()}, now_.ms(),
                                       same ? slots(replaced) : ConnSlots{});
     }
     charge.table = table;

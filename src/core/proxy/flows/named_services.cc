@@ -62,19 +62,31 @@ void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own
   const std::size_t count = std::min<std::size_t>(own_.count, counters_.size());
   tunings_.fill(service_tuning(tuning));
   std::copy_n(own_.of.begin(), count, tunings_.begin() + 1);
-  differ_ = modes_differ_ = unknowns_differ_ = resets_unknown_ = bounds_backlog_ = false;
+  differ_ = lists_differ_;
+  modes_differ_ = unknowns_differ_ = resets_unknown_ = bounds_backlog_ = false;
   min_ttl_ = 0;
   mode_ = tunings_[0].mode;
   for (const ServiceTuning& t : std::span(tunings_).first(count + 1)) {
     differ_ |= t != tunings_[0];
-    modes_differ_ |= t.mode != tunings_[0].mode;
-    unknowns_differ_ |=
-        t.unknown != tunings_[0].unknown || t.forwards_unknown() != tunings_[0].forwards_unknown();
-    resets_unknown_ |= t.unknown == Unknown::kReset;
+    modes_differ_ |= t.mode != tunings_[0].mode ||
+                     (t.mode == Mode::kAdaptive &&
+                      (t.adaptive != tunings_[0].adaptive ||
+                       t.monitors(kMonitorMode) != tunings_[0].monitors(kMonitorMode)));
+    unknowns_differ_ |= t.unknown != tunings_[0].unknown ||
+                        t.forwards_unknown() != tunings_[0].forwards_unknown() ||
+                        t.monitors_unknown() != tunings_[0].monitors_unknown();
+    resets_unknown_ |= t.unknown == Unknown::kReset && !t.monitors(kMonitorUnknown);
     bounds_backlog_ |= t.backlog.bounds();
     min_ttl_ = std::max(min_ttl_, t.min_ttl);
     if (mode_ != Mode::kAdaptive && t.mode != Mode::kAlways) mode_ = t.mode;
   }
+}
+
+void NamedServices::note_lists(bool differ) {
+  lists_differ_ = differ;
+  differ_ = differ;
+  const std::size_t count = std::min<std::size_t>(own_.count, counters_.size());
+  for (const ServiceTuning& t : std::span(tunings_).first(count + 1)) differ_ |= t != tunings_[0];
 }
 
 NamedServiceId NamedServices::look_up(const KeyView& key) const {

@@ -36,7 +36,9 @@ class NamedServices final : public ModeOfService {
   // --- Tuning.
   // That of all. `own`: of the services; nullptr: as before.
   void retune(const EngineTuning& tuning, const ServiceTunings* own = nullptr);
-  // Whether some service has another one than all.
+  // Whether some service has lists of sources of its own.
+  void note_lists(bool differ);
+  // Whether some service has something else than all.
   [[nodiscard]] bool differ() const { return differ_; }
   // 0 as long as none differs.
   [[nodiscard]] NamedServiceId number_of(const KeyView& key) const {
@@ -51,6 +53,7 @@ class NamedServices final : public ModeOfService {
   [[nodiscard]] Mode mode_of(const KeyView& key) const override { return tuning(key).mode; }
   // The mode that all have, or whose parts are needed where they differ: adaptive before off.
   [[nodiscard]] Mode mode() const { return mode_; }
+  // In the mode, or in when it begins cookies.
   [[nodiscard]] bool modes_differ() const { return modes_differ_; }
   // Whether what becomes of segments that belong to no connection depends on the service.
   [[nodiscard]] bool unknowns_differ() const { return unknowns_differ_; }
@@ -76,6 +79,10 @@ class NamedServices final : public ModeOfService {
     all_.count(r);
     if (on()) [[unlikely]]
       count_event(key_of(), r);
+  }
+  void count(NamedServiceId service, Reason r) {
+    all_.count(r);
+    if (ServiceCounters* const to = counters_of(service); to != nullptr) to->count(r);
   }
   // While on(): before the state of a flow changes. What is not in use is kFree.
   void moves(const FlowKey& key, FlowState from, FlowState to);
@@ -121,6 +128,7 @@ class NamedServices final : public ModeOfService {
   std::span<ServiceCounters> counters_;
 
   bool differ_ = false;
+  bool lists_differ_ = false;
   bool modes_differ_ = false;
   bool unknowns_differ_ = false;
   bool resets_unknown_ = false;

@@ -13,15 +13,12 @@ Turns::Turns(const EngineConfig& config, const Moment& now, const NamedServices&
       places_(own_.get()),
       flows_(std::size_t{config.shape.max_flows} * sizeof(Waiter), Mapping::Kind::kSparse),
       services_(std::size_t{kNoService} * sizeof(Service), Mapping::Kind::kSparse) {
-  retune(config.tuning.limits);
+  retune();
 }
 
 // Whoever waits when the bound goes is let go by the next ticks. Places are given back as long as
 // somebody has one.
-void Turns::retune(const LimitTuning& tuning) {
-  monitored_ = (tuning.monitored & kMonitorServerBacklog) != 0;
-  watches_ |= on();
-}
+void Turns::retune() { watches_ |= on(); }
 
 void Turns::note_due(std::uint32_t slot) {
   if (service(slot).levels == 0 || due_count_ == due_.size()) return;  // the tick looks at the rest
@@ -57,7 +54,7 @@ Turns::Turn Turns::arrive(FlowIndex i, const KeyView& key, const std::uint8_t* s
   const std::uint32_t level =
       a.busy && !above ? places_->take_turn(name, source, key.ipv6(), bound.mask, now_.ms32()) : 0;
   const bool over = a.full || service(a.slot).levels != 0 || !may_take(a.slot, false);
-  if (above || (over && monitored_)) {
+  if (above || (over && monitors(a.slot))) {
     if (!places_->take_anyway(a.slot, now_.ms())) return Turn::kGoesUnbounded;
     take(i, a.slot);
     return above || !over ? Turn::kGoes : Turn::kGoesMonitored;
@@ -73,7 +70,7 @@ Turns::Turn Turns::arrive(FlowIndex i, const KeyView& key, const std::uint8_t* s
 
 bool Turns::yield(FlowIndex i, const KeyView& key, const std::uint8_t* source) {
   const std::uint32_t held = waiter(i).slot_and_one;
-  if (held == 0 || monitored_) return false;
+  if (held == 0 || monitors(held - 1)) return false;
   const std::uint32_t slot = held - 1;
   const ServerBacklog& bound = bound_of(slot);
   if (!bound.bounds() || places_->waiting_workers(slot) == 0) return false;
@@ -156,7 +153,7 @@ void Turns::strike(FlowIndex i) {
 
 FlowIndex Turns::next_of(std::uint32_t slot, bool tick) {
   const ServerBacklog& bound = bound_of(slot);
-  const bool bounded = bound.bounds() && !monitored_;
+  const bool bounded = bound.bounds() && !monitors(slot);
   if (bounded && (!may_take(slot, tick) || !places_->take(slot, now_.ms(), bound))) return kNoFlow;
   const bool counted = bounded || places_->take_anyway(slot, now_.ms());
   const Service& s = service(slot);

@@ -36,7 +36,7 @@ class Turns {
 
   // With several workers: the places of all of them. Outlives the engine.
   void share(ServerPlaces& places) { places_ = &places; }
-  void retune(const LimitTuning& tuning);
+  void retune();
 
   // A bound is in force, of some service.
   [[nodiscard]] bool on() const { return named_.bounds_backlog(); }
@@ -114,6 +114,9 @@ class Turns {
   [[nodiscard]] const ServerBacklog& bound_of(std::uint32_t slot) const {
     return named_.tuning(service(slot).named).backlog;
   }
+  [[nodiscard]] bool monitors(std::uint32_t slot) const {
+    return named_.tuning(service(slot).named).monitors(kMonitorServerBacklog);
+  }
   [[nodiscard]] bool may_take(std::uint32_t slot, bool tick) const;
   void take(FlowIndex i, std::uint32_t slot);
   void enlist(FlowIndex i, std::uint32_t slot, std::uint32_t level);
@@ -136,7 +139,6 @@ class Turns {
 
   const Moment& now_;
   const NamedServices& named_;
-  bool monitored_ = false;
   bool watches_ = false;
   std::unique_ptr<ServerPlaces> own_;
   ServerPlaces* places_;

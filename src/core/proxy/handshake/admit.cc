@@ -35,6 +35,11 @@ void list(Rooms& rooms, const Context& c, const SourceLimits::Charge& charge, bo
 
 }  // namespace
 
+bool is_allowed(const Rooms& rooms, const Context& c) {
+  const Segment& g = c.segment;
+  return rooms.screen.allows(g.source(), g.ipv6, rooms.services.number_of(c.key()));
+}
+
 Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
                 SourceLimits::Charge& charge) {
   if (rooms.flows.replayed(match.epoch, match.mac)) return Admission::kReplayed;
@@ -45,8 +50,9 @@ Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& ch
   if (!checksum_ok(c)) return Admission::kBadChecksum;
   // The source is proven to be real, and its flow has cost nothing yet. Whom the operator allows is
   // above all limits.
-  if (rooms.limiter.on() && !rooms.screen.allows(c.segment.source(), c.segment.ipv6)) [[unlikely]] {
-    return charge_source(rooms, c, charge);
+  if (rooms.limiter.on()) [[unlikely]] {
+    if (!is_allowed(rooms, c)) return charge_source(rooms, c, charge);
+    rooms.services.count(c.key(), Reason::limit_allowed);
   }
   return Admission::kAdmitted;
 }

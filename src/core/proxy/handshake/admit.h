@@ -21,6 +21,9 @@ enum class Admission : std::uint8_t { kAdmitted, kReplayed, kBadChecksum, kOverR
 // The same for the client of a watched flow, `c.flow`, whom its server's number has proven.
 [[nodiscard]] Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& charge);
 
+// Whether --allow-file puts the client above all limits of the service.
+[[nodiscard]] bool is_allowed(const Rooms& rooms, const Context& c);
+
 // Not for kAdmitted.
 [[nodiscard]] Reason reason_of(Admission refusal);
 

@@ -2,6 +2,7 @@
 #include "handshake/take_turns.h"
 
 #include "flows/end_flow.h"
+#include "handshake/admit.h"
 #include "handshake/ask_server.h"
 
 namespace synproxy {
@@ -29,12 +30,14 @@ void ask_in_turn(Rooms& rooms, FlowIndex i, FrameSink& sink) {
 
 bool waits_for_turn(Rooms& rooms, FlowIndex i, const Context& c, bool above) {
   const Segment& g = c.segment;
-  above = above || rooms.screen.allows(g.source(), g.ipv6);
+  const bool allowed = is_allowed(rooms, c);
+  if (allowed && !rooms.limiter.on()) rooms.services.count(c.key(), Reason::limit_allowed);
+  above = above || allowed;
   switch (rooms.turns.arrive(i, c.key(), g.source(), above)) {
     case Turns::Turn::kGoes:
       return false;
     case Turns::Turn::kGoesMonitored:
-      rooms.counters.count(Reason::backlog_monitored);
+      rooms.services.count(c.key(), Reason::backlog_monitored);
       return false;
     case Turns::Turn::kGoesUnbounded:
       rooms.counters.count(Reason::backlog_unbounded);

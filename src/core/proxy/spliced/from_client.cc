@@ -41,11 +41,12 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     // old numbers it would reach a server that knows neither connection, and the client's new
     // connection would accept the server's RST.
     return drop(rooms.counters, c, Reason::ack_unfit);
-  } else if (rooms.services.tuning(c.key()).strict_window) [[unlikely]] {
-    if ((rooms.now.tuning().limits.monitored & kMonitorStrictWindow) == 0) {
+  } else if (const ServiceTuning& tuning = rooms.services.tuning(c.key()); tuning.strict_window)
+      [[unlikely]] {
+    if (!tuning.monitors(kMonitorStrictWindow)) {
       return drop(rooms.counters, c, Reason::out_of_window);
     }
-    rooms.counters.count(Reason::strict_window_monitored);
+    rooms.services.count(c.key(), Reason::strict_window_monitored);
   }
   if (too_long) [[unlikely]] {
     return pass_long_to_server(rooms, c, f, sink);

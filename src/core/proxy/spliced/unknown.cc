@@ -42,14 +42,17 @@ void send_probe_on(Rooms& rooms, const Context& c, SeqNum seq, FrameSink& sink) 
   send(rooms, c, probe, Reason::unknown_probe, sink);
 }
 
+void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning) {
+  if (tuning.monitors_unknown()) rooms.counters.count(Reason::unknown_monitored);
+  forward(rooms.counters, c, Reason::unknown_forwarded);
+}
+
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
   if (rooms.adopts) return on_older_client(rooms, c, sink);
   const ServiceTuning& tuning = rooms.services.tuning(c.key());
-  if (tuning.forwards_unknown()) {
-    return forward(rooms.counters, c, Reason::unknown_forwarded);
-  }
+  if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
   const bool tells = tuning.unknown == Unknown::kReset && rooms.strangers.curious();
   if (!tells || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
   switch (rooms.strangers.client(c.hash, g.ack.value(), rooms.now.ms32())) {
@@ -79,9 +82,7 @@ void on_unknown_syn_ack(Rooms& rooms, Context& c) {
 void on_unknown_reset(Rooms& rooms, Context& c) {
   if (rooms.adopts) return on_older_client_reset(rooms, c);
   const ServiceTuning& tuning = rooms.services.tuning(c.key());
-  if (tuning.forwards_unknown()) {
-    return forward(rooms.counters, c, Reason::unknown_forwarded);
-  }
+  if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
   drop(rooms.counters, c, Reason::no_flow_client);
 }
 
@@ -97,9 +98,7 @@ void on_unknown_server(Rooms& rooms, Context& c, FrameSink& sink) {
     return drop(rooms.counters, c, kWhy);
   }
   if (rooms.adopts) return on_older_server(rooms, c, sink);
-  if (tuning.forwards_unknown()) {
-    return forward(rooms.counters, c, Reason::unknown_forwarded);
-  }
+  if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
   // A RST is never answered.
   const bool asks = (g.flags & (kAck | kRst)) == kAck;
   if (tuning.unknown != Unknown::kReset || !asks || !checksum_ok(c)) {

@@ -3,8 +3,12 @@
 #pragma once
 
 #include "burst/rooms.h"
+#include "synproxy/policy/service_tuning.h"
 
 namespace synproxy {
+
+// For a segment that belongs to nothing, if its service forwards such ones. `tuning`: of that.
+void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning);
 
 // To the other end, the way that the segment itself would have gone: a RST, and an ACK like the
 // segment, without data, from its sender. That end does not accept this ACK, and answers with its

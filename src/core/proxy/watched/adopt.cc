@@ -19,9 +19,8 @@ Adoption::Shown shown_by(const Segment& g) {
 // A segment that goes on without a flow, or no further.
 void pass_on(Rooms& rooms, Context& c) { forward(rooms.counters, c, Reason::adopt_forwarded); }
 void shed(Rooms& rooms, Context& c) {
-  if (rooms.services.tuning(c.key()).forwards_unknown()) {
-    return forward(rooms.counters, c, Reason::unknown_forwarded);
-  }
+  const ServiceTuning& tuning = rooms.services.tuning(c.key());
+  if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
   drop(rooms.counters, c, Reason::adopt_shed);
 }
 

@@ -6,6 +6,7 @@
 #include "handshake/open_flow.h"
 #include "handshake/splice.h"
 #include "spliced/progress.h"
+#include "spliced/unknown.h"
 #include "synproxy/wire/tcp_options.h"
 #include "time/eviction.h"
 #include "watched/watched.h"
@@ -67,9 +68,8 @@ void make_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   const FlowIndex i = take_record(rooms, c, sink);
   if (i == kNoFlow) {
-    if (rooms.services.tuning(c.key()).forwards_unknown()) {
-      return forward(rooms.counters, c, Reason::unknown_forwarded);
-    }
+    const ServiceTuning& tuning = rooms.services.tuning(c.key());
+    if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
     return drop(rooms.counters, c, Reason::table_full);
   }
   c.flow = i;

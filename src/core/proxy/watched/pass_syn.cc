@@ -31,6 +31,8 @@ ActiveService name_of(const KeyView& key, const Activation::Began& began) {
   out.cell = began.cell;
   out.value = began.value;
   out.by_rate = began.why == Activation::Why::kSynRate;
+  out.named = began.named;
+  out.monitored = began.monitored;
   return out;
 }
 
@@ -77,15 +79,15 @@ void settle_activation(Rooms& rooms, const Context& c) {
   if (!rooms.watch.activation.take_began(began)) [[likely]]
     return;
   rooms.answerer.offers_changed();
-  rooms.counters.count(Reason::cookies_began);
+  rooms.services.count(c.key(), began.monitored ? Reason::mode_monitored : Reason::cookies_began);
   rooms.watch.active.add(name_of(c.key(), began));
 }
 
 void tick_watch(Rooms& rooms) {
   Watch& watch = rooms.watch;
-  watch.activation.tick(rooms.now.ms(), [&](std::uint16_t cell) {
+  watch.activation.tick(rooms.now.ms(), [&](std::uint16_t cell, bool monitored) {
     rooms.answerer.offers_changed();
-    rooms.counters.count(Reason::cookies_ended);
+    if (!monitored) rooms.counters.count(Reason::cookies_ended);
     watch.active.remove(cell);
   });
   rooms.counters.half_open.set(watch.activation.half_open());

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "flows/named_services.h"
 #include "synproxy/base/config.h"
 #include "synproxy/policy/activation.h"
 #include "synproxy/policy/activation_list.h"
@@ -19,12 +20,16 @@ class Watch {
   explicit Watch(const EngineConfig& config)
       : activation(config.tuning, config.shape.workers), mode_(config.tuning.mode) {}
 
-  // `mode`: of all services, or what some of them need (NamedServices::mode()).
-  void retune(EngineTuning tuning, Mode mode) {
-    tuning.mode = mode;
-    mode_ = mode;
-    activation.retune(tuning);
-    if (!activation.adaptive()) active.clear();
+  void retune(const NamedServices& services) {
+    mode_ = services.mode();
+    activation.retune(mode_);
+    bool ended = !activation.adaptive();
+    for (std::size_t i = 0; i <= kMostNamedServices; ++i) {
+      const auto named = static_cast<NamedServiceId>(i);
+      const ServiceTuning& of = services.tuning(named);
+      ended |= activation.retune(named, of.adaptive, of.monitors(kMonitorMode));
+    }
+    if (ended) active.clear();
   }
 
   // Whether SYNs may pass.
