@@ -76,7 +76,12 @@ SourceLists lists_for(const BedConfig& config) {
   if (config.all_denied) {
     deny = {parse_prefix("32.0.0.0/3"), parse_prefix("2001:db8::/32")};
   }
-  return make_source_lists({}, deny, config.bogons);
+  SourceLists lists = make_source_lists({}, deny, config.bogons);
+  if (config.own_lists) {
+    lists = {{}, {std::move(lists)}, {}};
+    lists.place[1] = 1;
+  }
+  return lists;
 }
 
 // Figures of this process.
@@ -120,6 +125,10 @@ Bed::Bed(const BedConfig& config)
   engine.shape.unix_ms_at_start = kEpoch * kEpochMs;
   const std::array<std::uint64_t, 4> index_key{random(), random(), random(), random()};
   if (config.limited) engine.tuning.limits = out_of_reach();
+  if (config.strict) {
+    engine.tuning.strict_window = true;
+    engine.tuning.min_ttl = 20;
+  }
   if (config.backlog) engine.tuning.limits.backlog.connections = 65'535;
   ReplyRate& reply = engine.tuning.limits.reply;
   if (config.replies == Replies::kAny) reply.per_second = 0;

@@ -64,11 +64,13 @@ struct BedConfig {
   bool limited = false;     // limits per source that nobody reaches: two rates and two counts
   bool workers = false;     // as if there were others, who share the limits
   Replies replies = Replies::kAny;
-  bool backlog = false;  // --server-backlog that nobody reaches
-  bool peace = false;    // --mode adaptive, and no attack
-  bool tight = false;    // plain cookies are (--tight-cookies)
-  bool named = false;    // the services are one with a name
-  bool stored = false;   // in memory that outlives the process
+  bool backlog = false;    // --server-backlog that nobody reaches
+  bool peace = false;      // --mode adaptive, and no attack
+  bool tight = false;      // plain cookies are (--tight-cookies)
+  bool named = false;      // the services are one with a name
+  bool own_lists = false;  // ... which has the lists, and others have none
+  bool strict = false;     // --min-ttl and --strict-window on, which nothing offends
+  bool stored = false;     // in memory that outlives the process
 
   unsigned which = 0;  // beds that differ only in this are separate
 

@@ -61,6 +61,23 @@ inline constexpr BedConfig kBogons{.bogons = true};
 inline constexpr BedConfig kThousandDenied{.denied = 1000};
 inline constexpr BedConfig kMillionDenied{.denied = 1'000'000};
 inline constexpr BedConfig kMillionDeniedIpv6{.ipv6 = true, .denied = 1'000'000};
+inline constexpr BedConfig kMillionDeniedOfOne{
+    .denied = 1'000'000, .named = true, .own_lists = true};
+inline constexpr BedConfig kStrict{.strict = true};
+inline constexpr BedConfig kMillionStrict{.flows = 1'000'000, .strict = true};
+inline constexpr BedConfig kAllRules{.denied = 1'000'000,
+                                     .bogons = true,
+                                     .limited = true,
+                                     .replies = Replies::kRated,
+                                     .backlog = true,
+                                     .strict = true};
+inline constexpr BedConfig kConnectingAllRules{.denied = 1000,
+                                               .bogons = true,
+                                               .limited = true,
+                                               .replies = Replies::kRated,
+                                               .backlog = true,
+                                               .strict = true,
+                                               .which = 1};
 inline constexpr BedConfig kAllDenied{.all_denied = true};
 inline constexpr BedConfig kThousand{.flows = 1000};
 inline constexpr BedConfig kMillion{.flows = 1'000'000};

@@ -61,6 +61,8 @@ void add_connection_cases(std::vector<Case>& cases) {
                                   kConnectingLimitedOfSeveral));
   // What it adds that no more than a number of them may wait for the server.
   cases.push_back(connection_case("request_held/in_turns", true, 1ULL << 40, kConnectingInTurns));
+  // All of these, lists of sources, --bogons, --min-ttl, --strict-window and --reply-rate.
+  cases.push_back(connection_case("request_held/all_rules", true, 1ULL << 40, kConnectingAllRules));
   // Of a service at peace, in --mode adaptive: watched and not translated.
   cases.push_back(connection_case("watched", false, 1ULL << 41, kConnectingInPeace));
 }

@@ -123,6 +123,7 @@ void add_spliced_cases(std::vector<Case>& cases) {
     add(cases, "ipv4/1m_stored", kMillionStored, kind);
     add(cases, "ipv6/1m_stored", kMillionIpv6Stored, kind);
   }
+  add(cases, "ipv4/1m_strict", kMillionStrict, kUpSmall);
   for (const Kind& kind : {kUpPlain, kDownPlain, kDownloads}) {
     add(cases, "ipv4/1m", kMillion, kind);
   }

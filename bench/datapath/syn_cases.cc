@@ -63,6 +63,11 @@ void add_syn_cases(std::vector<Case>& cases) {
   cases.push_back(syn_case("ipv4/timestamps/1k_denied", kThousandDenied, kLinux));
   cases.push_back(syn_case("ipv4/timestamps/1m_denied", kMillionDenied, kLinux));
   cases.push_back(syn_case("ipv6/timestamps/1m_denied", kMillionDeniedIpv6, kLinux));
+  cases.push_back(syn_case("ipv4/timestamps/named/1m_denied", kMillionDeniedOfOne, kLinux));
+  cases.push_back(syn_case("ipv4/timestamps/min_ttl", kStrict, kLinux));
+  // Every rule at once: lists, --bogons, --min-ttl, --reply-rate, and those that SYNs do not pay
+  // for.
+  cases.push_back(syn_case("ipv4/timestamps/all_rules", kAllRules, kLinux));
   cases.push_back(syn_case("ipv4/denied", kAllDenied, kLinux, Reason::denied));
 }
 
