@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Services with names: [service NAME] in the file of --config."""
 import json
+import os
 import re
 import tempfile
 
@@ -8,7 +9,7 @@ from cases_control import must, must_refuse
 from cases_reload import Files
 from cases_usage import why_wrong
 from clients import must_get_page, page
-from harness import OTHER_PORTS, PROGRAM, SERVER4, SERVER6, Lab, Proxy, case, check, equal, own_stand, wait_for
+from harness import CLIENTS, OTHER_PORTS, PROGRAM, SERVER4, SERVER6, Lab, Proxy, case, check, equal, own_stand, wait_for
 
 WEB = ["[service web]", f"protect = {SERVER4}:80", f"protect = [{SERVER6}]:80"]
 OTHER = ["[service other]", f"protect = {SERVER4}:{OTHER_PORTS}"]
@@ -106,3 +107,64 @@ def services_with_names_are_counted_and_shown_apart(_):
                              "--server-port", "veth-b", limit=20)
             wrong = why_wrong(result, said)
             check(wrong is None, f"{lines}: {wrong}")
+
+
+@case(90)
+@own_stand
+def a_service_has_lists_and_watches_rules_of_its_own(_):
+    four, six = ["[service four]", f"protect = {SERVER4}:80"], ["[service six]", f"protect = [{SERVER6}]:80"]
+    with Lab() as lab, tempfile.TemporaryDirectory() as directory:
+        files = Files(directory)
+        deny, allow = os.path.join(directory, "deny"), os.path.join(directory, "allow")
+
+        def write(path, *lines):
+            with open(path, "w", encoding="ascii") as out:
+                out.write("".join(f"{line}\n" for line in lines))
+
+        def refused(what):
+            equal(page(lab, 4, limit=2)["code"], "000", what)
+
+        write(deny, CLIENTS[4], CLIENTS[6])
+        write(allow, CLIENTS[4])
+        files.write({}, *four, f"deny-file = {deny}", *six)
+        with Proxy(lab, "--config", files.path) as proxy:
+            refused("a page of the service that denies the client")
+            must_get_page(lab, 6)
+            services = proxy.stat()["services"]
+            check(services["four"]["counters"]["denied"] > 0 and services["six"]["counters"]["denied"] == 0, "denied")
+
+            must(proxy, "set", "four.monitor", "deny,limit-conns")
+            must_get_page(lab, 4)
+            check(proxy.stat()["services"]["four"]["counters"]["deny_monitored"] > 0, "deny_monitored of the service")
+            must(proxy, "unset", "four.monitor")
+            refused("a page once the rule is meant again")
+            must_refuse(proxy, ["set", "four.monitor", "reply-rate"], ["four.monitor reply-rate", "for all services together"])
+            must_refuse(proxy, ["set", "four.monitor", "denny"], ["four.monitor denny", "no such rule"])
+            must_refuse(proxy, ["set", "four.deny-file", deny + ".x"], ["four.deny-file", "cannot be read"])
+            must_refuse(proxy, ["set", "four.deny-file", deny, "off"], ["four.deny-file off", "leave one of them out"])
+            refused("a page after what was refused")
+            equal(must(proxy, "get", "four.deny-file"), deny, "the list")
+            equal(must(proxy, "get", "deny-file"), "", "the list of all")
+
+            # The list goes away, and comes back with others in it.
+            os.unlink(deny)
+            line = files.reload(proxy)
+            check(f"not reloaded: four.deny-file {deny}: cannot be read" in line, line)
+            refused("a page while the list before is in force")
+            write(deny, "192.0.2.1")
+            line = files.reload(proxy)
+            check("four.deny-file of 1 prefixes, before 2" in line, line)
+            must_get_page(lab, 4)
+
+            # Whom one service allows, it allows alone.
+            files.write({"limit-rate": "1/hour,burst=1"}, *four, f"allow-file = {allow}", *six)
+            line = files.reload(proxy)
+            check("limit-rate none -> 1/hour" in line and f"four.allow-file none -> {allow}" in line, line)
+            for _ in range(3):
+                must_get_page(lab, 4)
+            must_get_page(lab, 6)
+            equal(page(lab, 6, limit=2)["code"], "000", "a second page of the service that allows nobody")
+            check(proxy.stat()["services"]["four"]["counters"]["limit_allowed"] >= 3, "limit_allowed")
+            must(proxy, "set", "six.limit-rate", "off")
+            must_get_page(lab, 6)
+            equal(must(proxy, "get", "six.limit-rate"), "off", "the limit of the service")
