@@ -12,7 +12,7 @@ from clients import must_get_page
 from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
 from restart_loads import Echo
 
-WATCHDOG = 1.4  # seconds; WatchdogSec of the unit
+WATCHDOG = 1.2  # seconds; WatchdogSec of the unit
 
 
 class Manager:
