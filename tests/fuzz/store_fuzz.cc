@@ -45,7 +45,7 @@ struct Damage {
   [[nodiscard]] Kind kind() const { return static_cast<Kind>(how & 3U); }
   [[nodiscard]] std::size_t length() const { return 1 + (how >> 2 & 3U); }
   [[nodiscard]] std::size_t place(std::size_t size) const {
-    const std::size_t n = at[0] | at[1] << 8 | at[2] << 16;
+    const std::size_t n = at[0] + (std::size_t{at[1]} << 8) + (std::size_t{at[2]} << 16);
     if ((how & 0x80U) != 0) return n % (size - sizeof(FlowRecord));
     return kTouchesBystander + n % (kRecords - kTouchesBystander - sizeof(FlowRecord));
   }
