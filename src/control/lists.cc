@@ -92,8 +92,9 @@ class Files {
       std::vector<Prefix>& held = file->second;
       if (fresh) read_list(flag, path, held);
       if (prefixes.size() + held.size() > kMostPrefixes) {
-        throw UsageError(flag + " " + path +
-                         ": makes them too many prefixes; at most 16777216 are kept");
+        std::string why = flag + " " + path;
+        why += ": makes them too many prefixes; at most 16777216 are kept";
+        throw UsageError(why);
       }
       prefixes.insert(prefixes.end(), held.begin(), held.end());
     }
