@@ -5,20 +5,17 @@
 // The writer stores plainly, so by the letter of C++ both race; stores that do not would cost every
 // packet. Why it cannot matter:
 //
-//   the writer   Nobody else stores what it reads. So it does what it would do alone, whatever the
-//                compiler makes of its stores: delays them, joins them, or keeps something else
-//                there for a while.
-//   the reader   Takes each word for what it is, once, and believes nothing of it: a copy is
-//   carried
-//                to somebody who judges it as he would judge a store that anybody has written, or
-//                it is compared. It is an index only where each of its values is one. What lies
-//                beside it and is not read in this way (looks, links, services) is only copied,
-//                too.
-//   the result   Does not count yet. Before it does, the writer's thread has ended, which orders
-//   all
-//                of its stores before what is read then; everything is read again, and what differs
-//                is carried anew (proxy/carried.h). A copy that was torn stays only if its digest
-//                of 64 bits is by chance that of what it should have been.
+// - The writer: nobody else stores what it reads. So it does what it would do alone, whatever the
+//   compiler makes of its stores: delays them, joins them, or keeps something else there for a
+//   while.
+// - The reader takes each word for what it is, once, and believes nothing of it: a copy is carried
+//   to somebody who judges it as he would judge a store that anybody has written, or it is
+//   compared. It is an index only where each of its values is one. What lies beside it and is not
+//   read in this way (looks, links, services) is only copied, too.
+// - The result does not count yet. Before it does, the writer's thread has ended, which orders all
+//   of its stores before what is read then; everything is read again, and what differs is carried
+//   anew (proxy/carried.h). A copy that was torn stays only if its digest of 64 bits is by chance
+//   that of what it should have been.
 #pragma once
 
 #include <array>
