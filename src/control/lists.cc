@@ -45,9 +45,13 @@ std::string shown(std::string_view text) {
   return text.size() > kMost ? out + "..." : out;
 }
 
+std::string named(std::string flag, const std::string& path) {
+  return flag.append(" ").append(path);
+}
+
 void read_list(const std::string& flag, const std::string& path, std::vector<Prefix>& out) {
   constexpr std::string_view kBlank = " \t\r\v\f";
-  const std::string where = flag + " " + path;
+  const std::string where = named(flag, path);
   const std::string text = read_file(where, path);
   std::string_view rest = text;
   for (std::size_t number = 1; !rest.empty(); ++number) {
@@ -92,9 +96,8 @@ class Files {
       std::vector<Prefix>& held = file->second;
       if (fresh) read_list(flag, path, held);
       if (prefixes.size() + held.size() > kMostPrefixes) {
-        std::string why = flag + " " + path;
-        why += ": makes them too many prefixes; at most 16777216 are kept";
-        throw UsageError(why);
+        throw UsageError(named(flag, path) +
+                         ": makes them too many prefixes; at most 16777216 are kept");
       }
       prefixes.insert(prefixes.end(), held.begin(), held.end());
     }
