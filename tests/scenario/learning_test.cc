@@ -131,6 +131,67 @@ TEST(Learning, TheFirstConnectionAsksInItsSynAndIsOpenedWithoutTheExtras) {
   p.expect_quiet();
 }
 
+// A server that has agreed on ECN with a SYN of the client's own, which passed before the service
+// had cookies, shows it in the answer to our SYN too.
+struct AgreedBefore {
+  HarnessOptions options;
+  ProxyHarness p;
+  DecodedFrame request;  // our SYN
+
+  AgreedBefore() : options(no_ecn()), p(options), request(ack(p, syn(p, 1000))) {
+    EXPECT_EQ(request.flags, kSyn) << "asks for no ECN";
+  }
+  static HarnessOptions no_ecn() {
+    HarnessOptions h = all_auto();
+    h.engine.tuning.offer.ecn = Offer::kOff;
+    h.engine.tuning.offer.timestamps = Offer::kOff;
+    return h;
+  }
+  [[nodiscard]] Bytes answer(std::uint16_t flags, std::uint32_t isn) const {
+    return PacketBuilder()
+        .macs(kServerMac, kClientMac)
+        .ipv4("203.0.113.10", "198.51.100.7")
+        .ports(80, 1000)
+        .seq(isn)
+        .ack(kClientIsn + 1)
+        .window(9'000)
+        .flags(flags)
+        .mss(1400)
+        .build();
+  }
+};
+
+TEST(Learning, EcnThatNobodyAskedForIsResetAndAskedAgain) {
+  AgreedBefore t;
+  const Bytes old = t.answer(kSyn | kAck | kEce, kServerIsn);
+  EXPECT_EQ(t.p.from_server(old), Verdict::kReply);
+  const DecodedFrame rst = t.p.take_server();
+  EXPECT_EQ(rst.flags, kRst);
+  EXPECT_EQ(rst.seq, kClientIsn + 1);
+  EXPECT_EQ(t.p.take_server().flags, kSyn);
+  EXPECT_EQ(t.p.from_server(old), Verdict::kDrop) << "a copy: a RST would end the new handshake";
+  EXPECT_TRUE(t.p.to_server.empty());
+  EXPECT_EQ(t.p.from_server(t.answer(kSyn | kAck, kServerIsn + 99)), Verdict::kReply);
+  const DecodedFrame done = t.p.take_server();
+  EXPECT_EQ(done.flags, kAck);
+  EXPECT_EQ(done.ack, kServerIsn + 100);
+  EXPECT_EQ(t.p.count(Reason::conn_established), 1U);
+  EXPECT_EQ(t.p.count(Reason::server_shows_more), 2U);
+}
+
+TEST(Learning, AServerThatShowsEcnToEverySynIsServedASecondLater) {
+  AgreedBefore t;
+  const Bytes answer = t.answer(kSyn | kAck | kEce, kServerIsn);
+  EXPECT_EQ(t.p.from_server(answer), Verdict::kReply);
+  EXPECT_EQ(t.p.from_server(answer), Verdict::kDrop);
+  t.p.to_server.clear();
+  t.p.advance(1'000);
+  t.p.to_server.clear();  // our SYN once more
+  EXPECT_EQ(t.p.from_server(answer), Verdict::kReply);
+  EXPECT_EQ(t.p.take_server().flags, kAck);
+  EXPECT_EQ(t.p.count(Reason::conn_established), 1U);
+}
+
 TEST(Learning, TheSynAckOffersWhatEnoughAnswersHaveShown) {
   ProxyHarness p(all_auto());
   teach(p, {});

@@ -130,9 +130,7 @@ void make_promises(Plan& p) {
   Dice d(p.seed ^ 0x70726f6d697365ULL);
   OfferConfig& o = p.engine.tuning.offer;
   if (p.server.timestamps && d.chance(70)) o.timestamps = Offer::kOn;
-  // A server that has agreed on ECN with a SYN that passed goes on with it, whatever the proxy's
-  // SYN says later. So there is none where SYNs may pass.
-  if (p.server.ecn && !p.modes && p.adopts_at == 0 && d.chance(70)) o.ecn = Offer::kOn;
+  if (p.server.ecn && d.chance(70)) o.ecn = Offer::kOn;
 }
 
 // Dice of its own too.

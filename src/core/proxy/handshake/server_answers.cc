@@ -21,6 +21,7 @@ Abilities promised(const FlowRecord& f) {
 
 struct Learned {
   bool more;                   // the server has taken up more than the client was promised
+  bool unasked_ecn;            // ECN is among it, and no SYN of ours has asked for it
   std::uint16_t promised_mss;  // what clients of the service may have been promised by `auto`
 };
 Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
@@ -40,7 +41,7 @@ Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const
   const std::uint16_t promised =
       rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
   const Abilities granted{.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn};
-  return {!client.covers(granted), promised};
+  return {!client.covers(granted), a.ecn && !client.ecn && !f.has(kFlowEverAskedMore), promised};
 }
 
 }  // namespace
@@ -68,21 +69,24 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   note_answer(rooms, c.key());
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    const auto [more, promised_mss] = learn_service(rooms, c, f, o);
-    // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
-    // its extras are ignored.
-    // And if the server is opening this connection too, a RST would end it for good: it knows that
-    // the client may leave the extras unused.
-    if (!more || !f.has(kFlowEverAskedMore) || f.has(kFlowServerOpens)) {
-      return splice(rooms, c, f, o, promised_mss, sink);
-    }
-    rooms.counters.count(Reason::server_shows_more);
+    const auto [more, unasked_ecn, promised_mss] = learn_service(rooms, c, f, o);
     // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
     // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:
     // our RST was lost.
-    if (f.has(kFlowAskedAgain) && rooms.now.ms32() - f.last_seen < kCopiesMs) {
-      return drop(rooms.counters, c, Reason::consumed);
+    const bool asked_again = f.has(kFlowAskedAgain);
+    const bool may_be_copy = asked_again && rooms.now.ms32() - f.last_seen < kCopiesMs;
+    // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
+    // its extras are ignored. With ECN it must not: it would mark what it sends for a client that
+    // does not answer marks (RFC 3168 section 6.1.1). Most likely it answers a SYN of the client's
+    // own, which passed before this service had cookies, so it is asked once more.
+    const bool unheard = unasked_ecn && (!asked_again || may_be_copy);
+    // And if the server is opening this connection too, a RST would end it for good: it knows that
+    // the client may leave the extras unused.
+    if (!more || !(f.has(kFlowEverAskedMore) || unheard) || f.has(kFlowServerOpens)) {
+      return splice(rooms, c, f, o, promised_mss, sink);
     }
+    rooms.counters.count(Reason::server_shows_more);
+    if (may_be_copy) return drop(rooms.counters, c, Reason::consumed);
     return ask_again(rooms, c, f, sink);
   }
   // Fifth step: a good ACK without SYN is dropped. A server in SYN-RECEIVED sends it when a late
