@@ -22,6 +22,7 @@ void Inspector::begin(std::uint32_t client_isn, const DecodedFrame& syn) {
   conversation_ = client_isn;
   isn_ = syn.seq;
   peer_isn_.reset();
+  refused_isn_.reset();
   offered_timestamps_ = !syn.timestamps.empty();
   offered_sack_ = syn.sack_permitted;
   offered_ecn_ = is_client_ ? syn.has(kEce) && syn.has(kCwr) : syn.has(kEce) && !syn.has(kCwr);
@@ -102,6 +103,10 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
   // A client's data that has overtaken its handshake ACK may pass as it is. It has and echoes what
   // the proxy has agreed on with the client, and the server refuses it.
   if (flight.unknown && !is_client_) return;
+  // A SYN that passed made the server begin a connection of its own beside that of the cookie,
+  // which the client has taken. What it says there is not acceptable to the client.
+  constexpr std::uint32_t kMost = 1U << 24;  // no plan sends so much
+  if (flight.untouched && refused_isn_ && f.seq - *refused_isn_ < kMost) return;
   // The proxy's keepalive comes once without them: some stacks answer only that.
   const bool keepalive = flight.made && f.payload.empty() && f.window == 0;
   if (timestamps_ && f.timestamps.empty() && !asked_twice_ && !keepalive &&
@@ -164,6 +169,7 @@ void Inspector::delivered(const Flight& flight) {
   if (!conversation_ || flight.conversation != conversation_ || f.has(kRst)) return;
   if (f.has(kSyn)) {
     if (is_client_) check_syn_ack(f);
+    if (is_client_ && flight.untouched && peer_isn_ && f.seq != *peer_isn_) refused_isn_ = f.seq;
     return;
   }
   check_segment(f, flight);

@@ -70,6 +70,7 @@ class Inspector {
   Conversation conversation_;
   std::uint32_t isn_ = 0;
   std::optional<std::uint32_t> peer_isn_;
+  std::optional<std::uint32_t> refused_isn_;  // of a SYN-ACK that came when the client had another
   bool offered_timestamps_ = false;
   bool offered_sack_ = false;
   bool offered_ecn_ = false;
