@@ -423,6 +423,26 @@ TEST_P(Adaptive, ALateSynAckOfAnEarlierConversationTakesNoFlow) {
   EXPECT_EQ(p.count(Reason::cookie_invalid), 0U);
 }
 
+// The old connection had a cookie, so it is translated. A bare ACK of the server overtakes its
+// SYN-ACK of the next one: the client would take the old numbers for nobody's.
+TEST_P(Adaptive, AnAckThatOvertakesItsSynAckIsNotTranslatedByTheOldFlow) {
+  set_mode(Mode::kAlways);
+  Session old(p, session());
+  old.open();
+  old.close();
+  set_mode(Mode::kAdaptive);
+  SessionOptions o = session();
+  o.client_isn += 0x1000'0000;
+  o.server_isn += 0x2000'0000;
+  Session s(p, o);
+  passes_to_server(s.syn_frame());
+  s.untranslated();
+  passes_to_client(s.server(kAck).build());
+  passes_to_client(s.syn_ack_frame());
+  passes_to_server(s.ack_frame());
+  talks(s);
+}
+
 TEST_P(Adaptive, LimitsApplyToWatchedConnections) {
   EngineTuning t = in_mode(Mode::kAdaptive).engine.tuning;
   t.limits.conns.limits[0].connections = 1;

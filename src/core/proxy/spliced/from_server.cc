@@ -51,6 +51,8 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   if (fits<Role::kServer>(f, g, seq)) {
     follow_way(rooms, c, f);
     note<Role::kServer>(rooms, f, c, seq);
+  } else if (is_over(f) && answers_passed_syn(rooms, c)) {
+    return;  // of the next connection, ahead of its SYN-ACK: the old numbers are none of its
   }
   pass_to_client(rooms, c, f);
 }
