@@ -33,6 +33,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 
@@ -78,15 +79,22 @@ class Activation {
   }
 
   // --- What happens to a service. `now_ms`: of the worker's clock.
-  // A SYN came, whatever becomes of it. Only while adaptive(). `named`: whose marks count.
-  void syn(std::uint64_t service, std::uint64_t now_ms, NamedServiceId named = 0) {
+  // A SYN came, whatever becomes of it. Only while adaptive(). `named`: tells whose marks count; it
+  // is asked if any may be passed.
+  template <std::invocable Named>
+  void syn(std::uint64_t service, std::uint64_t now_ms, Named&& named) {
     Cell& c = at(service);
     roll(c, now_ms);
     ++c.syns[c.slot % kSlots];
     ++c.syns_sum;
-    if (c.why == Why::kPeace && c.syns_sum > marks_[named].syns) [[unlikely]] {
-      begin(c, Why::kSynRate, c.syns_sum, named);
+    if (c.syns_sum > least_syns_ && c.why == Why::kPeace) [[unlikely]] {
+      const NamedServiceId of = named();
+      if (c.syns_sum > marks_[of].syns) begin(c, Why::kSynRate, c.syns_sum, of);
     }
+  }
+  // The same where no service has marks of its own.
+  void syn(std::uint64_t service, std::uint64_t now_ms) {
+    syn(service, now_ms, [] { return NamedServiceId{0}; });
   }
   // Its handshake is over: the client has proven its address. Only while adaptive().
   void proven(std::uint64_t service, std::uint64_t now_ms) {
@@ -178,6 +186,7 @@ class Activation {
   };
   [[nodiscard]] Marks marks_of(const AdaptiveTuning& tuning, bool monitored) const;
   std::array<Marks, kMostNamedServices + 1> marks_{};  // 0: of all others
+  std::uint64_t least_syns_ = 0;                       // of all marks
 
   std::uint64_t half_open_ = 0;
   std::array<std::uint32_t, 3> active_{};

@@ -48,6 +48,7 @@ void Activation::retune(const EngineTuning& tuning) {
 bool Activation::retune(NamedServiceId named, const AdaptiveTuning& tuning, bool monitored) {
   const bool ends = marks_[named].monitored != monitored && active() + monitored_ != 0;
   marks_[named] = marks_of(tuning, monitored);
+  least_syns_ = std::ranges::min(marks_, {}, &Marks::syns).syns;
   if (ends) end_all();
   return ends;
 }

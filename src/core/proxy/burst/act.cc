@@ -38,8 +38,10 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       }
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);
-      const ServiceTuning& tuning = tuning_for(rooms, c);
-      if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
+      if (rooms.services.forwards_unknown()) [[unlikely]] {
+        const ServiceTuning& tuning = tuning_for(rooms, c);
+        if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
+      }
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }
     // A proxy cannot change the numbers of a signed connection, so it passes as it is.

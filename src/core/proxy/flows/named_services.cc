@@ -63,7 +63,7 @@ void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own
   tunings_.fill(service_tuning(tuning));
   std::copy_n(own_.of.begin(), count, tunings_.begin() + 1);
   differ_ = lists_differ_;
-  modes_differ_ = unknowns_differ_ = resets_unknown_ = bounds_backlog_ = false;
+  modes_differ_ = unknowns_differ_ = forwards_unknown_ = resets_unknown_ = bounds_backlog_ = false;
   min_ttl_ = 0;
   mode_ = tunings_[0].mode;
   for (const ServiceTuning& t : std::span(tunings_).first(count + 1)) {
@@ -75,6 +75,7 @@ void NamedServices::retune(const EngineTuning& tuning, const ServiceTunings* own
     unknowns_differ_ |= t.unknown != tunings_[0].unknown ||
                         t.forwards_unknown() != tunings_[0].forwards_unknown() ||
                         t.monitors_unknown() != tunings_[0].monitors_unknown();
+    forwards_unknown_ |= t.forwards_unknown();
     resets_unknown_ |= t.unknown == Unknown::kReset && !t.monitors(kMonitorUnknown);
     bounds_backlog_ |= t.backlog.bounds();
     min_ttl_ = std::max(min_ttl_, t.min_ttl);

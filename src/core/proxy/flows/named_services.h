@@ -57,6 +57,8 @@ class NamedServices final : public ModeOfService {
   [[nodiscard]] bool modes_differ() const { return modes_differ_; }
   // Whether what becomes of segments that belong to no connection depends on the service.
   [[nodiscard]] bool unknowns_differ() const { return unknowns_differ_; }
+  // Whether any lets pass what belongs to no connection.
+  [[nodiscard]] bool forwards_unknown() const { return forwards_unknown_; }
   // Whether any resets what belongs to no connection.
   [[nodiscard]] bool resets_unknown() const { return resets_unknown_; }
   // The highest of all.
@@ -131,6 +133,7 @@ class NamedServices final : public ModeOfService {
   bool lists_differ_ = false;
   bool modes_differ_ = false;
   bool unknowns_differ_ = false;
+  bool forwards_unknown_ = false;
   bool resets_unknown_ = false;
   bool bounds_backlog_ = false;
   std::uint8_t min_ttl_ = 0;

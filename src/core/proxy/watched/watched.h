@@ -44,7 +44,8 @@ void settle_activation(Rooms& rooms, const Context& c);
 }
 // Counts a SYN. Only while is_adaptive().
 inline void count_syn(Rooms& rooms, const Context& c) {
-  rooms.watch.activation.syn(c.service, rooms.now.ms(), rooms.services.number_of(c.key()));
+  rooms.watch.activation.syn(c.service, rooms.now.ms(),
+                             [&] { return rooms.services.number_of(c.key()); });
   settle_activation(rooms, c);
 }
 // Time passes.
