@@ -312,7 +312,8 @@ TEST(SameIsn, ChallengeForALateCopyKeepsNoLaterSynFromItsMark) {
 }
 
 // The proxy must not acknowledge what the server may not have. A client that lives drops a segment
-// so old, whatever it says, and only repeats its ACK.
+// so old, whatever it says, and only repeats its ACK. One that looks at the ack of every segment
+// learns no more than the server has said.
 TEST(SameIsn, ChallengeIsNotAcceptableToAClientThatLives) {
   ProxyHarness p;
   Session c(p);
@@ -327,6 +328,14 @@ TEST(SameIsn, ChallengeIsNotAcceptableToAClientThatLives) {
   EXPECT_GT(age, 1U << 16) << "older than a whole window";
   EXPECT_LT(age, 1U << 31);
   EXPECT_TRUE(challenge.payload.empty());
+  EXPECT_EQ(challenge.ack, c.o.client_isn) << "of nothing: the SYN's would satisfy a new client";
+  c.server_sends("has it");  // its ACK
+  p.advance(1'000);
+  p.to_server.clear();
+  c.client_sends("perhaps lost too");
+  p.to_server.clear();
+  p.from_client(c.syn_frame());
+  EXPECT_EQ(p.take_client().ack, c.o.client_isn + 1 + 29) << "what the server has acknowledged";
   c.client_sends("goes on");
 }
 

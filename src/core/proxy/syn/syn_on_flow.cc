@@ -32,18 +32,28 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
+// What the server has acknowledged. A client in SYN-SENT would accept an ack of the SYN alone, so
+// that of nothing takes its place while data is under way.
+SeqNum challenge_ack(const FlowRecord& f) {
+  const SeqNum first(f.client_isn + 1);
+  const SeqNum acked(f.acked_by_server());
+  if (acked != first) return acked;
+  return f.client_nxt == first.value() ? first : first - 1;
+}
+
 // RFC 5961 section 4. A client that has restarted looks at the ack alone (RFC 9293
 // section 3.10.7.3) and answers with a RST. But a late copy of the SYN brings the challenge to a
 // client that lives, and what the server has not acknowledged may still be lost: that client must
 // not take our ack for the server's. So the number is older than any that it accepts, and it only
-// repeats its own ACK.
+// repeats its own ACK. Some stacks (lwIP) look at the ack of a segment so old, too: it says no more
+// than the server has said.
 void challenge(Rooms& rooms, Context& c, const FlowRecord& f) {
   if (!rooms.answerer.challenges().take(c.flow, rooms.now.ms32())) {
     return drop(rooms.counters, c, Reason::syn_own_isn);
   }
   TcpReply r;
   r.seq = SeqNum(f.server_nxt) - 1 - client_window_bound(f);
-  r.ack = SeqNum(f.client_nxt);
+  r.ack = challenge_ack(f);
   r.flags = kAck;
   r.window = 0xffff;  // nobody uses it
   r.timestamps = (f.options & kFlowTimestamps) != 0;
