@@ -141,7 +141,7 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
     complain("data beyond the window", f);
   }
   if (f.payload.size() + f.options.size() > own_mss()) complain("more than the MSS", f);
-  if (!ecn_ && (f.traffic_class & 3U) != 0) complain("ECT without ECN", f);
+  if (!ecn_ && (f.traffic_class & 3U) != 0 && !ecn_insisted_) complain("ECT without ECN", f);
 }
 
 void Inspector::delivered(const Flight& flight) {

@@ -37,6 +37,9 @@ class Inspector {
   // may still be under way.
   void set_asked_twice(bool yes) { asked_twice_ = yes; }
 
+  // The server went on to show ECN though its SYN-ACK was reset once: the RST may be lost.
+  void set_ecn_insisted(bool yes) { ecn_insisted_ = yes; }
+
   // What the host and the proxy have agreed on in the current conversation.
   [[nodiscard]] Conversation conversation() const { return conversation_; }
   [[nodiscard]] std::optional<std::uint32_t> peer_isn() const { return peer_isn_; }
@@ -81,6 +84,7 @@ class Inspector {
   bool ecn_ = false;
   bool agreed_ = false;
   bool asked_twice_ = false;
+  bool ecn_insisted_ = false;
   std::optional<std::uint8_t> own_scale_;   // agreed
   std::optional<std::uint8_t> peer_scale_;  // agreed
   std::uint32_t first_ts_ = 0;

@@ -325,6 +325,7 @@ void World::deliver() {
     // of another connection's too.
     h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()) ||
                                 (plan_.server.lwip && offers_.varied()));
+    h.inspector.set_ecn_insisted(proxy_.counters().get(Reason::server_shows_more) > 1);
     h.inspector.delivered(a.flight);
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;
