@@ -74,7 +74,7 @@ plain_wire() {
 
 # link NS1 DEV1 NS2 DEV2 MTU
 link() {
-  # One queue each: what AF_XDP on a veth can serve.
+  # One queue each: what DPDK's AF_XDP on a veth can serve.
   ip link add "$2" netns "$(ns "$1")" numrxqueues 1 numtxqueues 1 mtu "$5" type veth \
     peer name "$4" netns "$(ns "$3")" numrxqueues 1 numtxqueues 1 mtu "$5"
   plain_wire "$1" "$2"

@@ -80,12 +80,10 @@ void forbid_core_dumps() {
 
 // After the ports are open, and before a worker runs. Not earlier: a process that is not dumpable
 // and not root's has no /proc/self, and EAL reads there.
-void give_up(const Config& config, const std::optional<User>& user) {
+void give_up(const Config& config, const std::optional<User>& user,
+             const dataplane::Dataplane& dataplane) {
   drop_privileges(user, kept_capabilities(config, LinuxHost()));
-  const auto is_xdp = [](const PortName& port) {
-    return port.kind == PortName::Kind::kXdp || port.device.starts_with("net_af_xdp");
-  };
-  if (config.seccomp) filter_system_calls(is_xdp(config.client_port) || is_xdp(config.server_port));
+  if (config.seccomp) filter_system_calls(dataplane.loads_programs());
   if (!user || config.log_level < LogLevel::kWarning) return;
   for (const auto& [flag, path] :
        {std::pair{"config", config.config_file}, std::pair{"secret-file", config.secret_file}}) {
@@ -209,10 +207,10 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   hand_over.add_requests(requests);
   std::optional<ControlServer> control(std::in_place, dataplane.directory(), group, requests);
   if (predecessor) {
-    take_over(*predecessor, dataplane, [&] { give_up(config, user); });
+    take_over(*predecessor, dataplane, [&] { give_up(config, user, dataplane); });
     if (host_end) host_end->own();
   } else {
-    give_up(config, user);
+    give_up(config, user, dataplane);
     if (host_end) host_end->take_over([&] { dataplane.forget_received(PortId::kClient); });
     dataplane.start();
     bypass->served();

@@ -4,6 +4,7 @@
 #include <array>
 #include <sstream>
 
+#include "base/xdp_limits.h"
 #include "control/check.h"
 
 namespace synproxy::control {
@@ -11,8 +12,6 @@ namespace {
 
 using State = Finding::State;
 using Kind = PortName::Kind;
-
-constexpr std::uint32_t kXdpMtu = 3498;  // a frame has to fit a page of the shared memory
 
 bool is_interface(const PortName& port) {
   return port.kind == Kind::kRawSocket || port.kind == Kind::kXdp;
@@ -107,9 +106,11 @@ void look_at_queues(const PortName& port, const Machine& machine, Findings& out)
                  "its checksums itself (`ethtool -K DEV tx off` there)",
                  ""});
   const std::uint32_t queues = machine.queues(name).value_or(1);
-  out.push_back({"queues", port.text, queues == 1 ? State::kRight : State::kWrong,
-                 std::to_string(queues) + (queues == 1 ? "" : ", and AF_XDP serves one"),
-                 queues == 1 ? "" : "`ethtool -L " + name + " combined 1`"});
+  const std::string most = std::to_string(kXdpQueues);
+  const bool served = queues <= kXdpQueues;
+  out.push_back({"queues", port.text, served ? State::kRight : State::kWrong,
+                 std::to_string(queues) + (served ? "" : ", and AF_XDP serves " + most),
+                 served ? "" : "`ethtool -L " + name + " combined " + most + "`"});
 }
 
 void look_at_interface(const PortName& port, const Machine& machine, const std::string& ruleset,

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/errors.h"
+#include "control/requests.h"
 #include "control/socket_file.h"
 #include "control/socket_path.h"
 
@@ -31,17 +32,14 @@ ControlClient::ControlClient(const std::string& name, const std::vector<std::str
     : name_(name),
       fd_(connect_to_first(name, paths, SOCK_STREAM, "or as one of its --control-group")) {}
 
-ControlClient::~ControlClient() {
-  ::close(fd_);
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
+ControlClient::~ControlClient() { ::close(fd_); }
 
 void ControlClient::fill() {
   got_.erase(0, at_);
   at_ = 0;
   const std::size_t had = got_.size();
   got_.resize(had + kPart);
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptor_)> room{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(Answer::kMostFiles * sizeof(int))> room{};
   iovec bytes{got_.data() + had, kPart};
   msghdr message{};
   message.msg_iov = &bytes;
@@ -53,10 +51,10 @@ void ControlClient::fill() {
     size = ::recvmsg(fd_, &message, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
   const cmsghdr* header = size > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-      header->cmsg_len == CMSG_LEN(sizeof descriptor_)) {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    std::memcpy(&descriptor_, CMSG_DATA(header), sizeof descriptor_);
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+    std::vector<int> files((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    std::memcpy(files.data(), CMSG_DATA(header), files.size() * sizeof(int));
+    for (const int fd : files) files_.emplace_back(fd);
   }
   got_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   if (size > 0) return;

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
+
 namespace synproxy::control {
 
 class ControlClient {
@@ -26,15 +28,15 @@ class ControlClient {
   // What follows the first line of a long answer. Throw RuntimeFailure.
   [[nodiscard]] nlohmann::ordered_json next_line();
   void read(void* out, std::size_t bytes);
-  // The open file that has come along with what was read, now the caller's; -1: none.
-  [[nodiscard]] int take_descriptor() { return std::exchange(descriptor_, -1); }
+  // The open files that have come along with what was read.
+  [[nodiscard]] std::vector<Descriptor> take_descriptors() { return std::exchange(files_, {}); }
 
  private:
   void fill();
 
   std::string name_;
   int fd_ = -1;
-  int descriptor_ = -1;
+  std::vector<Descriptor> files_;
   std::string got_;  // received, from `at_` on not read yet
   std::size_t at_ = 0;
 };

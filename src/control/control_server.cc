@@ -27,19 +27,20 @@ constexpr std::chrono::milliseconds kAfterFailure{100};
 constexpr int kLookMs = 100;  // how late a client may lose its place
 
 // Sends what it can of `part`, and `passed` with its first byte.
-ssize_t send_with(int fd, std::string_view part, int passed) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> room{};
+ssize_t send_with(int fd, std::string_view part, const std::vector<int>& passed) {
+  const std::size_t size = std::min(passed.size(), Answer::kMostFiles) * sizeof(int);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(Answer::kMostFiles * sizeof(int))> room{};
   iovec bytes{const_cast<char*>(part.data()), part.size()};  // sendmsg() only reads
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
   message.msg_control = room.data();
-  message.msg_controllen = room.size();
+  message.msg_controllen = CMSG_SPACE(size);
   cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof passed);
-  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  header->cmsg_len = CMSG_LEN(size);
+  std::memcpy(CMSG_DATA(header), passed.data(), size);
   return ::sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
@@ -176,7 +177,7 @@ void ControlServer::obey(Client& client) {
     client.last = true;
   } else if (whole) {
     client.answer = requests_.answer(std::string_view(client.in).substr(0, end), client.peer);
-    client.passed = client.answer->descriptor();
+    client.passed = client.answer->descriptors();
     client.in.erase(0, end + 1);
   } else {
     return;
@@ -201,10 +202,10 @@ void ControlServer::write(Client& client) {
   }
   if (client.sent < client.out.size()) {
     const std::string_view left = std::string_view(client.out).substr(client.sent);
-    const ssize_t took = client.passed < 0
+    const ssize_t took = client.passed.empty()
                              ? ::send(client.fd, left.data(), left.size(), MSG_NOSIGNAL)
                              : send_with(client.fd, left, client.passed);
-    if (took > 0) client.passed = -1;
+    if (took > 0) client.passed.clear();
     if (took < 0) {
       client.gone = errno != EAGAIN && errno != EINTR;
       return;

@@ -19,6 +19,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "control/requests.h"
 #include "control/socket_file.h"
@@ -59,7 +60,7 @@ class ControlServer {
     std::string out;
     std::size_t sent = 0;
     std::unique_ptr<Answer> answer;  // has more
-    int passed = -1;                 // goes along with `out`
+    std::vector<int> passed;         // go along with `out`
     bool waits = false;              // for the answer's next piece
     bool last = false;               // hang up when `out` has been sent
     bool gone = false;

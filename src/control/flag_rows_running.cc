@@ -100,8 +100,8 @@ constexpr auto kRunningRows = std::to_array<Flag>({
          "machine, where waking is dear: at 1,000 SYNs a second half of the SYN-ACKs came within "
          "36 us (3 us when polling, 61 with a limit of 100, 80 with 500), and without traffic the "
          "worker took 0.28 of its CPU (0.14 with 100, 0.08 with 500). A larger limit also risks "
-         "the first frames of a sudden burst. Linux interfaces (eth1) wake the proxy with each "
-         "frame, whatever the limit; xdp:eth1 does not. 0 keeps polling on every port: one CPU "
+         "the first frames of a sudden burst. Linux interfaces (eth1, xdp:eth1) wake the proxy "
+         "with each frame, whatever the limit. 0 keeps polling on every port: one CPU "
          "per worker at 100 %, and the lowest latency. 1 ms is the tick of the proxy's timers, "
          "hence the largest limit.",
      .value = integer<0, 1000>(kLoop<&LoopTuning::idle_sleep_us>)},

@@ -52,21 +52,21 @@ std::string handed_over_line(pid_t to, std::uint64_t outage_us) {
          std::to_string(outage_us) + " us";
 }
 
-// The first answer, with the file that says where the host's addresses are.
+// The first answer, with the files that go along.
 class HandOver::Handing final : public Answer {
  public:
-  Handing(const Json& result, int descriptor)
-      : line_(answer_line(result)), descriptor_(descriptor) {}
+  Handing(const Json& result, std::vector<int> files)
+      : line_(answer_line(result)), files_(std::move(files)) {}
 
   Step next(std::string& out) override {
     out += std::exchange(line_, {});
     return Step::kEnd;
   }
-  [[nodiscard]] int descriptor() const override { return descriptor_; }
+  [[nodiscard]] std::vector<int> descriptors() const override { return files_; }
 
  private:
   std::string line_;
-  const int descriptor_;
+  const std::vector<int> files_;
 };
 
 // What the successor has not got: services before flows, which are judged by them.
@@ -229,12 +229,21 @@ std::unique_ptr<Answer> HandOver::ask(const Json& request, const Peer& peer) {
     keys.push_back({{"epoch", k.epoch}, {"words", words_of(k)}});
     cleanse(k);
   }
+  std::vector<int> files;
+  if (parts_.host_end != nullptr) files.push_back(parts_.host_end->descriptor());
+  Json counts = {{kHostFiles, files.size()}};
+  for (const PortId id : kAllPorts) {
+    const std::vector<int> of_port = parts_.dataplane.files(id);
+    counts[kPortFiles[id]] = of_port.size();
+    files.insert(files.end(), of_port.begin(), of_port.end());
+  }
   return std::make_unique<Handing>(Json{{"pid", ::getpid()},
                                         {"index_key", identity.index_key},
                                         {"zero_ms", identity.zero_ms},
                                         {"rss_word", identity.rss_word},
-                                        {"keys", std::move(keys)}},
-                                   parts_.host_end != nullptr ? parts_.host_end->descriptor() : -1);
+                                        {"keys", std::move(keys)},
+                                        {"files", std::move(counts)}},
+                                   std::move(files));
 }
 
 std::unique_ptr<Answer> HandOver::copy(const Peer& peer) {

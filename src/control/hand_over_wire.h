@@ -3,8 +3,9 @@
 // connection to the control socket (docs/control.md):
 //
 //   hand-over       nothing happens yet: refused if it cannot work, else what the successor needs
-//                   to make its workers. With --server-port host, the file of host_state.h comes
-//                   along, open: as long as either process has it, it is locked
+//                   to make its workers. Open files come along, "files" says how many of each kind:
+//                   with --server-port host that of host_state.h, which is locked as long as either
+//                   process has it; those by which the successor has a port (Port::files())
 //   hand-over-copy  what the workers know follows as bytes, while they work; may be asked again:
 //                   then what has changed
 //   hand-over-stop  the same, after the workers have stopped at the end of a burst and the ports
@@ -16,18 +17,23 @@
 #include <string>
 
 #include "base/config.h"
+#include "base/port_id.h"
 #include "synproxy/flow/arena.h"
 #include "synproxy/proxy/carried.h"
 
 namespace synproxy::control {
 
 // Raise it with whatever changes here; the layout of what is carried has kStoreVersion.
-inline constexpr std::uint32_t kHandOverFormat = 3U << 16 | kStoreVersion;
+inline constexpr std::uint32_t kHandOverFormat = 4U << 16 | kStoreVersion;
 
 inline constexpr const char* kAskHandOver = "hand-over";
 inline constexpr const char* kCopyForHandOver = "hand-over-copy";
 inline constexpr const char* kStopForHandOver = "hand-over-stop";
 inline constexpr const char* kEndHandOver = "hand-over-done";
+
+// The names in "files", in the order in which they come.
+inline constexpr const char* kHostFiles = "host";
+inline constexpr PerPort<const char*> kPortFiles{{"client", "server"}};
 
 // Each piece behind the first line of an answer to hand-over-copy and hand-over-stop: a line
 // {"what": "services"|"replays"|"gone"|"flows"|"end", "worker": N, "bytes": N}, then so many bytes,

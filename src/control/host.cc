@@ -40,7 +40,7 @@ std::vector<Capability> needed(const PortName& port) {
     case Kind::kHost:  // and the addresses go back at the end
       return {Capability::kNetRaw, Capability::kNetAdmin};
     case Kind::kXdp:
-      return {Capability::kNetRaw, Capability::kNetAdmin, Capability::kSysAdmin};
+      return {Capability::kNetRaw, Capability::kNetAdmin, Capability::kBpf};
     case Kind::kVdev:
       if (starts_with_any(port.device, {"net_tap", "net_virtio_user", "virtio_user"})) {
         return {Capability::kNetAdmin};
@@ -63,6 +63,8 @@ std::string_view name_of(Capability capability) {
       return "CAP_NET_RAW";
     case Capability::kSysAdmin:
       return "CAP_SYS_ADMIN";
+    case Capability::kBpf:
+      return "CAP_BPF";
   }
   return "";
 }
@@ -71,7 +73,9 @@ void check_permission(const NamedPort& named, const Host& host) {
   if (named.port.kind == Kind::kPci && host.may_use_vfio(named.port.device)) return;
   std::string missing;
   for (const Capability capability : needed(named.port)) {
-    if (!host.has(capability)) {
+    // CAP_BPF is a part of it.
+    const bool whole = capability == Capability::kBpf && host.has(Capability::kSysAdmin);
+    if (!whole && !host.has(capability)) {
       missing += (missing.empty() ? "" : " and ") + std::string(name_of(capability));
     }
   }
@@ -189,8 +193,10 @@ std::vector<Capability> kept_capabilities(const Config& config, const Host& host
   };
   for (const PortName* port : {&config.client_port, &config.server_port}) {
     for (const Capability capability : needed(*port)) {
-      // It opens devices and loads programs; a port that is open needs it no more.
-      if (capability != Capability::kSysAdmin) keep(capability);
+      // These open devices, load programs and make their sockets; a port that is open needs them
+      // no more.
+      const bool opens = capability == Capability::kSysAdmin || port->kind == Kind::kXdp;
+      if (!opens || capability == Capability::kNetAdmin) keep(capability);
     }
     if (!is_bifurcated(*port, host)) continue;
     keep(Capability::kNetRaw);

@@ -20,7 +20,7 @@ class Host {
     bool ethernet = false;
     bool loopback = false;
   };
-  enum class Capability : std::uint8_t { kNetAdmin, kNetRaw, kSysAdmin };
+  enum class Capability : std::uint8_t { kNetAdmin, kNetRaw, kSysAdmin, kBpf };
 
   virtual ~Host() = default;
   [[nodiscard]] virtual std::optional<Interface> interface(const std::string& name) const = 0;

@@ -25,6 +25,8 @@ unsigned number_of(Host::Capability capability) {
       return CAP_NET_RAW;
     case Host::Capability::kSysAdmin:
       return CAP_SYS_ADMIN;
+    case Host::Capability::kBpf:
+      return CAP_BPF;
   }
   return CAP_LAST_CAP;
 }

@@ -224,7 +224,7 @@ void add_services(std::vector<Row>& rows) {
 void add_ports(std::vector<Row>& rows) {
   using Status = dataplane::PortStatus;
   rows.push_back(row("port_info", Type::Gauge, "side, device, driver",
-                     "Always 1. The device of each side, and DPDK's driver or `socket`.",
+                     "Always 1. The device of each side, and DPDK's driver, `socket` or `xdp`.",
                      [](const View& view, Samples& out) {
                        for (std::size_t i = 0; i < kPorts; ++i) {
                          out.push_back(sample({{"side", std::string(kSides[i])},

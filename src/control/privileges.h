@@ -31,8 +31,8 @@ struct User {
 void drop_privileges(const std::optional<User>& user, std::span<const Host::Capability> keep);
 
 // From here on every thread may make only the system calls that a running proxy makes; others fail
-// with EPERM. `xdp`: bpf(2) is one of them. Throws RuntimeFailure.
-void filter_system_calls(bool xdp);
+// with EPERM. `bpf`: bpf(2) is one of them. Throws RuntimeFailure.
+void filter_system_calls(bool bpf);
 
 // A line for the log, or empty: this process cannot read `path` (of flag `flag`) again at a SIGHUP.
 [[nodiscard]] std::string unreadable_note(const std::string& flag, const std::string& path,

@@ -8,12 +8,14 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/clock.h"
 
@@ -39,8 +41,9 @@ class Answer {
   [[nodiscard]] virtual Step next(std::string& out) = 0;
   // It lasts as long as its reader takes it, and may pause.
   [[nodiscard]] virtual bool endless() const { return false; }
-  // An open file to go along with the first piece; -1: none. The reader gets a duplicate.
-  [[nodiscard]] virtual int descriptor() const { return -1; }
+  // Open files to go along with the first piece, kMostFiles at most. The reader gets duplicates.
+  static constexpr std::size_t kMostFiles = 128;
+  [[nodiscard]] virtual std::vector<int> descriptors() const { return {}; }
 };
 
 // An answer of one line.

@@ -215,7 +215,7 @@ void check(int error, const char* what) {
 
 }  // namespace
 
-void filter_system_calls(bool xdp) {
+void filter_system_calls(bool bpf) {
   const std::unique_ptr<std::remove_pointer_t<scmp_filter_ctx>, void (*)(scmp_filter_ctx)> filter(
       ::seccomp_init(SCMP_ACT_ERRNO(EPERM)), ::seccomp_release);
   if (!filter) throw RuntimeFailure("no memory for the filter of system calls");
@@ -226,7 +226,7 @@ void filter_system_calls(bool xdp) {
     if (error != -EDOM) check(error, name);  // EDOM: another architecture's
   };
   for (const char* name : kCalls) allow(name);
-  if (xdp) allow("bpf");
+  if (bpf) allow("bpf");
   // Every thread, those of DPDK and of the log too.
   check(::seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1), "cover every thread");
   check(::seccomp_load(filter.get()), "load it");

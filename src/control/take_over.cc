@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -40,6 +41,11 @@ const Config& checked(const Config& config) {
   }
   for (const auto& [flag, port] : {std::pair{"--client-port", &config.client_port},
                                    std::pair{"--server-port", &config.server_port}}) {
+    if (port->kind == PortName::Kind::kVdev && port->device.starts_with("net_af_xdp")) {
+      throw UsageError(std::string("--take-over: ") + flag + " " + port->text +
+                       ": DPDK lets nobody else have the interface before its process has ended; "
+                       "restart the proxy with xdp: and the name of the interface");
+    }
     if (port->kind != PortName::Kind::kVdev || !port->device.starts_with("net_tap") ||
         port->device.find("iface=") != std::string::npos) {
       continue;
@@ -120,10 +126,26 @@ TakeOver::TakeOver(const Config& config, const MasterSecret& secret)
       keys_.push_back(
           epoch_keys(keys.at("epoch").get<std::uint64_t>(), keys.at("words").get<KeyWords>()));
     }
+    take_files(answer.at("files"));
   } catch (const Json::exception&) {
     throw_strange();
   }
   giver_.stop = [this] { stop(); };
+  giver_.files = [this](PortId id) { return std::exchange(port_files_[id], {}); };
+}
+
+void TakeOver::take_files(const Json& counts) {
+  std::vector<Descriptor> all = predecessor_->take_descriptors();
+  auto next = all.begin();
+  const auto take = [&](const char* name, std::vector<Descriptor>& to) {
+    const auto many = counts.at(name).get<std::size_t>();
+    if (many > static_cast<std::size_t>(all.end() - next)) throw_strange();
+    const auto end = next + static_cast<std::ptrdiff_t>(many);
+    to.assign(std::move_iterator(next), std::move_iterator(end));
+    next = end;
+  };
+  take(kHostFiles, host_files_);
+  for (const PortId id : kAllPorts) take(kPortFiles[id], port_files_[id]);
 }
 
 TakeOver::~TakeOver() {
@@ -161,9 +183,8 @@ std::size_t TakeOver::take(dataplane::Taker& taker, std::uint64_t now_ms) {
 }
 
 HostStateFile::Left TakeOver::take_host() {
-  const int file = predecessor_->take_descriptor();
-  if (file < 0) throw_strange();
-  return HostStateFile::handed_over(file, record_directory());
+  if (host_files_.size() != 1) throw_strange();
+  return HostStateFile::handed_over(host_files_.front().release(), record_directory());
 }
 
 // The answer goes on with what take() reads.
@@ -207,8 +228,8 @@ void TakeOver::run(dataplane::Dataplane& dataplane, const std::function<void()>&
   dataplane::Taker taker(dataplane.engines(),
                          [&](const FlowKey& key) { return dataplane.owner_of(key); });
   try {
-    const bool open = dataplane.all_open();
-    if (open) ports_open();
+    const bool ready = dataplane.opens_without_rights();
+    if (ready) ports_open();
     if (!stopped_us_) {
       copy_while_it_works(dataplane, taker);
       dataplane.open_beside();
@@ -217,10 +238,8 @@ void TakeOver::run(dataplane::Dataplane& dataplane, const std::function<void()>&
       dataplane.forget_copies();
       stop();
     }
-    if (!open) {
-      dataplane.open_all();
-      ports_open();
-    }
+    dataplane.open_all();
+    if (!ready) ports_open();
     take(taker, dataplane.now_ms());
     found_ = taker.end();
     dataplane.start();

@@ -17,11 +17,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/config.h"
+#include "base/descriptor.h"
 #include "base/flow_store.h"
 #include "base/port_id.h"
 #include "control/control_client.h"
@@ -59,6 +61,7 @@ class TakeOver {
   [[nodiscard]] std::string text() const;
 
  private:
+  void take_files(const nlohmann::ordered_json& counts);
   void stop();
   void copy_while_it_works(dataplane::Dataplane& dataplane, dataplane::Taker& taker);
   void wait_for_traffic(const dataplane::Dataplane& dataplane);
@@ -73,6 +76,8 @@ class TakeOver {
   pid_t pid_ = 0;
   std::optional<std::uint64_t> stopped_us_;  // since it has stopped
   PerPort<bool> links_{};                    // that it had then
+  std::vector<Descriptor> host_files_;
+  PerPort<std::vector<Descriptor>> port_files_;
   std::string without_link_;
   std::uint64_t outage_us_ = 0;
   Found found_;

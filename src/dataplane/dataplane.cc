@@ -272,6 +272,9 @@ Dataplane::~Dataplane() { stop(); }
 void Dataplane::forget_received(PortId id) { impl_->ports.forget_received(id); }
 void Dataplane::forget_copies() { impl_->ports.forget_copies(); }
 bool Dataplane::all_open() const { return impl_->ports.all_open(); }
+bool Dataplane::opens_without_rights() const { return impl_->ports.opens_without_rights(); }
+bool Dataplane::loads_programs() const { return impl_->ports.loads_programs(); }
+std::vector<int> Dataplane::files(PortId id) const { return impl_->ports[id].files(); }
 bool Dataplane::shares() const { return impl_->ports.shares(); }
 void Dataplane::open_beside() { impl_->ports.open_beside(); }
 void Dataplane::close_alone() { impl_->ports.close_alone(); }

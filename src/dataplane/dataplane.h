@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "base/descriptor.h"
 #include "base/flow_store.h"
 #include "base/port_id.h"
 #include "synproxy/base/counters.h"
@@ -62,7 +63,7 @@ struct PortStatus {
   std::uint64_t rx_missed = 0;    // dropped by the device or the kernel before we saw them
   std::uint64_t rx_oversize = 0;  // longer than a frame of the port's MTU
   std::uint64_t link_changes = 0;
-  std::string driver;            // DPDK's, or "socket"
+  std::string driver;            // DPDK's, or "socket" or "xdp"
   std::uint32_t rx_queues = 1;   // in use
   std::uint32_t syn_queues = 0;  // of those, the ones that the device fills with SYNs alone
   std::uint32_t tx_queues = 1;
@@ -78,6 +79,8 @@ struct Predecessor {
   // It stops and gives up what only one process can have. Called at once for ports whose queues are
   // not known before; otherwise this is left to who takes over.
   std::function<void()> stop;
+  // Dataplane::files() of it; to be asked once for each port.
+  std::function<std::vector<Descriptor>(PortId)> files;
 };
 
 class Dataplane {
@@ -108,6 +111,10 @@ class Dataplane {
 
   // Of ports (port_set.h); all while no worker runs. open_...() throw UsageError or RuntimeFailure.
   [[nodiscard]] bool all_open() const;
+  [[nodiscard]] bool opens_without_rights() const;
+  [[nodiscard]] bool loads_programs() const;
+  // What the taker's port needs of ours (Port::files()).
+  [[nodiscard]] std::vector<int> files(PortId id) const;
   [[nodiscard]] bool shares() const;  // a port that goes down for both if this process closes it
   void open_beside();                 // the taker's, before the giver stops
   void forget_copies();               // what the giver had too

@@ -90,9 +90,7 @@ void EthPort::start() {
   driver_ = info.driver_name;
   max_rx_queues_ = info.max_rx_queues;
   const auto workers = static_cast<std::uint16_t>(request_.workers);
-  if (request_.bound_queues != 0) {
-    rx_queues_ = tx_queues_ = request_.bound_queues;
-  } else if (request_.physical) {
+  if (request_.physical) {
     tx_queues_ = std::min(workers, transmit_queues(info));
     rss_plan_ = plan_rss(info, request_.rss_word);
     rx_queues_ = rss_plan_.usable || spreads_by_itself(info) ? std::min(workers, info.max_rx_queues)

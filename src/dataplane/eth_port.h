@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Anything that DPDK drives as a port: a PCI device, a virtual device, AF_XDP.
+// Anything that DPDK drives as a port: a PCI device or a virtual device.
 #pragma once
 
 #include <rte_spinlock.h>
@@ -24,11 +24,10 @@ struct EthPortRequest {
   PortId id = PortId::kClient;
   std::uint16_t port_id = 0;
   unsigned workers = 1;
-  std::uint16_t bound_queues = 0;  // AF_XDP: as many as were bound; 0: as the device allows
-  bool physical = false;           // a NIC, whose checksum verification and queues are worth using
-  RssWord rss_word = 0;            // for its RSS key to repeat
-  std::uint16_t mtu = 0;           // to be set if the device allows it; 0: left alone
-  std::string vdev;                // a virtual device made for this port, which ends with it
+  bool physical = false;  // a NIC, whose checksum verification and queues are worth using
+  RssWord rss_word = 0;   // for its RSS key to repeat
+  std::uint16_t mtu = 0;  // to be set if the device allows it; 0: left alone
+  std::string vdev;       // a virtual device made for this port, which ends with it
   // Makes the device, or lets DPDK take it; returns its number. Empty: the device is there, as
   // `port_id`. Throws UsageError or RuntimeFailure.
   std::function<std::uint16_t()> probe;

@@ -36,8 +36,11 @@ InterfacePrep::InterfacePrep(const Netdev& dev, Frames frames, const std::filesy
     switch_off(ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, kWhole);
     switch_off(ETHTOOL_GRXCSUM, ETHTOOL_SRXCSUM, kWhole);
     flags |= ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN;
-    // A driver of DPDK is about to switch it on, and never off. Packet sockets take theirs along.
-    if (!facts_of(dev).promiscuous) remember({InterfaceSetting::kPromiscuous, 0});
+    // Packet sockets bring theirs along.
+    if (!facts_of(dev).promiscuous) {
+      remember({InterfaceSetting::kPromiscuous, 0});
+      dev_.set_promiscuous(true);
+    }
   }
   switch_off(ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, flags);
   if (dev_.has_address()) {

@@ -3,11 +3,11 @@
 //
 // It switches off LRO, which forgets where the segments began. Where every frame has to be as on
 // the wire, it also switches off all other offloads that merge, cut or complete packets (GRO, TSO,
-// GSO, checksums, VLAN stripping and insertion). If the interface has no address, it also switches
-// IPv6 off for the time: otherwise a router advertisement that merely passes would give this host
-// an address and a route. If the interface has an address, the host uses it: addresses and IPv6
-// stay, and one line warns. What a proxy that was killed has left behind is restored too
-// (interface_record.h).
+// GSO, checksums, VLAN stripping and insertion) and makes it promiscuous. If the interface has no
+// address, it also switches IPv6 off for the time: otherwise a router advertisement that merely
+// passes would give this host an address and a route. If the interface has an address, the host
+// uses it: addresses and IPv6 stay, and one line warns. What a proxy that was killed has left
+// behind is restored too (interface_record.h).
 #pragma once
 
 #include <cstdint>

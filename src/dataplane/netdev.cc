@@ -56,13 +56,15 @@ std::optional<NetdevFacts> Netdev::facts() const {
   return facts;
 }
 
-unsigned Netdev::queues() const {
+QueueCounts Netdev::queues() const {
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
   ifreq request = request_for(name_);
   request.ifr_data = reinterpret_cast<char*>(&channels);
-  if (::ioctl(fd_, SIOCETHTOOL, &request) != 0) return 1;
-  return std::max(1U, std::max(channels.rx_count, channels.tx_count) + channels.combined_count);
+  if (::ioctl(fd_, SIOCETHTOOL, &request) != 0) return {};
+  const unsigned both = channels.combined_count;
+  return {std::max(1U, std::max(channels.rx_count, channels.tx_count) + both),
+          std::max(1U, channels.tx_count + both)};
 }
 
 bool Netdev::has_address() const {

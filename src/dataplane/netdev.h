@@ -21,6 +21,11 @@ struct NetdevFacts {
   std::array<std::uint8_t, 6> mac{};  // of an Ethernet interface
 };
 
+struct QueueCounts {
+  unsigned all = 1;  // that receive, send or both
+  unsigned sending = 1;
+};
+
 class Netdev {
  public:
   // Throws std::system_error if it gets no socket. The interface need not exist.
@@ -32,8 +37,8 @@ class Netdev {
   [[nodiscard]] const std::string& name() const { return name_; }
   // Nothing: no interface of that name at this moment.
   [[nodiscard]] std::optional<NetdevFacts> facts() const;
-  // Receive queues; 1 if the driver does not say.
-  [[nodiscard]] unsigned queues() const;
+  // One that does both if the driver does not say.
+  [[nodiscard]] QueueCounts queues() const;
   // True with an IPv4 address, or an IPv6 address that is not link-local: the host itself uses this
   // interface.
   [[nodiscard]] bool has_address() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A port as the poll loop sees it. Two kinds implement it: EthPort (anything DPDK drives) and
-// SocketPort (a Linux interface through packet sockets).
+// A port as the poll loop sees it. Three kinds implement it: EthPort (anything DPDK drives),
+// SocketPort (a Linux interface through packet sockets) and XdpPort (one through AF_XDP).
 //
 // Threads: receive() on a queue by the one worker that polls it; transmit() by every worker with
 // its own number; supervise() by control alone; status() by anybody.
@@ -73,6 +73,13 @@ class Port {
   // open() throws UsageError or RuntimeFailure.
   virtual void open() {}
   virtual void close() {}
+  // The next open() needs no capability, because all is there but the word of who has it.
+  [[nodiscard]] virtual bool opens_without_rights() const { return false; }
+  // The next open() makes bpf(2) calls.
+  [[nodiscard]] virtual bool loads_programs() const { return false; }
+  // Open files by which another process can open the port without making it anew, still the port's.
+  // Empty: there is no such way.
+  [[nodiscard]] virtual std::vector<int> files() const { return {}; }
   [[nodiscard]] virtual bool has_link() const { return true; }
 
   // Link changes and repairs; lines to log, without the name of the port.

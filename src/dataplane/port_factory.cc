@@ -5,12 +5,7 @@
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
-#include <rte_mbuf_core.h>
-#include <rte_mempool.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <optional>
@@ -20,10 +15,12 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/xdp_limits.h"
 #include "dataplane/eth_port.h"
 #include "dataplane/netdev.h"
 #include "dataplane/socket_port.h"
 #include "dataplane/super_frame.h"
+#include "dataplane/xdp_port.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -31,12 +28,9 @@ namespace {
 constexpr std::uint32_t kTags = 8;  // two of them
 constexpr std::uint16_t kJumboMtu = 9000;
 constexpr unsigned kMaxInterfaceMtu = 16'000;  // the ring's slots grow with it
-// net_af_xdp keeps a frame, its mbuf and two headrooms in one page.
-constexpr unsigned kMaxXdpMtu = 3498;
-constexpr std::uint32_t kXdpRoom = 4096 - sizeof(rte_mbuf) - RTE_CACHE_LINE_SIZE;
-constexpr unsigned kXdpSmallMtu = 1500;
-// Its fill, receive, transmit and completion rings.
+// Of DPDK's net_af_xdp: its fill, receive, transmit and completion rings.
 constexpr std::uint32_t kXdpFrames = 4 * 4096;
+constexpr unsigned kXdpSmallMtu = 1500;
 constexpr std::uint32_t kDeviceRing = 1024;
 
 bool is_tap(const std::string& device) { return device.starts_with("net_tap"); }
@@ -63,7 +57,7 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
                      "capabilities CAP_NET_RAW and CAP_NET_ADMIN");
   }
   const bool xdp = plan.name.kind == PortName::Kind::kXdp;
-  const unsigned max_mtu = xdp ? kMaxXdpMtu : kMaxInterfaceMtu;
+  const unsigned max_mtu = xdp ? kXdpMtu : kMaxInterfaceMtu;
   if (facts->mtu > max_mtu) {
     throw UsageError(who + ": its MTU of " + std::to_string(facts->mtu) + " is above the " +
                      std::to_string(max_mtu) + " that this kind of port carries; 'ip link set " +
@@ -71,25 +65,17 @@ PortPlan plan_interface(PortPlan plan, const std::string& who) {
                      (xdp ? ", or leave out 'xdp:'" : ""));
   }
   plan.max_frame = facts->mtu + RTE_ETHER_HDR_LEN + kTags;
+  plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame), 0};
   if (!xdp) {
     plan.sharing = Sharing::kCopies;
-    plan.pool = {buffers_for(plan.workers, 0), room_for(plan.max_frame), 0};
     plan.super_pool = {kSuperFrames, kSuperFrameBytes, kSuperFramePrivate,
                        cache_within(kSuperFrames, plan.workers)};
-    return plan;
-  }
-  const unsigned queues = dev.queues();
-  if (queues > plan.workers) {
-    throw UsageError(who + ": the interface has " + std::to_string(queues) + " queues and " +
-                     std::to_string(plan.workers) + " would be read; 'ethtool -L " +
-                     plan.name.device + " combined " + std::to_string(plan.workers) +
+  } else if (const unsigned queues = dev.queues().all; queues > kXdpQueues) {
+    const std::string most = std::to_string(kXdpQueues);
+    throw UsageError(who + ": the interface has " + std::to_string(queues) + " queues, more than " +
+                     most + "; 'ethtool -L " + plan.name.device + " combined " + most +
                      "', or leave out 'xdp:'");
   }
-  plan.xdp_queues = static_cast<std::uint16_t>(queues);
-  plan.pool = {
-      buffers_for(plan.workers, kXdpFrames * queues),
-      facts->mtu <= kXdpSmallMtu ? room_for(plan.max_frame) : static_cast<std::uint16_t>(kXdpRoom),
-      0};
   return plan;
 }
 
@@ -220,74 +206,6 @@ std::unique_ptr<Port> make_pci(const std::string& address, EthPortRequest reques
   return std::make_unique<EthPort>(std::move(request), pool);
 }
 
-bool is_xdp_socket(int fd) {
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_XDP;
-}
-
-// Those of this process, in order.
-std::vector<int> xdp_sockets() {
-  constexpr int kMostDescriptors = 1024;  // they are opened while there are few
-  std::vector<int> all;
-  for (int fd = 0; fd < kMostDescriptors; ++fd) {
-    if (is_xdp_socket(fd)) all.push_back(fd);
-  }
-  return all;
-}
-
-// AF_XDP over an interface. What the kernel merges or strips must be off here too.
-class XdpPort final : public Port {
- public:
-  XdpPort(const std::string& interface, InterfacePrep::Addresses addresses,
-          std::unique_ptr<Port> port)
-      : dev_(interface),
-        prep_(dev_, InterfacePrep::Frames::kAsOnTheWire, record_directory(), addresses),
-        port_(std::move(port)) {}
-
-  void open() override {
-    const std::vector<int> others = xdp_sockets();
-    port_->open();
-    sockets_ = xdp_sockets();
-    std::erase_if(sockets_, [&](int fd) { return std::ranges::binary_search(others, fd); });
-  }
-  // DPDK leaves a socket open, and with it nobody else gets the queue.
-  void close() override {
-    port_->close();
-    for (const int fd : std::exchange(sockets_, {})) {
-      if (is_xdp_socket(fd)) ::close(fd);
-    }
-  }
-  [[nodiscard]] bool has_link() const override { return port_->has_link(); }
-
-  [[nodiscard]] std::uint16_t receive_queues() const override { return port_->receive_queues(); }
-  [[nodiscard]] std::uint32_t receive_ring(std::uint16_t queue) const override {
-    return port_->receive_ring(queue);
-  }
-  std::uint16_t receive(std::uint16_t queue, rte_mbuf** out, std::uint16_t n,
-                        IoCounters& io) override {
-    return port_->receive(queue, out, n, io);
-  }
-  Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override {
-    return port_->transmit(worker, frames, n);
-  }
-  void supervise(std::vector<std::string>& lines) override {
-    prep_.claim();
-    if (!warned_ && !prep_.warning().empty()) lines.push_back(prep_.warning());
-    warned_ = true;
-    port_->supervise(lines);
-  }
-  [[nodiscard]] PortStatus status() const override { return port_->status(); }
-  [[nodiscard]] rte_mempool* pool() const override { return port_->pool(); }
-
- private:
-  Netdev dev_;
-  InterfacePrep prep_;
-  std::unique_ptr<Port> port_;
-  std::vector<int> sockets_;
-  bool warned_ = false;
-};
-
 }  // namespace
 
 std::string flag_and_value(const PortName& name, PortId id) {
@@ -325,14 +243,14 @@ PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
 }
 
 std::unique_ptr<Port> make_port(const PortPlan& plan, RssWord rss_word, const ProtectSet& protect,
-                                rte_mempool* pool, rte_mempool* super_pool, Eal& eal) {
+                                std::vector<Descriptor> files, rte_mempool* pool,
+                                rte_mempool* super_pool, Eal& eal) {
   const std::string who = flag_and_value(plan.name, plan.id);
   EthPortRequest request;
   request.typed = plan.name.text;
   request.who = who;
   request.id = plan.id;
   request.workers = plan.workers;
-  request.bound_queues = plan.xdp_queues;
   request.rss_word = rss_word;
   request.protect.assign(protect.rules().begin(), protect.rules().end());
   request.log = &eal.log();
@@ -345,13 +263,14 @@ std::unique_ptr<Port> make_port(const PortPlan& plan, RssWord rss_word, const Pr
         return std::make_unique<SocketPort>(plan.name.text, plan.name.device, plan.id, plan.workers,
                                             protect.rules(), pool, super_pool, plan.max_frame,
                                             addresses);
-      case PortName::Kind::kXdp: {
-        const char* port = plan.id == PortId::kClient ? "client" : "server";
-        auto device = make_vdev(std::string("net_af_xdp_") + port + ",iface=" + plan.name.device +
-                                    ",start_queue=0,queue_count=" + std::to_string(plan.xdp_queues),
-                                std::move(request), pool, eal);
-        return std::make_unique<XdpPort>(plan.name.device, addresses, std::move(device));
-      }
+      case PortName::Kind::kXdp:
+        return std::make_unique<XdpPort>(XdpPortRequest{.typed = plan.name.text,
+                                                        .who = who,
+                                                        .interface = plan.name.device,
+                                                        .workers = plan.workers,
+                                                        .max_frame = plan.max_frame,
+                                                        .addresses = addresses},
+                                         std::move(files), pool);
       case PortName::Kind::kPci:
         return make_pci(plan.name.device, std::move(request), pool, eal);
       case PortName::Kind::kVdev:

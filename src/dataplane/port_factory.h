@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/config.h"
+#include "base/descriptor.h"
 #include "dataplane/eal.h"
 #include "dataplane/memory_plan.h"
 #include "dataplane/port.h"
@@ -27,9 +29,8 @@ struct PortPlan {
   PortId id = PortId::kClient;
   unsigned workers = 1;
   PoolPlan pool{};
-  PoolPlan super_pool{};        // empty: the port brings no super-frames
-  std::uint32_t max_frame = 0;  // bytes, tags included
-  std::uint16_t xdp_queues = 0;
+  PoolPlan super_pool{};         // empty: the port brings no super-frames
+  std::uint32_t max_frame = 0;   // bytes, tags included
   bool moves_addresses = false;  // those of the interface go to the other port
   bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
   Sharing sharing = Sharing::kAlone;
@@ -40,10 +41,12 @@ struct PortPlan {
 
 [[nodiscard]] PortPlan plan_port(const PortName& name, PortId id, unsigned workers);
 // Ports of which each process gets copies are open then; for the others Port::open() is to be
-// called. All three throw UsageError if the name, the device's state or the rights are wrong, and
-// RuntimeFailure if a proper device fails. `eal` outlives the port.
+// called. `files`: Port::files() of the predecessor's port. All three throw UsageError if the name,
+// the device's state or the rights are wrong, and RuntimeFailure if a proper device fails. `eal`
+// outlives the port.
 [[nodiscard]] std::unique_ptr<Port> make_port(const PortPlan& plan, RssWord rss_word,
-                                              const ProtectSet& protect, rte_mempool* pool,
+                                              const ProtectSet& protect,
+                                              std::vector<Descriptor> files, rte_mempool* pool,
                                               rte_mempool* super_pool, Eal& eal);
 
 }  // namespace synproxy::dataplane

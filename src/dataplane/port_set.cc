@@ -25,15 +25,8 @@ bool has(const PortPlan& plan) {
 
 using std::chrono::milliseconds;
 
-// The kernel lets go of a queue of AF_XDP some 10 to 20 ms after its socket was closed. It is not
-// tried before: DPDK loses a tenth of the port's buffers at each try that fails.
-constexpr milliseconds kXdpRelease{30};
 // A process that was killed may still be about to end.
 constexpr auto kPauses = {milliseconds(0), milliseconds(60), milliseconds(120)};
-
-bool is_xdp(const PortPlan& plan) {
-  return plan.name.kind == PortName::Kind::kXdp || plan.name.device.starts_with("net_af_xdp");
-}
 
 // Opens what another process had a moment ago.
 void open_soon(Port& port) {
@@ -56,7 +49,10 @@ PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const Protect
   if (stops_first) predecessor->stop();
   for (const PortId id : kAllPorts) {
     const auto i = static_cast<std::size_t>(id);
-    ports_[id] = make_port(plans[id], rss_word, protect, pools[i], pools[i + 2], eal);
+    ports_[id] = make_port(plans[id], rss_word, protect,
+                           predecessor != nullptr && predecessor->files ? predecessor->files(id)
+                                                                        : std::vector<Descriptor>{},
+                           pools[i], pools[i + 2], eal);
   }
   // Nothing is waited for at an ordinary start.
   all_open_ = all_open_ || predecessor == nullptr;
@@ -69,10 +65,22 @@ void PortSet::open_beside() {
   }
 }
 
+bool PortSet::opens_without_rights() const {
+  return std::ranges::all_of(kAllPorts, [this](PortId id) {
+    return all_open_ || plans_[id].sharing == Sharing::kCopies ||
+           ports_[id]->opens_without_rights();
+  });
+}
+
+bool PortSet::loads_programs() const {
+  return std::ranges::any_of(kAllPorts, [this](PortId id) {
+    return ports_[id]->loads_programs() || plans_[id].name.device.starts_with("net_af_xdp");
+  });
+}
+
 bool PortSet::shares() const { return std::ranges::any_of(plans_, has<Sharing::kParts>); }
 
 void PortSet::open_all() {
-  if (!all_open_ && std::ranges::any_of(plans_, is_xdp)) std::this_thread::sleep_for(kXdpRelease);
   for (const PortId id : kAllPorts) {
     if (!all_open_ && plans_[id].sharing == Sharing::kAlone) {
       open_soon(*ports_[id]);

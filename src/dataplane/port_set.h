@@ -6,7 +6,8 @@
 //
 //   made            a Linux interface, of which both get every frame, is open already
 //   open_beside()   just before the predecessor stops: a TAP, where a frame goes to one of both
-//   open_all()      the predecessor has called close_alone()
+//   open_all()      the predecessor has called close_alone(). Where it has handed over the files of
+//                   a port (Port::files()), nothing has to be made any more then
 //
 // How many queues a NIC has is known only when it is open. So the predecessor stops before such
 // ports are made, and they are open at once.
@@ -34,6 +35,10 @@ class PortSet {
   [[nodiscard]] Port& operator[](PortId id) const { return *ports_[id]; }
 
   [[nodiscard]] bool all_open() const { return all_open_; }
+  // open_all() needs no capability any more; the same for open_beside().
+  [[nodiscard]] bool opens_without_rights() const;
+  // A later open_all() makes bpf(2) calls.
+  [[nodiscard]] bool loads_programs() const;
   // A TAP is open beside the predecessor: closing it would take it down for both.
   [[nodiscard]] bool shares() const;
   void open_beside();

@@ -15,8 +15,8 @@
 namespace synproxy::dataplane {
 namespace {
 
-// Only socket ports have descriptors: a queue of either port, one for SYNs, and the doorbell.
-constexpr nfds_t kMostWaits = 4;
+// Queues of Linux interfaces, and the doorbell. What is beyond is looked at once in each tick.
+constexpr nfds_t kMostWaits = 66;
 // Records that are copied for control in such a turn.
 constexpr std::uint32_t kSliceIdle = 1024;
 
@@ -68,8 +68,8 @@ void Worker::rest() {
 
 // Waits so long, or until another worker rings, or a frame arrives by a port that can wake us.
 void Worker::wait(std::uint64_t ticks) {
-  std::array<pollfd, kMostWaits> events{};
-  std::array<Port*, kMostWaits> waiting{};
+  std::array<pollfd, kMostWaits> events;
+  std::array<Port*, kMostWaits> waiting;
   nfds_t count = 0;
   for (const Source& source : sources_) {
     if (source.kind == Source::Kind::kRing || count == kMostWaits - 1) continue;
@@ -80,6 +80,7 @@ void Worker::wait(std::uint64_t ticks) {
     events[count++] = {descriptor, POLLIN, 0};
   }
   if (request_.workers > 1) {
+    waiting[count] = nullptr;
     events[count++] = {hand_over_.doorbell(request_.number).descriptor(), POLLIN, 0};
   }
   const auto ns = static_cast<long>(ticks * 1'000'000'000 / rte_get_tsc_hz());

@@ -53,7 +53,7 @@ TEST_F(Prep, OffloadsAreOffInsideAndAsBeforeAfterwards) {
                   (ETH_FLAG_LRO | ETH_FLAG_RXVLAN | ETH_FLAG_TXVLAN),
               0U);
     EXPECT_EQ(prep.warning(), "");
-    dev.set_promiscuous(true);  // as a driver does
+    EXPECT_TRUE(dev.facts()->promiscuous);
   }
   EXPECT_FALSE(dev.facts()->promiscuous);
   EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 1U);

@@ -200,14 +200,12 @@ def processes_that_are_killed_at_their_start_lose_nothing(_):
         echo.close()
 
 
-@case(300)
-@own_stand
-def processes_that_are_killed_while_they_take_over_lose_nothing(_):
+def kill_while_they_take_over(*ports):
     """kill -9 of either process at random moments of a take-over; connections go on with whoever is left, or the next."""
     kills = rounds(6, 40)
     ways = {"the old one": 0, "the new one": 0, "a start": 0}
     with state_directory() as state, Lab() as lab, \
-            Proxy(lab, "--state-dir", state, "--max-flows", "16384", lives=LIVES) as proxy:
+            Proxy(lab, "--state-dir", state, "--max-flows", "16384", ports=ports, lives=LIVES) as proxy:
         echo = Echo(lab, 50)
         start = die(proxy)
         for turn in range(kills):
@@ -239,6 +237,18 @@ def processes_that_are_killed_while_they_take_over_lose_nothing(_):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(proxy.log_path + ".next")
         return ", ".join(f"{count} times {who}" for who, count in ways.items()) + " went on"
+
+
+@case(300)
+@own_stand
+def processes_that_are_killed_while_they_take_over_lose_nothing(_):
+    return kill_while_they_take_over("veth-a", "veth-b")
+
+
+@case(300)
+@own_stand
+def processes_that_are_killed_while_they_take_over_af_xdp_lose_nothing(_):
+    return kill_while_they_take_over("xdp:veth-a", "xdp:veth-b")
 
 
 @case(120)

@@ -327,7 +327,7 @@ def other_ports(*ports, driver_keeps=0):
 @alone
 @own_stand
 def af_xdp_ports(_):
-    return other_ports("xdp:veth-a", "xdp:veth-b", driver_keeps=128)
+    return other_ports("xdp:veth-a", "xdp:veth-b")
 
 
 @case()
@@ -379,4 +379,4 @@ def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
 @alone
 @own_stand
 def two_ports_of_different_kinds(_):
-    return other_ports("veth-a", "xdp:veth-b", driver_keeps=64)
+    return other_ports("veth-a", "xdp:veth-b")

@@ -53,12 +53,10 @@ def take_over(proxy, *flags):
     return int(took[1])
 
 
-@case(600)
-@own_stand
-def connections_outlive_a_take_over(_):
+def outlive_take_overs(*ports):
     """Transfers, silent and busy connections, requests and greetings across take-overs, to two workers and back."""
     times = rounds(2, 20)
-    with Lab() as lab, Proxy(lab, "--max-flows", "65536", lives=LIVES) as proxy:
+    with Lab() as lab, Proxy(lab, "--max-flows", "65536", ports=ports, lives=LIVES) as proxy:
         loads = EveryLoad(lab)
         outages = []
         for turn in range(times):
@@ -67,6 +65,18 @@ def connections_outlive_a_take_over(_):
             equal(len(proxy.stat()["workers"]), 2 - turn % 2, "workers")
         equal(loads.dropped, 0, "records that were dropped")
         return f"{times} take-overs, nobody forwarded for {max(outages)} us at most; {loads.end(proxy)}"
+
+
+@case(600)
+@own_stand
+def connections_outlive_a_take_over(_):
+    return outlive_take_overs("veth-a", "veth-b")
+
+
+@case(600)
+@own_stand
+def connections_outlive_a_take_over_of_af_xdp(_):
+    return outlive_take_overs("xdp:veth-a", "xdp:veth-b")
 
 
 @contextlib.contextmanager
@@ -87,10 +97,13 @@ def talker(lab):
         echo.close()
 
 
+AF_PACKET = "net_af_packet0,iface=veth-b,qdisc_bypass=1"
+
+
 @contextlib.contextmanager
-def tap_and_xdp(lab, *flags):
-    """A TAP, which a bridge joins with the clients, and AF_XDP towards the servers."""
-    with Proxy(lab, *flags, ports=("net_tap0,iface=tap-a", "xdp:veth-b"), lives=LIVES) as proxy:
+def tap_and_af_packet(lab, *flags):
+    """A TAP, which a bridge joins with the clients, and a device of DPDK that is opened once, towards the servers."""
+    with Proxy(lab, *flags, ports=("net_tap0,iface=tap-a", AF_PACKET), lives=LIVES) as proxy:
         lab.must("proxy", "ip", "-batch", "-", stdin=b"""link add br-a type bridge
 link set veth-a master br-a
 link set tap-a master br-a
@@ -103,21 +116,72 @@ address add 192.0.2.77/24 dev tap-a
 @case(120)
 @own_stand
 def devices_that_are_opened_once_change_hands(_):
-    """A TAP keeps its interface; AF_XDP is given up and opened by the next one, or again by the same one."""
-    with Lab() as lab, tap_and_xdp(lab, "--max-flows", "4096") as proxy, talker(lab) as talk:
+    """A TAP keeps its interface; a device of DPDK is given up and opened by the next one, or again by the same one."""
+    with Lab() as lab, tap_and_af_packet(lab, "--max-flows", "4096") as proxy, talker(lab) as talk:
         tap = lab.must("proxy", "ip", "-o", "addr", "show", "dev", "tap-a")
         mac_of_tap = lab.must("proxy", "cat", "/sys/class/net/tap-a/address")
         talk("before")
         outage = take_over(proxy, "--workers", "0-1")
         talk("after a take-over")
         wish = {"command": "hand-over", "format": hand_over_format(), "client_port": "net_tap0,iface=tap-a",
-                "server_port": "xdp:veth-b", "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
+                "server_port": AF_PACKET, "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
         answers = ask(lab, wish, {"command": "hand-over-stop"})
         check(all(a["ok"] for a in answers), f"answers: {answers}")
         wait_for("the running proxy goes on", lambda: proxy.said("has ended before it served; this one goes on"), 10)
         talk("after a successor has died")
         equal(lab.must("proxy", "ip", "-o", "addr", "show", "dev", "tap-a"), tap, "addresses of the TAP")
         equal(lab.must("proxy", "cat", "/sys/class/net/tap-a/address"), mac_of_tap, "its MAC address")
+        return f"nobody forwarded for {outage} us"
+
+
+HAS_THE_PORTS = """
+import fcntl, json, socket, sys, time
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+peer.sendall(sys.argv[2].encode() + b"\\n")
+answer, files, _, _ = socket.recv_fds(peer, 65536, 64)
+count = json.loads(answer)["result"]["files"]
+assert len(files) == sum(count.values()) and count["client"] == count["server"] == 3
+peer.sendall(b'{"command": "hand-over-stop"}\\n')
+peer.recv(65536)
+for memory in (files[0], files[3]):
+    fcntl.lockf(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("has them", flush=True)
+time.sleep(60)
+"""
+
+
+@case(120)
+@own_stand
+def af_xdp_goes_back_to_the_one_that_had_it(_):
+    """A successor that dies, one that hangs with the ports in its hand, and the proxy killed: nothing stays behind."""
+    wish = {"command": "hand-over", "format": hand_over_format(), "client_port": "xdp:veth-a",
+            "server_port": "xdp:veth-b", "epoch_ms": 64000, "max_flows": 4096, "secret": 0}
+    goes_on = "has ended before it served; this one goes on"
+    with Lab() as lab, Proxy(lab, "--max-flows", "4096", ports=("xdp:veth-a", "xdp:veth-b"), lives=LIVES) as proxy:
+        with talker(lab) as talk:
+            talk("before")
+            answers = ask(lab, wish, {"command": "hand-over-stop"})
+            check(all(a["ok"] for a in answers), f"answers: {answers}")
+            wait_for("the running proxy goes on", lambda: proxy.said(goes_on), 10)
+            talk("after a successor has died")
+            path = f"/var/run/dpdk/{lab.name}/control.sock"
+            with subprocess.Popen([sys.executable, "-c", HAS_THE_PORTS, path, json.dumps(wish)],
+                                  stdout=subprocess.PIPE) as hanging:
+                equal(hanging.stdout.readline(), b"has them\n", "the successor")
+                wait_for("it cannot go on", lambda: proxy.said("said nothing for 5 s before it served; a port is still "
+                                                               "missing: --client-port xdp:veth-a: the queues are"), 15)
+                hanging.kill()
+                hanging.wait(10)
+            wait_for("it goes on", lambda: len(re.findall(goes_on, proxy.log())) == 2, 10)
+            talk("after a successor that hung")
+            outage = take_over(proxy)
+            talk("after a take-over")
+        proxy.stop(signal.SIGKILL)
+        for device in ("veth-a", "veth-b"):
+            check("xdp" not in lab.must("proxy", "ip", "link", "show", device), f"a program is left on {device}")
+        proxy.start()
+        must_get_page(lab, 4)
         return f"nobody forwarded for {outage} us"
 
 
@@ -133,7 +197,8 @@ listener.listen()
 open(directory + "/dying", "w").close()
 peer = listener.accept()[0]
 peer.recv(65536)
-result = {"pid": os.getpid(), "index_key": [1, 2, 3, 4], "rss_word": 0, "keys": [], "zero_ms": int(time.monotonic() * 1000)}
+result = {"pid": os.getpid(), "index_key": [1, 2, 3, 4], "rss_word": 0, "keys": [], "zero_ms": int(time.monotonic() * 1000),
+          "files": {"host": 1, "client": 0, "server": 0}}
 socket.send_fds(peer, [json.dumps({"ok": True, "result": result}).encode() + b"\\n"], [files.fileno()])
 assert b"hand-over-copy" in peer.recv(65536)
 """
@@ -219,6 +284,9 @@ def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):
                 "one, or restart it", server_port="xdp:veth-b")
         refused("--take-over: --server-port net_tap0: the kernel chose the name of its interface, and would choose "
                 "another one now; restart the proxy with a name of yours: net_tap0,iface=NAME", server_port="net_tap0")
+        refused("--take-over: --server-port net_af_xdp0,iface=veth-b: DPDK lets nobody else have the interface before its "
+                "process has ended; restart the proxy with xdp: and the name of the interface",
+                server_port="net_af_xdp0,iface=veth-b")
         refused("--take-over: -- --vdev=net_ring0: the running proxy has that device until it stops, and EAL would "
                 "open it before; name the device as the port, with its arguments", "--", "--vdev=net_ring0")
         # One that dies when the other one has stopped for it.
@@ -295,7 +363,8 @@ class Crowd:
                 asked = json.loads(line)["command"]
                 if asked == "hand-over":
                     self.answer(peer, {"pid": os.getpid(), "index_key": [1, 2, 3, 4], "rss_word": 0, "keys": [],
-                                       "zero_ms": int(time.monotonic() * 1000)})
+                                       "zero_ms": int(time.monotonic() * 1000),
+                                       "files": {"host": 0, "client": 0, "server": 0}})
                 elif asked == "hand-over-copy":
                     self.answer(peer, "follows")
                     for piece in self.flows():

@@ -172,13 +172,15 @@ TEST_F(CheckTest, WhatOnlyCostsIsPoorAndNoFailure) {
                                        HasSubstr("right  firewall eth2: none names it\n")));
 }
 
-TEST_F(CheckTest, AfXdpHasOneQueueAndShortFrames) {
+TEST_F(CheckTest, AfXdpServesSomeQueuesAndShortFrames) {
   ports("xdp:eth1", "eth2");
   EXPECT_FALSE(any_wrong(all()));
-  queues_ = 4;
+  queues_ = 32;
+  EXPECT_EQ(about("queues"), "right  queues xdp:eth1: 32\n");
+  queues_ = 33;
   mtu1_ = 9000;
   EXPECT_EQ(about("queues"),
-            "wrong  queues xdp:eth1: 4, and AF_XDP serves one; `ethtool -L eth1 combined 1`\n");
+            "wrong  queues xdp:eth1: 33, and AF_XDP serves 32; `ethtool -L eth1 combined 32`\n");
   EXPECT_THAT(about("mtu"), HasSubstr("wrong  mtu xdp:eth1: 9000, and AF_XDP takes 3498; `ip "));
 }
 

@@ -33,6 +33,7 @@ void Dataplane::start() { ++fake_state().starts; }
 void Dataplane::stop() { ++fake_state().stops; }
 StoreIdentity Dataplane::identity() const { return {}; }
 bool Dataplane::has_link(PortId id) const { return id == PortId::kClient; }
+std::vector<int> Dataplane::files(PortId id) const { return fake_state().files[id]; }
 void Dataplane::close_alone() { fake_state().ports = "closed"; }
 void Dataplane::open_all() {
   if (!fake_state().no_port.empty()) throw RuntimeFailure(fake_state().no_port);

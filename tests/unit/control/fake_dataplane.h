@@ -24,6 +24,7 @@ struct FakeState {
   unsigned stops = 0;
   std::string ports = "open";
   std::string no_port;  // why they do not open; empty: they do
+  PerPort<std::vector<int>> files;
   std::vector<WorkerTuning> retuned;
   std::array<FlowMail, 2> mail;
   static std::uint64_t tsc() { return fake_tsc; }

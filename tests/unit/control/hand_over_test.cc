@@ -109,6 +109,17 @@ TEST_F(HandOverTest, StopsOnlyForWhoHasAskedAndEndsOnlyForHim) {
   EXPECT_EQ(fake_state().starts, 0U) << "it is over for good";
 }
 
+TEST_F(HandOverTest, FilesOfThePortsGoAlongInOrder) {
+  EXPECT_EQ(ask(wish()).at("result").at("files"),
+            Json({{"host", 0}, {"client", 0}, {"server", 0}}));
+  EXPECT_TRUE(answer_->descriptors().empty());
+  fake_state().files[PortId::kClient] = {7};
+  fake_state().files[PortId::kServer] = {11, 13};
+  EXPECT_EQ(ask(wish()).at("result").at("files"),
+            Json({{"host", 0}, {"client", 1}, {"server", 2}}));
+  EXPECT_EQ(answer_->descriptors(), (std::vector<int>{7, 11, 13}));
+}
+
 TEST_F(HandOverTest, GoesOnIfTheSuccessorIsGone) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);

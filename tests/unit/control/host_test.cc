@@ -129,7 +129,10 @@ TEST(CheckHost, MissingPermissionIsSaidBeforeAnythingElse) {
             "missing; run as root");
   EXPECT_EQ(refusal(config_of("net_null0", "xdp:eth2"), host),
             "--server-port xdp:eth2: no permission to open this device, CAP_NET_RAW and "
-            "CAP_NET_ADMIN and CAP_SYS_ADMIN missing; run as root");
+            "CAP_NET_ADMIN and CAP_BPF missing; run as root");
+  host.capabilities = {Host::Capability::kNetRaw, Host::Capability::kNetAdmin,
+                       Host::Capability::kBpf};
+  EXPECT_EQ(refusal(config_of("net_null0", "xdp:eth2"), host), "accepted");
   EXPECT_EQ(refusal(config_of("net_memif0", "net_null0"), host), "accepted");
   host.capabilities = {Host::Capability::kNetRaw};
   host.root = true;
@@ -194,7 +197,8 @@ TEST(KeptCapabilities, AreThoseThatAPortNeedsOnceItIsOpen) {
     std::vector<C> kept;
   };
   const Row rows[] = {{"eth1", "eth2", net},
-                      {"xdp:eth1", "eth2", net},
+                      {"xdp:eth1", "eth2", {C::kNetAdmin, C::kNetRaw}},
+                      {"xdp:eth1", "xdp:eth2", {C::kNetAdmin}},
                       {"0000:3b:00.0", "3c:00.0", {}},
                       {"0000:3b:00.0", "eth2", net},
                       {"0000:3d:00.0", "3b:00.0", net},  // mlx5

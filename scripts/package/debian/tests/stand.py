@@ -74,7 +74,7 @@ class Stand:
     def __enter__(self):
         for (role, address), port in zip(ENDS.items(), PORTS):
             must("ip", "netns", "add", f"pkgtest-{role}")
-            # AF_XDP on a veth serves one queue.
+            # DPDK's AF_XDP on a veth serves one queue.
             must("ip", "link", "add", "eth0", "netns", f"pkgtest-{role}", *ONE_QUEUE, "type", "veth", "peer", "name", port,
                  *ONE_QUEUE)
             self.must_in(role, "ip", "address", "add", f"{address}/24", "dev", "eth0")
