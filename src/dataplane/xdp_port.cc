@@ -64,9 +64,16 @@ std::unique_ptr<XdpSocket> bind_soon(int interface_index, const XdpMemory& memor
 struct XdpPort::Queue {
   explicit Queue(std::unique_ptr<XdpSocket> made) : socket(std::move(made)) {}
 
-  std::unique_ptr<XdpSocket> socket;
-  alignas(64) Counter oversize;  // written by the worker that receives
-  alignas(64) rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;  // of those who send
+  struct alignas(64) Receiving {  // written by the worker that receives
+    Counter oversize;
+  };
+  struct alignas(64) Sending {  // by those who send
+    rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
+  };
+
+  const std::unique_ptr<XdpSocket> socket;
+  Receiving receiving;
+  Sending sending;
 };
 
 XdpPort::XdpPort(XdpPortRequest request, std::vector<Descriptor> files, rte_mempool* pool)
@@ -181,7 +188,7 @@ std::uint16_t XdpPort::receive(std::uint16_t queue, rte_mbuf** out, std::uint16_
   for (std::uint32_t i = 0; i < waiting; ++i) {
     const std::span<const std::uint8_t> frame = receiver.frame(i);
     if (frame.size() < RTE_ETHER_HDR_LEN || frame.size() > request_.max_frame) {
-      from.oversize.add(1);
+      from.receiving.oversize.add(1);
       continue;
     }
     rte_mbuf* m = rte_pktmbuf_alloc(pool_);
@@ -203,7 +210,7 @@ Sent XdpPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
   XdpSender& sender = to.socket->sender();
   const bool shared = request_.workers > shape_.send_queues;
   Sent sent;
-  if (shared) rte_spinlock_lock(&to.lock);
+  if (shared) rte_spinlock_lock(&to.sending.lock);
   const std::uint32_t room = sender.room();
   for (std::uint16_t i = 0; i < n && sent.packets < room; ++i) {
     const std::uint16_t length = frames[i]->data_len;
@@ -213,7 +220,7 @@ Sent XdpPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
     sent.bytes += length;
   }
   if (sent.packets != 0) sender.send(sent.packets);
-  if (shared) rte_spinlock_unlock(&to.lock);
+  if (shared) rte_spinlock_unlock(&to.sending.lock);
   to.socket->wake_sending(sent.packets);
   rte_pktmbuf_free_bulk(frames, n);
   return sent;
@@ -254,7 +261,7 @@ PortStatus XdpPort::status() const {
   s.link_up = link_.up();
   s.link_changes = link_.changes();
   s.rx_missed = missed() - missed_before_.value_or(missed());
-  for (const auto& queue : queues_) s.rx_oversize += queue->oversize.get();
+  for (const auto& queue : queues_) s.rx_oversize += queue->receiving.oversize.get();
   s.driver = "xdp";
   s.rx_queues = shape_.queues;
   s.tx_queues = shape_.send_queues;

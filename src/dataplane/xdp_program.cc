@@ -31,7 +31,7 @@ std::array<bpf_insn, 6> instructions(int sockets) {
   };
   return {
       insn(BPF_LDX | BPF_W | BPF_MEM, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, rx_queue_index), 0),
-      insn(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, sockets),
+      insn(BPF_LD | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, sockets),
       insn(0, 0, 0, 0, 0),  // second half of the one before
       insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, XDP_PASS),
       insn(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
