@@ -22,7 +22,7 @@ class RandomKeys {
       : make_(make), first_(first), flows_(flows) {}
   void next(Burst& burst) {
     for (FlowKey& key : burst) {
-      key = make_(first_ + ((testing::scrambled(++counter_) >> 32) * flows_ >> 32));
+      key = make_(first_ + ((test::scrambled(++counter_) >> 32) * flows_ >> 32));
     }
   }
 

@@ -25,10 +25,10 @@ using bench::Burst;
 using bench::kBurst;
 using bench::MakeKey;
 using bench::RandomKeys;
-using testing::hash_of;
-using testing::ipv4_key;
-using testing::ipv6_key;
-using testing::scrambled;
+using test::hash_of;
+using test::ipv4_key;
+using test::ipv6_key;
+using test::scrambled;
 
 // A full table takes seconds to make, so it is kept for the next bench of the same kind.
 FlowTable& full_table(MakeKey make, std::uint32_t flows) {

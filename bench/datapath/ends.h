@@ -12,7 +12,7 @@
 
 namespace synproxy::bench {
 
-using testing::scrambled;
+using test::scrambled;
 
 inline constexpr std::uint64_t kConnections = 1ULL << 44;  // n is below
 

@@ -11,7 +11,7 @@
 namespace synproxy::bench {
 namespace {
 
-using testing::hash_of;
+using test::hash_of;
 
 class OwnTable final : public Contender {
  public:

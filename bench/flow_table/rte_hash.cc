@@ -125,7 +125,7 @@ class RteHash final : public Contender {
  private:
   [[nodiscard]] hash_sig_t hash(std::size_t i) const {
     if (!keyed_) return rte_hash_crc(&flat_[i], sizeof(FlatKey), 0);
-    return static_cast<hash_sig_t>(testing::hash_of(keys_[i]) >> 32);
+    return static_cast<hash_sig_t>(test::hash_of(keys_[i]) >> 32);
   }
 
   bool keyed_;

@@ -14,8 +14,8 @@
 namespace synproxy::bench {
 namespace {
 
-using testing::ipv4_key;
-using testing::scrambled;
+using test::ipv4_key;
+using test::scrambled;
 
 constexpr std::size_t kBursts = 128;  // of a pass
 constexpr std::size_t kPassKeys = kBursts * kBurst;

@@ -14,11 +14,11 @@
 namespace synproxy {
 namespace {
 
-using testing::ipv4_key;
-using testing::kKey;
-using testing::kOffered;
-using testing::mac_of;
-using testing::usual;
+using test::ipv4_key;
+using test::kKey;
+using test::kOffered;
+using test::mac_of;
+using test::usual;
 
 // The other bits of a cookie are tag or options. A flip in the tag is always noticed. A flip in the
 // options moves the tag by a multiple of the secret multiplier, and goes unnoticed with the chance
@@ -35,7 +35,7 @@ TEST(TimestampsCookie, ASingleBitFlipFailsButForOneInThousandsOfTheExactMss) {
                                 .sack = (random() & 1) != 0,
                                 .ecn = (random() & 1) != 0,
                                 .timestamps = true,
-                                .offered_scale = testing::offered_for(scale)};
+                                .offered_scale = test::offered_for(scale)};
     const Cookie cookie = make_cookie(mac, key, 0, options);
     ClientOptions out;
     for (unsigned bit = 1; bit < 64; ++bit) {
@@ -64,7 +64,7 @@ TEST(PlainCookie, ASingleBitFlipOfTheTagFailsAndOneOfTheOptionsAlmostAlways) {
                                        .sack = (random() & 1) != 0,
                                        .ecn = false,
                                        .timestamps = false,
-                                       .offered_scale = testing::offered_for(scale)});
+                                       .offered_scale = test::offered_for(scale)});
     ClientOptions out;
     for (unsigned bit = 8; bit < 32; ++bit) {
       ASSERT_FALSE(check_cookie(mac, key, {.isn = cookie.isn ^ 1U << bit, .tsval = 0}, false,

@@ -4,7 +4,7 @@
 
 #include "synproxy/cookie/cookie.h"
 
-namespace synproxy::testing {
+namespace synproxy::test {
 
 inline constexpr LayoutKey kKey{
     .k0 = 0x1122334455667788ULL, .k1 = 0x99aabbccddeeff00ULL, .multiplier = 0xc2b2ae3d27d4eb4fULL};
@@ -46,4 +46,4 @@ inline ClientOptions usual(bool timestamps) {
           .offered_scale = 7};
 }
 
-}  // namespace synproxy::testing
+}  // namespace synproxy::test

@@ -14,12 +14,12 @@
 namespace synproxy {
 namespace {
 
-using testing::ipv4_key;
-using testing::ipv6_key;
-using testing::kKey;
-using testing::kOffered;
-using testing::mac_of;
-using testing::usual;
+using test::ipv4_key;
+using test::ipv6_key;
+using test::kKey;
+using test::kOffered;
+using test::mac_of;
+using test::usual;
 
 TEST(CookieMacInput, Ipv4IsSixteenBytesInTheOrderOfTheDocument) {
   const MacInput in = cookie_mac_input(ipv4_key(), 0xa1b2c3d4);
@@ -84,7 +84,7 @@ std::vector<ClientOptions> all_timestamp_options(std::uint16_t mss) {
                      .sack = (flags & 1) != 0,
                      .ecn = (flags & 2) != 0,
                      .timestamps = true,
-                     .offered_scale = testing::offered_for(scale)});
+                     .offered_scale = test::offered_for(scale)});
     }
   }
   return all;
@@ -117,7 +117,7 @@ TEST(PlainCookie, GivesBackScaleAndSackExactlyAndTheMssByItsClass) {
                                       .sack = sack,
                                       .ecn = ecn,
                                       .timestamps = false,
-                                      .offered_scale = testing::offered_for(scale)};
+                                      .offered_scale = test::offered_for(scale)};
           if (fit_for_cookie(options) != options) {
             ASSERT_TRUE(sack && mss < 1220 && scale > 8 && scale < 15);
             continue;

@@ -15,9 +15,9 @@
 namespace synproxy {
 namespace {
 
-using testing::kKey;
-using testing::kOffered;
-using testing::offered_for;
+using test::kKey;
+using test::kOffered;
+using test::offered_for;
 
 constexpr LayoutKey kTight{
     .k0 = kKey.k0, .k1 = kKey.k1, .multiplier = kKey.multiplier, .tight = true};

@@ -38,7 +38,7 @@ TEST(Bucket, CountsAndRecordNumbersAreNotTakenForTags) {
 
 TEST(Bucket, MatchAgreesWithThePortableLoop) {
   std::uint64_t drawn = 0;
-  const auto random = [&] { return static_cast<std::uint16_t>(testing::scrambled(++drawn)); };
+  const auto random = [&] { return static_cast<std::uint16_t>(test::scrambled(++drawn)); };
   for (int round = 0; round < 100000; ++round) {
     FlowBucket bucket;
     // A few values around the sign bit, so that tags repeat within the line.

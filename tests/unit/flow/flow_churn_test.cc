@@ -13,10 +13,10 @@
 namespace synproxy {
 namespace {
 
-using testing::hash_of;
-using testing::kMixedKeys;
-using testing::mixed_key;
-using testing::scrambled;
+using test::hash_of;
+using test::kMixedKeys;
+using test::mixed_key;
+using test::scrambled;
 
 using HashFunction = std::uint64_t (*)(const FlowKey&, std::uint32_t);
 

@@ -10,10 +10,10 @@
 namespace synproxy {
 namespace {
 
-using testing::hash_of;
-using testing::ipv4_key;
-using testing::ipv6_key;
-using testing::scrambled;
+using test::hash_of;
+using test::ipv4_key;
+using test::ipv6_key;
+using test::scrambled;
 
 void expect_fills_to_the_last_record(std::uint32_t capacity) {
   FlowTable table(capacity);

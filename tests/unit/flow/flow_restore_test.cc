@@ -14,8 +14,8 @@
 namespace synproxy {
 namespace {
 
-using testing::ipv4_key;
-using testing::ipv6_key;
+using test::ipv4_key;
+using test::ipv6_key;
 
 constexpr std::uint32_t kFlows = 16;
 constexpr IndexKey kKey{1, 2, 3, 4};

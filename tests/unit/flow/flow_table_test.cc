@@ -11,9 +11,9 @@
 namespace synproxy {
 namespace {
 
-using testing::hash_of;
-using testing::ipv4_key;
-using testing::ipv6_key;
+using test::hash_of;
+using test::ipv4_key;
+using test::ipv6_key;
 
 FlowIndex insert(FlowTable& table, const FlowKey& key) { return table.insert(key, hash_of(key)); }
 FlowIndex find(const FlowTable& table, const FlowKey& key) { return table.find(key, hash_of(key)); }

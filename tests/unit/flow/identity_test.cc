@@ -9,8 +9,8 @@
 namespace synproxy {
 namespace {
 
-using testing::ipv4_key;
-using testing::ipv6_key;
+using test::ipv4_key;
+using test::ipv6_key;
 
 FlowKey tagged(FlowKey key) {
   key.vlan.packed = 0x0fff'f064;
@@ -25,7 +25,7 @@ TEST(Identity, SaysWhatTheKeySays) {
     EXPECT_EQ(server_port_of(view.identity), key.server_port);
     EXPECT_EQ(vlan_of(view.identity).packed, key.vlan.packed);
     FlowTable table(16);
-    const FlowIndex index = table.insert(key, index_hash(testing::kTestIndexKey, view));
+    const FlowIndex index = table.insert(key, index_hash(test::kTestIndexKey, view));
     EXPECT_EQ(identity_of(table[index]), view.identity) << "a record begins with it";
   }
 }

@@ -13,10 +13,10 @@
 namespace synproxy {
 namespace {
 
-using testing::hash_of;
-using testing::ipv4_key;
-using testing::ipv6_key;
-using testing::kTestIndexKey;
+using test::hash_of;
+using test::ipv4_key;
+using test::ipv6_key;
+using test::kTestIndexKey;
 
 // Every key that differs from `key` in one bit of one field that identifies a connection.
 std::vector<FlowKey> one_bit_away(const FlowKey& key) {

@@ -8,7 +8,7 @@
 #include "synproxy/flow/index_hash.h"
 #include "synproxy/flow/key.h"
 
-namespace synproxy::testing {
+namespace synproxy::test {
 
 inline constexpr IndexKey kTestIndexKey = {0x8f1d6b0c25e3a947U, 0x30c9e6f4d7125b8aU,
                                            0xd46e0b9327f8c15dU, 0x5ba2f07e98c4163fU};
@@ -70,4 +70,4 @@ inline constexpr std::uint32_t kMixedKeys = 1U << 12;
   return index_hash(kTestIndexKey, key);
 }
 
-}  // namespace synproxy::testing
+}  // namespace synproxy::test

@@ -14,7 +14,7 @@
 namespace synproxy {
 namespace {
 
-using testing::ipv4_key;
+using test::ipv4_key;
 
 constexpr std::uint32_t kEpochMs = 64'000;
 constexpr std::uint64_t kEpoch = 1000;

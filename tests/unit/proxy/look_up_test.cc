@@ -28,7 +28,7 @@ class LookUp : public ::testing::Test {
     EngineConfig config;
     config.shape.max_flows = 2 * kManyFlows;
     config.shape.early_data_memory = 1U << 16;
-    rooms_ = std::make_unique<Rooms>(config, protect_, ring_, testing::kTestIndexKey, counters_,
+    rooms_ = std::make_unique<Rooms>(config, protect_, ring_, test::kTestIndexKey, counters_,
                                      nullptr, false);
     rooms_->now.begin(0);
     for (std::uint32_t client = 0; client < kClients; client += 2) {
@@ -132,7 +132,7 @@ class LookUp : public ::testing::Test {
 };
 
 TEST_F(LookUp, ManyFlows) {
-  for (std::uint64_t n = 0; n < kManyFlows; ++n) insert(testing::ipv4_key(n));
+  for (std::uint64_t n = 0; n < kManyFlows; ++n) insert(test::ipv4_key(n));
   ASSERT_GE(rooms_->flows.size(), kManyFlows);
   expect_same_fates();
   EXPECT_GT(found_, 500U);

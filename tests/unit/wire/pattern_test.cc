@@ -8,7 +8,7 @@
 namespace synproxy {
 namespace {
 
-using Bytes = std::array<std::uint8_t, 12>;
+using TwelveBytes = std::array<std::uint8_t, 12>;
 
 // Bytes 2 and 3 are 0x0800; of byte 6 the upper half is 4.
 constexpr BytePattern<8> kPattern = [] {
@@ -17,10 +17,10 @@ constexpr BytePattern<8> kPattern = [] {
   p.fix(6, std::uint8_t{0x4f}, std::uint8_t{0xf0});
   return p;
 }();
-constexpr Bytes kFits{0xaa, 0xbb, 0x08, 0x00, 0xcc, 0xdd, 0x45, 0xee, 1, 2, 3, 4};
+constexpr TwelveBytes kFits{0xaa, 0xbb, 0x08, 0x00, 0xcc, 0xdd, 0x45, 0xee, 1, 2, 3, 4};
 
 template <typename Word>
-bool fits(const Bytes& bytes, std::size_t at) {
+bool fits(const TwelveBytes& bytes, std::size_t at) {
   Word raw;
   std::memcpy(&raw, &bytes[at], sizeof raw);
   return kPattern.word<Word>(at).difference(raw) == 0;
@@ -34,7 +34,7 @@ void every_bit_of_a_word() {
     for (std::size_t bit = 0; bit < 8 * kFits.size(); ++bit) {
       const std::size_t byte = bit / 8;
       const auto flipped = static_cast<std::uint8_t>(1U << bit % 8);
-      Bytes other = kFits;
+      TwelveBytes other = kFits;
       other[byte] ^= flipped;
       const bool fixed = byte == 2 || byte == 3 || (byte == 6 && flipped >= 0x10);
       const bool seen = byte >= at && byte < at + sizeof(Word);
