@@ -218,9 +218,10 @@ with_warnings_as_errors() {
 
 strict_build() {
   local here=true
-  # The other release only shows that the code and its tests build and pass there.
+  # The other release only shows that the code and its tests build and pass there, and each file by itself.
   [[ -z ${SYNPROXY_TALLY-} ]] || here=false
-  meson_dir "$BUILD" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=$here -Dtraced=$here -Ddataplane=true
+  meson_dir "$BUILD" "-Dlwip=$LWIP" -Dwerror=true -Dtests=true -Dbenches=$here -Dtraced=$here -Djoined=$here \
+    -Ddataplane=true
 }
 
 # Builds only what the tests of these two suites need.
