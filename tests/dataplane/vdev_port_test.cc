@@ -290,7 +290,9 @@ TEST_F(VdevPort, OfAPredecessorIsOpenedWhenThatOneHasClosedIt) {
   const ProtectSet protect({parse_protect_rule("203.0.113.10:80")});
   const KeyRing keys;
   const dataplane::Predecessor predecessor{
-      {}, [] { ADD_FAILURE() << "its queues are known before it is open"; }};
+      .identity = {},
+      .stop = [] { ADD_FAILURE() << "its queues are known before it is open"; },
+      .files = [](PortId) { return std::vector<Descriptor>(); }};
   dataplane::Dataplane proxy(config, protect, keys, nullptr, &predecessor);
   const auto moves = [&] {
     const std::uint64_t before = proxy.io(0).tx_packets[1].get();
