@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "datapath/hostile_frames.h"
 
+#include <optional>
+
 #include "synproxy/wire/tcp_options.h"
 
 namespace synproxy::bench {
@@ -151,14 +153,71 @@ HostileFrame behind_tags(unsigned tags) {
   };
 }
 
-// Of Linux, as a site with VLANs sees them in a flood.
-Bytes in_a_vlan(Random& r) {
-  PacketBuilder b = segment(r, kIpv4, kSyn);
-  Bytes stamps{kOptionTimestamps, kTimestampsLength};
-  put(stamps, random_bytes(r, 4));
-  put(stamps, {0, 0, 0, 0});
-  b.vlan(100).mss(1460).option({kOptionSackPermitted, 2}).option(stamps);
-  return b.nop().option({kOptionWindowScale, 3, 7}).build();
+// --- usual shapes, as a site with VLANs sees them, or several systems in one flood
+
+Bytes stamps(Random& r) {
+  Bytes out{kOptionTimestamps, kTimestampsLength};
+  put(out, random_bytes(r, 4));
+  put(out, {0, 0, 0, 0});
+  return out;
+}
+enum class System : std::uint8_t { kLinux, kWindows, kMacos, kBare };
+PacketBuilder syn_of(Random& r, Family family, System system) {
+  PacketBuilder b = segment(r, family, kSyn);
+  switch (system) {
+    case System::kLinux:
+      b.mss(1460).option({kOptionSackPermitted, 2}).option(stamps(r)).nop();
+      return b.option({kOptionWindowScale, 3, 7});
+    case System::kWindows:
+      b.mss(1460).nop().option({kOptionWindowScale, 3, 8}).nop(2);
+      return b.option({kOptionSackPermitted, 2});
+    case System::kMacos:
+      b.mss(1460).nop().option({kOptionWindowScale, 3, 6}).nop(2).option(stamps(r));
+      return b.option({kOptionSackPermitted, 2, 0, 0});
+    case System::kBare:
+      return b;
+  }
+  return b;
+}
+PacketBuilder usual_ack(Random& r, Family family, bool stamped) {
+  PacketBuilder b = segment(r, family, kAck);
+  if (stamped) b.nop(2).option(stamps(r));
+  return b;
+}
+void add_tags(PacketBuilder& b, unsigned tags) {
+  if (tags == 2) b.vlan(200, kEtherTypeQinQ);
+  if (tags != 0) b.vlan(100);
+}
+Family any_family(Random& r) { return r.below(2) == 0 ? kIpv4 : kIpv6; }
+
+HostileFrame usual_syn(Family family, unsigned tags) {
+  return [=](Random& r) {
+    PacketBuilder b = syn_of(r, family, System::kLinux);
+    add_tags(b, tags);
+    return b.build();
+  };
+}
+HostileFrame tagged_ack(Family family, unsigned tags) {
+  return [=](Random& r) {
+    PacketBuilder b = usual_ack(r, family, true);
+    add_tags(b, tags);
+    return b.build();
+  };
+}
+// Of all systems, and of either family. `most`: tags.
+HostileFrame any_usual_syn(std::optional<Family> family, unsigned most) {
+  return [=](Random& r) {
+    PacketBuilder b = syn_of(r, family.value_or(any_family(r)), static_cast<System>(r.below(4)));
+    add_tags(b, r.below(most + 1));
+    return b.build();
+  };
+}
+HostileFrame any_usual_ack(unsigned most) {
+  return [=](Random& r) {
+    PacketBuilder b = usual_ack(r, any_family(r), r.below(2) == 0);
+    add_tags(b, r.below(most + 1));
+    return b.build();
+  };
 }
 
 Bytes behind_ip_options(Random& r) {
@@ -213,7 +272,8 @@ Bytes anything(Random& r) {
   static const std::vector<HostileFrame> kAll = [] {
     std::vector<HostileFrame> all;
     for (const HostileRow& row : hostile_rows()) {
-      if (row.from == Role::kClient && row.name != "mixed/ipv4+ipv6") all.push_back(row.make);
+      if (row.from == Role::kClient && !row.usual && row.name != "mixed/ipv4+ipv6")
+        all.push_back(row.make);
     }
     return all;
   }();
@@ -242,7 +302,7 @@ std::vector<HostileRow> hostile_rows() {
   rows.push_back({"ack/ipv6/8_extensions", behind_extensions(kAck, 8, 16)});
   rows.push_back({"ack/ipv6/8_long_extensions", behind_extensions(kAck, 8, 160)});
   rows.push_back({"ack/ipv6/2_long_extensions", behind_extensions(kAck, 2, 600)});
-  rows.push_back({"syn/ipv4/linux_1_tag", in_a_vlan});
+  rows.push_back({"syn/ipv4/linux_1_tag", usual_syn(kIpv4, 1)});
   rows.push_back({"syn/ipv4/2_tags", behind_tags(2)});
   rows.push_back({"syn/ipv4/365_tags", behind_tags(365)});
   rows.push_back({"ack/ipv4/ip_options", behind_ip_options});
@@ -255,6 +315,19 @@ std::vector<HostileRow> hostile_rows() {
   rows.push_back({"server/ack", [](Random& r) { return answer(r, kAck); }, Role::kServer});
   rows.push_back(
       {"server/syn_ack", [](Random& r) { return answer(r, kSyn | kAck); }, Role::kServer});
+  const auto add_usual = [&](const char* name, HostileFrame make) {
+    rows.push_back({.name = name, .make = std::move(make), .usual = true});
+  };
+  add_usual("syn/ipv6/linux_1_tag", usual_syn(kIpv6, 1));
+  add_usual("syn/ipv4/linux_2_tags", usual_syn(kIpv4, 2));
+  add_usual("syn/ipv4/usual", any_usual_syn(kIpv4, 0));
+  add_usual("syn/ipv6/usual", any_usual_syn(kIpv6, 0));
+  add_usual("syn/ipv4+ipv6/usual", any_usual_syn(std::nullopt, 0));
+  add_usual("syn/ipv4+ipv6/usual_tagged", any_usual_syn(std::nullopt, 2));
+  add_usual("ack/ipv4/linux_1_tag", tagged_ack(kIpv4, 1));
+  add_usual("ack/ipv6/linux_1_tag", tagged_ack(kIpv6, 1));
+  add_usual("ack/ipv4+ipv6/usual", any_usual_ack(0));
+  add_usual("ack/ipv4+ipv6/usual_tagged", any_usual_ack(2));
   return rows;
 }
 

@@ -18,6 +18,7 @@ struct HostileRow {
   std::string name;
   HostileFrame make;
   Role from = Role::kClient;
+  bool usual = false;  // of shapes that are usual, and so no part of the mix of what is odd
 };
 
 [[nodiscard]] std::vector<HostileRow> hostile_rows();

@@ -69,6 +69,7 @@ class AckBurst : public ::testing::Test {
     for (Bytes& f : forged) {
       PacketBuilder b = ack(random_(), random_(), random_(), random_() % 2 != 0);
       if (random_() % 8 < ipv6_of_8) b.ip("2001:db8:1::7", "2001:db8::10");
+      if (tagged_) b.vlan(7);
       f = b.build();
     }
     expect_alike(*bursts, *singles, forged);
@@ -99,7 +100,7 @@ class AckBurst : public ::testing::Test {
 
   Tags random_tags() {
     Tags tags;
-    if (odd_ && seldom(random_, 2)) tags.resize(1 + random_() % 2, 7);
+    if (tagged_ || (odd_ && seldom(random_, 2))) tags.resize(1 + random_() % 2, 7);
     return tags;
   }
   // What keeps an ACK from the table of shapes.
@@ -117,9 +118,11 @@ class AckBurst : public ::testing::Test {
         kAck | kPsh, kAck | kFin, kAck | kUrg, kAck | kRst, kAck | kEce | kCwr, kAck | kAe, kPsh};
     const auto port = static_cast<std::uint16_t>(1024 + random_() % 60000);
     const bool ipv6 = random_() % 8 < ipv6_of_8;
-    PacketBuilder b = seldom(random_, 6) ? genuine(port, ipv6)
-                                         : ack(seldom(random_, 30) ? 80 : port, random_(),
-                                               random_(), random_() % 2 != 0);
+    const bool real = seldom(random_, 6);
+    PacketBuilder b =
+        real ? genuine(port, ipv6)
+             : ack(seldom(random_, 30) ? 80 : port, random_(), random_(), random_() % 2 != 0);
+    if (tagged_ && !real) test::add_tags(b, random_);
     if (odd_) make_odd(b, ipv6);
     if (ipv6) {
       constexpr std::array<const char*, 6> kIpv6{"fe80::9", "::1", "::", "ff02::1", "::2", "1::1"};
@@ -139,9 +142,7 @@ class AckBurst : public ::testing::Test {
     if (seldom(random_, 10)) {
       frame[random_() % frame.size()] ^= static_cast<std::uint8_t>(1U << random_() % 8);
     }
-    if (seldom(random_, 20)) {
-      frame[ipv6 ? 19 : 17] = static_cast<std::uint8_t>(random_() % 60);  // IP's length
-    }
+    if (seldom(random_, 20)) lie_about_length(frame, random_);
     if (seldom(random_, 20)) frame.resize(random_() % (frame.size() + 1));
     return frame;
   }
@@ -169,6 +170,7 @@ class AckBurst : public ::testing::Test {
   }
 
   bool odd_ = false;
+  bool tagged_ = false;
   std::mt19937 random_{21};
   std::unique_ptr<ProxyHarness> bursts;
   std::unique_ptr<ProxyHarness> singles;
@@ -188,6 +190,17 @@ TEST_F(AckBurst, OfOddShapesIsJudgedAsEachOfItsAcksAlone) {
   odd_ = true;
   judge_at_random(1000);
   EXPECT_GT(bursts->count(Reason::cookie_valid), 200U);
+}
+
+TEST_F(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
+  skip_without_kernels(ack_kernels() != nullptr);
+  if (IsSkipped()) return;
+  tagged_ = true;
+  for (const bool odd : {false, true}) {
+    odd_ = odd;
+    judge_at_random(600);
+  }
+  EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
 }
 
 // The ACK that opens a connection and the segments after it come in one burst, in the middle of a
@@ -279,10 +292,13 @@ TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
   const AckKernel& kernel = (*ack_kernels())[kPlain];
   ASSERT_EQ(kernel.verify(g, 0xff), 0xffU);
   const EpochKeys keys = test_keys(1, 1);
-  EXPECT_EQ(kernel.refute(g, 0xff, {&keys.plain, &keys.plain}, scale_set(7)), 0xffU);
-  EXPECT_EQ(kernel.refute(g, 0xff, {&keys.plain, nullptr}, scale_set(7)), 0x55U);
-  EXPECT_EQ(kernel.refute(g, 0xff, {nullptr, &keys.plain}, scale_set(7)), 0xaaU);
-  EXPECT_EQ(kernel.refute(g, 0xff, {nullptr, nullptr}, scale_set(7)), 0U);
+  const auto refuted = [&](const KeysByParity& plain) {
+    return kernel.refute(g, 0xff, {plain, KeysByParity{}}, scale_set(7));
+  };
+  EXPECT_EQ(refuted({&keys.plain, &keys.plain}), 0xffU);
+  EXPECT_EQ(refuted({&keys.plain, nullptr}), 0x55U);
+  EXPECT_EQ(refuted({nullptr, &keys.plain}), 0xaaU);
+  EXPECT_EQ(refuted({nullptr, nullptr}), 0U);
 }
 
 }  // namespace

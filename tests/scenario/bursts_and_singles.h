@@ -21,6 +21,28 @@ template <typename T, std::size_t N>
 // True once in `n` times.
 [[nodiscard]] inline bool seldom(std::mt19937& random, unsigned n) { return random() % n == 0; }
 
+// Mostly tags as switches write them; now and then more than a connection may have, a priority tag,
+// or another EtherType.
+inline void add_tags(PacketBuilder& b, std::mt19937& random) {
+  constexpr std::array<std::uint16_t, 6> kTci{7, 7, 0x6007, 4095, 0, 0xe000};
+  constexpr std::array<std::uint16_t, 6> kTpid{kEtherTypeVlan, kEtherTypeVlan, kEtherTypeVlan,
+                                               kEtherTypeQinQ, kEtherTypeQinQ, 0x9100};
+  if (!seldom(random, 3)) {
+    b.vlan(7);
+    return;
+  }
+  for (std::size_t n = seldom(random, 5) ? 3 + random() % 3 : 1 + random() % 2; n != 0; --n) {
+    b.vlan(pick(random, kTci), seldom(random, 3) ? pick(random, kTpid) : kEtherTypeVlan);
+  }
+}
+// Says something else of the length of the IP packet behind the tags.
+inline void lie_about_length(Bytes& frame, std::mt19937& random) {
+  std::size_t at = 12;
+  while (at + 4 < frame.size() && (frame[at] == 0x81 || frame[at] == 0x88)) at += 4;
+  at += frame.size() > at && frame[at] == 0x86 ? 7 : 5;
+  if (at < frame.size()) frame[at] = static_cast<std::uint8_t>(random() % 90);
+}
+
 // Bursts are something else than their packets one by one only where there are kernels for them:
 // elsewhere a comparison would be one of the same code with itself.
 inline void skip_without_kernels(bool there) {

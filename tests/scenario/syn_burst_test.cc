@@ -54,7 +54,7 @@ void add_ipv6_ends(PacketBuilder& b, std::mt19937& random) {
   b.flow_label(static_cast<std::uint32_t>(random()) & 0xfffffU);
 }
 
-Bytes random_frame(std::mt19937& random, unsigned ipv6_of_8) {
+Bytes frame_at_random(std::mt19937& random, unsigned ipv6_of_8, bool tagged) {
   constexpr std::array<const char*, 7> kSources{"198.51.100.7",   "10.1.2.3",  "0.1.2.3",
                                                 "127.0.0.1",      "224.0.0.9", "240.0.0.1",
                                                 "255.255.255.255"};
@@ -64,7 +64,7 @@ Bytes random_frame(std::mt19937& random, unsigned ipv6_of_8) {
                                                 kSyn | kPsh,        kSyn | kUrg, kSyn | kFin,
                                                 kSyn | kRst,        kSyn | kAck, kAck};
   PacketBuilder b;
-  if (seldom(random, 30)) b.vlan(5);
+  if (tagged ? !seldom(random, 6) : seldom(random, 30)) add_tags(b, random);
   if (random() % 8 < ipv6_of_8) {
     add_ipv6_ends(b, random);
   } else {
@@ -87,11 +87,19 @@ Bytes random_frame(std::mt19937& random, unsigned ipv6_of_8) {
   if (seldom(random, 20)) b.break_l4_checksum();
   if (seldom(random, 3)) b.pad_to(60 + random() % 40);
   Bytes frame = b.build();
+  if (seldom(random, 20)) lie_about_length(frame, random);
   if (seldom(random, 8)) {
     frame[random() % frame.size()] ^= static_cast<std::uint8_t>(1U << random() % 8);
   }
   if (seldom(random, 20)) frame.resize(random() % (frame.size() + 1));
   return frame;
+}
+
+Bytes random_frame(std::mt19937& random, unsigned ipv6_of_8) {
+  return frame_at_random(random, ipv6_of_8, false);
+}
+Bytes tagged_frame(std::mt19937& random, unsigned ipv6_of_8) {
+  return frame_at_random(random, ipv6_of_8, true);
 }
 
 HarnessOptions several_services(Offer sack, Offer timestamps) {
@@ -114,6 +122,26 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
       expect_alike_at_random(several_services(sack, timestamps), 11, 600, random_frame);
     }
   }
+}
+
+TEST_F(SynBurst, BehindTagsIsAnsweredAsEachOfItsSynsAlone) {
+  for (const Offer timestamps : {Offer::kOn, Offer::kOff}) {
+    expect_alike_at_random(several_services(Offer::kOn, timestamps), 12, 1200, tagged_frame);
+  }
+}
+
+// Every VLAN at random has a service of its own, and none of them is known.
+TEST_F(SynBurst, InAnyVlanIsAnsweredAsEachOfItsSynsAlone) {
+  const auto syn = [](std::mt19937& random, unsigned ipv6_of_8) {
+    PacketBuilder b;
+    b.vlan(static_cast<std::uint16_t>(random()), kEtherTypeQinQ);
+    b.vlan(static_cast<std::uint16_t>(random()));
+    if (random() % 8 < ipv6_of_8) b.ip("2001:db8:1::7", "2001:db8::10");
+    b.ports(static_cast<std::uint16_t>(random()), seldom(random, 9) ? 81 : 80);
+    b.seq(static_cast<std::uint32_t>(random())).flags(kSyn);
+    return add_options(b, random).build();
+  };
+  expect_alike_at_random(several_services(Offer::kOn, Offer::kAuto), 13, 600, syn);
 }
 
 void expect_syns_left_to_their_flow(bool ipv6) {
@@ -178,11 +206,27 @@ TEST_F(SynBurst, NeedsRoomForWhatItTouches) {
     PacketBuilder b;
     if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
     const Bytes bare = b.seq(1).flags(kSyn).build();
-    const auto touched = static_cast<std::uint32_t>(SynGroup::kTouched + shift_of(ipv6));
+    const auto touched = static_cast<std::uint32_t>(columns::kMostRead + shift_of(ipv6));
     ASSERT_LT(bare.size(), touched);
     for (auto room = static_cast<std::uint32_t>(bare.size()); room <= touched; ++room) {
       bursts.room = singles.room = room;  // the buffers are allocated to the byte
       expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, bare));
+    }
+  }
+}
+
+TEST_F(SynBurst, BehindTagsNeedsRoomForWhatItTouches) {
+  HarnessOptions h;
+  ProxyHarness bursts(h);
+  ProxyHarness singles(h);
+  for (const bool ipv6 : {false, true}) {
+    PacketBuilder b;
+    if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
+    const Bytes bare = b.vlan(5).vlan(6).seq(1).flags(kSyn).build();
+    const auto most = static_cast<std::uint32_t>(columns::kMostRead + shift_of(ipv6) + 9);
+    for (auto room = static_cast<std::uint32_t>(bare.size()); room <= most; ++room) {
+      bursts.room = singles.room = room;  // the buffers are allocated to the byte
+      ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, std::vector<Bytes>(kMaxBurst, bare)));
     }
   }
 }
@@ -274,6 +318,10 @@ TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
       const std::uint32_t good = row == fits ? ~bad & 0xffU : 0;
       ASSERT_EQ(kernel.verify(g, 0xff), good);
       ASSERT_EQ(kernel.verify(g, 0x0f), good & 0x0fU);
+    }
+    for (const bool family : {false, true}) {
+      const std::uint32_t good = family == ipv6 ? ~bad & 0xffU : 0;
+      ASSERT_EQ(mixed_syn_kernels()[family ? 1 : 0].verify(g, 0xff), good);
     }
     (*syn_kernels())[fits].verify(g, 0xff);
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {

@@ -77,15 +77,20 @@ using ServiceName = std::uint64_t;
 inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
 inline constexpr ServiceName kNameTagged = 1ULL << 50;
 inline constexpr unsigned kNameTagDigest = 51;  // from this bit on
+// What tags add to the name of the service without them.
+[[nodiscard]] constexpr ServiceName name_of_tags(VlanStack tags) {
+  if (tags.packed == 0) return 0;
+  return kNameTagged | std::uint64_t{(tags.packed * 0x9e3779b1U) >> 19} << kNameTagDigest;
+}
 [[nodiscard]] inline ServiceName service_name(const FlowIdentity& identity) {
   const ServiceName name = identity.addresses >> 32 |
                            (identity.ports_and_vlan & 0xffff0000U) << 16 |
                            ((identity.ports_and_vlan >> 63) != 0 ? kNameIpv6 : 0U) | 1ULL << 48;
-  const std::uint32_t tags = vlan_of(identity).packed;
-  if (tags == 0) [[likely]] {
+  const VlanStack tags = vlan_of(identity);
+  if (tags.packed == 0) [[likely]] {
     return name;
   }
-  return name | kNameTagged | std::uint64_t{(tags * 0x9e3779b1U) >> 19} << kNameTagDigest;
+  return name | name_of_tags(tags);
 }
 // Whether services of one name must be told apart by what the name has a digest of.
 [[nodiscard]] constexpr bool is_digest(ServiceName name) {

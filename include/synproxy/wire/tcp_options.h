@@ -49,7 +49,14 @@ struct TcpOptions {
   std::uint32_t tsecr = 0;
 };
 
+// A list of options where it lies.
+struct OptionText {
+  const std::uint8_t* at = nullptr;
+  std::size_t size = 0;
+};
+
 namespace detail {
+void parse_four_tcp_options(const OptionText* lists, TcpOptions* out);
 [[nodiscard]] TcpOptions parse_any_tcp_options(const std::uint8_t* options, std::size_t size);
 // Offset of the last timestamps option, or `size`.
 [[nodiscard]] std::size_t find_any_timestamps(const std::uint8_t* options, std::size_t size);
@@ -70,6 +77,13 @@ namespace detail {
     return out;
   }
   return detail::parse_any_tcp_options(options, size);
+}
+
+// The same for four lists that anybody may have sent, with the walks side by side. Two bytes of each
+// must be readable, even if it has fewer.
+inline void parse_tcp_options(const std::array<OptionText, 4>& lists,
+                              std::array<TcpOptions, 4>& out) {
+  detail::parse_four_tcp_options(lists.data(), out.data());
 }
 
 // Whether there is the timestamps option alone, in its common layout (NOP NOP TS).

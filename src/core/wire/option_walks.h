@@ -51,6 +51,8 @@ struct OptionValues {
 // All at once: for lists of kTimestampsLength to kMaxOptionBytes bytes, where has_vector_walks().
 [[nodiscard]] bool has_vector_walks();
 [[nodiscard]] TcpOptions parse_at_once(const std::uint8_t* options, std::size_t size);
+// The same of any length up to that. Two bytes of each must be readable.
+void parse_four_at_once(const OptionText* lists, TcpOptions* out);
 [[nodiscard]] std::size_t find_timestamps_at_once(const std::uint8_t* options, std::size_t size);
 
 }  // namespace synproxy::detail

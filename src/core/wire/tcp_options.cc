@@ -22,6 +22,13 @@ TcpOptions parse_any_tcp_options(const std::uint8_t* options, std::size_t size) 
   return at_once(size) ? parse_at_once(options, size) : parse_by_steps(options, size);
 }
 
+void parse_four_tcp_options(const OptionText* lists, TcpOptions* out) {
+  bool fit = has_vector_walks();
+  for (std::size_t i = 0; i < 4; ++i) fit &= lists[i].size <= kMaxOptionBytes;
+  if (fit) return parse_four_at_once(lists, out);
+  for (std::size_t i = 0; i < 4; ++i) out[i] = parse_tcp_options(lists[i].at, lists[i].size);
+}
+
 std::size_t find_any_timestamps(const std::uint8_t* options, std::size_t size) {
   return at_once(size) ? find_timestamps_at_once(options, size)
                        : find_timestamps_by_steps(options, size);

@@ -14,49 +14,84 @@ using Rows = Candidates<kShapes>;
 static_assert(Rows::kRows == std::tuple_size_v<AckKernels>);
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + Rows::kRows - 1;
 
-// Whether the IP length of a frame for columns fits the frame and holds the TCP header.
-bool lengths_fit(const Packet& p, bool ipv6, std::size_t tcp_header) {
-  if (!ipv6) {
-    const std::size_t total = load_be<std::uint16_t>(p.data + usual_at::kTotalLength);
-    return usual_lengths_fit(total, tcp_header, p.length);
-  }
-  const std::size_t tcp =
-      load_be<std::uint16_t>(p.data + kEthernetHeader + ipv6_at::kPayloadLength);
-  return tcp_header >= kTcpHeader && tcp >= tcp_header &&
-         kIpv6Header + tcp <= p.length - kEthernetHeader;
+// Whether the IP length of a frame for columns fits the frame and holds the TCP header. No branch,
+// see Sighting.
+bool lengths_fit(const Sighting& s, std::size_t tcp_header) {
+  const std::size_t total = load_be<std::uint16_t>(s.frame + usual_at::kTotalLength);
+  const std::size_t payload =
+      load_be<std::uint16_t>(s.frame + kEthernetHeader + ipv6_at::kPayloadLength);
+  const std::size_t packet = s.ipv6 ? kIpv6Header + payload : total;
+  return (static_cast<unsigned>(packet <= s.length - kEthernetHeader) &
+          static_cast<unsigned>(tcp_header >= kTcpHeader) &
+          static_cast<unsigned>(packet >= ip_header_size(s.ipv6) + tcp_header)) != 0;
 }
 
-// Judges by a few bytes. `kBoth`: looks for IPv6 too.
-template <bool kBoth>
-Rows sort_by_shape(std::span<const Packet> burst, std::uint32_t decided) {
-  Rows found;
+template <std::size_t kShape>
+bool has_shape(const std::uint8_t* options, unsigned tcp_header) {
+  return (static_cast<unsigned>(tcp_header == kAckShapes[kShape].tcp_header) &
+          static_cast<unsigned>(is_list<kAckShapes[kShape].options>(options))) != 0;
+}
+// The shape of a TCP header; kShapes: another. Of shorter headers more is read than there is.
+template <std::size_t... kShape>
+std::size_t shape_of(const std::uint8_t* options, unsigned tcp_header,
+                     std::index_sequence<kShape...>) {
+  std::size_t shape = kShapes;
+  ((shape = has_shape<kShape>(options, tcp_header) ? kShape : shape), ...);
+  return shape;
+}
+
+struct Sorted {
+  Rows rows;
+  std::uint32_t timestamps = 0;  // the places of those that have the shape with timestamps
+  std::uint32_t any_shape = 0;   // ... that are of no shape
+};
+
+// Judges by a few bytes. `any_options`: takes ACKs of no row too.
+template <bool kIpv6, bool kTags>
+Sorted sort_by_shape(std::span<const Packet> burst, std::uint32_t decided, bool any_options) {
+  static_assert(kAckShapes[0].timestamps && !kAckShapes[1].timestamps && kShapes == 2);
+  Sorted found;
+  const std::size_t most = any_options ? kShapes : kShapes - 1;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    if ((decided >> i & 1U) != 0) continue;
-    const bool ipv6 = kBoth && p.length >= kUsualHeaders && is_untagged_ipv6(p);
-    if (!fits_columns(p, ipv6)) continue;
-    const auto offset_and_flags =
-        load_be<std::uint16_t>(p.data + usual_at::kOffsetAndFlags + shift_of(ipv6));
-    if ((offset_and_flags & (kSyn | kRst | kAck)) != kAck) continue;
-    const unsigned header = tcp_header_size(offset_and_flags);
-    if (!lengths_fit(p, ipv6, header)) continue;
-    for (std::size_t shape = 0; shape < kShapes; ++shape) {
-      const bool fits = header == kAckShapes[shape].tcp_header;
-      found.places[Rows::row_of(shape, ipv6)] |= std::uint32_t{fits} << i;
-    }
+    if (p.length < kUsualHeaders) continue;
+    const Sighting s = see<kIpv6, kTags>(p);
+    const unsigned header = tcp_header_size(s.offset_and_flags);
+    // Where the frame does not fit, it has bytes enough for an IPv4 frame without options.
+    const std::size_t options = usual_at::kOptions + (s.fits ? shift_of(s.ipv6) : 0);
+    const std::size_t shape =
+        s.fits ? shape_of(s.frame + options, header, std::make_index_sequence<kShapes>()) : kShapes;
+    const unsigned fits =
+        static_cast<unsigned>(s.fits) & (~decided >> i & 1U) &
+        static_cast<unsigned>((s.offset_and_flags & (kSyn | kRst | kAck)) == kAck) &
+        static_cast<unsigned>(lengths_fit(s, header)) & static_cast<unsigned>(shape <= most);
+    found.rows.places[Rows::row_of(shape, s.ipv6)] |= fits << i;
+    if (kTags) found.rows.tagged |= (fits & static_cast<unsigned>(s.tags != 0)) << i;
   }
+  auto& places = found.rows.places;
+  if (!has_half(found.rows.of_family(false) | found.rows.of_family(true), burst.size())) {
+    places[Rows::row_of(kShapes, false)] = places[Rows::row_of(kShapes, true)] = 0;
+  }
+  found.timestamps = places[Rows::row_of(0, false)] | places[Rows::row_of(0, true)];
+  found.any_shape = places[Rows::row_of(kShapes, false)] | places[Rows::row_of(kShapes, true)];
+  found.rows.mix();
   return found;
+}
+Sorted sort(const Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
+  // An ACK that is signed may be forwarded.
+  const bool any_options = !rooms.now.tuning().forward_tcp_auth;
+  if (rooms.tagged_acks) return sort_by_shape<true, true>(burst, decided, any_options);
+  if (rooms.ipv6_acks) return sort_by_shape<true, false>(burst, decided, any_options);
+  return sort_by_shape<false, false>(burst, decided, any_options);
 }
 
 struct Group {
   AckGroup columns;
   LaneLookUp::Hashes hashes;
   std::uint32_t lanes;
-  std::uint32_t may_be_stripped;  // lanes without timestamps whose service gives them
+  std::uint32_t may_be_stripped;  // lanes whose service gives timestamps and that may have none
   ScaleSet scales;                // those that any of the lanes' services may have offered
   std::size_t row;
-
-  [[nodiscard]] const AckShape& shape() const { return kAckShapes[row % kShapes]; }
 };
 
 class AckBurst {
@@ -65,12 +100,12 @@ class AckBurst {
       : rooms_(rooms),
         burst_(burst),
         look_up_(rooms, burst),
+        keys_(rooms.now),
         spared_left_(rooms.answerer.stripped_tries().left(rooms.now.ms())) {}
 
-  std::uint32_t run(const Rows& found) {
-    found.for_each_group_row([&](std::size_t row) {
-      Rows::is_ipv6(row) ? gather<true>(row, found.places[row])
-                         : gather<false>(row, found.places[row]);
+  std::uint32_t run(const Sorted& found) {
+    found.rows.for_each_group_row([&](std::size_t row) {
+      Rows::is_ipv6(row) ? gather<true>(row, found) : gather<false>(row, found);
     });
     for (std::size_t i = 0; i < count_; ++i) refute(groups_[i]);
     return refuted_;
@@ -83,14 +118,19 @@ class AckBurst {
 
   // noinline: one copy of the code for all rows of a family.
   template <bool kIpv6>
-  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
+  [[gnu::noinline]] void gather(std::size_t row, const Sorted& found) {
+    std::uint32_t places = found.rows.places[row];
     do {
       Group& g = groups_[count_++];
       g.row = row;
       g.scales = 0;
       g.may_be_stripped = 0;
-      const bool plain = !g.shape().timestamps;
-      const std::uint32_t used = take_lanes(g.columns, burst_, places);
+      const bool plain = Rows::is_any(row) || !kAckShapes[Rows::shape_of(row)].timestamps;
+      const std::uint32_t used = take_lanes(g.columns, burst_, places, found.rows.tagged);
+      if (Rows::is_any(row)) {
+        g.columns.timestamps_there = lanes_of(g.columns, used, found.timestamps);
+        g.columns.unknown = lanes_of(g.columns, used, found.any_shape);
+      }
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
         g.scales |= offer.scales;
@@ -102,15 +142,24 @@ class AckBurst {
     } while (has_fewest_lanes(places));
   }
 
+  // The lanes of the packets in these places.
+  [[nodiscard]] static std::uint32_t lanes_of(const Columns& c, std::uint32_t used,
+                                              std::uint32_t places) {
+    std::uint32_t lanes = 0;
+    for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
+      lanes |= (places >> c.places[lane] & 1U) << lane;
+    }
+    return lanes & used;
+  }
+
   void refute(const Group& g) {
     const std::uint32_t lanes = look_up_.without_flow(g.hashes, g.lanes);
     if (lanes == 0) return;
-    const KeysByParity keys = keys_to_check(rooms_.now, g.shape().timestamps);
-    if (keys[0] == nullptr && keys[1] == nullptr) {
+    if (keys_.plain[0] == nullptr && keys_.plain[1] == nullptr) {
       return for_each_lane(lanes,
                            [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
     }
-    for_each_lane(spare_some(g, kernel(g.row).refute(g.columns, lanes, keys, g.scales)),
+    for_each_lane(spare_some(g, kernel(g.row).refute(g.columns, lanes, keys_, g.scales)),
                   [&](std::size_t lane) { refuted_ |= 1U << g.columns.places[lane]; });
   }
 
@@ -118,6 +167,12 @@ class AckBurst {
   // spends the budget; here no more are left to it than that allows.
   [[nodiscard]] std::uint32_t spare_some(const Group& g, std::uint32_t refuted) {
     std::uint32_t maybe = refuted & g.may_be_stripped;
+    if (maybe == 0 || spared_left_ == 0) return refuted;
+    if (Rows::is_any(g.row)) {
+      const std::uint32_t unknown = maybe & g.columns.unknown;
+      maybe &= ~g.columns.timestamps_there;
+      maybe &= ~may_have_timestamps(g.columns, unknown, Rows::is_ipv6(g.row));
+    }
     for (; maybe != 0 && spared_left_ != 0; --spared_left_, maybe &= maybe - 1) {
       refuted &= ~(maybe & (~maybe + 1));
     }
@@ -127,6 +182,7 @@ class AckBurst {
   Rooms& rooms_;
   const std::span<const Packet> burst_;
   LaneLookUp look_up_;
+  const AckKeys keys_;
   unsigned spared_left_;
   std::size_t count_ = 0;
   std::uint32_t refuted_ = 0;          // bit by place
@@ -149,10 +205,10 @@ std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std:
       !rooms.ack_groups.looks()) {
     return 0;
   }
-  const Rows found =
-      rooms.ipv6_acks ? sort_by_shape<true>(burst, decided) : sort_by_shape<false>(burst, decided);
-  rooms.ipv6_acks = found.any_of(true);
-  const bool group = found.has_group();
+  const Sorted found = sort(rooms, burst, decided);
+  rooms.ipv6_acks = found.rows.of_family(true) != 0;
+  rooms.tagged_acks = found.rows.tagged != 0;
+  const bool group = found.rows.has_group();
   rooms.ack_groups.note(group);
   return group ? AckBurst(rooms, burst).run(found) : 0;
 }

@@ -10,7 +10,11 @@
 //
 // Segments of spliced connections have the same shape, and for them this work is wasted. So it is
 // done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted). ACKs of IPv6 are
-// looked for only if some of them were of IPv6 (Rooms::ipv6_acks).
+// looked for only if some of them were of IPv6 (Rooms::ipv6_acks), those with tags only if some had
+// tags (Rooms::tagged_acks).
+//
+// What its options say does not matter for that: an ACK of another shape is refuted when it fits a
+// cookie of neither layout. So options at random, which would be dear to walk, are not walked.
 //
 // A refuted ACK is not dropped at once, because an earlier ACK of the burst may open the flow that
 // it belongs to. It waits for its turn. If the burst has changed the table by then, the ACK is
@@ -48,29 +52,46 @@ struct AckGroup : Columns {
   // From verify(), host order:
   alignas(64) Column<std::uint64_t> isn;     // the client's: seq - 1
   alignas(64) Column<std::uint64_t> quoted;  // the proxy's: ack - 1
+  // Bit by lane, from the caller, for the row of any options: which have timestamps, and of which
+  // that is not known.
+  std::uint32_t timestamps_there = 0;
+  std::uint32_t unknown = 0;
 };
 
 // Keys of one cookie layout, by the parity of their epoch. nullptr: no such epoch is known.
 using KeysByParity = std::array<const LayoutKey*, 2>;
 // Those that ACKs are checked with now (Moment::keys_to_check).
 [[nodiscard]] KeysByParity keys_to_check(const Moment& now, bool timestamps);
+struct AckKeys {
+  KeysByParity plain;
+  KeysByParity timestamps;
+
+  explicit AckKeys(const Moment& now)
+      : plain(keys_to_check(now, false)), timestamps(keys_to_check(now, true)) {}
+  AckKeys(const KeysByParity& of_plain, const KeysByParity& of_timestamps)
+      : plain(of_plain), timestamps(of_timestamps) {}
+};
 
 struct AckKernel {
-  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged segment
-  // of the shape and family, with ACK and without SYN, RST and URG, that is no junk. The caller has
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds a segment of the
+  // shape and family, with ACK and without SYN, RST and URG, that is no junk. The caller has
   // checked that the lengths in the frame fit it. kTouched bytes of each frame must be readable,
   // and for IPv6 kIpv6Shift more.
   std::uint32_t (*verify)(AckGroup& g, std::uint32_t used);
   // Returns those of `lanes` for which no cookie fits: neither for ISN seq - 1 nor for ISN seq,
   // with none of `scales` and without a scale.
-  std::uint32_t (*refute)(const AckGroup& g, std::uint32_t lanes, const KeysByParity& keys,
+  std::uint32_t (*refute)(const AckGroup& g, std::uint32_t lanes, const AckKeys& keys,
                           ScaleSet scales);
 };
 
-// One kernel for each row of kAckShapes, first of IPv4, then of IPv6. nullptr: this CPU has nothing
-// faster than one ACK at a time.
-using AckKernels = std::array<AckKernel, 2 * kAckShapes.size()>;
+// One kernel for each row of kAckShapes, and one for any options; first of IPv4, then of IPv6.
+// nullptr: this CPU has nothing faster than one ACK at a time.
+using AckKernels = std::array<AckKernel, 2 * (kAckShapes.size() + 1)>;
 [[nodiscard]] const AckKernels* ack_kernels();
+
+// Of `lanes` those whose options may have timestamps: both bytes that begin the option stand side
+// by side somewhere. As long as its TCP header says each frame must be. Only where kernels are.
+[[nodiscard]] std::uint32_t may_have_timestamps(const AckGroup& g, std::uint32_t lanes, bool ipv6);
 
 // Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:
 // up to kMaxBurst packets from the client side, with their headers prefetched. Packets of `decided`

@@ -17,12 +17,24 @@ constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
 constexpr std::uint16_t kCompared = kTcpFlagBits & static_cast<std::uint16_t>(~kBesideAck);
 
 template <bool kIpv6, std::size_t kRow>
+constexpr FramePattern pattern_of() {
+  if constexpr (kRow < kAckShapes.size()) {
+    constexpr OptionList kOptions = kAckShapes[kRow].options;
+    return kIpv6 ? tcp_with(kOptions, kAck, kCompared)
+                 : usual_frame_with(kOptions, kAck, kCompared);
+  }
+  // Any options.
+  FramePattern p;
+  p.fix(usual_at::kOffsetAndFlags, kAck, kCompared);
+  if (!kIpv6) p.fix_all(kUsualFrame);
+  return p;
+}
+
+template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(AckGroup& g, std::uint32_t used) {
-  constexpr OptionList kOptions = kAckShapes[kRow].options;
-  constexpr std::size_t kSecond = second_half(kOptions.bytes());
-  constexpr Patterns kPatterns = patterns_of(
-      kIpv6 ? tcp_with(kOptions, kAck, kCompared) : usual_frame_with(kOptions, kAck, kCompared),
-      kSecond);
+  constexpr std::size_t kSecond = second_half(
+      kRow < kAckShapes.size() ? kAckShapes[kRow % kAckShapes.size()].options.bytes() : 0);
+  constexpr Patterns kPatterns = patterns_of(pattern_of<kIpv6, kRow>(), kSecond);
   Words f;
   load_words<kSecond>(g, shift_of(kIpv6), f);
   __mmask8 good = matches(kPatterns, f);
@@ -130,16 +142,20 @@ SYNPROXY_COLUMNS __m512i macs_of_acks(const AckGroup& g, __m512i isn, const Lane
 }
 
 template <bool kIpv6>
-SYNPROXY_KERNEL std::uint32_t refute(const AckGroup& g, std::uint32_t lanes,
-                                     const KeysByParity& keys, ScaleSet scales) {
-  const LaneKeys k = keys_of(get(g.quoted), keys);
+SYNPROXY_COLUMNS std::uint32_t refute_by(const AckGroup& g, std::uint32_t lanes, const LaneKeys& k,
+                                         ScaleSet scales) {
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const __m512i isn = get(g.isn);
   const __m512i of_probe = low(add(isn, all(1)));  // seq itself
-  const __m512i macs = macs_of_acks<kIpv6>(g, isn, k);
-  const __m512i macs_of_probes = macs_of_acks<kIpv6>(g, of_probe, k);
+  const __m512i macs = covering_tags(g, macs_of_acks<kIpv6>(g, isn, k), k.k0, k.k1);
+  const __m512i macs_of_probes = covering_tags(g, macs_of_acks<kIpv6>(g, of_probe, k), k.k0, k.k1);
   const __mmask8 found = fits_either(g, macs, macs_of_probes, k, any_scale);
   return lanes & k.known & ~std::uint32_t{found};
+}
+template <bool kIpv6>
+SYNPROXY_KERNEL std::uint32_t refute_with(const AckGroup& g, std::uint32_t lanes,
+                                          const KeysByParity& keys, ScaleSet scales) {
+  return refute_by<kIpv6>(g, lanes, keys_of(get(g.quoted), keys), scales);
 }
 
 SYNPROXY_COLUMNS LaneKeys choose_keys(__mmask8 lanes, const LaneKeys& otherwise,
@@ -152,6 +168,29 @@ SYNPROXY_COLUMNS LaneKeys choose_keys(__mmask8 lanes, const LaneKeys& otherwise,
   k.multiplier = choose(lanes, otherwise.multiplier, value.multiplier);
   k.tight = choose_bits(lanes, otherwise.tight, value.tight);
   return k;
+}
+
+// A lane of which nobody knows whether it has timestamps has to fit neither layout.
+template <bool kIpv6>
+SYNPROXY_KERNEL std::uint32_t refute_mixed(const AckGroup& g, std::uint32_t lanes,
+                                           const AckKeys& keys, ScaleSet scales) {
+  const __m512i quoted = get(g.quoted);
+  const LaneKeys k = choose_keys(static_cast<__mmask8>(g.timestamps_there),
+                                 keys_of(quoted, keys.plain), keys_of(quoted, keys.timestamps));
+  const std::uint32_t refuted = refute_by<kIpv6>(g, lanes, k, scales);
+  const std::uint32_t unknown = refuted & g.unknown;
+  if (unknown == 0) return refuted;
+  return (refuted & ~unknown) | refute_with<kIpv6>(g, unknown, keys.timestamps, scales);
+}
+
+template <bool kIpv6, std::size_t kRow>
+std::uint32_t refute(const AckGroup& g, std::uint32_t lanes, const AckKeys& keys, ScaleSet scales) {
+  if constexpr (kRow < kAckShapes.size()) {
+    return refute_with<kIpv6>(g, lanes, kAckShapes[kRow].timestamps ? keys.timestamps : keys.plain,
+                              scales);
+  } else {
+    return refute_mixed<kIpv6>(g, lanes, keys, scales);
+  }
 }
 
 template <bool kIpv6>
@@ -171,13 +210,22 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   return k.known & ~std::uint32_t{found};
 }
 
-template <std::size_t... kRow>
-constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
-  return {AckKernel{&verify<false, kRow>, &refute<false>}...,
-          AckKernel{&verify<true, kRow>, &refute<true>}...};
+SYNPROXY_KERNEL bool has_begin_of_timestamps(const std::uint8_t* tcp) {
+  const std::size_t size = tcp[tcp_at::kOffsetAndFlags] / 16 * 4;
+  const __mmask64 there = ~0ULL >> (64 - size) & (~0ULL << kTcpHeader);
+  const __m512i bytes = _mm512_maskz_loadu_epi8(there, tcp);
+  const __mmask64 kind = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(kOptionTimestamps));
+  const __mmask64 length = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(kTimestampsLength));
+  return (kind << 1 & length) != 0;
 }
 
-constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size()>());
+template <std::size_t... kRow>
+constexpr AckKernels kernels_of(std::index_sequence<kRow...>) {
+  return {AckKernel{&verify<false, kRow>, &refute<false, kRow>}...,
+          AckKernel{&verify<true, kRow>, &refute<true, kRow>}...};
+}
+
+constexpr AckKernels kAvx512 = kernels_of(std::make_index_sequence<kAckShapes.size() + 1>());
 constexpr AnyAckKernels kAnyAvx512{&refute_any<false>, &refute_any<true>};
 
 }  // namespace
@@ -185,10 +233,22 @@ constexpr AnyAckKernels kAnyAvx512{&refute_any<false>, &refute_any<true>};
 const AckKernels* ack_kernels() { return supported() ? &kAvx512 : nullptr; }
 const AnyAckKernels* any_ack_kernels() { return supported() ? &kAnyAvx512 : nullptr; }
 
+std::uint32_t may_have_timestamps(const AckGroup& g, std::uint32_t lanes, bool ipv6) {
+  std::uint32_t found = 0;
+  for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
+    const std::uint8_t* tcp = g.frames[lane] + usual_at::kTcp + shift_of(ipv6);
+    found |= std::uint32_t{has_begin_of_timestamps(tcp)} << lane;
+  }
+  return lanes & found;
+}
+
 }  // namespace synproxy
 #else
 namespace synproxy {
 const AckKernels* ack_kernels() { return nullptr; }
 const AnyAckKernels* any_ack_kernels() { return nullptr; }
+std::uint32_t may_have_timestamps(const AckGroup& /*g*/, std::uint32_t lanes, bool /*ipv6*/) {
+  return lanes;
+}
 }  // namespace synproxy
 #endif

@@ -24,6 +24,7 @@ std::uint32_t AnyAcks::refuted(const Rooms& rooms, const Context* burst) const {
   const KeysByParity stamped = keys_to_check(rooms.now, true);
   std::uint32_t refuted = 0;
   AnyAckGroup g;
+  g.tagged = true;
   for (const bool ipv6 : {false, true}) {
     std::uint32_t places = places_[ipv6 ? 1 : 0];
     while (has_fewest_lanes(places)) {

@@ -11,10 +11,9 @@
 
 namespace synproxy {
 
-// Columns::frames and places: as in AnySynGroup. The caller fills `addresses` and `ports` too, and
-// all that AckGroup has.
+// Columns::frames and places: as in AnySynGroup. The caller fills `addresses`, `ports` and `vlan`
+// too, and all that AckGroup has.
 struct AnyAckGroup : AckGroup {
-  alignas(64) Column<std::uint64_t> vlan;        // VlanStack::packed
   alignas(64) Column<std::uint64_t> timestamps;  // 0 or 1
 };
 

@@ -35,6 +35,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
         ++rooms.stateless;
       } else {
         rooms.ipv6_acks |= c.segment.ipv6;
+        rooms.tagged_acks |= rooms.tags_matter(c.segment);
       }
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);

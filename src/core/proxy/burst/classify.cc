@@ -77,6 +77,18 @@ Kind classify_fragment(Rooms& rooms, Context& c) {
   return Kind::kDecided;
 }
 
+// What it quotes is found here, so that the flow's bucket is on its way before it is looked at.
+Kind classify_icmp(Rooms& rooms, Context& c) {
+  QuotedFlow& quoted = rooms.quoted_by(c);
+  if (!quoted_flow(c.segment, c.sender, rooms.protect, quoted)) {
+    forward(rooms.counters, c, Reason::forwarded);
+    return Kind::kDecided;
+  }
+  const Arrival* const found = c.packet->arrival;
+  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key);
+  return Kind::kIcmp;
+}
+
 Kind classify_other(Rooms& rooms, Context& c) {
   switch (c.segment.result) {
     case ParseResult::kFragment:
@@ -95,7 +107,7 @@ Kind classify_other(Rooms& rooms, Context& c) {
         drop(rooms.counters, c, Reason::icmp_shed);
         return Kind::kDecided;
       }
-      return Kind::kIcmp;
+      return classify_icmp(rooms, c);
     default:
       break;
   }
@@ -116,6 +128,7 @@ void plan_if_known(Rooms& rooms, Context& c) {
   }
   if (rooms.any_syn_kernels != nullptr && c.segment.l3_offset != kEthernetHeader) {
     // Columns take it whatever its shape is, and hash its tags too.
+    rooms.tagged_syns |= rooms.tags_matter(c.segment);
     rooms.asked_by(c) = parse_tcp_options(c.segment.options(), c.segment.options_size());
     return;
   }

@@ -14,6 +14,7 @@
 #include "synproxy/wire/bytes.h"
 #include "synproxy/wire/option_list.h"
 #include "synproxy/wire/usual_frame.h"
+#include "synproxy/wire/vlan.h"
 
 namespace synproxy {
 
@@ -27,14 +28,19 @@ struct Columns {
   template <typename T>
   using Column = std::array<T, kLanes>;
 
-  Column<std::uint8_t*> frames;  // an unused lane repeats another one
-  Column<std::uint8_t> places;   // index in the burst
+  // Where a frame would begin if it had no tags: kEthernetHeader bytes before its IP header. An
+  // unused lane repeats another one.
+  Column<std::uint8_t*> frames;
+  Column<std::uint8_t> places;  // index in the burst
+  bool tagged = false;  // some lanes are: `vlan` is filled, and the MAC addresses lie before
+                        // `frames`
   // Filled by the kernel that verifies the shape:
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
   alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
   alignas(64) Column<ServiceName> service;
   // IPv6 only, raw: both words of the client's address, then of the server's.
   alignas(64) std::array<Column<std::uint64_t>, 4> ipv6;
+  alignas(64) Column<std::uint64_t> vlan;  // VlanStack::packed
 };
 
 // The TCP header of an IPv6 frame lies so many bytes further on. Whatever is said here of bytes
@@ -53,6 +59,8 @@ inline constexpr std::size_t kFirstHalf = kEthernetHeader;
 // With more options there would be a gap between the halves.
 inline constexpr std::size_t kMostOptionBytes = kFirstHalf + 2 * kHalf - usual_at::kOptions;
 static_assert(second_half(kMostOptionBytes) == kFirstHalf + kHalf);
+// Of a frame, whatever its shape is.
+inline constexpr std::size_t kMostRead = usual_at::kOptions + kMostOptionBytes;
 }  // namespace columns
 
 // The bits that all frames of one shape have in common.
@@ -79,20 +87,68 @@ using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>
   return p;
 }
 
-// For a frame of at least an Ethernet header.
-[[nodiscard]] inline bool is_untagged_ipv6(const Packet& p) {
-  constexpr std::uint16_t kType = be16(kEtherTypeIpv6).raw();
-  return load_raw<std::uint16_t>(p.data + ether_at::kType) == kType;
+// The tags that columns see. Of a frame with more tags than a connection may have they see no IP
+// header, and leave it alone.
+namespace detail {
+[[nodiscard]] inline bool is_tag(const std::uint8_t* type) {
+  const auto raw = load_raw<std::uint16_t>(type);
+  return raw == be16(kEtherTypeVlan).raw() || raw == be16(kEtherTypeQinQ).raw();
 }
-// Checks what the kernels do not check themselves: the frame is untagged and of that family,
-// unicast, long enough for a TCP header, and its buffer has room for the bytes that are touched.
-[[nodiscard]] inline bool fits_columns(const Packet& p, bool ipv6 = false) {
-  constexpr std::uint16_t kIpv4 = be16(kEtherTypeIpv4).raw();
-  constexpr std::uint16_t kIpv6 = be16(kEtherTypeIpv6).raw();
-  return p.length >= kUsualHeaders + shift_of(ipv6) && p.length <= kMaxFrame &&
-         p.room >= Columns::kTouched + shift_of(ipv6) &&
-         load_raw<std::uint16_t>(p.data + ether_at::kType) == (ipv6 ? kIpv6 : kIpv4) &&
-         is_unicast(p.data);
+}  // namespace detail
+// The bytes that the tags take, 0, 4 or 8. For a frame of at least kUsualHeaders bytes. Nothing
+// branches on its content.
+[[nodiscard]] inline unsigned tag_bytes(const std::uint8_t* frame) {
+  const unsigned one = detail::is_tag(frame + ether_at::kType) ? 1U : 0U;
+  const unsigned two = detail::is_tag(frame + ether_at::kType + kVlanTag) ? one : 0U;
+  return static_cast<unsigned>(kVlanTag) * (one + two);
+}
+// The stack of a frame with tags that take so many bytes.
+[[nodiscard]] inline VlanStack tags_of(const std::uint8_t* frame, unsigned bytes) {
+  VlanStack stack;
+  const std::uint8_t* type = frame + ether_at::kType;
+  for (; bytes != 0; bytes -= static_cast<unsigned>(kVlanTag), type += kVlanTag) {
+    stack = stack.pushed(load_be<std::uint16_t>(type), load_be<std::uint16_t>(type + 2));
+  }
+  return stack;
+}
+
+// Whether IPv6 follows tags of so many bytes, in a frame of at least kUsualHeaders bytes.
+[[nodiscard]] inline bool is_ipv6_behind(const Packet& p, unsigned tags) {
+  constexpr std::uint16_t kType = be16(kEtherTypeIpv6).raw();
+  return load_raw<std::uint16_t>(p.data + tags + ether_at::kType) == kType;
+}
+// A frame of at least kUsualHeaders bytes as columns would see it. Nothing here branches on its
+// content: in a flood of all kinds of packets each branch would be mispredicted.
+struct Sighting {
+  bool fits = false;  // see below
+  bool ipv6 = false;
+  unsigned tags = 0;          // bytes
+  const std::uint8_t* frame;  // without tags, as Columns::frames
+  std::size_t length;         // bytes from there on
+  std::uint16_t offset_and_flags;
+};
+// `kIpv6`, `kTags`: looks for frames with those too. Checks what the kernels do not check
+// themselves: the frame is of one of the families, unicast, long enough for a TCP header, and its
+// buffer has room for the bytes that are touched. Where it does not fit, the rest is of no use, but
+// can be read.
+template <bool kIpv6, bool kTags>
+[[nodiscard]] inline Sighting see(const Packet& p) {
+  constexpr std::uint16_t kIpv4Type = be16(kEtherTypeIpv4).raw();
+  Sighting s;
+  s.tags = kTags ? tag_bytes(p.data) : 0;
+  s.ipv6 = kIpv6 && is_ipv6_behind(p, s.tags);
+  const auto type = load_raw<std::uint16_t>(p.data + s.tags + ether_at::kType);
+  const std::size_t shift = shift_of(s.ipv6) + s.tags;
+  s.fits = static_cast<unsigned>(p.length >= kUsualHeaders + shift) &
+           static_cast<unsigned>(p.length <= kMaxFrame) &
+           static_cast<unsigned>(p.room >= columns::kMostRead + shift) &
+           (static_cast<unsigned>(type == kIpv4Type) | static_cast<unsigned>(s.ipv6)) &
+           static_cast<unsigned>(is_unicast(p.data));
+  const std::size_t safe = s.fits ? shift : 0;
+  s.frame = p.data + (s.fits ? s.tags : 0);
+  s.length = p.length - (s.fits ? s.tags : 0);
+  s.offset_and_flags = load_be<std::uint16_t>(p.data + safe + usual_at::kOffsetAndFlags);
+  return s;
 }
 
 // For fewer frames, columns are slower than one frame at a time.
@@ -102,29 +158,57 @@ inline constexpr unsigned kFewestLanes = 4;
   return places != 0;
 }
 
-// For each row the packets of a burst that may have its shape. A row is a shape and a family: first
-// the shapes of IPv4, then those of IPv6.
+// Whether at least half of a burst is in `places`. Frames that no row knows are taken only then:
+// where a burst mixes all kinds of packets, sorting them costs more than it saves.
+[[nodiscard]] inline bool has_half(std::uint32_t places, std::size_t burst) {
+  return 2 * static_cast<std::size_t>(std::popcount(places)) >= burst;
+}
+
+// For each row the packets of a burst that may have its shape. A row is a shape and a family: the
+// shapes of IPv4, and a row for any of them; then the same of IPv6.
 template <std::size_t kShapes>
 struct Candidates {
-  static constexpr std::size_t kRows = 2 * kShapes;
+  static constexpr std::size_t kOfFamily = kShapes + 1;
+  static constexpr std::size_t kRows = 2 * kOfFamily;
   std::array<std::uint32_t, kRows> places{};
+  std::uint32_t tagged = 0;  // of all these
 
-  [[nodiscard]] static constexpr bool is_ipv6(std::size_t row) { return row >= kShapes; }
+  [[nodiscard]] static constexpr bool is_ipv6(std::size_t row) { return row >= kOfFamily; }
+  [[nodiscard]] static constexpr std::size_t shape_of(std::size_t row) { return row % kOfFamily; }
+  [[nodiscard]] static constexpr bool is_any(std::size_t row) { return shape_of(row) == kShapes; }
   [[nodiscard]] static constexpr std::size_t row_of(std::size_t shape, bool ipv6) {
-    return shape + (ipv6 ? kShapes : 0);
+    return shape + (ipv6 ? kOfFamily : 0);
   }
-  [[nodiscard]] bool any_of(bool ipv6) const {
+  [[nodiscard]] std::uint32_t of_family(bool ipv6) const {
     std::uint32_t any = 0;
-    for (std::size_t shape = 0; shape < kShapes; ++shape) any |= places[row_of(shape, ipv6)];
-    return any != 0;
+    for (std::size_t shape = 0; shape < kOfFamily; ++shape) any |= places[row_of(shape, ipv6)];
+    return any;
+  }
+  // Where shapes are mixed, their groups would not be full, and how many there are would be
+  // mispredicted. Then all go to the row for any shape. Its groups cost a little more than those of
+  // a single shape. `always`: also where they are not mixed.
+  void mix(bool always = false) {
+    for (const bool ipv6 : {false, true}) {
+      const std::uint32_t all = of_family(ipv6);
+      if (all == 0) continue;
+      std::uint32_t main = 0;
+      for (std::size_t shape = 0; shape < kShapes; ++shape) {
+        const std::uint32_t of_shape = places[row_of(shape, ipv6)];
+        if (has_fewest_lanes(of_shape)) main = of_shape;
+      }
+      std::uint32_t& any = places[row_of(kShapes, ipv6)];
+      if (!always && !has_fewest_lanes(all & ~main) && !has_fewest_lanes(any)) continue;
+      for (std::size_t shape = 0; shape < kShapes; ++shape) places[row_of(shape, ipv6)] = 0;
+      any = all;
+    }
   }
   // Calls use(row) for each row that has enough for a group. Most bursts have one family, so the
   // other is left at once.
   template <typename Function>
   void for_each_group_row(Function&& use) const {
     for (const bool ipv6 : {false, true}) {
-      if (!any_of(ipv6)) continue;
-      for (std::size_t row = row_of(0, ipv6); row < row_of(kShapes, ipv6); ++row) {
+      if (of_family(ipv6) == 0) continue;
+      for (std::size_t row = row_of(0, ipv6); row < row_of(kOfFamily, ipv6); ++row) {
         if (has_fewest_lanes(places[row])) use(row);
       }
     }
@@ -155,9 +239,10 @@ class GroupWatch {
 };
 
 // Moves the first packets of `places` into the lanes, as many as fit. Bit i of the result: lane i
-// is used.
+// is used. `tagged`: those that have tags.
 [[nodiscard]] inline std::uint32_t take_lanes(Columns& c, std::span<const Packet> burst,
-                                              std::uint32_t& places) {
+                                              std::uint32_t& places, std::uint32_t tagged) {
+  const std::uint32_t before = places;
   std::uint32_t used = 0;
   for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
     c.places[lane] = c.places[0];
@@ -167,6 +252,14 @@ class GroupWatch {
       used |= 1U << lane;
     }
     c.frames[lane] = burst[c.places[lane]].data;
+  }
+  c.tagged = (before & ~places & tagged) != 0;
+  if (c.tagged) {
+    for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
+      const unsigned bytes = tag_bytes(c.frames[lane]);
+      c.vlan[lane] = tags_of(c.frames[lane], bytes).packed;
+      c.frames[lane] += bytes;
+    }
   }
   return used;
 }

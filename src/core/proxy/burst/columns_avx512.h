@@ -27,6 +27,9 @@
 #if defined(__x86_64__)
 #define SYNPROXY_COLUMNS \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
+// For a lambda, behind its arguments. Its body may use only what is inlined.
+#define SYNPROXY_COLUMNS_LAMBDA \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), always_inline))
 #define SYNPROXY_KERNEL __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 
 namespace synproxy::columns {
@@ -280,6 +283,13 @@ SYNPROXY_COLUMNS __m512i covering_vlan(__m512i mac, __m512i vlan, __m512i k0, __
   detail::sip_compress(sip, all(0));
   detail::sip_compress(sip, all(detail::length_word(3)));
   return _mm512_mask_mov_epi64(mac, tagged, detail::sip_finish(sip));
+}
+// The same where no lane may have tags.
+SYNPROXY_COLUMNS __m512i covering_tags(const Columns& c, __m512i mac, __m512i k0, __m512i k1) {
+  if (!c.tagged) [[likely]] {
+    return mac;
+  }
+  return covering_vlan(mac, get(c.vlan), k0, k1);
 }
 
 }  // namespace synproxy::columns

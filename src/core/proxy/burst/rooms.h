@@ -47,6 +47,7 @@
 #include "burst/mac_batch.h"
 #include "burst/moment.h"
 #include "burst/packet_context.h"
+#include "burst/quoted_flow.h"
 #include "burst/screen.h"
 #include "burst/verdicts.h"
 #include "felt/felt_book.h"
@@ -103,13 +104,17 @@ struct Rooms {
   std::array<Context, kMaxBurst + 1> contexts;  // the last one: see context_of_whole()
   // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
   std::array<TcpOptions, kMaxBurst + 1> asked;
-  std::array<Arrival, kMaxBurst> arrivals;  // only where VLANs are paired
-  std::uint32_t acks_refuted = 0;           // in the last burst from the client side
-  bool many_refuted = false;                // in the burst before that
+  std::array<QuotedFlow, kMaxBurst + 1> quoted;  // of ICMP errors, likewise
+  std::array<Arrival, kMaxBurst> arrivals;       // only where VLANs are paired
+  std::uint32_t acks_refuted = 0;                // in the last burst from the client side
+  bool many_refuted = false;                     // in the burst before that
   GroupWatch syn_groups;
   GroupWatch ack_groups;
-  bool ipv6_acks = false;  // the last burst that was looked at had ACKs that may be of IPv6
-  bool ipv6_syns = false;  // ... usual SYNs of IPv6
+  bool ipv6_acks = false;    // the last burst that was looked at had ACKs that may be of IPv6
+  bool ipv6_syns = false;    // ... usual SYNs of IPv6
+  bool tagged_acks = false;  // ... ACKs with tags
+  bool tagged_syns = false;  // ... SYNs with tags
+  bool poor_offers = false;  // ... usual SYNs for a service that may offer less than they ask for
 
   // All are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;   // by the operator
@@ -122,6 +127,15 @@ struct Rooms {
 
   [[nodiscard]] TcpOptions& asked_by(const Context& c) {
     return asked[static_cast<std::size_t>(&c - contexts.data())];
+  }
+
+  // Where VLANs are paired, the tags are not those of the flow.
+  [[nodiscard]] bool tags_matter(const Segment& g) const {
+    return g.l3_offset != kEthernetHeader && !vlans_paired;
+  }
+
+  [[nodiscard]] QuotedFlow& quoted_by(const Context& c) {
+    return quoted[static_cast<std::size_t>(&c - contexts.data())];
   }
 
   // For a packet that is put together from fragments while a burst is decided: one at a time.

@@ -113,13 +113,8 @@ void on_error_without_flow(Rooms& rooms, Context& c, const QuotedFlow& quoted) {
 void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   const Role sender = c.sender;
   const Segment& g = c.segment;
-  QuotedFlow quoted;
-  if (!quoted_flow(g, sender, rooms.protect, quoted)) {
-    return forward(rooms.counters, c, Reason::forwarded);
-  }
+  const QuotedFlow& quoted = rooms.quoted_by(c);
   const QuotedSegment& q = quoted.segment;
-  const Arrival* const found = c.packet->arrival;
-  c.hash = found != nullptr ? found->hash : rooms.flows.hash_of(quoted.key);
   c.flow = rooms.flows.find(quoted.key, c.hash);
   const bool over = c.flow == kNoFlow || rooms.flows[c.flow].state() == FlowState::kTombstone;
   if (over && sender == Role::kServer && icmp_checksum_good(g) &&

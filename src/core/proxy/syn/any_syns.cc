@@ -19,7 +19,9 @@ class Lanes {
       : rooms_(rooms),
         burst_(burst),
         kernel_((*rooms.any_syn_kernels)[ipv6 ? 1 : 0]),
-        adaptive_(rooms.watch.activation.adaptive()) {}
+        adaptive_(rooms.watch.activation.adaptive()) {
+    g_.tagged = true;
+  }
 
   // Up to kLanes of `places`, which are taken out.
   void answer(std::uint32_t& places, AnySyns::Counts& counts) {

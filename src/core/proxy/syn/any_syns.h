@@ -22,7 +22,7 @@
 namespace synproxy {
 
 // Columns::frames: so that the IP header begins kEthernetHeader bytes further on, as without tags.
-// Columns::places: among the contexts. The caller fills `addresses` and `ports` too.
+// Columns::places: among the contexts. The caller fills `addresses`, `ports` and `vlan` too.
 struct AnySynGroup : Columns {
   // TCP parts are summed in one register.
   static constexpr std::size_t kMostSummed = 64;
@@ -31,7 +31,6 @@ struct AnySynGroup : Columns {
   alignas(64) Column<std::uint64_t> tcp_length;  // bytes, at most kMostSummed
   alignas(64) Column<std::uint64_t> ip_length;   // of the IPv4 header
   alignas(64) Column<std::uint64_t> isn;         // the client's, host order
-  alignas(64) Column<std::uint64_t> vlan;        // VlanStack::packed
   alignas(64) Column<std::uint64_t> said;        // TcpOptions, its first eight bytes
   alignas(64) Column<std::uint64_t> stamps;      // TcpOptions, the rest
   alignas(64) Column<std::uint64_t> wants_ecn;   // 0 or 1

@@ -62,6 +62,14 @@ inline constexpr auto kSynShapes = [] {
 }
 static_assert(sizes_differ(), "sort_by_shape() and plan_known_syn() go by the size");
 
+// The shape whose SYN has a TCP header of that many 32-bit words; kSynShapes.size(): none has.
+inline constexpr auto kShapeOfSize = [] {
+  std::array<std::uint8_t, 16> shape{};
+  shape.fill(kSynShapes.size());
+  for (std::uint8_t i = 0; i < kSynShapes.size(); ++i) shape[kSynShapes[i].tcp_size / 4] = i;
+  return shape;
+}();
+
 // The patterns that columns match: a SYN without data. AE and all flags below it are compared, so a
 // SYN that asks for ECN does not match. The first has no IP header, for IPv6.
 [[nodiscard]] constexpr FramePattern tcp_pattern_of(const SynShape& shape) {

@@ -2,7 +2,9 @@
 #include "syn/syn_burst.h"
 
 #include <bit>
+#include <cstring>
 #include <tuple>
+#include <utility>
 
 #include "burst/lane_look_up.h"
 #include "burst/rooms.h"
@@ -13,71 +15,83 @@ namespace {
 
 constexpr std::size_t kShapes = kSynShapes.size();
 using Rows = Candidates<kShapes>;  // judged by a few bytes
-constexpr std::size_t kRows = Rows::kRows;
-static_assert(kRows == std::tuple_size_v<SynKernels>);
-[[nodiscard]] constexpr bool is_ipv6(std::size_t row) { return Rows::is_ipv6(row); }
-[[nodiscard]] constexpr const SynShape& shape_of(std::size_t row) {
-  return kSynShapes[row % kShapes];
-}
-// Full groups, and one more for each row that does not fill its last group.
-constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + kRows - 1;
+static_assert(2 * kShapes == std::tuple_size_v<SynKernels>);
+// With these the answer to a SYN of any shape has the options that the shape asks for.
+constexpr std::uint8_t kFull = kOffersCookies | kOffersTimestamps | kOffersSack;
+// Full groups, and one more for each row and each family's odd ones that do not fill their last
+// group.
+constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + Rows::kRows + 2 - 1;
 
-// The shape whose SYN has a TCP header of that many 32-bit words. kShapes: no such shape.
-constexpr auto kShapeOfSize = [] {
-  std::array<std::uint8_t, 16> shape{};
-  shape.fill(kShapes);
-  for (std::uint8_t i = 0; i < kShapes; ++i) shape[kSynShapes[i].tcp_size / 4] = i;
-  return shape;
-}();
-
-// `kBoth`: looks for IPv6 too, without a branch, because a burst may mix both.
-template <bool kBoth>
+// SYNs of no shape, and those that ask for ECN, stand in the rows for any.
+template <bool kIpv6, bool kTags>
 Rows sort_by_shape(std::span<const Packet> burst) {
   Rows found;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    // The flags come first, because every packet pays for this look and most are no SYNs. A SYN
-    // that asks for ECN is left to the other stages.
     if (p.length < kUsualHeaders) continue;
-    const bool ipv6 = kBoth && is_untagged_ipv6(p);
-    const std::size_t shift = shift_of(ipv6);
-    if (kBoth && p.length < kUsualHeaders + shift) continue;
-    const auto offset_and_flags =
-        load_be<std::uint16_t>(p.data + shift + usual_at::kOffsetAndFlags);
-    if (static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits) != kSyn ||
-        !fits_columns(p, ipv6) || p.checksum == ChecksumHint::kBad) {
-      continue;
-    }
-    const std::size_t shape = kShapeOfSize[offset_and_flags >> 12];
-    if (shape == kShapes || p.length < usual_at::kTcp + shift + tcp_header_size(offset_and_flags)) {
-      continue;
-    }
-    found.places[Rows::row_of(shape, ipv6)] |= 1U << i;
+    const Sighting s = see<kIpv6, kTags>(p);
+    const auto flags = static_cast<std::uint16_t>(s.offset_and_flags & ~kTcpOffsetBits);
+    const unsigned header = tcp_header_size(s.offset_and_flags);
+    const unsigned fits =
+        static_cast<unsigned>(s.fits) & static_cast<unsigned>((flags & ~kAnyEcn) == kSyn) &
+        static_cast<unsigned>(p.checksum != ChecksumHint::kBad) &
+        static_cast<unsigned>(header >= kTcpHeader) &
+        static_cast<unsigned>(s.length >= usual_at::kTcp + shift_of(s.ipv6) + header);
+    const std::size_t shape = flags == kSyn ? kShapeOfSize[header / 4] : kShapes;
+    found.places[Rows::row_of(shape, s.ipv6)] |= fits << i;
+    if (kTags) found.tagged |= (fits & static_cast<unsigned>(s.tags != 0)) << i;
   }
   return found;
+}
+Rows sort(const Rooms& rooms, std::span<const Packet> burst) {
+  if (rooms.tagged_syns) return sort_by_shape<true, true>(burst);
+  if (rooms.ipv6_syns) return sort_by_shape<true, false>(burst);
+  return sort_by_shape<false, false>(burst);
 }
 
 struct Group {
   SynGroup columns;
   LaneLookUp::Hashes hashes;
   LaneLookUp::Hashes reply_places;  // ReplyCap::place_of(), while it is on
-  std::uint32_t lanes;              // lanes that will be answered
-  std::uint32_t over;               // of these above --reply-rate
-  std::size_t row;
+  const SynKernel* kernel;
+  const SynShape* shape;  // nullptr: it differs by lane
+  std::uint32_t lanes;    // lanes that will be answered
+  std::uint32_t over;     // of these above --reply-rate
+  bool ipv6;
 };
+
+// The SYNs of no shape, by family.
+using Odd = std::array<std::uint32_t, 2>;
 
 class SynBurst {
  public:
-  SynBurst(Rooms& rooms, std::span<Packet> burst)
+  SynBurst(Rooms& rooms, std::span<Packet> burst, std::uint32_t tagged)
       : rooms_(rooms),
         burst_(burst),
         look_up_(rooms, burst),
+        tagged_(tagged),
         adaptive_(rooms.watch.activation.adaptive()) {}
 
-  std::uint32_t run(const Rows& found) {
-    found.for_each_group_row([&](std::size_t row) { gather(row, found.places[row]); });
+  std::uint32_t run(const Rows& found, Odd odd) {
+    found.for_each_group_row([&](std::size_t row) {
+      const bool ipv6 = Rows::is_ipv6(row);
+      const std::size_t family = ipv6 ? 1 : 0;
+      const std::size_t shape = Rows::shape_of(row);
+      if (Rows::is_any(row)) {
+        odd[family] |= gather(mixed_syn_kernels()[family], nullptr, ipv6, found.places[row]);
+      } else {
+        odd[family] |= gather((*rooms_.syn_kernels)[shape + family * kShapes], &kSynShapes[shape],
+                              ipv6, found.places[row]);
+      }
+    });
+    for (const bool ipv6 : {false, true}) {
+      const std::size_t family = ipv6 ? 1 : 0;
+      if (has_fewest_lanes(odd[family])) [[unlikely]]
+        gather(odd_syn_kernels()[family], nullptr, ipv6, odd[family]);
+    }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
+    rooms_.poor_offers = poor_;
     if (syns_ != 0) rooms_.now.note_cookie();
     rooms_.answerer.repeats().pass_over(syns_);
     rooms_.counters.count(Reason::syn_received, syns_);
@@ -87,35 +101,71 @@ class SynBurst {
   }
 
  private:
-  [[nodiscard]] const SynKernel& kernel(std::size_t row) const {
-    return (*rooms_.syn_kernels)[row];
-  }
-
-  // noinline: one copy of the code for all rows.
-  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places) {
-    const std::uint8_t needs = shape_of(row).needs;
+  // Returns those of `places` that the kernel has not taken. `shape`: of all, or nullptr.
+  // noinline: one copy of the code for all.
+  [[gnu::noinline]] std::uint32_t gather(const SynKernel& kernel, const SynShape* shape, bool ipv6,
+                                         std::uint32_t places) {
+    const std::uint8_t wanted = shape != nullptr ? shape->needs : kFull;
+    const std::uint8_t needs = shape != nullptr ? shape->needs : kOffersCookies;
+    std::uint32_t left = 0;
     do {
       Group& g = groups_[count_++];
-      g.row = row;
+      g.kernel = &kernel;
+      g.shape = shape;
+      g.ipv6 = ipv6;
       g.over = 0;
       g.columns.tight = rooms_.now.keys().current()->plain.tight;
-      const std::uint32_t used = take_lanes(g.columns, burst_, places);
-      const std::uint32_t sound = kernel(row).verify(g.columns, used);
+      const std::uint32_t used = take_lanes(g.columns, burst_, places, tagged_);
+      std::uint32_t sound = kernel.verify(g.columns, used);
+      if (sound != used) [[unlikely]]
+        left |= places_of(g.columns, used & ~sound);
+      if (&kernel == &odd_syn_kernels()[ipv6 ? 1 : 0]) [[unlikely]]
+        sound = read_options(g, sound);
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
         g.columns.offers[lane] = offer.first_word();
+        g.columns.can[lane] = offer.can;
+        poor_ |= offer.has(kOffersCookies) && !offer.has(wanted);
         return offer.has(needs);
       };
-      g.lanes = is_ipv6(row) ? look_up_.begin<true>(g.columns, sound, g.hashes, use)
-                             : look_up_.begin<false>(g.columns, sound, g.hashes, use);
+      g.lanes = ipv6 ? look_up_.begin<true>(g.columns, sound, g.hashes, use)
+                     : look_up_.begin<false>(g.columns, sound, g.hashes, use);
       if (rooms_.reply_cap.on()) prefetch_reply_places(g);
     } while (has_fewest_lanes(places));
+    return left;
+  }
+  [[nodiscard]] static std::uint32_t places_of(const Columns& c, std::uint32_t lanes) {
+    std::uint32_t places = 0;
+    for_each_lane(lanes, [&](std::size_t lane) { places |= 1U << c.places[lane]; });
+    return places;
+  }
+  // Returns those of `lanes` that are not signed.
+  [[nodiscard]] static std::uint32_t read_options(Group& g, std::uint32_t lanes) {
+    std::uint32_t kept = lanes;
+    std::array<OptionText, 4> texts;
+    std::array<TcpOptions, 4> read;
+    for (std::size_t first = 0; first < SynGroup::kLanes; first += texts.size()) {
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const std::size_t lane = first + i;
+        // Where a lane is not sound, this may be anything.
+        texts[i] = {g.columns.frames[lane] + usual_at::kOptions + shift_of(g.ipv6),
+                    std::max<std::size_t>(g.columns.tcp_length[lane], kTcpHeader) - kTcpHeader};
+      }
+      parse_tcp_options(texts, read);
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const std::size_t lane = first + i;
+        std::memcpy(&g.columns.options[lane], &read[i], sizeof(std::uint64_t));
+        g.columns.tsval[lane] = read[i].tsval;
+        kept &= ~(std::uint32_t{read[i].auth} << lane);
+      }
+    }
+    return kept;
   }
 
   void prefetch_reply_places(Group& g) const {
     const ReplyCap& cap = rooms_.reply_cap;
     for_each_lane(g.lanes, [&](std::size_t lane) {
       const std::uint8_t* ip = g.columns.frames[lane] + kEthernetHeader;
-      const std::uint64_t place = cap.place_of(ip + ip_source_at(is_ipv6(g.row)), is_ipv6(g.row));
+      const std::uint64_t place = cap.place_of(ip + ip_source_at(g.ipv6), g.ipv6);
       g.reply_places[lane] = place;
       cap.prefetch(place);
     });
@@ -177,18 +227,19 @@ class SynBurst {
   }
   void write_answers(Group& g, std::uint32_t lanes) {
     if (lanes == 0) return;
-    const EpochKeys& keys = *rooms_.now.keys().current();
-    const SynShape& shape = shape_of(g.row);
-    const auto length =
-        static_cast<std::uint32_t>(usual_at::kTcp + shift_of(is_ipv6(g.row)) + shape.tcp_reply);
-    const LayoutKey& key = key_of_layout(keys, shape.timestamps);
-    const std::uint32_t followed = kernel(g.row).answer(g.columns, lanes, key, keys.epoch & 1U,
-                                                        rooms_.answerer.syn_times().left_out());
+    const std::uint32_t followed = g.kernel->answer(g.columns, lanes, *rooms_.now.keys().current(),
+                                                    rooms_.answerer.syn_times().left_out());
     if (followed != 0) [[unlikely]]
       follow(g, followed);
+    if (g.shape != nullptr) g.columns.tcp_length.fill(g.shape->tcp_reply);
+    const std::size_t headers = usual_at::kTcp + shift_of(g.ipv6);
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
-      p.length = length;
+      p.length = static_cast<std::uint32_t>(headers + g.columns.tcp_length[lane]);
+      if (g.columns.tagged) [[unlikely]] {
+        p.length += static_cast<std::uint32_t>(g.columns.frames[lane] - p.data);
+        swap_mac_addresses(p.data);
+      }
       p.decide(Verdict::kReply, Reason::synack_sent);
       decide(g, lane);
     });
@@ -203,7 +254,9 @@ class SynBurst {
   Rooms& rooms_;
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
+  const std::uint32_t tagged_;  // by place
   const bool adaptive_;
+  bool poor_ = false;
   std::size_t count_ = 0;
   std::uint32_t decided_ = 0;  // bit by place
   std::uint32_t syns_ = 0;     // how many bits are set in it
@@ -222,14 +275,20 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
   if (!rooms.syn_groups.looks()) return 0;
-  Rows found = rooms.ipv6_syns ? sort_by_shape<true>(burst) : sort_by_shape<false>(burst);
-  rooms.ipv6_syns = found.any_of(true);
+  Rows found = sort(rooms, burst);
+  rooms.ipv6_syns = found.of_family(true) != 0;
+  rooms.tagged_syns = found.tagged != 0;
   if (decided != 0) [[unlikely]] {
     for (std::uint32_t& places : found.places) places &= ~decided;
   }
-  const bool group = found.has_group();
+  const bool most = has_half(found.of_family(false) | found.of_family(true), burst.size());
+  Odd odd{std::exchange(found.places[Rows::row_of(kShapes, false)], 0),
+                std::exchange(found.places[Rows::row_of(kShapes, true)], 0)};
+  if (!most) odd = {};
+  found.mix(rooms.poor_offers);
+  const bool group = found.has_group() || has_fewest_lanes(odd[0]) || has_fewest_lanes(odd[1]);
   rooms.syn_groups.note(group);
-  return group ? SynBurst(rooms, burst).run(found) : 0;
+  return group ? SynBurst(rooms, burst, found.tagged).run(found, odd) : 0;
 }
 
 }  // namespace synproxy

@@ -6,7 +6,8 @@
 // columns, one lane for each. The columns do the work that is the same for all: first they verify
 // the shape and both checksums; later they compute MAC and cookie and write the SYN-ACK. Between
 // the two, two questions are asked frame by frame: what the service offers, and whether there is a
-// flow.
+// flow. Where a burst mixes shapes, or a service offers less than a shape asks for, a kernel for
+// all shapes takes its constants lane by lane (mixed_syns_avx512.cc).
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
 // (burst/stages.h). So this is never the only place that does something, and means the same: the
@@ -18,7 +19,8 @@
 // left to the engine.
 //
 // SYNs of IPv6 are looked for only while the last burst has brought some (Rooms::ipv6_syns), so
-// that all other packets do not pay for it.
+// that all other packets do not pay for it. The same holds for tags (Rooms::tagged_syns): behind
+// them a frame is like any other.
 #pragma once
 
 #include <array>
@@ -32,6 +34,9 @@
 
 namespace synproxy {
 
+// The flags that a SYN may have besides (RFC 3168, RFC 9768). No shape has them.
+inline constexpr std::uint16_t kAnyEcn = kEce | kCwr | kAe;
+
 struct Rooms;
 
 struct SynGroup : Columns {
@@ -43,24 +48,28 @@ struct SynGroup : Columns {
   alignas(64) Column<std::uint64_t> destination;  // raw (IPv6: its last 4 bytes); above it both
                                                   // ports, raw, source first
   alignas(64) Column<std::uint64_t> isn;          // the client's, host order
-  alignas(64) Column<std::uint64_t> options;      // as the cookie packs them
+  alignas(64) Column<std::uint64_t> options;      // as the cookie packs them; where shapes are
+                                                  // mixed, TcpOptions, its first eight bytes
   alignas(64) Column<std::uint64_t> tsval;        // host order; with timestamps only
+  alignas(64) Column<std::uint64_t> wants_ecn;    // 0 or 1; only where shapes are mixed
   // Filled by the caller before answer(). Lanes that are not answered may hold anything.
   alignas(64) Column<std::uint64_t> offers;  // each SynAckOffer::first_word()
-  // Filled by answer(), for the lanes that it returns.
-  alignas(64) Column<std::uint64_t> macs;
+  alignas(64) Column<std::uint64_t> can;     // each SynAckOffer::can; only where shapes are mixed
+  // Filled by answer().
+  alignas(64) Column<std::uint64_t> tcp_length;  // of the SYN-ACKs; only where shapes are mixed
+  alignas(64) Column<std::uint64_t> macs;        // for the lanes that it returns
 };
 
 struct SynKernel {
-  // Fills the columns. Bit i of the result: lane i is one of `used` and holds an untagged SYN of
-  // the shape and family that passes all checks of the engine but that of its service. Every frame
-  // is read as if it were such a SYN, so kTouched bytes of each must be readable, or the bytes of
-  // the shape if those are more; for IPv6 kIpv6Shift bytes more. If plain cookies are tight, a SYN
-  // is left out whose answer agrees on less than its shape offers.
+  // Fills the columns. Bit i of the result: lane i is one of `used` and holds a SYN of the shape
+  // and family that passes all checks of the engine but that of its service. Every frame is read as
+  // if it were such a SYN, so columns::kMostRead bytes of each must be readable, for IPv6
+  // kIpv6Shift bytes more. If plain cookies are tight, a SYN is left out whose answer agrees on
+  // less than its shape offers.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
-  // Turns the frames of `lanes` into their SYN-ACKs. `key`: of the shape's cookie layout. Returns
+  // Turns the frames of `lanes` into their SYN-ACKs; with tags all but the MAC addresses. Returns
   // those whose MAC has no bit of `left_out` (SynTimes).
-  std::uint32_t (*answer)(SynGroup& g, std::uint32_t lanes, const LayoutKey& key, unsigned parity,
+  std::uint32_t (*answer)(SynGroup& g, std::uint32_t lanes, const EpochKeys& keys,
                           std::uint64_t left_out);
 };
 
@@ -68,6 +77,14 @@ struct SynKernel {
 // faster than one SYN at a time.
 using SynKernels = std::array<SynKernel, 2 * kSynShapes.size()>;
 [[nodiscard]] const SynKernels* syn_kernels();
+// Of IPv4 and of IPv6; only where those above are.
+using MixedSynKernels = std::array<SynKernel, 2>;
+// For SYNs of any of the shapes, whatever the service offers of what they ask for.
+[[nodiscard]] const MixedSynKernels& mixed_syn_kernels();
+// For SYNs with any options, with or without a wish for ECN, and without data. verify() fills
+// neither `options` nor `tsval`, but `tcp_length` with the length of the TCP header. As long as
+// that says, at least kTcpHeader bytes, each frame must be.
+[[nodiscard]] const MixedSynKernels& odd_syn_kernels();
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
 // `burst`: up to kMaxBurst packets from the client side, with their headers prefetched. Packets of

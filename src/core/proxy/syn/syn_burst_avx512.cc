@@ -95,11 +95,6 @@ SYNPROXY_COLUMNS __mmask8 pack_options(__mmask8 good, const Words& f, bool tight
   }
 }
 
-// SynGroup::source: word 1, with the TOS byte from the same place of word 0.
-SYNPROXY_COLUMNS __m512i source_and_look(const Words& f) {
-  constexpr __mmask64 kSecondBytes = 0x0202020202020202ULL;
-  return _mm512_mask_mov_epi8(f.w[1], kSecondBytes, f.w[0]);
-}
 template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify(SynGroup& g, std::uint32_t used) {
   using S = Shape<kRow>;
@@ -144,8 +139,9 @@ template <bool kIpv6, bool kTimestamps>
 SYNPROXY_COLUMNS Cookies cookies_of(const SynGroup& g, const LayoutKey& key, unsigned parity,
                                     __m512i offered_scale) {
   using namespace layout;
-  const __m512i mac = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
-                            : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
+  const __m512i of_frame = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
+                                 : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
+  const __m512i mac = covering_tags(g, of_frame, all(key.k0), all(key.k1));
   const __m512i options = get(g.options);
   const __m512i masked = _mm512_xor_si512(options, mac);
   const __m512i in_isn = _mm512_and_si512(options, all(kIsnOptionMask));
@@ -199,24 +195,6 @@ SYNPROXY_COLUMNS __m512i two_option_words(const OptionValues& v) {
   }
 }
 
-SYNPROXY_COLUMNS void swap_mac_addresses_of(std::uint8_t* frame) {
-  auto* at = reinterpret_cast<__m128i*>(frame);
-  const __m128i swap = _mm_setr_epi8(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15);
-  _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), swap));
-}
-
-// `ipv6`: the first four words of the IPv6 header.
-template <bool kIpv6, bool kAll>
-SYNPROXY_COLUMNS void store(const SynGroup& g, std::uint32_t lanes, const Words& reply,
-                            const __m512i* ipv6) {
-  for (std::size_t i = 0; i < SynGroup::kLanes; ++i) {
-    if (kAll || (lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
-  }
-  if constexpr (kIpv6) store_columns<kAll>(g, lanes, kFirstHalf, ipv6);
-  store_columns<kAll>(g, lanes, kFirstHalf + shift_of(kIpv6), reply.w);
-  store_columns<kAll>(g, lanes, second_half(0) + shift_of(kIpv6), reply.w + kWords / 2);
-}
-
 // Both below do what write_ip_header() does, with source and destination swapped, and return the
 // sum of both addresses. `ports`: for word 2.
 template <std::uint32_t kTcp>
@@ -254,16 +232,17 @@ SYNPROXY_COLUMNS __m512i ipv6_header(const SynGroup& g, __m512i offer, __m512i p
 
 // Does what write_headers() of tcp_writer.h does.
 template <bool kIpv6, std::size_t kRow>
-SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const LayoutKey& key,
-                                     unsigned parity, std::uint64_t left_out) {
+SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const EpochKeys& keys,
+                                     std::uint64_t left_out) {
   using S = Shape<kRow>;
+  const LayoutKey& key = key_of_layout(keys, S::kTimestamps);
   static_assert(offsetof(SynAckOffer, mss) == 0 && offsetof(SynAckOffer, window) == 2 &&
                 offsetof(SynAckOffer, window_scale) == 4);
   const __m512i offer = get(g.offers);
   OptionValues v;
   v.mss = offer;
   v.scale = S::kOut.has_scale() ? _mm512_and_si512(high(offer), all(0xff)) : all(kNoScale);
-  const Cookies cookie = cookies_of<kIpv6, S::kTimestamps>(g, key, parity, v.scale);
+  const Cookies cookie = cookies_of<kIpv6, S::kTimestamps>(g, key, keys.epoch & 1U, v.scale);
   v.tsval = cookie.tsval;
   v.tsecr = S::kTimestamps ? get(g.tsval) : all(0);
 
@@ -290,7 +269,9 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Lay
   sum = add(sum, sum_of<usual_at::kOptions, usual_at::kTcp + S::kTcpOut, S::kSecondOut>(r));
   r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
-  lanes == 0xff ? store<kIpv6, true>(g, lanes, r, ipv6) : store<kIpv6, false>(g, lanes, r, ipv6);
+  if (!g.tagged) [[likely]]
+    swap_mac_addresses_of(g, lanes);
+  store<kIpv6>(g, lanes, r, ipv6);
 
   const std::uint32_t followed = _mm512_testn_epi64_mask(cookie.mac, all(left_out)) & lanes;
   if (followed != 0) put(g.macs, cookie.mac);
