@@ -280,6 +280,7 @@ TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
   skip_without_kernels(ack_kernels() != nullptr);
   if (IsSkipped()) return;
   AckGroup g;
+  g.tagged = false;
   std::array<Bytes, Columns::kLanes> frames;
   for (std::uint32_t lane = 0; lane < Columns::kLanes; ++lane) {
     PacketBuilder b;

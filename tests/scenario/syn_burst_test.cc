@@ -301,7 +301,7 @@ TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
   for (std::uint32_t bad = 0; bad < 512; ++bad) {
     const bool ipv6 = bad >= 256;
     SynGroup g;
-    g.tight = false;
+    g.tight = g.tagged = false;
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       PacketBuilder b;
       if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");

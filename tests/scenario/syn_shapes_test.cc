@@ -53,7 +53,7 @@ bool list_is(std::size_t row, const std::uint8_t* options) {
 // Whether the row's kernel for the family takes eight such frames. That for any shape has to agree.
 bool columns_take(std::size_t row, bool ipv6, Bytes frame) {
   SynGroup g;
-  g.tight = false;
+  g.tight = g.tagged = false;
   g.frames.fill(frame.data());
   const std::size_t kernel = row + (ipv6 ? kSynShapes.size() : 0);
   const std::uint32_t lanes = (*syn_kernels())[kernel].verify(g, 0xff);

@@ -14,16 +14,17 @@ using Rows = Candidates<kShapes>;
 static_assert(Rows::kRows == std::tuple_size_v<AckKernels>);
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + Rows::kRows - 1;
 
-// Whether the IP length of a frame for columns fits the frame and holds the TCP header. No branch,
-// see Sighting.
-bool lengths_fit(const Sighting& s, std::size_t tcp_header) {
-  const std::size_t total = load_be<std::uint16_t>(s.frame + usual_at::kTotalLength);
-  const std::size_t payload =
-      load_be<std::uint16_t>(s.frame + kEthernetHeader + ipv6_at::kPayloadLength);
-  const std::size_t packet = s.ipv6 ? kIpv6Header + payload : total;
-  return (static_cast<unsigned>(packet <= s.length - kEthernetHeader) &
-          static_cast<unsigned>(tcp_header >= kTcpHeader) &
-          static_cast<unsigned>(packet >= ip_header_size(s.ipv6) + tcp_header)) != 0;
+// Whether the IP length of a frame for columns fits the frame and holds the TCP header.
+bool lengths_fit(const Packet& p, bool ipv6, unsigned tags, std::size_t tcp_header) {
+  const std::uint8_t* frame = p.data + tags;
+  const std::size_t length = p.length - tags;
+  if (!ipv6) {
+    const std::size_t total = load_be<std::uint16_t>(frame + usual_at::kTotalLength);
+    return usual_lengths_fit(total, tcp_header, length);
+  }
+  const std::size_t tcp = load_be<std::uint16_t>(frame + kEthernetHeader + ipv6_at::kPayloadLength);
+  return tcp_header >= kTcpHeader && tcp >= tcp_header &&
+         kIpv6Header + tcp <= length - kEthernetHeader;
 }
 
 template <std::size_t kShape>
@@ -54,19 +55,20 @@ Sorted sort_by_shape(std::span<const Packet> burst, std::uint32_t decided, bool 
   const std::size_t most = any_options ? kShapes : kShapes - 1;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
-    if (p.length < kUsualHeaders) continue;
-    const Sighting s = see<kIpv6, kTags>(p);
-    const unsigned header = tcp_header_size(s.offset_and_flags);
-    // Where the frame does not fit, it has bytes enough for an IPv4 frame without options.
-    const std::size_t options = usual_at::kOptions + (s.fits ? shift_of(s.ipv6) : 0);
+    if ((decided >> i & 1U) != 0 || p.length < kUsualHeaders) continue;
+    const unsigned tags = kTags ? tag_bytes(p.data) : 0;
+    const bool ipv6 = kIpv6 && is_ipv6_behind(p, tags);
+    if (!fits_columns(p, ipv6, tags)) continue;
+    const std::uint8_t* tcp = p.data + tags + shift_of(ipv6) + usual_at::kTcp;
+    const auto offset_and_flags = load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags);
+    if ((offset_and_flags & (kSyn | kRst | kAck)) != kAck) continue;
+    const unsigned header = tcp_header_size(offset_and_flags);
+    if (!lengths_fit(p, ipv6, tags, header)) continue;
     const std::size_t shape =
-        s.fits ? shape_of(s.frame + options, header, std::make_index_sequence<kShapes>()) : kShapes;
-    const unsigned fits =
-        static_cast<unsigned>(s.fits) & (~decided >> i & 1U) &
-        static_cast<unsigned>((s.offset_and_flags & (kSyn | kRst | kAck)) == kAck) &
-        static_cast<unsigned>(lengths_fit(s, header)) & static_cast<unsigned>(shape <= most);
-    found.rows.places[Rows::row_of(shape, s.ipv6)] |= fits << i;
-    if (kTags) found.rows.tagged |= (fits & static_cast<unsigned>(s.tags != 0)) << i;
+        shape_of(tcp + tcp_at::kOptions, header, std::make_index_sequence<kShapes>());
+    if (shape > most) continue;
+    found.rows.places[Rows::row_of(shape, ipv6)] |= 1U << i;
+    if (kTags) found.rows.tagged |= std::uint32_t{tags != 0} << i;
   }
   auto& places = found.rows.places;
   if (!has_half(found.rows.of_family(false) | found.rows.of_family(true), burst.size())) {

@@ -54,8 +54,8 @@ struct AckGroup : Columns {
   alignas(64) Column<std::uint64_t> quoted;  // the proxy's: ack - 1
   // Bit by lane, from the caller, for the row of any options: which have timestamps, and of which
   // that is not known.
-  std::uint32_t timestamps_there = 0;
-  std::uint32_t unknown = 0;
+  std::uint32_t timestamps_there;
+  std::uint32_t unknown;
 };
 
 // Keys of one cookie layout, by the parity of their epoch. nullptr: no such epoch is known.

@@ -32,8 +32,9 @@ struct Columns {
   // unused lane repeats another one.
   Column<std::uint8_t*> frames;
   Column<std::uint8_t> places;  // index in the burst
-  bool tagged = false;  // some lanes are: `vlan` is filled, and the MAC addresses lie before
-                        // `frames`
+  // Some lanes are: `vlan` is filled, and the MAC addresses lie before `frames`. Like all here it
+  // has no initial value: groups that a burst does not need stay out of the cache.
+  bool tagged;
   // Filled by the kernel that verifies the shape:
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
   alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
@@ -117,38 +118,17 @@ namespace detail {
   constexpr std::uint16_t kType = be16(kEtherTypeIpv6).raw();
   return load_raw<std::uint16_t>(p.data + tags + ether_at::kType) == kType;
 }
-// A frame of at least kUsualHeaders bytes as columns would see it. Nothing here branches on its
-// content: in a flood of all kinds of packets each branch would be mispredicted.
-struct Sighting {
-  bool fits = false;  // see below
-  bool ipv6 = false;
-  unsigned tags = 0;          // bytes
-  const std::uint8_t* frame;  // without tags, as Columns::frames
-  std::size_t length;         // bytes from there on
-  std::uint16_t offset_and_flags;
-};
-// `kIpv6`, `kTags`: looks for frames with those too. Checks what the kernels do not check
-// themselves: the frame is of one of the families, unicast, long enough for a TCP header, and its
-// buffer has room for the bytes that are touched. Where it does not fit, the rest is of no use, but
-// can be read.
-template <bool kIpv6, bool kTags>
-[[nodiscard]] inline Sighting see(const Packet& p) {
-  constexpr std::uint16_t kIpv4Type = be16(kEtherTypeIpv4).raw();
-  Sighting s;
-  s.tags = kTags ? tag_bytes(p.data) : 0;
-  s.ipv6 = kIpv6 && is_ipv6_behind(p, s.tags);
-  const auto type = load_raw<std::uint16_t>(p.data + s.tags + ether_at::kType);
-  const std::size_t shift = shift_of(s.ipv6) + s.tags;
-  s.fits = static_cast<unsigned>(p.length >= kUsualHeaders + shift) &
-           static_cast<unsigned>(p.length <= kMaxFrame) &
-           static_cast<unsigned>(p.room >= columns::kMostRead + shift) &
-           (static_cast<unsigned>(type == kIpv4Type) | static_cast<unsigned>(s.ipv6)) &
-           static_cast<unsigned>(is_unicast(p.data));
-  const std::size_t safe = s.fits ? shift : 0;
-  s.frame = p.data + (s.fits ? s.tags : 0);
-  s.length = p.length - (s.fits ? s.tags : 0);
-  s.offset_and_flags = load_be<std::uint16_t>(p.data + safe + usual_at::kOffsetAndFlags);
-  return s;
+// Checks what the kernels do not check themselves: the frame has tags of so many bytes and is of
+// that family, unicast, long enough for a TCP header, and its buffer has room for the bytes that
+// are touched.
+[[nodiscard]] inline bool fits_columns(const Packet& p, bool ipv6, unsigned tags) {
+  constexpr std::uint16_t kIpv4 = be16(kEtherTypeIpv4).raw();
+  constexpr std::uint16_t kIpv6 = be16(kEtherTypeIpv6).raw();
+  const std::size_t shift = shift_of(ipv6) + tags;
+  return p.length >= kUsualHeaders + shift && p.length <= kMaxFrame &&
+         p.room >= columns::kMostRead + shift &&
+         load_raw<std::uint16_t>(p.data + tags + ether_at::kType) == (ipv6 ? kIpv6 : kIpv4) &&
+         is_unicast(p.data);
 }
 
 // For fewer frames, columns are slower than one frame at a time.

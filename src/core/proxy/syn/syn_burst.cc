@@ -22,24 +22,31 @@ constexpr std::uint8_t kFull = kOffersCookies | kOffersTimestamps | kOffersSack;
 // group.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + Rows::kRows + 2 - 1;
 
-// SYNs of no shape, and those that ask for ECN, stand in the rows for any.
+// `kIpv6`, `kTags`: looks for frames with those too, without a branch, because a burst may mix them
+// with others. SYNs of no shape, and those that ask for ECN, stand in the rows for any.
 template <bool kIpv6, bool kTags>
 Rows sort_by_shape(std::span<const Packet> burst) {
   Rows found;
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
+    // The flags come first, because every packet pays for this look and most are no SYNs.
     if (p.length < kUsualHeaders) continue;
-    const Sighting s = see<kIpv6, kTags>(p);
-    const auto flags = static_cast<std::uint16_t>(s.offset_and_flags & ~kTcpOffsetBits);
-    const unsigned header = tcp_header_size(s.offset_and_flags);
-    const unsigned fits =
-        static_cast<unsigned>(s.fits) & static_cast<unsigned>((flags & ~kAnyEcn) == kSyn) &
-        static_cast<unsigned>(p.checksum != ChecksumHint::kBad) &
-        static_cast<unsigned>(header >= kTcpHeader) &
-        static_cast<unsigned>(s.length >= usual_at::kTcp + shift_of(s.ipv6) + header);
+    const unsigned tags = kTags ? tag_bytes(p.data) : 0;
+    const bool ipv6 = kIpv6 && is_ipv6_behind(p, tags);
+    const std::size_t shift = shift_of(ipv6) + tags;
+    if ((kIpv6 || kTags) && p.length < kUsualHeaders + shift) continue;
+    const auto offset_and_flags =
+        load_be<std::uint16_t>(p.data + shift + usual_at::kOffsetAndFlags);
+    const auto flags = static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits);
+    if (static_cast<std::uint16_t>(flags & ~kAnyEcn) != kSyn || !fits_columns(p, ipv6, tags) ||
+        p.checksum == ChecksumHint::kBad) {
+      continue;
+    }
+    const unsigned header = tcp_header_size(offset_and_flags);
+    if (header < kTcpHeader || p.length < usual_at::kTcp + shift + header) continue;
     const std::size_t shape = flags == kSyn ? kShapeOfSize[header / 4] : kShapes;
-    found.places[Rows::row_of(shape, s.ipv6)] |= fits << i;
-    if (kTags) found.tagged |= (fits & static_cast<unsigned>(s.tags != 0)) << i;
+    found.places[Rows::row_of(shape, ipv6)] |= 1U << i;
+    if (kTags) found.tagged |= std::uint32_t{tags != 0} << i;
   }
   return found;
 }
@@ -78,16 +85,16 @@ class SynBurst {
       const std::size_t family = ipv6 ? 1 : 0;
       const std::size_t shape = Rows::shape_of(row);
       if (Rows::is_any(row)) {
-        odd[family] |= gather(mixed_syn_kernels()[family], nullptr, ipv6, found.places[row]);
+        odd[family] |= gather<false>(mixed_syn_kernels()[family], nullptr, ipv6, found.places[row]);
       } else {
-        odd[family] |= gather((*rooms_.syn_kernels)[shape + family * kShapes], &kSynShapes[shape],
-                              ipv6, found.places[row]);
+        odd[family] |= gather<true>((*rooms_.syn_kernels)[shape + family * kShapes],
+                                    &kSynShapes[shape], ipv6, found.places[row]);
       }
     });
     for (const bool ipv6 : {false, true}) {
       const std::size_t family = ipv6 ? 1 : 0;
       if (has_fewest_lanes(odd[family])) [[unlikely]]
-        gather(odd_syn_kernels()[family], nullptr, ipv6, odd[family]);
+        static_cast<void>(gather<false>(odd_syn_kernels()[family], nullptr, ipv6, odd[family]));
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
@@ -102,11 +109,10 @@ class SynBurst {
 
  private:
   // Returns those of `places` that the kernel has not taken. `shape`: of all, or nullptr.
-  // noinline: one copy of the code for all.
+  // noinline: one copy of the code for all rows.
+  template <bool kOneShape>
   [[gnu::noinline]] std::uint32_t gather(const SynKernel& kernel, const SynShape* shape, bool ipv6,
                                          std::uint32_t places) {
-    const std::uint8_t wanted = shape != nullptr ? shape->needs : kFull;
-    const std::uint8_t needs = shape != nullptr ? shape->needs : kOffersCookies;
     std::uint32_t left = 0;
     do {
       Group& g = groups_[count_++];
@@ -119,13 +125,20 @@ class SynBurst {
       std::uint32_t sound = kernel.verify(g.columns, used);
       if (sound != used) [[unlikely]]
         left |= places_of(g.columns, used & ~sound);
-      if (&kernel == &odd_syn_kernels()[ipv6 ? 1 : 0]) [[unlikely]]
+      if (!kOneShape && &kernel == &odd_syn_kernels()[ipv6 ? 1 : 0]) {
         sound = read_options(g, sound);
+      }
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
         g.columns.offers[lane] = offer.first_word();
-        g.columns.can[lane] = offer.can;
-        poor_ |= offer.has(kOffersCookies) && !offer.has(wanted);
-        return offer.has(needs);
+        if constexpr (kOneShape) {
+          if (offer.has(shape->needs)) return true;
+          poor_ |= offer.has(kOffersCookies);
+          return false;
+        } else {
+          g.columns.can[lane] = offer.can;
+          poor_ |= offer.has(kOffersCookies) && !offer.has(kFull);
+          return offer.has(kOffersCookies);
+        }
       };
       g.lanes = ipv6 ? look_up_.begin<true>(g.columns, sound, g.hashes, use)
                      : look_up_.begin<false>(g.columns, sound, g.hashes, use);
@@ -231,18 +244,25 @@ class SynBurst {
                                                     rooms_.answerer.syn_times().left_out());
     if (followed != 0) [[unlikely]]
       follow(g, followed);
-    if (g.shape != nullptr) g.columns.tcp_length.fill(g.shape->tcp_reply);
     const std::size_t headers = usual_at::kTcp + shift_of(g.ipv6);
+    if (g.shape != nullptr && !g.columns.tagged) [[likely]] {
+      const auto length = static_cast<std::uint32_t>(headers + g.shape->tcp_reply);
+      return for_each_lane(lanes, [&](std::size_t lane) {
+        finish(g, lane, burst_[g.columns.places[lane]], length);
+      });
+    }
     for_each_lane(lanes, [&](std::size_t lane) {
       Packet& p = burst_[g.columns.places[lane]];
-      p.length = static_cast<std::uint32_t>(headers + g.columns.tcp_length[lane]);
-      if (g.columns.tagged) [[unlikely]] {
-        p.length += static_cast<std::uint32_t>(g.columns.frames[lane] - p.data);
-        swap_mac_addresses(p.data);
-      }
-      p.decide(Verdict::kReply, Reason::synack_sent);
-      decide(g, lane);
+      const std::size_t tcp = g.shape != nullptr ? g.shape->tcp_reply : g.columns.tcp_length[lane];
+      const auto tags = static_cast<std::size_t>(g.columns.frames[lane] - p.data);
+      if (g.columns.tagged) swap_mac_addresses(p.data);
+      finish(g, lane, p, static_cast<std::uint32_t>(headers + tcp + tags));
     });
+  }
+  void finish(const Group& g, std::size_t lane, Packet& p, std::uint32_t length) {
+    p.length = length;
+    p.decide(Verdict::kReply, Reason::synack_sent);
+    decide(g, lane);
   }
 
   [[gnu::noinline]] void follow(const Group& g, std::uint32_t lanes) {
@@ -283,7 +303,7 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   }
   const bool most = has_half(found.of_family(false) | found.of_family(true), burst.size());
   Odd odd{std::exchange(found.places[Rows::row_of(kShapes, false)], 0),
-                std::exchange(found.places[Rows::row_of(kShapes, true)], 0)};
+          std::exchange(found.places[Rows::row_of(kShapes, true)], 0)};
   if (!most) odd = {};
   found.mix(rooms.poor_offers);
   const bool group = found.has_group() || has_fewest_lanes(odd[0]) || has_fewest_lanes(odd[1]);
