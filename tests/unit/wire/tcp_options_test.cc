@@ -179,6 +179,27 @@ TEST(ParseTcpOptions, FindsWhatAWalkFindsOptionByOption) {
   }
 }
 
+// Side by side, with another list in each place.
+TEST(ParseTcpOptions, FourAtOnceSayWhatEachSays) {
+  std::mt19937_64 random(12);
+  for (int i = 0; i < 50'000; ++i) {
+    std::array<Bytes, 4> lists;
+    std::array<OptionText, 4> texts;
+    for (std::size_t k = 0; k < lists.size(); ++k) {
+      lists[k] = likely_list(random, random() % 41);
+      const std::size_t size = lists[k].size();
+      lists[k].resize(std::max<std::size_t>(size, 2), 2);
+      texts[k] = {lists[k].data(), size};
+    }
+    std::array<TcpOptions, 4> found;
+    parse_tcp_options(texts, found);
+    for (std::size_t k = 0; k < lists.size(); ++k) {
+      expect_equal(found[k], parsed_one_by_one(texts[k].at, texts[k].size));
+    }
+    if (HasFailure()) FAIL() << "round " << i;
+  }
+}
+
 TEST(ParseTcpOptions, Rows) {
   const Bytes linux_syn{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7};
   const ParseRow rows[] = {
