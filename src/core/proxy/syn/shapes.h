@@ -66,7 +66,9 @@ static_assert(sizes_differ(), "sort_by_shape() and plan_known_syn() go by the si
 inline constexpr auto kShapeOfSize = [] {
   std::array<std::uint8_t, 16> shape{};
   shape.fill(kSynShapes.size());
-  for (std::uint8_t i = 0; i < kSynShapes.size(); ++i) shape[kSynShapes[i].tcp_size / 4] = i;
+  for (std::size_t i = 0; i < kSynShapes.size(); ++i) {
+    shape[kSynShapes[i].tcp_size / 4] = static_cast<std::uint8_t>(i);
+  }
   return shape;
 }();
 
