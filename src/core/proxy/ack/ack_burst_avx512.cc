@@ -211,7 +211,7 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
 }
 
 SYNPROXY_KERNEL bool has_begin_of_timestamps(const std::uint8_t* tcp) {
-  const std::size_t size = tcp[tcp_at::kOffsetAndFlags] / 16 * 4;
+  const std::size_t size = std::size_t{tcp[tcp_at::kOffsetAndFlags]} / 16 * 4;
   const __mmask64 there = ~0ULL >> (64 - size) & (~0ULL << kTcpHeader);
   const __m512i bytes = _mm512_maskz_loadu_epi8(there, tcp);
   const __mmask64 kind = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(kOptionTimestamps));
