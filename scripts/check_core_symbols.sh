@@ -27,12 +27,11 @@ declare -rA ALSO=(
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
   [core_policy_protect]="$CONSTRUCTS"
-  [core_proxy_ack_ack_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
   [core_wire_option_walks_avx512]='^(__cpu_model|__cpu_indicator_init)$'
-  [core_proxy_syn_any_syns_avx512]='^(__cpu_model|__cpu_indicator_init)$'
-  [core_proxy_syn_syn_burst_avx512]='^(__cpu_model|__cpu_indicator_init)$'
-  [core_cookie_siphash]='^(__cxa_guard_(acquire|release|abort)|__cpu_model|__cpu_indicator_init)$'
+  [core_lanes_vectors]='^(__cpu_model|__cpu_indicator_init)$'
   [core_proxy_burst_screen]='^__popcountdi2$'  # libgcc's, a table look-up
+  [core_proxy_ack_ack_burst]='^__popcountdi2$'
+  [core_proxy_syn_syn_burst]='^__popcountdi2$'
   [core_cookie_epoch]='^OPENSSL_cleanse$'
 )
 

@@ -9,7 +9,7 @@ import re
 import sys
 
 # The layers, lowest first. A folder of the core's public headers and the folder of its sources are one layer.
-CORE = ["base", "wire", "flow", "cookie", "policy", "proxy"]
+CORE = ["base", "wire", "lanes", "flow", "cookie", "policy", "proxy"]
 PROGRAM = ["base", "dataplane", "control"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.M)
 

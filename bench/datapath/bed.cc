@@ -119,6 +119,7 @@ Bed::Bed(const BedConfig& config)
   }
   ring_.want_tight(config.tight);
   EngineConfig engine;  // the program's own defaults, except for the size of the table
+  engine.most_vectors = config.vectors;
   engine.tuning.fragments = config.fragments;
   engine.shape.max_flows = config.max_flows;
   engine.shape.epoch_ms = kEpochMs;

@@ -72,6 +72,8 @@ struct BedConfig {
   bool strict = false;     // --min-ttl and --strict-window on, which nothing offends
   bool stored = false;     // in memory that outlives the process
 
+  Vectors vectors = Vectors::kAvx512;  // at most these, of what the CPU has
+
   unsigned which = 0;  // beds that differ only in this are separate
 
   friend auto operator<=>(const BedConfig&, const BedConfig&) = default;

@@ -41,6 +41,8 @@ void add_connection_cases(std::vector<Case>& cases);
 void add_fragment_cases(std::vector<Case>& cases);
 void add_mix_cases(std::vector<Case>& cases);
 void add_hostile_cases(std::vector<Case>& cases);
+// Some of those before, as on a CPU that has less: with /avx2, or /scalar, behind their names.
+void add_vector_cases(std::vector<Case>& cases);
 
 inline constexpr BedConfig kIdle{};
 inline constexpr BedConfig kConnecting{.which = 1};

@@ -80,6 +80,7 @@ std::vector<Case> all_cases(bool quick) {
   add_fragment_cases(cases);
   add_mix_cases(cases);
   add_hostile_cases(cases);
+  add_vector_cases(cases);
   if (quick) std::erase_if(cases, [](const Case& c) { return c.slow; });
   return cases;
 }

@@ -13,7 +13,7 @@ namespace {
 
 using namespace test;
 
-class AckBurst : public ::testing::Test {
+class AckBurst : public WithKernels {
  protected:
   AckBurst() {
     HarnessOptions h;
@@ -176,25 +176,19 @@ class AckBurst : public ::testing::Test {
   std::unique_ptr<ProxyHarness> singles;
 };
 
-TEST_F(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
-  skip_without_kernels(ack_kernels() != nullptr);
-  if (IsSkipped()) return;
+TEST_P(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
   judge_at_random(1500);
   EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
 }
 
 // Behind tags, IP options and extension headers, with options that are not usual (ack/any_acks.h).
-TEST_F(AckBurst, OfOddShapesIsJudgedAsEachOfItsAcksAlone) {
-  skip_without_kernels(any_ack_kernels() != nullptr);
-  if (IsSkipped()) return;
+TEST_P(AckBurst, OfOddShapesIsJudgedAsEachOfItsAcksAlone) {
   odd_ = true;
   judge_at_random(1000);
   EXPECT_GT(bursts->count(Reason::cookie_valid), 200U);
 }
 
-TEST_F(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
-  skip_without_kernels(ack_kernels() != nullptr);
-  if (IsSkipped()) return;
+TEST_P(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
   tagged_ = true;
   for (const bool odd : {false, true}) {
     odd_ = odd;
@@ -205,7 +199,7 @@ TEST_F(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
 
 // The ACK that opens a connection and the segments after it come in one burst, in the middle of a
 // flood.
-TEST_F(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
+TEST_P(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
   constexpr std::size_t kDataSegments = 6;
   const std::uint32_t isn = 5000;
   const Cookie c = cookie_for(4000, isn, true);
@@ -227,7 +221,7 @@ TEST_F(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {
 
 // One bit of a cookie that fits: the ACK of an IPv6 client is known in the middle of a flood, and
 // with any bit of what the cookie covers changed it is not.
-TEST_F(AckBurst, InColumnsACookieOfIpv6CoversBothAddressesWhole) {
+TEST_P(AckBurst, InColumnsACookieOfIpv6CoversBothAddressesWhole) {
   const std::uint32_t isn = 5000;
   for (const bool stamped : {false, true}) {
     const Cookie c = cookie_for(4000, isn, stamped, true);
@@ -250,7 +244,7 @@ TEST_F(AckBurst, InColumnsACookieOfIpv6CoversBothAddressesWhole) {
   }
 }
 
-TEST_F(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
+TEST_P(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
   const std::uint32_t isn = 7000;
   const Cookie c = cookie_for(4001, isn, true);
   bursts->from_client(ack(4001, isn + 1, c.isn + 1, true, c.tsval).build());
@@ -276,9 +270,7 @@ TEST_F(AckBurst, SegmentsOfALiveConnectionPassInTheMiddleOfAFlood) {
   }
 }
 
-TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
-  skip_without_kernels(ack_kernels() != nullptr);
-  if (IsSkipped()) return;
+TEST_P(AckBurst, RefutesNothingOfAnEpochWithoutKeys) {
   AckGroup g;
   g.tagged = false;
   std::array<Bytes, Columns::kLanes> frames;
@@ -290,7 +282,7 @@ TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
   }
   constexpr std::size_t kPlain = 1;
   ASSERT_EQ(kAckShapes[kPlain].options.count, 0U);
-  const AckKernel& kernel = (*ack_kernels())[kPlain];
+  const AckKernel& kernel = (*ack_kernels(GetParam()))[kPlain];
   ASSERT_EQ(kernel.verify(g, 0xff), 0xffU);
   const EpochKeys keys = test_keys(1, 1);
   const auto refuted = [&](const KeysByParity& plain) {
@@ -301,6 +293,8 @@ TEST(AckKernel, RefutesNothingOfAnEpochWithoutKeys) {
   EXPECT_EQ(refuted({nullptr, &keys.plain}), 0xaaU);
   EXPECT_EQ(refuted({nullptr, nullptr}), 0U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, AckBurst, kernels(), kernels_name);
 
 }  // namespace
 }  // namespace synproxy

@@ -108,12 +108,9 @@ HarnessOptions two_services(Offer sack, Offer timestamps, Offer ecn) {
   return h;
 }
 
-class AnySyns : public ::testing::Test {
- protected:
-  void SetUp() override { skip_without_kernels(any_syn_kernels() != nullptr); }
-};
+class AnySyns : public WithKernels {};
 
-TEST_F(AnySyns, AreAnsweredInABurstAsEachAlone) {
+TEST_P(AnySyns, AreAnsweredInABurstAsEachAlone) {
   expect_alike_at_random(two_services(Offer::kOn, Offer::kOn, Offer::kOn), 21, 400, random_syn);
   expect_alike_at_random(two_services(Offer::kOn, Offer::kOff, Offer::kOn), 22, 400, random_syn);
   expect_alike_at_random(two_services(Offer::kOff, Offer::kOn, Offer::kOff), 23, 400, random_syn);
@@ -121,7 +118,7 @@ TEST_F(AnySyns, AreAnsweredInABurstAsEachAlone) {
                          random_syn);
 }
 
-TEST_F(AnySyns, AreCappedInABurstAsEachAlone) {
+TEST_P(AnySyns, AreCappedInABurstAsEachAlone) {
   HarnessOptions h = two_services(Offer::kOn, Offer::kOn, Offer::kOn);
   h.engine.tuning.limits.reply = {.per_second = 100, .mask = {.ipv4 = 0, .ipv6 = 0}};
   std::mt19937 random(25);
@@ -143,7 +140,7 @@ TEST_F(AnySyns, AreCappedInABurstAsEachAlone) {
 }
 
 // The buffers are allocated to the byte.
-TEST_F(AnySyns, NeedRoomForTheLongestAnswer) {
+TEST_P(AnySyns, NeedRoomForTheLongestAnswer) {
   ProxyHarness bursts;
   ProxyHarness singles;
   for (const bool ipv6 : {false, true}) {
@@ -158,7 +155,7 @@ TEST_F(AnySyns, NeedRoomForTheLongestAnswer) {
 }
 
 // Every byte of a SYN counts, in each lane.
-TEST_F(AnySyns, ADamagedOneIsDroppedAmongGoodOnes) {
+TEST_P(AnySyns, ADamagedOneIsDroppedAmongGoodOnes) {
   for (const bool ipv6 : {false, true}) {
     ProxyHarness p;
     p.checksums_must_be_good = false;
@@ -181,6 +178,8 @@ TEST_F(AnySyns, ADamagedOneIsDroppedAmongGoodOnes) {
     EXPECT_GT(p.count(Reason::bad_checksum), 20U);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, AnySyns, kernels(), kernels_name);
 
 }  // namespace
 }  // namespace synproxy

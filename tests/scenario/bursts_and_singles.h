@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "support/session.h"
@@ -43,11 +44,34 @@ inline void lie_about_length(Bytes& frame, std::mt19937& random) {
   if (at < frame.size()) frame[at] = static_cast<std::uint8_t>(random() % 90);
 }
 
-// Bursts are something else than their packets one by one only where there are kernels for them:
-// elsewhere a comparison would be one of the same code with itself.
-inline void skip_without_kernels(bool there) {
-  if (!there) GTEST_SKIP() << "this CPU has no AVX-512 (F, BW, DQ, VL): bursts go one by one too";
+// Bursts are something else than their packets one by one only where there are kernels for them, so
+// a comparison runs with each set of kernels. What this CPU cannot run is skipped.
+inline auto kernels() { return ::testing::Values(Vectors::kAvx2, Vectors::kAvx512); }
+inline std::string name_of(Vectors v) { return v == Vectors::kAvx2 ? "avx2" : "avx512"; }
+inline std::string kernels_name(const ::testing::TestParamInfo<Vectors>& info) {
+  return name_of(info.param);
 }
+inline void skip_without(Vectors v) {
+  if (v > cpu_vectors()) GTEST_SKIP() << "this CPU has no " << name_of(v);
+}
+// While it lives, harnesses have these kernels.
+class KernelScope {
+ public:
+  explicit KernelScope(Vectors v) : before_(most_vectors()) { most_vectors() = v; }
+  ~KernelScope() { most_vectors() = before_; }
+  KernelScope(const KernelScope&) = delete;
+  KernelScope& operator=(const KernelScope&) = delete;
+
+ private:
+  Vectors before_;
+};
+class WithKernels : public ::testing::TestWithParam<Vectors> {
+ protected:
+  void SetUp() override { skip_without(GetParam()); }
+
+ private:
+  KernelScope scope_{GetParam()};
+};
 
 // The same frames come back, and are counted the same.
 inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,

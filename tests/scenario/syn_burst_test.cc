@@ -111,12 +111,9 @@ HarnessOptions several_services(Offer sack, Offer timestamps) {
   return h;
 }
 
-class SynBurst : public ::testing::Test {
- protected:
-  void SetUp() override { skip_without_kernels(syn_kernels() != nullptr); }
-};
+class SynBurst : public WithKernels {};
 
-TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
+TEST_P(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
   for (const Offer sack : {Offer::kOn, Offer::kOff}) {
     for (const Offer timestamps : {Offer::kOn, Offer::kOff}) {
       expect_alike_at_random(several_services(sack, timestamps), 11, 600, random_frame);
@@ -124,14 +121,14 @@ TEST_F(SynBurst, IsAnsweredAsEachOfItsSynsAlone) {
   }
 }
 
-TEST_F(SynBurst, BehindTagsIsAnsweredAsEachOfItsSynsAlone) {
+TEST_P(SynBurst, BehindTagsIsAnsweredAsEachOfItsSynsAlone) {
   for (const Offer timestamps : {Offer::kOn, Offer::kOff}) {
     expect_alike_at_random(several_services(Offer::kOn, timestamps), 12, 1200, tagged_frame);
   }
 }
 
 // Every VLAN at random has a service of its own, and none of them is known.
-TEST_F(SynBurst, InAnyVlanIsAnsweredAsEachOfItsSynsAlone) {
+TEST_P(SynBurst, InAnyVlanIsAnsweredAsEachOfItsSynsAlone) {
   const auto syn = [](std::mt19937& random, unsigned ipv6_of_8) {
     PacketBuilder b;
     b.vlan(static_cast<std::uint16_t>(random()), kEtherTypeQinQ);
@@ -194,11 +191,11 @@ void expect_syns_left_to_their_flow(bool ipv6) {
   }
 }
 
-TEST_F(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
+TEST_P(SynBurst, LeavesSynsOfLiveConnectionsToTheirFlow) {
   for (const bool ipv6 : {false, true}) expect_syns_left_to_their_flow(ipv6);
 }
 
-TEST_F(SynBurst, NeedsRoomForWhatItTouches) {
+TEST_P(SynBurst, NeedsRoomForWhatItTouches) {
   HarnessOptions h;
   ProxyHarness bursts(h);
   ProxyHarness singles(h);
@@ -215,7 +212,7 @@ TEST_F(SynBurst, NeedsRoomForWhatItTouches) {
   }
 }
 
-TEST_F(SynBurst, BehindTagsNeedsRoomForWhatItTouches) {
+TEST_P(SynBurst, BehindTagsNeedsRoomForWhatItTouches) {
   HarnessOptions h;
   ProxyHarness bursts(h);
   ProxyHarness singles(h);
@@ -232,7 +229,7 @@ TEST_F(SynBurst, BehindTagsNeedsRoomForWhatItTouches) {
 }
 
 // Their names are equal, and only one of them has an offer in the cache.
-TEST_F(SynBurst, ServicesOfIpv6WhoseAddressesHaveOneDigestAreToldApart) {
+TEST_P(SynBurst, ServicesOfIpv6WhoseAddressesHaveOneDigestAreToldApart) {
   HarnessOptions h;
   h.protect = {"[2001:db8::10]:80", "[2001:db8:0:10::]:80"};
   h.engine.tuning.offer.timestamps = Offer::kAuto;
@@ -253,7 +250,7 @@ TEST_F(SynBurst, ServicesOfIpv6WhoseAddressesHaveOneDigestAreToldApart) {
   }
 }
 
-TEST_F(SynBurst, TheReplyCapCountsIpv6AlikeInColumns) {
+TEST_P(SynBurst, TheReplyCapCountsIpv6AlikeInColumns) {
   HarnessOptions h;
   h.engine.tuning.limits.reply = {.per_second = 400, .mask = {}};
   ProxyHarness bursts(h);
@@ -275,7 +272,7 @@ TEST_F(SynBurst, TheReplyCapCountsIpv6AlikeInColumns) {
   EXPECT_GT(bursts.count(Reason::synack_sent), kMaxBurst);
 }
 
-TEST_F(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
+TEST_P(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
   for (const ChecksumHint hint :
        {ChecksumHint::kUnknown, ChecksumHint::kGood, ChecksumHint::kTcpGood, ChecksumHint::kBad}) {
     for (const bool damaged : {false, true}) {
@@ -293,7 +290,7 @@ TEST_F(SynBurst, WhatThePortSaysOfTheChecksumCounts) {
 }
 
 // The columns of one shape hold what its frames say.
-TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
+TEST_P(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
   constexpr std::size_t kWindows = 1;
   ASSERT_EQ(kSynShapes[kWindows].name, "Windows");
   constexpr std::size_t kRead = FramePattern{}.mask.size() + kIpv6Shift;
@@ -313,23 +310,25 @@ TEST_F(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
       g.frames[lane] = buffers[lane].data();
     }
     const std::size_t fits = kWindows + (ipv6 ? kSynShapes.size() : 0);
-    for (std::size_t row = 0; row < syn_kernels()->size(); ++row) {
-      const SynKernel& kernel = (*syn_kernels())[row];
+    for (std::size_t row = 0; row < syn_kernels(GetParam())->size(); ++row) {
+      const SynKernel& kernel = (*syn_kernels(GetParam()))[row];
       const std::uint32_t good = row == fits ? ~bad & 0xffU : 0;
       ASSERT_EQ(kernel.verify(g, 0xff), good);
       ASSERT_EQ(kernel.verify(g, 0x0f), good & 0x0fU);
     }
     for (const bool family : {false, true}) {
       const std::uint32_t good = family == ipv6 ? ~bad & 0xffU : 0;
-      ASSERT_EQ(mixed_syn_kernels()[family ? 1 : 0].verify(g, 0xff), good);
+      ASSERT_EQ((*mixed_syn_kernels(GetParam()))[family ? 1 : 0].verify(g, 0xff), good);
     }
-    (*syn_kernels())[fits].verify(g, 0xff);
+    (*syn_kernels(GetParam()))[fits].verify(g, 0xff);
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       ASSERT_EQ(g.isn[lane], lane);
       ASSERT_EQ(g.ports[lane], (2000 + lane) | 80U << 16);
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, SynBurst, kernels(), kernels_name);
 
 }  // namespace
 }  // namespace synproxy

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tuple>
 
 #include "bursts_and_singles.h"
 #include "support/naive_checksum.h"
@@ -56,9 +57,9 @@ bool columns_take(std::size_t row, bool ipv6, Bytes frame) {
   g.tight = g.tagged = false;
   g.frames.fill(frame.data());
   const std::size_t kernel = row + (ipv6 ? kSynShapes.size() : 0);
-  const std::uint32_t lanes = (*syn_kernels())[kernel].verify(g, 0xff);
+  const std::uint32_t lanes = (*syn_kernels(most_vectors()))[kernel].verify(g, 0xff);
   EXPECT_TRUE(lanes == 0 || lanes == 0xff);
-  EXPECT_EQ(mixed_syn_kernels()[ipv6 ? 1 : 0].verify(g, 0xff), lanes);
+  EXPECT_EQ((*mixed_syn_kernels(most_vectors()))[ipv6 ? 1 : 0].verify(g, 0xff), lanes);
   return lanes != 0;
 }
 
@@ -121,10 +122,12 @@ Bit header_bit(std::size_t byte, unsigned bit, bool ipv6) {
   }
 }
 
-class SynShapes : public ::testing::TestWithParam<std::size_t> {
+// A row, and the kernels that take its bursts.
+class SynShapes : public ::testing::TestWithParam<std::tuple<std::size_t, Vectors>> {
  protected:
-  [[nodiscard]] static std::size_t row() { return GetParam(); }
+  [[nodiscard]] static std::size_t row() { return std::get<0>(GetParam()); }
   void SetUp() override {
+    skip_without(std::get<1>(GetParam()));
     for (const Sample& s : samples()) {
       if (kSynShapes[row()].name == s.name) sample = &s;
     }
@@ -143,6 +146,9 @@ class SynShapes : public ::testing::TestWithParam<std::size_t> {
   void every_fixed_bit_counts(bool ipv6) const;
 
   const Sample* sample = nullptr;
+
+ private:
+  KernelScope scope_{std::get<1>(GetParam())};
 };
 
 TEST_P(SynShapes, ItsSynIsRecognised) {
@@ -194,15 +200,11 @@ void SynShapes::every_fixed_bit_counts(bool ipv6) const {
 }
 
 TEST_P(SynShapes, InColumnsEveryFixedBitCounts) {
-  skip_without_kernels(syn_kernels() != nullptr);
-  if (IsSkipped()) return;
   for (const bool ipv6 : {false, true}) every_fixed_bit_counts(ipv6);
 }
 
 // A shape that a flipped bit has made another is answered as it would be alone.
 TEST_P(SynShapes, WhatAMutationMakesOfItMeansTheSameInABurst) {
-  skip_without_kernels(syn_kernels() != nullptr);
-  if (IsSkipped()) return;
   for (const bool ipv6 : {false, true}) {
     ProxyHarness bursts;
     ProxyHarness singles;
@@ -252,7 +254,13 @@ TEST_P(SynShapes, AllWaysToAnswerItGiveTheSameBytes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, SynShapes, ::testing::Range<std::size_t>(0, kSynShapes.size()));
+INSTANTIATE_TEST_SUITE_P(Rows, SynShapes,
+                         ::testing::Combine(::testing::Range<std::size_t>(0, kSynShapes.size()),
+                                            kernels()),
+                         [](const auto& of_row) {
+                           return std::to_string(std::get<0>(of_row.param)) + "_" +
+                                  name_of(std::get<1>(of_row.param));
+                         });
 
 }  // namespace
 }  // namespace synproxy

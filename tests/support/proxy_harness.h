@@ -31,6 +31,12 @@
 
 namespace synproxy::test {
 
+// Harnesses that are made from now on have kernels with no more than this. Of the whole process.
+[[nodiscard]] inline Vectors& most_vectors() {
+  static Vectors most = Vectors::kAvx512;
+  return most;
+}
+
 // Deterministic keys for an epoch; another `secret` gives other keys.
 [[nodiscard]] EpochKeys test_keys(std::uint64_t secret, std::uint64_t epoch);
 
@@ -41,6 +47,7 @@ namespace synproxy::test {
 // reply_rate_test).
 [[nodiscard]] inline EngineConfig small_engine() {
   EngineConfig c;
+  c.most_vectors = most_vectors();
   c.tuning.offer = {.sack = Offer::kOn, .timestamps = Offer::kOn, .ecn = Offer::kOn};
   c.tuning.synack_repeats = 0;
   c.tuning.server_timeout_ms = 10'000;

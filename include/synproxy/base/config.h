@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "synproxy/base/limits.h"
+#include "synproxy/base/vectors.h"
 
 namespace synproxy {
 
@@ -91,6 +92,7 @@ struct EngineTuning {
 struct EngineConfig {
   EngineShape shape;
   EngineTuning tuning;
+  Vectors most_vectors = Vectors::kAvx512;  // of those that the CPU has: for tests and benches
 
   friend bool operator==(const EngineConfig&, const EngineConfig&) = default;
 };

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <span>
 
+#include "synproxy/base/vectors.h"
+
 namespace synproxy {
 
 // One message of a burst. A word is the little-endian load of eight message bytes.
@@ -22,17 +24,18 @@ struct MacInput {
                                       const std::uint64_t* words, std::size_t count);
 
 // out[i] = siphash24(k0s[i], k1s[i], in[i].words, in[i].count) for i < n. Lanes may differ in key
-// and in count (0 to 5). The fastest kernel that this CPU can run is chosen at the first call.
+// and in count (0 to 5). By the fastest kernel that this CPU can run.
 void siphash24_burst(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                      std::uint64_t* out, std::size_t n);
 
-// The kernels that this CPU can run, slowest first: for tests and benches. The results are the
-// same.
+// The kernels that this CPU can run, slowest first. The results are the same.
 struct SipHashKernel {
   const char* name;
   void (*run)(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
               std::uint64_t* out, std::size_t n);
 };
 [[nodiscard]] std::span<const SipHashKernel> siphash24_kernels();
+// `v`: at most cpu_vectors().
+[[nodiscard]] const SipHashKernel& siphash24_kernel(Vectors v);
 
 }  // namespace synproxy

@@ -31,7 +31,7 @@ inline constexpr std::uint8_t kOffersEcn = 4;
 // ways to answer a SYN need it as they need the abilities, so they have no question more.
 inline constexpr std::uint8_t kOffersCookies = 8;
 
-// The first eight bytes are read as one word (syn_burst_avx512.cc).
+// The first eight bytes are read as one word (syn_burst_lanes.h).
 struct SynAckOffer {
   std::uint16_t mss = 0;     // bytes
   std::uint16_t window = 0;  // as on the wire; in a SYN-ACK it is never scaled

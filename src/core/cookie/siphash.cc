@@ -9,29 +9,13 @@ namespace synproxy {
 
 namespace {
 
-struct Kernels {
-  std::array<SipHashKernel, 3> list{};
-  std::size_t count = 0;
-};
-
-Kernels find_kernels() {
-  Kernels k;
-  k.list[k.count++] = {"scalar", &detail::siphash24_scalar};
+// By Vectors.
+constexpr auto kKernels = std::to_array<SipHashKernel>({
+  {"scalar", &detail::siphash24_scalar},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0) {
-    k.list[k.count++] = {"avx2", &detail::siphash24_avx2};
-  }
-  if (__builtin_cpu_supports("avx512f") != 0) {
-    k.list[k.count++] = {"avx512", &detail::siphash24_avx512};
-  }
+      {"avx2", &detail::siphash24_avx2}, {"avx512", &detail::siphash24_avx512},
 #endif
-  return k;
-}
-
-const Kernels& kernels() {
-  static const Kernels found = find_kernels();
-  return found;
-}
+});
 
 }  // namespace
 
@@ -46,13 +30,14 @@ std::uint64_t siphash24(std::uint64_t k0, std::uint64_t k1, const std::uint64_t*
 }
 
 std::span<const SipHashKernel> siphash24_kernels() {
-  return std::span(kernels().list).first(kernels().count);
+  return std::span(kKernels).first(static_cast<std::size_t>(cpu_vectors()) + 1);
 }
+
+const SipHashKernel& siphash24_kernel(Vectors v) { return kKernels[static_cast<std::size_t>(v)]; }
 
 void siphash24_burst(const std::uint64_t* k0s, const std::uint64_t* k1s, const MacInput* in,
                      std::uint64_t* out, std::size_t n) {
-  const Kernels& k = kernels();
-  k.list[k.count - 1].run(k0s, k1s, in, out, n);
+  siphash24_kernel(cpu_vectors()).run(k0s, k1s, in, out, n);
 }
 
 namespace detail {

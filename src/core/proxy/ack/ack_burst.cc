@@ -173,7 +173,7 @@ class AckBurst {
     if (Rows::is_any(g.row)) {
       const std::uint32_t unknown = maybe & g.columns.unknown;
       maybe &= ~g.columns.timestamps_there;
-      maybe &= ~may_have_timestamps(g.columns, unknown, Rows::is_ipv6(g.row));
+      maybe &= ~kernel(g.row).may_have_timestamps(g.columns, unknown);
     }
     for (; maybe != 0 && spared_left_ != 0; --spared_left_, maybe &= maybe - 1) {
       refuted &= ~(maybe & (~maybe + 1));

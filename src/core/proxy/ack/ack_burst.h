@@ -2,11 +2,11 @@
 // The forged ACKs of a flood, eight at a time.
 //
 // Theory of operation. An ACK without a flow that quotes no valid cookie is dropped. In a flood of
-// forged ACKs nothing else happens. Where the CPU has AVX-512, eight ACKs are turned into columns.
-// Each ACK needs two MACs, because it may be a probe; all are computed and compared in columns. A
-// lane is *refuted* when no cookie fits, whatever window scale may have been offered. The stages
-// that treat all packets alike do the rest: they take every uncommon frame, and they check a cookie
-// that fits again.
+// forged ACKs nothing else happens. Where the CPU has AVX2 or AVX-512, eight ACKs are turned into
+// columns. Each ACK needs two MACs, because it may be a probe; all are computed and compared in
+// columns. A lane is *refuted* when no cookie fits, whatever window scale may have been offered.
+// The stages that treat all packets alike do the rest: they take every uncommon frame, and they
+// check a cookie that fits again.
 //
 // Segments of spliced connections have the same shape, and for them this work is wasted. So it is
 // done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted). ACKs of IPv6 are
@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <span>
 
+#include "../lanes/choose.h"
 #include "burst/columns.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/cookie.h"
@@ -82,16 +83,23 @@ struct AckKernel {
   // with none of `scales` and without a scale.
   std::uint32_t (*refute)(const AckGroup& g, std::uint32_t lanes, const AckKeys& keys,
                           ScaleSet scales);
+  // Of `lanes` those whose options may have timestamps: both bytes that begin the option stand side
+  // by side somewhere. As long as its TCP header says each frame must be.
+  std::uint32_t (*may_have_timestamps)(const AckGroup& g, std::uint32_t lanes);
 };
 
 // One kernel for each row of kAckShapes, and one for any options; first of IPv4, then of IPv6.
-// nullptr: this CPU has nothing faster than one ACK at a time.
 using AckKernels = std::array<AckKernel, 2 * (kAckShapes.size() + 1)>;
-[[nodiscard]] const AckKernels* ack_kernels();
-
-// Of `lanes` those whose options may have timestamps: both bytes that begin the option stand side
-// by side somewhere. As long as its TCP header says each frame must be. Only where kernels are.
-[[nodiscard]] std::uint32_t may_have_timestamps(const AckGroup& g, std::uint32_t lanes, bool ipv6);
+namespace avx2 {
+extern const AckKernels* const kAckKernels;
+}
+namespace avx512 {
+extern const AckKernels* const kAckKernels;
+}
+// nullptr: there is nothing faster than one ACK at a time.
+[[nodiscard]] inline const AckKernels* ack_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kAckKernels, avx512::kAckKernels);
+}
 
 // Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:
 // up to kMaxBurst packets from the client side, with their headers prefetched. Packets of `decided`

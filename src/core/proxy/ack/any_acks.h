@@ -20,9 +20,18 @@ struct AnyAckGroup : AckGroup {
 // Returns the lanes for which no cookie fits, as AckKernel::refute. Keys: of both layouts.
 using AnyAckKernel = std::uint32_t (*)(AnyAckGroup& g, const KeysByParity& plain,
                                        const KeysByParity& timestamps, ScaleSet scales);
-// Of IPv4, then of IPv6. nullptr: this CPU has none.
+// Of IPv4, then of IPv6.
 using AnyAckKernels = std::array<AnyAckKernel, 2>;
-[[nodiscard]] const AnyAckKernels* any_ack_kernels();
+namespace avx2 {
+extern const AnyAckKernels* const kAnyAckKernels;
+}
+namespace avx512 {
+extern const AnyAckKernels* const kAnyAckKernels;
+}
+// nullptr: there are none.
+[[nodiscard]] inline const AnyAckKernels* any_ack_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kAnyAckKernels, avx512::kAnyAckKernels);
+}
 
 struct Context;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Eight frames of one shape side by side. Holds what the kernels compute for all eight at once
-// (columns_avx512.h) and what is looked up for each.
+// (columns_lanes.h) and what is looked up for each.
 #pragma once
 
 #include <algorithm>

@@ -20,6 +20,14 @@ struct Engine::State : Rooms {
   using Rooms::Rooms;
 };
 
+namespace {
+
+[[nodiscard]] Vectors vectors_for(const EngineConfig& config) {
+  return std::min(config.most_vectors, cpu_vectors());
+}
+
+}  // namespace
+
 Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const KeyRing& ring,
              const IndexKey& index_key, Counters& all_counters, Arena* store,
              bool store_in_huge_pages)
@@ -42,6 +50,13 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       turns_answers(frames.turns_answers()),
       adopts(config.shape.adopt_ms != 0),
       in_huge_pages(store == nullptr || store_in_huge_pages),
+      syn_kernels(synproxy::syn_kernels(vectors_for(config))),
+      ack_kernels(synproxy::ack_kernels(vectors_for(config))),
+      any_ack_kernels(synproxy::any_ack_kernels(vectors_for(config))),
+      any_syn_kernels(synproxy::any_syn_kernels(vectors_for(config))),
+      mixed_syn_kernels(synproxy::mixed_syn_kernels(vectors_for(config))),
+      odd_syn_kernels(synproxy::odd_syn_kernels(vectors_for(config))),
+      mac_kernel(siphash24_kernel(vectors_for(config))),
       reassembler(index_key, all_counters),
       adoption(config.shape) {
   reassembler.monitor_tiny((config.tuning.limits.monitored & kMonitorFragments) != 0);

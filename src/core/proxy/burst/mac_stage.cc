@@ -251,11 +251,11 @@ void make_and_check_cookies(Rooms& rooms, std::span<Context> burst) {
   stage.refute_any_acks();
   MacBatch& m = rooms.macs;
   if (stage.lanes() != 0) {
-    siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
+    rooms.mac_kernel.run(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
     for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish(lane);
   }
   if (stage.plan_again()) {
-    siphash24_burst(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
+    rooms.mac_kernel.run(m.k0.data(), m.k1.data(), m.in.data(), m.out.data(), stage.lanes());
     for (std::size_t lane = 0; lane < stage.lanes(); ++lane) stage.finish_again(lane);
   }
   stage.fetch_for_proven();

@@ -148,10 +148,13 @@ struct Rooms {
   }
 
   // Kernels for this CPU; nullptr: there are none.
-  const SynKernels* const syn_kernels = synproxy::syn_kernels();
-  const AckKernels* const ack_kernels = synproxy::ack_kernels();
-  const AnyAckKernels* const any_ack_kernels = synproxy::any_ack_kernels();
-  const AnySynKernels* const any_syn_kernels = synproxy::any_syn_kernels();
+  const SynKernels* const syn_kernels;
+  const AckKernels* const ack_kernels;
+  const AnyAckKernels* const any_ack_kernels;
+  const AnySynKernels* const any_syn_kernels;
+  const MixedSynKernels* const mixed_syn_kernels;
+  const MixedSynKernels* const odd_syn_kernels;
+  const SipHashKernel& mac_kernel;
 
   // Behind what every packet needs.
   Reassembler reassembler;

@@ -4,8 +4,8 @@
 //
 // Theory of operation. The stages before have parsed each SYN and found that it has no flow. What
 // is left is the same for all, whatever they look like: both checksums, what is agreed upon, MAC,
-// cookie, and the SYN-ACK. Where the CPU has AVX-512, columns do it. All lanes do the same work, so
-// a flood of SYNs made at random mispredicts no branch here.
+// cookie, and the SYN-ACK. Where the CPU has AVX2 or AVX-512, columns do it. All lanes do the same
+// work, so a flood of SYNs made at random mispredicts no branch here.
 //
 // Everything that asks a question of its own (a SYN-ACK that is remembered, a service in doubt, a
 // short buffer, data) is left to plan_syn() and answer_syn(), which do the same one at a time.
@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../lanes/choose.h"
 #include "burst/columns.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/wire/tcp_options.h"
@@ -54,9 +55,18 @@ struct AnySynKernel {
                           std::uint64_t left_out);
 };
 
-// Of IPv4, then of IPv6. nullptr: this CPU has none.
+// Of IPv4, then of IPv6.
 using AnySynKernels = std::array<AnySynKernel, 2>;
-[[nodiscard]] const AnySynKernels* any_syn_kernels();
+namespace avx2 {
+extern const AnySynKernels* const kAnySynKernels;
+}
+namespace avx512 {
+extern const AnySynKernels* const kAnySynKernels;
+}
+// nullptr: there are none.
+[[nodiscard]] inline const AnySynKernels* any_syn_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kAnySynKernels, avx512::kAnySynKernels);
+}
 
 struct Rooms;
 struct Context;

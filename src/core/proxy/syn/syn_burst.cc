@@ -85,7 +85,8 @@ class SynBurst {
       const std::size_t family = ipv6 ? 1 : 0;
       const std::size_t shape = Rows::shape_of(row);
       if (Rows::is_any(row)) {
-        odd[family] |= gather<false>(mixed_syn_kernels()[family], nullptr, ipv6, found.places[row]);
+        odd[family] |=
+            gather<false>((*rooms_.mixed_syn_kernels)[family], nullptr, ipv6, found.places[row]);
       } else {
         odd[family] |= gather<true>((*rooms_.syn_kernels)[shape + family * kShapes],
                                     &kSynShapes[shape], ipv6, found.places[row]);
@@ -94,7 +95,8 @@ class SynBurst {
     for (const bool ipv6 : {false, true}) {
       const std::size_t family = ipv6 ? 1 : 0;
       if (has_fewest_lanes(odd[family])) [[unlikely]]
-        static_cast<void>(gather<false>(odd_syn_kernels()[family], nullptr, ipv6, odd[family]));
+        static_cast<void>(
+            gather<false>((*rooms_.odd_syn_kernels)[family], nullptr, ipv6, odd[family]));
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
@@ -125,7 +127,7 @@ class SynBurst {
       std::uint32_t sound = kernel.verify(g.columns, used);
       if (sound != used) [[unlikely]]
         left |= places_of(g.columns, used & ~sound);
-      if (!kOneShape && &kernel == &odd_syn_kernels()[ipv6 ? 1 : 0]) {
+      if (!kOneShape && &kernel == &(*rooms_.odd_syn_kernels)[ipv6 ? 1 : 0]) {
         sound = read_options(g, sound);
       }
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {

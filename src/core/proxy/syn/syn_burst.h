@@ -2,12 +2,12 @@
 // The SYNs of a flood, eight at a time.
 //
 // Theory of operation. In a flood most frames are SYNs of a few shapes, alike down to the order of
-// the options (shapes.h). Where the CPU has AVX-512, eight SYNs of one shape are turned into
-// columns, one lane for each. The columns do the work that is the same for all: first they verify
-// the shape and both checksums; later they compute MAC and cookie and write the SYN-ACK. Between
-// the two, two questions are asked frame by frame: what the service offers, and whether there is a
-// flow. Where a burst mixes shapes, or a service offers less than a shape asks for, a kernel for
-// all shapes takes its constants lane by lane (mixed_syns_avx512.cc).
+// the options (shapes.h). Where the CPU has AVX2 or AVX-512, eight SYNs of one shape are
+// turned into columns, one lane for each. The columns do the work that is the same for all: first
+// they verify the shape and both checksums; later they compute MAC and cookie and write the
+// SYN-ACK. Between the two, two questions are asked frame by frame: what the service offers, and
+// whether there is a flow. Where a burst mixes shapes, or a service offers less than a shape asks
+// for, a kernel for all shapes takes its constants lane by lane (mixed_syns_lanes.h).
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
 // (burst/stages.h). So this is never the only place that does something, and means the same: the
@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <span>
 
+#include "../lanes/choose.h"
 #include "burst/columns.h"
 #include "syn/shapes.h"
 #include "synproxy/base/packet.h"
@@ -73,18 +74,38 @@ struct SynKernel {
                           std::uint64_t left_out);
 };
 
-// One kernel for each row of kSynShapes, first of IPv4, then of IPv6. nullptr: this CPU has nothing
-// faster than one SYN at a time.
+// One kernel for each row of kSynShapes, first of IPv4, then of IPv6.
 using SynKernels = std::array<SynKernel, 2 * kSynShapes.size()>;
-[[nodiscard]] const SynKernels* syn_kernels();
-// Of IPv4 and of IPv6; only where those above are.
+namespace avx2 {
+extern const SynKernels* const kSynKernels;
+}
+namespace avx512 {
+extern const SynKernels* const kSynKernels;
+}
+// nullptr: there is nothing faster than one SYN at a time.
+[[nodiscard]] inline const SynKernels* syn_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kSynKernels, avx512::kSynKernels);
+}
+// Of IPv4 and of IPv6; there are some where those above are.
 using MixedSynKernels = std::array<SynKernel, 2>;
+namespace avx2 {
+extern const MixedSynKernels* const kMixedSynKernels;
+extern const MixedSynKernels* const kOddSynKernels;
+}  // namespace avx2
+namespace avx512 {
+extern const MixedSynKernels* const kMixedSynKernels;
+extern const MixedSynKernels* const kOddSynKernels;
+}  // namespace avx512
 // For SYNs of any of the shapes, whatever the service offers of what they ask for.
-[[nodiscard]] const MixedSynKernels& mixed_syn_kernels();
+[[nodiscard]] inline const MixedSynKernels* mixed_syn_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kMixedSynKernels, avx512::kMixedSynKernels);
+}
 // For SYNs with any options, with or without a wish for ECN, and without data. verify() fills
 // neither `options` nor `tsval`, but `tcp_length` with the length of the TCP header. As long as
 // that says, at least kTcpHeader bytes, each frame must be.
-[[nodiscard]] const MixedSynKernels& odd_syn_kernels();
+[[nodiscard]] inline const MixedSynKernels* odd_syn_kernels(Vectors v) {
+  return choose_kernels(v, avx2::kOddSynKernels, avx512::kOddSynKernels);
+}
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
 // `burst`: up to kMaxBurst packets from the client side, with their headers prefetched. Packets of

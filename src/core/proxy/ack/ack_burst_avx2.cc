@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The kernels of ack_burst.h and any_acks.h.
+#include "../lanes/avx2.h"
+
+#include "ack/ack_burst_lanes.h"
+
+namespace synproxy::avx2 {
+#if defined(__x86_64__)
+const AckKernels* const kAckKernels = &kAckTable;
+const AnyAckKernels* const kAnyAckKernels = &kAnyAckTable;
+#else
+const AckKernels* const kAckKernels = nullptr;
+const AnyAckKernels* const kAnyAckKernels = nullptr;
+#endif
+}  // namespace synproxy::avx2
