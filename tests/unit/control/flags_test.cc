@@ -119,8 +119,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
   SYNPROXY_SAME(metrics);
   SYNPROXY_SAME(log_level);
   SYNPROXY_SAME(eal_arguments);
-  const auto& [shape, tuning] = engine;
-  const auto& [other_shape, other_tuning] = other_engine;
+  const auto& [shape, tuning, most_vectors] = engine;
+  const auto& [other_shape, other_tuning, other_most_vectors] = other_engine;
+  SYNPROXY_SAME(most_vectors);
   const auto& [workers_of_shape, max_flows, early_data_memory, epoch_ms, replays_per_epoch,
                limit_memory, unix_ms_at_start, adopt_ms, shared_secret] = shape;
   const auto& [other_workers_of_shape, other_max_flows, other_early_data_memory, other_epoch_ms,
