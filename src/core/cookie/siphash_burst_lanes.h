@@ -19,7 +19,12 @@ SYNPROXY_KERNEL void hash_group(const std::uint64_t* k0s, const std::uint64_t* k
   const WordPair second = load_pairs(reinterpret_cast<const std::uint64_t*>(in) + 2, kMacWords);
   const WordPair third = load_pairs(reinterpret_cast<const std::uint64_t*>(in) + 4,
                                     kMacWords);  // count and padding stand where a sixth word would
-  const U64x8 words[5] = {first.even, first.odd, second.even, second.odd, third.even};
+  U64x8 words[5];
+  assign(words[0], first.even);
+  assign(words[1], first.odd);
+  assign(words[2], second.even);
+  assign(words[3], second.odd);
+  assign(words[4], third.even);
   const U64x8 counts = both(third.odd, all(0xffffffffULL));
   const std::uint32_t count = in[0].count;
   if (bits(equal(counts, all(count))) == 0xff) {

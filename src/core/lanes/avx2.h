@@ -42,6 +42,12 @@ SYNPROXY_LANES void store(std::uint64_t* to, U64x8 v) {
   _mm256_storeu_si256(at + 1, v.b);
 }
 
+// By registers: g++ copies a struct in halves of them, and a load of the whole would wait for both.
+SYNPROXY_LANES void assign(U64x8& to, U64x8 v) {
+  to.a = v.a;
+  to.b = v.b;
+}
+
 // --- Masks.
 SYNPROXY_LANES Mask operator&(Mask m, Mask n) {
   return {_mm256_and_si256(m.a, n.a), _mm256_and_si256(m.b, n.b)};

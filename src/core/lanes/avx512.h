@@ -42,6 +42,9 @@ SYNPROXY_LANES U64x8 all(std::uint64_t value) {
 SYNPROXY_LANES U64x8 load(const std::uint64_t* from) { return _mm512_loadu_si512(from); }
 SYNPROXY_LANES void store(std::uint64_t* to, U64x8 v) { _mm512_storeu_si512(to, v); }
 
+// For an array, which stays in memory.
+SYNPROXY_LANES void assign(U64x8& to, U64x8 v) { to = v; }
+
 // --- Masks.
 SYNPROXY_LANES Mask every_if(bool set) { return set ? 0xff : 0; }
 SYNPROXY_LANES Mask choose_masks(Mask lanes, Mask otherwise, Mask value) {
