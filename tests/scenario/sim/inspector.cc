@@ -103,6 +103,9 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
   // A client's data that has overtaken its handshake ACK may pass as it is. It has and echoes what
   // the proxy has agreed on with the client, and the server refuses it.
   if (flight.unknown && !is_client_) return;
+  // What the client says to the proxy's SYN-ACK may pass to a server that has answered a SYN of the
+  // client's own. It acknowledges what that server has never sent, and is refused.
+  if (flight.untouched && !is_client_ && !SeqNum(f.ack).within(SeqNum(isn_), snd_max_)) return;
   // A SYN that passed made the server begin a connection of its own beside that of the cookie,
   // which the client has taken. What it says there is not acceptable to the client.
   constexpr std::uint32_t kMost = 1U << 24;  // no plan sends so much

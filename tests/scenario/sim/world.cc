@@ -358,10 +358,16 @@ void World::to_proxy(Role side) {
 // RFC 9293 section 3.10.7.3: in SYN-SENT a segment that acknowledges the SYN and is neither SYN nor
 // RST is dropped. lwIP answers it with a RST, and the number of it is exact for a server whose ACK
 // has overtaken its SYN-ACK. If the ACK has passed as it was, the same happens without a proxy.
+// From a late SYN-ACK of another conversation it takes the timestamps, and then sends some to a
+// proxy that has given it none.
 bool World::lwip_will_reset(const Host& h, const Flight& flight) const {
   const DecodedFrame& f = *flight.frame;
-  return h.plan.lwip && &h == &client_ && !h.peer->opened && flight.untouched && f.checksums_good &&
-         f.has(kAck) && !f.has(kSyn | kRst) && f.ack == connection_->client.isn + 1;
+  if (!h.plan.lwip || &h != &client_ || h.peer->opened || !flight.untouched || !f.checksums_good) {
+    return false;
+  }
+  const bool of_this = f.ack == connection_->client.isn + 1;
+  if (f.has(kSyn)) return f.has(kAck) && !of_this && !f.timestamps.empty();
+  return f.has(kAck) && !f.has(kRst) && of_this;
 }
 
 std::uint64_t World::unknown_passed() const {
