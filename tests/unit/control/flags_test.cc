@@ -184,8 +184,9 @@ std::vector<Field> fields(const Config& a, const Config& b) {
 TEST(Flags, EveryFieldIsReachedBySomeRow) {
   // What comes after `--`; what no user decides; the hour; what follows from --workers, and from
   // --secret-file and the like; what only sections of a file make.
-  const std::set<std::string> others{"eal_arguments",    "services",         "replays_per_epoch",
-                                     "unix_ms_at_start", "workers_of_shape", "shared_secret"};
+  const std::set<std::string> others{"eal_arguments",     "services",         "most_vectors",
+                                     "replays_per_epoch", "unix_ms_at_start", "workers_of_shape",
+                                     "shared_secret"};
   Config config;
   for (const Flag& flag : rows_with_value()) flag.value.apply(config, flag.example);
   for (const Field& field : fields(config, Config{})) {
