@@ -421,6 +421,29 @@ TEST_P(Adopt, ACookieCountsThoughTheOldConnectionIsAdoptedBehindIt) {
   EXPECT_EQ(p.count(Reason::conn_established), 2U);
 }
 
+// Whoever knows its ports guesses no cookie without end.
+TEST_P(Adopt, AnAdoptedConnectionTakesFewGuesses) {
+  Session s(p, {.ipv6 = GetParam().ipv6, .tags = GetParam().tags});
+  s.syn();
+  Session old = s;
+  old.untranslated();
+  old.client_nxt += 500'000'000;
+  old.server_nxt = s.cookie + 500'000'000;
+  client_says(old, "bye");
+  server_says(old, "");
+  ASSERT_NO_FATAL_FAILURE(is_adopted(old));
+  for (std::uint32_t i = 1; i < 16; ++i) {
+    EXPECT_EQ(p.from_client(s.client().ack(s.cookie + 1 + 256 * i).build()), Verdict::kForward);
+  }
+  p.to_server.clear();
+  EXPECT_EQ(p.from_client(s.ack_frame()), Verdict::kForward) << "not looked at any more";
+  EXPECT_EQ(p.count(Reason::cookie_valid), 0U);
+  // A SYN that comes on the flow is remembered, and has tries of its own.
+  p.from_client(s.syn_frame());
+  EXPECT_EQ(p.from_client(s.ack_frame()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::cookie_valid), 1U);
+}
+
 // Its handshake ACK and its first segment are lost, and it answers the repeated SYN-ACK: by numbers
 // that no cookie covers. The server has nothing of it.
 TEST_P(Adopt, AClientAheadOfItsLostHandshakeAckIsNotResetByTheServer) {

@@ -92,8 +92,12 @@ std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer
 std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer, FlowRecord& f,
                                         const Context& c) {
   const Segment& g = c.segment;
-  if (f.watched() && !f.has(kFlowMarked) && g.has(kAck))
-    return valid(match_cookie(now, answerer, c));
+  if (f.watched() && !f.has(kFlowMarked) && g.has(kAck)) {
+    if (f.mark_tries() == kMaxMarkTries) return std::nullopt;
+    const CookieMatch m = match_cookie(now, answerer, c);
+    if (!m.valid) f.set_mark_tries(f.mark_tries() + 1);
+    return valid(m);
+  }
   // While the server is silent, a client that boots with its old ISN may have been given another
   // cookie, of the next epoch.
   const bool silent = f.state() == FlowState::kSynSent;
