@@ -421,6 +421,25 @@ TEST_P(Adopt, ACookieCountsThoughTheOldConnectionIsAdoptedBehindIt) {
   EXPECT_EQ(p.count(Reason::conn_established), 2U);
 }
 
+// A copy of the old connection's SYN comes late, and in the same second the client begins anew: a
+// flow is marked once a second.
+TEST_P(Adopt, ACookieCountsThoughALateSynHasTheMark) {
+  Session s(p, {.ipv6 = GetParam().ipv6, .tags = GetParam().tags});
+  Session old = s;
+  old.untranslated();
+  old.client_nxt += 500'000'000;
+  old.server_nxt += 500'000'000;
+  client_says(old, "bye");
+  server_says(old, "");
+  ASSERT_NO_FATAL_FAILURE(is_adopted(old));
+  old.o.client_isn += 400'000'000;
+  EXPECT_EQ(p.from_client(old.syn_frame()), Verdict::kReply);
+  p.to_client.clear();
+  s.syn();
+  EXPECT_EQ(p.from_client(s.ack_frame()), Verdict::kDrop);
+  EXPECT_EQ(p.count(Reason::cookie_valid), 1U);
+}
+
 // Whoever knows its ports guesses no cookie without end.
 TEST_P(Adopt, AnAdoptedConnectionTakesFewGuesses) {
   Session s(p, {.ipv6 = GetParam().ipv6, .tags = GetParam().tags});

@@ -92,7 +92,7 @@ std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer
 std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer, FlowRecord& f,
                                         const Context& c) {
   const Segment& g = c.segment;
-  if (f.watched() && !f.has(kFlowMarked) && g.has(kAck)) {
+  if (f.watched() && g.has(kAck) && !(f.has(kFlowMarked) && carries_isn(g, f.mark_isn))) {
     if (f.mark_tries() == kMaxMarkTries) return std::nullopt;
     const CookieMatch m = match_cookie(now, answerer, c);
     if (!m.valid) f.set_mark_tries(f.mark_tries() + 1);
