@@ -79,8 +79,8 @@ void parse_four_tcp_options(const OptionText* lists, TcpOptions* out);
   return detail::parse_any_tcp_options(options, size);
 }
 
-// The same for four lists that anybody may have sent, with the walks side by side. Two bytes of each
-// must be readable, even if it has fewer.
+// The same for four lists that anybody may have sent, with the walks side by side. Two bytes of
+// each must be readable, even if it has fewer.
 inline void parse_tcp_options(const std::array<OptionText, 4>& lists,
                               std::array<TcpOptions, 4>& out) {
   detail::parse_four_tcp_options(lists.data(), out.data());
