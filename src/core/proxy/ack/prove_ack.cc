@@ -54,10 +54,6 @@ bool carries_isn(const Segment& g, std::uint32_t isn) {
   return ahead == 1 || (ahead == 0 && g.payload_length <= 1);
 }
 
-std::optional<CookieMatch> valid(const CookieMatch& m) {
-  return m.valid ? std::optional(m) : std::nullopt;
-}
-
 CookieMatch as_renewed(CookieMatch m, const FlowRecord& f) {
   m.client_isn = f.client_isn;
   return m;
@@ -86,18 +82,14 @@ std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer
       if (tries.isn(renewed_isn(f))) return as_renewed(tries.match(), f);
     }
   }
-  return valid(match_cookie(now, answerer, c));
+  const CookieMatch m = match_cookie(now, answerer, c);
+  if (!m.valid) return std::nullopt;
+  return m;
 }
 
 std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer, FlowRecord& f,
                                         const Context& c) {
   const Segment& g = c.segment;
-  if (f.watched() && g.has(kAck) && !(f.has(kFlowMarked) && carries_isn(g, f.mark_isn))) {
-    if (f.mark_tries() == kMaxMarkTries) return std::nullopt;
-    const CookieMatch m = match_cookie(now, answerer, c);
-    if (!m.valid) f.set_mark_tries(f.mark_tries() + 1);
-    return valid(m);
-  }
   // While the server is silent, a client that boots with its old ISN may have been given another
   // cookie, of the next epoch.
   const bool silent = f.state() == FlowState::kSynSent;

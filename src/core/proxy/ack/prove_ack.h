@@ -35,9 +35,7 @@ inline constexpr unsigned kMaxMarkTries = 15;
 [[nodiscard]] std::optional<CookieMatch> match_successor(const Moment& now, Answerer& answerer,
                                                          const FlowRecord& f, const Context& c);
 // The same for a live flow, for the marked ISN only, or while the server is silent for the flow's
-// own. Counts failed tries. A watched flow may be younger than the SYN-ACK (a late segment of the
-// server was enough to adopt it), and its mark may be a late copy of its own SYN, whose ISN nobody
-// has seen. So any cookie counts there.
+// own. Counts failed tries.
 [[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
                                                       FlowRecord& f, const Context& c);
 

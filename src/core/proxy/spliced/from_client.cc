@@ -18,14 +18,6 @@ bool is_of_mark(const FlowRecord& f, const Segment& g) {
   return f.has(kFlowMarked) && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
 }
 
-// The windows of a flow that was adopted are presumed, up to 64 MB, so the numbers of the next
-// connection fit them too once in a thousand times. Few clients are so far behind, and for those a
-// cookie is tried in vain.
-bool may_be_of_next(const FlowRecord& f, const Segment& g) {
-  constexpr std::uint32_t kUnderWay = 1U << 22;
-  return f.watched() && SeqNum(f.server_nxt) - g.ack > kUnderWay;
-}
-
 void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   FlowRecord& f = rooms.flows[c.flow];
@@ -38,14 +30,12 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     if (const auto m = match_successor(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }
-  if (!fitting || may_be_of_next(f, g)) {
-    if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))
-      return open_proven(rooms, c, *m, sink);
-  }
   if (fitting) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     follow_way(rooms, c, f);
     note<Role::kClient>(rooms, f, c, g.seq);
+  } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
+    return open_proven(rooms, c, *m, sink);
   } else if (is_over(f) || is_of_mark(f, g)) {
     // This is data of the next connection that has overtaken its handshake ACK. Translated by the
     // old numbers it would reach a server that knows neither connection, and the client's new
