@@ -3,9 +3,9 @@
 // functions mean what avx512.h says.
 #pragma once
 
-#if defined(__x86_64__)
-#include <immintrin.h>
+#include "../wire/intrinsics.h"
 
+#if defined(__x86_64__)
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -9,16 +9,9 @@
 // that asks cpu_vectors() may call a kernel.
 #pragma once
 
-#if defined(__x86_64__)
-// g++ 12 warns about the deliberately undefined operand inside its own intrinsics.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
+#include "../wire/intrinsics.h"
 
+#if defined(__x86_64__)
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "intrinsics.h"
 #include "option_walks.h"
 
 #if defined(__x86_64__)
-// g++ 12 warns about the deliberately undefined operand inside its own intrinsics.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#if !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-
 #include <array>
 
 // Every CPU with AVX-512 counts leading zeros.
