@@ -15,21 +15,6 @@ namespace {
 constexpr std::uint32_t kPart = 1U << 16;
 constexpr unsigned kMostThreads = 4;
 
-struct Part {
-  unsigned worker = 0;
-  bool replays = false;
-  std::uint32_t from = 0;
-  std::uint32_t to = 0;
-  std::vector<std::uint32_t> found{};
-};
-static_assert(std::is_same_v<FlowIndex, std::uint32_t>);
-
-void add_parts(std::vector<Part>& parts, unsigned worker, bool replays, std::uint32_t end) {
-  for (std::uint32_t from = 0; from < end; from += std::min(kPart, end - from)) {
-    parts.push_back({worker, replays, from, from + std::min(kPart, end - from)});
-  }
-}
-
 // Calls work(i) for all below `count`, on this thread and others. Without others it takes longer.
 template <typename Work>
 void share_out(std::size_t count, const Work& work) {
@@ -57,29 +42,42 @@ Giver::Giver(std::vector<Engine*> engines) : engines_(std::move(engines)) {
   for (const Engine* engine : engines_) books_.push_back(engine->begin_carrying());
 }
 
+void Giver::add_parts(unsigned worker, bool replays, std::uint32_t end, std::size_t& number) {
+  for (std::uint32_t from = 0; from < end; from += std::min(kPart, end - from)) {
+    if (number == parts_.size()) parts_.emplace_back();
+    Part& part = parts_[number++];
+    part.worker = worker;
+    part.replays = replays;
+    part.from = from;
+    part.to = from + std::min(kPart, end - from);
+    // Here: no thread may throw.
+    if (part.found.size() < part.to - part.from) part.found.resize(kPart);
+  }
+}
+
+void Giver::search(Part& p) const {
+  const Engine& engine = *engines_[p.worker];
+  const CarryBook& book = books_[p.worker];
+  p.count = p.replays ? engine.find_changed_replays(book, p.from, p.to, p.found)
+                      : engine.find_changed_flows(book, p.from, p.to, p.found);
+}
+
 std::vector<Giver::Changed> Giver::find_changed(bool last) {
-  std::vector<Part> parts;
+  std::size_t parts = 0;
   for (unsigned w = 0; w < workers(); ++w) {
     engines_[w]->begin_pass(books_[w], last);
-    add_parts(parts, w, false, engines_[w]->flows_to_carry(books_[w]));
-    add_parts(parts, w, true, engines_[w]->replays_to_carry());
+    add_parts(w, false, engines_[w]->flows_to_carry(books_[w]), parts);
+    add_parts(w, true, engines_[w]->replays_to_carry(), parts);
   }
-  // Reserved here: no thread may throw.
-  for (Part& part : parts) part.found.resize(part.to - part.from);
-  share_out(parts.size(), [&](std::size_t i) {
-    Part& p = parts[i];
-    const Engine& engine = *engines_[p.worker];
-    const CarryBook& book = books_[p.worker];
-    p.found.resize(p.replays ? engine.find_changed_replays(book, p.from, p.to, p.found)
-                             : engine.find_changed_flows(book, p.from, p.to, p.found));
-  });
+  share_out(parts, [&](std::size_t i) { search(parts_[i]); });
   std::vector<Changed> all(workers());
-  for (const Part& p : parts) {
+  for (const Part& p : std::span(parts_).first(parts)) {
+    const auto found = std::span(p.found).first(p.count);
     Changed& of_worker = all[p.worker];
     auto& out = p.replays ? of_worker.replays : of_worker.flows;
-    out.insert(out.end(), p.found.begin(), p.found.end());
+    out.insert(out.end(), found.begin(), found.end());
     if (p.replays) continue;
-    std::ranges::copy_if(p.found, std::back_inserter(of_worker.gone),
+    std::ranges::copy_if(found, std::back_inserter(of_worker.gone),
                          [&](FlowIndex i) { return books_[p.worker].flows[i] != 0; });
   }
   return all;
@@ -99,7 +97,10 @@ void Taker::forget_flows(unsigned giver, std::span<const FlowIndex> gone) {
   for (const FlowIndex i : gone) {
     if (i >= places.size()) continue;
     const Place place = std::exchange(places[i], {});
-    if (place.index != kNoFlow) engines_[place.worker]->forget(place.index);
+    found_[place.worker].dropped -= place.unfit ? 1U : 0U;
+    if (place.index == kNoFlow) continue;
+    found_[place.worker].kept -= 1;
+    engines_[place.worker]->forget(place.index);
   }
 }
 
@@ -115,25 +116,21 @@ void Taker::adopt_flows(unsigned giver, std::span<const CarriedFlow> carried,
     }
     Place& place = places[flow.index];
     if (place.index != kNoFlow || flow.record.state() == FlowState::kFree) continue;
+    found_[place.worker].dropped -= place.unfit ? 1U : 0U;
     place.worker = static_cast<std::uint16_t>(owner_(flow.key()));
     place.index = engines_[place.worker]->adopt(flow, now_ms);
     place.unfit = place.index == kNoFlow;
+    found_[place.worker].dropped += place.unfit ? 1U : 0U;
+    found_[place.worker].kept += place.unfit ? 0U : 1U;
   }
 }
 
 Found Taker::end() {
-  std::vector<Found> found(engines_.size());
-  for (const std::vector<Place>& places : places_) {
-    for (const Place& place : places) {
-      found[place.worker].kept += place.index != kNoFlow ? 1U : 0U;
-      found[place.worker].dropped += place.unfit ? 1U : 0U;
-    }
-  }
   Found all;
   for (std::size_t w = 0; w < engines_.size(); ++w) {
-    engines_[w]->count_adopted(found[w]);
-    all.kept += found[w].kept;
-    all.dropped += found[w].dropped;
+    engines_[w]->count_adopted(found_[w]);
+    all.kept += found_[w].kept;
+    all.dropped += found_[w].dropped;
   }
   return all;
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "synproxy/flow/arena.h"
@@ -43,15 +44,31 @@ class Giver {
   }
 
  private:
+  // A part that one thread searches. What it found stands before `count`; the room stays for the
+  // next pass, so that the last one waits for no page.
+  struct Part {
+    unsigned worker = 0;
+    bool replays = false;
+    std::uint32_t from = 0;
+    std::uint32_t to = 0;
+    std::size_t count = 0;
+    std::vector<std::uint32_t> found{};
+  };
+  static_assert(std::is_same_v<FlowIndex, std::uint32_t>);
+
+  void add_parts(unsigned worker, bool replays, std::uint32_t end, std::size_t& number);
+  void search(Part& part) const;
+
   std::vector<Engine*> engines_;
   std::vector<CarryBook> books_;
+  std::vector<Part> parts_;
 };
 
 class Taker {
  public:
   // `owner`: the worker that a flow belongs to here. The engines outlive it, and do not run.
   Taker(std::vector<Engine*> engines, std::function<unsigned(const FlowKey&)> owner)
-      : engines_(std::move(engines)), owner_(std::move(owner)) {}
+      : engines_(std::move(engines)), owner_(std::move(owner)), found_(engines_.size()) {}
 
   // `now_ms`: of our workers' clock. `giver`: number of the worker there.
   void adopt_services(std::span<const std::byte> carried, std::uint64_t now_ms);
@@ -75,6 +92,7 @@ class Taker {
   std::vector<Engine*> engines_;
   std::function<unsigned(const FlowKey&)> owner_;
   std::vector<std::vector<Place>> places_;  // by the giver's worker and record
+  std::vector<Found> found_;                // what is in `places_`, by our worker
 };
 
 }  // namespace synproxy::dataplane

@@ -22,21 +22,32 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace synproxy {
 
 template <typename T>
-[[nodiscard]] T copy_of_live(const T& live) {
+using WordsOf = std::array<std::uint64_t, sizeof(T) / sizeof(std::uint64_t)>;
+
+// Where many are only compared, these are faster than a copy: put together from words and taken
+// apart in other sizes, a copy has to wait for its own stores.
+template <typename T>
+[[nodiscard]] WordsOf<T> words_of_live(const T& live) {
   using Word [[gnu::may_alias]] = std::uint64_t;
-  constexpr std::size_t kWord = sizeof(std::uint64_t);
-  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % kWord == 0 && alignof(T) >= kWord);
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(Word) == 0 &&
+                alignof(T) >= sizeof(Word));
   const auto* from = reinterpret_cast<const Word*>(&live);
-  std::array<std::uint64_t, sizeof(T) / kWord> words;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    words[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+  return [from]<std::size_t... kWord>(std::index_sequence<kWord...>) {
+    return WordsOf<T>{__atomic_load_n(from + kWord, __ATOMIC_RELAXED)...};
   }
-  return std::bit_cast<T>(words);
+  (std::make_index_sequence<std::tuple_size_v<WordsOf<T>>>());
+}
+
+template <typename T>
+[[nodiscard]] T copy_of_live(const T& live) {
+  return std::bit_cast<T>(words_of_live(live));
 }
 
 }  // namespace synproxy

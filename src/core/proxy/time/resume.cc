@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
+#include <tuple>
 
 #include "synproxy/base/copy_of_live.h"
 
@@ -66,21 +68,42 @@ Looks looks_of(const Rooms& rooms, FlowIndex i) {
   return {rooms.flows.look(f, Role::kClient), rooms.flows.look(f, Role::kServer)};
 }
 
+// A record, word by word.
+struct RecordWords {
+  WordsOf<FlowRecord> words;
+
+  explicit RecordWords(const FlowRecord& live) : words(words_of_live(live)) {}
+
+  [[nodiscard]] bool is_free() const {
+    const auto progress = field<std::uint16_t>(offsetof(FlowRecord, progress));
+    return static_cast<FlowState>(progress & kFlowStateMask) == FlowState::kFree;
+  }
+  [[nodiscard]] std::uint16_t link() const {
+    return field<std::uint16_t>(offsetof(FlowRecord, link_and_offer)) & FlowRecord::kLinkMask;
+  }
+
+ private:
+  template <typename T>
+  [[nodiscard]] T field(std::size_t offset) const {
+    T value;
+    std::memcpy(&value, reinterpret_cast<const std::byte*>(words.data()) + offset, sizeof value);
+    return value;
+  }
+};
+
 // Never 0. Each word has a factor of its own, so that no change of one is lost.
-std::uint64_t digest_of(const FlowRecord& f, const Looks& looks, const CarryBook& book) {
+std::uint64_t digest_of(const RecordWords& f, const Looks& looks, const CarryBook& book) {
   constexpr std::array<std::uint64_t, 10> kFactors{
       0x9e3779b97f4a7c15U, 0xbf58476d1ce4e5b9U, 0x94d049bb133111ebU, 0xff51afd7ed558ccdU,
       0xc4ceb9fe1a85ec53U, 0x2545f4914f6cdd1dU, 0xd6e8feb86659fd93U, 0xa0761d6478bd642fU,
       0xe7037ed1a0b428dbU, 0x8ebc6af09c88c6e3U};
-  std::array<std::uint64_t, 10> words;
-  std::memcpy(words.data(), &f, sizeof f);
+  static_assert(kFactors.size() == std::tuple_size_v<WordsOf<FlowRecord>> + 2);
   const auto word_of = [](const IpLook& look) {
     return std::uint64_t{look.first.raw()} << 8 | look.ttl;
   };
-  words[8] = word_of(looks.client);
-  words[9] = word_of(looks.server);
   std::uint64_t sum = book.links[f.link()];
-  for (std::size_t i = 0; i < words.size(); ++i) sum += words[i] * kFactors[i];
+  sum += word_of(looks.client) * kFactors[8] + word_of(looks.server) * kFactors[9];
+  for (std::size_t i = 0; i < f.words.size(); ++i) sum += f.words[i] * kFactors[i];
   return sum != 0 ? sum : 1;
 }
 
@@ -90,9 +113,8 @@ std::size_t find_changed_flows(const Rooms& rooms, const CarryBook& book, FlowIn
                                FlowIndex to, std::span<FlowIndex> out) {
   std::size_t count = 0;
   for (FlowIndex i = from; i < to; ++i) {
-    const FlowRecord f = copy_of_live(rooms.flows[i]);
-    const std::uint64_t now =
-        f.state() == FlowState::kFree ? 0 : digest_of(f, looks_of(rooms, i), book);
+    const RecordWords f(rooms.flows[i]);
+    const std::uint64_t now = f.is_free() ? 0 : digest_of(f, looks_of(rooms, i), book);
     if (now != book.flows[i]) out[count++] = i;
   }
   return count;
@@ -112,7 +134,8 @@ CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
   const Looks looks = looks_of(rooms, i);
   const FlowKey key = rooms.flows.key_of(i);
   // Read after the record, it may be another connection's. Then both are carried again.
-  book.flows[i] = FlowTable::could_be(out.record, key) ? digest_of(out.record, looks, book) : 0;
+  book.flows[i] =
+      FlowTable::could_be(out.record, key) ? digest_of(RecordWords(out.record), looks, book) : 0;
   out.client = key.client;
   out.server = key.server;
   out.client_look = looks.client;
