@@ -7,6 +7,7 @@
 
 #include "ack/any_acks.h"
 #include "bursts_and_singles.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -147,8 +148,8 @@ class AckBurst : public WithKernels {
     return frame;
   }
 
-  void judge_at_random(int rounds) {
-    for (int round = 0; round < rounds; ++round) {
+  void judge_at_random(int count) {
+    for (int round = 0; round < count; ++round) {
       std::vector<Bytes> frames(1 + random_() % kMaxBurst);
       const unsigned ipv6_of_8 = pick(random_, std::array<unsigned, 4>{0, 1, 5, 8});
       for (Bytes& f : frames) f = random_frame(ipv6_of_8);
@@ -177,24 +178,24 @@ class AckBurst : public WithKernels {
 };
 
 TEST_P(AckBurst, IsJudgedAsEachOfItsAcksAlone) {
-  judge_at_random(1500);
-  EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
+  judge_at_random(test::rounds(1500));
+  EXPECT_GT(bursts->count(Reason::cookie_valid), test::rounds(500U));
 }
 
 // Behind tags, IP options and extension headers, with options that are not usual (ack/any_acks.h).
 TEST_P(AckBurst, OfOddShapesIsJudgedAsEachOfItsAcksAlone) {
   odd_ = true;
-  judge_at_random(1000);
-  EXPECT_GT(bursts->count(Reason::cookie_valid), 200U);
+  judge_at_random(test::rounds(1000));
+  EXPECT_GT(bursts->count(Reason::cookie_valid), test::rounds(200U));
 }
 
 TEST_P(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
   tagged_ = true;
   for (const bool odd : {false, true}) {
     odd_ = odd;
-    judge_at_random(600);
+    judge_at_random(test::rounds(600));
   }
-  EXPECT_GT(bursts->count(Reason::cookie_valid), 500U);
+  EXPECT_GT(bursts->count(Reason::cookie_valid), test::rounds(500U));
 }
 
 // The ACK that opens a connection and the segments after it come in one burst, in the middle of a

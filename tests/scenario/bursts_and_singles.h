@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy::test {
@@ -101,19 +102,20 @@ inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
 // known, with its TTL; now and then come other keys, the other parity, and plain cookies that are
 // tight. `syn_of`: gets the source of chance, and how many in eight shall be of IPv6.
 template <typename SynOf>
-void expect_alike_at_random(const HarnessOptions& h, unsigned seed, int rounds, SynOf&& syn_of) {
+void expect_alike_at_random(const HarnessOptions& h, unsigned seed, int count, SynOf&& syn_of) {
+  count = rounds(count);
   constexpr std::array<unsigned, 4> kParts{0, 1, 5, 8};
   std::mt19937 random(seed);
   ProxyHarness bursts(h);
   ProxyHarness singles(h);
   bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < count; ++round) {
     std::vector<Bytes> frames(1 + random() % kMaxBurst);
     const unsigned ipv6_of_8 = pick(random, kParts);
     for (Bytes& f : frames) f = syn_of(random, ipv6_of_8);
     ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames)) << "round " << round;
     for (ProxyHarness* p : {&bursts, &singles}) {
-      if (round == rounds / 3) {
+      if (round == count / 3) {
         SessionOptions o;
         o.timestamps = h.engine.tuning.offer.timestamps == Offer::kOn;
         o.sack = h.engine.tuning.offer.sack == Offer::kOn;
@@ -126,7 +128,7 @@ void expect_alike_at_random(const HarnessOptions& h, unsigned seed, int rounds, 
       }
     }
   }
-  EXPECT_GT(bursts.count(Reason::synack_sent), 1000U);
+  EXPECT_GT(bursts.count(Reason::synack_sent), rounds(1000U));
 }
 
 }  // namespace synproxy::test

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "support/proxy_harness.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -96,7 +97,7 @@ TEST(CommonSyn, IsAnsweredAsTheSameOptionsInAnotherOrderAre) {
       h.engine.tuning.offer.ecn = ecn;
       h.engine.tuning.offer.mss = 1400;
       ProxyHarness p(h);
-      for (int round = 0; round < 400; ++round) {
+      for (int round = 0; round < test::rounds(400); ++round) {
         const Syn s = random_syn(random);
         ASSERT_EQ(answer_to(p, usual(s)), answer_to(p, unusual(s))) << "round " << round;
       }

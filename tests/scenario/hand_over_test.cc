@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy::test {
@@ -90,7 +91,7 @@ TEST(HandOver, WhatHappensBetweenThePassesIsCarriedToo) {
 // Whatever is carried: no access out of bounds (the sanitizers see it), no frame with a bad
 // checksum, no engine that does not go on.
 TEST(HandOver, AnythingMayBeCarried) {
-  for (unsigned seed = 0; seed < 60; ++seed) {
+  for (unsigned seed = 0; seed < rounds(60U); ++seed) {
     SCOPED_TRACE(seed);
     HarnessOptions h = small();
     h.protect = {"203.0.113.10", "2001:db8::10"};

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy::test {
@@ -351,7 +352,7 @@ TEST(Restart, OpenConnectionsCountForTheirSourceAgain) {
 // Whatever stands in the store: no access out of bounds (the sanitizers see it), no frame with a
 // bad checksum, no engine that does not go on.
 TEST(Restart, AnythingMayStandInTheStore) {
-  for (unsigned seed = 0; seed < 60; ++seed) {
+  for (unsigned seed = 0; seed < rounds(60U); ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 dice(seed);
     HarnessOptions h = with_store();

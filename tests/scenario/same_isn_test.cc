@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy {
@@ -185,7 +186,7 @@ std::uint32_t boot_device(ProxyHarness& p, Session& c) {
 // Boot after boot at random moments, while copies of everything that the device ever sent come
 // late, in any order: every boot is served, and no copy opens, reopens or resets anything.
 TEST(SameIsn, RandomBootsAmongLateCopiesAreAllServed) {
-  for (std::uint32_t seed = 1; seed <= 100; ++seed) {
+  for (std::uint32_t seed = 1; seed <= test::rounds(100U); ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
     const auto dice = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };

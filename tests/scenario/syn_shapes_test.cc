@@ -10,6 +10,7 @@
 
 #include "bursts_and_singles.h"
 #include "support/naive_checksum.h"
+#include "support/rounds.h"
 #include "syn/syn_burst.h"
 
 namespace synproxy {
@@ -229,7 +230,7 @@ TEST_P(SynShapes, WhatAMutationMakesOfItMeansTheSameInABurst) {
 TEST_P(SynShapes, AllWaysToAnswerItGiveTheSameBytes) {
   std::mt19937 random(static_cast<unsigned>(row()) + 1);
   for (const bool ipv6 : {false, true}) {
-    for (int round = 0; round < 40; ++round) {
+    for (int round = 0; round < test::rounds(40); ++round) {
       std::vector<Bytes> syns;
       std::vector<Bytes> expected;
       for (std::uint16_t port = 1000; port < 1008; ++port) {

@@ -9,23 +9,12 @@
 
 #include "peer.h"
 #include "runner.h"
+#include "support/rounds.h"
 
 namespace synproxy::test::sim {
 namespace {
 
-// GCC has a macro, Clang has a feature.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SYNPROXY_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SYNPROXY_SANITIZED
-#endif
-#if defined(SYNPROXY_SANITIZED)
-constexpr std::uint64_t kSeeds = 3'000;  // ten times slower
-#else
-constexpr std::uint64_t kSeeds = 20'000;
-#endif
+constexpr std::uint64_t kSeeds = kSanitized ? 3'000 : 20'000;  // ten times slower
 
 TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
   announce_crashes();

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "support/rounds.h"
 #include "synproxy/cookie/cookie.h"
 #include "unit/cookie/cookie_samples.h"
 
@@ -101,7 +102,7 @@ TEST(PlainCookie, ForgedAcksForRandomConnectionsPassAtTheStatedRate) {
   std::uint64_t state = random();
   unsigned passed = 0;
   ClientOptions out;
-  for (std::uint32_t i = 0; i < 1U << 27; ++i) {
+  for (std::uint32_t i = 0; i < test::rounds(1U << 27); ++i) {
     state += 0x9e3779b97f4a7c15ULL;
     const std::uint64_t z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ULL;
     const std::uint64_t mac = (z ^ z >> 27) * 0x94d049bb133111ebULL;
@@ -117,7 +118,7 @@ TEST(TimestampsCookie, HundredMillionForgedAcksPassNone) {
   std::uint64_t state = random();
   unsigned passed = 0;
   ClientOptions out;
-  for (std::uint32_t i = 0; i < 100'000'000; ++i) {  // 5e-5 expected at 2^-41
+  for (std::uint32_t i = 0; i < test::rounds(100'000'000U); ++i) {  // 5e-5 expected at 2^-41
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     const std::uint64_t mac = state ^ state >> 29;
     passed += check_cookie(mac, kKey, {.isn = i * 2654435761U, .tsval = ~i}, true, kOffered, out);

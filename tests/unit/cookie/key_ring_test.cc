@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/cookie/key_ring.h"
+#include "support/rounds.h"
 
 #include <gtest/gtest.h>
 
@@ -101,7 +102,7 @@ TEST(KeyRing, ClearForgetsEveryEpoch) {
 
 TEST(KeyRing, AReaderNeverSeesAMixtureWhileSlotsAreRewritten) {
   KeyRing ring;
-  constexpr std::uint64_t kGoodReads = 5'000'000;
+  constexpr std::uint64_t kGoodReads = test::rounds(5'000'000U);
   std::atomic<std::uint64_t> newest{4};
   for (std::uint64_t epoch = 1; epoch <= 4; ++epoch) {
     ring.publish(keys_of(epoch));

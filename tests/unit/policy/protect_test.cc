@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/policy/protect.h"
+#include "support/rounds.h"
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
@@ -154,7 +155,7 @@ TEST(ParseProtectRule, NeverCrashesOnJunk) {
   std::mt19937 random(1);
   const std::string alphabet = "0123456789abcdef.:/[]-%x \0";
   unsigned accepted = 0;
-  for (int round = 0; round < 200'000; ++round) {
+  for (int round = 0; round < test::rounds(200'000); ++round) {
     std::string text;
     for (std::size_t n = random() % 24; n > 0; --n) {
       text += alphabet[random() % alphabet.size()];

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "support/fragments.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -143,7 +144,7 @@ TEST(Reassembler, PacketsThatDifferInAnyPartOfTheirNameAreNotMixed) {
 TEST(Reassembler, NeverMakesAnotherPacketThanWasSent) {
   std::mt19937 random(11);
   std::uint32_t wholes = 0;
-  for (int n = 0; n < 3000; ++n) {
+  for (int n = 0; n < test::rounds(3000); ++n) {
     const bool ipv6 = random() % 2 != 0;
     const std::size_t size = 24 + random() % 400;
     const Bytes frame = packet(ipv6).ip_id(77).payload(text(size)).build();
@@ -161,7 +162,7 @@ TEST(Reassembler, NeverMakesAnotherPacketThanWasSent) {
       ASSERT_EQ(j.whole, frame);
     }
   }
-  EXPECT_GT(wholes, 100U);
+  EXPECT_GT(wholes, test::rounds(100U));
 }
 
 TEST(Reassembler, OverlapCostsThePacketAndAllThatStillComesOfIt) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "synproxy/proxy/early_store.h"
+#include "support/rounds.h"
 
 #include <gtest/gtest.h>
 
@@ -172,7 +173,7 @@ TEST(EarlyStore, RandomOperationsAgreeWithAModel) {
   };
   std::size_t refused = 0;
   std::size_t gave_way = 0;
-  for (unsigned i = 0; i < 100'000; ++i) {
+  for (unsigned i = 0; i < test::rounds(100'000U); ++i) {
     const auto n = static_cast<std::uint32_t>(random() % flows.size());
     Flow& f = flows[n];
     if (random() % 8 == 0) {

@@ -8,6 +8,7 @@
 #include "support/decoded_frame.h"
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -75,7 +76,7 @@ TEST(Translate, RandomSegmentsOfEveryShapeAgreeWithTheDecoder) {
     const auto v = static_cast<std::uint32_t>(random());
     return (v & 7) == 0 ? 0U : (v & 7) == 1 ? 0xffffffffU : (v & 7) == 2 ? 0xffffU : v;
   };
-  for (int i = 0; i < 60'000; ++i) {
+  for (int i = 0; i < test::rounds(60'000); ++i) {
     FlowRecord f;
     const std::uint32_t delta = word();
     const std::uint32_t ts_delta = word();

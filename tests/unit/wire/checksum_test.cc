@@ -10,6 +10,7 @@
 #include "support/exact_buffer.h"
 #include "support/naive_checksum.h"
 #include "support/packet_builder.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -79,7 +80,7 @@ TEST(Checksum, AMillionRandomBuffersAgreeWithTheNaiveSum) {
   // Runs of ones and zeros show mistakes with carries.
   std::fill_n(pool.begin() + 512, 128, std::uint8_t{0xff});
   std::fill_n(pool.begin() + 1024, 128, std::uint8_t{0});
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (int i = 0; i < test::rounds(1'000'000); ++i) {
     const std::uint64_t r = random();
     pool[r % pool.size()] = static_cast<std::uint8_t>(r >> 56);
     const std::size_t length = (r >> 12) % 96;
@@ -131,7 +132,7 @@ TEST(ChecksumUpdate, AMillionChangesAtEvenAndOddOffsetsEqualAFullSum) {
     return NaiveSum().add(copy).checksum();
   };
   store_be<std::uint16_t>(bytes.data() + kField, full());
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (int i = 0; i < test::rounds(1'000'000); ++i) {
     ChecksumUpdate update;
     ChecksumUpdate second;
     const std::uint64_t r = random();

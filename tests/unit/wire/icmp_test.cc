@@ -9,6 +9,7 @@
 
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -201,7 +202,7 @@ TEST(ParseQuoted, MutatedFramesStayInside) {
   std::mt19937_64 random(13);
   const std::vector<Row> all = rows();
   std::uint64_t valid = 0;
-  for (int i = 0; i < 300'000; ++i) {
+  for (int i = 0; i < test::rounds(300'000); ++i) {
     Bytes frame = all[random() % all.size()].frame;
     for (std::uint64_t r = random(); (r & 3) != 0; r = random()) {
       frame[14 + (r >> 8) % (frame.size() - 14)] = static_cast<std::uint8_t>(r >> 40);
@@ -216,7 +217,7 @@ TEST(ParseQuoted, MutatedFramesStayInside) {
     EXPECT_LE(std::size_t{q.tcp_offset} + q.tcp_bytes, frame.size());
     EXPECT_GE(q.tcp_bytes, 8);
   }
-  EXPECT_GT(valid, 10'000U);
+  EXPECT_GT(valid, test::rounds(10'000U));
 }
 
 TEST(IcmpChecksum, CoversThePseudoHeaderInIpv6Only) {

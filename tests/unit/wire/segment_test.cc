@@ -8,6 +8,7 @@
 
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -195,7 +196,7 @@ TEST(ParseFrame, AMillionMutatedFramesStayInside) {
   std::mt19937_64 random(11);
   const std::vector<Row> all = rows();
   std::array<std::uint64_t, 1U + static_cast<std::size_t>(ParseResult::kTagPile)> results{};
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (int i = 0; i < test::rounds(1'000'000); ++i) {
     Bytes frame = all[random() % all.size()].frame;
     for (std::uint64_t r = random(); (r & 3) != 0; r = random()) {
       frame[(r >> 8) % std::min<std::size_t>(frame.size(), 80)] =
@@ -209,14 +210,15 @@ TEST(ParseFrame, AMillionMutatedFramesStayInside) {
     expect_inside(s, frame.size());
     ++results[static_cast<std::size_t>(s.result)];
   }
-  for (const std::uint64_t n : results) EXPECT_GT(n, 1000U) << "a kind was hardly seen";
+  for (const std::uint64_t n : results)
+    EXPECT_GT(n, test::rounds(1000U)) << "a kind was hardly seen";
 }
 
 // The common shape is matched as a whole; every byte must tell it from its neighbours.
 TEST(ParseFrame, CommonShapeMeansTheSameAsTheWholeWalk) {
   std::mt19937 random(5);
   const Bytes common = v4().timestamps(1, 2).payload("payload").build();
-  for (int round = 0; round < 300'000; ++round) {
+  for (int round = 0; round < test::rounds(300'000); ++round) {
     Bytes frame = common;
     for (auto n = random() % 3; n > 0; --n) {
       frame[random() % frame.size()] = static_cast<std::uint8_t>(random());

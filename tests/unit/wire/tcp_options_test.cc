@@ -10,6 +10,7 @@
 #include "core/wire/option_walks.h"
 #include "support/exact_buffer.h"
 #include "support/packet_builder.h"
+#include "support/rounds.h"
 
 namespace synproxy {
 namespace {
@@ -74,7 +75,7 @@ TEST(WalkOptions, StopsWhenTheVisitorHasEnough) {
 TEST(WalkOptions, AMillionRandomListsStayInside) {
   std::mt19937_64 random(7);
   std::uint64_t visits = 0;
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (int i = 0; i < test::rounds(1'000'000); ++i) {
     std::uint64_t r = random();
     const std::size_t size = r % 41;
     const std::unique_ptr<std::uint8_t[]> list(new std::uint8_t[size]);
@@ -95,7 +96,7 @@ TEST(WalkOptions, AMillionRandomListsStayInside) {
       return true;
     });
   }
-  EXPECT_GT(visits, 100'000U) << "the lists were too random to mean anything";
+  EXPECT_GT(visits, test::rounds(100'000U)) << "the lists were too random to mean anything";
 }
 
 // What TcpOptions says, in the words of walk_options().
@@ -162,7 +163,7 @@ Bytes likely_list(std::mt19937_64& random, std::size_t size) {
 // By either walk (option_walks.h): of any size, whole or not, and without a byte behind the end.
 TEST(ParseTcpOptions, FindsWhatAWalkFindsOptionByOption) {
   std::mt19937_64 random(11);
-  for (int i = 0; i < 300'000; ++i) {
+  for (int i = 0; i < test::rounds(300'000); ++i) {
     const ExactBuffer list(likely_list(random, random() % 61));
     const TcpOptions expected = parsed_one_by_one(list.data(), list.size());
     const TcpOptions found = parse_tcp_options(list.data(), list.size());
@@ -182,7 +183,7 @@ TEST(ParseTcpOptions, FindsWhatAWalkFindsOptionByOption) {
 // Side by side, with another list in each place.
 TEST(ParseTcpOptions, FourAtOnceSayWhatEachSays) {
   std::mt19937_64 random(12);
-  for (int i = 0; i < 50'000; ++i) {
+  for (int i = 0; i < test::rounds(50'000); ++i) {
     std::array<Bytes, 4> lists;
     std::array<OptionText, 4> texts;
     for (std::size_t k = 0; k < lists.size(); ++k) {
