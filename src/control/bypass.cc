@@ -72,7 +72,7 @@ void bypass_host(const std::string& what, const Config& config, const Print& pri
         " host: " + (away ? "off" : "on, the addresses are on the interface, unprotected") + "\n");
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_bypass(const CommandLine& line, const Print& print) {
   const std::string what = line.words.empty() ? "" : line.words.front();
   if (what != "on" && what != "off" && what != "status") {
     throw UsageError("synproxy bypass '" + what +
@@ -189,7 +189,7 @@ Command bypass_command() {
               "traffic passes unprotected; a start takes it away",
           .flags = {},
           .takes_start_flags = true,
-          .run = run};
+          .run = run_bypass};
 }
 
 }  // namespace synproxy::control

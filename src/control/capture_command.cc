@@ -37,7 +37,7 @@ using Json = nlohmann::ordered_json;
 using dataplane::CaptureKind;
 using dataplane::CaptureRecord;
 
-constexpr std::array kFlags = {
+constexpr std::array kCaptureFlags = {
     CommandFlag{.name = "drop-reason",
                 .form = "NAME",
                 .accepts = "a reason below",
@@ -200,7 +200,7 @@ std::uint64_t limit_of(const CommandLine& line) {
   }
 }
 
-void run(const CommandLine& line, const Print&) {
+void run_capture(const CommandLine& line, const Print&) {
   const Json request = capture_request(line);
   const std::uint64_t limit = limit_of(line);
   ControlClient client(line.name());
@@ -270,9 +270,9 @@ Command capture_command() {
   return {.name = "capture",
           .usage = "[FILTER...] [--limit N] [--snaplen BYTES] [--write FILE] [--name NAME]",
           .help = "packets with verdict and reason, as a pcapng file for tshark and Wireshark",
-          .flags = kFlags,
+          .flags = kCaptureFlags,
           .notes = notes(),
-          .run = run};
+          .run = run_capture};
 }
 
 }  // namespace synproxy::control

@@ -64,7 +64,7 @@ Findings look(const CommandLine& line) {
   }
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_check(const CommandLine& line, const Print& print) {
   const Findings findings = look(line);
   print(line.has("json") ? check_document(findings).dump(2) + "\n" : check_text(findings));
   if (!any_wrong(findings)) return;
@@ -73,7 +73,7 @@ void run(const CommandLine& line, const Print& print) {
                        std::to_string(findings.size()) + " are wrong");
 }
 
-constexpr std::array kFlags = {
+constexpr std::array kCheckFlags = {
     CommandFlag{.name = "live", .help = "whether the running proxy runs, has its links and moves"},
     CommandFlag{.name = "json", .help = "print the lines as one JSON document"}};
 
@@ -192,9 +192,9 @@ Command check_command() {
               "what decides success on this machine, a line each: right, poor, or wrong with "
               "the command that mends it; exit status 1 if any is wrong. With --live: whether "
               "the running proxy has its links and its workers move (--name NAME)",
-          .flags = kFlags,
+          .flags = kCheckFlags,
           .takes_start_flags = true,
-          .run = run};
+          .run = run_check};
 }
 
 }  // namespace synproxy::control

@@ -24,7 +24,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kPiece = 1 << 20;
 constexpr std::size_t kUsualTop = 10;
 
-constexpr std::array kFlags = {
+constexpr std::array kFlowsFlags = {
     CommandFlag{.name = "src",
                 .form = "PREFIX",
                 .accepts = "an address or a prefix, as 203.0.113.0/24 or 2001:db8::/32",
@@ -220,7 +220,7 @@ void check_together(const CommandLine& line, const FlowFilter& filter) {
   }
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_flows(const CommandLine& line, const Print& print) {
   const FlowFilter filter(line);
   const std::size_t top = how_many(line);
   check_together(line, filter);
@@ -249,7 +249,7 @@ Command flows_command() {
   return {.name = "flows",
           .usage = "[FILTER...] [--count | --top-sources[=N] | --delete] [--json] [--name NAME]",
           .help = "the connections that the proxy knows, as ss and conntrack -L list them",
-          .flags = kFlags,
+          .flags = kFlowsFlags,
           .notes = R"(
 States
   syn-sent      the client has proven its address, the server has not answered yet
@@ -276,7 +276,7 @@ for root and the user that the proxy runs as.
   synproxy flows --top-sources=5
   synproxy flows --src 203.0.113.7 --delete
 )",
-          .run = run};
+          .run = run_flows};
 }
 
 }  // namespace synproxy::control

@@ -39,7 +39,7 @@ void restore(const Print& print) {
   print(text.empty() ? "nothing to put back\n" : text);
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_host(const CommandLine& line, const Print& print) {
   const std::string& what = line.words.front();
   if (what == "status") return print_status(print);
   if (what == "restore") return restore(print);
@@ -62,7 +62,7 @@ Command host_command() {
           .flags = kNameOnly,
           .min_words = 1,
           .max_words = 1,
-          .run = run};
+          .run = run_host};
 }
 
 }  // namespace synproxy::control

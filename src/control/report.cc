@@ -272,7 +272,7 @@ void everything(Writer& out, const Json& a) {
   out.table(rows);
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_report(const CommandLine& line, const Print& print) {
   unsigned seconds = Recorder::kSeconds;
   if (const std::string* since = line.value("since")) {
     try {
@@ -293,7 +293,7 @@ void run(const CommandLine& line, const Print& print) {
   }
 }
 
-constexpr std::array kFlags = {
+constexpr std::array kReportFlags = {
     CommandFlag{.name = "since",
                 .form = "TIME",
                 .accepts = "seconds, minutes or an hour, as in 90s, 30m, 1h",
@@ -335,8 +335,8 @@ Command report_command() {
           .help =
               "an account of the last hour or less, in Markdown: attacks, when and how large, why "
               "packets were dropped, what genuine clients got, what was changed",
-          .flags = kFlags,
-          .run = run};
+          .flags = kReportFlags,
+          .run = run_report};
 }
 
 }  // namespace synproxy::control

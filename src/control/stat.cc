@@ -136,7 +136,7 @@ Json compose(const Ask& ask) {
   return document;
 }
 
-constexpr std::array kFlags = {
+constexpr std::array kStatFlags = {
     CommandFlag{.name = "json",
                 .help = "every counter, per worker and summed, as one JSON document"},
     kNameFlag};
@@ -149,7 +149,7 @@ Command stat_command() {
           .help =
               "the table of /proc/net/stat/synproxy of the running proxy: same columns, "
               "hexadecimal, a row per worker; with --json every counter",
-          .flags = kFlags,
+          .flags = kStatFlags,
           .run = [](const CommandLine& line, const Print& print) {
             print(stat_text(line.name(), line.has("json")));
           }};

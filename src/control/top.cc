@@ -159,7 +159,7 @@ void watch(ControlClient& proxy, bool utf8) {
   }
 }
 
-void run(const CommandLine& line, const Print& print) {
+void run_top(const CommandLine& line, const Print& print) {
   const bool utf8 = speaks_utf8();
   const bool once = line.has("once");
   if (!once && (::isatty(STDOUT_FILENO) == 0 || ::isatty(STDIN_FILENO) == 0)) {
@@ -173,7 +173,7 @@ void run(const CommandLine& line, const Print& print) {
       plain_text(lines_of(ask(proxy), {.columns = columns_of_script(), .lines = 0, .utf8 = utf8})));
 }
 
-constexpr std::array kFlags = {
+constexpr std::array kTopFlags = {
     CommandFlag{.name = "once",
                 .help = "print it once and end, for a script; as wide as COLUMNS says, or 80"},
     kNameFlag};
@@ -186,11 +186,11 @@ Command top_command() {
           .help =
               "a live view: what is happening in words, rates with the last two minutes as curves, "
               "drops by reason, how busy each worker is, sources over a limit",
-          .flags = kFlags,
+          .flags = kTopFlags,
           .notes =
               "\nKeys: q quits, p pauses and goes on, space asks at once. Colours where the "
               "terminal has them;\nNO_COLOR switches them off.\n",
-          .run = run};
+          .run = run_top};
 }
 
 }  // namespace synproxy::control
