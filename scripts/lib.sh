@@ -105,5 +105,5 @@ meson_sanitized() {
   # b_lundef=false, because the sanitizers' own symbols are resolved when the program starts. A stack trace needs the
   # lines of the debug information and no more; optimisation makes the long scenario tests end in time.
   CC=clang CXX=clang++ meson_dir "$@" -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true \
-    -Ddataplane=false -Dtests=true -Dbenches=false -Doptimization=2 -Ddebug=false -Dcpp_args=-gline-tables-only -Db_ndebug=false
+    -Ddataplane=false -Dtests=true -Dbenches=false -Doptimization=2 -Ddebug=false "-Dcpp_args=-gline-tables-only -fno-sanitize-recover=all" -Db_ndebug=false
 }

@@ -11,7 +11,7 @@ namespace {
 using test::Bytes;
 using test::PacketBuilder;
 
-enum class Family : std::uint8_t { kIpv4, kIpv6 };
+enum class Family : std::uint8_t { kFour, kSix };
 using enum Family;
 
 Bytes random_bytes(Random& r, std::size_t n) {
@@ -28,13 +28,13 @@ void put(Bytes& to, const Bytes& bytes) {
 }
 
 Bytes stranger(Random& r, Family family) {
-  Bytes out = random_bytes(r, family == kIpv6 ? 16 : 4);
-  out[0] = family == kIpv6 ? 0x20 : static_cast<std::uint8_t>(32 + out[0] % 32);
+  Bytes out = random_bytes(r, family == kSix ? 16 : 4);
+  out[0] = family == kSix ? 0x20 : static_cast<std::uint8_t>(32 + out[0] % 32);
   return out;
 }
 // The first protected address of a bed, see ends_of().
 Bytes service(Family family) {
-  return test::parse_address(family == kIpv6 ? "2001:db8:1::8" : "203.0.113.8");
+  return test::parse_address(family == kSix ? "2001:db8:1::8" : "203.0.113.8");
 }
 
 // noinline: inlined, GCC 12 takes the builder's own addresses for uninitialized.
@@ -136,7 +136,7 @@ HostileFrame with_options(Family family, std::uint16_t flags, Options options) {
 
 HostileFrame behind_extensions(std::uint16_t flags, unsigned headers, std::uint32_t most_bytes) {
   return [=](Random& r) {
-    PacketBuilder b = segment(r, kIpv6, flags);
+    PacketBuilder b = segment(r, kSix, flags);
     for (unsigned i = 0; i < headers; ++i) {
       const std::size_t words = 1 + r.below(most_bytes / 8);
       b.extension(r.below(2) == 0 ? kDestinationOptions : kHopByHop, Bytes(words * 8 - 2));
@@ -147,7 +147,7 @@ HostileFrame behind_extensions(std::uint16_t flags, unsigned headers, std::uint3
 
 HostileFrame behind_tags(unsigned tags) {
   return [=](Random& r) {
-    PacketBuilder b = segment(r, kIpv4, kSyn);
+    PacketBuilder b = segment(r, kFour, kSyn);
     for (unsigned i = 0; i < tags; ++i) b.vlan(static_cast<std::uint16_t>(r.below(4095)));
     return b.build();
   };
@@ -188,7 +188,7 @@ void add_tags(PacketBuilder& b, unsigned tags) {
   if (tags == 2) b.vlan(200, kEtherTypeQinQ);
   if (tags != 0) b.vlan(100);
 }
-Family any_family(Random& r) { return r.below(2) == 0 ? kIpv4 : kIpv6; }
+Family any_family(Random& r) { return r.below(2) == 0 ? kFour : kSix; }
 
 HostileFrame usual_syn(Family family, unsigned tags) {
   return [=](Random& r) {
@@ -221,14 +221,14 @@ HostileFrame any_usual_ack(unsigned most) {
 }
 
 Bytes behind_ip_options(Random& r) {
-  return segment(r, kIpv4, kAck).ip_options(Bytes(40, 1)).option(any_options(r)).build();
+  return segment(r, kFour, kAck).ip_options(Bytes(40, 1)).option(any_options(r)).build();
 }
 
 // --- ICMP
 
 HostileFrame quoting(Family family, unsigned headers) {
   return [=](Random& r) {
-    const bool v6 = family == kIpv6;
+    const bool v6 = family == kSix;
     PacketBuilder lost = blank();
     const Bytes client = stranger(r, family);
     lost.ip_raw(service(family), client)
@@ -247,16 +247,16 @@ HostileFrame quoting(Family family, unsigned headers) {
 }
 
 Bytes fragment(Random& r) {
-  return segment(r, r.below(2) == 0 ? kIpv4 : kIpv6, kAck).fragment(0x2000).build();
+  return segment(r, r.below(2) == 0 ? kFour : kSix, kAck).fragment(0x2000).build();
 }
 
 Bytes junk(Random& r) {
-  return segment(r, r.below(2) == 0 ? kIpv4 : kIpv6, static_cast<std::uint16_t>(r.below(512)))
+  return segment(r, r.below(2) == 0 ? kFour : kSix, static_cast<std::uint16_t>(r.below(512)))
       .build();
 }
 
 Bytes answer(Random& r, std::uint16_t flags) {
-  const Family family = r.below(2) == 0 ? kIpv4 : kIpv6;
+  const Family family = r.below(2) == 0 ? kFour : kSix;
   PacketBuilder b = blank();
   return b.ip_raw(service(family), stranger(r, family))
       .ports(kFirstPort, static_cast<std::uint16_t>(0x8000U | r.below(0x8000)))
@@ -291,8 +291,8 @@ std::vector<HostileRow> hostile_rows() {
   for (const List& list :
        {List{"40_nops", nops}, List{"20_options", shortest}, List{"any_options", any_options},
         List{"odd_options", odd}, List{"sacks", many_sacks}, List{"noise", noise}}) {
-    for (const Family family : {kIpv4, kIpv6}) {
-      const std::string name = std::string(family == kIpv6 ? "/ipv6/" : "/ipv4/") + list.name;
+    for (const Family family : {kFour, kSix}) {
+      const std::string name = std::string(family == kSix ? "/ipv6/" : "/ipv4/") + list.name;
       rows.push_back({"syn" + name, with_options(family, kSyn, list.options)});
       rows.push_back({"ack" + name, with_options(family, kAck, list.options)});
     }
@@ -302,13 +302,13 @@ std::vector<HostileRow> hostile_rows() {
   rows.push_back({"ack/ipv6/8_extensions", behind_extensions(kAck, 8, 16)});
   rows.push_back({"ack/ipv6/8_long_extensions", behind_extensions(kAck, 8, 160)});
   rows.push_back({"ack/ipv6/2_long_extensions", behind_extensions(kAck, 2, 600)});
-  rows.push_back({"syn/ipv4/linux_1_tag", usual_syn(kIpv4, 1)});
+  rows.push_back({"syn/ipv4/linux_1_tag", usual_syn(kFour, 1)});
   rows.push_back({"syn/ipv4/2_tags", behind_tags(2)});
   rows.push_back({"syn/ipv4/365_tags", behind_tags(365)});
   rows.push_back({"ack/ipv4/ip_options", behind_ip_options});
-  rows.push_back({"icmp/ipv4", quoting(kIpv4, 0)});
-  rows.push_back({"icmp/ipv6", quoting(kIpv6, 0)});
-  rows.push_back({"icmp/ipv6/4_extensions", quoting(kIpv6, 4)});
+  rows.push_back({"icmp/ipv4", quoting(kFour, 0)});
+  rows.push_back({"icmp/ipv6", quoting(kSix, 0)});
+  rows.push_back({"icmp/ipv6/4_extensions", quoting(kSix, 4)});
   rows.push_back({"fragment/ipv4+ipv6", fragment});
   rows.push_back({"junk/ipv4+ipv6", junk});
   rows.push_back({"mixed/ipv4+ipv6", anything});
@@ -318,14 +318,14 @@ std::vector<HostileRow> hostile_rows() {
   const auto add_usual = [&](const char* name, HostileFrame make) {
     rows.push_back({.name = name, .make = std::move(make), .usual = true});
   };
-  add_usual("syn/ipv6/linux_1_tag", usual_syn(kIpv6, 1));
-  add_usual("syn/ipv4/linux_2_tags", usual_syn(kIpv4, 2));
-  add_usual("syn/ipv4/usual", any_usual_syn(kIpv4, 0));
-  add_usual("syn/ipv6/usual", any_usual_syn(kIpv6, 0));
+  add_usual("syn/ipv6/linux_1_tag", usual_syn(kSix, 1));
+  add_usual("syn/ipv4/linux_2_tags", usual_syn(kFour, 2));
+  add_usual("syn/ipv4/usual", any_usual_syn(kFour, 0));
+  add_usual("syn/ipv6/usual", any_usual_syn(kSix, 0));
   add_usual("syn/ipv4+ipv6/usual", any_usual_syn(std::nullopt, 0));
   add_usual("syn/ipv4+ipv6/usual_tagged", any_usual_syn(std::nullopt, 2));
-  add_usual("ack/ipv4/linux_1_tag", tagged_ack(kIpv4, 1));
-  add_usual("ack/ipv6/linux_1_tag", tagged_ack(kIpv6, 1));
+  add_usual("ack/ipv4/linux_1_tag", tagged_ack(kFour, 1));
+  add_usual("ack/ipv6/linux_1_tag", tagged_ack(kSix, 1));
   add_usual("ack/ipv4+ipv6/usual", any_usual_ack(0));
   add_usual("ack/ipv4+ipv6/usual_tagged", any_usual_ack(2));
   return rows;
