@@ -9,8 +9,8 @@ readonly STAGES=(checks unit sanitized tidy e2e vm demo package fuzz other)
 readonly ROOTLESS=(quick checks sanitized tidy fuzz)
 # Stages that wait for most of their time run beside stages that only need the cores: vm from the start, and e2e, demo
 # and package beside stages of which no test has a clock.
-readonly BUSY=(checks unit sanitized tidy)
-readonly CLOCKLESS=(sanitized tidy)
+readonly BUSY=(checks unit sanitized tidy fuzz)
+readonly CLOCKLESS=(sanitized tidy fuzz)
 
 usage() {
   cat <<USAGE
@@ -100,22 +100,32 @@ logged() {
   fi
 }
 
-# each NAME COMMAND: runs COMMAND in parallel for each line of standard input, with the line as its last argument.
-# Each line is a case.
+# each NAME COMMAND: runs COMMAND in parallel, with some lines of standard input as its last arguments; where it fails, with
+# each of them alone. Each line is a case.
 each() {
   local name=$1 out=$WORK/each
   shift
   rm -rf "$out"
   mkdir "$out"
   # shellcheck disable=SC2016 # expanded by that shell
-  NAME=$name OUT=$out xargs -r -d '\n' -P "$JOBS" -n 1 bash -c '
-    file=${!#}
-    log=$OUT/${file//\//%}
-    if "$@" </dev/null >"$log" 2>&1; then
-      echo "PASS $NAME: $file" >"$log.result"
-    else
-      echo "FAIL $NAME: $file" >"$log.result"
-    fi' each "$@"
+  NAME=$name OUT=$out WORDS=$# xargs -r -d '\n' -P "$JOBS" -n 16 bash -c '
+    command=("${@:1:WORDS}")
+    shift "$WORDS"
+    if "${command[@]}" "$@" </dev/null >"$OUT/$$" 2>&1; then
+      printf "PASS $NAME: %s\n" "$@" >"$OUT/$$.result"
+      exit
+    fi
+    found=
+    for file; do
+      log=$OUT/${file//\//%}
+      if "${command[@]}" "$file" </dev/null >"$log" 2>&1; then
+        echo "PASS $NAME: $file" >"$log.result"
+      else
+        echo "FAIL $NAME: $file" >"$log.result"
+        found=1
+      fi
+    done
+    [[ -n $found ]] || echo "FAIL $NAME: together: $*" >"$OUT/$$.result"' each "$@"
   local result
   for result in "$out"/*.result; do
     [[ -e $result ]] || { failed "$name: nothing to check"; return; }
@@ -133,16 +143,19 @@ sources() {
 
 # --- stages -----------------------------------------------------------------------------------------
 
-header_alone() {
-  printf '#include "%s"\n' "${1#include/}" |
-    g++ -std=c++20 -fsyntax-only -Wall -Wextra -Wconversion -Wshadow -Werror -I include -x c++ -
+headers_alone() {
+  local header
+  for header; do
+    printf '#include "%s"\n' "${header#include/}" |
+      g++ -std=c++20 -fsyntax-only -Wall -Wextra -Wconversion -Wshadow -Werror -I include -x c++ - || return 1
+  done
 }
-export -f header_alone
+export -f headers_alone
 
 # Ignores `paths`: it is imported for its side effect.
 python_sound() {
   local found
-  found=$(pyflakes3 "$1" | grep -v " 'paths' imported but unused$") || return 0
+  found=$(pyflakes3 "$@" | grep -v " 'paths' imported but unused$") || return 0
   echo "error: $found"
   return 1
 }
@@ -163,11 +176,11 @@ stage_checks() {
   find scripts .ci tests -type f \( -name '*.sh' -o -path .ci/run \) | sort |
     each "shellcheck" shellcheck -x
   # shellcheck disable=SC2016 # expanded by that shell
-  find bench scripts tests -type f -name '*.py' | sort | each "python" bash -c 'python_sound "$1"' sound
+  find bench scripts tests -type f -name '*.py' | sort | each "python" bash -c 'python_sound "$@"' sound
   logged "includes run one way" scripts/check_layers.py || true
   logged "the tests that docs/conformance.md names exist" scripts/check_conformance.sh || true
   # shellcheck disable=SC2016 # expanded by that shell
-  sources include | each "header compiles alone" bash -c 'header_alone "$1"' alone
+  sources include | each "header compiles alone" bash -c 'headers_alone "$@"' alone
 }
 
 # run_meson_tests DIR LABEL TIMEOUT-FACTOR [OPTION...]
