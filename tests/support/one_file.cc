@@ -31,7 +31,7 @@ std::string tests_of(std::string_view stem) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleMock(&argc, argv);
-  if (GTEST_FLAG_GET(filter) == "*") {
+  if (GTEST_FLAG_GET(filter) == "*" && !GTEST_FLAG_GET(list_tests)) {
     const std::string filter = argc == 2 ? tests_of(argv[1]) : "";
     if (filter.empty()) {
       std::fprintf(stderr, "usage: %s FILE, like rss_test, or --gtest_filter=TESTS\n", argv[0]);
