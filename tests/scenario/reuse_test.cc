@@ -340,6 +340,38 @@ TEST(Reuse, WhileTheServerIsSilentTheClientMayStartOver) {
   p.expect_quiet();
 }
 
+// Found by the simulator. The SYN of the next connection has overtaken the handshake ACK of the one
+// before, or has come with it in one burst, and was answered when there was no flow yet.
+TEST(Reuse, SynThatIsOlderThanTheFlowLeavesItsMark) {
+  for (const bool in_one_burst : {false, true}) {
+    for (const bool spliced : {false, true}) {
+      HarnessOptions h;
+      h.engine.tuning.synack_repeats = 3;
+      ProxyHarness p(h);
+      Session old(p);
+      old.syn();
+      Session next(p, next_options());
+      if (in_one_burst) {
+        p.feed_burst(Role::kClient, {old.ack_frame(), next.syn_frame()});
+        const DecodedFrame syn_ack = p.take_client();
+        next.cookie = syn_ack.seq;
+        next.our_tsval = syn_ack.tsval();
+        EXPECT_EQ(p.take_server().seq, old.o.client_isn);
+      } else {
+        next.syn();
+        old.ack();
+      }
+      if (spliced) old.syn_ack();
+      EXPECT_EQ(p.from_client(next.ack_frame()), Verdict::kDrop);
+      EXPECT_EQ(p.count(Reason::conn_reopened), 1U);
+      p.to_server.clear();
+      next.syn_ack();
+      next.client_sends("hello");
+      next.server_sends("who are you?");
+    }
+  }
+}
+
 // Found by the simulator: SYN, the late SYN-ACK of a server for the connection before, ACK.
 TEST(Reuse, MarkOutlivesTheSplice) {
   for (const bool timestamps : {true, false}) {

@@ -77,6 +77,11 @@ class SynAckRepeats {
     e.place = static_cast<std::uint16_t>(hash % kPlaces);
     latest_[e.place] = &e;
   }
+  // The last SYN-ACK of a flow's key; nullptr: none is known, or it was refused.
+  [[nodiscard]] Entry* latest(const KeyView& key, std::uint64_t hash) const {
+    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
+    return e != nullptr && !e->refused && same_key(e->key, key) ? e : nullptr;
+  }
   // The SYN-ACK that a RST with the number `seq` answers; nullptr: none is known. RFC 9293
   // section 3.10.7.4 in SYN-RECEIVED, RFC 5961 section 3.2: the number must be exact. With
   // `refused` set it is not repeated any more, and neither are its copies.
@@ -150,11 +155,6 @@ class SynAckRepeats {
   void turn_off() {
     off_ = true;
     for (Ring& r : rings_) r.head = r.tail;
-  }
-
-  [[nodiscard]] Entry* latest(const KeyView& key, std::uint64_t hash) const {
-    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
-    return e != nullptr && !e->refused && same_key(e->key, key) ? e : nullptr;
   }
 
   // A SYN that came twice has two entries, and the later one was found.

@@ -5,8 +5,8 @@
 // ACKs without timestamps that fit no plain cookie may have lost their timestamps on the path. Few
 // of them, by a budget, get a second round of MACs.
 //
-// A SYN without a flow depends on no other packet, so it is answered before its turn. A SYN on a
-// flow waits for it (on_client_syn).
+// A SYN without a flow depends on no other packet, so it is answered before its turn; if one opens
+// its flow, that is marked (syn/earlier_syn.h). A SYN on a flow waits for its turn (on_client_syn).
 #include <array>
 #include <span>
 

@@ -8,6 +8,7 @@
 #include "handshake/client_waits.h"
 #include "handshake/take_turns.h"
 #include "spliced/unknown.h"
+#include "syn/earlier_syn.h"
 #include "time/eviction.h"
 #include "watched/watched.h"
 
@@ -117,6 +118,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   }
   FlowRecord& f = rooms.flows[i];
   write_record(rooms, i, c, m);
+  mark_by_earlier_syn(rooms, c, f);
   measure(rooms, i, m);
   if (rooms.limiter.on()) rooms.limiter.keep(i, charge);
   c.flow = i;

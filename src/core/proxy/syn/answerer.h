@@ -69,6 +69,7 @@ class Answerer {
   [[nodiscard]] ServiceTable& services() { return services_; }
   [[nodiscard]] const ServiceTable& services() const { return services_; }
   [[nodiscard]] SynAckRepeats& repeats() { return repeats_; }
+  [[nodiscard]] const SynAckRepeats& repeats() const { return repeats_; }
   [[nodiscard]] SynTimes& syn_times() { return syn_times_; }
   [[nodiscard]] StrippedTries& stripped_tries() { return stripped_tries_; }
 
