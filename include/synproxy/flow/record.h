@@ -47,6 +47,8 @@ inline constexpr std::uint8_t kFlowWatched = kFlowServerNoSack;
 inline constexpr std::uint8_t kFlowOpensAnew =
     kFlowSack;  // of a flow that the server has opened: mark_isn is the
                 // ISN of a later SYN of the server
+inline constexpr std::uint8_t kFlowAdopted =
+    kFlowSack;  // of a watched flow: nobody has seen its handshake
 
 // FlowRecord::progress: the state in the low bits, one bit for each of the following.
 inline constexpr std::uint16_t kFlowStateMask = 7;
@@ -207,6 +209,10 @@ struct alignas(64) FlowRecord {
   [[nodiscard]] constexpr bool translated() const { return (options & kFlowUntranslated) == 0; }
   [[nodiscard]] constexpr bool watched() const {
     return (options & (kFlowUntranslated | kFlowWatched)) == (kFlowUntranslated | kFlowWatched);
+  }
+  [[nodiscard]] constexpr bool adopted() const {
+    constexpr std::uint8_t kAll = kFlowUntranslated | kFlowWatched | kFlowAdopted;
+    return (options & kAll) == kAll;
   }
   [[nodiscard]] constexpr bool opened_by_server() const {
     return (options & (kFlowUntranslated | kFlowWatched)) == kFlowUntranslated;

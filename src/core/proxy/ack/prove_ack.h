@@ -13,6 +13,14 @@ namespace synproxy {
 
 // How often a blind attacker may guess against one mark. The number fits FlowRecord::mark_tries().
 inline constexpr unsigned kMaxMarkTries = 15;
+// How many of these may be spent on another ISN than the mark's, on an adopted flow.
+inline constexpr unsigned kMaxOtherTries = 8;
+
+// Whether the segment carries numbers of the connection that the mark announces.
+[[nodiscard]] inline bool is_of_mark(const FlowRecord& f, const Segment& g) {
+  constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows a larger window
+  return f.has(kFlowMarked) && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
+}
 
 // Fills the plan, except its keys. True: the ACK has no timestamps, and its service gives some, so
 // they may have been taken away.
@@ -36,6 +44,11 @@ inline constexpr unsigned kMaxMarkTries = 15;
                                                          const FlowRecord& f, const Context& c);
 // The same for a live flow, for the marked ISN only, or while the server is silent for the flow's
 // own. Counts failed tries.
+//
+// An adopted flow may be younger than the SYN-ACK: a late segment of the server was enough to adopt
+// it. And its mark may be a late copy of its own SYN, whose ISN nobody knows. So there any ISN
+// counts for a few tries, but for segments that are of the mark: they are ahead of its handshake
+// ACK.
 [[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
                                                       FlowRecord& f, const Context& c);
 

@@ -7,15 +7,18 @@
 #include "spliced/outbound.h"
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
+#include "syn/earlier_syn.h"
 #include "watched/watched.h"
 
 namespace synproxy {
 namespace {
 
-// Whether the segment carries numbers of the connection that the mark announces.
-bool is_of_mark(const FlowRecord& f, const Segment& g) {
-  constexpr std::uint32_t kOpeningWindow = 0x10000;  // no SYN-ACK shows a larger window
-  return f.has(kFlowMarked) && g.seq - SeqNum(f.mark_isn) <= kOpeningWindow;
+// The windows of an adopted flow are presumed, up to 64 MB, so the numbers of the next connection
+// fit them too once in a thousand times. Few clients are so far behind.
+bool may_be_of_next(const FlowRecord& f, const Segment& g) {
+  constexpr std::uint32_t kUnderWay = 1U << 22;
+  const SeqNum sent(f.server_nxt);
+  return f.adopted() && !g.ack.within(sent - kUnderWay, sent + kUnderWay);
 }
 
 void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
@@ -25,18 +28,21 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
   const bool too_long = rooms.too_long.has(c.flow);
   if (too_long && cut_to_hold(c)) return;
   const bool fitting = fits<Role::kClient>(f, g, g.seq);
-  if (is_over(f) && (!fitting || f.has(kFlowMarked))) {
+  const bool doubtful = !fitting || may_be_of_next(f, g);
+  if (is_over(f) && (doubtful || f.has(kFlowMarked))) {
     // The client may have forgotten this connection and be opening the next one.
     if (const auto m = match_successor(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }
-  if (fitting) {
+  if (doubtful) {
+    if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))
+      return open_proven(rooms, c, *m, sink);
+  }
+  if (fitting && !(doubtful && quotes_our_syn_ack(rooms, c))) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     follow_way(rooms, c, f);
     note<Role::kClient>(rooms, f, c, g.seq);
-  } else if (const auto m = match_marked(rooms.now, rooms.answerer, f, c)) {
-    return open_proven(rooms, c, *m, sink);
-  } else if (is_over(f) || is_of_mark(f, g)) {
+  } else if (fitting || is_over(f) || is_of_mark(f, g)) {
     // This is data of the next connection that has overtaken its handshake ACK. Translated by the
     // old numbers it would reach a server that knows neither connection, and the client's new
     // connection would accept the server's RST.

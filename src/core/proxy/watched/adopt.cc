@@ -3,6 +3,7 @@
 
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
+#include "syn/earlier_syn.h"
 #include "synproxy/wire/tcp_options.h"
 #include "time/eviction.h"
 
@@ -24,12 +25,7 @@ void shed(Rooms& rooms, Context& c) {
   drop(rooms.counters, c, Reason::adopt_shed);
 }
 
-// The client was given a cookie and is ahead of its own handshake ACK, or that is lost. It has no
-// older connection, and the server's RST would end the new one.
-bool quotes_our_syn_ack(Rooms& rooms, const Context& c) {
-  return rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
-}
-// A server's RST that is the answer to such a segment has the number that this acknowledged (RFC
+// A server's RST that answers what quotes_our_syn_ack() has the number that this acknowledged (RFC
 // 9293 section 3.10.7.1). Where the SYN-ACK is not remembered any more, its client is known by what
 // it has sent lately.
 bool resets_new_client(Rooms& rooms, const Context& c) {
@@ -61,7 +57,7 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
   c.flow = i;
   FlowRecord& f = rooms.flows[i];
   const Timestamps timestamps = find_timestamps(g.options(), g.options_size());
-  f.options = static_cast<std::uint8_t>(kFlowUntranslated | kFlowWatched |
+  f.options = static_cast<std::uint8_t>(kFlowUntranslated | kFlowWatched | kFlowAdopted |
                                         (timestamps.present ? kFlowTimestamps : 0));
   f.opening_tsval = kClient ? timestamps.tsval : timestamps.tsecr;
   f.set_scales(kPresumedScale, kPresumedScale);
@@ -74,6 +70,7 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
   write_numbers(f, kClient ? other.end : g.seq, kClient ? other.ack : g.ack,
                 kClient ? g.ack : other.ack);
   widen_windows(f, kPresumedWindow, kPresumedWindow);
+  mark_by_earlier_syn(rooms, c, f);
   if (other.fin) {
     if (kClient) f.set(kFlowServerFin);
     if (!kClient && g.ack == other.end) f.set(kFlowClientFin | kFlowClientFinAcked);
@@ -88,6 +85,7 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
 void on_older_client(Rooms& rooms, Context& c, FrameSink& sink) {
   if (!c.segment.has(kAck)) return drop(rooms.counters, c, Reason::cookie_invalid);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
+  // It has no older connection, and the server's RST would end the new one.
   if (quotes_our_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::cookie_invalid);
   Adoption::Shown other;
   switch (rooms.adoption.client(c.hash, shown_by(c.segment), rooms.now.ms32(), other)) {
