@@ -249,6 +249,35 @@ TEST_P(Adaptive, ACookieIsGoodThoughItsSynHasPassedToo) {
   talks(s);
 }
 
+// The client's own SYN has passed with a scale, and its cookie has no room for one: the MSS is
+// below 536. The server would take the client's windows for larger than they are.
+TEST_P(Adaptive, AScaleThatOnlyTheClientsOwnSynHasAskedForIsResetAndAskedAgain) {
+  set_mode(Mode::kAlways);
+  SessionOptions o = session();
+  o.mss = 460;
+  o.timestamps = o.sack = false;
+  Session s(p, o);
+  EXPECT_EQ(s.syn().window_scale, std::nullopt);
+  set_mode(Mode::kOff);
+  passes_to_server(s.syn_frame());
+  EXPECT_EQ(s.ack().window_scale, std::nullopt);
+  PacketBuilder answer = s.from_server();
+  answer.seq(o.server_isn).ack(o.client_isn + 1).flags(kSyn | kAck).window(9'000).mss(1460);
+  const Bytes old = PacketBuilder(answer).window_scale(7).build();
+  EXPECT_EQ(p.from_server(old), Verdict::kReply);
+  const DecodedFrame rst = p.take_server();
+  EXPECT_EQ(rst.flags, kRst);
+  EXPECT_EQ(rst.seq, o.client_isn + 1);
+  const DecodedFrame again = p.take_server();
+  EXPECT_EQ(again.flags, kSyn);
+  EXPECT_EQ(again.window_scale, std::nullopt);
+  EXPECT_EQ(p.from_server(old), Verdict::kDrop) << "a copy: a RST would end the new handshake";
+  EXPECT_EQ(p.from_server(answer.build()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kAck);
+  p.expect_quiet();
+  EXPECT_EQ(p.count(Reason::conn_established), 1U);
+}
+
 TEST_P(Adaptive, ARateOfSynsBeginsCookies) {
   unsigned passed = 0;
   for (unsigned i = 0; i < 10'100; ++i) {
@@ -421,6 +450,21 @@ TEST_P(Adaptive, ALateSynAckOfAnEarlierConversationTakesNoFlow) {
   EXPECT_EQ(p.count(Reason::conn_watched), 2U);
   EXPECT_EQ(p.count(Reason::conn_finished), 2U);
   EXPECT_EQ(p.count(Reason::cookie_invalid), 0U);
+}
+
+// Its handshake ACK comes late, when the next connection passes on the same ports.
+TEST_P(Adaptive, ALateAckOfACookieEndsNoWatchedConnection) {
+  set_mode(Mode::kAlways);
+  Session first(p, session());
+  first.syn();
+  set_mode(Mode::kOff);
+  SessionOptions o = session();
+  o.client_isn += 500'000'000;
+  Session s(p, o);
+  open_watched(s);
+  passes_to_server(first.ack_frame());
+  EXPECT_EQ(p.count(Reason::cookie_valid), 0U);
+  talks(s);
 }
 
 // The old connection had a cookie, so it is translated. A bare ACK of the server overtakes its

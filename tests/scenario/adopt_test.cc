@@ -521,6 +521,25 @@ TEST_P(Adopt, AnAdoptedConnectionTakesFewGuesses) {
   begins_anew(s);
 }
 
+// Its first SYN had a scale and went to the server, and the cookie of its second one has no room
+// for one (adaptive_test.cc).
+TEST_P(Adopt, AScaleOfASynThatPassedBeforeTheProxyCameIsResetAndAskedAgain) {
+  SessionOptions o = session();
+  o.mss = 460;
+  o.timestamps = o.sack = false;
+  Session s(p, o);
+  EXPECT_EQ(s.syn().window_scale, std::nullopt);
+  s.ack();
+  PacketBuilder answer = s.from_server();
+  answer.seq(o.server_isn).ack(o.client_isn + 1).flags(kSyn | kAck).window(9'000).mss(1460);
+  EXPECT_EQ(p.from_server(PacketBuilder(answer).window_scale(7).build()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kRst);
+  EXPECT_EQ(p.take_server().flags, kSyn);
+  EXPECT_EQ(p.from_server(answer.build()), Verdict::kReply);
+  EXPECT_EQ(p.take_server().flags, kAck);
+  EXPECT_EQ(p.count(Reason::conn_established), 1U);
+}
+
 // Its handshake ACK and its first segment are lost, and it answers the repeated SYN-ACK: by numbers
 // that no cookie covers. The server has nothing of it.
 TEST_P(Adopt, AClientAheadOfItsLostHandshakeAckIsNotResetByTheServer) {

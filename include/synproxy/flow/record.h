@@ -67,6 +67,8 @@ inline constexpr std::uint16_t kFlowUnasked = 1U << 10;       // and was never a
 inline constexpr std::uint16_t kFlowSoftError = 1U << 12;     // an ICMP error said that the server
                                                               // cannot be reached now
 inline constexpr std::uint16_t kFlowServerOpens = 1U << 13;   // the server sent a SYN of its own
+inline constexpr std::uint16_t kFlowSynPassed = 1U << 15;  // the client's own SYN may have passed
+                                                           // to the server
 // Of a spliced flow. Some have bits of a handshake.
 inline constexpr std::uint16_t kFlowProbedAgain = 1U << 6;     // the keepalives were repeated
 inline constexpr std::uint16_t kFlowRepeated = 1U << 7;        // the last segment was a repeat: the
@@ -85,9 +87,9 @@ inline constexpr std::uint16_t kFlowServerAcked = 1U << 14;  // the server is th
                                                              // and opening_tsval are
 inline constexpr std::uint16_t kFlowMarkTimed = 1U << 15;    // SplicedPart::mark_second is valid
 
-inline constexpr std::uint16_t kFlowHandshakeBits = kFlowAskedMore | kFlowEverAskedMore |
-                                                    kFlowAskedAgain | kFlowWaits | kFlowUnasked |
-                                                    kFlowSoftError | kFlowServerOpens;
+inline constexpr std::uint16_t kFlowHandshakeBits =
+    kFlowAskedMore | kFlowEverAskedMore | kFlowAskedAgain | kFlowWaits | kFlowUnasked |
+    kFlowSoftError | kFlowServerOpens | kFlowSynPassed;
 
 // kSynSent.
 struct HandshakePart {

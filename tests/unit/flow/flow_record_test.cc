@@ -66,9 +66,9 @@ TEST(FlowRecord, FreshOneIsFreeAndAllZero) {
 TEST(FlowRecord, EveryBitOfProgressHasOneMeaningInEachPart) {
   const std::vector<std::uint16_t> both{kFlowStateMask, kFlowClientFin, kFlowMarked,
                                         kFlowMarkTimestamps};
-  const std::vector<std::uint16_t> handshake{kFlowAskedMore,  kFlowEverAskedMore, kFlowAskedAgain,
-                                             kFlowWaits,      kFlowUnasked,       kFlowSoftError,
-                                             kFlowServerOpens};
+  const std::vector<std::uint16_t> handshake{kFlowAskedMore,   kFlowEverAskedMore, kFlowAskedAgain,
+                                             kFlowWaits,       kFlowUnasked,       kFlowSoftError,
+                                             kFlowServerOpens, kFlowSynPassed};
   const std::vector<std::uint16_t> spliced{
       kFlowProbedAgain,    kFlowRepeated,       kFlowClientFinAhead, kFlowServerFin,
       kFlowClientFinAcked, kFlowServerFinAcked, kFlowSpoke,          kFlowProbed,

@@ -138,6 +138,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
                       rooms.watch.notes.find(c.hash, rooms.now.ms32()) != nullptr;
   if (passed) rooms.watch.notes.forget(c.hash);
   if (asked || passed) f.set(kFlowEverAskedMore);
+  if (asked || passed || rooms.adopts) f.set(kFlowSynPassed);
   if (rooms.turns.on() && waits_for_turn(rooms, i, c, crossing || asked || passed)) [[unlikely]]
     return;
   ask_server(rooms, i, !crossing && !asked && !passed && probe_due(rooms, c), sink);

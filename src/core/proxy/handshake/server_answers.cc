@@ -20,8 +20,9 @@ Abilities promised(const FlowRecord& f) {
 }
 
 struct Learned {
-  bool more;                   // the server has taken up more than the client was promised
-  bool unasked_ecn;            // ECN is among it, and no SYN of ours has asked for it
+  bool more;         // the server has taken up more than the client was promised
+  bool scale;        // it has taken up a scale that only the client's own SYN can have asked for
+  bool unasked_ecn;  // it has taken up ECN, and no SYN of ours has asked for it
   std::uint16_t promised_mss;  // what clients of the service may have been promised by `auto`
 };
 Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const TcpOptions& o) {
@@ -41,7 +42,9 @@ Learned learn_service(Rooms& rooms, const Context& c, const FlowRecord& f, const
   const std::uint16_t promised =
       rooms.answerer.services().learn(c.key(), rooms.now.epoch(), rooms.now.ms(), a);
   const Abilities granted{.timestamps = o.timestamps, .sack = o.sack_permitted, .ecn = a.ecn};
-  return {!client.covers(granted), a.ecn && !client.ecn && !f.has(kFlowEverAskedMore), promised};
+  const bool scale = o.window_scale != kNoScale && !a.scale_asked && f.has(kFlowSynPassed);
+  return {!client.covers(granted), scale, a.ecn && !client.ecn && !f.has(kFlowEverAskedMore),
+          promised};
 }
 
 }  // namespace
@@ -69,7 +72,7 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   note_answer(rooms, c.key());
   if (acks_our_syn && g.has(kSyn)) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
-    const auto [more, unasked_ecn, promised_mss] = learn_service(rooms, c, f, o);
+    const auto [more, scale, unasked_ecn, promised_mss] = learn_service(rooms, c, f, o);
     // This may be a copy of a SYN-ACK that was answered. By now the server may be in the handshake
     // of our second SYN, and a RST with this number would end that one. A later SYN-ACK is no copy:
     // our RST was lost.
@@ -80,9 +83,12 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
     // does not answer marks (RFC 3168 section 6.1.1). Most likely it answers a SYN of the client's
     // own, which passed before this service had cookies, so it is asked once more.
     const bool unheard = unasked_ecn && (!asked_again || may_be_copy);
+    // A scale of such a SYN makes the server take the client's windows for larger than they are
+    // (RFC 7323 section 2.2). We never ask for one in order to learn.
+    const bool too_much = scale || (more && (f.has(kFlowEverAskedMore) || unheard));
     // And if the server is opening this connection too, a RST would end it for good: it knows that
     // the client may leave the extras unused.
-    if (!more || !(f.has(kFlowEverAskedMore) || unheard) || f.has(kFlowServerOpens)) {
+    if (!too_much || f.has(kFlowServerOpens)) {
       return splice(rooms, c, f, o, promised_mss, sink);
     }
     rooms.counters.count(Reason::server_shows_more);
