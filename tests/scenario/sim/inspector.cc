@@ -103,6 +103,9 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
   // A client's data that has overtaken its handshake ACK may pass as it is. It has and echoes what
   // the proxy has agreed on with the client, and the server refuses it.
   if (flight.unknown && !is_client_) return;
+  // While --adopt lets unknown segments pass, a server that has lost the client's last ACK repeats
+  // its own, in numbers that the client does not know. The client needs none of them.
+  if (flight.unknown && is_client_ && done_) return;
   // What the client says to the proxy's SYN-ACK may pass to a server that has answered a SYN of the
   // client's own. It acknowledges what that server has never sent, and is refused.
   if (flight.untouched && !is_client_ && !SeqNum(f.ack).within(SeqNum(isn_), snd_max_)) return;

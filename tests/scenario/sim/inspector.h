@@ -40,6 +40,10 @@ class Inspector {
   // The server went on to show ECN though its SYN-ACK was reset once: the RST may be lost.
   void set_ecn_insisted(bool yes) { ecn_insisted_ = yes; }
 
+  // The host has got everything, and all that it sent is acknowledged. So the proxy may have
+  // forgotten the connection.
+  void set_done(bool yes) { done_ = yes; }
+
   // What the host and the proxy have agreed on in the current conversation.
   [[nodiscard]] Conversation conversation() const { return conversation_; }
   [[nodiscard]] std::optional<std::uint32_t> peer_isn() const { return peer_isn_; }
@@ -85,6 +89,7 @@ class Inspector {
   bool agreed_ = false;
   bool asked_twice_ = false;
   bool ecn_insisted_ = false;
+  bool done_ = false;
   std::optional<std::uint8_t> own_scale_;   // agreed
   std::optional<std::uint8_t> peer_scale_;  // agreed
   std::uint32_t first_ts_ = 0;

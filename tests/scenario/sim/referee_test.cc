@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "inspector.h"
+#include "last_reset.h"
 #include "offers.h"
 #include "peer.h"
 #include "router.h"
@@ -188,6 +190,74 @@ TEST_F(Quoted, TimestampsAreThoseOfTheSender) {
 }
 
 TEST_F(Quoted, PayloadStaysAsItIs) { EXPECT_NE(judge(sent, 500, 400, {'y'}), ""); }
+
+// --- a server that has lost the client's last ACK repeats its last segments when the proxy has
+// forgotten the connection. While --adopt lets unknown segments pass, they come to the client in
+// the server's own numbers
+
+class LateRepeat : public testing::Test {
+ protected:
+  LateRepeat() {
+    inspector.sent(syn(server, kFirst));
+    Flight syn_ack;
+    syn_ack.frame =
+        frame(from_server(server).seq(kCookie).flags(kSyn | kAck).ack(kFirst + 1).window(8'000));
+    syn_ack.conversation = kFirst;
+    syn_ack.made = true;
+    inspector.delivered(syn_ack);
+    inspector.sent(
+        frame(to_server(server).seq(kFirst + 1).flags(kAck).ack(kCookie + 1).window(8'000)));
+  }
+  std::string deliver(bool unknown, bool done) {
+    Flight f;
+    f.frame = frame(from_server(server)
+                        .seq(kServerIsn + 1)
+                        .flags(kAck)
+                        .ack(kFirst + 1)
+                        .window(100)
+                        .payload(Bytes(8, 'x')));
+    f.conversation = kFirst;
+    f.untouched = f.unknown = unknown;
+    inspector.set_done(done);
+    inspector.delivered(f);
+    return inspector.violation;
+  }
+
+  static constexpr std::uint32_t kCookie = 1'000;
+  const HostPlan server = server_plan();
+  const HostPlan plan = [this] {
+    HostPlan p = server;
+    std::swap(p.address, p.peer);
+    std::swap(p.port, p.peer_port);
+    std::swap(p.mac, p.peer_mac);
+    return p;
+  }();
+  Inspector inspector{plan, true, false};
+};
+
+TEST_F(LateRepeat, IsNothingToAClientThatHasEverything) { EXPECT_EQ(deliver(true, true), ""); }
+
+TEST_F(LateRepeat, IsAFaultWhileTheClientWaitsForIt) { EXPECT_NE(deliver(true, false), ""); }
+
+TEST_F(LateRepeat, IsAFaultWhereTheProxyKnowsTheConnection) { EXPECT_NE(deliver(false, true), ""); }
+
+// --- a RST that the proxy passes on for an end that is done
+
+TEST(LastReset, OfAnEndThatIsDoneIsThatOfTheProxy) {
+  const HostPlan plan = server_plan();
+  const DecodedFrame rst = frame(from_server(plan).seq(4'711).flags(kRst));
+  LastReset last;
+  EXPECT_FALSE(last.is_said_by(rst)) << "the proxy resets of its own";
+  last.sent(rst, false);
+  EXPECT_FALSE(last.is_said_by(rst)) << "that end may have been reset itself";
+  last.sent(frame(from_server(plan).seq(4'711).flags(kAck)), true);
+  EXPECT_FALSE(last.is_said_by(rst));
+  last.sent(rst, true);
+  EXPECT_TRUE(last.is_said_by(rst));
+  EXPECT_FALSE(last.is_said_by(frame(from_server(plan).seq(4'712).flags(kRst))));
+  last.clear();
+  EXPECT_FALSE(last.is_said_by(rst)) << "of the connection before";
+}
 
 TEST(Offers, ConversationIsAskedTwiceIfItsOwnOffersDiffer) {
   const HostPlan p = server_plan();

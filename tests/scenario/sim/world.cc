@@ -114,6 +114,7 @@ void World::begin() {
     h->may_close = h->closed = false;
     h->verified = 0;
     h->resets_made = h->resets_got = 0;
+    h->last_reset.clear();
   }
   lwip_resets_ = false;
   deaf_until_ = c.ending == Ending::kSilent ? kNever : now_ + c.server_deaf_until;
@@ -326,6 +327,7 @@ void World::deliver() {
     h.inspector.set_asked_twice(offers_.asked_twice(h.inspector.conversation()) ||
                                 (plan_.server.lwip && offers_.varied()));
     h.inspector.set_ecn_insisted(proxy_.counters().get(Reason::server_shows_more) > 1);
+    h.inspector.set_done(is_done(*h.peer));
     h.inspector.delivered(a.flight);
     if (!a.flight.frame) continue;
     fingerprint_ = (fingerprint_ ^ a.flight.frame->seq ^ now_ << 32) * 0x9e3779b97f4a7c15ULL;
@@ -342,7 +344,11 @@ void World::to_proxy(Role side) {
   while (in.size() < most && links_.next_at() <= now_ && links_.next_to_proxy() &&
          links_.next_side() == side) {
     in.push_back(links_.take().flight);
-    if (trace_) note("->", side, in.back());
+    const Flight& flight = in.back();
+    if (trace_) note("->", side, flight);
+    if (flight.frame && !flight.corrupt) {
+      host(side).last_reset.sent(*flight.frame, is_done(*host(side).peer));
+    }
   }
   std::vector<const Bytes*> frames;
   frames.reserve(in.size());
@@ -421,7 +427,8 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       if (!chance_hit_) referee_.made(o.side, out);
       // What was damaged in its tags is answered elsewhere.
       if (out.frame && out.frame->has(kRst) && host(o.side).peer->opened &&
-          same_vlans(out.frame->tags, host(o.side).plan.tags)) {
+          same_vlans(out.frame->tags, host(o.side).plan.tags) &&
+          !host(other(o.side)).last_reset.is_said_by(*out.frame)) {
         ++host(o.side).resets_made;
       }
     }

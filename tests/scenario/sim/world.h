@@ -8,6 +8,7 @@
 #include <string>
 
 #include "inspector.h"
+#include "last_reset.h"
 #include "links.h"
 #include "offers.h"
 #include "peer.h"
@@ -48,8 +49,9 @@ class World {
     bool may_close = false;
     bool closed = false;
     std::size_t verified = 0;  // bytes verified of those received
-    unsigned resets_made = 0;  // RSTs that the proxy sent to it after its handshake
-    unsigned resets_got = 0;   // of these, delivered whole
+    unsigned resets_made = 0;  // RSTs that the proxy sent to it after its handshake, of its own
+    unsigned resets_got = 0;   // of all that it sent, delivered whole
+    LastReset last_reset;
   };
 
   void begin();
