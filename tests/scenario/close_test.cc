@@ -310,6 +310,26 @@ TEST(Close, IdleConnectionIsProbedAndAnAnswerRenewsIt) {
   }
 }
 
+// Found by the simulator: a client that has lost much waits for longer than the proxy before it
+// repeats. Some stacks (lwIP) look at the ack of any segment.
+TEST(Close, KeepaliveAcknowledgesNothingThatWasLostBehindTheProxy) {
+  ProxyHarness p;
+  Session c(p);
+  c.open();
+  c.client_sends("hello");
+  c.server_sends("bye", kAck | kPsh | kFin);
+  const std::uint32_t got = c.client_nxt;
+  c.client_sends("lost");
+  p.advance(120'000);
+  EXPECT_EQ(p.count(Reason::keepalive_probe), 4U);
+  const DecodedFrame to_client = p.take_client();
+  EXPECT_EQ(to_client.flags, kAck);
+  EXPECT_EQ(to_client.ack, got);
+  EXPECT_EQ(p.take_server().seq, got - 1);
+  p.to_client.clear();
+  p.to_server.clear();
+}
+
 TEST(Close, IdleConnectionWithoutAnAnswerIsResetAtBothEnds) {
   for (const bool ipv6 : {false, true}) {
     ProxyHarness p;

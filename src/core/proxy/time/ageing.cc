@@ -84,12 +84,16 @@ ProbeNumbers acked_numbers(const FlowRecord& f) {
   return {f.acked_by_server(), f.acked_by_client()};
 }
 
-unsigned probe_silent(Rooms& rooms, FlowIndex i, FrameSink& sink) {
+// An end that has lost much repeats at such intervals at most.
+constexpr std::uint32_t kLongestRepeatMs = 600'000;
+
+// `wait`: how long such a flow may be silent.
+unsigned probe_silent(Rooms& rooms, FlowIndex i, std::uint32_t wait, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   // Both ends get their whole time to answer, even if the sweep is late.
   f.last_seen = rooms.now.ms32();
-  // Without a repeat all that was sent was acknowledged long ago.
-  const bool settled = !f.has(kFlowRepeated);
+  // Without a repeat for so long all that was sent was acknowledged long ago.
+  const bool settled = !f.has(kFlowRepeated) && wait > kLongestRepeatMs;
   return probe(rooms, i, settled ? ProbeNumbers{f.client_nxt, f.server_nxt} : acked_numbers(f),
                sink);
 }
@@ -130,7 +134,7 @@ unsigned age_established(Rooms& rooms, FlowIndex i, std::uint32_t idle, const Wa
   if (idle < (probed ? lead / 2 : wait - lead)) return 0;
   if (f.has(kFlowProbedAgain)) return expire_idle(rooms, i, sink);
   f.set(probed ? kFlowProbedAgain : kFlowProbed);
-  return probe_silent(rooms, i, sink);
+  return probe_silent(rooms, i, wait, sink);
 }
 
 // RFC 5382 REQ-5 gives a closing connection four minutes, and an established one more than two
