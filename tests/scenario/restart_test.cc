@@ -152,6 +152,27 @@ TEST(Restart, CookiesOfAdaptiveModeAreStillGood) {
   }
 }
 
+// In mode off the server resets a client's data that has overtaken its handshake ACK. The cookie
+// was the former process's.
+TEST(Restart, ARstForAClientOnItsWayIsNotPassed) {
+  for (const bool handed_over : {false, true}) {
+    ProxyHarness p(with_store());
+    Session s(p);
+    s.syn();
+    handed_over ? p.hand_over(64) : p.die();
+    EngineTuning off = with_store().engine.tuning;
+    off.mode = Mode::kOff;
+    p.retune(off);
+    const Bytes ahead = s.client(kAck | kPsh).seq(s.client_nxt + 100).payload("later").build();
+    EXPECT_EQ(p.from_client(ahead), Verdict::kForward);
+    p.to_server.clear();
+    EXPECT_EQ(p.from_server(s.from_server().seq(s.cookie + 1).flags(kRst).build()), Verdict::kDrop);
+    s.ack();
+    s.syn_ack();
+    s.client_sends("request");
+  }
+}
+
 TEST(Restart, ServerIsAskedAgainAtOnce) {
   ProxyHarness p(with_store());
   Session s(p);

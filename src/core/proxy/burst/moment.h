@@ -52,10 +52,9 @@ class Moment {
     if (tuning_.mode == Mode::kAlways || keys == nullptr || shape_.shared_secret) [[likely]] {
       return keys;
     }
-    const bool of_earlier_process = cookies_expected_[keys->epoch & 1U] == keys->epoch;
-    return has_sent(*keys) || of_earlier_process ? keys : nullptr;
+    return has_sent(*keys) ? keys : nullptr;
   }
-  // Whether a cookie of that parity was sent here and may be good still.
+  // Whether a cookie of that parity was sent here, if by an earlier process, and may be good still.
   [[nodiscard]] bool may_be_ours(unsigned parity) const {
     const EpochKeys* keys = keys_.for_parity(parity);
     return keys != nullptr && has_sent(*keys);
@@ -79,8 +78,10 @@ class Moment {
   }
 
  private:
+  // An earlier process may have.
   [[nodiscard]] bool has_sent(const EpochKeys& keys) const {
-    return cookies_sent_[keys.epoch & 1U] == keys.epoch;
+    return cookies_sent_[keys.epoch & 1U] == keys.epoch ||
+           cookies_expected_[keys.epoch & 1U] == keys.epoch;
   }
 
   const EngineShape shape_;
