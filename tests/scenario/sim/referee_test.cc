@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "forgotten_syn.h"
 #include "inspector.h"
 #include "last_reset.h"
 #include "offers.h"
@@ -257,6 +258,30 @@ TEST(LastReset, OfAnEndThatIsDoneIsThatOfTheProxy) {
   EXPECT_FALSE(last.is_said_by(frame(from_server(plan).seq(4'712).flags(kRst))));
   last.clear();
   EXPECT_FALSE(last.is_said_by(rst)) << "of the connection before";
+}
+
+// --- a late handshake ACK that is older than the SYN, which nobody remembers
+
+TEST(ForgottenSyn, IsThatOfAProcessThatDiedBeforeTheAckCame) {
+  ForgottenSyn f;
+  f.begin(kSecond);
+  f.syn_ack(kFirst + 1);
+  f.process_dies();
+  f.syn(kFirst);
+  EXPECT_FALSE(f.other_opened()) << "the SYN was not answered yet";
+  f.syn_ack(kSecond + 1);
+  f.syn(kFirst);
+  EXPECT_FALSE(f.other_opened()) << "the same process knows better";
+  f.process_dies();
+  f.syn(kSecond);
+  f.syn(kFirst);
+  EXPECT_FALSE(f.other_opened()) << "the client was heard";
+  f.syn_ack(kSecond + 1);
+  f.process_dies();
+  f.syn(kFirst);
+  EXPECT_TRUE(f.other_opened());
+  f.begin(kFirst);
+  EXPECT_FALSE(f.other_opened());
 }
 
 TEST(Offers, ConversationIsAskedTwiceIfItsOwnOffersDiffer) {

@@ -117,6 +117,7 @@ void World::begin() {
     h->last_reset.clear();
   }
   lwip_resets_ = false;
+  forgotten_syn_.begin(c.client.isn);
   deaf_until_ = c.ending == Ending::kSilent ? kNever : now_ + c.server_deaf_until;
   const std::uint32_t shown = std::min<std::uint32_t>(c.server.buffer, 0xffff);
   const std::uint8_t offered = plan_.engine.tuning.offer.window_scale == kAutoScale
@@ -174,7 +175,8 @@ bool World::must_succeed() const {
                              plan_.engine.tuning.offer.timestamps != Offer::kOff;
   // If the server must be asked twice, a copy of the RST between may hit the second answer.
   const bool luck = !lossless_ && offers_.asked_twice(connection_->client.isn);
-  return connection_->ending == Ending::kClose && !no_timestamps && !luck && !lwip_resets_;
+  return connection_->ending == Ending::kClose && !no_timestamps && !luck && !lwip_resets_ &&
+         !forgotten_syn_.other_opened();
 }
 
 bool World::is_over() const {
@@ -385,6 +387,7 @@ std::uint64_t World::unknown_passed() const {
 void World::may_die() {
   if (deaths_ == plan_.deaths || !fate_.chance(5)) return;
   ++deaths_;
+  forgotten_syn_.process_dies();
   if (trace_) std::printf("%8llu the process dies\n", static_cast<unsigned long long>(now_));
   proxy_.die(now_);
 }
@@ -433,6 +436,10 @@ void World::proxy_said(Role from, std::vector<Flight>& in) {
       }
     }
     if (out.frame && o.side == Role::kServer && out.frame->has(kSyn)) offers_.note(*out.frame);
+    if (out.frame && out.made && out.frame->has(kSyn)) {
+      o.side == Role::kClient ? forgotten_syn_.syn_ack(out.frame->ack)
+                              : forgotten_syn_.syn(out.frame->seq);
+    }
     if (trace_) note("<-", o.side, out);
     if (!gone_) links_.launch(o.side, false, std::move(out), now_);
   }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "forgotten_syn.h"
 #include "inspector.h"
 #include "last_reset.h"
 #include "links.h"
@@ -98,7 +99,8 @@ class World {
   std::uint64_t probes_ = 0;     // unknown_probe, as last seen
   bool unknown_passes_ = false;  // something did that was last given to the proxy
   bool lwip_resets_ = false;     // in this connection, a handshake that would have succeeded
-  bool gone_ = false;            // both hosts have left the network
+  ForgottenSyn forgotten_syn_;
+  bool gone_ = false;  // both hosts have left the network
   std::size_t index_ = 0;
   Links links_;
   Router router_;
