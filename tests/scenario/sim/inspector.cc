@@ -113,6 +113,9 @@ void Inspector::check_segment(const DecodedFrame& f, const Flight& flight) {
   // which the client has taken. What it says there is not acceptable to the client.
   constexpr std::uint32_t kMost = 1U << 24;  // no plan sends so much
   if (flight.untouched && refused_isn_ && f.seq - *refused_isn_ < kMost) return;
+  // Neither is a bare ACK of that SYN which overtakes its SYN-ACK.
+  const bool of_syn = f.ack == isn_ + 1 && f.seq_length() == 0;
+  if (flight.untouched && is_client_ && of_syn && peer_isn_ && f.seq - *peer_isn_ >= kMost) return;
   // The proxy's keepalive comes once without them: some stacks answer only that.
   const bool keepalive = flight.made && f.payload.empty() && f.window == 0;
   if (timestamps_ && f.timestamps.empty() && !asked_twice_ && !keepalive &&

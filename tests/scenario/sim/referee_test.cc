@@ -242,6 +242,34 @@ TEST_F(LateRepeat, IsAFaultWhileTheClientWaitsForIt) { EXPECT_NE(deliver(true, f
 
 TEST_F(LateRepeat, IsAFaultWhereTheProxyKnowsTheConnection) { EXPECT_NE(deliver(false, true), ""); }
 
+// --- the client's own SYN has passed too. The server's ACK of it comes before its SYN-ACK, and has
+// what that agrees on
+
+class OwnAck : public LateRepeat {
+ protected:
+  std::string deliver_ack(std::uint32_t seq, std::uint32_t ack, const Bytes& data) {
+    Flight f;
+    f.frame = frame(
+        from_server(server).seq(seq).flags(kAck).ack(ack).window(100).timestamps(5, 6).payload(
+            data));
+    f.conversation = kFirst;
+    f.untouched = true;
+    inspector.delivered(f);
+    return inspector.violation;
+  }
+  static constexpr std::uint32_t kFar = 0x7000'0000;
+};
+
+TEST_F(OwnAck, IsRefusedByTheClient) { EXPECT_EQ(deliver_ack(kFar, kFirst + 1, {}), ""); }
+
+TEST_F(OwnAck, IsAFaultInTheNumbersOfTheCookie) {
+  EXPECT_NE(deliver_ack(kCookie + 1, kFirst + 1, {}), "");
+}
+
+TEST_F(OwnAck, IsAFaultWithDataOrBehindTheSyn) {
+  EXPECT_NE(deliver_ack(kFar, kFirst + 1, {'x'}), "");
+}
+
 // --- a RST that the proxy passes on for an end that is done
 
 TEST(LastReset, OfAnEndThatIsDoneIsThatOfTheProxy) {
