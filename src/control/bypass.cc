@@ -2,15 +2,19 @@
 #include "control/bypass.h"
 
 #include <exception>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/errors.h"
 #include "control/commands.h"
+#include "control/host.h"
 #include "control/host_end.h"
 #include "control/log.h"
 #include "control/options.h"
 #include "control/run_program.h"
 #include "control/telemetry_client.h"
+#include "dataplane/interface_record.h"
 
 namespace synproxy::control {
 namespace {
@@ -59,6 +63,16 @@ void refuse_beside_a_proxy(const std::string& name) {
                        " runs, and forwards between these ports itself; stop it first");
 }
 
+// It may have another name than the one that is given here, or none is given.
+void refuse_used_interfaces(const Config& config) {
+  for (const auto& [flag, port] : {std::pair("--client-port ", &config.client_port),
+                                   std::pair("--server-port ", &config.server_port)}) {
+    if (!dataplane::has_user(port->device)) continue;
+    throw RuntimeFailure("bypass: " + (flag + port->text) +
+                         ": a proxy runs, and forwards on this interface itself; stop it first");
+  }
+}
+
 // Where the server is this host, its addresses are on the NIC or not. A start takes them from
 // there.
 void bypass_host(const std::string& what, const Config& config, const Print& print) {
@@ -83,16 +97,19 @@ void run_bypass(const CommandLine& line, const Print& print) {
   if (config.server_port.kind == PortName::Kind::kHost) return bypass_host(what, config, print);
   const Bypass bypass(config);
   if (what == "on") {
+    check_interfaces(config, LinuxHost());
     refuse_beside_a_proxy(config.name);
+    refuse_used_interfaces(config);
     bypass.on();
   } else if (what == "off") {
     bypass.off();
   }
   const Bypass::State state = bypass.state();
   print("bypass " + config.client_port.text + " " + config.server_port.text + ": " +
-        (state == Bypass::State::kOn    ? "on, traffic passes unprotected"
-         : state == Bypass::State::kOff ? "off"
-                                        : "in one direction only; `synproxy bypass on` or off") +
+        (state == Bypass::State::kOn ? "on, traffic passes unprotected"
+         : state == Bypass::State::kOff
+             ? "off"
+             : "in one direction only, or with another interface; `synproxy bypass on` or off") +
         "\n");
 }
 
@@ -102,29 +119,40 @@ Bypass::Bypass(const Config& config)
     : client_(interface_of("--client-port", config.client_port)),
       server_(interface_of("--server-port", config.server_port)) {}
 
-bool Bypass::redirects(const std::string& from, const std::string& to) const {
+Bypass::Way Bypass::way(const std::string& from, const std::string& to) {
   const Ran ran = tc({"filter", "show", "dev", from, "ingress", "pref", kPreference});
-  return ran.status == 0 && ran.text.find("Redirect to device " + to + ")") != std::string::npos;
+  if (ran.status != 0 || ran.text.empty()) return Way::kNone;
+  constexpr std::string_view kTarget = "Redirect to device ";
+  const std::size_t first = ran.text.find(kTarget);
+  const bool one = first != std::string::npos && first == ran.text.rfind(kTarget);
+  return one && ran.text.compare(first + kTarget.size(), to.size() + 1, to + ")") == 0
+             ? Way::kRight
+             : Way::kWrong;
 }
 
 Bypass::State Bypass::state() const {
-  const bool there = redirects(client_, server_);
-  const bool back = redirects(server_, client_);
-  return there && back ? State::kOn : there || back ? State::kHalf : State::kOff;
+  const Way there = way(client_, server_);
+  const Way back = way(server_, client_);
+  if (there == Way::kRight && back == Way::kRight) return State::kOn;
+  return there == Way::kNone && back == Way::kNone ? State::kOff : State::kHalf;
 }
 
-void Bypass::join(const std::string& from, const std::string& to) const {
-  if (redirects(from, to)) return;
-  // It may have one for others' sake.
-  static_cast<void>(tc({"qdisc", "add", "dev", from, "clsact"}));
-  must({"tc",        "filter",   "add",    "dev",    from,       "ingress", "pref",
-        kPreference, "protocol", "all",    "u32",    "match",    "u32",     "0",
-        "0",         "action",   "mirred", "egress", "redirect", "dev",     to});
-  // Frames for other stations' MAC addresses.
+void Bypass::join(const std::string& from, const std::string& to) {
+  const Way before = way(from, to);
+  if (before == Way::kWrong) part(from);
+  if (before != Way::kRight) {
+    // It may have one for others' sake.
+    static_cast<void>(tc({"qdisc", "add", "dev", from, "clsact"}));
+    must({"tc",        "filter",   "add",    "dev",    from,       "ingress", "pref",
+          kPreference, "protocol", "all",    "u32",    "match",    "u32",     "0",
+          "0",         "action",   "mirred", "egress", "redirect", "dev",     to});
+  }
+  // Frames for other stations' MAC addresses. And if the redirect is there, whoever made it may
+  // have been killed before this.
   must({"ip", "link", "set", "dev", from, "promisc", "on", "up"});
 }
 
-void Bypass::part(const std::string& from) const {
+void Bypass::part(const std::string& from) {
   if (tc({"filter", "del", "dev", from, "ingress", "pref", kPreference}).status != 0) return;
   for (const char* way : {"ingress", "egress"}) {
     const Ran left = tc({"filter", "show", "dev", from, way});
@@ -144,12 +172,13 @@ void Bypass::on() const {
   }
 }
 
+// Also one with other interfaces: it takes frames away from these.
 void Bypass::off() const {
   for (const auto& [from, to] : {std::pair(client_, server_), std::pair(server_, client_)}) {
-    if (!redirects(from, to)) continue;
+    if (way(from, to) == Way::kNone) continue;
     part(from);
     static_cast<void>(run_program({"ip", "link", "set", "dev", from, "promisc", "off"}));
-    if (redirects(from, to)) {
+    if (way(from, to) != Way::kNone) {
       std::string text = "bypass: cannot take the redirect away; run as root: `tc filter del dev ";
       text += from;
       text += " ingress pref ";

@@ -24,9 +24,11 @@ class Bypass {
   void off() const;
 
  private:
-  [[nodiscard]] bool redirects(const std::string& from, const std::string& to) const;
-  void join(const std::string& from, const std::string& to) const;
-  void part(const std::string& from) const;
+  // What is ours on `from`: nothing, a redirect to `to` and nothing else, or anything else.
+  enum class Way : std::uint8_t { kNone, kRight, kWrong };
+  [[nodiscard]] static Way way(const std::string& from, const std::string& to);
+  static void join(const std::string& from, const std::string& to);
+  static void part(const std::string& from);
 
   std::string client_;
   std::string server_;

@@ -205,6 +205,16 @@ std::vector<Capability> kept_capabilities(const Config& config, const Host& host
   return kept;
 }
 
+void check_interfaces(const Config& config, const Host& host) {
+  PortName client = config.client_port;
+  PortName server = config.server_port;
+  const NamedPort a{.flag = "--client-port", .port = client};
+  const NamedPort b{.flag = "--server-port", .port = server};
+  check_interface(a, host);
+  check_interface(b, host);
+  check_distinct(a, b, host);
+}
+
 Config check_host(Config config, const Host& host) {
   settle_kind(config.client_port, host);
   settle_kind(config.server_port, host);

@@ -57,6 +57,9 @@ class LinuxHost final : public Host {
 // net_something is an interface, and the CPU of a proxy without --workers. Throws UsageError.
 [[nodiscard]] Config check_host(Config config, const Host& host);
 
+// Of these checks, that both ports are Linux interfaces for Ethernet, and two. Throws UsageError.
+void check_interfaces(const Config& config, const Host& host);
+
 // What the proxy still needs when its ports are open: to serve them, to open an interface that came
 // back, and to leave interfaces as they were. Each one once.
 [[nodiscard]] std::vector<Host::Capability> kept_capabilities(const Config& config,

@@ -89,6 +89,18 @@ void InterfaceRecord::add(const InterfaceSetting& setting) const {
       write_whole(fd_, std::to_string(setting.what) + " " + std::to_string(setting.before) + "\n"));
 }
 
+bool has_user(const std::string& interface, const std::filesystem::path& directory) {
+  const auto facts = Netdev(interface).facts();
+  if (!facts || !private_directory(directory)) return false;
+  const std::filesystem::path file = directory / file_name(interface, *facts);
+  // To read is enough for a lock: the file may be another user's.
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return false;
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+  ::close(fd);
+  return locked;
+}
+
 void InterfaceRecord::remove() {
   if (fd_ < 0) return;
   // First of all it is emptied: once privileges are dropped, only the open file is still ours.

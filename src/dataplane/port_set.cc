@@ -10,6 +10,9 @@
 #include <initializer_list>
 #include <thread>
 
+#include "base/errors.h"
+#include "dataplane/interface_record.h"
+
 namespace synproxy::dataplane {
 namespace {
 
@@ -40,11 +43,24 @@ void open_soon(Port& port) {
   }
 }
 
+// Both would forward every frame. Of this name there is no other: that was looked at.
+void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
+  for (const PortPlan& plan : plans) {
+    const PortName::Kind kind = plan.name.kind;
+    if (kind != PortName::Kind::kRawSocket && kind != PortName::Kind::kXdp) continue;
+    if (!has_user(plan.name.device)) continue;
+    throw UsageError(flag_and_value(plan.name, plan.id) +
+                     ": a proxy of another --name forwards on this interface; stop that one, or "
+                     "name another interface");
+  }
+}
+
 }  // namespace
 
 PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const ProtectSet& protect,
                  const Pools& pools, Eal& eal, const Predecessor* predecessor)
     : plans_(plans), all_open_(std::ranges::all_of(plans, has<Sharing::kCopies>)) {
+  if (predecessor == nullptr) refuse_used_interfaces(plans);
   const bool stops_first = predecessor != nullptr && needs_all(plans);
   if (stops_first) predecessor->stop();
   for (const PortId id : kAllPorts) {

@@ -26,6 +26,13 @@ def traffic_passes_by_the_bypass_until_the_start(_):
         name = ["--name", lab.name]
         result = ask(lab, "on", *PORTS, *name)
         check(result.code == 1 and "runs" in result.err, f"beside a proxy that runs: {result.out}{result.err}")
+        # Whoever forgets the name of the one that runs does not get two on the same wire.
+        result = ask(lab, "on", *PORTS)
+        check(result.code == 1 and "a proxy runs" in result.err, f"beside one of another name: {result.out}{result.err}")
+        result = lab.run("proxy", PROGRAM, "--name", f"{lab.name}-too", *proxy.flags, limit=20)
+        equal((result.code, result.err.count("\n")), (2, 1), f"a second proxy: {result.err}")
+        check("--client-port veth-a: a proxy of another --name forwards on this interface" in result.err, result.err)
+        equal(ask(lab, "status", *PORTS).out, off, "status beside a proxy")
         must_get_page(lab, 4)
         proxy.stop(signal.SIGKILL)
         check(page_fails(lab), "a page without proxy and without bypass")
@@ -64,9 +71,45 @@ def traffic_passes_by_the_bypass_until_the_start(_):
             result = ask(lab, *words)
             equal((result.code, result.out, result.err.count("\n")), (2, "", 1), f"{words}")
             check(text in result.err, result.err)
-        result = ask(lab, "on", *PORTS[:2], "--server-port", "veth-x")
+        for ports, text in ((("veth-a", "veth-x"), "--server-port veth-x: there is no network interface"),
+                            (("veth-a", "veth-a"), "--server-port veth-a: is the device of --client-port veth-a"),
+                            (("lo", "veth-b"), "--client-port lo: is the loopback interface")):
+            result = ask(lab, "on", "--client-port", ports[0], "--server-port", ports[1])
+            equal((result.code, result.err.count("\n")), (2, 1), f"{ports}: {result.err}")
+            check(text in result.err, result.err)
+        result = lab.run("proxy", "env", "PATH=/nonexistent", PROGRAM, "bypass", "on", *PORTS)
         check(result.code == 1 and result.err.startswith("synproxy: bypass: `tc "), result.err)
         equal(ask(lab, "status", *PORTS).out, off, "after a bypass that failed")
+
+
+@case(60)
+@own_stand
+def a_bypass_that_was_not_finished_is_finished_by_the_next(_):
+    """Whoever was killed in the middle, or named other interfaces, leaves nothing that the next one does not mend."""
+    def flags(device):
+        return lab.must("proxy", "ip", "-o", "link", "show", device).split("<")[1].split(">")[0].split(",")
+
+    with Lab() as lab:
+        equal(ask(lab, "on", *PORTS).code, 0, "bypass on")
+        # Killed after the redirect, before the link.
+        lab.must("proxy", "ip", "link", "set", "veth-a", "promisc", "off")
+        lab.must("proxy", "ip", "link", "set", "veth-b", "down")
+        equal(ask(lab, "on", *PORTS).code, 0, "bypass on again")
+        for device in ("veth-a", "veth-b"):
+            check({"UP", "PROMISC"} <= set(flags(device)), f"{device}: {flags(device)}")
+        must_get_page(lab, 4)
+        # One port with an interface that was the wrong one.
+        lab.must("proxy", "ip", "link", "add", "spare-a", "type", "veth", "peer", "name", "spare-b")
+        equal(ask(lab, "off", *PORTS).code, 0, "bypass off")
+        equal(ask(lab, "on", *PORTS[:2], "--server-port", "spare-a").code, 0, "the wrong bypass")
+        check("with another interface" in ask(lab, "status", *PORTS).out, "status beside the wrong bypass")
+        equal(ask(lab, "on", *PORTS).code, 0, "the right one")
+        must_get_page(lab, 4)
+        equal(ask(lab, "off", *PORTS[:2], "--server-port", "spare-a").code, 0, "the wrong one off")
+        check("in one direction only" in ask(lab, "status", *PORTS).out, "status of what is left")
+        equal(ask(lab, "off", *PORTS).code, 0, "the right one off")
+        check("clsact" not in lab.must("proxy", "tc", "qdisc", "show"), "a qdisc stays")
+        check(page_fails(lab), "a page after bypass off")
 
 
 @case(120)
