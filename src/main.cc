@@ -130,10 +130,19 @@ void take_over(TakeOver& predecessor, dataplane::Dataplane& dataplane,
   }
 }
 
+// What cannot be put back is told, and no reason to stay away.
+void put_back_what_was_left() {
+  try {
+    for (const std::string& line : restore_left_behind()) say("left behind: " + line);
+  } catch (const RuntimeFailure& error) {
+    complain(error.what());
+  }
+}
+
 void run(Config config, Reloader reloader, const ProgramClock& clock,
          std::optional<LogThreads>& log) {
   config.engine.shape.unix_ms_at_start = clock.unix_ms_at_start();
-  for (const std::string& line : restore_left_behind()) say("left behind: " + line);
+  put_back_what_was_left();
   config = check_host(std::move(config), LinuxHost());
   forbid_core_dumps();
   MasterSecret secret = load_secret(config);

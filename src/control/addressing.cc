@@ -73,6 +73,13 @@ bool kernel_made(const rtmsg& route) {
          (route.rtm_protocol == RTPROT_KERNEL && route.rtm_type != RTN_UNICAST);
 }
 
+// Its time is over, and the kernel has not yet removed it. Anew it would be there for ever.
+bool has_expired(const NetMessage& route) {
+  return std::ranges::any_of(route.attributes(sizeof(rtmsg)), [](const Attribute& a) {
+    return a.type == RTA_CACHEINFO && from_bytes<rta_cacheinfo>(a.data).rta_expires < 0;
+  });
+}
+
 bool has_gateway(const NetMessage& route) {
   return std::ranges::any_of(route.attributes(sizeof(rtmsg)), [](const Attribute& a) {
     return a.type == RTA_GATEWAY || a.type == RTA_VIA || a.type == RTA_MULTIPATH;
@@ -146,7 +153,8 @@ Addressing Addressing::of(Rtnetlink& net, int index) {
     rtmsg route{};
     route.rtm_family = static_cast<unsigned char>(family);
     for (NetMessage& m : net.dump(NetRequest(RTM_GETROUTE, 0).fixed(route))) {
-      if (!kernel_made(m.fixed<rtmsg>()) && leaves_by(m, index)) all.routes.push_back(std::move(m));
+      if (kernel_made(m.fixed<rtmsg>()) || !leaves_by(m, index) || has_expired(m)) continue;
+      all.routes.push_back(std::move(m));
     }
     for (const std::uint8_t flags : {std::uint8_t{0}, std::uint8_t{NTF_PROXY}}) {
       ndmsg neighbour{};

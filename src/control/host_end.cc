@@ -49,6 +49,16 @@ Addressing added_by_hand(Rtnetlink& net, int end) {
   return there;
 }
 
+// Nobody has set the interface up anew since.
+bool has_some_of(const Addressing& there, const Addressing& saved) {
+  const auto has = [&](const NetMessage& address) {
+    return std::ranges::any_of(there.addresses, [&](const NetMessage& m) {
+      return message_text(m) == message_text(address);
+    });
+  };
+  return std::ranges::any_of(saved.addresses, has);
+}
+
 // Everything back on the NIC, then the pair goes. Returns what the kernel has refused.
 std::vector<std::string> put_back(Rtnetlink& net, const HostState& state) {
   const auto nic = link_called(net, state.interface);
@@ -65,7 +75,8 @@ std::vector<std::string> put_back(Rtnetlink& net, const HostState& state) {
       set("accept_dad", "0");
       set("disable_ipv6", "0");
     }
-    if (end || !Addressing::of(net, nic->index).has_address()) {
+    const Addressing there = Addressing::of(net, nic->index);
+    if (end || !there.has_address() || (state.incomplete && has_some_of(there, state.saved))) {
       refused = put(net, state.saved, {nic->index, nic->index, false});
       if (end) {
         static_cast<void>(
@@ -160,6 +171,7 @@ void HostEnd::give_back() {
     HostStateFile file = std::move(*file_);
     file_.reset();
     if (refused.empty()) return file.remove();
+    file.keep(state_);
     fail("--server-port host: not put back on " + state_.interface + ": " + joined(refused) +
          "; `synproxy host restore` tries again");
   } catch (const std::exception& error) {
@@ -187,6 +199,7 @@ std::vector<std::string> restore_left_behind(const std::filesystem::path& direct
       lines.push_back(gone ? state.interface + ": is gone, nothing to put back"
                            : state.saved.text() + " put back on " + state.interface);
     } else {
+      file.keep(state);
       wrong += (wrong.empty() ? "" : "; ") + state.interface + ": " + joined(refused);
     }
   }

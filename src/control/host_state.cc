@@ -106,6 +106,7 @@ std::string state_text(const HostState& s) {
                   {"disable_ipv6", s.disable_ipv6},
                   {"addr_gen_mode", s.addr_gen_mode},
                   {"accept_dad", s.accept_dad},
+                  {"incomplete", s.incomplete ? 1 : 0},
                   {"text", s.saved.text()},
                   {"addresses", all_hex(s.saved.addresses)},
                   {"routes", all_hex(s.saved.routes)},
@@ -127,6 +128,7 @@ HostState parse_state(std::string_view text) {
     s.disable_ipv6 = json.at("disable_ipv6").get<std::string>();
     s.addr_gen_mode = json.at("addr_gen_mode").get<std::string>();
     s.accept_dad = json.at("accept_dad").get<std::string>();
+    s.incomplete = json.value("incomplete", 0) != 0;  // older ones have none
     s.saved = {all_from_hex(json.at("addresses")), all_from_hex(json.at("routes")),
                all_from_hex(json.at("neighbours"))};
     return s;
@@ -171,6 +173,13 @@ void HostStateFile::remove() {
   [[maybe_unused]] const int emptied = ::ftruncate(fd_, 0);
   static_cast<void>(::unlink(file_.c_str()));
   ::close(std::exchange(fd_, -1));
+}
+
+// In place, because privileges may be dropped. One digit differs, so it is whole at any moment.
+void HostStateFile::keep(HostState state) const {
+  state.incomplete = true;
+  const std::string text = state_text(state);
+  [[maybe_unused]] const ssize_t written = ::pwrite(fd_, text.data(), text.size(), 0);
 }
 
 std::vector<HostStateFile::Left> HostStateFile::left_behind(

@@ -26,6 +26,8 @@ struct HostState {
   std::string disable_ipv6;
   std::string addr_gen_mode;
   std::string accept_dad;
+  // The NIC has its addresses again, but the kernel has refused some of what belongs to them.
+  bool incomplete = false;
   Addressing saved;
 
   friend bool operator==(const HostState&, const HostState&);
@@ -46,6 +48,8 @@ class HostStateFile {
   HostStateFile& operator=(HostStateFile&&) = delete;
 
   void remove();  // everything is as it was
+  // Something is missing yet: the file stays, for another try.
+  void keep(HostState state) const;
   [[nodiscard]] int descriptor() const { return fd_; }
 
   struct Left;

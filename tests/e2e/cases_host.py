@@ -185,13 +185,37 @@ def the_host_comes_back_whatever_happens(_):
             same(lab, before, "after host restore")
             equal(ask(lab, "restore").out, "nothing to put back\n", "host restore again")
             must_get_page(lab, 4)
+            # What the kernel refuses is not forgotten, and keeps nobody from starting.
             proxy.start()
             proxy.stop(signal.SIGKILL)
-        with HostProxy(lab, "--confirm", "1") as proxy:  # the next start puts back, then moves again
+            lab.must("server", "ip", "link", "set", "eth0", "down")
+            for _ in range(2):
+                result = ask(lab, "restore")
+                check(result.code == 1 and "route 10.0.0.0/24" in result.err, f"host restore: {result.out}{result.err}")
+            flags = proxy.flags
+            proxy.flags = ["--client-port", "bare", "--server-port", "other", *flags[4:-1]]
+            lab.must("server", "ip", "link", "add", "bare", "type", "veth", "peer", "name", "other")
+            proxy.start()
+            check(proxy.said("not put back: eth0: route"), f"a start on other interfaces: {proxy.log()}")
+            proxy.stop()
+            proxy.flags = flags
+            lab.must("server", "ip", "link", "del", "bare")
+            lab.must("server", "ip", "link", "set", "eth0", "up")
+            result = ask(lab, "restore")
+            equal((result.code, result.err), (0, ""), "host restore, now that the interface is up")
+            same(lab, before, "after what was refused before")
+            proxy.start()
+            proxy.stop(signal.SIGKILL)
+        lab.must("server", "ip", "-6", "route", "add", "2001:db8:99::/48", "dev", "syn-eth0", "expires", "1")
+        time.sleep(1.2)
+        with HostProxy(lab, "--confirm", "2") as proxy:  # the next start puts back, then moves again
             check(proxy.said("left behind"), proxy.log())
             wait_for("the watchdog puts back", lambda: not proxy.running(), 10)
             equal(proxy.process.process.returncode, 1, "exit code of a start that nobody confirms")
             check(proxy.said("nobody has confirmed"), proxy.log())
+        kept = lab.must("server", "ip", "-6", "route", "show", "2001:db8:99::/48")
+        check(not kept.strip() or "expires" in kept, f"a route whose time was over is there for ever: {kept}")
+        lab.run("server", "ip", "-6", "route", "del", "2001:db8:99::/48", "dev", "eth0")
         same(lab, before, "after the watchdog")
 
 

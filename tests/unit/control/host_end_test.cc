@@ -239,6 +239,23 @@ TEST_F(HostFileTest, IsLeftBehindByAProcessThatIsGone) {
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
 }
 
+TEST_F(HostFileTest, StaysForAnotherTryUntilAllIsBack) {
+  { const HostStateFile file(some_state(), directory_); }
+  {
+    const auto left = HostStateFile::left_behind(directory_);
+    ASSERT_EQ(left.size(), 1U);
+    EXPECT_FALSE(left.front().state.incomplete);
+    left.front().file.keep(left.front().state);
+  }
+  HostState incomplete = some_state();
+  incomplete.incomplete = true;
+  const auto left = HostStateFile::left_behind(directory_);
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left.front().state, incomplete);
+  EXPECT_EQ(state_text(incomplete).size(), state_text(some_state()).size())
+      << "it is written over the other one";
+}
+
 TEST_F(HostFileTest, IsNotWrittenWhereOthersMayWrite) {
   std::filesystem::create_directories(directory_);
   std::filesystem::permissions(directory_, std::filesystem::perms::all);
