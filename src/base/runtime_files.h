@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace synproxy {
 
@@ -17,5 +18,13 @@ namespace synproxy {
 
 // Interfaces of other network namespaces have the same names and numbers.
 [[nodiscard]] std::uint64_t network_namespace();
+
+// What the name of a record of that interface begins with.
+[[nodiscard]] std::string interface_record_prefix(const std::string& interface, unsigned index);
+
+// A process has a record of this interface, locked: it forwards on it, or is about to. Where there
+// are no records nobody has one.
+[[nodiscard]] bool interface_has_user(const std::string& interface,
+                                      const std::filesystem::path& directory = record_directory());
 
 }  // namespace synproxy

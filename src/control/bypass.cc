@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/runtime_files.h"
 #include "control/commands.h"
 #include "control/host.h"
 #include "control/host_end.h"
@@ -14,7 +15,6 @@
 #include "control/options.h"
 #include "control/run_program.h"
 #include "control/telemetry_client.h"
-#include "dataplane/interface_record.h"
 
 namespace synproxy::control {
 namespace {
@@ -67,7 +67,7 @@ void refuse_beside_a_proxy(const std::string& name) {
 void refuse_used_interfaces(const Config& config) {
   for (const auto& [flag, port] : {std::pair("--client-port ", &config.client_port),
                                    std::pair("--server-port ", &config.server_port)}) {
-    if (!dataplane::has_user(port->device)) continue;
+    if (!interface_has_user(port->device)) continue;
     throw RuntimeFailure("bypass: " + (flag + port->text) +
                          ": a proxy runs, and forwards on this interface itself; stop it first");
   }

@@ -21,8 +21,7 @@ constexpr std::size_t kMostBytes = 4096;  // some ten lines are usual
 
 std::string file_name(const std::string& interface, const NetdevFacts& facts) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string name = interface + "." + std::to_string(facts.index) + "." +
-                     std::to_string(network_namespace()) + ".";
+  std::string name = interface_record_prefix(interface, static_cast<unsigned>(facts.index));
   for (const std::uint8_t byte : facts.mac) name += {kDigits[byte >> 4], kDigits[byte & 15U]};
   return name;
 }
@@ -87,18 +86,6 @@ void InterfaceRecord::add(const InterfaceSetting& setting) const {
   if (fd_ < 0) return;
   static_cast<void>(
       write_whole(fd_, std::to_string(setting.what) + " " + std::to_string(setting.before) + "\n"));
-}
-
-bool has_user(const std::string& interface, const std::filesystem::path& directory) {
-  const auto facts = Netdev(interface).facts();
-  if (!facts || !private_directory(directory)) return false;
-  const std::filesystem::path file = directory / file_name(interface, *facts);
-  // To read is enough for a lock: the file may be another user's.
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return false;
-  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
-  ::close(fd);
-  return locked;
 }
 
 void InterfaceRecord::remove() {

@@ -61,9 +61,4 @@ class InterfaceRecord {
   std::vector<InterfaceSetting> left_behind_;
 };
 
-// A process has the record of this interface: it forwards on it, or is about to. Where there are no
-// records nobody has one.
-[[nodiscard]] bool has_user(const std::string& interface,
-                            const std::filesystem::path& directory = record_directory());
-
 }  // namespace synproxy::dataplane

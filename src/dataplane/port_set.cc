@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "base/errors.h"
-#include "dataplane/interface_record.h"
+#include "base/runtime_files.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -48,7 +48,7 @@ void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
   for (const PortPlan& plan : plans) {
     const PortName::Kind kind = plan.name.kind;
     if (kind != PortName::Kind::kRawSocket && kind != PortName::Kind::kXdp) continue;
-    if (!has_user(plan.name.device)) continue;
+    if (!interface_has_user(plan.name.device)) continue;
     throw UsageError(flag_and_value(plan.name, plan.id) +
                      ": a proxy of another --name forwards on this interface; stop that one, or "
                      "name another interface");

@@ -112,8 +112,12 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
     EXPECT_EQ(dev.ethtool_get(ETHTOOL_GGRO), 0U);
     EXPECT_TRUE(dev.facts()->up);
   }
+  EXPECT_FALSE(interface_has_user("prep-near", records)) << "it was killed";
   {
     const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
+    EXPECT_TRUE(interface_has_user("prep-near", records));
+    EXPECT_FALSE(interface_has_user("prep-far", records));
+    EXPECT_FALSE(interface_has_user("prep-none", records));
     EXPECT_EQ(ipv6_disabled(), 1);
     // Another one beside it has no record, and restores nothing that is not its own.
     { const InterfacePrep second(dev, InterfacePrep::Frames::kAsOnTheWire, records); }
