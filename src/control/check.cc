@@ -8,10 +8,7 @@
 
 #include "base/errors.h"
 #include "control/commands.h"
-#include "control/lists.h"
 #include "control/options.h"
-#include "control/privileges.h"
-#include "control/secret.h"
 #include "control/telemetry_client.h"
 
 namespace synproxy::control {
@@ -34,14 +31,6 @@ std::string_view word_of(State state) {
   return "";
 }
 
-// A refusal of the start, whose sentence ends with what to do.
-void refused(const std::string& what, const std::string& sentence, Findings& out) {
-  const auto advice = sentence.rfind("; ");
-  out.push_back(
-      {what, "", State::kWrong, sentence.substr(0, advice),
-       advice == std::string::npos ? "see synproxy --help" : sentence.substr(advice + 2)});
-}
-
 Json ask_running(const std::string& name) {
   TelemetryClient client(name);
   return stat_document([&](const std::string& command) { return client.ask(command); });
@@ -59,7 +48,7 @@ Findings look(const CommandLine& line) {
     return check_live(before, ask_running(name));
   } catch (const RuntimeFailure& failure) {
     Findings out;
-    refused("running", failure.what(), out);
+    add_refusal("running", failure.what(), out);
     return out;
   }
 }
@@ -78,39 +67,6 @@ constexpr std::array kCheckFlags = {
     CommandFlag{.name = "json", .help = "print the lines as one JSON document"}};
 
 }  // namespace
-
-void check_start(const Config& config, const Host& host, Findings& out) {
-  try {
-    static_cast<void>(check_host(config, host));
-    out.push_back({"devices", "", State::kRight, "there, and this user may open them", ""});
-  } catch (const UsageError& error) {
-    refused("devices", error.what(), out);
-  }
-  try {
-    static_cast<void>(find_user(config.user));
-    if (!config.secret_file.empty()) {
-      static_cast<void>(load_secret(config));
-      out.push_back({"secret", "", State::kRight, config.secret_file, ""});
-    }
-  } catch (const std::exception& error) {
-    refused(config.secret_file.empty() ? "user" : "secret", error.what(), out);
-  }
-  if (!has_lists(config)) return;
-  try {
-    const auto lists = load_lists(config);
-    std::size_t denied = lists->deny_count;
-    std::size_t allowed = lists->allow_count;
-    for (const SourceSets& own : lists->own) {
-      denied += own.deny_count;
-      allowed += own.allow_count;
-    }
-    out.push_back(
-        {"lists", "", State::kRight,
-         std::to_string(denied) + " prefixes denied, " + std::to_string(allowed) + " allowed", ""});
-  } catch (const UsageError& error) {
-    refused("lists", error.what(), out);
-  }
-}
 
 Findings check_before(const Config& config, const Host& host, const Machine& machine) {
   Findings out;

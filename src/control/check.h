@@ -29,6 +29,9 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
+// What a start refuses with that sentence, which ends with what to do.
+void add_refusal(const std::string& what, const std::string& sentence, Findings& out);
+
 // Each look appends lines.
 void check_start(const Config& config, const Host& host, Findings& out);
 void check_ports(const Config& config, const Host& host, const Machine& machine, Findings& out);

@@ -13,6 +13,9 @@
 
 namespace synproxy::control {
 
+// What the next process has to share. Without --workers it is one.
+[[nodiscard]] StoreShape store_shape(const Config& config, const ProtectSet& protect);
+
 // A file in --state-dir, else memory of the manager, else nullptr. `kept`: memory_of_manager(),
 // which is taken over. The workers of `config` are settled. Throws UsageError.
 [[nodiscard]] std::unique_ptr<FlowStore> open_store(const Config& config, const ProtectSet& protect,

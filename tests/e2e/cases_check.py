@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`synproxy check`: a machine that is right, one that is wrong, and a proxy that runs, hangs and has lost a link."""
 import json
+import os
+import socket
+import tempfile
 
 from cases_service import hung_thread
 from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand, wait_for
@@ -60,6 +63,47 @@ def check_tells_a_right_machine_from_a_wrong_one(_):
             check(words in result.err and result.err.count("\n") == 1, result.err)
         result = ask(lab, *FLAGS[:3], "eth77", *FLAGS[4:])
         check(result.code == 1 and "there is no network interface 'eth77'" in result.out, result.out)
+
+
+@case()
+@own_stand
+def check_finds_what_a_start_refuses(_):
+    """Each is a line with the start's own words, and none while the proxy that has these things runs."""
+    with tempfile.TemporaryDirectory(prefix="synproxy-e2e-", dir="/dev/shm") as state, Lab() as lab, lab.sockets_in("proxy"):
+        lab.must("proxy", "ip", "-batch", "-", stdin=b"""link set lo up
+link add top type veth peer name bottom
+link add link top name mac0 type macvlan
+address add 172.16.0.1/24 dev top
+link set top up
+link set bottom up
+""")
+        name = ["--name", lab.name]
+        with socket.create_server(("127.0.0.1", 9123)):
+            for flags, what, words in (
+                    (["--state-dir", state + "/no/such"], "state-dir", "give a directory of a tmpfs"),
+                    (["--state-dir", "/etc/hosts"], "state-dir", "give a directory"),
+                    (["--state-dir", state, "--max-flows", "268435456"], "state-dir", "free some there, or ask for fewer"),
+                    (["--metrics", "127.0.0.1:9123"], "metrics", "name another port"),
+                    (["--metrics", "192.0.2.99:80"], "metrics", "see `ip address`"),
+                    (["--control-group", "nosuch"], "user", "make it with `groupadd`"),
+                    (["--client-port", "top", "--server-port", "host"], "host", "`ip link del mac0`"),
+                    (["--client-port", "bottom", "--server-port", "host"], "host", "give it one, or name the interface")):
+                flags = [*(FLAGS if "host" not in flags else FLAGS[4:]), *name, *flags]
+                result = ask(lab, *flags)
+                equal((result.code, len(wrong_lines(result))), (1, 1), f"{flags}: {result.out}{result.err}")
+                check(f"wrong  {what}: --" in result.out and words in wrong_lines(result)[0], result.out)
+                if "268435456" in flags:
+                    continue  # what it would do to the machine's memory
+                start = lab.run("proxy", PROGRAM, *flags, limit=20)
+                equal(start.code, 2, f"the start with {flags}: {start.err}")
+                check(words in start.err, f"the start with {flags}: {start.err}")
+        equal(os.listdir(state), [], "what a check has written")
+        flags = ["--state-dir", state, "--metrics", "127.0.0.1:9123"]
+        with Proxy(lab, *flags):
+            for named in (name, []):
+                result = ask(lab, *FLAGS, *named, *flags)
+                equal((result.code, wrong_lines(result)), (0, []), "beside the proxy that it would replace")
+            check("127.0.0.1:9123: has a listener, and a proxy runs" in result.out, result.out)
 
 
 @case()
