@@ -157,6 +157,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
 
   const std::optional<User> user = find_user(config.user);
   // Last of what may be refused: what does not fit is lost from here on.
+  if (predecessor) predecessor->stores();
   const std::unique_ptr<FlowStore> store =
       open_store(config, protect, predecessor ? std::nullopt : memory_of_manager());
   // A process before this one, or another one, may have sent cookies that are good here.

@@ -119,6 +119,7 @@ FlowStore::FlowStore(const std::string& directory, const std::string& name, cons
     look(fresh);
     map();
   } catch (...) {
+    give_room_back();
     let_go();
     throw;
   }
@@ -141,7 +142,17 @@ FlowStore::FlowStore(int kept, const StoreShape& shape, bool fresh)
   }
 }
 
-FlowStore::~FlowStore() { let_go(); }
+FlowStore::~FlowStore() {
+  give_room_back();
+  let_go();
+}
+
+// A start that has failed before there was anything to go on with keeps no memory of a tmpfs. In a
+// place that is full it may be all that is left.
+void FlowStore::give_room_back() {
+  if (!locked_ || found_ || begun_) return;
+  [[maybe_unused]] const int emptied = ::ftruncate(fd_, 0);
+}
 
 void FlowStore::let_go() {
   if (memory_ != nullptr) ::munmap(memory_, total_);
@@ -196,6 +207,7 @@ void FlowStore::open(const std::string& name) {
     throw UsageError(where_ + ": another proxy of the name " + name +
                      " uses it; stop that one, or give this one another --name or directory");
   }
+  locked_ = true;
 }
 
 void FlowStore::look_at_place() {
@@ -281,6 +293,7 @@ void FlowStore::begin(const StoreIdentity& identity) {
   std::memcpy(&there.version, &h.version, sizeof h - offsetof(Header, version));
   in_order();
   there.magic = kMagic;
+  begun_ = true;
 }
 
 void FlowStore::forget(const std::string& why) {

@@ -85,6 +85,7 @@ class FlowStore {
   void open(const std::string& name);
   void make_memory();
   void look(bool fresh);
+  void give_room_back();
   void let_go();
   void look_at_place();
   [[nodiscard]] std::string why_not(const Header& header, std::uint64_t size) const;
@@ -98,6 +99,8 @@ class FlowStore {
   std::vector<std::string> notes_;
   bool found_ = false;
   bool made_memory_ = false;
+  bool locked_ = false;  // the file is ours
+  bool begun_ = false;   // and holds something
   int fd_ = -1;
   std::uint64_t align_ = 0;
   std::uint64_t region_ = 0;  // from one region to the next

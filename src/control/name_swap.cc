@@ -2,14 +2,17 @@
 #include "control/name_swap.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/errors.h"
@@ -17,6 +20,7 @@
 namespace synproxy::control {
 namespace {
 
+constexpr char kStores = 'f';
 constexpr char kBegun = 'b';
 constexpr char kSwap = 's';
 constexpr char kDone = 'd';
@@ -58,18 +62,33 @@ bool change_places(const Paths& paths) {
   return true;
 }
 
+// Unless another process has it, which was why ours could not.
+void remove_unused(const std::filesystem::path& flows) {
+  const int fd = ::open(flows.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return;
+  bool unused = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  // The parent may not yet have come to its end.
+  for (int tries = 0; !unused && tries < 10; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    unused = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  }
+  if (unused) static_cast<void>(::unlink(flows.c_str()));
+  ::close(fd);
+}
+
 void serve(int parent, const Paths& paths) {
+  bool stores = false;
   bool begun = false;
   for (char word = 0; read_word(parent, word);) {
+    stores = stores || word == kStores;
     begun = begun || word == kBegun;
     if (word != kSwap) continue;
     if (change_places(paths)) static_cast<void>(::send(parent, &kDone, 1, MSG_NOSIGNAL));
     return;
   }
-  if (!begun) return;
   std::error_code error;
-  std::filesystem::remove_all(paths.next, error);
-  if (!paths.flows.empty()) std::filesystem::remove(paths.next_flows, error);
+  if (begun) std::filesystem::remove_all(paths.next, error);
+  if (stores && !paths.flows.empty()) remove_unused(paths.next_flows);
 }
 
 }  // namespace
@@ -111,6 +130,7 @@ void NameSwap::end_child() {
 
 void NameSwap::tell(char word) const { static_cast<void>(::send(pipe_, &word, 1, MSG_NOSIGNAL)); }
 
+void NameSwap::stores() { tell(kStores); }
 void NameSwap::begun() { tell(kBegun); }
 
 bool NameSwap::swap() {

@@ -25,7 +25,10 @@ class NameSwap {
   NameSwap(const NameSwap&) = delete;
   NameSwap& operator=(const NameSwap&) = delete;
 
-  // The files beside the name are this process's, so they may be removed.
+  // This process is about to make the file of the flows beside the name, so it may be removed if
+  // nobody has it locked.
+  void stores();
+  // The other files beside the name are this process's, so they may be removed.
   void begun();
   // False: they keep their names.
   [[nodiscard]] bool swap();

@@ -51,6 +51,7 @@ class TakeOver {
   [[nodiscard]] std::vector<EpochKeys> take_keys();
 
   // The files beside the name are ours: the dataplane is built.
+  void stores() { swap_.stores(); }
   void begun() { swap_.begun(); }
   // Starts the workers of `dataplane`. `ports_open` is called once all ports are, before a worker
   // runs. Throws UsageError or RuntimeFailure.

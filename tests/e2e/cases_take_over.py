@@ -259,6 +259,37 @@ def ask(lab, *requests):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@case(60)
+@own_stand
+def take_over_without_room_takes_none(_):
+    """A --state-dir with room for one; and a successor that is killed before it has any memory but that one."""
+    with tempfile.TemporaryDirectory(prefix="synproxy-e2e-", dir="/dev/shm") as state, contextlib.ExitStack() as stack:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs", state], check=True)
+        stack.callback(subprocess.run, ["umount", state], check=True)
+        lab = stack.enter_context(Lab())
+        proxy = stack.enter_context(Proxy(lab, "--state-dir", state, "--max-flows", "4096", lives=LIVES))
+        talk = stack.enter_context(talker(lab))
+        talk("before")
+        free = os.statvfs(state).f_bavail
+        successor = [PROGRAM, "--name", lab.name, *proxy.flags, "--take-over"]
+        refused = lab.run("proxy", *successor)
+        equal(refused.code, 2, f"exit code without room: {refused.err}")
+        check(re.search(r"no room for \d+ MB", refused.err), refused.err)
+        equal(os.statvfs(state).f_bavail, free, "what is free afterwards")
+        equal(os.listdir(state), [f"{lab.name}.flows"], "files afterwards")
+        subprocess.run(["mount", "-o", "remount,size=96m", state], check=True)
+        free = os.statvfs(state).f_bavail
+        path = os.path.join(state, f"{lab.name}.next.flows")
+        with lab.start("proxy", *successor) as dying:
+            wait_for("its memory is taken", lambda: os.path.exists(path) and os.path.getsize(path) > 0, 10)
+            time.sleep(0.05)
+            dying.process.kill()
+            dying.process.wait(10)
+        wait_for("it is given back", lambda: os.statvfs(state).f_bavail >= free, 5)
+        talk("after both")
+        check(proxy.running(), "the running proxy")
+
+
 @case(120)
 @own_stand
 def take_over_that_cannot_be_leaves_the_running_proxy_alone(_):

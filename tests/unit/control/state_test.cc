@@ -133,6 +133,20 @@ TEST_F(State, DirectoryIsMadeIfItAloneIsMissing) {
   directory = std::filesystem::path(directory).parent_path().parent_path();
 }
 
+TEST_F(State, AStartThatComesToNothingKeepsNoRoom) {
+  start();
+  store.reset();
+  EXPECT_EQ(std::filesystem::file_size(file()), 0U) << "before it began";
+  StoreShape endless = kShape;
+  endless.region_bytes = std::uint64_t{1} << 52;
+  EXPECT_THROW(start(endless), UsageError);
+  EXPECT_EQ(std::filesystem::file_size(file()), 0U);
+  start().begin(kIdentity);
+  EXPECT_THROW(FlowStore(directory, "web", endless, true), UsageError) << "another one has it";
+  store.reset();
+  EXPECT_TRUE(start().found()) << "what has begun stays";
+}
+
 TEST_F(State, WhatDoesNotFitIsSaidInOneLineAndStartsEmpty) {
   struct Row {
     const char* why;
