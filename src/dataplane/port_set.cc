@@ -43,12 +43,15 @@ void open_soon(Port& port) {
   }
 }
 
+bool is_interface(const PortPlan& plan) {
+  const PortName::Kind kind = plan.name.kind;
+  return kind == PortName::Kind::kRawSocket || kind == PortName::Kind::kXdp;
+}
+
 // Both would forward every frame. Of this name there is no other: that was looked at.
 void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
   for (const PortPlan& plan : plans) {
-    const PortName::Kind kind = plan.name.kind;
-    if (kind != PortName::Kind::kRawSocket && kind != PortName::Kind::kXdp) continue;
-    if (!interface_has_user(plan.name.device)) continue;
+    if (!is_interface(plan) || !interface_has_user(plan.name.device)) continue;
     throw UsageError(flag_and_value(plan.name, plan.id) +
                      ": a proxy of another --name forwards on this interface; stop that one, or "
                      "name another interface");
@@ -60,19 +63,31 @@ void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
 PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const ProtectSet& protect,
                  const Pools& pools, Eal& eal, const Predecessor* predecessor)
     : plans_(plans), all_open_(std::ranges::all_of(plans, has<Sharing::kCopies>)) {
-  if (predecessor == nullptr) refuse_used_interfaces(plans);
   const bool stops_first = predecessor != nullptr && needs_all(plans);
   if (stops_first) predecessor->stop();
-  for (const PortId id : kAllPorts) {
+  const auto make = [&](PortId id) {
     const auto i = static_cast<std::size_t>(id);
     ports_[id] = make_port(plans[id], rss_word, protect,
                            predecessor != nullptr && predecessor->files ? predecessor->files(id)
                                                                         : std::vector<Descriptor>{},
                            pools[i], pools[i + 2], eal);
+  };
+  if (predecessor != nullptr) {
+    for (const PortId id : kAllPorts) make(id);
+    if (all_open_ || stops_first) open_all();
+    return;
   }
-  // Nothing is waited for at an ordinary start.
-  all_open_ = all_open_ || predecessor == nullptr;
-  if (all_open_ || stops_first) open_all();
+  // A device that cannot be is told of first.
+  for (const bool interfaces : {false, true}) {
+    if (interfaces) refuse_used_interfaces(plans);
+    for (const PortId id : kAllPorts) {
+      if (is_interface(plans[id]) == interfaces) make(id);
+    }
+    for (const PortId id : kAllPorts) {
+      if (is_interface(plans[id]) == interfaces) ports_[id]->open();
+    }
+  }
+  all_open_ = true;
 }
 
 void PortSet::open_beside() {
