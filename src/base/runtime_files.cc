@@ -47,7 +47,8 @@ bool interface_has_user(const std::string& interface, const std::filesystem::pat
     // To read is enough for a lock: the file may be another user's.
     const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) continue;
-    const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+    // Shared: another one that only looks is no user.
+    const bool locked = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
     ::close(fd);
     if (locked) return true;
   }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/interface_prep.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/ethtool.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +115,12 @@ TEST_F(Prep, WhatAKilledProxyChangedIsRestoredByTheNext) {
     EXPECT_TRUE(dev.facts()->up);
   }
   EXPECT_FALSE(interface_has_user("prep-near", records)) << "it was killed";
+  for (const auto& entry : std::filesystem::directory_iterator(records)) {
+    const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(::flock(fd, LOCK_SH | LOCK_NB), 0);
+    EXPECT_FALSE(interface_has_user("prep-near", records)) << "somebody else looks, too";
+    ::close(fd);
+  }
   {
     const InterfacePrep prep(dev, InterfacePrep::Frames::kAsOnTheWire, records);
     EXPECT_TRUE(interface_has_user("prep-near", records));
