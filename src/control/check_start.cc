@@ -66,9 +66,8 @@ std::string look_at_metrics(const Config& config) {
   if (config.metrics.text.empty()) return "";
   try {
     ::close(listen_at(config.metrics));
-  } catch (const UsageError& error) {
-    const bool taken = std::string_view(error.what()).find("listens there") != std::string::npos;
-    if (!taken || !has_running(config)) throw;
+  } catch (const AddressTaken&) {
+    if (!has_running(config)) throw;
     return config.metrics.text + ": has a listener, and a proxy runs";
   }
   return config.metrics.text + ": free";

@@ -13,7 +13,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "base/errors.h"
 #include "control/values.h"
 
 namespace synproxy::control {
@@ -96,7 +95,9 @@ int bind_to(const ListenAddress& where, bool beside_another) {
   if (listens) return fd;
   const int error = errno;
   if (fd >= 0) ::close(fd);
-  throw UsageError("--metrics " + where.text + ": " + why_not(error));
+  const std::string refusal = "--metrics " + where.text + ": " + why_not(error);
+  if (error == EADDRINUSE) throw AddressTaken(refusal);
+  throw UsageError(refusal);
 }
 
 }  // namespace

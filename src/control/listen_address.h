@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/config.h"
+#include "base/errors.h"
 
 namespace synproxy::control {
 
@@ -12,7 +13,14 @@ namespace synproxy::control {
 // std::invalid_argument with what is wrong.
 [[nodiscard]] ListenAddress parse_listen_address(std::string_view text);
 
-// A socket that listens at --metrics, for the caller to close. Throws UsageError.
+// Another program listens there.
+class AddressTaken : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
+// A socket that listens at --metrics, for the caller to close. Throws UsageError, and AddressTaken
+// of these.
 [[nodiscard]] int listen_at(const ListenAddress& where);
 // The same where a process of this user may still listen there, which has allowed it
 // (SO_REUSEPORT). Nobody is heard before begin_listening(); false: it is refused.

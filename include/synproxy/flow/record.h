@@ -149,9 +149,7 @@ struct alignas(64) FlowRecord {
     SplicedPart spliced_part;
   };
 
-  [[nodiscard]] constexpr FlowState state() const {
-    return static_cast<FlowState>(progress & kFlowStateMask);
-  }
+  [[nodiscard]] constexpr FlowState state() const { return state_in(progress); }
   [[nodiscard]] constexpr bool has(std::uint16_t bits) const { return (progress & bits) != 0; }
   constexpr void set(std::uint16_t bits) { progress = static_cast<std::uint16_t>(progress | bits); }
   constexpr void clear(std::uint16_t bits) {
@@ -233,7 +231,7 @@ struct alignas(64) FlowRecord {
   [[nodiscard]] constexpr unsigned client_scale() const { return scales & 15U; }
   [[nodiscard]] constexpr unsigned server_scale() const { return scales >> 4; }
   [[nodiscard]] constexpr unsigned offered_scale() const { return link_and_offer >> 12; }
-  [[nodiscard]] constexpr std::uint16_t link() const { return link_and_offer & kLinkMask; }
+  [[nodiscard]] constexpr std::uint16_t link() const { return link_in(link_and_offer); }
   [[nodiscard]] constexpr unsigned mark_tries() const { return tries_and_epoch & 15U; }
   [[nodiscard]] constexpr unsigned epoch_bits() const { return tries_and_epoch >> 4; }
 
@@ -292,6 +290,14 @@ struct alignas(64) FlowRecord {
   [[nodiscard]] constexpr bool doubted() const { return acks_flag(kDoubted); }
   constexpr void set_doubted() { opening_tsval |= has(kFlowServerAcked) ? kDoubted : 0; }
   constexpr void clear_doubted() { opening_tsval &= ~kDoubted; }
+
+  // What is in a copy of the field.
+  [[nodiscard]] static constexpr FlowState state_in(std::uint16_t progress) {
+    return static_cast<FlowState>(progress & kFlowStateMask);
+  }
+  [[nodiscard]] static constexpr std::uint16_t link_in(std::uint16_t link_and_offer) {
+    return link_and_offer & kLinkMask;
+  }
 
   static constexpr std::uint16_t kLinkMask = 0x0fff;
 

@@ -51,12 +51,13 @@ class SynAckRepeats {
   // page is touched when it is first used.
   explicit SynAckRepeats(std::size_t repeats) : repeats_(std::min(repeats, kLevels)) {
     for (std::size_t i = 0; i < kLevels; ++i) rings_[i].entries.reset(new Entry[kRoom[i]]);
-    latest_.reset(new Entry*[kPlaces]());
+    latest_.reset(new Place[kPlaces]());
   }
   // Forgets the entries that wait for a repeat above the new number.
   void set_repeats(std::size_t repeats) {
     repeats_ = std::min(repeats, kLevels);
     for (std::size_t i = repeats_; i < kLevels; ++i) rings_[i].head = rings_[i].tail;
+    if (repeats_ == 0) forget_latest();
   }
 
   // Call for every SYN. Returns the place for its SYN-ACK, or nullptr. The caller fills in key,
@@ -75,19 +76,21 @@ class SynAckRepeats {
   // `hash`, here and below: of the key.
   void file(Entry& e, std::uint64_t hash) {
     e.place = static_cast<std::uint16_t>(hash % kPlaces);
-    latest_[e.place] = &e;
+    latest_[e.place] = {&e, mark_of(hash), e.syn_ack.ack};
   }
-  // The last SYN-ACK of a flow's key; nullptr: none is known, or it was refused.
-  [[nodiscard]] Entry* latest(const KeyView& key, std::uint64_t hash) const {
-    Entry* e = latest_[hash % kPlaces];  // another may have taken its slot since
-    return e != nullptr && !e->refused && same_key(e->key, key) ? e : nullptr;
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&latest_[hash % kPlaces]); }
+
+  // The last SYN-ACK of a flow's key if it answered another SYN than that with `isn`; nullptr: it
+  // did not, none is known, or it was refused. Where it answered that one, as after nearly every
+  // handshake, the place alone says so.
+  [[nodiscard]] Entry* latest_but(const KeyView& key, std::uint64_t hash, SeqNum isn) const {
+    return latest_[hash % kPlaces].ack == isn + 1 ? nullptr : latest(key, hash);
   }
   // The SYN-ACK that a RST with the number `seq` answers; nullptr: none is known. RFC 9293
   // section 3.10.7.4 in SYN-RECEIVED, RFC 5961 section 3.2: the number must be exact. With
   // `refused` set it is not repeated any more, and neither are its copies.
   [[nodiscard]] Entry* find(const KeyView& key, std::uint64_t hash, SeqNum seq) const {
-    Entry* e = latest(key, hash);
-    return e != nullptr && e->syn_ack.ack == seq ? e : nullptr;
+    return latest_[hash % kPlaces].ack == seq ? latest(key, hash) : nullptr;
   }
 
   // The SYN-ACK with the number `seq` of its own, likewise.
@@ -130,7 +133,7 @@ class SynAckRepeats {
         const std::uint32_t deadline = next->deadline_ms;
         *next = e;
         next->deadline_ms = deadline;
-        if (latest_[e.place] == &e) latest_[e.place] = next;
+        if (latest_[e.place].entry == &e) latest_[e.place].entry = next;
       }
     }
   }
@@ -151,15 +154,37 @@ class SynAckRepeats {
   };
 
   static constexpr std::uint32_t kPlaces = 4096;
+  // The last SYN-ACK of the keys whose hashes have this place. Mark and number tell nearly all
+  // questions that are about another one apart without a look at the entry, which is out of the
+  // cache.
+  struct Place {
+    Entry* entry;
+    std::uint32_t mark;
+    SeqNum ack;
+  };
+  static std::uint32_t mark_of(std::uint64_t hash) {
+    return static_cast<std::uint32_t>(hash >> 32);
+  }
+
+  // The last SYN-ACK of a flow's key; nullptr: none is known, or it was refused.
+  [[nodiscard]] Entry* latest(const KeyView& key, std::uint64_t hash) const {
+    const Place& p = latest_[hash % kPlaces];
+    if (p.mark != mark_of(hash)) return nullptr;
+    Entry* e = p.entry;  // another may have taken its slot since
+    return e != nullptr && !e->refused && same_key(e->key, key) ? e : nullptr;
+  }
 
   void turn_off() {
     off_ = true;
     for (Ring& r : rings_) r.head = r.tail;
+    forget_latest();
   }
+  // What is filed is the last SYN-ACK of its key only while all of them are filed.
+  void forget_latest() { std::fill_n(latest_.get(), kPlaces, Place{}); }
 
   // A SYN that came twice has two entries, and the later one was found.
   [[nodiscard]] bool refused(const Entry& e) const {
-    const Entry* latest = latest_[e.place];
+    const Entry* latest = latest_[e.place].entry;
     return e.refused || (latest != nullptr && latest->refused && latest->key == e.key &&
                          latest->syn_ack.ack == e.syn_ack.ack);
   }
@@ -174,8 +199,8 @@ class SynAckRepeats {
 
   std::size_t repeats_;
   std::array<Ring, kLevels> rings_;
-  std::unique_ptr<Entry*[]> latest_;  // by hash
-  std::uint32_t seen_ = 0;            // SYNs in the second that began at second_began_
+  std::unique_ptr<Place[]> latest_;  // by hash
+  std::uint32_t seen_ = 0;           // SYNs in the second that began at second_began_
   std::uint32_t second_began_ = 0;
   bool off_ = false;
 };

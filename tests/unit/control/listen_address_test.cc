@@ -73,6 +73,7 @@ TEST(ListenAddress, APortInUseAndAForeignAddressAreTheUsersToMend) {
       EXPECT_THAT(error.what(), HasSubstr("--metrics " + text + ": " + wrong));
     }
   }
+  EXPECT_THROW(::close(listen_at(parse_listen_address(taken))), AddressTaken);
   ::close(first);
 }
 

@@ -61,6 +61,62 @@ TEST(SynAckRepeats, IsFoundByItsKeyAndItsExactNumber) {
   EXPECT_EQ(r.find_sent(key, kHash, SeqNum(500)), nullptr);
 }
 
+TEST(SynAckRepeats, TheLastOfAKeyIsToldFromAnEarlierOne) {
+  SynAckRepeats r(3);
+  constexpr std::uint64_t kHash = 77;
+  constexpr SeqNum kFirst(899);
+  constexpr SeqNum kSecond(5000);
+  const auto file = [&](std::uint32_t now, SeqNum isn) {
+    SynAckRepeats::Entry* e = admit(r, now, 1);
+    e->syn_ack.ack = isn + 1;
+    r.file(*e, kHash);
+    return e;
+  };
+  const FlowKey key = file(1000, kFirst)->key;
+  EXPECT_EQ(r.latest_but(key, kHash, kFirst), nullptr);
+  const SynAckRepeats::Entry* second = file(1100, kSecond);
+  EXPECT_EQ(r.latest_but(key, kHash, kSecond), nullptr);
+  EXPECT_EQ(r.latest_but(key, kHash, kFirst), second);
+  FlowKey other = key;
+  other.client_port = 2;
+  EXPECT_EQ(r.latest_but(other, kHash, kFirst), nullptr);
+  constexpr std::uint64_t kOfThatPlace = kHash + (std::uint64_t{1} << 40);
+  EXPECT_EQ(r.latest_but(other, kOfThatPlace, kFirst), nullptr);
+
+  EXPECT_EQ(due(r, 2100, true).size(), 2U);  // both go on to their next wait
+  const SynAckRepeats::Entry* moved = r.latest_but(key, kHash, kFirst);
+  ASSERT_NE(moved, nullptr);
+  EXPECT_NE(moved, second);
+  EXPECT_EQ(moved->syn_ack.ack, kSecond + 1);
+}
+
+// In a flood nothing is filed, so what was filed before may not be the last any more.
+TEST(SynAckRepeats, NoLastOneIsKnownOnceAFloodHasSwitchedItOff) {
+  SynAckRepeats r(3);
+  constexpr std::uint64_t kHash = 77;
+  SynAckRepeats::Entry* e = admit(r, 1000, 1);
+  e->syn_ack.seq = SeqNum(500);
+  e->syn_ack.ack = SeqNum(900);
+  r.file(*e, kHash);
+  const FlowKey key = e->key;
+  while (admit(r, 1000, 2) != nullptr) {
+  }
+  EXPECT_EQ(r.latest_but(key, kHash, SeqNum(1)), nullptr);
+  EXPECT_EQ(r.find(key, kHash, SeqNum(900)), nullptr);
+  EXPECT_EQ(r.find_sent(key, kHash, SeqNum(500)), nullptr);
+}
+
+TEST(SynAckRepeats, NoLastOneIsKnownOnceNoneAreAskedFor) {
+  SynAckRepeats r(3);
+  SynAckRepeats::Entry* e = admit(r, 1000, 1);
+  e->syn_ack.ack = SeqNum(900);
+  r.file(*e, 77);
+  const FlowKey key = e->key;
+  r.set_repeats(0);
+  r.set_repeats(3);
+  EXPECT_EQ(r.find(key, 77, SeqNum(900)), nullptr);
+}
+
 TEST(SynAckRepeats, WorksAcrossTheWrapOfTheClock) {
   SynAckRepeats r(1);
   admit(r, 0xffffff00U, 1);

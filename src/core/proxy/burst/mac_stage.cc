@@ -111,6 +111,7 @@ class CookieStage {
       const CookieMatch& m = c->ack.match;
       rooms_.flows.prefetch_replay(m.epoch, m.mac);
       rooms_.answerer.syn_times().prefetch(m.mac);
+      rooms_.answerer.repeats().prefetch(c->hash);
     }
     if (!rooms_.limiter.on()) return;
     for (const Context* c : proven) {

@@ -11,8 +11,9 @@ namespace synproxy {
 // server's last segment of a connection that was adopted by it. While the SYN-ACK is remembered,
 // the new flow `f` is marked as if the SYN had come on it.
 inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
-  const SynAckRepeats::Entry* e = rooms.answerer.repeats().latest(c.key(), c.hash);
-  if (e == nullptr || e->syn_ack.ack == SeqNum(f.client_isn) + 1) return;
+  const SynAckRepeats::Entry* e =
+      rooms.answerer.repeats().latest_but(c.key(), c.hash, SeqNum(f.client_isn));
+  if (e == nullptr) return;
   f.mark_isn = (e->syn_ack.ack - 1).value();
   f.set(kFlowMarked);
   if (e->syn_ack.timestamps) f.set(kFlowMarkTimestamps);

@@ -76,10 +76,10 @@ struct RecordWords {
 
   [[nodiscard]] bool is_free() const {
     const auto progress = field<std::uint16_t>(offsetof(FlowRecord, progress));
-    return static_cast<FlowState>(progress & kFlowStateMask) == FlowState::kFree;
+    return FlowRecord::state_in(progress) == FlowState::kFree;
   }
   [[nodiscard]] std::uint16_t link() const {
-    return field<std::uint16_t>(offsetof(FlowRecord, link_and_offer)) & FlowRecord::kLinkMask;
+    return FlowRecord::link_in(field<std::uint16_t>(offsetof(FlowRecord, link_and_offer)));
   }
 
  private:
