@@ -145,6 +145,25 @@ TEST(Unknown, DataThatOvertakesItsHandshakeAckKillsNoConnection) {
 }
 
 // An old connection of the same ports had been asked about for a while.
+// The server may be half open by the client's own SYN, which passed before cookies began. Its RST
+// would reach the client.
+TEST(Unknown, ServerDoesNotHearOfAClientThatIsAheadOfItsHandshakeAck) {
+  HarnessOptions h = telling();
+  h.engine.tuning.synack_repeats = 3;
+  ProxyHarness p(h);
+  Session c(p);
+  c.syn();
+  const std::uint32_t ahead = c.client_nxt + 100;  // of what its SYN carried
+  EXPECT_EQ(p.from_client(c.client().seq(ahead).build()), Verdict::kDrop);
+  p.expect_quiet();
+  // One that acknowledges anything else may have an older connection.
+  EXPECT_EQ(p.from_client(c.client().seq(ahead).ack(c.cookie + 2).build()), Verdict::kDrop);
+  EXPECT_EQ(p.take_server().seq, ahead - 1);
+  p.expect_quiet();
+  c.ack();
+  EXPECT_EQ(p.flows(), 1U);
+}
+
 TEST(Unknown, DataOfTheNextConnectionBetweenTheSamePortsIsNotTheOldOnes) {
   ProxyHarness p(telling());
   Session old = older_than_the_proxy(p);

@@ -2,6 +2,7 @@
 #include "spliced/unknown.h"
 
 #include "burst/flow_key.h"
+#include "syn/earlier_syn.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/wire/tcp_options.h"
 #include "watched/adopt.h"
@@ -60,7 +61,7 @@ void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
       return drop(rooms.counters, c, kWhy);
     case Strangers::Advice::kAskServer:
       // RFC 9293 section 3.8.4: a keepalive has the number of the byte before the next one.
-      if (checksum_ok(c)) send_probe_on(rooms, c, g.seq - 1, sink);
+      if (!quotes_our_syn_ack(rooms, c) && checksum_ok(c)) send_probe_on(rooms, c, g.seq - 1, sink);
       return drop(rooms.counters, c, kWhy);
     case Strangers::Advice::kReset:
       break;

@@ -20,9 +20,11 @@ inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord
 }
 
 // Whether a client's segment acknowledges the SYN-ACK that it was given last, and nothing behind
-// it: it is the handshake ACK, or ahead of it.
+// it: it is the handshake ACK, or ahead of it. Then the client has no older connection, and the
+// server must not hear of the segment: its RST would end the new one.
 [[nodiscard]] inline bool quotes_our_syn_ack(const Rooms& rooms, const Context& c) {
-  return rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
+  return c.segment.has(kAck) &&
+         rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
 }
 
 }  // namespace synproxy

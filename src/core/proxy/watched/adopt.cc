@@ -85,7 +85,6 @@ void adopt(Rooms& rooms, Context& c, const Adoption::Shown& other, FrameSink& si
 void on_older_client(Rooms& rooms, Context& c, FrameSink& sink) {
   if (!c.segment.has(kAck)) return drop(rooms.counters, c, Reason::cookie_invalid);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
-  // It has no older connection, and the server's RST would end the new one.
   if (quotes_our_syn_ack(rooms, c)) return drop(rooms.counters, c, Reason::cookie_invalid);
   Adoption::Shown other;
   switch (rooms.adoption.client(c.hash, shown_by(c.segment), rooms.now.ms32(), other)) {
