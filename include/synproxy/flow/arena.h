@@ -18,7 +18,7 @@ namespace synproxy {
 
 // Of everything in a region. Raise it whenever the meaning of any byte there changes: FlowRecord,
 // FlowLooks, FlowBirths, ReplayFilter, LinkTable, ServiceTable.
-inline constexpr std::uint32_t kStoreVersion = 2;
+inline constexpr std::uint32_t kStoreVersion = 3;
 
 class Arena {
  public:

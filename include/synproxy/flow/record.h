@@ -114,8 +114,8 @@ struct SplicedPart {
 static_assert(sizeof(HandshakePart) == 12 && sizeof(SplicedPart) == 12);
 
 struct alignas(64) FlowRecord {
-  // Identity; owned by FlowTable. For IPv6 the two words hold a digest and the addresses stand in a
-  // parallel array.
+  // Identity (record_identity()); owned by FlowTable. For IPv6 the two words hold the key's hash,
+  // low half first, and the addresses stand in a parallel array.
   std::uint32_t client_address = 0;  // network order as in the packet
   std::uint32_t server_address = 0;
   std::uint16_t client_port = 0;

@@ -3,9 +3,10 @@
 //
 // Theory of operation. A record is found by its number. The index leads from a key to the number:
 // the hash (index_hash.h) names a home bucket, and ten tags of 16 bits in that line are compared at
-// once. A tag that fits names a record, whose first 16 bytes decide (for IPv6 also the whole
-// addresses, in a parallel array). Looking up an absent key nearly always reads its home bucket and
-// nothing else: a tag fits by chance once in more than ten thousand look-ups.
+// once. A tag that fits names a record, whose first 16 bytes decide (record_identity()). The
+// addresses of IPv6 lie in a parallel array, which no lookup reads. Looking up an absent key nearly
+// always reads its home bucket and nothing else: a tag fits by chance once in more than ten
+// thousand look-ups.
 //
 // A key whose home is full goes to its other bucket, and its home counts it as displaced. A lookup
 // reads a second line only if that count is not zero. The other bucket is computed from the present
@@ -72,8 +73,9 @@ class FlowTable {
       std::size_t size = 0;
       for (; i < capacity_ && size < batch.size(); ++i) {
         if (records_[i].state() == FlowState::kFree) continue;
-        if (is_sound(i) && fits(i)) {
-          batch[size++] = {i, hash_of(i, key)};
+        const std::uint64_t hash = hash_of(i, key);
+        if (is_sound(i, hash) && fits(i)) {
+          batch[size++] = {i, hash};
         } else {
           drop(i, found);
         }
@@ -115,6 +117,10 @@ class FlowTable {
   bool prefetch_record(std::uint64_t hash) const;
 
   void prefetch_at(FlowIndex index) const { __builtin_prefetch(records_ + index, 1); }
+  // What key_of() reads besides the record. `hash`: tells the family.
+  void prefetch_addresses(FlowIndex index, std::uint64_t hash) const {
+    if ((hash & kHashFamilyIpv6) != 0) __builtin_prefetch(ipv6_ + index);
+  }
 
   // kNoFlow if the key is not there.
   [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const;
@@ -124,8 +130,15 @@ class FlowTable {
   // index finds no room, which does not happen with random hashes.
   [[nodiscard]] FlowIndex insert(const FlowKey& key, std::uint64_t hash);
 
-  // Whether a record of another table, of a connection with that key, can be whole.
-  [[nodiscard]] static bool could_be(const FlowRecord& record, const FlowKey& key);
+  // Whether a record of another table with the same IndexKey, of a connection with that key, can be
+  // whole.
+  [[nodiscard]] static bool could_be(const FlowRecord& record, const FlowKey& key,
+                                     std::uint64_t hash);
+
+  // Whether the record is in use and has that key.
+  [[nodiscard]] bool has_key(FlowIndex index, const KeyView& key, std::uint64_t hash) const {
+    return record_identity(records_[index]) == record_identity(key, hash);
+  }
 
   // `index` is a record in use and `hash` belongs to its key.
   void erase(FlowIndex index, std::uint64_t hash);
@@ -169,8 +182,7 @@ class FlowTable {
   }
   [[nodiscard]] std::uint32_t other_of(std::uint32_t bucket, std::uint16_t tag) const;
   [[nodiscard]] FlowIndex find_in(const FlowBucket& bucket, std::uint16_t tag,
-                                  const KeyView& key) const;
-  [[nodiscard]] bool same_addresses(FlowIndex index, const KeyView& key) const;
+                                  const FlowIdentity& wanted) const;
 
   [[nodiscard]] bool place(std::uint64_t hash, FlowIndex index);
   [[nodiscard]] bool make_room(std::uint32_t home, std::uint32_t other);
@@ -178,7 +190,7 @@ class FlowTable {
   void set_entry(FlowBucket& bucket, std::uint32_t slot, std::uint16_t tag, FlowIndex index,
                  bool foreign);
 
-  [[nodiscard]] bool is_sound(FlowIndex index) const;
+  [[nodiscard]] bool is_sound(FlowIndex index, std::uint64_t hash) const;
   // A record that was found good, on its way into the index.
   struct Returning {
     FlowIndex index;
@@ -217,19 +229,12 @@ inline std::uint32_t FlowTable::other_of(std::uint32_t bucket, std::uint16_t tag
   return sum >= bucket ? sum - bucket : sum + bucket_count_ - bucket;
 }
 
-inline bool FlowTable::same_addresses(FlowIndex index, const KeyView& key) const {
-  const Ipv6Addresses& addresses = ipv6_[index];
-  return same_address(addresses.client, key.client) && same_address(addresses.server, key.server);
-}
-
 inline FlowIndex FlowTable::find_in(const FlowBucket& bucket, std::uint16_t tag,
-                                    const KeyView& key) const {
+                                    const FlowIdentity& wanted) const {
   for (std::uint32_t mask = match_tags(bucket, tag); mask != 0; mask &= mask - 1) {
     const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
-    if (identity_of(records_[index]) == key.identity && (!key.ipv6() || same_addresses(index, key)))
-        [[likely]] {
+    if (record_identity(records_[index]) == wanted) [[likely]]
       return index;
-    }
   }
   return kNoFlow;
 }
@@ -238,10 +243,11 @@ inline FlowIndex FlowTable::find(const KeyView& key, std::uint64_t hash) const {
   const std::uint32_t home = home_of(hash);
   const std::uint16_t tag = tag_of(hash);
   const FlowBucket& bucket = buckets_[home];
-  const FlowIndex found = find_in(bucket, tag, key);
+  const FlowIdentity wanted = record_identity(key, hash);
+  const FlowIndex found = find_in(bucket, tag, wanted);
   if (found != kNoFlow || bucket.displaced == 0) [[likely]]
     return found;
-  return find_in(buckets_[other_of(home, tag)], tag, key);
+  return find_in(buckets_[other_of(home, tag)], tag, wanted);
 }
 
 inline bool FlowTable::prefetch_record(std::uint64_t hash) const {
@@ -258,7 +264,6 @@ inline bool FlowTable::prefetch_record(std::uint64_t hash) const {
   do {
     const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
     __builtin_prefetch(records_ + index);
-    if ((hash & kHashFamilyIpv6) != 0) __builtin_prefetch(ipv6_ + index);
     mask &= mask - 1;
   } while (mask != 0);
   return true;

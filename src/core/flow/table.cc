@@ -83,7 +83,7 @@ FlowIndex FlowTable::insert(const FlowKey& key, std::uint64_t hash) {
   const FlowIndex index = next_free();
   if (index == kNoFlow || !place(hash, index)) return kNoFlow;
   take_record(index);
-  const FlowIdentity identity = identity_of(key);
+  const FlowIdentity identity = record_identity(key, hash);
   FlowRecord& record = records_[index];
   record = FlowRecord{};
   record.client_address = static_cast<std::uint32_t>(identity.addresses);
@@ -230,13 +230,13 @@ std::uint32_t FlowTable::displaced() const {
 
 // ---- What was found ----
 
-bool FlowTable::is_sound(FlowIndex index) const {
-  return header_->changing != index + 1 && could_be(records_[index], key_of(index));
+bool FlowTable::is_sound(FlowIndex index, std::uint64_t hash) const {
+  return header_->changing != index + 1 && could_be(records_[index], key_of(index), hash);
 }
 
-bool FlowTable::could_be(const FlowRecord& record, const FlowKey& key) {
+bool FlowTable::could_be(const FlowRecord& record, const FlowKey& key, std::uint64_t hash) {
   if (record.state() > FlowState::kPassed || !synproxy::is_sound(key.vlan)) return false;
-  return identity_of(record) == identity_of(key);
+  return record_identity(record) == record_identity(key, hash);
 }
 
 std::uint64_t FlowTable::hash_of(FlowIndex index, const IndexKey& key) const {

@@ -80,16 +80,21 @@ void World::note(const char* where, Role side, const Flight& flight) {
               flight.corrupt ? " (damaged)" : "", flight.made ? " (made)" : "");
 }
 
-// By the number that counts the client's stream.
+// By the number that counts the client's stream: that of the connection whose ISN lies next below
+// it.
 Conversation World::conversation_of(Role to, const DecodedFrame& f) const {
   if (to == Role::kClient && !f.has(kAck)) return std::nullopt;
   if (to == Role::kServer && f.has(kRst)) return std::nullopt;
   const std::uint32_t number = to == Role::kServer ? f.seq : f.ack;
+  Conversation nearest;
+  std::uint32_t distance = 1U << 20;
   for (std::size_t i = 0; i <= index_; ++i) {
     const std::uint32_t isn = plan_.connections[i].client.isn;
-    if (number - isn < 1U << 20) return isn;
+    if (number - isn >= distance) continue;
+    nearest = isn;
+    distance = number - isn;
   }
-  return std::nullopt;
+  return nearest;
 }
 
 // A segment that has overtaken its handshake ACK is tried as a cookie, and the plain layout has a

@@ -25,8 +25,11 @@ TEST(Identity, SaysWhatTheKeySays) {
     EXPECT_EQ(server_port_of(view.identity), key.server_port);
     EXPECT_EQ(vlan_of(view.identity).packed, key.vlan.packed);
     FlowTable table(16);
-    const FlowIndex index = table.insert(key, index_hash(test::kTestIndexKey, view));
-    EXPECT_EQ(identity_of(table[index]), view.identity) << "a record begins with it";
+    const std::uint64_t hash = index_hash(test::kTestIndexKey, view);
+    const FlowRecord& record = table[table.insert(key, hash)];
+    EXPECT_EQ(record_identity(record), record_identity(view, hash));
+    EXPECT_EQ(record_identity(record).ports_and_vlan, view.identity.ports_and_vlan);
+    EXPECT_EQ(record_identity(record).addresses, key.ipv6 ? hash : view.identity.addresses);
   }
 }
 

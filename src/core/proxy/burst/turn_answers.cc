@@ -9,15 +9,13 @@
 namespace synproxy {
 namespace {
 
-// The record of the packet's flow. A flow that has ended since, or another one in its record, has
-// another identity.
+// The record of the packet's flow, unless that has ended since.
 const FlowRecord* record_of(const Rooms& rooms, const Packet& p,
                             std::span<const Context> contexts) {
   const auto c = std::find_if(contexts.begin(), contexts.end(),
                               [&](const Context& x) { return x.packet == &p; });
   if (c == contexts.end() || c->flow == kNoFlow) return nullptr;
-  const FlowRecord& f = rooms.flows[c->flow];
-  return identity_of(f) == c->identity ? &f : nullptr;
+  return rooms.flows.has_key(c->flow, c->key(), c->hash) ? &rooms.flows[c->flow] : nullptr;
 }
 
 }  // namespace

@@ -111,11 +111,11 @@ void FlowBook::enter_sets(FlowIndex i) {
 
 FlowIndex FlowBook::adopt(const FlowRecord& carried, const FlowKey& key, Birth birth,
                           const Moment& now) {
-  if (carried.state() == FlowState::kFree || !FlowTable::could_be(carried, key) ||
+  const std::uint64_t hash = hash_of(key);
+  if (carried.state() == FlowState::kFree || !FlowTable::could_be(carried, key, hash) ||
       !makes_sense(carried)) {
     return kNoFlow;
   }
-  const std::uint64_t hash = hash_of(key);
   const FlowIndex i = find(key, hash) == kNoFlow ? insert(key, hash, birth) : kNoFlow;
   if (i == kNoFlow) return kNoFlow;
   {

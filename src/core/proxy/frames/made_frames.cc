@@ -9,7 +9,7 @@ namespace synproxy {
 namespace {
 
 std::uint32_t digest_of_client(const FlowKey& key) { return address_digest(key.client.data()); }
-VlanStack vlan_of(const FlowRecord& f) { return synproxy::vlan_of(identity_of(f)); }
+VlanStack vlan_of(const FlowRecord& f) { return synproxy::vlan_of(record_identity(f)); }
 
 }  // namespace
 

@@ -134,8 +134,9 @@ CarriedFlow carry_flow(const Rooms& rooms, CarryBook& book, FlowIndex i) {
   const Looks looks = looks_of(rooms, i);
   const FlowKey key = rooms.flows.key_of(i);
   // Read after the record, it may be another connection's. Then both are carried again.
-  book.flows[i] =
-      FlowTable::could_be(out.record, key) ? digest_of(RecordWords(out.record), looks, book) : 0;
+  book.flows[i] = FlowTable::could_be(out.record, key, rooms.flows.hash_of(key))
+                      ? digest_of(RecordWords(out.record), looks, book)
+                      : 0;
   out.client = key.client;
   out.server = key.server;
   out.client_look = looks.client;
