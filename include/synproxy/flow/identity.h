@@ -90,9 +90,9 @@ static_assert(kFamilyIpv6 == 1U << 31, "the top bit of ports_and_vlan");
 
 // The first 16 bytes of a FlowRecord: what a lookup compares. For IPv6 the whole index_hash()
 // stands for the addresses, which lie in an array of their own: to fetch them for each packet as
-// well takes 1.2 times the cycles. Of the hash 63 bits differ from key to key at random, by a key
-// that nobody knows (index_hash.h). So a packet of no flow is taken for one of a given flow with a
-// chance of 2^-63 if all else is the same, and then its numbers must fit too.
+// well takes 1.2 times the cycles. The hash has a key that nobody knows. So a packet of no flow is
+// taken for one of a given flow with a chance of about 2^-63 if all else is the same, and then its
+// numbers must fit too.
 [[nodiscard]] inline FlowIdentity record_identity(const KeyView& key, std::uint64_t hash) {
   return {key.ipv6() ? hash : key.identity.addresses, key.identity.ports_and_vlan};
 }

@@ -23,10 +23,8 @@ namespace synproxy {
 // worker_of().
 using IndexKey = std::array<std::uint64_t, 4>;
 
-// Use of the 64 bits: bits 0-15 are the tag, 16-31 the worker, 32-63 the bucket. Bit 0 is also the
-// family, so that a prefetch knows it from the hash alone.
-inline constexpr std::uint64_t kHashFamilyIpv6 = 1;
-
+// Use of the 64 bits: bits 0-15 are the tag, 16-31 the worker, 32-63 the bucket. For IPv6 all of
+// them stand for the addresses, too (record_identity()).
 [[nodiscard]] inline std::uint64_t index_hash(const IndexKey& secret, const KeyView& key) {
   const FlowIdentity& identity = key.identity;
   Uint128 first;
@@ -40,9 +38,7 @@ inline constexpr std::uint64_t kHashFamilyIpv6 = 1;
                          load_raw<std::uint64_t>(key.server + 8) + secret[3]) +
             (static_cast<Uint128>(identity.ports_and_vlan) << 64);
   }
-  const std::uint64_t hash =
-      folded_product(low_half(first) + secret[2], high_half(first) + secret[3]);
-  return (hash & ~kHashFamilyIpv6) | (key.ipv6() ? kHashFamilyIpv6 : 0U);
+  return folded_product(low_half(first) + secret[2], high_half(first) + secret[3]);
 }
 
 // 0 <= result < workers, which is 1 to 65,535. The spread is even to within workers / 65,536.

@@ -117,10 +117,6 @@ class FlowTable {
   bool prefetch_record(std::uint64_t hash) const;
 
   void prefetch_at(FlowIndex index) const { __builtin_prefetch(records_ + index, 1); }
-  // What key_of() reads besides the record. `hash`: tells the family.
-  void prefetch_addresses(FlowIndex index, std::uint64_t hash) const {
-    if ((hash & kHashFamilyIpv6) != 0) __builtin_prefetch(ipv6_ + index);
-  }
 
   // kNoFlow if the key is not there.
   [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const;

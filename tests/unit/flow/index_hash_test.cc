@@ -52,16 +52,8 @@ TEST(IndexHash, OneBitOfAnyFieldChangesAboutHalfOfTheHash) {
       changed_bits += std::popcount(hash_of(key) ^ hash_of(other));
     }
     EXPECT_EQ(hashes.size(), neighbours.size() + 1);
-    // 63 bits take part; the mean over a hundred neighbours must be within two bits of half of
-    // them.
-    EXPECT_NEAR(changed_bits / static_cast<double>(neighbours.size()), 31.5, 2.0);
-  }
-}
-
-TEST(IndexHash, FamilyIsTheLowestBit) {
-  for (std::uint64_t n = 0; n < 1000; ++n) {
-    ASSERT_EQ(hash_of(ipv4_key(n)) & kHashFamilyIpv6, 0U);
-    ASSERT_EQ(hash_of(ipv6_key(n)) & kHashFamilyIpv6, kHashFamilyIpv6);
+    // The mean over a hundred neighbours must be within two bits of half of them.
+    EXPECT_NEAR(changed_bits / static_cast<double>(neighbours.size()), 32, 2.0);
   }
 }
 

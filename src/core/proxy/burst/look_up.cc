@@ -39,7 +39,6 @@ class LookUps {
       if (c.kind == Kind::kSynPlanned) c.kind = Kind::kTcp;
       if (flows[c.flow].state() == FlowState::kSynSent) [[unlikely]] {
         fetch_rest(*c.packet);
-        flows.prefetch_addresses(c.flow, c.hash);
       }
     }
   }

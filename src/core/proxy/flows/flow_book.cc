@@ -7,6 +7,7 @@
 #include "flows/doubt.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/proxy/early_store.h"
+#include "synproxy/proxy/offers.h"
 
 namespace synproxy {
 namespace {
@@ -107,6 +108,14 @@ void FlowBook::enter_sets(FlowIndex i) {
   if (IndexSet* const set = set_of(state); set != nullptr) set->insert(i);
   if (state == FlowState::kPassed && table_[i].watched()) note_half_open(table_[i], true);
   established_ += state == FlowState::kEstablished ? 1U : 0U;
+}
+
+void FlowBook::note_half_open(const FlowRecord& f, bool more) {
+  const FlowKey key = table_.key_of(table_.index_of(f));
+  const NamedServiceId named =
+      services_.modes_differ() ? services_.number_of(key) : NamedServiceId{0};
+  const bool counts = !services_.modes_differ() || services_.tuning(named).mode == Mode::kAdaptive;
+  activation_.half_open(service_name(identity_of(key)), more, counts, named);
 }
 
 FlowIndex FlowBook::adopt(const FlowRecord& carried, const FlowKey& key, Birth birth,

@@ -29,7 +29,6 @@
 #include "synproxy/flow/replay_filter.h"
 #include "synproxy/flow/table.h"
 #include "synproxy/policy/activation.h"
-#include "synproxy/proxy/offers.h"
 
 namespace synproxy {
 
@@ -85,9 +84,6 @@ class FlowBook {
   [[nodiscard]] FlowRecord& operator[](FlowIndex i) { return table_[i]; }
   [[nodiscard]] const FlowRecord& operator[](FlowIndex i) const { return table_[i]; }
   [[nodiscard]] FlowKey key_of(FlowIndex i) const { return table_.key_of(i); }
-  void prefetch_addresses(FlowIndex i, std::uint64_t hash) const {
-    table_.prefetch_addresses(i, hash);
-  }
   // Whether record `i` is still that key's.
   [[nodiscard]] bool has_key(FlowIndex i, const KeyView& key, std::uint64_t hash) const {
     return table_.has_key(i, key, hash);
@@ -255,14 +251,7 @@ class FlowBook {
     }
     established_ += to == FlowState::kEstablished ? 1U : 0U;
   }
-  void note_half_open(const FlowRecord& f, bool more) {
-    const FlowKey key = table_.key_of(table_.index_of(f));
-    const NamedServiceId named =
-        services_.modes_differ() ? services_.number_of(key) : NamedServiceId{0};
-    const bool counts =
-        !services_.modes_differ() || services_.tuning(named).mode == Mode::kAdaptive;
-    activation_.half_open(service_name(identity_of(key)), more, counts, named);
-  }
+  void note_half_open(const FlowRecord& f, bool more);
   [[nodiscard]] IndexSet* set_of(FlowState state) {
     switch (state) {
       case FlowState::kFree:
