@@ -164,6 +164,22 @@ TEST(Unknown, ServerDoesNotHearOfAClientThatIsAheadOfItsHandshakeAck) {
   EXPECT_EQ(p.flows(), 1U);
 }
 
+TEST(Unknown, WhatIsAheadOfItsHandshakeAckDoesNotPassEither) {
+  HarnessOptions h;
+  h.engine.tuning.unknown = Unknown::kForward;
+  h.engine.tuning.synack_repeats = 3;
+  ProxyHarness p(h);
+  Session c(p);
+  c.syn();
+  const std::uint32_t ahead = c.client_nxt + 100;
+  EXPECT_EQ(p.from_client(c.client().seq(ahead).build()), Verdict::kDrop);
+  p.expect_quiet();
+  EXPECT_EQ(p.from_client(c.client().seq(ahead).ack(c.cookie + 2).build()), Verdict::kForward);
+  p.to_server.clear();
+  c.ack();
+  EXPECT_EQ(p.flows(), 1U);
+}
+
 TEST(Unknown, DataOfTheNextConnectionBetweenTheSamePortsIsNotTheOldOnes) {
   ProxyHarness p(telling());
   Session old = older_than_the_proxy(p);

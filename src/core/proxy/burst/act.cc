@@ -41,7 +41,7 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
         return on_unknown_client(rooms, c, sink);
       if (rooms.services.forwards_unknown()) [[unlikely]] {
         const ServiceTuning& tuning = tuning_for(rooms, c);
-        if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
+        if (tuning.forwards_unknown()) return pass_unknown_client(rooms, c, tuning);
       }
       return drop(rooms.counters, c, Reason::cookie_invalid);
     }

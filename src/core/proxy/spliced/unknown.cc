@@ -48,12 +48,20 @@ void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning) {
   forward(rooms.counters, c, Reason::unknown_forwarded);
 }
 
+void pass_unknown_client(Rooms& rooms, Context& c, const ServiceTuning& tuning) {
+  const bool parsed = c.kind == Kind::kTcp;  // in a flood ACKs are decided before they are
+  if (parsed && quotes_our_syn_ack(rooms, c)) {
+    return drop(rooms.counters, c, Reason::cookie_invalid);
+  }
+  pass_unknown(rooms, c, tuning);
+}
+
 void on_unknown_client(Rooms& rooms, Context& c, FrameSink& sink) {
   const Segment& g = c.segment;
   constexpr Reason kWhy = Reason::cookie_invalid;
   if (rooms.adopts) return on_older_client(rooms, c, sink);
   const ServiceTuning& tuning = rooms.services.tuning(c.key());
-  if (tuning.forwards_unknown()) return pass_unknown(rooms, c, tuning);
+  if (tuning.forwards_unknown()) return pass_unknown_client(rooms, c, tuning);
   const bool tells = tuning.unknown == Unknown::kReset && rooms.strangers.curious();
   if (!tells || !g.has(kAck)) return drop(rooms.counters, c, kWhy);
   switch (rooms.strangers.client(c.hash, g.ack.value(), rooms.now.ms32())) {

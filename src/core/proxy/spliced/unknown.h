@@ -9,6 +9,9 @@ namespace synproxy {
 
 // For a segment that belongs to nothing, if its service forwards such ones. `tuning`: of that.
 void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning);
+// The same for one of a client that quotes no valid cookie. What acknowledges our SYN-ACK does not
+// pass (quotes_our_syn_ack()).
+void pass_unknown_client(Rooms& rooms, Context& c, const ServiceTuning& tuning);
 
 // To the other end, the way that the segment itself would have gone: a RST, and an ACK like the
 // segment, without data, from its sender. That end does not accept this ACK, and answers with its
