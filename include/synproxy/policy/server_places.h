@@ -59,7 +59,7 @@ class ServerPlaces {
   // Looks whether one more place is free, and finds or makes the entry.
   [[nodiscard]] Answer look(std::uint64_t service, std::uint64_t now_ms,
                             const ServerBacklog& bound);
-  // False: there is none, by the bound.
+  // False: the bound leaves no place.
   [[nodiscard]] bool take(std::uint32_t slot, std::uint64_t now_ms, const ServerBacklog& bound);
   // Whatever the bound is. False: more than can be counted have one.
   [[nodiscard]] bool take_anyway(std::uint32_t slot, std::uint64_t now_ms) {
