@@ -32,8 +32,8 @@ struct Columns {
   // unused lane repeats another one.
   Column<std::uint8_t*> frames;
   Column<std::uint8_t> places;  // index in the burst
-  // Some lanes are: `vlan` is filled, and the MAC addresses lie before `frames`. Like all here it
-  // has no initial value: groups that a burst does not need stay out of the cache.
+  // Some lanes have tags: `vlan` is filled, and the MAC addresses lie before `frames`. Like all
+  // members it has no initial value: groups that a burst does not need stay out of the cache.
   bool tagged;
   // Filled by the kernel that verifies the shape:
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses

@@ -7,7 +7,8 @@
 
 namespace synproxy {
 
-// For a segment that belongs to nothing, if its service forwards such ones. `tuning`: of that.
+// For a segment that belongs to nothing, if its service forwards such segments. `tuning`: that of
+// the service.
 void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning);
 
 // To the other end, the way that the segment itself would have gone: a RST, and an ACK like the
