@@ -17,7 +17,7 @@ namespace synproxy {
 struct SourceSets {
   PrefixSet allowed;
   PrefixSet denied;  // without what is allowed
-  PrefixSet bogons;  // likewise; empty unless they are asked for
+  PrefixSet bogons;  // without them too; empty unless asked for
   // How many prefixes were given.
   std::size_t allow_count = 0;
   std::size_t deny_count = 0;

@@ -44,8 +44,8 @@ struct Columns {
   alignas(64) Column<std::uint64_t> vlan;  // VlanStack::packed
 };
 
-// The TCP header of an IPv6 frame lies so many bytes further on. Whatever is said here of bytes
-// behind the IP header of an IPv4 frame is true of an IPv6 frame so much later.
+// The TCP header of an IPv6 frame lies so many bytes further on. What is said here of bytes behind
+// the IP header of an IPv4 frame holds for an IPv6 frame that many bytes further on.
 inline constexpr std::size_t kIpv6Shift = kIpv6Header - kIpv4Header;
 [[nodiscard]] constexpr std::size_t shift_of(bool ipv6) { return ipv6 ? kIpv6Shift : 0; }
 

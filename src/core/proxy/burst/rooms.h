@@ -104,7 +104,7 @@ struct Rooms {
   std::array<Context, kMaxBurst + 1> contexts;  // the last one: see context_of_whole()
   // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
   std::array<TcpOptions, kMaxBurst + 1> asked;
-  std::array<QuotedFlow, kMaxBurst + 1> quoted;  // of ICMP errors, likewise
+  std::array<QuotedFlow, kMaxBurst + 1> quoted;  // of ICMP errors, in the same places
   std::array<Arrival, kMaxBurst> arrivals;       // only where VLANs are paired
   std::uint32_t acks_refuted = 0;                // in the last burst from the client side
   bool many_refuted = false;                     // in the burst before that
