@@ -135,10 +135,9 @@ inline constexpr std::uint8_t kRouting = 43;
 inline constexpr std::uint8_t kFragmentHeader = 44;
 inline constexpr std::uint8_t kDestinationOptions = 60;
 // Before TCP stand at most hop-by-hop options, destination options, a routing header that has been
-// used up, and destination options again (section 4.1). A chain of more headers is an attack: each
-// of them costs a look into memory that nobody has fetched. So is a chain of more bytes than this:
-// a routing header with eight segments, or a home address and an alignment, take less than half of
-// them.
+// used up, and destination options again (section 4.1). A longer chain is an attack: each header of
+// it costs a look into memory that nobody has fetched. So is a long one: a routing header with
+// eight segments, or a home address and an alignment, take less than half of the bytes.
 inline constexpr int kMaxExtensionHeaders = 4;
 inline constexpr std::size_t kMaxExtensionBytes = 256;
 [[nodiscard]] constexpr bool is_extension(std::uint8_t next) {
