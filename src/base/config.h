@@ -71,7 +71,7 @@ struct ListFiles {
 struct NamedService {
   std::string name;
   EngineTuning tuning{};  // what is not its own is as in Config::engine
-  ListFiles lists{};      // likewise, as in Config::lists
+  ListFiles lists{};      // what is not its own is as in Config::lists
 
   friend bool operator==(const NamedService&, const NamedService&) = default;
 };

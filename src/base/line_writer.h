@@ -2,9 +2,9 @@
 // Lines to a stream whose reader may stall: a full pipe, a terminal that was stopped, a journal
 // that hangs, a disk that is full.
 //
-// Who writes here never waits; a thread of the writer's own does. What it has not got rid of stays
-// in memory, up to a limit. Beyond that, and where the stream refuses a line, lines are lost. They
-// are counted, and where they are missing one line says how many.
+// A caller never waits; a thread of the writer's own does. What that thread has not written yet
+// stays in memory, up to a limit. Beyond that, and where the stream refuses a line, lines are lost.
+// They are counted, and where they are missing one line says how many.
 #pragma once
 
 #include <chrono>

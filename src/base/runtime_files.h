@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Small files that outlive a process, and are gone when the machine starts anew: what was changed
-// on it.
+// Small files that outlive a process, and are gone when the machine starts anew. They say what was
+// changed on the machine.
 #pragma once
 
 #include <cstdint>

@@ -73,7 +73,8 @@ bool kernel_made(const rtmsg& route) {
          (route.rtm_protocol == RTPROT_KERNEL && route.rtm_type != RTN_UNICAST);
 }
 
-// Its time is over, and the kernel has not yet removed it. Anew it would be there for ever.
+// Its time is over, and the kernel has not yet removed it. If it were put again, it would stay for
+// ever.
 bool has_expired(const NetMessage& route) {
   return std::ranges::any_of(route.attributes(sizeof(rtmsg)), [](const Attribute& a) {
     return a.type == RTA_CACHEINFO && from_bytes<rta_cacheinfo>(a.data).rta_expires < 0;
@@ -121,7 +122,8 @@ std::string with_length(int family, std::span<const std::uint8_t> address, unsig
   return text.data() + ("/" + std::to_string(length));
 }
 
-// One after the other, in the hope that each makes the way for the next. Returns what stays.
+// Puts one route after the other, in a few rounds: a route may need another one first. Returns a
+// line for each that is refused.
 std::vector<std::string> put_routes(Rtnetlink& net, std::vector<const NetMessage*> routes,
                                     const Rewrite& rewrite) {
   std::vector<std::string> refused;

@@ -141,7 +141,7 @@ void Bypass::join(const std::string& from, const std::string& to) {
   const Way before = way(from, to);
   if (before == Way::kWrong) part(from);
   if (before != Way::kRight) {
-    // It may have one for others' sake.
+    // It may have that qdisc already, for other filters.
     static_cast<void>(tc({"qdisc", "add", "dev", from, "clsact"}));
     must({"tc",        "filter",   "add",    "dev",    from,       "ingress", "pref",
           kPreference, "protocol", "all",    "u32",    "match",    "u32",     "0",
@@ -172,7 +172,7 @@ void Bypass::on() const {
   }
 }
 
-// Also one with other interfaces: it takes frames away from these.
+// Ends a bypass to other interfaces too: it takes frames away from these two.
 void Bypass::off() const {
   for (const auto& [from, to] : {std::pair(client_, server_), std::pair(server_, client_)}) {
     if (way(from, to) == Way::kNone) continue;
@@ -196,7 +196,7 @@ BypassAway::BypassAway(const Config& config) {
   const Bypass::State state = bypass.state();
   if (state == Bypass::State::kOff) return;
   bypass.off();
-  // Half of one helps nobody.
+  // A half bypass helps nobody, so it is not put back.
   if (state == Bypass::State::kOn) bypass_ = bypass;
 }
 

@@ -138,7 +138,7 @@ class Capture final : public Answer {
     });
   }
 
-  // Each in turn is the first.
+  // The rings take turns at being read first.
   void read_rings() {
     found_.clear();
     read_.clear();

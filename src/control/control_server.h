@@ -7,8 +7,8 @@
 // bounded, and so is what waits to be sent: a long answer makes its next piece when the last one
 // has left. A client loses its place when it is silent within a request, takes nothing of its
 // answer, takes too long for all of it, or asks nothing for long. When all places are taken, a
-// newcomer gets that of the client that was silent longest. One that may only read never displaces
-// one that may change, so whoever is root gets through.
+// newcomer gets that of the client that was silent longest. A client that may only read never
+// displaces one that may change things, so root always gets through.
 //
 // Nothing that a worker or the keys need runs on this thread.
 #pragma once

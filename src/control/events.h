@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The events of the traffic that an operator wants to read: one line when a flood begins and one
-// when it has ended, and the same for a table that fills. What goes to and fro is told once.
+// when it has ended, and the same for a table that fills. A state that comes and goes is told once.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // The predecessor's part of --take-over: what it is asked at the control socket (hand_over_wire.h).
 //
 // Theory of operation. Until the workers stop nothing has happened. From then on the successor has
-// kPatience to say that its own workers run; meanwhile this process has changed nothing but that it
+// kPatience to say that its own workers run; meanwhile the only change in this process is that it
 // has closed the ports that only one process can have. It opens them again and goes on where it
 // stopped if the successor dies or says nothing. Once it has said so, this process leaves without
 // putting anything back: interfaces, sockets and files are the successor's.

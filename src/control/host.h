@@ -57,7 +57,8 @@ class LinuxHost final : public Host {
 // net_something is an interface, and the CPU of a proxy without --workers. Throws UsageError.
 [[nodiscard]] Config check_host(Config config, const Host& host);
 
-// Of these checks, that both ports are Linux interfaces for Ethernet, and two. Throws UsageError.
+// Of these checks only that both ports are Linux interfaces for Ethernet, and not the same one.
+// Throws UsageError.
 void check_interfaces(const Config& config, const Host& host);
 
 // What the proxy still needs when its ports are open: to serve them, to open an interface that came

@@ -64,7 +64,7 @@ std::vector<std::string> put_back(Rtnetlink& net, const HostState& state) {
   const auto nic = link_called(net, state.interface);
   const auto end = link_called(net, state.end);
   std::vector<std::string> refused;
-  // Of another interface of that name nothing was taken: that of a namespace made later.
+  // Nothing was taken from another interface of that name, as in a namespace that was made later.
   if (nic && nic->index == state.index && (end || nic->mac_text() == state.mac)) {
     const bool ipv6 = state.disable_ipv6 == "0";
     const auto set = [&](const char* key, const std::string& value) {

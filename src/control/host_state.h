@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What an interface was before --server-port host took its addresses, in a file of /run/synproxy
-// for as long as they are elsewhere. It is written whole, before anything is changed. Whoever has
-// it locked answers for the interface; a file that nobody has locked was left by a process that
-// was killed.
+// for as long as they are elsewhere. It is written whole, before anything is changed. The process
+// that has it locked answers for the interface; a file that nobody has locked was left by a process
+// that was killed.
 #pragma once
 
 #include <filesystem>

@@ -3,8 +3,8 @@
 //
 // That thread serves all connections at once and waits for none: a client that is slow to ask or to
 // read holds up nobody. A connection that stands still for kPatience is closed, and so is one whose
-// question and answer take longer than kLongest together. While most places are taken, whoever has
-// had one for kShortest loses it. The thread has a lower priority than the workers.
+// question and answer take longer than kLongest together. While most places are taken, a connection
+// loses its place after kShortest. The thread has a lower priority than the workers.
 #pragma once
 
 #include <chrono>
@@ -31,8 +31,8 @@ class HttpServer {
   static constexpr std::chrono::seconds kLongest{30};
   static constexpr std::chrono::seconds kShortest{1};
   static constexpr unsigned kConnections = 256;
-  // From so many on, nobody keeps a place for longer than kShortest. Fewer than all: libmicrohttpd
-  // also counts those that it is about to close.
+  // From so many connections on, none keeps its place for longer than kShortest. This is less than
+  // all places: libmicrohttpd also counts connections that it is about to close.
   static constexpr unsigned kCrowded = kConnections * 3 / 4;
 
   // By path; "/path type/subtype" is what a reader gets who says that he accepts that type.

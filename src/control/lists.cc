@@ -118,7 +118,7 @@ void compare(const std::string& of, const SourceSets& now, const SourceSets& nex
              std::vector<std::string>& changes) {
   const bool same_allowed = now.allowed == next.allowed;
   compare(of + "allow-file", same_allowed, now.allow_count, next.allow_count, changes);
-  // What is allowed is taken out of it, so it may change by that.
+  // Allowed sources are taken out of the denied ones, so these may change with the allowed ones.
   compare(of + "deny-file", !same_allowed || now.denied == next.denied, now.deny_count,
           next.deny_count, changes);
 }

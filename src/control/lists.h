@@ -23,8 +23,8 @@ namespace synproxy::control {
 }
 
 // What a reload says of new lists: "deny-file of 7 prefixes, before 5", "web.deny-file of 2
-// prefixes, before 1". `services`: those of the configuration. One that goes from the lists of all
-// to its own, or back, is told of with its files.
+// prefixes, before 1". `services`: those of the configuration. A service that goes from the lists
+// of all to its own, or back, is named with its files.
 [[nodiscard]] std::vector<std::string> list_changes(const SourceLists& now, const SourceLists& next,
                                                     std::span<const NamedService> services = {});
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The files of a process that takes over stand beside those of the name (Config::files_name())
 // until it serves. Then the directories of both change places, in one step, so that at no moment
-// the name leads to nobody; what was the predecessor's goes. The flows of --state-dir likewise.
+// the name leads to nobody. The predecessor's directory is removed. The same happens to the file of
+// flows of --state-dir.
 //
 // A child does it, forked before this process gives up the rights that it needs, and before it has
 // threads or memory worth mentioning. If this process ends before it serves, the child removes its

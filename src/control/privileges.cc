@@ -110,8 +110,8 @@ void drop_privileges(const std::optional<User>& user, std::span<const Host::Capa
   }
   if (::geteuid() != 0) keep_only(keep);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0) fail_to("set no-new-privileges");
-  // Another user's process may be dumpable again. It keeps others of that user away from the
-  // memory, too.
+  // A process that has become another user may be dumpable again. This also keeps other processes
+  // of that user away from the memory.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL));
 }
 

@@ -46,7 +46,7 @@ std::vector<std::string> compare(const Config& now, const Config& next) {
   for (const NamedService& service : now.services) {
     for (const Flag& flag : flags()) {
       const Key key{.flag = &flag, .service = service.name};
-      // What changes with all of them was said.
+      // What changes together with the value for all was said already.
       const auto follows = [&](const Config& config) {
         return flag.change == Change::kReload && values_of(key, config) == flag.value.print(config);
       };

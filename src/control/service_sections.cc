@@ -188,7 +188,7 @@ std::vector<std::string> values_of(const Key& key, const Config& config) {
     own.engine.tuning = config.services.at(number - 1).tuning;
     own.lists = config.services.at(number - 1).lists;
     std::vector<std::string> values = key.flag->value.print(own);
-    // Nothing, where all others have something.
+    // The service has nothing where all others have something.
     const bool off = values.empty() && key.flag->value.clear != nullptr;
     return off && !key.flag->value.print(config).empty() ? std::vector<std::string>{"off"} : values;
   }

@@ -25,8 +25,8 @@ using Json = nlohmann::ordered_json;
 
 // More than any piece has.
 constexpr std::size_t kMostBytes = 64U << 20;
-// So many more that have changed are carried in no time; and under a flood of changes nothing is
-// won by going on.
+// If no more flows than this have changed, they are carried in no time. Under a flood of changes
+// more passes gain nothing.
 constexpr std::size_t kFewFlows = 2'000;
 constexpr unsigned kMostPasses = 4;
 constexpr std::uint64_t kStartUs = 100'000;  // a thread starts much sooner

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Captured frames on their way from one worker to the control thread.
 //
-// Theory of operation. One writes and one reads, and neither waits: the worker loses and counts
-// what finds no room. A record is a head and the frame's first bytes, in one piece; where the end
-// of the memory is too near, a void record fills it. Sizes are multiples of a head, so there is
-// always room for that one. Records are seen by the reader when the worker publishes them, a burst
-// at a time; until then it may change them or take them back.
+// Theory of operation. The worker writes, the control thread reads, and neither waits: the worker
+// drops and counts what finds no room. A record is a head and the frame's first bytes, in one
+// piece. Where the end of the memory is too near, a void record fills it. Sizes are multiples of a
+// head, so there is always room for a void record. Records are seen by the reader when the worker
+// publishes them, a burst at a time; until then it may change them or take them back.
 #pragma once
 
 #include <algorithm>

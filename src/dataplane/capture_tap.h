@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Where a worker shows its packets to a capture.
 //
-// Theory of operation. While there is none, the worker asks on() once per burst, a word of its own.
-// Control leaves a pointer to a session, and takes it away again; the worker looks for that once a
-// millisecond and says what it uses, so that control knows when the memory is its own again. Nobody
-// waits.
+// Theory of operation. While there is no capture, the worker only asks on() once per burst, which
+// reads a word of its own. Control leaves a pointer to a session, and takes it away again. The
+// worker looks at the pointer once a millisecond and says which session it uses, so that control
+// knows when the memory is free again. Nobody waits.
 //
-// A packet is rewritten where it lies. So whatever has the right ends is copied before it is
-// decided, and its verdict and fate are written afterwards, or the copy is taken back. If only
-// drops are asked for that leave it as it came, nothing is looked at before, and afterwards only
-// if a counter of theirs has moved.
+// A packet is rewritten where it lies. So a packet with the right ends is copied before it is
+// decided. Afterwards its verdict and fate are written, or the copy is taken back. If a capture
+// asks only for drops that leave the packet as it came, nothing is looked at before the decision.
+// After it, packets are looked at only if a counter of these drops has moved.
 #pragma once
 
 #include <array>
@@ -76,7 +76,7 @@ class alignas(64) CaptureTap {
   void before(Role sender, std::span<const Packet> burst);
   void after(Role sender, std::span<const Packet> burst);
   void made(Role to, std::span<const std::uint8_t> frame);
-  // Was decided elsewhere, and leaves nothing behind but what is made.
+  // The packet was decided elsewhere. Nothing of it leaves, except frames that are made.
   void dropped(Role sender, const Packet& packet);
 
  private:

@@ -76,8 +76,8 @@ struct PortStatus {
 // A process that will hand its connections over (control/take_over.h).
 struct Predecessor {
   StoreIdentity identity;
-  // It stops and gives up what only one process can have. Called at once for ports whose queues are
-  // not known before; otherwise this is left to who takes over.
+  // It stops and gives up what only one process can have. The dataplane calls this at once if the
+  // queues of a port are not known before; otherwise the caller that takes over does it.
   std::function<void()> stop;
   // Dataplane::files() of it; to be asked once for each port.
   std::function<std::vector<Descriptor>(PortId)> files;

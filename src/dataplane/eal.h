@@ -16,7 +16,7 @@ namespace synproxy::dataplane {
 struct EalRequest {
   std::string name = "synproxy";         // --file-prefix
   std::vector<std::string> pci_devices;  // empty: the PCI bus is left alone
-  bool devices_later = false;            // these may not be looked at at the start
+  bool devices_later = false;            // EAL must not probe these at its start
   std::vector<PoolPlan> pools;           // to be made later: memory is sized for them
   std::vector<std::string> extra;        // the user's own arguments, last
   bool verbose = false;

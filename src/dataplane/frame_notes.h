@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Where what steering has found out about a frame goes with it: the start of its buffer's headroom.
+// What steering has found out about a frame travels with it, at the start of the headroom of its
+// buffer.
 //
 // Headroom belongs to whoever owns the buffer, so it is written after receiving, is read by the
 // worker that the frame was handed to, and means nothing to a device when the frame leaves. A

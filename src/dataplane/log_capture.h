@@ -27,8 +27,8 @@ class LogCapture {
   void write(std::string_view text);
   // Forgets the lines kept: what follows belongs to the next attempt.
   void forget();
-  // The lines kept since then that say something, libraries' prefixes removed, the last ones first
-  // come to an error text. Empty: nothing was said.
+  // For an error text: the lines kept since then that say something, without the libraries'
+  // prefixes, the last one first. Empty: nothing was said.
   [[nodiscard]] std::string last_line() const;
 
  private:

@@ -34,11 +34,11 @@ inline constexpr std::uint32_t kHandOverSlots = 1024;  // of each ring between w
 [[nodiscard]] std::uint32_t buffers_for(unsigned workers, std::uint32_t device_frames);
 
 // PoolPlan::cache of a pool that is smaller than what many workers would keep: more than a third of
-// its buffers is always for whoever receives.
+// its buffers is always left for receiving.
 [[nodiscard]] std::uint32_t cache_within(std::uint32_t buffers, unsigned workers);
 
-// Which flag asked for most of what the engines could not get, and what to do. The memory itself
-// does not say: whatever is asked for last is refused.
+// Which flag asked for most of what the engines could not get, and what to do. The refusal itself
+// does not say: it hits the request that comes last.
 [[nodiscard]] std::string no_memory_for(const EngineShape& totals);
 
 // Free bytes in hugepages of the size that has the most.

@@ -73,7 +73,8 @@ class Port {
   // open() throws UsageError or RuntimeFailure.
   virtual void open() {}
   virtual void close() {}
-  // The next open() needs no capability, because all is there but the word of who has it.
+  // The next open() needs no capability: everything is there, except that another process still has
+  // it.
   [[nodiscard]] virtual bool opens_without_rights() const { return false; }
   // The next open() makes bpf(2) calls.
   [[nodiscard]] virtual bool loads_programs() const { return false; }

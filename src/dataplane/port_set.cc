@@ -48,7 +48,8 @@ bool is_interface(const PortPlan& plan) {
   return kind == PortName::Kind::kRawSocket || kind == PortName::Kind::kXdp;
 }
 
-// Both would forward every frame. Of this name there is no other: that was looked at.
+// Two proxies on one interface would both forward every frame. That no other proxy of this name
+// runs was checked before.
 void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
   for (const PortPlan& plan : plans) {
     if (!is_interface(plan) || !interface_has_user(plan.name.device)) continue;
@@ -77,7 +78,7 @@ PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const Protect
     if (all_open_ || stops_first) open_all();
     return;
   }
-  // A device that cannot be is told of first.
+  // A device that cannot exist is reported first.
   for (const bool interfaces : {false, true}) {
     if (interfaces) refuse_used_interfaces(plans);
     for (const PortId id : kAllPorts) {

@@ -46,7 +46,8 @@ class PortSet {
   // Gives up what only one process can have.
   void close_alone();
 
-  // Frees what has arrived so far: by that port; by those of which the predecessor had it too.
+  // Frees what has arrived so far by that port; by the ports whose frames the predecessor has got
+  // too.
   void forget_received(PortId id) const;
   void forget_copies() const;
 

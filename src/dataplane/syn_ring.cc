@@ -29,7 +29,8 @@ constexpr double kLeastShare = 1.0 / 64;
 constexpr unsigned kStanding = 3;  // a single step may be a moment without a CPU
 constexpr unsigned kIdle = 20;
 
-// As source_circle.h: who watches which of his addresses are answered learns nothing that lasts.
+// As in source_circle.h: an attacker who watches which of his addresses are answered learns nothing
+// that lasts.
 constexpr std::uint64_t kKeyMs = 65'536;
 
 // Without randomness, which the kernel has once it is up, the old key stays.

@@ -5,12 +5,13 @@
 // nor full, because then the kernel drops SYNs without looking whose they are. In between, its
 // level rises or falls for as long as the share is wrong; so the share follows the level and, to
 // come to rest, the level's change. The filter's window (syn_filter.h) is as wide as the share. It
-// turns as that of the shedder does (shed.h): who was outside is inside at one of the next tries.
+// turns as that of the shedder does (shed.h): a source that was outside is inside at one of its
+// next tries.
 //
 // The rules of the window and of its turn are those of shed.h; the hash differs, because a socket
 // filter has 32-bit words only.
 //
-// For the thread that reads the ring, but for take_drops() and the descriptor.
+// For the thread that reads the ring, except take_drops() and the descriptor.
 #pragma once
 
 #include <cstdint>

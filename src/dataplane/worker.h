@@ -60,8 +60,8 @@ struct WorkerRequest {
   const RssOwner* rss = nullptr;  // null unless RSS decides who owns a connection
   SynShedder::Key shed_key{};
   KnownSources* sources = nullptr;      // shared by all workers
-  ServerPlaces* places = nullptr;       // likewise; null: the worker has its own
-  std::vector<SourceLimits*> limits{};  // likewise: for all services, then for each with a name
+  ServerPlaces* places = nullptr;       // shared too; null: the worker has its own
+  std::vector<SourceLimits*> limits{};  // shared too: for all services, then for each with a name
   std::span<std::byte> store;           // of the engine; empty: none
   bool shared_memory = false;           // other processes of DPDK may come (Eal)
 };

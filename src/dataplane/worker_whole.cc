@@ -66,7 +66,7 @@ bool Worker::hand_over(Role sender, std::span<const std::uint8_t> whole,
   return true;
 }
 
-// Of what leaves, a capture sees the frames.
+// A capture sees what leaves as the frames that are made.
 void Worker::decided(Role sender, const Packet& whole) {
   if (tap_.on() && whole.verdict == Verdict::kDrop) [[unlikely]]
     tap_.dropped(sender, whole);

@@ -3,8 +3,8 @@
 // says what is in it, then the chunks of each queue.
 //
 // Only the process that has its lock touches the rings and the chunks. The lock (fcntl(2)) ends
-// with its process, however that ends; and with the first descriptor of this file that the process
-// closes, so there is only one.
+// with its process, however that ends. It also ends with the first descriptor of this file that the
+// process closes, so there is only one descriptor.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 // that holds the XDP program, so that what arrives meanwhile waits, and nothing is lost or comes
 // twice. The next process maps them beside this one, and touches them once it has the lock
 // (xdp_memory.h), which this one gives back when it stops. Linux before 6.4 maps the rings of a
-// socket only once: there the port is closed by the one and opened by the other.
+// socket only once: there the old process closes the port and the new one opens it.
 //
 // If the interface is deleted, the port stays dead until the proxy is started again.
 #pragma once

@@ -3,9 +3,9 @@
 // queue. What arrives by a queue without a socket goes on to the kernel.
 //
 // libbpf makes the system calls and nothing else: libxdp would attach its dispatcher, which
-// outlives a process that is killed. This one hangs on a BPF link: it is taken off the interface
-// when the last descriptor of the link is closed, however its process ends, and nobody can replace
-// it before.
+// outlives a process that is killed. This program hangs on a BPF link. It is taken off the
+// interface when the last descriptor of the link is closed, however its process ends, and nobody
+// can replace it before.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,8 @@
 // A copy of what another thread may be writing: each word is read once, and whole. The words need
 // not fit together. The writer knows nothing of it and pays nothing.
 //
-// The writer stores plainly, so by the letter of C++ both race; stores that do not would cost every
-// packet. Why it cannot matter:
+// The writer stores plainly, so by the letter of C++ reader and writer race; atomic stores would
+// cost every packet. Why the race cannot matter:
 //
 // - The writer: nobody else stores what it reads. So it does what it would do alone, whatever the
 //   compiler makes of its stores: delays them, joins them, or keeps something else there for a

@@ -80,7 +80,8 @@ enum MonitoredRule : std::uint16_t {
   kMonitorFragments = 1024,
   kMonitorMode = 2048,
 };
-// They are about what no service has: a claimed source, a packet without a port, the secret.
+// Rules that no single service can have: they are about claimed sources, packets without a port,
+// and the secret.
 inline constexpr std::uint16_t kMonitorOfAllAlone =
     kMonitorReplyRate | kMonitorTightCookies | kMonitorFragments;
 

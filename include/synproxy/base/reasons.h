@@ -172,8 +172,8 @@ inline constexpr std::size_t kReasonCount = kReasons.size();
   return kReasons[static_cast<std::size_t>(r)];
 }
 
-// Drops whose packet may become the answer to it. The bytes of all others that are dropped stay as
-// they came.
+// Drops whose packet may be rewritten into the answer. The bytes of all other dropped packets stay
+// as they came.
 [[nodiscard]] constexpr bool may_be_answered(Reason r) {
   switch (r) {
     case Reason::cookie_invalid:

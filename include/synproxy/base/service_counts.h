@@ -3,8 +3,8 @@
 //
 // A packet counts for the service whose address and port it has, by what became of it. Fragments
 // and ICMP have no port of their own, broken headers have none that could be believed, and SYNs are
-// shed unread: those count in the totals alone. Of the events there are those of which an operator
-// asks whose they are.
+// shed unread: those count in the totals alone. Of the events, those count whose service an
+// operator wants to know.
 #pragma once
 
 #include <algorithm>

@@ -28,7 +28,8 @@ struct EpochKeys {
 
 // The keys of an epoch as words: so they stand in the ring and in the flow store, and go to the
 // next process. First those of the layout with timestamps, then those of the plain one. The last
-// word is 1 if plain cookies are tight, else 0; the ring settles that apart.
+// word is 1 if plain cookies are tight, else 0; the ring settles and keeps that apart from the
+// other words.
 using KeyWords = std::array<std::uint64_t, 7>;
 inline constexpr std::size_t kTightWord = 6;
 [[nodiscard]] constexpr KeyWords words_of(const EpochKeys& keys) {
@@ -46,7 +47,7 @@ inline constexpr std::size_t kTightWord = 6;
 
 // Whether the plain cookies of an epoch are tight is settled once, by the first who asks: a worker,
 // when the epoch before has reached its middle. All who ask later get the same answer, so no two
-// workers read a cookie differently, and a wish that comes too late is for the epoch after it.
+// workers read a cookie differently. A wish that comes too late counts from the epoch after that.
 //
 // One slot per epoch modulo 4. The previous, current and next epoch are always there, and the
 // writer writes the slot that nobody reads any more. A reader so late that it still reads that slot
@@ -64,14 +65,14 @@ class KeyRing {
   // Any thread may call these.
   // Whether plain cookies shall be tight in the epochs that are not settled yet.
   void want_tight(bool tight) { want_tight_.store(tight, std::memory_order_relaxed); }
-  // Whether those of the epoch are tight; settled by this if nobody has asked before. For the last
-  // four epochs that were asked for.
+  // Whether the cookies of the epoch are tight. If nobody has asked before, this call settles it.
+  // For the last four epochs that were asked for.
   [[nodiscard]] bool settle_tight(std::uint64_t epoch) const {
     return settle_tight(epoch, want_tight_.load(std::memory_order_relaxed));
   }
-  // The same, where the wish is another one: that of the process before this one.
+  // The same with another wish: that of the process before this one.
   bool settle_tight(std::uint64_t epoch, bool wish) const;
-  // Likewise, but settles nothing: false as long as nobody has asked.
+  // The same, but settles nothing: false as long as nobody has asked.
   [[nodiscard]] bool is_tight(std::uint64_t epoch) const;
 
  private:

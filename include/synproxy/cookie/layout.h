@@ -120,8 +120,8 @@ inline constexpr std::uint16_t kLowestMssClass = kMssClasses[0];
 
 // Clients whose MSS is below these classes are small devices. No code is free for them, but hardly
 // anybody has the lowest class together with SACK and a scale above 8, windows of 16 MB and more.
-// So these codes stand for the MSS below, without scaling and SACK; and who does have the lowest
-// class and such a scale gets no SACK (fit_for_cookie).
+// So these codes stand for the MSS values below, without scaling and SACK. A client that does have
+// the lowest class and such a scale gets no SACK (fit_for_cookie).
 inline constexpr std::uint8_t kMostScaleBesideSack = 8;  // in the lowest class
 inline constexpr std::array<std::uint16_t, 6> kLowMssClasses{1, 64, 128, 216, 340, 460};
 static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "a scale for each");
@@ -168,7 +168,7 @@ static_assert(kLowMssClasses.size() == kMaxWindowScale - kMostScaleBesideSack, "
           .timestamps = false};
 }
 // A tight cookie has one bit for scale and SACK: with it the client has both, and this scale or a
-// larger one. Windows clients, which send no timestamps, have 8; who has a smaller one gets
+// larger one. Windows clients, which send no timestamps, have 8. A client with a smaller scale gets
 // neither. A scale that is rounded down makes the server see less of the client's window, never
 // more.
 inline constexpr std::uint8_t kTightScale = 7;

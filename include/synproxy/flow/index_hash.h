@@ -5,8 +5,7 @@
 // able to choose connections that meet in one bucket. The first round is NH (RFC 4418 section
 // 5.2.2) with 64-bit words: any two keys that he picks agree in all of its 128 bits with a chance
 // of 2^-64 over the choice of the IndexKey. The second round is the same construction over those
-// 128 bits. This is not a
-// MAC: none of it is ever shown outside, and cookies have their own hash.
+// 128 bits. This is not a MAC: none of it is ever shown outside, and cookies have their own hash.
 #pragma once
 
 #include <array>

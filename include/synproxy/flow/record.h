@@ -8,8 +8,9 @@
 //
 // Numbers are in host byte order unless a line says otherwise. Sequence numbers are those that the
 // client sees: the client's own, and for the server's stream numbers that count from the cookie.
-// Adding SplicedPart::delta gives the server's own number. That of an untranslated flow is 0: the
-// server has opened it itself, or the client has opened it with the server and not by a cookie.
+// Adding SplicedPart::delta gives the server's own number. The delta of an untranslated flow is 0:
+// the server has opened the flow itself, or the client has opened it with the server and not by a
+// cookie.
 #pragma once
 
 #include <cstddef>

@@ -8,10 +8,10 @@
 // SYNs are answered with cookies.
 //
 // Cookies leave nothing half-open, so another number says when the flood is over: the SYNs of the
-// last ten seconds that no handshake has followed, as many connections as a server would hold that
-// gave up after ten seconds. When it has been below the lower mark for a while, and the SYN rate
-// below as large a part of its own, the service is at peace again. OpenBSD's pf counts the cookies
-// that are under way in the same way.
+// last ten seconds that no handshake has followed. A server that gave up after ten seconds would
+// hold as many connections. When this number has been below the lower mark for a while, and the SYN
+// rate below the same part of its own mark, the service is at peace again. OpenBSD's pf counts the
+// cookies that are under way in the same way.
 //
 // What an attacker can do. Each forged SYN that the server answers counts until the server has
 // given up, or until somebody resets it, which frees the server's place too. An ACK counts as the
@@ -21,14 +21,14 @@
 // finished late, after their SYN has left the ten seconds, hide as many forged SYNs from the lower
 // mark; but to wait they must be half-open, which the records see.
 //
-// Services share 4,096 cells by their names, without tags, so nothing can be filled up. Two in one
-// cell, of twenty services in one of 22 cases, have their cookies together. Whoever aims a SYN at
-// another's cell could as well aim it at the service. Each worker decides alone, with its part of
-// the marks, because connections are spread evenly: all workers together never let more
-// half-open connections through than the mark allows.
+// Services share 4,096 cells by their names, without tags, so nothing can be filled up. Two
+// services in one cell get cookies together; with twenty services that happens in one case of 22.
+// Whoever aims a SYN at another's cell could as well aim it at the service itself. Each worker
+// decides alone, with its part of the marks, because connections are spread evenly: all workers
+// together never let more half-open connections through than the mark allows.
 //
-// A service with a name may have marks of its own. Where the rule is only monitored, all is counted
-// as ever, and said; but no cookies are sent.
+// A service with a name may have marks of its own. Where the rule is only monitored, everything is
+// counted and logged as ever, but no cookies are sent.
 #pragma once
 
 #include <algorithm>

@@ -5,13 +5,13 @@
 // every host of the Internet can send one. So each millisecond has a budget. Known sources
 // (known_sources.h) have their own. For strangers, a window of their places on a circle is let
 // through, as wide as the share that the budget affords, as SynShedder does for SYNs. A packet
-// needs all of its fragments, so a draw for each fragment would let next to no packet through: the
-// window stands still for 64 ms, which all fragments of a packet share, and then jumps by the
-// golden ratio of the circle, so that a sender that repeats itself soon meets it. Its first packet
-// that reaches a connection makes it known.
+// needs all of its fragments, so a draw for each fragment would let next to no packet through. So
+// the window stands still for 64 ms, which all fragments of a packet share. Then it jumps by the
+// golden ratio of the circle, so that a sender that repeats itself soon meets it. The first packet
+// of a sender that reaches a connection makes the sender known.
 //
-// One source cannot use up the budget: those that share a small part of the hash have a limit of
-// their own, and what is above it does not narrow the window either.
+// One source cannot use up the budget: sources that agree in a few bits of the hash have a limit of
+// their own. What comes above that limit does not narrow the window either.
 #pragma once
 
 #include <algorithm>

@@ -2,11 +2,11 @@
 // The sources that are over a limit, with how often each was refused: those of one worker, for
 // control to read.
 //
-// Theory of operation. As many sources as an attack may have cannot be counted, but those that are
-// refused most can (space-saving, Metwally and others, 2005). If a newcomer finds no entry, it
-// takes the one with the smallest count and goes on from there. So each source with more than one
-// 64th of all refusals is in the list. A count says what was certainly seen: the inherited part is
-// left out.
+// Theory of operation. An attack may have too many sources to count them all. But those that are
+// refused most can be counted (space-saving, Metwally and others, 2005). If a newcomer finds no
+// entry, it takes the one with the smallest count and goes on from there. So each source with more
+// than a 64th of all refusals has an entry. A count says what was certainly seen: the inherited
+// part is left out.
 #pragma once
 
 #include <algorithm>

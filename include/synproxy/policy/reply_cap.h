@@ -6,7 +6,8 @@
 // one of them. The times of GCRA (limit_rules.h) stand in an array without tags. A prefix has two
 // of them, in one line of the cache, and the looser one decides. Another prefix is mistaken for a
 // victim only if victims have filled both of its times. An answer raises both times to no more than
-// it must, so what shares one of them with a victim adds nothing to the other.
+// it must. So an answer to a prefix that shares one of its times with a victim does not raise the
+// victim's time.
 //
 // First SYNs may use a quarter of a second's worth of answers at once. A SYN that was capped is
 // remembered (retry_memory.h). If it comes again, a second later, it may use another quarter, which

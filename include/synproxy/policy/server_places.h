@@ -4,18 +4,18 @@
 //
 // Theory of operation. An entry is a service: one word with 18 bits of a keyed hash, when it was
 // last used, the number of connections that have a place, and the bound that was learned. A line of
-// the cache holds four. A connection takes the line twice: when its server is asked, and when the
-// server has answered or the connection is over. No packet does. An entry without connections that
-// was not used for a while may become that of another service.
+// the cache holds four. A connection touches its line twice: when its server is asked, and when the
+// server has answered or the connection is over. No packet touches a line. An entry without
+// connections that was not used for a while may become that of another service.
 //
 // What is learned (`auto`). A SYN that is left unanswered for a while halves the bound, at most
-// once for all that were asked before. As many answers as the bound is raise it by one, but only
-// while at least half of it is in use: an idle server shows nothing.
+// once for all that were asked before. The bound rises by one after as many answers as it is high.
+// Answers count only while at least half of it is in use: an idle server shows nothing.
 //
-// Whose turn it is. Each prefix has a debt of turns: each that it takes or waits for adds one, and
-// one is forgotten in kTurnMs. The debt is the level at which the next one waits, so the first of
-// each prefix comes before the second of any. Prefixes stand in a tagless array under two hashes;
-// the smaller debt counts, so nobody is held for a neighbour who shares one place.
+// Whose turn it is. Each prefix has a debt of turns: each turn that it takes or waits for adds one,
+// and every kTurnMs one is forgotten. The debt is the level at which the next one waits, so the
+// first of each prefix comes before the second of any. Prefixes stand in a tagless array under two
+// hashes; the smaller debt counts, so nobody is held for a neighbour who shares one place.
 //
 // Workers that have somebody waiting tell it here. Then none of them takes more than its share.
 #pragma once
@@ -59,7 +59,7 @@ class ServerPlaces {
   // Looks whether one more place is free, and finds or makes the entry.
   [[nodiscard]] Answer look(std::uint64_t service, std::uint64_t now_ms,
                             const ServerBacklog& bound);
-  // False: there is none, by the bound.
+  // False: the bound leaves no place.
   [[nodiscard]] bool take(std::uint32_t slot, std::uint64_t now_ms, const ServerBacklog& bound);
   // Whatever the bound is. False: more than can be counted have one.
   [[nodiscard]] bool take_anyway(std::uint32_t slot, std::uint64_t now_ms) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a service with a name may have of its own. What it has not, it has as all others have it.
+// What a service with a name may have of its own. For all else it has what all services have.
 #pragma once
 
 #include <array>

@@ -16,7 +16,8 @@
 //
 // The way of one client: its SYN comes at 0.30 s, and its place is outside the window. The SYN is
 // noted, shed and counted. It comes again at 1.31 s, in the next generation of the memory, is
-// known, let through and answered. The rest of the connection is not SYNs, and is never shed.
+// known, let through and answered. The other segments of the connection are no SYNs, and are never
+// shed.
 //
 // The hash is keyed (source_circle.h). If an attacker broke it all the same, his forged SYNs would
 // displace new clients, as they do without any shedding; spliced connections would not notice.

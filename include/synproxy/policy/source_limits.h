@@ -2,25 +2,27 @@
 // What proven sources have spent of their limits: one table for all workers.
 //
 // Theory of operation. An entry is one 64-bit word: 20 bits of a keyed hash of the source's prefix,
-// three bits that say of what it is, and 40 bits of state: of a rate the time at which the debt is
-// paid (limit_rules.h), otherwise the number of open connections. A line of the cache holds eight.
-// A rule takes one line per connection, when the connection is opened, and a number of connections
-// takes it again when that is over: whoever opened it keeps the slot. No packet does. The rates of
-// a mask use one line, and its numbers of connections the one beside it, so that one hash finds
-// both, and on one page; in one line, each source would fill two of eight places at once.
+// three bits that say which rate it is of or that it counts connections, and 40 bits of state. For
+// a rate the state is the time at which the debt is paid (limit_rules.h), otherwise the number of
+// open connections. A line of the cache holds eight. A rule touches one line per connection, when
+// the connection is opened. A rule on the number of connections touches it once more when the
+// connection is over: its owner keeps the slot. No packet touches a line. The rates of a mask use
+// one line, and its numbers of connections the one beside it, so that one hash finds both, and on
+// one page; in one line, each source would fill two of eight places at once.
 //
 // A word without debt and without connections says no more than an empty one, so a newcomer takes
 // its place. A word with either is never taken. If all eight have some, the newcomer is charged to
 // a bucket that all such newcomers of its /16 share (IPv6: /48), under the same limit. So an attack
-// with more sources than the table holds cannot make anybody's debt be forgotten, and costs a
-// legitimate newcomer its own budget: it shares one with its neighbours.
+// with more sources than the table holds cannot make the table forget anybody's debt. It costs a
+// legitimate newcomer its own budget: the newcomer shares one with its neighbours.
 //
 // Every change is one compare-and-exchange, so the meaning does not depend on the number of
 // workers. Two workers may put the same source into two ways of a line. The one that comes later
 // sees the other's entry, takes its own back and tries again. A single worker just stores: a locked
 // instruction waits for all stores before it, and there are six in a connection.
 //
-// Of a million pairs of sources in one line, one has the same hash bits and shares an entry.
+// Among a million pairs of sources in one line, one pair has the same hash bits and shares an
+// entry.
 #pragma once
 
 #include <array>
@@ -60,7 +62,7 @@ class SourceLimits {
     ConnSlots conns{};
     std::array<std::uint32_t, kMaxLimits> rates{};  // slots; 0: not charged
 
-    // Whether it could be another one, had fewer connections been open.
+    // Whether the charge could have come out otherwise, had fewer connections been open.
     [[nodiscard]] bool is_tight() const {
       return refused == Refusal::kConns || over_conns || shared != 0;
     }

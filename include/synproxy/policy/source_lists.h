@@ -13,11 +13,11 @@
 
 namespace synproxy {
 
-// Never changes: another one takes its place.
+// Never changes. New lists are another object, which takes its place.
 struct SourceSets {
   PrefixSet allowed;
   PrefixSet denied;  // without what is allowed
-  PrefixSet bogons;  // likewise; empty unless they are asked for
+  PrefixSet bogons;  // without them too; empty unless asked for
   // How many prefixes were given.
   std::size_t allow_count = 0;
   std::size_t deny_count = 0;
@@ -26,7 +26,7 @@ struct SourceSets {
   friend bool operator==(const SourceSets&, const SourceSets&) = default;
 };
 
-// Those of all services, and of the ones that have lists of their own. Likewise never changes.
+// The lists of all services, and of those that have lists of their own. Never changes either.
 struct SourceLists : SourceSets {
   // Several services may have the same.
   std::vector<SourceSets> own;
@@ -44,7 +44,7 @@ struct SourceLists : SourceSets {
 // Throws std::bad_alloc.
 [[nodiscard]] SourceSets make_source_sets(std::span<const Prefix> allow,
                                           std::span<const Prefix> deny, bool bogons);
-// That of all, without any service's own. Likewise.
+// The lists of all services, and none of a single one. Throws std::bad_alloc.
 [[nodiscard]] SourceLists make_source_lists(std::span<const Prefix> allow,
                                             std::span<const Prefix> deny, bool bogons);
 

@@ -4,10 +4,10 @@
 //
 // Theory of operation. Such a packet may cost three times what it costs to drop it, and next to
 // none of a flood's is worth anything. So while a worker does not keep up with reading, and at
-// least half of what it reads is of this kind, a falling share of the sources is heard
-// (ShareControl). The places are those that the SYNs of the same sources have (shed.h), and the
-// window ends a third of a second later: an ACK comes a round trip after its SYN was let through. A
-// client that is not heard repeats its data, and the window comes round.
+// least half of what clients send besides SYNs is of this kind, a falling share of the sources is
+// heard (ShareControl). The places are those that the SYNs of the same sources have (shed.h), and
+// the window ends a third of a second later: an ACK comes a round trip after its SYN was let
+// through. A client that is not heard repeats its data, and the window comes round.
 //
 // Segments of connections are found before this is asked, and never shed.
 #pragma once

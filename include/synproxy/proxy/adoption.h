@@ -7,21 +7,22 @@
 // agrees with the server's numbers, both have the same connection, and it is *adopted*: the flow
 // is watched from then on. So forged segments make no flow, and only existing connections do.
 //
-// What agrees. A client may acknowledge what was seen of the server and no more. What is under way
+// What agrees: a client may acknowledge what was seen of the server and no more. What is under way
 // was sent before the proxy looked, so a busy client agrees one round trip later.
 //
-// What does not. An earlier proxy may have translated the connection. Then the client counts the
-// server's stream differently, each end answers the other's ACKs with ACKs, and both have to be
+// What does not agree: an earlier proxy may have translated the connection. Then the client counts
+// the server's stream differently, each end answers the other's ACKs with ACKs, and both have to be
 // told. The client's own numbers are the same on both sides, so a client that shows the very number
 // that the server waits for is believed at once. A forged segment would need that number, and with
 // it could end the connection by itself. Any other client is asked: an ACK with the server's
 // numbers brings the true ones out of a client whose segments were forged. If what it shows does
 // not agree a while later, both are told.
 //
-// The table has a fixed size, its buckets follow from a keyed hash, and a newcomer takes the place
-// of what is there, but a client's not that of a server that has spoken lately. A flood of forged
-// segments can make a connection be noticed later. It passes meanwhile, unless more pass than
-// kPassedPerSecond: clients' segments that agree with nothing that is known are dropped then.
+// The table has a fixed size, and its buckets follow from a keyed hash. A newcomer takes the place
+// of what is there; but a client's segment does not take the place of a server that has spoken
+// lately. A flood of forged segments can make a connection be noticed later. It passes meanwhile,
+// unless more pass than kPassedPerSecond: clients' segments that agree with nothing that is known
+// are dropped then.
 #pragma once
 
 #include <algorithm>
@@ -121,9 +122,10 @@ class Adoption {
 
   // A client's RST that belongs to no flow: whether it passes.
   [[nodiscard]] bool client_reset(std::uint32_t now_ms) { return passing_.take(now_ms); }
-  // A server's. The client may be ahead of its own handshake ACK, and the RST would end its new
-  // connection. Such a client is known by its segments of the last second, and the server has shown
-  // nothing else. Any other RST is right, or is sent again when its client speaks again.
+  // A server's RST: whether it passes. The client may be ahead of its own handshake ACK, and the
+  // RST would end its new connection. Such a client is known by its segments of the last second,
+  // and the server has shown nothing else. Any other RST is right, or is sent again when its client
+  // speaks again.
   [[nodiscard]] bool server_reset(std::uint64_t hash, std::uint32_t now_ms) {
     const Place* p = find(hash, now_ms);
     return p == nullptr || p->server_known || now_ms - p->since_ms >= kPatienceMs;
@@ -159,8 +161,8 @@ class Adoption {
     }
     return nullptr;
   }
-  // The place of a newcomer: a free one, or that of who came first. nullptr: all that came first
-  // must stay.
+  // The place of a newcomer: a free one, or that of the entry that came first. nullptr: all that
+  // are there must stay.
   [[nodiscard]] Place* begin(std::uint64_t hash, Role sender, std::uint32_t now_ms) {
     Place* taken = nullptr;
     for (Place& p : bucket_of(hash)) {

@@ -3,11 +3,11 @@
 // it lies in memory. Both are of the same kStoreVersion, index key, epochs and clock. The taker
 // believes nothing: it looks at each piece as at what a store holds (flow/arena.h).
 //
-// Theory of operation. A million flows take longer to enter an index than anybody wants to wait. So
-// they are carried in passes, the first ones while the giver still works: whatever it is changing
-// at that moment may be carried half old, half new. A book says by a digest of 64 bits what the
-// taker has got of each record. The last pass, when the giver stands still, reads all records in
-// order, which takes some milliseconds, and carries those whose digest differs.
+// Theory of operation. To enter a million flows into an index takes longer than the gap may be. So
+// they are carried in passes, the first ones while the giver still works. A record that it is
+// changing at that moment may be carried half old, half new. A book holds a digest of 64 bits of
+// what the taker has got of each record. The last pass, when the giver stands still, reads all
+// records in order, which takes some milliseconds, and carries those whose digest differs.
 #pragma once
 
 #include <array>

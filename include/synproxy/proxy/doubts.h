@@ -14,10 +14,11 @@
 //     comes, its SYN-ACK of three seconds later is answered by a RST, as every one without a flow.
 //     If it has agreed to more than the client was promised, the RST comes at once.
 // Doubt can therefore not make a live service look dead. A client that a server's filter refuses
-// brings its service in doubt, and costs the next client that round trip. Above kAsksPerSecond SYNs
-// are answered as if there were no doubt: a flood gains nothing by it, and it cannot use up the
-// probes of real clients. So are they once kFoundAlivePerSecond have found their service alive: an
-// attacker who brings a live one in doubt again and again gets no more forged SYNs past the proxy.
+// brings its service in doubt, and costs the next client that round trip. Above kAsksPerSecond,
+// SYNs are answered as if there were no doubt: a flood gains nothing by the doubt, and cannot use
+// up the probes of real clients. SYNs are also answered once kFoundAlivePerSecond of them have
+// found their service alive: an attacker who brings a live service in doubt again and again gets no
+// more forged SYNs past the proxy.
 //
 // A RST from memory would be wrong for every client that the server would take after all: one that
 // its filter lets through, or one that tries again as soon as the server has restarted.

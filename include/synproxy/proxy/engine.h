@@ -84,7 +84,7 @@ class Engine {
   void adopt_replays(std::span<const CarriedReplay> carried, std::uint64_t now_ms);
   // Returns where it stands now; kNoFlow: no engine can have written it, or there is no room.
   [[nodiscard]] FlowIndex adopt(const CarriedFlow& carried, std::uint64_t now_ms);
-  // Takes back what was adopted: another word has come about it.
+  // Takes back what was adopted: newer data about it has come.
   void forget(FlowIndex index);
   // After the last one.
   void count_adopted(const Found& found);
@@ -115,8 +115,8 @@ class Engine {
 
   // From the next burst on these lists are in force. nullptr: none. They outlive the next call.
   void use_lists(const SourceLists* lists);
-  // For a caller who lets packets wait that clients have sent: what process() would drop by the
-  // lists or the TTL alone is dropped and counted now. Bit i of the result: the i-th packet.
+  // For a caller that lets clients' packets wait: drops and counts now what process() would drop by
+  // the lists or the TTL alone. Bit i of the result: the i-th packet.
   [[nodiscard]] bool screens() const;
   [[nodiscard]] std::uint32_t screen(std::span<Packet> burst);
 

@@ -44,7 +44,7 @@ struct FlowInfo {
 };
 static_assert(std::is_trivially_copyable_v<FlowInfo> && sizeof(FlowInfo) == 76);
 
-// What a worker has learned of a server, for the flags that are `auto`. Sent likewise.
+// What a worker has learned of a server, for the flags that are `auto`. Sent as it lies in memory.
 struct ServiceInfo {
   AddressBytes address{};
   std::uint32_t vlan = 0;  // VlanStack::packed

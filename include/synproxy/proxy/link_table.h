@@ -9,8 +9,8 @@
 //
 // A connection may outlive its header's place. So the tags of what is found are compared with the
 // connection's own: its frames never leave in another VLAN. If they differ, the newest header of
-// the connection's VLAN stands in. With one router and one server in a VLAN, that is the right one,
-// and elsewhere until the connection's next segment.
+// the connection's VLAN stands in. With one router and one server in a VLAN that is the right one.
+// Elsewhere it may be wrong until the connection's next segment.
 #pragma once
 
 #include <algorithm>
@@ -121,7 +121,7 @@ class LinkTable {
   [[nodiscard]] std::uint64_t digest_at(std::size_t index) const {
     return hash_of(entries_[index].link) ^ entries_[index].vlan.packed;
   }
-  // What stands at the index, whoever's it is. Only to be compared.
+  // What stands at the index, of whatever connection it is. Only to be compared.
   [[nodiscard]] const Link& at(std::uint16_t index) const { return entries_[index].link; }
 
  private:

@@ -28,7 +28,7 @@ inline constexpr std::uint8_t kOffersTimestamps = 1;
 inline constexpr std::uint8_t kOffersSack = 2;
 inline constexpr std::uint8_t kOffersEcn = 4;
 // And whether there is a SYN-ACK at all. Without it SYNs pass to the server (Activation). The fast
-// ways to answer a SYN need it as they need the abilities, so they have no question more.
+// ways to answer a SYN check it together with the abilities, so it costs them no further check.
 inline constexpr std::uint8_t kOffersCookies = 8;
 
 // The first eight bytes are read as one word (syn_burst_lanes.h).

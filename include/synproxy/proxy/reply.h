@@ -2,9 +2,9 @@
 // Segments that the proxy makes itself: SYN-ACK, SYN, ACK, RST, keepalive.
 //
 // They look like segments of the end in whose name they are sent: its TTL or hop limit, DSCP and
-// flow label (IpLook). They inherit nothing else from the packet that caused them: DF, IP
-// ID 0 (allowed by RFC 6864 section 4.1 for a datagram that is never fragmented), IP-ECN 00, no IP
-// options, urgent pointer 0.
+// flow label (IpLook). They inherit nothing else from the packet that caused them. DF is set, the
+// IP ID is 0 (allowed by RFC 6864 section 4.1 for a datagram that is never fragmented), IP-ECN is
+// 00, there are no IP options, and the urgent pointer is 0.
 #pragma once
 
 #include <cstddef>

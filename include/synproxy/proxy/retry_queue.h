@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What has to be repeated after a fixed delay. It is a FIFO, because all entries wait equally long.
 //
-// There is no timer object per flow. An entry may outlive the need for it. Whoever takes it out
-// compares the flow's cookie, which is random, to see whether the record is still the same
+// There is no timer object per flow. An entry may outlive the need for it. The code that takes it
+// out compares the flow's cookie, which is random, to see whether the record is still the same
 // connection.
 #pragma once
 

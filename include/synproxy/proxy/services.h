@@ -142,8 +142,8 @@ class ServiceTable {
   [[nodiscard]] bool probe_due(const KeyView& key, const Abilities& wanted,
                                std::uint64_t now_ms) const;
 
-  // A SYN-ACK of the server. `asked`: what our SYN had offered; `scale_asked` likewise; `ecn`: the
-  // answer is an ECN-setup SYN-ACK.
+  // A SYN-ACK of the server. `asked` and `scale_asked`: what our SYN had offered; `ecn`: the answer
+  // is an ECN-setup SYN-ACK.
   struct Answer {
     Abilities asked;
     bool scale_asked = false;

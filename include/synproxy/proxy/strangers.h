@@ -3,8 +3,8 @@
 // whose segments overtake each other.
 //
 // Theory of operation. After a start, segments come of connections that the proxy has not seen
-// begin. It cannot translate them, so both ends are told by a RST, as a server that has rebooted
-// tells its clients.
+// begin. It cannot translate them, so it sends both ends a RST, as a server that has rebooted does
+// to its clients.
 //
 // A server's segment without a flow is of such a connection. A client's may also be data of a new
 // one that has overtaken its handshake ACK, perhaps more than once if that is lost: a RST would
@@ -13,8 +13,8 @@
 // nothing is certain, and the client is told only if it is still unknown after kPatienceMs.
 //
 // An earlier proxy may have translated the connection, and then each end has its own numbers. So
-// the client's is kept until the server has answered. If it is not known yet, the client is asked
-// too.
+// the client's number is kept until the server has answered. If it is not known yet, the client is
+// asked too.
 //
 // Forged segments bring the server hardly any keepalives: after kAsksInVain of which it has
 // confirmed none, it gets only kDoubtfulAsksPerSecond until it confirms one. A flood fills the

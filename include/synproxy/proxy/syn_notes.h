@@ -3,8 +3,9 @@
 //
 // A watched connection gets its record at the server's SYN-ACK, which does not repeat what the SYN
 // said: its ISN, where data came with it, its window scale, and which options it asked for. So the
-// latest SYNs stand here. This is a memory and no state: it has a fixed size, the newest has its
-// place, and whoever is not found is treated as a client that may have asked for anything.
+// latest SYNs stand here. This is a memory and no state: it has a fixed size, and the newest SYN
+// takes the place of another. A client that is not found is treated as one that may have asked for
+// anything.
 #pragma once
 
 #include <cstdint>

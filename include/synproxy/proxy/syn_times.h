@@ -2,11 +2,11 @@
 // When SYNs were answered, so that a valid ACK tells how long its client has waited.
 //
 // A cookie has no room for a time, so the times stand here: of all SYNs while these are few, else
-// of a sample. The MAC of the cookie chooses it, because it is random, nobody can choose it, and a
-// SYN that is sent again has the same. So in a flood of random addresses one genuine client in so
-// many is followed, as one forged SYN in so many is, and all its SYNs are. The ACK finds the time
-// by the same MAC; only who has proven itself looks, and only with a MAC that was of the sample
-// lately.
+// of a sample. The MAC of the cookie chooses the sample: it is random, nobody can choose it, and a
+// SYN that is sent again has the same one. So in a flood of random addresses the same share of
+// genuine clients is followed as of forged SYNs, and of such a client all SYNs are. The ACK finds
+// the time by the same MAC. Only a client that has proven itself is looked up, and only if its MAC
+// was of the sample lately.
 //
 // The share of the sample follows the rate, by halves: about 16 SYNs in a millisecond at most, and
 // 128 if they are always the same. In each place of 64 bytes the newest eight stay, which is four

@@ -93,7 +93,7 @@ class SynAckRepeats {
     return latest_[hash % kPlaces].ack == seq ? latest(key, hash) : nullptr;
   }
 
-  // The SYN-ACK with the number `seq` of its own, likewise.
+  // The SYN-ACK whose own number is `seq`; nullptr: none is known.
   [[nodiscard]] Entry* find_sent(const KeyView& key, std::uint64_t hash, SeqNum seq) const {
     Entry* e = latest(key, hash);
     return e != nullptr && e->syn_ack.seq == seq ? e : nullptr;

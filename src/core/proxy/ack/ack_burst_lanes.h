@@ -96,8 +96,8 @@ struct Divided {
   }
 };
 
-// fitting_scales() for both layouts: tells only whether the ISN fits. What TSval says of a cookie
-// is looked at by who checks it again.
+// fitting_scales() for both layouts: tells only whether the ISN fits. The code that checks a cookie
+// again looks at TSval.
 template <typename Division>
 SYNPROXY_LANES Mask fits(const AckGroup& g, U64x8 mac, const LaneKeys& k, const Division& isn,
                          std::uint32_t scales) {
@@ -160,7 +160,7 @@ SYNPROXY_LANES LaneKeys choose_keys(Mask lanes, const LaneKeys& otherwise, const
   return k;
 }
 
-// A lane of which nobody knows whether it has timestamps has to fit neither layout.
+// A lane that may or may not have timestamps is refuted if it fits neither layout.
 template <bool kIpv6>
 SYNPROXY_KERNEL std::uint32_t refute_mixed(const AckGroup& g, std::uint32_t lanes,
                                            const AckKeys& keys, ScaleSet scales) {

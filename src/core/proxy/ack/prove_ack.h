@@ -47,7 +47,7 @@ inline constexpr unsigned kMaxOtherTries = 8;
 //
 // An adopted flow may be younger than the SYN-ACK: a late segment of the server was enough to adopt
 // it. And its mark may be a late copy of its own SYN, whose ISN nobody knows. So there any ISN
-// counts for a few tries, but for segments that are of the mark: they are ahead of its handshake
+// counts for a few tries. Segments of the mark are the exception: they are ahead of its handshake
 // ACK.
 [[nodiscard]] std::optional<CookieMatch> match_marked(const Moment& now, Answerer& answerer,
                                                       FlowRecord& f, const Context& c);

@@ -163,8 +163,8 @@ void classify_one(Rooms& rooms, Context& c) {
 
 // A prefetch waits until its page is found, and the core has room for the instructions of two
 // packets. So the buckets of a few are asked for together: then it looks for their pages side by
-// side. A packet without a key has the hash of an earlier one; to ask for that costs less than to
-// look.
+// side. A packet without a key has the hash of an earlier one; to fetch for that costs less than to
+// check.
 void fetch_buckets(const FlowBook& flows, std::span<const Context> packets) {
   for (const Context& c : packets) flows.prefetch_bucket(c.hash);
 }

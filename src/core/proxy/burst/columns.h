@@ -32,8 +32,8 @@ struct Columns {
   // unused lane repeats another one.
   Column<std::uint8_t*> frames;
   Column<std::uint8_t> places;  // index in the burst
-  // Some lanes are: `vlan` is filled, and the MAC addresses lie before `frames`. Like all here it
-  // has no initial value: groups that a burst does not need stay out of the cache.
+  // Some lanes have tags: `vlan` is filled, and the MAC addresses lie before `frames`. Like all
+  // members it has no initial value: groups that a burst does not need stay out of the cache.
   bool tagged;
   // Filled by the kernel that verifies the shape:
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
@@ -44,8 +44,8 @@ struct Columns {
   alignas(64) Column<std::uint64_t> vlan;  // VlanStack::packed
 };
 
-// The TCP header of an IPv6 frame lies so many bytes further on. Whatever is said here of bytes
-// behind the IP header of an IPv4 frame is true of an IPv6 frame so much later.
+// The TCP header of an IPv6 frame lies so many bytes further on. What is said here of bytes behind
+// the IP header of an IPv4 frame holds for an IPv6 frame that many bytes further on.
 inline constexpr std::size_t kIpv6Shift = kIpv6Header - kIpv4Header;
 [[nodiscard]] constexpr std::size_t shift_of(bool ipv6) { return ipv6 ? kIpv6Shift : 0; }
 

@@ -73,7 +73,7 @@ void prefetch_headers(std::span<const Packet> burst) {
   }
 }
 
-// All sites without paired VLANs pay for them once per burst.
+// Sites without paired VLANs pay one test per burst for this.
 void name_vlans(Rooms& rooms, Role sender, std::span<Packet> burst) {
   for (std::size_t i = 0; i < burst.size(); ++i) {
     name_vlan_of(rooms, sender, burst[i], rooms.arrivals[i]);

@@ -54,7 +54,8 @@ class Moment {
     }
     return has_sent(*keys) ? keys : nullptr;
   }
-  // Whether a cookie of that parity was sent here, if by an earlier process, and may be good still.
+  // Whether a cookie of that parity was sent here, by this process or an earlier one, and may still
+  // be good.
   [[nodiscard]] bool may_be_ours(unsigned parity) const {
     const EpochKeys* keys = keys_.for_parity(parity);
     return keys != nullptr && has_sent(*keys);

@@ -15,7 +15,7 @@
 // Fragments wait in the reassembler. A packet that is whole goes through the stages by itself, from
 // within burst/act (burst/fragments).
 //
-// and each packet then goes to one act:
+// Each packet then goes to one act:
 //
 //   syn/               a SYN is answered (answer_syn), also when it comes on a flow (syn_on_flow)
 //   ack/prove_ack      an ACK is proven by the cookie that it quotes
@@ -31,8 +31,8 @@
 //   time/              time passes (pass_time): repeats, ageing; eviction makes room; what a dead
 //                      process has left is taken over (resume)
 //
-// If services have names, whose each packet is and what became of it is noted around all of this
-// (flows/named_services).
+// If services have names, flows/named_services notes around all of this which service each packet
+// is for and what became of it.
 //
 // State lives in the rooms below, each with its own invariants. Code that works on one room is its
 // method. Code that works on a few takes those as arguments. An act may need any room, so it takes
@@ -104,7 +104,7 @@ struct Rooms {
   std::array<Context, kMaxBurst + 1> contexts;  // the last one: see context_of_whole()
   // Of clients' SYNs whose shape is not known (known_syn.h), in the place of their context.
   std::array<TcpOptions, kMaxBurst + 1> asked;
-  std::array<QuotedFlow, kMaxBurst + 1> quoted;  // of ICMP errors, likewise
+  std::array<QuotedFlow, kMaxBurst + 1> quoted;  // of ICMP errors, in the same places
   std::array<Arrival, kMaxBurst> arrivals;       // only where VLANs are paired
   std::uint32_t acks_refuted = 0;                // in the last burst from the client side
   bool many_refuted = false;                     // in the burst before that

@@ -12,9 +12,9 @@
 //
 // --min-ttl is about TCP to a protected port, and about fragments of TCP to a protected address.
 //
-// A service may have lists of its own. They are for what has its address and port; the lists of all
-// are for what is of no service, also for what has no port of TCP. So a fragment is looked at by
-// the lists of all first, and again as part of a whole packet, whose service is known.
+// A service may have lists of its own. They judge packets with its address and port. The lists of
+// all judge packets of no service, and packets without a TCP port. So the lists of all judge a
+// fragment first; the whole packet, whose service is known, is judged again.
 #pragma once
 
 #include <algorithm>
@@ -70,7 +70,7 @@ class Screen {
 // Bit i of the result: the i-th packet is dropped, and counted. `burst`: up to kMaxBurst packets
 // from the client side. `early`: they will come again, so what is only monitored is not counted.
 [[nodiscard]] std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early = false);
-// The same for a packet that was put together from its fragments: what its service has of its own.
+// The same for a packet that was put together from fragments, by what its service has of its own.
 [[nodiscard]] bool screen_whole(Rooms& rooms, Packet& whole);
 
 }  // namespace synproxy

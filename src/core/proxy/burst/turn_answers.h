@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Answers in place go back where their packet came from. Where the two directions have other
-// Ethernet headers, those are set here, after the packets of a burst are decided.
+// Answers in place go back where their packet came from. Where the Ethernet headers of the two
+// directions do not mirror each other, the right ones are set here, after the packets of a burst
+// are decided.
 #pragma once
 
 #include <span>

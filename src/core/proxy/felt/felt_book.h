@@ -3,9 +3,9 @@
 //
 // Nothing here is paid for by a packet of a spliced connection. The time to the server's first byte
 // is taken where that byte is seen to be the first: the record says so by a bit that means nothing
-// else before the server's FIN (kFlowFirstByteDue). When the valid ACK came stands in a small table
-// beside the records, which are full. Only a flow with that bit is looked for there, so the others
-// do not wait for it.
+// else before the server's FIN (kFlowFirstByteDue). The time of the valid ACK stands in a small
+// table beside the records, which are full. Only a flow with that bit is looked up there, so no
+// other flow waits for the table's memory.
 #pragma once
 
 #include <array>
@@ -35,8 +35,8 @@ class FeltBook {
   // `now_ms`: of the worker's clock modulo 2^32, everywhere.
   void handshake(const FlowKey& key, std::uint32_t ms, std::uint32_t repeats, std::uint32_t now_ms);
 
-  // The client of a connection has proven itself. `server_isn`: what the client takes for it.
-  // False: the connection is not followed, because another one has its place.
+  // The client of a connection has proven itself. `server_isn`: what the client takes for the
+  // server's ISN. False: the connection is not followed, because another one has its place.
   bool await_first_byte(std::uint32_t server_isn, std::uint32_t now_ms);
   [[nodiscard]] bool awaits_first_byte(std::uint32_t server_isn) const {
     return waiting_[place_of(server_isn)].server_isn == server_isn;

@@ -12,10 +12,11 @@ namespace synproxy {
 // lost sends it again after 1 and 3 s.
 inline constexpr std::uint32_t kLatelyMs = 5000;
 
-// What a silent server says before it forgets a connection, or what a silent client never said. A
-// server that closes sends FIN; one that waits for a request may also leave without a word; and one
-// whose data nobody acknowledges repeats it until it gives up, and says nothing then.
-// What a server has opened itself it knows best, so there only the FINs and repeats count.
+// Whether the server of a silent flow may have forgotten it, by what was seen last. A server that
+// closes sends FIN. One that waits for a request may leave without a word, so a client that never
+// sent data counts. One whose data nobody acknowledges repeats it until it gives up, and then says
+// nothing. A connection that the server has opened itself is the server's own business, so there
+// only the FINs and repeats count.
 [[nodiscard]] inline bool is_doubtful(const FlowRecord& f) {
   const bool never_spoke = f.client_nxt == f.client_isn + 1 && !f.opened_by_server();
   return never_spoke || f.has(kFlowClientFin | kFlowServerFin | kFlowRepeated);

@@ -17,9 +17,10 @@ constexpr std::uint32_t kMaxSweepSlice = 8192;
 // Above this many records a pass takes four seconds, to bound the share of memory bandwidth.
 constexpr std::uint32_t kLargeTable = 1U << 20;
 
-// A choice is made among so many, and of suspects again so often, until one has not spoken since.
-// So an eviction looks at 40 records at most. Once so many were looked at in a millisecond, the
-// rest of it takes the next of each set without a choice.
+// A choice is made among kSample records. Of suspects up to kMaxSamples choices are made, until one
+// has not spoken since. So an eviction looks at 40 records at most. Once kMaxLooksPerMs records
+// were looked at in a millisecond, evictions take the next of each set without a choice until it is
+// over.
 constexpr unsigned kSample = 8;
 constexpr unsigned kMaxSamples = 4;
 constexpr std::uint32_t kMaxLooksPerMs = 4096;
@@ -177,8 +178,7 @@ FlowIndex FlowBook::pick_over() {
   return other.flow != kNoFlow ? other.flow : first;
 }
 
-// Longest silent first; of those that were silent equally long, one that has left a keepalive
-// unanswered.
+// Flows that have left a keepalive unanswered come first, then the longest silent.
 std::uint32_t FlowBook::deadness(FlowIndex i, std::uint32_t now_ms) const {
   const FlowRecord& f = table_[i];
   const std::uint32_t silent = now_ms - f.last_seen;

@@ -3,9 +3,9 @@
 // that were used, the keys that came and went in this burst, and the position of the sweep.
 //
 // What can be evicted is known, so that a full table costs no search. The sets of flows that are
-// over, half-open and in handshake follow the states. The sweep fills the set of suspects, and
-// whoever takes one out of it looks again. Each set is read round and round, so that the flows that
-// have been in it longest come first, more or less.
+// over, half-open and in handshake follow the states. The sweep fills the set of suspects, and a
+// suspect is looked at again before it is evicted. Each set is read round and round, so that the
+// flows that have been in it longest come first, more or less.
 //
 // Invariants. A state changes only through become_handshake(), become_spliced(), set_state() and
 // erase(), so that the sets are exact. A key comes and goes only through insert() and erase(), so
@@ -96,7 +96,7 @@ class FlowBook {
   [[nodiscard]] bool full() const { return table_.size() == table_.capacity(); }
   [[nodiscard]] std::uint32_t embryonic() const { return waiting_.set.size(); }
   [[nodiscard]] std::uint32_t established() const { return established_ + passed(); }
-  // Of these, opened by the server and not answered yet.
+  // Of these, half-open (kPassed).
   [[nodiscard]] std::uint32_t passed() const { return passed_.set.size(); }
   // How many of those there may be. Nobody has proven anything for them.
   [[nodiscard]] std::uint32_t passed_limit() const {
@@ -167,11 +167,11 @@ class FlowBook {
     replay_.prefetch(epoch, mac);
   }
 
-  // --- The flow that gives way when the table is full: what is over, what the server has opened
-  // and nobody answered, handshakes that a server has left unanswered for a second, suspects, other
-  // handshakes. kNoFlow: those that were looked at must stay.
+  // --- The flow that gives way when the table is full: what is over, what is half-open, handshakes
+  // that a server has left unanswered for a second, suspects, other handshakes. kNoFlow: those that
+  // were looked at must stay.
   [[nodiscard]] FlowIndex pick_victim(std::uint64_t now_ms);
-  // One that the server has opened and nobody answered. kNoFlow: there is none.
+  // A half-open one (kPassed). kNoFlow: there is none.
   [[nodiscard]] FlowIndex pick_passed();
   // Evictions come in runs: fetches the next candidate.
   void prefetch_victims() const;

@@ -3,9 +3,10 @@
 // for, in step with the flow's state.
 //
 // A flow that is over counts no more, as with connlimit. If a segment shows that it is not over
-// after all, it counts again. What the flows of a burst give back they give at its end, when all
-// their places in the table are fetched together, or as soon as it could let somebody in. Flows
-// that were opened while there was no limit, and those that the server has opened, are not counted.
+// after all, it counts again. What flows give back in a burst is given back at the end of the
+// burst, when all their places in the table are fetched together, or at once if it could let
+// somebody in. Flows that were opened while there was no limit, and those that the server has
+// opened, are not counted.
 #pragma once
 
 #include <array>
@@ -95,7 +96,7 @@ class Limiter {
     }
   }
 
-  // The flow was found in a store. It counts if it would if it were opened now.
+  // The flow was found in a store. It counts as if it were opened now.
   template <typename KeyOf>
   void found(const FlowRecord& f, FlowIndex i, KeyOf&& key_of) {
     if (!watches_ || !is_open(f.state()) || f.opened_by_server()) return;
@@ -120,7 +121,7 @@ class Limiter {
   [[nodiscard]] std::uint8_t& table_of(FlowIndex i) const {
     return static_cast<std::uint8_t*>(table_of_.data())[i];
   }
-  // In which table a flow is counted. As long as there is only one, nobody writes it down.
+  // In which table a flow is counted. As long as there is only one table, that is not noted.
   [[nodiscard]] std::uint8_t counted_in(FlowIndex i) const {
     return several_ ? table_of(i) : std::uint8_t{0};
   }

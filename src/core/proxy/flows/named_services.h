@@ -2,14 +2,14 @@
 // The services with names: their counters, and what each has of its own. Without any, nothing here
 // is done.
 //
-// Theory of operation. Whose a packet is stands in it before it is decided, and what became of it
-// afterwards. So both are looked at around the decision (Tally), and the stages in between know
-// nothing of services. What has no packet of its own is counted where it happens, by the key of the
+// Theory of operation. Before a packet is decided, it shows whose it is; afterwards, what became of
+// it. So both are looked at around the decision (Tally), and the stages in between know nothing of
+// services. Events without a packet of their own are counted where they happen, by the key of the
 // connection: a few times in its life.
 //
-// As long as all services have the same tuning, nobody asks which one a packet is for. Once one
-// differs, whoever needs its value looks the service up: for what begins a connection, or belongs
-// to none, but for no fitting segment of one.
+// As long as all services have the same tuning, no code asks which one a packet is for. Once one
+// differs, the code that needs a value looks the service up: for packets that begin a connection or
+// belong to none, but for no fitting segment of a connection.
 #pragma once
 
 #include <array>
@@ -51,9 +51,10 @@ class NamedServices final : public ModeOfService {
     return tunings_[number_of(key)];
   }
   [[nodiscard]] Mode mode_of(const KeyView& key) const override { return tuning(key).mode; }
-  // The mode that all have, or whose parts are needed where they differ: adaptive before off.
+  // The mode that all have. Where modes differ, the one whose parts are needed: adaptive before
+  // off.
   [[nodiscard]] Mode mode() const { return mode_; }
-  // In the mode, or in when it begins cookies.
+  // Whether services differ in their mode, or in when cookies begin.
   [[nodiscard]] bool modes_differ() const { return modes_differ_; }
   // Whether what becomes of segments that belong to no connection depends on the service.
   [[nodiscard]] bool unknowns_differ() const { return unknowns_differ_; }
@@ -69,8 +70,8 @@ class NamedServices final : public ModeOfService {
 
   [[nodiscard]] bool on() const { return !counters_.empty(); }
 
-  // An event: among all, and of the service that has this key. A key that would have to be made is
-  // given by a function.
+  // Counts an event: in the totals, and for the service that has this key. A key that would first
+  // have to be made is given by a function.
   void count(const KeyView& key, Reason r) {
     all_.count(r);
     if (on()) [[unlikely]]

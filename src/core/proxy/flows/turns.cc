@@ -16,8 +16,8 @@ Turns::Turns(const EngineConfig& config, const Moment& now, const NamedServices&
   retune();
 }
 
-// Whoever waits when the bound goes is let go by the next ticks. Places are given back as long as
-// somebody has one.
+// When the bound goes, the next ticks let those go that wait. Places are given back as long as a
+// flow has one.
 void Turns::retune() { watches_ |= on(); }
 
 void Turns::note_due(std::uint32_t slot) {

@@ -38,7 +38,7 @@ class Turns {
   void share(ServerPlaces& places) { places_ = &places; }
   void retune();
 
-  // A bound is in force, of some service.
+  // A bound of some service is in force.
   [[nodiscard]] bool on() const { return named_.bounds_backlog(); }
   [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
 

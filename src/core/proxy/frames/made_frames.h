@@ -76,7 +76,7 @@ class MadeFrames {
   // that is answered. `f`: its flow, nullptr: it has none.
   void turn_answer(std::uint8_t* frame, const LinkHeader& header, const FlowKey& key, Role sender,
                    const FlowRecord* f);
-  // Does the same for an answer to a client like the one before, as in a flood. False: it is not.
+  // Does the same if the client is like the one before, as in a flood. False: it is not.
   [[nodiscard]] bool turn_like_last(std::uint8_t* frame) const {
     if (!last_answer_.is_of(frame)) return false;
     std::memcpy(frame, last_way_.bytes.data(), 2 * kMacAddress);

@@ -48,8 +48,8 @@ Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
 
 Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& charge) {
   if (!checksum_ok(c)) return Admission::kBadChecksum;
-  // The source is proven to be real, and its flow has cost nothing yet. Whom the operator allows is
-  // above all limits.
+  // The source is proven to be real, and its flow has cost nothing yet. A source that the operator
+  // allows is above all limits.
   if (rooms.limiter.on()) [[unlikely]] {
     if (!is_allowed(rooms, c)) return charge_source(rooms, c, charge);
     rooms.services.count(c.key(), Reason::limit_allowed);

@@ -18,7 +18,8 @@ enum class Admission : std::uint8_t { kAdmitted, kReplayed, kBadChecksum, kOverR
 [[nodiscard]] Admission admit(Rooms& rooms, const Context& c, const CookieMatch& match,
                               SourceLimits::Charge& charge);
 
-// The same for the client of a watched flow, `c.flow`, whom its server's number has proven.
+// The same for the client of a watched flow, `c.flow`. It is proven by the server's number that it
+// quotes.
 [[nodiscard]] Admission admit_watched(Rooms& rooms, const Context& c, SourceLimits::Charge& charge);
 
 // Whether --allow-file puts the client above all limits of the service.

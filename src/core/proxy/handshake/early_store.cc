@@ -39,7 +39,7 @@ EarlyStore::Handle EarlyStore::pick_victim(Handle head, std::size_t bytes,
   for (const Share& share : shares_) {
     if (&share != &own && share.buffers > most->buffers) most = &share;
   }
-  // Whoever holds as much gives way to what is new.
+  // A share that holds as much gives way to the newcomer.
   if (most != &nobody && most->buffers >= own.buffers + buffers_for(head, bytes)) {
     return most->oldest;
   }

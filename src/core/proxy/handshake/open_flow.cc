@@ -105,7 +105,7 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   if (is_adaptive(rooms, c)) rooms.watch.activation.proven(c.service, rooms.now.ms());
   if (m.stripped) rooms.counters.count(Reason::timestamps_stripped);
   // The server is opening a connection of its own to this client, and will take our SYN for the
-  // client's. What it is asked for now it cannot be asked again.
+  // client's. It cannot be asked a second time, so it is not asked for more than was promised.
   const bool crossing = c.flow != kNoFlow && rooms.flows[c.flow].state() == FlowState::kPassed &&
                         rooms.flows[c.flow].opened_by_server();
   if (c.flow != kNoFlow) give_way(rooms, c, sink);
@@ -129,11 +129,13 @@ void open_proven(Rooms& rooms, Context& c, const CookieMatch& m, FrameSink& sink
   } else {
     drop(rooms.counters, c, Reason::consumed);
   }
-  // The client's own SYN was passed to the server, which may wait half open for this one. It must
-  // not find more in ours: lwIP would take it up. And it may have agreed to more than was promised.
+  // The client's own SYN was passed to the server, which may wait half open for ours. It must not
+  // find more options in ours: lwIP would take them up. And it may have agreed to more than was
+  // promised.
   const bool asked = rooms.answerer.doubts().asked(c.key(), c.hash, SeqNum(f.client_isn),
                                                    rooms.now.ms32()) != nullptr;
-  // And so does a server that has seen the client's SYN before cookies began, or after they ended.
+  // A server that has seen the client's SYN before cookies began, or after they ended, may wait in
+  // the same way.
   const bool passed = rooms.watch.notes.lately(rooms.now.ms32()) &&
                       rooms.watch.notes.find(c.hash, rooms.now.ms32()) != nullptr;
   if (passed) rooms.watch.notes.forget(c.hash);

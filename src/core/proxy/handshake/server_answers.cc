@@ -79,9 +79,10 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
     const bool asked_again = f.has(kFlowAskedAgain);
     const bool may_be_copy = asked_again && rooms.now.ms32() - f.last_seen < kCopiesMs;
     // If no SYN asked for more, the server grants what nobody asked for. It would do so again, so
-    // its extras are ignored. With ECN it must not: it would mark what it sends for a client that
-    // does not answer marks (RFC 3168 section 6.1.1). Most likely it answers a SYN of the client's
-    // own, which passed before this service had cookies, so it is asked once more.
+    // its extras are ignored. Only ECN must not be ignored: the server would mark what it sends,
+    // for a client that does not answer marks (RFC 3168 section 6.1.1). Most likely it answers a
+    // SYN of the client's own, which passed before this service had cookies, so it is asked once
+    // more.
     const bool unheard = unasked_ecn && (!asked_again || may_be_copy);
     // A scale of such a SYN makes the server take the client's windows for larger than they are
     // (RFC 7323 section 2.2). We never ask for one in order to learn.
@@ -99,7 +100,7 @@ void on_server_answer(Rooms& rooms, Context& c, FrameSink& sink) {
   // segment of an older connection arrives. A RST with this number would kill the connection in the
   // making.
   if (acks_our_syn) return drop(rooms.counters, c, Reason::no_flow_server);
-  // Who waits for a turn has asked nothing that this could answer.
+  // A flow that waits for its turn has asked nothing that this could answer.
   if (f.waits_for_turn()) return drop(rooms.counters, c, Reason::no_flow_server);
   // A challenge ACK of an older connection that the server still has (RFC 5961 section 4). We reset
   // that connection, as a TCP client does.

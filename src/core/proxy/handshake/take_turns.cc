@@ -15,8 +15,8 @@ constexpr std::size_t kYieldLevel = 2;
 constexpr std::uint32_t kSilentMs = kRetryMs[0] + kRetryMs[1];
 constexpr std::uint32_t kYieldMs = kSilentMs + kRetryMs[2];
 
-// One SYN, even where two would hide the round trip: the server has more to do than it can. Who has
-// asked before does so once a second, as the last repeats do.
+// One SYN, even where two would hide the round trip: the server has more to do than it can. A flow
+// that has asked before asks once a second, as the last repeats do.
 void ask_in_turn(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   const std::size_t level = f.unasked() ? 0 : kLastRetry;
@@ -57,7 +57,7 @@ void give_up_waiting(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   give_up(rooms, i, true, true, sink);
 }
 
-// Whoever has waited too long is not asked for any more.
+// For a flow that has waited too long no server is asked any more.
 void take_turns(Rooms& rooms, bool tick, FrameSink& sink) {
   rooms.turns.run(tick, [&](FlowIndex i) {
     FlowRecord& f = rooms.flows[i];

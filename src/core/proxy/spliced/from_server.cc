@@ -52,7 +52,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     follow_way(rooms, c, f);
     note<Role::kServer>(rooms, f, c, seq);
   } else if (is_over(f) && answers_passed_syn(rooms, c)) {
-    return;  // of the next connection, ahead of its SYN-ACK: the old numbers are none of its
+    return;  // of the next connection, ahead of its SYN-ACK: it does not have the old numbers
   }
   pass_to_client(rooms, c, f);
 }

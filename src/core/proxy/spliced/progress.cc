@@ -99,14 +99,15 @@ void note_through(FlowRecord& f, const Segment& g) {
   if (g.seq_length() != 0 || g.ack.after(SeqNum(f.client_isn + 1))) f.start_acks();
 }
 
-// Both numbers are exact where it has an ACK. Nobody guesses two, so nobody need be asked.
+// `both_exact`: the RST has an ACK, and both numbers are exact. Nobody guesses two numbers, so the
+// ends need not be asked.
 void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
   // After both FINs the flow cannot revive.
   if (f.state() == FlowState::kClosing && closed_by_both(f)) {
     rooms.flows.set_state(f, FlowState::kFinished);
   } else if (f.state() == FlowState::kEstablished) {
-    // A RST that answers a keepalive comes from an end that has forgotten this connection. Whoever
-    // speaks after that speaks to nobody, so the flow cannot revive.
+    // A RST that answers a keepalive comes from an end that has forgotten this connection. The
+    // other end then speaks to nobody, so the flow cannot revive.
     rooms.flows.set_state(f, f.has(kFlowProbed) ? FlowState::kFinished : FlowState::kClosing);
     count(rooms, f, Reason::conn_reset);
     f.clear(kFlowProbed | kFlowProbedAgain);

@@ -49,10 +49,10 @@ template <Role kFrom>
 
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
 //
-// Whoever knows a connection's addresses can send what fits: of 2^32 numbers a window's worth does.
-// So a segment that fits proves nothing about its own numbers. `next` moves by a segment that
-// begins there, and over a gap only when the other end has acknowledged what lies behind it. A FIN
-// counts when its number is reached, and data behind it shows that it was forged.
+// An attacker who knows a connection's addresses can send what fits: of 2^32 numbers a window's
+// worth does. So a segment that fits proves nothing about its own numbers. `next` moves by a
+// segment that begins there, and over a gap only when the other end has acknowledged what lies
+// behind it. A FIN counts when its number is reached, and data behind it shows that it was forged.
 template <Role kFrom>
 void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq);
 extern template void note<Role::kClient>(Rooms&, FlowRecord&, const Context&, SeqNum);

@@ -5,8 +5,9 @@
 // SYN-ACK may show a smaller one: on the first connections after a start, or behind an address of
 // unlike servers. Segments that are too long would be lost on their way to it, each time again. So
 // such a flow is noted at the splice, and its long segments are cut into pieces that the server
-// takes. The client is told as a router would tell it (RFC 1191 section 4,
-// RFC 8201), so that it sends shorter ones; those who do not hear of it are cut on.
+// takes. The client is told as a router would tell it (RFC 1191 section 4, RFC 8201), so that it
+// sends shorter ones. The segments of a client that does not hear of it are cut for as long as they
+// come.
 //
 // Clients that do not set DF are not told, because their segments may be fragmented.
 #pragma once

@@ -7,7 +7,8 @@
 
 namespace synproxy {
 
-// For a segment that belongs to nothing, if its service forwards such ones. `tuning`: of that.
+// For a segment that belongs to nothing, if its service forwards such segments. `tuning`: that of
+// the service.
 void pass_unknown(Rooms& rooms, Context& c, const ServiceTuning& tuning);
 // The same for one of a client that quotes no valid cookie. What acknowledges our SYN-ACK does not
 // pass (quotes_our_syn_ack()).

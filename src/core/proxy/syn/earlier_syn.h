@@ -6,10 +6,10 @@
 
 namespace synproxy {
 
-// A client's SYN may be older than a flow with its addresses, and yet begin a later connection: it
-// has overtaken the handshake ACK of the one before, came in one burst with it, or before the
-// server's last segment of a connection that was adopted by it. While the SYN-ACK is remembered,
-// the new flow `f` is marked as if the SYN had come on it.
+// A client's SYN may be older than a flow with its addresses, and yet begin a later connection. It
+// has overtaken the handshake ACK of the connection before, or came in one burst with it. Or it
+// came before the server's last segment, by which the connection before was adopted. While the
+// SYN-ACK is remembered, the new flow `f` is marked as if the SYN had come on it.
 inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
   const SynAckRepeats::Entry* e =
       rooms.answerer.repeats().latest_but(c.key(), c.hash, SeqNum(f.client_isn));

@@ -2,12 +2,12 @@
 // The SYNs of a flood, eight at a time.
 //
 // Theory of operation. In a flood most frames are SYNs of a few shapes, alike down to the order of
-// the options (shapes.h). Where the CPU has AVX2 or AVX-512, eight SYNs of one shape are
-// turned into columns, one lane for each. The columns do the work that is the same for all: first
-// they verify the shape and both checksums; later they compute MAC and cookie and write the
-// SYN-ACK. Between the two, two questions are asked frame by frame: what the service offers, and
-// whether there is a flow. Where a burst mixes shapes, or a service offers less than a shape asks
-// for, a kernel for all shapes takes its constants lane by lane (mixed_syns_lanes.h).
+// the options (shapes.h). Where the CPU has AVX2 or AVX-512, eight SYNs of one shape are turned
+// into columns, one lane for each. The columns do the work that is the same for all: first they
+// verify the shape and both checksums; later they compute MAC and cookie and write the SYN-ACK.
+// Between the two, two questions are asked frame by frame: what the service offers, and whether
+// there is a flow. Where a burst mixes shapes, or a service offers less than a shape asks for, a
+// kernel for all shapes takes its constants lane by lane (mixed_syns_lanes.h).
 //
 // A frame that is in any way uncommon is left alone, and goes the way of every other packet
 // (burst/stages.h). So this is never the only place that does something, and means the same: the

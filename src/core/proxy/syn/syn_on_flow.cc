@@ -32,8 +32,8 @@ void mark(const Moment& now, FlowRecord& f, SeqNum isn, bool timestamps) {
   f.set(static_cast<std::uint16_t>(kFlowMarked | (timestamps ? kFlowMarkTimestamps : 0)));
 }
 
-// What the server has acknowledged. A client in SYN-SENT would accept an ack of the SYN alone, so
-// that of nothing takes its place while data is under way.
+// What the server has acknowledged. If that is the SYN alone, a client in SYN-SENT would accept the
+// ack. So while data is under way, an ack of nothing takes its place.
 SeqNum challenge_ack(const FlowRecord& f) {
   const SeqNum first(f.client_isn + 1);
   const SeqNum acked(f.acked_by_server());

@@ -154,7 +154,7 @@ std::uint32_t patience(const EngineTuning& tuning, const FlowRecord& f) {
                                : tuning.server_timeout_ms;
 }
 
-// A RST may have been forged. Who lives answers, and the connection comes back.
+// A RST may have been forged. An end that lives answers, and the connection comes back.
 unsigned age_reset(Rooms& rooms, FlowIndex i, FrameSink& sink) {
   FlowRecord& f = rooms.flows[i];
   f.set(kFlowProbed);

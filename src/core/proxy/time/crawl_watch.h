@@ -2,12 +2,12 @@
 // Finds servers that crawl: that have more to send, lose nothing, and yet have less and less under
 // way. A server with BBR whose handshake has shown it the round trip to the proxy does so for ten
 // seconds: it begins with 100 to 200 KB under way and goes down to 20 or 30 KB, whatever the
-// client's round trip (docs/conformance.md). Who sizes the window by losses never shrinks it
-// without one. The sweep passes every record anyway, so this costs nothing per packet. A few flows
-// at a time are watched.
+// client's round trip (docs/conformance.md). A server that sizes its window by losses never shrinks
+// it without a loss. The sweep passes every record anyway, so this costs nothing per packet. A few
+// flows at a time are watched.
 //
-// A server that has first much and then little to say at any moment, to a distant client, looks the
-// same. It is then treated like one that crawls, which costs it one more SYN per connection.
+// A server that first has much and then little to send at any moment, to a distant client, looks
+// the same. It is then treated like one that crawls, which costs it one more SYN per connection.
 #pragma once
 
 #include <algorithm>

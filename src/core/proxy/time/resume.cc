@@ -19,7 +19,8 @@ void ask_anew(Rooms& rooms, FlowIndex i) {
   f.client_nxt = f.client_isn + 1;
   f.server_nxt = f.cookie + 1;
   f.clear(kFlowClientFin | kFlowWaits);
-  // Places and turns were the dead process's. What it had not asked for may still have to wait.
+  // Places and turns went with the dead process. A flow whose server it had not asked may still
+  // have to wait.
   const FlowKey key = rooms.flows.key_of(i);
   const bool waits = rooms.turns.on() &&
                      rooms.turns.arrive(i, key, key.client.data(), false) == Turns::Turn::kWaits;
@@ -28,7 +29,7 @@ void ask_anew(Rooms& rooms, FlowIndex i) {
   rooms.handshakes.ask_at_once(i, f, rooms.now.ms32());
 }
 
-// The client may have been promised more than its server takes: which clients were, is forgotten.
+// The client may have been promised more than its server takes. Which clients were is forgotten.
 void note_too_long(Rooms& rooms, FlowIndex i) {
   if (!rooms.flows[i].translated()) return;
   const FlowKey key = rooms.flows.key_of(i);

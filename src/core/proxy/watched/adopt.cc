@@ -35,7 +35,7 @@ bool resets_new_client(Rooms& rooms, const Context& c) {
          !rooms.adoption.server_reset(c.hash, rooms.now.ms32());
 }
 
-// The numbers are the server's, which are right. What a client has sent beyond them counts when the
+// Takes the server's numbers, which are right. What a client has sent beyond them counts when the
 // server has acknowledged it.
 void write_numbers(FlowRecord& f, SeqNum server_nxt, SeqNum client_nxt, SeqNum acked_by_client) {
   f.client_nxt = client_nxt.value();

@@ -8,10 +8,10 @@
 namespace synproxy {
 
 // An adopted flow is watched like one whose handshake was seen (watched.h). What the SYNs said is
-// unknown. So the windows are taken for 16 MB at least, and for up to 64 MB by what their raw
-// values say: what is under way has to fit, or the flow would fall behind its ends. More is no
-// gain, for the wider a window, the fewer forged ACKs it takes to hit it. A RST needs the exact
-// number in any case (spliced/progress.h).
+// unknown. So the windows are presumed: 16 MB at least, and up to 64 MB if their raw values are
+// large. What is under way has to fit, or the flow would fall behind its ends. More would be no
+// gain: the wider a window, the fewer forged ACKs it takes to hit it. A RST needs the exact number
+// in any case (spliced/progress.h).
 
 // A client's segment that quotes no valid cookie.
 void on_older_client(Rooms& rooms, Context& c, FrameSink& sink);

@@ -95,8 +95,8 @@ void make_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   forward(rooms.counters, c, Reason::watched);
 }
 
-// Whether a SYN-ACK is of an earlier conversation, and the flow is that of the SYN that passed
-// last.
+// Whether a SYN-ACK is of an earlier conversation, while the flow is that of the last SYN that
+// passed.
 bool is_late(const Rooms& rooms, const Context& c, const FlowRecord& f) {
   const SynNotes& notes = rooms.watch.notes;
   const std::uint32_t now = rooms.now.ms32();
@@ -114,7 +114,7 @@ bool may_replace(const Rooms& rooms, const Context& c, const FlowRecord& f) {
     case FlowState::kPassed:
       return f.watched();
     case FlowState::kEstablished:
-      // Of a client that begins anew, where the server has forgotten the old connection.
+      // The client begins anew, and the server has forgotten the old connection.
       return f.watched() || (f.opened_by_server() &&
                              rooms.watch.notes.answered(c.hash, ack, rooms.now.ms32()) != nullptr);
     default:
@@ -242,7 +242,7 @@ void on_server_half_open(Rooms& rooms, Context& c, FrameSink& sink) {
   if (g.has(kSyn) && on_watched_syn_ack(rooms, c, sink)) return;
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (g.has(kRst)) {
-    // RFC 5961 section 3.2. Any other one is of a connection before, or answers its segments.
+    // RFC 5961 section 3.2. Any other RST is of an earlier connection, or answers segments of one.
     if (g.seq == SeqNum(f.server_nxt)) {
       rooms.services.count(c.key(), Reason::conn_reset);
       free_flow(rooms, c.flow);

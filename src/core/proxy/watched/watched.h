@@ -30,12 +30,12 @@ inline constexpr std::uint32_t kHalfOpenMs = 33'000;
 // forwarded.
 [[nodiscard]] bool answers_passed_syn(Rooms& rooms, Context& c);
 
-// Handle a segment on a half-open flow that is watched: of the client, if it is no SYN, and of the
-// server.
+// Handle a segment on a half-open flow that is watched: one of the client that is no SYN, and one
+// of the server.
 void on_client_half_open(Rooms& rooms, Context& c, FrameSink& sink);
 void on_server_half_open(Rooms& rooms, Context& c, FrameSink& sink);
 
-// For what was counted: puts it in force if cookies have begun for the packet's service.
+// After something was counted: puts cookies in force if they have begun for the packet's service.
 void settle_activation(Rooms& rooms, const Context& c);
 // Whether what happens to the packet's service is to be counted, because its mode is adaptive.
 [[nodiscard]] inline bool is_adaptive(const Rooms& rooms, const Context& c) {
