@@ -501,6 +501,27 @@ TEST_P(Adopt, ACookieCountsThoughALateSynHasTheMark) {
   begins_anew(s);
 }
 
+// The same, and data of the new connection comes first, as much as would use up all tries.
+TEST_P(Adopt, DataAheadCostsNothingWhereALateSynHasTheMark) {
+  HarnessOptions h = adopting();
+  h.engine.tuning.synack_repeats = 3;
+  ProxyHarness other(h);
+  Session s(other, session());
+  Session old = s;
+  old.cookie = 0x1234'5678;
+  adopt_behind(old, 500'000'000);
+  old.o.client_isn += 400'000'000;
+  EXPECT_EQ(other.from_client(old.syn_frame()), Verdict::kReply);
+  other.to_client.clear();
+  s.syn();
+  for (std::uint32_t i = 1; i <= 20; ++i) {
+    const Bytes ahead = s.client().seq(s.client_nxt + 10 * i).payload("0123456789").build();
+    EXPECT_EQ(other.from_client(ahead), Verdict::kDrop);
+  }
+  EXPECT_EQ(other.count(Reason::ack_unfit), 20U);
+  begins_anew(s);
+}
+
 // Whoever knows its ports guesses no cookie without end, and leaves tries for the mark.
 TEST_P(Adopt, AnAdoptedConnectionTakesFewGuesses) {
   Session s(p, session());

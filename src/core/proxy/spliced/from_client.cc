@@ -35,6 +35,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
       return open_proven(rooms, c, *m, sink);
   }
   if (doubtful) {
+    mark_by_quoted_syn(rooms, c, f);
     if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }

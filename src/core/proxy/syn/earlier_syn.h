@@ -6,6 +6,12 @@
 
 namespace synproxy {
 
+inline void mark_by(const SynAckRepeats::Entry& e, FlowRecord& f) {
+  f.mark_isn = (e.syn_ack.ack - 1).value();
+  f.clear(kFlowMarkTimestamps);
+  f.set(static_cast<std::uint16_t>(kFlowMarked | (e.syn_ack.timestamps ? kFlowMarkTimestamps : 0)));
+}
+
 // A client's SYN may be older than a flow with its addresses, and yet begin a later connection. It
 // has overtaken the handshake ACK of the connection before, or came in one burst with it. Or it
 // came before the server's last segment, by which the connection before was adopted. While the
@@ -13,10 +19,7 @@ namespace synproxy {
 inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
   const SynAckRepeats::Entry* e =
       rooms.answerer.repeats().latest_but(c.key(), c.hash, SeqNum(f.client_isn));
-  if (e == nullptr) return;
-  f.mark_isn = (e->syn_ack.ack - 1).value();
-  f.set(kFlowMarked);
-  if (e->syn_ack.timestamps) f.set(kFlowMarkTimestamps);
+  if (e != nullptr) mark_by(*e, f);
 }
 
 // Whether a client's segment acknowledges the SYN-ACK that it was given last, and nothing behind
@@ -25,6 +28,18 @@ inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord
 [[nodiscard]] inline bool quotes_our_syn_ack(const Rooms& rooms, const Context& c) {
   return c.segment.has(kAck) &&
          rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
+}
+
+// The mark of an adopted flow may be a late copy of its own SYN, whose ISN nobody knows, and keeps
+// the client's next SYN from marking for a second. Who quotes the SYN-ACK of that one does not
+// guess: it has the mark then, with all tries.
+inline void mark_by_quoted_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
+  if (!f.adopted() || !c.segment.has(kAck)) return;
+  const SynAckRepeats::Entry* e =
+      rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1);
+  if (e == nullptr || (f.has(kFlowMarked) && e->syn_ack.ack == SeqNum(f.mark_isn) + 1)) return;
+  mark_by(*e, f);
+  f.set_mark_tries(0);
 }
 
 }  // namespace synproxy
