@@ -20,7 +20,7 @@ usage: bench.sh [--quick] [--only STEP,...] [--json FILE] [--compare OLD.json]
        bench.sh --compare OLD.json NEW.json      compares two runs, measures nothing
        bench.sh --readme RESULTS.json            writes the table of README.md anew
 
-  --quick        fewer and shorter rounds: three minutes instead of eight, and less sure
+  --quick        fewer and shorter rounds: three minutes instead of ten, and less sure
   --only STEPS   some of: ${STEPS[*]}
   --json FILE    where the figures go, build/bench/results.json
   --compare OLD  afterwards, what got slower since OLD was written

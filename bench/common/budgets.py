@@ -31,6 +31,7 @@ class Reached:
     def __init__(self, budget, rows):
         self.path, self.unit, self.limit = budget["path"], budget["unit"], budget["limit"]
         self.higher = budget["better"] == "higher"
+        self.names = [name for name in budget["rows"] if name in rows]
         self.values = sorted(rows[name]["value"] for name in budget["rows"] if name in rows)
         self.missing = [name for name in budget["rows"] if name not in rows]
 

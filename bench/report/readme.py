@@ -13,7 +13,8 @@ from figures import shown, unit_text
 
 BEGIN = "<!-- performance: written by scripts/bench.sh --readme -->"
 END = "<!-- /performance -->"
-# Rows beside the budgets, with their labels. Rows that a run does not have are left out.
+# Rows beside the budgets, with their labels. Rows that a run does not have are left out. Behind each figure stands its
+# ratio to the floor of its row, or to the row that AGAINST names.
 FURTHER = (
     ("datapath/syn/ipv4/timestamps", "SYN of Linux → SYN-ACK, IPv4"),
     ("datapath/syn/ipv4/mixed", "SYNs of usual clients mixed in one burst"),
@@ -36,25 +37,54 @@ FURTHER = (
     ("flow_table/hit/10m/rte_hash", "rte_hash on the same work"),
 )
 
+AGAINST = {
+    "wire/syn/ipv4/timestamps": ("wire/macswap/ipv4/timestamps", "macswap"),
+    "wire/connections": ("wire/io/connections", "io"),
+    "wire/latency/50_percent/p50": ("wire/latency/10_percent/p50", "that at 10 %"),
+    "wire/latency/50_percent/p99": ("wire/latency/10_percent/p50", "p50 at 10 %"),
+    "wire/latency/50_percent/p999": ("wire/latency/10_percent/p50", "p50 at 10 %"),
+    "wire/latency/90_percent/p50": ("wire/latency/10_percent/p50", "that at 10 %"),
+    "flow_table/hit/10m/own": ("flow_table/hit/10m/rte_hash", "rte_hash"),
+}
+
 
 def escaped(text):
     return text.replace("|", "\\|")
 
 
+def of_floor(name, by_name):
+    row = by_name.get(name + "/of_floor")
+    return None if row is None else row["value"]
+
+
+def ratio_text(name, by_name):
+    floor = of_floor(name, by_name)
+    if floor is not None:
+        return f"{shown(floor)} of the floor"
+    other, label = AGAINST.get(name, ("", ""))
+    if other not in by_name or by_name[other]["value"] == 0:
+        return ""
+    return f"{shown(by_name[name]['value'] / by_name[other]['value'])} of {label}"
+
+
 def budget_rows(rows):
+    by_name = {row["name"]: row for row in rows}
     for found in reached(rows):
         verdict = {"MISSED": "**missed**"}.get(found.verdict(), found.verdict())
-        yield f"| {escaped(found.path)} | {found.limit_text()} | {found.text()} | {verdict} |"
+        floors = sorted(f for f in (of_floor(name, by_name) for name in found.names) if f is not None)
+        ends = list(dict.fromkeys(shown(value) for value in floors[:1] + floors[-1:]))
+        ratio = f" ({' to '.join(ends)} of the floor)" if ends else ""
+        yield f"| {escaped(found.path)} | {found.limit_text()} | {found.text()}{ratio} | {verdict} |"
 
 
 def further_rows(rows):
     by_name = {row["name"]: row for row in rows}
-    named = [(by_name[name], label) for name, label in FURTHER if name in by_name]
+    named = [(by_name[name], label, ratio_text(name, by_name)) for name, label in FURTHER if name in by_name]
     named += [(row, row["name"].removeprefix("versus/").replace("_", " ").replace("/ratio to kernel", "") +
-               ", by that of the kernel's SYNPROXY" + (" (less is better)" if row["better"] == "lower" else ""))
+               ", by that of the kernel's SYNPROXY" + (" (less is better)" if row["better"] == "lower" else ""), "")
               for row in rows if row["name"].startswith("versus/") and row["name"].endswith("/ratio_to_kernel")]
-    for row, label in named:
-        yield f"| {escaped(label)} | {shown(row['value'])} {unit_text(row['unit'])}".rstrip() + " |"
+    for row, label, ratio in named:
+        yield f"| {escaped(label)} | {shown(row['value'])} {unit_text(row['unit'])}".rstrip() + f" | {ratio} |"
 
 
 def machine_line(document):
@@ -73,7 +103,7 @@ def section(document):
              *budget_rows(rows)]
     further = list(further_rows(rows))
     if further:
-        lines += ["", "| beside it | |", "|---|---|", *further]
+        lines += ["", "| beside it | | |", "|---|---|---|", *further]
     return "\n".join(lines)
 
 

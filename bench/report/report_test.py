@@ -278,6 +278,19 @@ class Readme(unittest.TestCase):
         self.assertNotIn("old", text)
         self.assertRaises(BadFile, readme.replaced, "no marks", document(), "f")
 
+    def test_a_figure_has_its_ratio_beside_it(self):
+        def row(name, value, unit):
+            return {"name": name, "value": value, "unit": unit, "better": "lower", "note": ""}
+        text = readme.section(document(
+            row(CONNECTION, 50, "cycles/connection"), row(CONNECTION + "/of_floor", 2.5, "ratio"),
+            row("datapath/syn/ipv4/timestamps", 70, "cycles/packet"),
+            row("datapath/syn/ipv4/timestamps/of_floor", 1.75, "ratio"),
+            row("flow_table/hit/10m/own", 150, "cycles/key"), row("flow_table/hit/10m/rte_hash", 300, "cycles/key")))
+        self.assertIn("| ≤ 2,000 cycles/connection | 50 (2.5 of the floor) | met |", text)
+        self.assertIn("| SYN of Linux → SYN-ACK, IPv4 | 70 cycles/packet | 1.75 of the floor |", text)
+        self.assertIn("| flow table, 10 M flows, hit | 150 cycles/key | 0.5 of rte_hash |", text)
+        self.assertIn("| rte_hash on the same work | 300 cycles/key |  |", text)
+
     def test_the_readme_has_every_budget(self):
         with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as text:
             table = text.read().partition(readme.BEGIN)[2].partition(readme.END)[0]

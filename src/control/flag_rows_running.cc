@@ -178,10 +178,11 @@ constexpr auto kRunningRows = std::to_array<Flag>({
      .accepts = "a port, or an address and a port, as in 9100, 127.0.0.1:9100 or [::1]:9100",
      .help = "answer http://ADDR:PORT/metrics with every counter for Prometheus; a PORT alone "
              "means 127.0.0.1",
-     .reason = "None: nothing listens. Whoever reaches the address may read all counters, so it is "
-               "the machine's own unless another is named; nothing can be changed there. One "
-               "thread of its own, with a lower priority than the workers, serves up to 256 "
-               "connections at a time and gives each question ten seconds.",
+     .reason =
+         "None: nothing listens. Everybody who reaches the address may read all counters, so it is "
+         "the machine's own unless another is named; nothing can be changed there. One "
+         "thread of its own, with a lower priority than the workers, serves up to 256 "
+         "connections at a time and gives each question ten seconds.",
      .value = listen_address(At<&Config::metrics>{})},
     {.name = "log-level",
      .form = "LEVEL",

@@ -96,9 +96,9 @@ constexpr auto kSourceRows = std::to_array<Flag>({
      .help = "how many SYN-ACKs a second are sent to one claimed source at most; masks as for "
              "--limit-rate",
      .reason =
-         "Whoever floods with SYNs that claim your address makes the proxy send you its answers. "
+         "A flood of SYNs that claim your address makes the proxy send you its answers. "
          "With this, they are no more than the rate, repeats included, and a quarter of a second's "
-         "worth at once: 20,000 a second are 13 Mbit/s. Nobody who means it is harmed: 10,000 "
+         "worth at once: 20,000 a second are 13 Mbit/s. No honest client is harmed: 10,000 "
          "browsers behind one address that open six connections each within ten seconds are all "
          "answered at once. If they do so within one second, 42 % are answered at once, as many "
          "when they ask again after a second, the rest after three. A SYN that was capped and "
@@ -122,8 +122,8 @@ constexpr auto kSourceRows = std::to_array<Flag>({
          "SYN-ACK. Others wait in the proxy, established from their client's side, and go on in "
          "turns of sources (masks as for --limit-rate)",
      .reason =
-         "A server whose accept queue is full drops SYNs, and whoever repeats most gets in. With "
-         "this flag the proxy asks for as many connections as the server has room for. The first "
+         "A server whose accept queue is full drops SYNs, and the client that repeats most gets in. "
+         "With this flag the proxy asks for as many connections as the server has room for. The first "
          "connection of every source goes before the second one of any; a turn is forgotten after "
          "30 s. N is what the server gives listen(), as `ss -lnt` shows it. `auto` begins at 128: a "
          "SYN that stays unanswered for 0.6 s halves it (not below 8; once for all SYNs that were "

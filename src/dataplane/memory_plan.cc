@@ -16,9 +16,9 @@ namespace {
 // (frames.h), the pool's cache, SYNs that wait (syn_lane.h), and two bursts being sorted.
 constexpr std::uint32_t kWorkerFrames = 2 * 32 + 2 * 1024 + 2 * 256 + 1024 + 2 * 32;
 
-// A connection's record with its place in the index and the look of its ends, as the engine
-// reserves them.
-constexpr std::uint64_t kFlowBytes = 80;
+// A connection's record with its place in the index, the look of its ends and its birth, as the
+// engine reserves them.
+constexpr std::uint64_t kFlowBytes = 84;
 
 }  // namespace
 
