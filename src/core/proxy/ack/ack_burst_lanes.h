@@ -138,8 +138,8 @@ SYNPROXY_LANES std::uint32_t refute_by(const AckGroup& g, std::uint32_t lanes, c
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const U64x8 isn = get(g.isn);
   const U64x8 of_probe = low(add(isn, all(1)));  // seq itself
-  const U64x8 macs = covering_tags(g, macs_of_acks<kIpv6>(g, isn, k), k.k0, k.k1);
-  const U64x8 macs_of_probes = covering_tags(g, macs_of_acks<kIpv6>(g, of_probe, k), k.k0, k.k1);
+  const U64x8 macs = macs_of_acks<kIpv6>(g, isn, k);
+  const U64x8 macs_of_probes = macs_of_acks<kIpv6>(g, of_probe, k);
   const Mask found = fits_either(g, macs, macs_of_probes, k, any_scale);
   return lanes & bits(k.known & ~found);
 }
@@ -192,10 +192,8 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   const LaneKeys k = choose_keys(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
   const std::uint32_t any_scale = scales | 1U << kNoScale;
   const U64x8 isn = get(g.isn);
-  const U64x8 vlan = get(g.vlan);
-  const U64x8 mac = covering_vlan(macs_of_acks<kIpv6>(g, isn, k), vlan, k.k0, k.k1);
-  const U64x8 of_probe =
-      covering_vlan(macs_of_acks<kIpv6>(g, low(add(isn, all(1))), k), vlan, k.k0, k.k1);
+  const U64x8 mac = macs_of_acks<kIpv6>(g, isn, k);
+  const U64x8 of_probe = macs_of_acks<kIpv6>(g, low(add(isn, all(1))), k);
   const Mask found = fits_either(g, mac, of_probe, k, any_scale);
   return bits(k.known & ~found);
 }

@@ -183,32 +183,21 @@ SYNPROXY_LANES void put_ends(Columns& c, const Words& f) {
   put_ends(c, f, either(high(f.w[1]), up(f.w[2])), 1ULL << 48);
 }
 
+// The last block of cookie_mac_input().
+SYNPROXY_LANES U64x8 last_of(const Columns& c, std::size_t words) {
+  const U64x8 length = all(detail::length_word(words));
+  if (!c.tagged) [[likely]] {
+    return length;
+  }
+  return last_words(length, get(c.vlan));
+}
 // Does what siphash24() does with cookie_mac_input(), for IPv4.
 SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
   SipState8 sip = sip_begin(k0, k1);
   sip_compress(sip, get(c.addresses));
   sip_compress(sip, either(get(c.ports), up(client_isn)));
-  sip_compress(sip, all(detail::length_word(2)));
+  sip_compress(sip, last_of(c, 2));
   return sip_finish(sip);
-}
-
-// Does what cover_vlan() does.
-SYNPROXY_LANES U64x8 covering_vlan(U64x8 mac, U64x8 vlan, U64x8 k0, U64x8 k1) {
-  const Mask tagged = any_bit(vlan, vlan);
-  if (bits(tagged) == 0) return mac;
-  SipState8 sip = sip_begin(k0, k1);
-  sip_compress(sip, mac);
-  sip_compress(sip, vlan);
-  sip_compress(sip, all(0));
-  sip_compress(sip, all(detail::length_word(3)));
-  return choose(tagged, mac, sip_finish(sip));
-}
-// The same where no lane may have tags.
-SYNPROXY_LANES U64x8 covering_tags(const Columns& c, U64x8 mac, U64x8 k0, U64x8 k1) {
-  if (!c.tagged) [[likely]] {
-    return mac;
-  }
-  return covering_vlan(mac, get(c.vlan), k0, k1);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

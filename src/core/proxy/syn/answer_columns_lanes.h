@@ -159,8 +159,7 @@ SYNPROXY_LANES Made cookies_of(const Columns& g, const Agreed& a, U64x8 isn, con
   const U64x8 k0 = choose(a.timestamps, keys.plain.k0, keys.timestamps.k0);
   const U64x8 k1 = choose(a.timestamps, keys.plain.k1, keys.timestamps.k1);
   const U64x8 multiplier = choose(a.timestamps, keys.plain.multiplier, keys.timestamps.multiplier);
-  const U64x8 of_frame = kIpv6 ? macs_of_ipv6(g, isn, k0, k1) : macs_of(g, isn, k0, k1);
-  const U64x8 mac = covering_tags(g, of_frame, k0, k1);
+  const U64x8 mac = kIpv6 ? macs_of_ipv6(g, isn, k0, k1) : macs_of(g, isn, k0, k1);
   const U64x8 masked = exclusive(a.packed, mac);
   const U64x8 in_isn = both(a.packed, all(kIsnOptionMask));
   const U64x8 covered = either(in_isn, up_by<kIsnOptionBits>(offered_scale));

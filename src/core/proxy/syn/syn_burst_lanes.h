@@ -136,9 +136,8 @@ template <bool kIpv6, bool kTimestamps>
 SYNPROXY_LANES Cookies cookies_of(const SynGroup& g, const LayoutKey& key, unsigned parity,
                                   U64x8 offered_scale) {
   using namespace layout;
-  const U64x8 of_frame = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
-                               : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
-  const U64x8 mac = covering_tags(g, of_frame, all(key.k0), all(key.k1));
+  const U64x8 mac = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
+                          : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
   const U64x8 options = get(g.options);
   const U64x8 masked = exclusive(options, mac);
   const U64x8 in_isn = both(options, all(kIsnOptionMask));
