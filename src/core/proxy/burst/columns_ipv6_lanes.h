@@ -80,6 +80,7 @@ SYNPROXY_LANES void put_addresses(Columns& c, const Ipv6Words& v) {
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
   const U64x8 addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
   put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+  c.one_service = c.one_service && are_alike(v.server[0]) && are_alike(v.server[1]);
   put_addresses(c, v);
 }
 

@@ -61,10 +61,10 @@ SYNPROXY_LANES void swap_mac_addresses_of(std::uint8_t* frame) {
   const __m128i swap = _mm_setr_epi8(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15);
   _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), swap));
 }
-// Of `lanes`, which have no tags.
 SYNPROXY_LANES void swap_mac_addresses_of(const Columns& g, std::uint32_t lanes) {
+  const auto& starts = g.tagged ? g.starts : g.frames;
   for (std::size_t i = 0; i < Columns::kLanes; ++i) {
-    if (lanes == 0xff || (lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
+    if (lanes == 0xff || (lanes >> i & 1U) != 0) swap_mac_addresses_of(starts[i]);
   }
 }
 
@@ -91,7 +91,6 @@ struct Agreed {
   Mask ecn;
   U64x8 packed;
 };
-SYNPROXY_LANES U64x8 one_if(Mask lanes, std::uint64_t value) { return only_in(lanes, all(value)); }
 
 constexpr std::uint64_t kSaidSack = 1ULL << 8 * offsetof(TcpOptions, sack_permitted);
 constexpr std::uint64_t kSaidTimestamps = 1ULL << 8 * offsetof(TcpOptions, timestamps);

@@ -262,8 +262,7 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Epo
   sum = add(sum, sum_of<usual_at::kOptions, usual_at::kTcp + S::kTcpOut, S::kSecondOut>(r));
   r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
-  if (!g.tagged) [[likely]]
-    swap_mac_addresses_of(g, lanes);
+  swap_mac_addresses_of(g, lanes);
   store<kIpv6>(g, lanes, r, ipv6);
 
   const std::uint32_t followed = bits(no_bit(cookie.mac, all(left_out))) & lanes;
