@@ -84,13 +84,14 @@ SYNPROXY_LANES void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
   put_addresses(c, v);
 }
 
-// Does what macs_of() does for IPv4.
-SYNPROXY_LANES U64x8 macs_of_ipv6(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+// Do what macs_begun() and macs_of() do for IPv4.
+SYNPROXY_LANES SipState8 macs_begun_ipv6(const Columns& c, U64x8 k0, U64x8 k1) {
   SipState8 sip = sip_begin(k0, k1);
   for (const auto& word : c.ipv6) sip_compress(sip, get(word));
-  sip_compress(sip, either(get(c.ports), up(client_isn)));
-  sip_compress(sip, last_of(c, 5));
-  return sip_finish(sip);
+  return sip;
+}
+SYNPROXY_LANES U64x8 macs_of_ipv6(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+  return macs_ended(c, macs_begun_ipv6(c, k0, k1), client_isn, 5);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

@@ -229,13 +229,22 @@ SYNPROXY_LANES U64x8 last_of(const Columns& c, std::size_t words) {
   }
   return last_words(length, get(c.vlan));
 }
-// Does what siphash24() does with cookie_mac_input(), for IPv4.
-SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+// What siphash24() does with cookie_mac_input(): first what all MACs of a lane under one key have
+// in common, then the rest.
+SYNPROXY_LANES SipState8 macs_begun(const Columns& c, U64x8 k0, U64x8 k1) {
   SipState8 sip = sip_begin(k0, k1);
   sip_compress(sip, get(c.addresses));
-  sip_compress(sip, either(get(c.ports), up(client_isn)));
-  sip_compress(sip, last_of(c, 2));
-  return sip_finish(sip);
+  return sip;
+}
+// `words`: of the whole message.
+SYNPROXY_LANES U64x8 macs_ended(const Columns& c, SipState8 begun, U64x8 client_isn,
+                                std::size_t words) {
+  sip_compress(begun, either(get(c.ports), up(client_isn)));
+  sip_compress(begun, last_of(c, words));
+  return sip_finish(begun);
+}
+SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+  return macs_ended(c, macs_begun(c, k0, k1), client_isn, 2);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA
