@@ -39,7 +39,7 @@ struct Inputs {
       k1s[i] = keys[2 * choice + 1];
     }
     for (std::size_t i = 0; i < kBurst * kBursts; ++i) {
-      MacInput message;
+      MacInput message{};
       for (std::uint64_t& word : message.words) {
         word = random();
       }

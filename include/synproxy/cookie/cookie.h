@@ -26,14 +26,16 @@
 
 namespace synproxy {
 
-// Addresses, ports and the client's ISN. cover_vlan() covers the VLAN stack, if there is one. Words
-// of `out` beyond its count stay as they were.
+// Addresses, ports, the client's ISN, and the VLAN stack if there is one: without that, one ACK
+// copied into every VLAN would open a flow in each. It stands in the last block, which is hashed
+// anyway. Words of `out` beyond its count stay as they were.
 inline void cookie_mac_input(const FlowIdentity& ipv4, std::uint32_t client_isn, MacInput& out) {
   static_assert(std::endian::native == std::endian::little,
                 "two proxies that share a secret must hash the same words");
   out.words[0] = ipv4.addresses;
   out.words[1] = static_cast<std::uint32_t>(ipv4.ports_and_vlan) | std::uint64_t{client_isn} << 32;
   out.count = 2;
+  out.tail = vlan_of(ipv4).packed;
 }
 inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacInput& out) {
   if (key.ipv6()) {
@@ -43,6 +45,7 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
                  load_raw<std::uint64_t>(key.server), load_raw<std::uint64_t>(key.server + 8),
                  rest};
     out.count = 5;
+    out.tail = vlan_of(key.identity).packed;
   } else {
     cookie_mac_input(key.identity, client_isn, out);
   }
@@ -51,18 +54,6 @@ inline void cookie_mac_input(const KeyView& key, std::uint32_t client_isn, MacIn
   MacInput in{};
   cookie_mac_input(key, client_isn, in);
   return in;
-}
-
-// A second hash binds a tagged handshake to its tags. Without it, one ACK copied into every VLAN
-// would open a flow in each. Untagged traffic does not pay for it. The message has three words, a
-// length that no message of cookie_mac_input has.
-[[nodiscard]] inline std::uint64_t cover_vlan(std::uint64_t mac, const LayoutKey& key,
-                                              VlanStack vlan) {
-  if (vlan.packed == 0) [[likely]] {
-    return mac;
-  }
-  const std::array<std::uint64_t, 3> words{mac, vlan.packed, 0};
-  return siphash24(key.k0, key.k1, words.data(), words.size());
 }
 
 // What a plain cookie of a tight epoch cannot carry is not agreed upon.

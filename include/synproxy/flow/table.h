@@ -115,6 +115,9 @@ class FlowTable {
   // none), or else the other bucket if the key may be there. False: the key is certainly not in the
   // table.
   bool prefetch_record(std::uint64_t hash) const;
+  // A second look, where prefetch_record() was true: by the tags of the other bucket too, which may
+  // have to be waited for. False: the key is certainly not in the table.
+  [[nodiscard]] bool may_hold(std::uint64_t hash) const;
 
   void prefetch_at(FlowIndex index) const { __builtin_prefetch(records_ + index, 1); }
 
@@ -244,6 +247,14 @@ inline FlowIndex FlowTable::find(const KeyView& key, std::uint64_t hash) const {
   if (found != kNoFlow || bucket.displaced == 0) [[likely]]
     return found;
   return find_in(buckets_[other_of(home, tag)], tag, wanted);
+}
+
+inline bool FlowTable::may_hold(std::uint64_t hash) const {
+  const std::uint32_t home = home_of(hash);
+  const std::uint16_t tag = tag_of(hash);
+  const FlowBucket& bucket = buckets_[home];
+  if (match_tags(bucket, tag) != 0) return true;
+  return bucket.displaced != 0 && match_tags(buckets_[other_of(home, tag)], tag) != 0;
 }
 
 inline bool FlowTable::prefetch_record(std::uint64_t hash) const {

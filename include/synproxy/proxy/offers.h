@@ -77,10 +77,12 @@ using ServiceName = std::uint64_t;
 inline constexpr ServiceName kNameIpv6 = 1ULL << 49;
 inline constexpr ServiceName kNameTagged = 1ULL << 50;
 inline constexpr unsigned kNameTagDigest = 51;  // from this bit on
+inline constexpr std::uint32_t kMixOfTags = 0x9e3779b1U;
 // What tags add to the name of the service without them.
 [[nodiscard]] constexpr ServiceName name_of_tags(VlanStack tags) {
   if (tags.packed == 0) return 0;
-  return kNameTagged | std::uint64_t{(tags.packed * 0x9e3779b1U) >> 19} << kNameTagDigest;
+  const std::uint32_t digest = (tags.packed * kMixOfTags) >> (kNameTagDigest - 32);
+  return kNameTagged | std::uint64_t{digest} << kNameTagDigest;
 }
 [[nodiscard]] inline ServiceName service_name(const FlowIdentity& identity) {
   const ServiceName name = identity.addresses >> 32 |

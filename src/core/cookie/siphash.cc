@@ -20,12 +20,12 @@ constexpr auto kKernels = std::to_array<SipHashKernel>({
 }  // namespace
 
 std::uint64_t siphash24(std::uint64_t k0, std::uint64_t k1, const std::uint64_t* words,
-                        std::size_t count) {
+                        std::size_t count, std::uint32_t tail) {
   detail::SipState state(k0, k1);
   for (std::size_t i = 0; i < count; ++i) {
     state.compress(words[i]);
   }
-  state.compress(detail::length_word(count));
+  state.compress(detail::last_word(count, tail));
   return state.finish();
 }
 
@@ -55,14 +55,14 @@ void siphash24_scalar(const std::uint64_t* k0s, const std::uint64_t* k1s, const 
       a.compress(in[i].words[w]);
       b.compress(in[i + 1].words[w]);
     }
-    a.compress(length_word(count));
-    b.compress(length_word(count));
+    a.compress(last_word(count, in[i].tail));
+    b.compress(last_word(count, in[i + 1].tail));
     out[i] = a.finish();
     out[i + 1] = b.finish();
     i += 2;
   }
   for (; i < n; ++i) {
-    out[i] = siphash24(k0s[i], k1s[i], in[i].words.data(), in[i].count);
+    out[i] = siphash24(k0s[i], k1s[i], in[i]);
   }
 }
 

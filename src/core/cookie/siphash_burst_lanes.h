@@ -18,7 +18,7 @@ SYNPROXY_KERNEL void hash_group(const std::uint64_t* k0s, const std::uint64_t* k
   const WordPair first = load_pairs(reinterpret_cast<const std::uint64_t*>(in) + 0, kMacWords);
   const WordPair second = load_pairs(reinterpret_cast<const std::uint64_t*>(in) + 2, kMacWords);
   const WordPair third = load_pairs(reinterpret_cast<const std::uint64_t*>(in) + 4,
-                                    kMacWords);  // count and padding stand where a sixth word would
+                                    kMacWords);  // count and tail stand where a sixth word would
   U64x8 words[5];
   assign(words[0], first.even);
   assign(words[1], first.odd);
@@ -26,18 +26,19 @@ SYNPROXY_KERNEL void hash_group(const std::uint64_t* k0s, const std::uint64_t* k
   assign(words[3], second.odd);
   assign(words[4], third.even);
   const U64x8 counts = both(third.odd, all(0xffffffffULL));
+  const U64x8 tails = down_by<32>(third.odd);
   const std::uint32_t count = in[0].count;
   if (bits(equal(counts, all(count))) == 0xff) {
     for (std::size_t w = 0; w < count; ++w) {
       sip_compress(s, words[w]);
     }
-    sip_compress(s, all(detail::length_word(count)));
+    sip_compress(s, last_words(all(detail::length_word(count)), tails));
   } else {
     // A lane whose message is over keeps its state while the longer ones go on.
-    const U64x8 length = up_by<59>(counts);
+    const U64x8 last = last_words(up_by<59>(counts), tails);
     for (std::size_t w = 0; w <= 5; ++w) {
       const SipState8 old = s;
-      const U64x8 word = w < 5 ? choose(above(counts, w), length, words[w]) : length;
+      const U64x8 word = w < 5 ? choose(above(counts, w), last, words[w]) : last;
       sip_compress(s, word);
       const Mask over = below(counts, w);
       s.v0 = choose(over, s.v0, old.v0);

@@ -20,10 +20,13 @@ inline constexpr std::uint64_t kSipInit2 = 0x6c7967656e657261ULL;
 inline constexpr std::uint64_t kSipInit3 = 0x7465646279746573ULL;
 inline constexpr std::uint64_t kSipFinish = 0xff;
 
-// The last block. No message bytes are left over, so it holds only the length modulo 256, in the
-// top byte.
+// The last block holds the bytes behind the words, and the length modulo 256 in the top byte.
 [[nodiscard]] constexpr std::uint64_t length_word(std::size_t count) {
   return std::uint64_t{count} << 59;
+}
+inline constexpr std::uint64_t kTailLength = std::uint64_t{sizeof(std::uint32_t)} << 56;
+[[nodiscard]] constexpr std::uint64_t last_word(std::size_t count, std::uint32_t tail) {
+  return length_word(count) | tail | (tail != 0 ? kTailLength : 0);
 }
 
 struct SipState {
@@ -70,8 +73,9 @@ void siphash24_avx512(const std::uint64_t* k0s, const std::uint64_t* k1s, const 
                       std::uint64_t* out, std::size_t n);
 #endif
 
-// The vector kernels load this sixteen bytes at a time: the words, then the count and its padding.
-static_assert(sizeof(MacInput) == 48 && offsetof(MacInput, count) == 40);
+// The vector kernels load this sixteen bytes at a time: the words, then the count and the tail.
+static_assert(sizeof(MacInput) == 48 && offsetof(MacInput, count) == 40 &&
+              offsetof(MacInput, tail) == 44);
 inline constexpr std::size_t kGroup = 8;
 
 // Feeds a burst to a kernel that takes kGroup messages at a time. kMinRest and kMinBurst are the

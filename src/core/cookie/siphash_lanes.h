@@ -37,6 +37,11 @@ SYNPROXY_LANES void sip_compress(SipState8& s, U64x8 word) {
   s.v0 = exclusive(s.v0, word);
 }
 
+// Does what detail::last_word() does. `length`: of the words.
+[[nodiscard]] SYNPROXY_LANES U64x8 last_words(U64x8 length, U64x8 tail) {
+  return either(either(length, tail), only_in(any_bit(tail, tail), all(detail::kTailLength)));
+}
+
 [[nodiscard]] SYNPROXY_LANES U64x8 sip_finish(SipState8& s) {
   s.v2 = exclusive(s.v2, all(detail::kSipFinish));
   sip_round(s);

@@ -161,6 +161,11 @@ SYNPROXY_LANES U64x8 add_in(Mask lanes, U64x8 v, std::uint64_t n) {
   return add(v, only_in(lanes, all(n)));
 }
 
+SYNPROXY_LANES U64x8 first_of(U64x8 v) {
+  const __m256i first = _mm256_broadcastq_epi64(_mm256_castsi256_si128(v.a));
+  return {first, first};
+}
+
 // --- Compares. There is none without a sign, so the order is that of numbers below 2^63.
 SYNPROXY_LANES Mask equal(U64x8 v, U64x8 w) {
   return {_mm256_cmpeq_epi64(v.a, w.a), _mm256_cmpeq_epi64(v.b, w.b)};

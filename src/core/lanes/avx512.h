@@ -104,6 +104,11 @@ SYNPROXY_LANES U64x8 no_more_in(Mask lanes, U64x8 v, std::uint64_t n) {
   return _mm512_mask_min_epu64(v, lanes, v, all(n));
 }
 
+// The first lane, in all lanes.
+SYNPROXY_LANES U64x8 first_of(U64x8 v) {
+  return _mm512_broadcastq_epi64(_mm512_castsi512_si128(v));
+}
+
 // --- Compares. With `of`: lanes of it. Order: of numbers below 2^63.
 SYNPROXY_LANES Mask equal(U64x8 a, U64x8 b) { return _mm512_cmpeq_epi64_mask(a, b); }
 SYNPROXY_LANES Mask equal(Mask of, U64x8 a, U64x8 b) {

@@ -29,8 +29,7 @@ inline FlowKey ipv6_key() {
 }
 
 inline std::uint64_t mac_of(const LayoutKey& key, const FlowKey& flow, std::uint32_t isn) {
-  const MacInput in = cookie_mac_input(flow, isn);
-  return siphash24(key.k0, key.k1, in.words.data(), in.count);
+  return siphash24(key.k0, key.k1, cookie_mac_input(flow, isn));
 }
 
 inline constexpr ScaleSet kOffered = scale_set(7);

@@ -24,6 +24,7 @@ using test::usual;
 TEST(CookieMacInput, Ipv4IsSixteenBytesInTheOrderOfTheDocument) {
   const MacInput in = cookie_mac_input(ipv4_key(), 0xa1b2c3d4);
   ASSERT_EQ(in.count, 2U);
+  EXPECT_EQ(in.tail, 0U);
   EXPECT_EQ(in.words[0], 0x0a7100cb'076433c6ULL);   // server, client: first address byte lowest
   EXPECT_EQ(in.words[1], 0xa1b2c3d4'01bb'9c41ULL);  // client ISN, server port, client port
 }
@@ -31,6 +32,7 @@ TEST(CookieMacInput, Ipv4IsSixteenBytesInTheOrderOfTheDocument) {
 TEST(CookieMacInput, Ipv6IsFortyBytesInTheOrderOfTheDocument) {
   const MacInput in = cookie_mac_input(ipv6_key(), 0xa1b2c3d4);
   ASSERT_EQ(in.count, 5U);
+  EXPECT_EQ(in.tail, 0U);
   EXPECT_EQ(in.words[0], 0x2726252423222120ULL);
   EXPECT_EQ(in.words[1], 0x2f2e2d2c2b2a2928ULL);
   EXPECT_EQ(in.words[2], 0xc7c6c5c4c3c2c1c0ULL);
@@ -38,7 +40,7 @@ TEST(CookieMacInput, Ipv6IsFortyBytesInTheOrderOfTheDocument) {
   EXPECT_EQ(in.words[4], 0xa1b2c3d4'01bb'9c41ULL);
 }
 
-TEST(CookieMacInput, CoversEveryBitOfAddressesPortsAndIsnAndNothingOfTheTags) {
+TEST(CookieMacInput, CoversEveryBitOfAddressesPortsIsnAndTags) {
   for (const FlowKey& base : {ipv4_key(), ipv6_key()}) {
     const std::uint64_t mac = mac_of(kKey, base, 5);
     const std::size_t address_bits = base.ipv6 ? 128 : 32;
@@ -64,7 +66,13 @@ TEST(CookieMacInput, CoversEveryBitOfAddressesPortsAndIsnAndNothingOfTheTags) {
     }
     FlowKey tagged = base;
     tagged.vlan = tagged.vlan.pushed(kEtherTypeVlan, 100);
-    EXPECT_EQ(mac_of(kKey, tagged, 5), mac);
+    EXPECT_EQ(cookie_mac_input(tagged, 5).tail, tagged.vlan.packed);
+    EXPECT_NE(mac_of(kKey, tagged, 5), mac);
+    for (unsigned bit = 0; bit < 28; ++bit) {
+      FlowKey other = tagged;
+      other.vlan.packed ^= 1U << bit;
+      EXPECT_NE(mac_of(kKey, other, 5), mac_of(kKey, tagged, 5)) << "bit " << bit << " of the tags";
+    }
   }
 }
 

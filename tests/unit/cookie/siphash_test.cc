@@ -18,8 +18,7 @@ namespace synproxy {
 namespace {
 
 // OpenSSL's SipHash, for comparison. It takes keys and messages as bytes, and gives bytes.
-std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const std::uint64_t* words,
-                              std::size_t count) {
+std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const MacInput& in) {
   static EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
   const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context(EVP_MAC_CTX_new(mac),
                                                                           &EVP_MAC_CTX_free);
@@ -33,12 +32,24 @@ std::uint64_t openssl_siphash(std::uint64_t k0, std::uint64_t k1, const std::uin
   std::array<unsigned char, 8> out_bytes{};
   std::size_t written = 0;
   EXPECT_EQ(EVP_MAC_init(context.get(), key_bytes.data(), key_bytes.size(), params.data()), 1);
-  EXPECT_EQ(EVP_MAC_update(context.get(), reinterpret_cast<const unsigned char*>(words), 8 * count),
-            1);
+  const auto update = [&](const void* bytes, std::size_t n) {
+    EXPECT_EQ(EVP_MAC_update(context.get(), static_cast<const unsigned char*>(bytes), n), 1);
+  };
+  update(in.words.data(), 8 * std::size_t{in.count});
+  if (in.tail != 0) update(&in.tail, sizeof in.tail);
   EXPECT_EQ(EVP_MAC_final(context.get(), out_bytes.data(), &written, out_bytes.size()), 1);
   EXPECT_EQ(written, 8U);
   std::memcpy(&out, out_bytes.data(), 8);
   return out;
+}
+
+// Half of them have a tail.
+MacInput random_message(std::mt19937_64& random, std::size_t count) {
+  MacInput in{};
+  for (std::uint64_t& word : in.words) word = random();
+  in.count = static_cast<std::uint32_t>(count);
+  in.tail = random() % 2 == 0 ? 0 : static_cast<std::uint32_t>(random() | 1U);
+  return in;
 }
 
 // The paper's key 00 01 .. 0f, with messages that count up in the same way.
@@ -53,20 +64,21 @@ TEST(SipHash, AgreesWithThePublishedVectors) {
   EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 0), 0x726fdb47dd0e0e31ULL);
   EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 1), 0x93f5f5799a932462ULL);
   EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 2), 0x3f2acc7f57c29bdbULL);
+  // Of 4 and 12 bytes.
+  EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 0, 0x03020100),
+            0xcf2794e0277187b7ULL);
+  EXPECT_EQ(siphash24(kPaperK0, kPaperK1, kPaperWords.data(), 1, 0x0b0a0908),
+            0x751e8fbc860ee5fbULL);
 }
 
 TEST(SipHash, AgreesWithOpenSslOnRandomMessages) {
   std::mt19937_64 random(1);
   for (int round = 0; round < 5000; ++round) {
-    std::array<std::uint64_t, 5> words;
-    for (std::uint64_t& word : words) {
-      word = random();
-    }
+    const MacInput in = random_message(random, random() % 6);
     const std::uint64_t k0 = random();
     const std::uint64_t k1 = random();
-    const std::size_t count = random() % 6;
-    ASSERT_EQ(siphash24(k0, k1, words.data(), count), openssl_siphash(k0, k1, words.data(), count))
-        << "round " << round << ", " << count << " words";
+    ASSERT_EQ(siphash24(k0, k1, in), openssl_siphash(k0, k1, in))
+        << "round " << round << ", " << in.count << " words, tail " << in.tail;
   }
 }
 
@@ -79,21 +91,17 @@ struct Burst {
     for (std::size_t i = 0; i < n; ++i) {
       k0s[i] = random();
       k1s[i] = random();
-      for (std::uint64_t& word : in[i].words) {
-        word = random();
-      }
-      in[i].count = fixed_count >= 0 ? static_cast<std::uint32_t>(fixed_count)
-                                     : static_cast<std::uint32_t>(random() % 6);
+      in[i] = random_message(random,
+                             fixed_count >= 0 ? static_cast<unsigned>(fixed_count) : random() % 6);
     }
   }
 };
 
 void expect_right(const Burst& burst, const char* name) {
   for (std::size_t i = 0; i < burst.in.size(); ++i) {
-    ASSERT_EQ(burst.out[i],
-              siphash24(burst.k0s[i], burst.k1s[i], burst.in[i].words.data(), burst.in[i].count))
+    ASSERT_EQ(burst.out[i], siphash24(burst.k0s[i], burst.k1s[i], burst.in[i]))
         << name << ": lane " << i << " of " << burst.in.size() << ", " << burst.in[i].count
-        << " words";
+        << " words, tail " << burst.in[i].tail;
   }
 }
 

@@ -71,6 +71,7 @@ TEST_F(LANES_TEST_NAME, BitsAndNumbersAreThoseOfEachLane) {
     const Lane a = lanes_at_random(random_);
     const Lane b = lanes_at_random(random_);
     SYNPROXY_EXPECT(both(v, w), x & y);
+    SYNPROXY_EXPECT(exclusive(first_of(v), all(first[0])), 0);
     SYNPROXY_EXPECT(either(v, w), x | y);
     SYNPROXY_EXPECT(exclusive(v, w), x ^ y);
     SYNPROXY_EXPECT(but_not(v, w), x & ~y);

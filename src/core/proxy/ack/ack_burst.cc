@@ -141,7 +141,7 @@ class AckBurst {
         return true;
       };
       g.lanes = look_up_.begin<kIpv6>(g.columns, sound, g.hashes, use);
-    } while (has_fewest_lanes(places));
+    } while (places != 0);
   }
 
   // The lanes of the packets in these places.

@@ -127,21 +127,22 @@ SYNPROXY_LANES Mask fits_either(const AckGroup& g, U64x8 macs, U64x8 of_probes, 
   return fits(g, macs, k, divided, scales) | fits(g, of_probes, k, divided, scales);
 }
 
+// The lanes of which a cookie fits, for ISN seq - 1 or for ISN seq. Both MACs begin alike.
 template <bool kIpv6>
-SYNPROXY_LANES U64x8 macs_of_acks(const AckGroup& g, U64x8 isn, const LaneKeys& k) {
-  return kIpv6 ? macs_of_ipv6(g, isn, k.k0, k.k1) : macs_of(g, isn, k.k0, k.k1);
+SYNPROXY_LANES Mask quote_a_cookie(const AckGroup& g, const LaneKeys& k, ScaleSet scales) {
+  constexpr std::size_t kMessage = kIpv6 ? 5 : 2;
+  const SipState8 begun = kIpv6 ? macs_begun_ipv6(g, k.k0, k.k1) : macs_begun(g, k.k0, k.k1);
+  const U64x8 isn = get(g.isn);
+  const U64x8 of_probe = low(add(isn, all(1)));  // seq itself
+  const std::uint32_t any_scale = scales | 1U << kNoScale;
+  return fits_either(g, macs_ended(g, begun, isn, kMessage),
+                     macs_ended(g, begun, of_probe, kMessage), k, any_scale);
 }
 
 template <bool kIpv6>
 SYNPROXY_LANES std::uint32_t refute_by(const AckGroup& g, std::uint32_t lanes, const LaneKeys& k,
                                        ScaleSet scales) {
-  const std::uint32_t any_scale = scales | 1U << kNoScale;
-  const U64x8 isn = get(g.isn);
-  const U64x8 of_probe = low(add(isn, all(1)));  // seq itself
-  const U64x8 macs = covering_tags(g, macs_of_acks<kIpv6>(g, isn, k), k.k0, k.k1);
-  const U64x8 macs_of_probes = covering_tags(g, macs_of_acks<kIpv6>(g, of_probe, k), k.k0, k.k1);
-  const Mask found = fits_either(g, macs, macs_of_probes, k, any_scale);
-  return lanes & bits(k.known & ~found);
+  return lanes & bits(k.known & ~quote_a_cookie<kIpv6>(g, k, scales));
 }
 template <bool kIpv6>
 SYNPROXY_KERNEL std::uint32_t refute_with(const AckGroup& g, std::uint32_t lanes,
@@ -190,14 +191,7 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   const U64x8 quoted = get(g.quoted);
   const Mask stamped = any_bit(get(g.timestamps), all(1));
   const LaneKeys k = choose_keys(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
-  const std::uint32_t any_scale = scales | 1U << kNoScale;
-  const U64x8 isn = get(g.isn);
-  const U64x8 vlan = get(g.vlan);
-  const U64x8 mac = covering_vlan(macs_of_acks<kIpv6>(g, isn, k), vlan, k.k0, k.k1);
-  const U64x8 of_probe =
-      covering_vlan(macs_of_acks<kIpv6>(g, low(add(isn, all(1))), k), vlan, k.k0, k.k1);
-  const Mask found = fits_either(g, mac, of_probe, k, any_scale);
-  return bits(k.known & ~found);
+  return bits(k.known & ~quote_a_cookie<kIpv6>(g, k, scales));
 }
 
 SYNPROXY_KERNEL bool has_begin_of_timestamps(const std::uint8_t* tcp) {

@@ -8,9 +8,7 @@ namespace {
 
 bool match_isn(AckPlan& plan, const Context& c, std::uint32_t covered_isn, bool stripped) {
   const LayoutKey& key = key_of_match(plan, stripped);
-  const MacInput in = cookie_mac_input(c.key(), covered_isn);
-  const std::uint64_t mac =
-      cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.segment.vlan);
+  const std::uint64_t mac = siphash24(key.k0, key.k1, cookie_mac_input(c.key(), covered_isn));
   return match_mac(plan, c.segment.ack.value(), mac, covered_isn, stripped, plan.match);
 }
 

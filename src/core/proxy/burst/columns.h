@@ -32,10 +32,14 @@ struct Columns {
   // unused lane repeats another one.
   Column<std::uint8_t*> frames;
   Column<std::uint8_t> places;  // index in the burst
-  // Some lanes have tags: `vlan` is filled, and the MAC addresses lie before `frames`. Like all
-  // members it has no initial value: groups that a burst does not need stay out of the cache.
+  // Some lanes have tags: `vlan` gets filled, and the frames begin at `starts`. Like all members it
+  // has no initial value: groups that a burst does not need stay out of the cache.
   bool tagged;
+  Column<std::uint8_t*> starts;
+  alignas(
+      64) Column<std::uint64_t> heads;  // what stands before `frames` in place of tags; if tagged
   // Filled by the kernel that verifies the shape:
+  bool one_service;  // all lanes, also those that do not fit, are for the same one
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
   alignas(64) Column<std::uint64_t> ports;      // FlowIdentity::ports_and_vlan
   alignas(64) Column<ServiceName> service;
@@ -91,26 +95,23 @@ using FramePattern = BytePattern<usual_at::kOptions + columns::kMostOptionBytes>
 // The tags that columns see. Of a frame with more tags than a connection may have they see no IP
 // header, and leave it alone.
 namespace detail {
-[[nodiscard]] inline bool is_tag(const std::uint8_t* type) {
-  const auto raw = load_raw<std::uint16_t>(type);
-  return raw == be16(kEtherTypeVlan).raw() || raw == be16(kEtherTypeQinQ).raw();
+[[nodiscard]] inline unsigned is_tag(std::uint16_t raw_type) {
+  return static_cast<unsigned>(raw_type == be16(kEtherTypeVlan).raw()) |
+         static_cast<unsigned>(raw_type == be16(kEtherTypeQinQ).raw());
 }
 }  // namespace detail
+// Where two tags would stand.
+[[nodiscard]] inline std::uint64_t tags_at(const std::uint8_t* frame) {
+  static_assert(sizeof(std::uint64_t) == kMaxVlanTags * kVlanTag);
+  return load_raw<std::uint64_t>(frame + ether_at::kType);
+}
 // The bytes that the tags take, 0, 4 or 8. For a frame of at least kUsualHeaders bytes. Nothing
 // branches on its content.
 [[nodiscard]] inline unsigned tag_bytes(const std::uint8_t* frame) {
-  const unsigned one = detail::is_tag(frame + ether_at::kType) ? 1U : 0U;
-  const unsigned two = detail::is_tag(frame + ether_at::kType + kVlanTag) ? one : 0U;
+  const std::uint64_t tags = tags_at(frame);
+  const unsigned one = detail::is_tag(static_cast<std::uint16_t>(tags));
+  const unsigned two = detail::is_tag(static_cast<std::uint16_t>(tags >> 8 * kVlanTag)) & one;
   return static_cast<unsigned>(kVlanTag) * (one + two);
-}
-// The stack of a frame with tags that take so many bytes.
-[[nodiscard]] inline VlanStack tags_of(const std::uint8_t* frame, unsigned bytes) {
-  VlanStack stack;
-  const std::uint8_t* type = frame + ether_at::kType;
-  for (; bytes != 0; bytes -= static_cast<unsigned>(kVlanTag), type += kVlanTag) {
-    stack = stack.pushed(load_be<std::uint16_t>(type), load_be<std::uint16_t>(type + 2));
-  }
-  return stack;
 }
 
 // Whether IPv6 follows tags of so many bytes, in a frame of at least kUsualHeaders bytes.
@@ -236,9 +237,9 @@ class GroupWatch {
   c.tagged = (before & ~places & tagged) != 0;
   if (c.tagged) {
     for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
-      const unsigned bytes = tag_bytes(c.frames[lane]);
-      c.vlan[lane] = tags_of(c.frames[lane], bytes).packed;
-      c.frames[lane] += bytes;
+      c.starts[lane] = c.frames[lane];
+      c.heads[lane] = tags_at(c.frames[lane]);
+      c.frames[lane] += tag_bytes(c.frames[lane]);
     }
   }
   return used;

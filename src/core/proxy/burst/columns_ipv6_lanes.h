@@ -80,16 +80,18 @@ SYNPROXY_LANES void put_addresses(Columns& c, const Ipv6Words& v) {
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
   const U64x8 addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
   put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+  c.one_service = c.one_service && are_alike(v.server[0]) && are_alike(v.server[1]);
   put_addresses(c, v);
 }
 
-// Does what macs_of() does for IPv4.
-SYNPROXY_LANES U64x8 macs_of_ipv6(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+// Do what macs_begun() and macs_of() do for IPv4.
+SYNPROXY_LANES SipState8 macs_begun_ipv6(const Columns& c, U64x8 k0, U64x8 k1) {
   SipState8 sip = sip_begin(k0, k1);
   for (const auto& word : c.ipv6) sip_compress(sip, get(word));
-  sip_compress(sip, either(get(c.ports), up(client_isn)));
-  sip_compress(sip, all(detail::length_word(5)));
-  return sip_finish(sip);
+  return sip;
+}
+SYNPROXY_LANES U64x8 macs_of_ipv6(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+  return macs_ended(c, macs_begun_ipv6(c, k0, k1), client_isn, 5);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

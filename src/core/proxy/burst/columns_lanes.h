@@ -23,6 +23,7 @@
 #include "../cookie/siphash_lanes.h"
 #include "burst/columns.h"
 #include "synproxy/policy/junk.h"
+#include "synproxy/proxy/offers.h"
 #include "synproxy/wire/bytes.h"
 
 #if defined(__x86_64__)
@@ -159,6 +160,8 @@ SYNPROXY_LANES Mask sound_ends(Mask good, const Words& f) {
   return sound_ports(good & static_cast<Mask>(~impossible), f);
 }
 
+SYNPROXY_LANES U64x8 one_if(Mask lanes, std::uint64_t value) { return only_in(lanes, all(value)); }
+
 template <typename T>
 SYNPROXY_LANES void put(Columns::Column<T>& column, U64x8 v) {
   static_assert(sizeof column == 64);
@@ -169,6 +172,37 @@ SYNPROXY_LANES U64x8 get(const Columns::Column<T>& column) {
   return load(column.data());
 }
 
+// Does what VlanStack::pushed() does, from `stack` on, with the tag in the lower half, in host
+// order and with TPID first. In the lanes of `there`.
+SYNPROXY_LANES U64x8 pushed(U64x8 stack, Mask there, U64x8 tag) {
+  const U64x8 vid = both(tag, all(0xfff));
+  const Mask names = any_bit(there, vid, vid);
+  const Mask service = equal(both(down_by<16>(tag), all(0xffff)), all(kEtherTypeQinQ));
+  const U64x8 outer =
+      either(up_by<12>(both(stack, all(0xfff))), up_by<1>(both(stack, all(1U << 26))));
+  const U64x8 tags = add(both(stack, all(3U << 24)), all(1U << 24));
+  const U64x8 inner = either(either(vid, one_if(service, 1U << 26)), tags);
+  return choose(names, stack, either(outer, inner));
+}
+SYNPROXY_LANES Mask is_tag(Mask of, U64x8 tag) {
+  const U64x8 type = both(down_by<16>(tag), all(0xffff));
+  return of & (equal(type, all(kEtherTypeVlan)) | equal(type, all(kEtherTypeQinQ)));
+}
+// Fills `vlan`. Returns what the tags add to the name of the service, as name_of_tags() does.
+SYNPROXY_LANES U64x8 put_tags(Columns& c) {
+  const U64x8 tags = swap_words(get(c.heads));  // the first one in the lower half
+  const Mask first = is_tag(every_if(true), tags);
+  const Mask second = is_tag(first, high(tags));
+  const U64x8 stack = pushed(pushed(all(0), first, tags), second, high(tags));
+  put(c.vlan, stack);
+  constexpr unsigned kBits = 64 - kNameTagDigest;
+  const U64x8 mixed = both(product(stack, all(kMixOfTags)), all(0xffffffffU & ~0U << (32 - kBits)));
+  const U64x8 digest = up_by<32>(mixed);
+  return only_in(any_bit(stack, stack), either(digest, all(kNameTagged)));
+}
+
+SYNPROXY_LANES bool are_alike(U64x8 v) { return bits(equal(v, first_of(v))) == 0xff; }
+
 // Fills the columns by which the engine looks a frame up. `addresses`: as FlowIdentity has them.
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f, U64x8 addresses, std::uint64_t name_bits) {
   // In host order, the client's port in the lower half.
@@ -177,38 +211,40 @@ SYNPROXY_LANES void put_ends(Columns& c, const Words& f, U64x8 addresses, std::u
   put(c.addresses, addresses);
   put(c.ports, ports);
   // Does what service_name() does.
-  put(c.service, either(either(high(addresses), up_by<32>(down_by<16>(ports))), all(name_bits)));
+  U64x8 name = either(either(high(addresses), up_by<32>(down_by<16>(ports))), all(name_bits));
+  if (c.tagged) [[unlikely]]
+    name = either(name, put_tags(c));
+  put(c.service, name);
+  c.one_service = are_alike(name) && (!c.tagged || are_alike(get(c.vlan)));
 }
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f) {
   put_ends(c, f, either(high(f.w[1]), up(f.w[2])), 1ULL << 48);
 }
 
-// Does what siphash24() does with cookie_mac_input(), for IPv4.
-SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+// The last block of cookie_mac_input().
+SYNPROXY_LANES U64x8 last_of(const Columns& c, std::size_t words) {
+  const U64x8 length = all(detail::length_word(words));
+  if (!c.tagged) [[likely]] {
+    return length;
+  }
+  return last_words(length, get(c.vlan));
+}
+// What siphash24() does with cookie_mac_input(): first what all MACs of a lane under one key have
+// in common, then the rest.
+SYNPROXY_LANES SipState8 macs_begun(const Columns& c, U64x8 k0, U64x8 k1) {
   SipState8 sip = sip_begin(k0, k1);
   sip_compress(sip, get(c.addresses));
-  sip_compress(sip, either(get(c.ports), up(client_isn)));
-  sip_compress(sip, all(detail::length_word(2)));
-  return sip_finish(sip);
+  return sip;
 }
-
-// Does what cover_vlan() does.
-SYNPROXY_LANES U64x8 covering_vlan(U64x8 mac, U64x8 vlan, U64x8 k0, U64x8 k1) {
-  const Mask tagged = any_bit(vlan, vlan);
-  if (bits(tagged) == 0) return mac;
-  SipState8 sip = sip_begin(k0, k1);
-  sip_compress(sip, mac);
-  sip_compress(sip, vlan);
-  sip_compress(sip, all(0));
-  sip_compress(sip, all(detail::length_word(3)));
-  return choose(tagged, mac, sip_finish(sip));
+// `words`: of the whole message.
+SYNPROXY_LANES U64x8 macs_ended(const Columns& c, SipState8 begun, U64x8 client_isn,
+                                std::size_t words) {
+  sip_compress(begun, either(get(c.ports), up(client_isn)));
+  sip_compress(begun, last_of(c, words));
+  return sip_finish(begun);
 }
-// The same where no lane may have tags.
-SYNPROXY_LANES U64x8 covering_tags(const Columns& c, U64x8 mac, U64x8 k0, U64x8 k1) {
-  if (!c.tagged) [[likely]] {
-    return mac;
-  }
-  return covering_vlan(mac, get(c.vlan), k0, k1);
+SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
+  return macs_ended(c, macs_begun(c, k0, k1), client_isn, 2);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

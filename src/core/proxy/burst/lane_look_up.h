@@ -21,7 +21,7 @@ class LaneLookUp {
 
   // Calls use(lane, offer) for each of `lanes` whose service is protected and in no doubt. Returns
   // the lanes for which use() was true, and prefetches their buckets.
-  // All lanes are of one family. Puts the tags into Columns::service.
+  // All lanes are of one family.
   template <bool kIpv6, typename Use>
   [[nodiscard]] std::uint32_t begin(Columns& c, std::uint32_t lanes, Hashes& hashes, Use&& use) {
     return c.tagged ? begin<kIpv6, true>(c, lanes, hashes, use)
@@ -30,9 +30,15 @@ class LaneLookUp {
 
   // Returns those of `lanes` that certainly have no flow.
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
-    std::uint32_t kept = lanes;
+    std::uint32_t doubtful = 0;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if (rooms_.flows.prefetch_record(hashes[lane])) kept &= ~(1U << lane);
+      if (rooms_.flows.prefetch_record(hashes[lane])) doubtful |= 1U << lane;
+    });
+    // In a full table every hundredth bucket or so has a flow that stands elsewhere. One packet
+    // that is left to the other stages costs as much as many.
+    std::uint32_t kept = lanes;
+    for_each_lane(doubtful, [&](std::size_t lane) {
+      if (rooms_.flows.may_hold(hashes[lane])) kept &= ~(1U << lane);
     });
     return kept;
   }
@@ -40,41 +46,52 @@ class LaneLookUp {
  private:
   template <bool kIpv6, bool kTagged, typename Use>
   [[nodiscard]] std::uint32_t begin(Columns& c, std::uint32_t lanes, Hashes& hashes, Use&& use) {
+    // A prefetch waits until its page is found. Where a lane takes many instructions, the core has
+    // no room for those of two, so all are asked for together.
+    constexpr bool kTogether = kIpv6 || kTagged;
+    // Whether a frame is of the last one's service cannot be predicted where services are mixed, so
+    // either all are of one, or each is looked up.
+    const bool one = c.one_service;
+    const SynAckOffer* offer = nullptr;
+    if (one && lanes != 0) {
+      offer = offer_of<kIpv6, kTagged>(c, static_cast<std::size_t>(std::countr_zero(lanes)));
+    }
     std::uint32_t kept = lanes;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if constexpr (kTagged) c.service[lane] |= name_of_tags(vlan_of<true>(c, lane));
-      const std::uint8_t* server = kIpv6 ? ip_of(c, lane) + ipv6_at::kDestination : nullptr;
-      if (c.service[lane] != service_ || offer_ == nullptr ||
-          !is_same<kIpv6, kTagged>(server, vlan_of<kTagged>(c, lane))) {
-        service_ = c.service[lane];
-        server_ = server;
-        vlan_ = vlan_of<kTagged>(c, lane);
-        offer_ = rooms_.answerer.known_offer(rooms_.now, service_, server, vlan_);
-        if (offer_ == nullptr) offer_ = new_offer(c, lane, kIpv6);
-      }
-      if (offer_ == nullptr || !use(lane, *offer_)) {
+      if (!one) offer = offer_of<kIpv6, kTagged>(c, lane);
+      if (offer == nullptr || !use(lane, *offer)) {
         kept &= ~(1U << lane);
         return;
       }
       hashes[lane] = hash_of<kIpv6, kTagged>(c, lane);
-      rooms_.flows.prefetch_bucket(hashes[lane]);
+      if constexpr (!kTogether) rooms_.flows.prefetch_bucket(hashes[lane]);
     });
+    if constexpr (kTogether) {
+      for_each_lane(kept, [&](std::size_t lane) { rooms_.flows.prefetch_bucket(hashes[lane]); });
+    }
     return kept;
   }
+  // What the service of a lane offers. nullptr: it is not protected, or may be in doubt.
+  template <bool kIpv6, bool kTagged>
+  [[nodiscard]] const SynAckOffer* offer_of(const Columns& c, std::size_t lane) {
+    const std::uint8_t* server = kIpv6 ? ip_of(c, lane) + ipv6_at::kDestination : nullptr;
+    const SynAckOffer* known =
+        rooms_.answerer.known_offer(rooms_.now, c.service[lane], server, vlan_of<kTagged>(c, lane));
+    return known != nullptr ? known : new_offer(c, lane, kIpv6);
+  }
   // Makes the offer for a service that has none in the cache: where there are many of them, as
-  // VLANs at random make it, each SYN meets another. nullptr: it is not protected, or may be in
-  // doubt.
+  // VLANs at random make it, each SYN meets another.
   [[nodiscard, gnu::noinline]] const SynAckOffer* new_offer(const Columns& c, std::size_t lane,
                                                             bool ipv6) {
     if (rooms_.answerer.doubts().any()) return nullptr;
-    const KeyView key = ipv6 ? key_of<true, true>(c, lane) : key_of<false, true>(c, lane);
+    const KeyView key = key_of_any(c, lane, ipv6);
     const Arrival* const found = burst_[c.places[lane]].arrival;
     const std::uint8_t* server = ip_of(c, lane) + ip_destination_at(ipv6);
     const bool is_protected =
         found != nullptr ? found->owned
                          : rooms_.protect.matches(server, ipv6, server_port_of(key.identity));
     if (!is_protected) return nullptr;
-    return &rooms_.answerer.offer(rooms_.now, key, service_);
+    return &rooms_.answerer.offer(rooms_.now, key, c.service[lane]);
   }
 
   [[nodiscard]] static const std::uint8_t* ip_of(const Columns& c, std::size_t lane) {
@@ -82,12 +99,7 @@ class LaneLookUp {
   }
   template <bool kTagged>
   [[nodiscard]] static VlanStack vlan_of(const Columns& c, std::size_t lane) {
-    return kTagged && c.tagged ? VlanStack{static_cast<std::uint32_t>(c.vlan[lane])} : VlanStack{};
-  }
-  // The name of a service has only a digest of an IPv6 address, and of tags.
-  template <bool kIpv6, bool kTagged>
-  [[nodiscard]] bool is_same(const std::uint8_t* server, VlanStack vlan) const {
-    return (!kIpv6 || same_address(server, server_)) && (!kTagged || vlan == vlan_);
+    return kTagged ? VlanStack{static_cast<std::uint32_t>(c.vlan[lane])} : VlanStack{};
   }
   template <bool kIpv6, bool kTagged>
   [[nodiscard]] static KeyView key_of(const Columns& c, std::size_t lane) {
@@ -104,6 +116,10 @@ class LaneLookUp {
     }
     return key;
   }
+  [[nodiscard]] static KeyView key_of_any(const Columns& c, std::size_t lane, bool ipv6) {
+    if (c.tagged) return ipv6 ? key_of<true, true>(c, lane) : key_of<false, true>(c, lane);
+    return ipv6 ? key_of<true, false>(c, lane) : key_of<false, false>(c, lane);
+  }
   template <bool kIpv6, bool kTagged>
   [[nodiscard]] std::uint64_t hash_of(const Columns& c, std::size_t lane) const {
     if (noted_) [[unlikely]] {
@@ -115,11 +131,7 @@ class LaneLookUp {
 
   Rooms& rooms_;
   const std::span<const Packet> burst_;
-  const bool noted_;                      // the steering has hashed these frames already
-  ServiceName service_ = 0;               // of the previous lane
-  const std::uint8_t* server_ = nullptr;  // its address, IPv6 only
-  VlanStack vlan_;
-  const SynAckOffer* offer_ = nullptr;
+  const bool noted_;  // the steering has hashed these frames already
 };
 
 }  // namespace synproxy

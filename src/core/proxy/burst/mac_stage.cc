@@ -73,7 +73,7 @@ class CookieStage {
   void finish(std::size_t lane) {
     const MacBatch& m = rooms_.macs;
     Context& c = burst_[m.owner[lane]];
-    const std::uint64_t mac = mac_of(lane, c);
+    const std::uint64_t mac = m.out[lane];
     if (c.kind == Kind::kSynPlanned) {
       answered_ +=
           answer_syn(rooms_.now, rooms_.answerer, rooms_.counters, c, *current_, mac, remembering_)
@@ -100,7 +100,7 @@ class CookieStage {
   }
   void finish_again(std::size_t lane) {
     Context& c = burst_[rooms_.macs.owner[lane]];
-    match_ack(c, mac_of(lane, c), true);
+    match_ack(c, rooms_.macs.out[lane], true);
   }
 
   // After both rounds: fetches what the acts will need of those that are proven. A prefetch waits
@@ -135,10 +135,6 @@ class CookieStage {
   }
 
  private:
-  [[nodiscard]] std::uint64_t mac_of(std::size_t lane, const Context& c) const {
-    const MacBatch& m = rooms_.macs;
-    return cover_vlan(m.out[lane], {m.k0[lane], m.k1[lane], 0}, c.segment.vlan);
-  }
   [[nodiscard]] static bool is_maybe_stripped(const Context& c) {
     return c.maybe_stripped && c.ack.refuted;
   }

@@ -48,9 +48,7 @@ void FlowBook::remember_cookie(const FlowRecord& f, const FlowKey& key, const Mo
   const EpochKeys* keys = now.keys().for_parity(cookie_parity(f.cookie));
   if (keys == nullptr) return;
   const LayoutKey& k = key_of_layout(*keys, f.cookie_has_timestamps());
-  const MacInput in = cookie_mac_input(key, f.client_isn);
-  const std::uint64_t mac = siphash24(k.k0, k.k1, in.words.data(), in.count);
-  replay_.insert(epoch, cover_vlan(mac, k, key.vlan));
+  replay_.insert(epoch, siphash24(k.k0, k.k1, cookie_mac_input(key, f.client_isn)));
 }
 
 void FlowBook::erase(FlowIndex i, const Moment& now) {

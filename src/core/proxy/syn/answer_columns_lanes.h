@@ -61,10 +61,10 @@ SYNPROXY_LANES void swap_mac_addresses_of(std::uint8_t* frame) {
   const __m128i swap = _mm_setr_epi8(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15);
   _mm_storeu_si128(at, _mm_shuffle_epi8(_mm_loadu_si128(at), swap));
 }
-// Of `lanes`, which have no tags.
 SYNPROXY_LANES void swap_mac_addresses_of(const Columns& g, std::uint32_t lanes) {
+  const auto& starts = g.tagged ? g.starts : g.frames;
   for (std::size_t i = 0; i < Columns::kLanes; ++i) {
-    if (lanes == 0xff || (lanes >> i & 1U) != 0) swap_mac_addresses_of(g.frames[i]);
+    if (lanes == 0xff || (lanes >> i & 1U) != 0) swap_mac_addresses_of(starts[i]);
   }
 }
 
@@ -91,7 +91,6 @@ struct Agreed {
   Mask ecn;
   U64x8 packed;
 };
-SYNPROXY_LANES U64x8 one_if(Mask lanes, std::uint64_t value) { return only_in(lanes, all(value)); }
 
 constexpr std::uint64_t kSaidSack = 1ULL << 8 * offsetof(TcpOptions, sack_permitted);
 constexpr std::uint64_t kSaidTimestamps = 1ULL << 8 * offsetof(TcpOptions, timestamps);
@@ -159,8 +158,7 @@ SYNPROXY_LANES Made cookies_of(const Columns& g, const Agreed& a, U64x8 isn, con
   const U64x8 k0 = choose(a.timestamps, keys.plain.k0, keys.timestamps.k0);
   const U64x8 k1 = choose(a.timestamps, keys.plain.k1, keys.timestamps.k1);
   const U64x8 multiplier = choose(a.timestamps, keys.plain.multiplier, keys.timestamps.multiplier);
-  const U64x8 of_frame = kIpv6 ? macs_of_ipv6(g, isn, k0, k1) : macs_of(g, isn, k0, k1);
-  const U64x8 mac = covering_tags(g, of_frame, k0, k1);
+  const U64x8 mac = kIpv6 ? macs_of_ipv6(g, isn, k0, k1) : macs_of(g, isn, k0, k1);
   const U64x8 masked = exclusive(a.packed, mac);
   const U64x8 in_isn = both(a.packed, all(kIsnOptionMask));
   const U64x8 covered = either(in_isn, up_by<kIsnOptionBits>(offered_scale));

@@ -33,9 +33,7 @@ bool ask_first(Rooms& rooms, Context& c, std::uint32_t covered_isn) {
   if (waiting == nullptr) return false;
   const EpochKeys& keys = *rooms.now.keys().current();
   const LayoutKey& key = key_of_layout(keys, c.syn.timestamps());
-  const MacInput in = cookie_mac_input(c.key(), covered_isn);
-  const std::uint64_t mac =
-      cover_vlan(siphash24(key.k0, key.k1, in.words.data(), in.count), key, c.segment.vlan);
+  const std::uint64_t mac = siphash24(key.k0, key.k1, cookie_mac_input(c.key(), covered_isn));
   rooms.now.note_cookie();
   fill_in(*waiting, c, syn_ack_of(c, keys, mac, c.syn.says));
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);

@@ -243,8 +243,7 @@ SYNPROXY_KERNEL std::uint32_t answer_mixed(SynGroup& g, std::uint32_t which, con
                                            std::uint64_t left_out) {
   const Mask wants_ecn = any_bit(get(g.wants_ecn), all(1));
   const Agreed a = agree_upon<kIpv6>(get(g.options), get(g.can), wants_ecn, keys.plain.tight);
-  if (!g.tagged) [[likely]]
-    swap_mac_addresses_of(g, which);
+  swap_mac_addresses_of(g, which);
   const Answers made = answer_lanes<kIpv6>(
       g, which, a,
       {.offer = get(g.offers), .isn = get(g.isn), .tsecr = get(g.tsval), .look = get(g.source)},

@@ -145,7 +145,7 @@ class SynBurst {
       g.lanes = ipv6 ? look_up_.begin<true>(g.columns, sound, g.hashes, use)
                      : look_up_.begin<false>(g.columns, sound, g.hashes, use);
       if (rooms_.reply_cap.on()) prefetch_reply_places(g);
-    } while (has_fewest_lanes(places));
+    } while (places != 0);
     return left;
   }
   [[nodiscard]] static std::uint32_t places_of(const Columns& c, std::uint32_t lanes) {
@@ -257,7 +257,6 @@ class SynBurst {
       Packet& p = burst_[g.columns.places[lane]];
       const std::size_t tcp = g.shape != nullptr ? g.shape->tcp_reply : g.columns.tcp_length[lane];
       const auto tags = static_cast<std::size_t>(g.columns.frames[lane] - p.data);
-      if (g.columns.tagged) swap_mac_addresses(p.data);
       finish(g, lane, p, static_cast<std::uint32_t>(headers + tcp + tags));
     });
   }

@@ -68,8 +68,8 @@ struct SynKernel {
   // kIpv6Shift bytes more. If plain cookies are tight, a SYN is left out whose answer agrees on
   // less than its shape offers.
   std::uint32_t (*verify)(SynGroup& g, std::uint32_t used);
-  // Turns the frames of `lanes` into their SYN-ACKs; with tags all but the MAC addresses. Returns
-  // those whose MAC has no bit of `left_out` (SynTimes).
+  // Turns the frames of `lanes` into their SYN-ACKs. Returns those whose MAC has no bit of
+  // `left_out` (SynTimes).
   std::uint32_t (*answer)(SynGroup& g, std::uint32_t lanes, const EpochKeys& keys,
                           std::uint64_t left_out);
 };

@@ -136,9 +136,8 @@ template <bool kIpv6, bool kTimestamps>
 SYNPROXY_LANES Cookies cookies_of(const SynGroup& g, const LayoutKey& key, unsigned parity,
                                   U64x8 offered_scale) {
   using namespace layout;
-  const U64x8 of_frame = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
-                               : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
-  const U64x8 mac = covering_tags(g, of_frame, all(key.k0), all(key.k1));
+  const U64x8 mac = kIpv6 ? macs_of_ipv6(g, get(g.isn), all(key.k0), all(key.k1))
+                          : macs_of(g, get(g.isn), all(key.k0), all(key.k1));
   const U64x8 options = get(g.options);
   const U64x8 masked = exclusive(options, mac);
   const U64x8 in_isn = both(options, all(kIsnOptionMask));
@@ -263,8 +262,7 @@ SYNPROXY_KERNEL std::uint32_t answer(SynGroup& g, std::uint32_t lanes, const Epo
   sum = add(sum, sum_of<usual_at::kOptions, usual_at::kTcp + S::kTcpOut, S::kSecondOut>(r));
   r.w[5] = with_inverse(r.w[5], fold(sum), 0xffff);
 
-  if (!g.tagged) [[likely]]
-    swap_mac_addresses_of(g, lanes);
+  swap_mac_addresses_of(g, lanes);
   store<kIpv6>(g, lanes, r, ipv6);
 
   const std::uint32_t followed = bits(no_bit(cookie.mac, all(left_out))) & lanes;

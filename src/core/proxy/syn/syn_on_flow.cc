@@ -129,10 +129,8 @@ void on_client_syn(Rooms& rooms, Context& c) {
   if (c.flow == kNoFlow) rooms.counters.count(Reason::syn_received);
   const EpochKeys& keys = *rooms.now.keys().current();
   const LayoutKey& key = key_of_layout(keys, c.syn.timestamps());
-  const MacInput in = cookie_mac_input(c.key(), covered_isn);
-  const std::uint64_t mac = siphash24(key.k0, key.k1, in.words.data(), in.count);
-  if (answer_syn(rooms.now, rooms.answerer, rooms.counters, c, keys,
-                 cover_vlan(mac, key, c.segment.vlan), true)) {
+  const std::uint64_t mac = siphash24(key.k0, key.k1, cookie_mac_input(c.key(), covered_isn));
+  if (answer_syn(rooms.now, rooms.answerer, rooms.counters, c, keys, mac, true)) {
     rooms.counters.count(Reason::synack_sent);
   }
 }
