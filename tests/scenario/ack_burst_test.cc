@@ -198,6 +198,19 @@ TEST_P(AckBurst, BehindTagsIsJudgedAsEachOfItsAcksAlone) {
   EXPECT_GT(bursts->count(Reason::cookie_valid), test::rounds(500U));
 }
 
+TEST_P(AckBurst, WithOneOddFrameInAnyPlaceIsJudgedAsEachOfItsAcksAlone) {
+  std::uint16_t port = 2000;
+  const auto forged = [&](bool ipv6, const Tags& tags) {
+    PacketBuilder b = ack(port++ | 1024U, random_(), random_(), false);
+    if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
+    add_tags(b, tags);
+    return b.build();
+  };
+  flood();
+  expect_alike_with_one_other(*bursts, *singles, forged);
+  EXPECT_EQ(bursts->flows(), 0U);
+}
+
 // The ACK that opens a connection and the segments after it come in one burst, in the middle of a
 // flood.
 TEST_P(AckBurst, WhatFollowsAGenuineAckInTheSameBurstIsHeldAndNotRefuted) {

@@ -98,6 +98,44 @@ inline void expect_alike(ProxyHarness& bursts, ProxyHarness& singles,
   }
 }
 
+// Bursts of equal kind in which one frame is of another kind, in each place, and of each length.
+// `frame`: makes one of that family, with these tags.
+template <typename FrameOf>
+void expect_alike_with_one_other(ProxyHarness& bursts, ProxyHarness& singles, FrameOf&& frame) {
+  using Tags = std::vector<std::uint16_t>;
+  const std::vector<Tags> stacks{{}, {7}, {8}, {7, 7}, {0}, {7, 7, 7}};
+  struct Kind {
+    bool ipv6;
+    Tags tags;
+  };
+  std::vector<Kind> kinds;
+  for (const bool ipv6 : {false, true}) {
+    for (const Tags& tags : stacks) kinds.push_back({ipv6, tags});
+  }
+  const auto look_at = [&](const Kind& kind, std::size_t size, std::size_t place, Bytes other) {
+    std::vector<Bytes> frames(size);
+    for (Bytes& f : frames) f = frame(kind.ipv6, kind.tags);
+    frames[place] = std::move(other);
+    ASSERT_NO_FATAL_FAILURE(expect_alike(bursts, singles, frames))
+        << "place " << place << " of " << size;
+  };
+  constexpr std::array<std::size_t, 6> kSizes{4, 5, 8, 11, 17, kMaxBurst};
+  std::size_t n = 0;
+  for (const Kind& kind : kinds) {
+    for (const Kind& other : kinds) {
+      const std::size_t size = kSizes[n++ % kSizes.size()];
+      for (std::size_t place = 0; place < size; ++place) {
+        look_at(kind, size, place, frame(other.ipv6, other.tags));
+      }
+    }
+    for (std::size_t place = 0; place < kMaxBurst; ++place) {
+      Bytes cut = frame(kind.ipv6, kind.tags);
+      cut.resize(place * cut.size() / kMaxBurst);
+      look_at(kind, kMaxBurst, place, std::move(cut));
+    }
+  }
+}
+
 // Bursts of random SYNs, of one family and of both. After a third of them one of the servers is
 // known, with its TTL; now and then come other keys, the other parity, and plain cookies that are
 // tight. `syn_of`: gets the source of chance, and how many in eight shall be of IPv6.

@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "burst/flow_key.h"
 #include "bursts_and_singles.h"
 #include "support/session.h"
 #include "syn/syn_burst.h"
@@ -139,6 +140,21 @@ TEST_P(SynBurst, InAnyVlanIsAnsweredAsEachOfItsSynsAlone) {
     return add_options(b, random).build();
   };
   expect_alike_at_random(several_services(Offer::kOn, Offer::kAuto), 13, 600, syn);
+}
+
+TEST_P(SynBurst, WithOneOddFrameInAnyPlaceIsAnsweredAsEachOfItsSynsAlone) {
+  ProxyHarness bursts(several_services(Offer::kOn, Offer::kAuto));
+  ProxyHarness singles(several_services(Offer::kOn, Offer::kAuto));
+  bursts.checksums_must_be_good = singles.checksums_must_be_good = false;
+  std::mt19937 random(17);
+  const auto syn = [&](bool ipv6, const std::vector<std::uint16_t>& tags) {
+    PacketBuilder b;
+    if (ipv6) b.ip("2001:db8:1::7", "2001:db8::10");
+    for (const std::uint16_t tag : tags) b.vlan(tag);
+    b.ports(static_cast<std::uint16_t>(random()), 80).seq(static_cast<std::uint32_t>(random()));
+    return b.flags(kSyn).mss(1460).nop().option({3, 3, 8}).nop(2).option({4, 2}).build();
+  };
+  expect_alike_with_one_other(bursts, singles, syn);
 }
 
 void expect_syns_left_to_their_flow(bool ipv6) {
@@ -325,6 +341,96 @@ TEST_P(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
       ASSERT_EQ(g.isn[lane], lane);
       ASSERT_EQ(g.ports[lane], (2000 + lane) | 80U << 16);
     }
+  }
+}
+
+// What the parser and service_name() say of a frame, a lane says too.
+TEST_P(SynBurst, KernelsReadTagsAsTheParserDoes) {
+  constexpr std::array<std::uint16_t, 5> kTpid{kEtherTypeVlan, kEtherTypeVlan, kEtherTypeQinQ,
+                                               kEtherTypeQinQ, 0x9100};
+  constexpr std::array<std::uint16_t, 6> kTci{7, 7, 0x6007, 4095, 0, 0xe000};
+  std::mt19937 random(19);
+  int alike = 0;
+  for (int round = 0; round < rounds(3000); ++round) {
+    SynGroup g;
+    g.tight = false;
+    g.tagged = true;
+    std::array<Bytes, SynGroup::kLanes> frames;
+    std::array<VlanStack, SynGroup::kLanes> stacks;
+    std::array<ServiceName, SynGroup::kLanes> names{};
+    const bool ipv6 = seldom(random, 2);
+    const std::size_t tags = random() % 3;
+    bool one = true;
+    for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
+      PacketBuilder b;
+      if (ipv6) b.ip("2001:db8:1::7", seldom(random, 30) ? "2001:db8:0:10::" : "2001:db8::10");
+      const std::size_t here = seldom(random, 30) ? random() % 4 : tags;
+      for (std::size_t i = 0; i < here; ++i) {
+        const bool usual = !seldom(random, 40);
+        b.vlan(usual ? 7 : pick(random, kTci), usual ? kEtherTypeVlan : pick(random, kTpid));
+      }
+      b.ports(static_cast<std::uint16_t>(2000 + lane), seldom(random, 60) ? 443 : 80).flags(kSyn);
+      frames[lane] = b.pad_to(columns::kMostRead + kIpv6Shift + 16).build();
+      Segment s;
+      parse_frame(frames[lane].data(), frames[lane].size(), s);
+      g.starts[lane] = frames[lane].data();
+      g.frames[lane] = frames[lane].data() + tag_bytes(frames[lane].data());
+      // Of more tags than a connection may have nothing is parsed.
+      if (s.result != ParseResult::kTcp) continue;
+      const KeyView key = key_view(s, Role::kClient);
+      stacks[lane] = s.vlan;
+      names[lane] = service_name(key.identity);
+      ASSERT_EQ(s.l3_offset, g.frames[lane] - frames[lane].data() + kEthernetHeader);
+    }
+    static_cast<void>((*mixed_syn_kernels(GetParam()))[ipv6 ? 1 : 0].verify(g, 0xff));
+    for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
+      if (names[lane] == 0) {
+        one = g.one_service;  // anybody's guess
+        continue;
+      }
+      ASSERT_EQ(g.vlan[lane], stacks[lane].packed) << lane;
+      ASSERT_EQ(g.service[lane], names[lane]) << lane;
+      const std::size_t server = ip_destination_at(ipv6) + kEthernetHeader;
+      one = one && names[lane] == names[0] && stacks[lane] == stacks[0] &&
+            std::equal(g.frames[lane] + server, g.frames[lane] + server + (ipv6 ? 16 : 4),
+                       g.frames[0] + server);
+    }
+    if (std::find(names.begin(), names.end(), 0) == names.end()) {
+      ASSERT_EQ(g.one_service, one);
+      alike += one ? 1 : 0;
+    }
+  }
+  EXPECT_GT(alike, rounds(300));
+}
+
+// Two stacks of tags whose digests are equal are two services.
+TEST_P(SynBurst, KernelsTellStacksOfOneDigestApart) {
+  const VlanStack first = VlanStack{}.pushed(kEtherTypeVlan, 1).pushed(kEtherTypeVlan, 1);
+  std::uint16_t outer = 1;
+  std::uint16_t inner = 2;
+  const auto other = [&] {
+    return VlanStack{}.pushed(kEtherTypeVlan, outer).pushed(kEtherTypeVlan, inner);
+  };
+  while (name_of_tags(other()) != name_of_tags(first)) {
+    inner = static_cast<std::uint16_t>(inner % 4094 + 1);
+    if (inner == 1) ++outer;
+  }
+  SynGroup g;
+  g.tight = false;
+  g.tagged = true;
+  std::array<Bytes, SynGroup::kLanes> frames;
+  for (const bool alike : {true, false}) {
+    for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
+      const bool same = alike || lane != 5;
+      PacketBuilder b;
+      b.vlan(same ? 1 : outer).vlan(same ? 1 : inner).flags(kSyn);
+      frames[lane] = b.pad_to(columns::kMostRead + 8).build();
+      g.starts[lane] = frames[lane].data();
+      g.frames[lane] = frames[lane].data() + 8;
+    }
+    ASSERT_EQ((*mixed_syn_kernels(GetParam()))[0].verify(g, 0xff), 0xffU);
+    EXPECT_EQ(g.service[5], g.service[0]);
+    EXPECT_EQ(g.one_service, alike);
   }
 }
 

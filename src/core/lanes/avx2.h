@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "synproxy/wire/bytes.h"
 
@@ -245,6 +246,16 @@ SYNPROXY_LANES __m256i load_two_halves(const void* low, const void* high) {
   const __m128i v = _mm_loadu_si128(static_cast<const __m128i*>(low));
   const __m128i w = _mm_loadu_si128(static_cast<const __m128i*>(high));
   return _mm256_inserti128_si256(_mm256_castsi128_si256(v), w, 1);
+}
+template <typename Rows>
+SYNPROXY_LANES U64x8 load_each(const Rows& row, std::size_t offset) {
+  const auto word = [&](std::size_t i) SYNPROXY_LANES_LAMBDA {
+    long long bytes;
+    std::memcpy(&bytes, row[i] + offset, sizeof bytes);
+    return bytes;
+  };
+  return {_mm256_setr_epi64x(word(0), word(1), word(2), word(3)),
+          _mm256_setr_epi64x(word(4), word(5), word(6), word(7))};
 }
 // By halves of rows, because a load into the upper half of a register is no shuffle.
 template <typename Rows>

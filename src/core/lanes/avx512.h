@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #define SYNPROXY_ISA avx512
 #define SYNPROXY_TARGET "avx512f,avx512bw,avx512dq,avx512vl"
@@ -179,6 +180,16 @@ SYNPROXY_LANES U64x8 load_two_rows(const std::uint8_t* low, const std::uint8_t* 
   const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
   const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high));
   return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+// Lane i: eight bytes of row i.
+template <typename Rows>
+SYNPROXY_LANES U64x8 load_each(const Rows& row, std::size_t offset) {
+  const auto word = [&](std::size_t i) SYNPROXY_LANES_LAMBDA {
+    long long bytes;
+    std::memcpy(&bytes, row[i] + offset, sizeof bytes);
+    return bytes;
+  };
+  return _mm512_setr_epi64(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
 }
 // Four words of each row, from `offset` on: lane i of w[k] is word k of row i.
 template <typename Rows>

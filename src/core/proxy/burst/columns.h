@@ -36,8 +36,6 @@ struct Columns {
   // has no initial value: groups that a burst does not need stay out of the cache.
   bool tagged;
   Column<std::uint8_t*> starts;
-  alignas(
-      64) Column<std::uint64_t> heads;  // what stands before `frames` in place of tags; if tagged
   // Filled by the kernel that verifies the shape:
   bool one_service;  // all lanes, also those that do not fit, are for the same one
   alignas(64) Column<std::uint64_t> addresses;  // FlowIdentity::addresses
@@ -100,15 +98,11 @@ namespace detail {
          static_cast<unsigned>(raw_type == be16(kEtherTypeQinQ).raw());
 }
 }  // namespace detail
-// Where two tags would stand.
-[[nodiscard]] inline std::uint64_t tags_at(const std::uint8_t* frame) {
-  static_assert(sizeof(std::uint64_t) == kMaxVlanTags * kVlanTag);
-  return load_raw<std::uint64_t>(frame + ether_at::kType);
-}
 // The bytes that the tags take, 0, 4 or 8. For a frame of at least kUsualHeaders bytes. Nothing
 // branches on its content.
 [[nodiscard]] inline unsigned tag_bytes(const std::uint8_t* frame) {
-  const std::uint64_t tags = tags_at(frame);
+  static_assert(sizeof(std::uint64_t) == kMaxVlanTags * kVlanTag);
+  const auto tags = load_raw<std::uint64_t>(frame + ether_at::kType);
   const unsigned one = detail::is_tag(static_cast<std::uint16_t>(tags));
   const unsigned two = detail::is_tag(static_cast<std::uint16_t>(tags >> 8 * kVlanTag)) & one;
   return static_cast<unsigned>(kVlanTag) * (one + two);
@@ -238,7 +232,6 @@ class GroupWatch {
   if (c.tagged) {
     for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
       c.starts[lane] = c.frames[lane];
-      c.heads[lane] = tags_at(c.frames[lane]);
       c.frames[lane] += tag_bytes(c.frames[lane]);
     }
   }

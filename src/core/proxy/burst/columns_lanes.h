@@ -190,7 +190,7 @@ SYNPROXY_LANES Mask is_tag(Mask of, U64x8 tag) {
 }
 // Fills `vlan`. Returns what the tags add to the name of the service, as name_of_tags() does.
 SYNPROXY_LANES U64x8 put_tags(Columns& c) {
-  const U64x8 tags = swap_words(get(c.heads));  // the first one in the lower half
+  const U64x8 tags = swap_words(load_each(c.starts, ether_at::kType));  // the first one lower
   const Mask first = is_tag(every_if(true), tags);
   const Mask second = is_tag(first, high(tags));
   const U64x8 stack = pushed(pushed(all(0), first, tags), second, high(tags));
