@@ -21,7 +21,7 @@ COMMENT_OR_TEXT = re.compile(r'//.*|"(?:[^"\\\n]|\\.)*"')
 # A type, a constant, or a function that is called.
 WORD = re.compile(r"(?<![\w.>:])(?:[A-Z]\w*|k[A-Z]\w*|[a-z]\w*(?=\())")
 # Followed by a parenthesis like a function's name.
-NO_NAMES = {"__attribute__", "alignas", "decltype", "noexcept", "requires", "static_assert", "target"}
+NO_NAMES = {"__attribute__", "alignas", "decltype", "noexcept", "operator", "requires", "sizeof", "static_assert", "target"}
 NAMELESS = re.compile(r"[ }#/)]|using namespace|(TYPED_)?TEST|INSTANTIATE_")
 # May be said twice, if it is the same.
 REPEATABLE = ("using ", "namespace ", "#")
@@ -47,15 +47,15 @@ class Source:
         self.words = set(self.names) | set(WORD.findall(COMMENT_OR_TEXT.sub("", text)))
 
     def disturbs(self, other):
-        """Whether a name of this one would be found in the other one, where it means something else or hides it."""
-        return any(name in other.words and not (other.names.get(name) == line and line.startswith(REPEATABLE))
-                   for name, line in self.names.items())
+        """Names of this one that would be found in the other one, where they mean something else or hide it."""
+        return [name for name, line in self.names.items()
+                if name in other.words and not (other.names.get(name) == line and line.startswith(REPEATABLE))]
 
 
-def parted(sources, count):
+def parted(sources, count, read=Source):
     """So many lists of sources, of about the same length; ValueError if they are too few. A change of a source that brings
     no new name changes none."""
-    read = {source: Source(source) for source in sources}
+    read = {source: read(source) for source in sources}
     clashes = {source: {other for other in sources if other != source and
                         (read[source].disturbs(read[other]) or read[other].disturbs(read[source]))} for source in sources}
     groups = [set() for _ in range(count)]
