@@ -5,9 +5,9 @@
 usage: tidy.py BUILD-DIRECTORY [FOLDER...]      all of src/ without a folder
 
 Prints PASS for each file, or FAIL for those that were looked at together, after what clang-tidy says. Most of the time of
-clang-tidy goes into the headers, so files of one part of the program are written behind each other and looked at together;
-what is said of a line names its file. What a file has in an unnamed namespace gets a number behind its name, if another file knows the name.
-Files that cannot stand in one all the same are parted; those that are overlooked the compiler names.
+clang-tidy goes into the headers, so files of one part of the program are written behind each other, as join_sources.py does
+it, and looked at together; what is said of a line names its file. Those that cannot stand in one all the same the compiler
+names.
 """
 import concurrent.futures
 import json
@@ -19,14 +19,12 @@ import subprocess
 import sys
 import tempfile
 
-from join_sources import COMMENT_OR_TEXT, Source, parted
+from join_sources import joined, parted
 
 TOGETHER = 36
 # The analyzer's budget for a function, in nodes of its graph; 225,000 without it, and then two thirds of all time go into
 # what the library's templates do.
 BUDGET = ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=25000")
-# Kernels are one text for each instruction set, and a program has one main().
-ALONE = re.compile(r'^(?:#include ".*lanes/.*"|int main\()', re.M)
 # GCC has warnings that clang does not know.
 OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option", *(f"--extra-arg={a}" for a in BUDGET)]
 
@@ -44,7 +42,7 @@ def compiled_by(entry, build):
         return [source]
     if not source.exists():
         sys.exit(f"no {source}: build the program first")
-    return [pathlib.Path(name) for name in re.findall(r'^#include "(.*)"$', source.read_text(), re.M)]
+    return [pathlib.Path(name) for name in re.findall(r'^#line 1 "(.*)"$', source.read_text(encoding="utf-8"), re.M)]
 
 
 def commands_of(build, folders):
@@ -55,7 +53,7 @@ def commands_of(build, folders):
             continue
         arguments = without_precompiled(shlex.split(entry["command"]))
         for source in compiled_by(entry, build):
-            if any(folder in source.parents for folder in folders):
+            if source.suffix == ".cc" and any(folder in source.parents for folder in folders):
                 found[source] = (entry["directory"], [str(source) if a == entry["file"] else a for a in arguments])
     return found
 
@@ -75,17 +73,6 @@ def with_flags_of_all(commands):
             for source, (directory, arguments) in commands.items()}
 
 
-class OfOneGroup(Source):
-    """Only what has no other name in the group."""
-
-    def __init__(self, path):
-        super().__init__(path)
-        self.names = {name: line for name, line in self.names.items() if line.startswith("#")}
-        if alone := ALONE.search(pathlib.Path(path).read_text(encoding="utf-8")):
-            self.names[alone[0].split('"')[0]] = alone[0]
-            self.words.add(alone[0].split('"')[0])
-
-
 def groups_of(commands):
     """Lists of sources of one part that may stand in one."""
     alike = {}
@@ -95,22 +82,10 @@ def groups_of(commands):
         count = -(-len(sources) // TOGETHER)
         while True:
             try:
-                yield from parted(sources, count, OfOneGroup)
+                yield from parted(sources, count)
                 break
             except ValueError:
                 count += 1
-
-
-def texts_of(group):
-    """Source to its text, in which no name is taken for that of another source."""
-    read = {source: Source(source) for source in group}
-    for number, source in enumerate(group):
-        own = {name for other in group if other != source for name in read[source].disturbs(read[other])}
-        text = source.read_text(encoding="utf-8")
-        if own:
-            word = re.compile(rf"(?:^#.*|{COMMENT_OR_TEXT.pattern})|(?<![\w.>:])({'|'.join(own)})\b", re.M)
-            text = word.sub(lambda m, n=number: f"{m[1]}_{n}" if m[1] else m[0], text)
-        yield source, text
 
 
 def clang_tidy(*arguments):
@@ -126,9 +101,8 @@ def together(group, commands, work):
     # Below the folders whose names the header filter of .clang-tidy takes.
     unit = pathlib.Path(base) / "src" / "together.cc"
     unit.parent.mkdir()
-    unit.write_text("".join(f'#line 1 "{source}"\n{text}' for source, text in texts_of(group)))
-    places = sorted({f"-I{source.parent}" for source in group})
-    return directory, unit, [str(unit) if a == str(group[0]) else a for a in arguments] + places
+    unit.write_text(joined(group), encoding="utf-8")
+    return directory, unit, [str(unit) if a == str(group[0]) else a for a in arguments]
 
 
 def at_odds(group, directory, arguments):
