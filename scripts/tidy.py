@@ -5,8 +5,8 @@
 usage: tidy.py BUILD-DIRECTORY [FOLDER...]      all of src/ without a folder
 
 Prints PASS for each file, or FAIL for those that were looked at together, after what clang-tidy says. Most of the time of
-clang-tidy goes into the headers, so files that are compiled with the same flags are written behind each other and looked at
-together; #line keeps their names. join_sources.py parts those that cannot stand in one, and what it overlooks the compiler
+clang-tidy goes into the headers, so files of one part of the program are written behind each other, as join_sources.py does
+it, and looked at together; what is said of a line names its file. Those that cannot stand in one all the same the compiler
 names.
 """
 import concurrent.futures
@@ -19,14 +19,15 @@ import subprocess
 import sys
 import tempfile
 
-from join_sources import parted
+from join_sources import joined, parted
 
-TOGETHER = 24
+TOGETHER = 36
 # The analyzer's budget for a function, in nodes of its graph; 225,000 without it, and then two thirds of all time go into
 # what the library's templates do.
 BUDGET = ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=25000")
-# GCC has warnings that clang does not know.
-OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option", *(f"--extra-arg={a}" for a in BUDGET)]
+# GCC has warnings and parameters that clang does not know.
+OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-unused-command-line-argument",
+           *(f"--extra-arg={a}" for a in BUDGET)]
 
 
 def without_precompiled(arguments):
@@ -42,7 +43,7 @@ def compiled_by(entry, build):
         return [source]
     if not source.exists():
         sys.exit(f"no {source}: build the program first")
-    return [pathlib.Path(name) for name in re.findall(r'^#include "(.*)"$', source.read_text(), re.M)]
+    return [pathlib.Path(name) for name in re.findall(r'^#line 1 "(.*)"$', source.read_text(encoding="utf-8"), re.M)]
 
 
 def commands_of(build, folders):
@@ -53,17 +54,31 @@ def commands_of(build, folders):
             continue
         arguments = without_precompiled(shlex.split(entry["command"]))
         for source in compiled_by(entry, build):
-            if any(folder in source.parents for folder in folders):
+            if source.suffix == ".cc" and any(folder in source.parents for folder in folders):
                 found[source] = (entry["directory"], [str(source) if a == entry["file"] else a for a in arguments])
     return found
 
 
+def part_of(source):
+    """Files of one part include the same headers. What is neither of the core nor of the dataplane is for control."""
+    return next((part for part in ("core", "dataplane") if part in source.parts), "control")
+
+
+def with_flags_of_all(commands):
+    """The same for each part: its files differ in how they are optimised and hardened, and in where they look for headers."""
+    flags = {}
+    for source, (_, arguments) in commands.items():
+        flags.setdefault(part_of(source), {}).update(
+            (a, None) for a in arguments if a.startswith(("-m", "-D", "-I", "-isystem")))
+    return {source: (directory, arguments + [a for a in flags[part_of(source)] if a not in arguments])
+            for source, (directory, arguments) in commands.items()}
+
+
 def groups_of(commands):
-    """Lists of sources with the same flags that may stand in one."""
+    """Lists of sources of one part that may stand in one."""
     alike = {}
-    for source, (_, arguments) in sorted(commands.items()):
-        flags = tuple(a for a in arguments if a.startswith(("-m", "-D", "-I", "-f", "-O", "-std", "-isystem")))
-        alike.setdefault(flags, []).append(source)
+    for source in sorted(commands):
+        alike.setdefault(part_of(source), []).append(source)
     for sources in alike.values():
         count = -(-len(sources) // TOGETHER)
         while True:
@@ -87,9 +102,8 @@ def together(group, commands, work):
     # Below the folders whose names the header filter of .clang-tidy takes.
     unit = pathlib.Path(base) / "src" / "together.cc"
     unit.parent.mkdir()
-    unit.write_text("".join(f'#line 1 "{s}"\n{s.read_text()}' for s in group))
-    places = sorted({f"-I{source.parent}" for source in group})
-    return directory, unit, [str(unit) if a == str(group[0]) else a for a in arguments] + places
+    unit.write_text(joined(group), encoding="utf-8")
+    return directory, unit, [str(unit) if a == str(group[0]) else a for a in arguments]
 
 
 def at_odds(group, directory, arguments):
@@ -105,6 +119,16 @@ def at_odds(group, directory, arguments):
     return [source for source in group if str(source) in named]
 
 
+def with_own_places(said, unit):
+    """What is said of the source of many files, with the name of the file and its line."""
+    places = []
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        begin = re.fullmatch(r'#line 1 "(.*)"', line)
+        file, number = (begin[1], 0) if begin else (places[-1][0], places[-1][1] + 1)
+        places.append((file, number))
+    return re.sub(rf"^{re.escape(str(unit))}:(\d+)", lambda m: "{}:{}".format(*places[int(m[1]) - 1]), said, flags=re.M)
+
+
 def look_at(group, commands, root, work):
     """Lines of what clang-tidy says."""
     names = [str(source.relative_to(root)) for source in group]
@@ -116,6 +140,7 @@ def look_at(group, commands, root, work):
         (base / "compile_commands.json").write_text(
             json.dumps([{"directory": directory, "file": str(unit), "command": shlex.join(arguments)}]))
         good, said = clang_tidy(f"--config-file={root / '.clang-tidy'}", "-p", str(base), str(unit))
+        said = with_own_places(said, unit)
         odd = at_odds(group, directory, arguments) if "[clang-diagnostic-error" in said else None
         if odd is not None:
             # If the errors do not tell the files apart, each half is tried.
@@ -132,7 +157,7 @@ def main():
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     folders = [pathlib.Path(f).resolve() for f in sys.argv[2:]] or [root / "src"]
-    commands = commands_of(pathlib.Path(sys.argv[1]).resolve(), folders)
+    commands = with_flags_of_all(commands_of(pathlib.Path(sys.argv[1]).resolve(), folders))
     missing = [str(p) for f in folders for p in f.rglob("*.cc") if p.resolve() not in commands]
     if missing or not commands:
         sys.exit("no compile command: " + " ".join(missing))
@@ -144,4 +169,5 @@ def main():
     sys.exit(any("\nFAIL clang-tidy: " in s for s in said))
 
 
-main()
+if __name__ == "__main__":
+    main()

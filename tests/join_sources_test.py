@@ -40,28 +40,68 @@ class JoinSources(unittest.TestCase):
         self.assertEqual([len(members) for members in lists], [3, 3])
         self.assertEqual(sorted(lists[0] + lists[1]), list(range(6)))
 
-    def test_the_same_name_twice_is_parted(self):
-        for own in ("constexpr int kOne = 1;", "void run(int a) {\n}", "struct Row {\n};", "template <int n>\nint f() {",
-                    "[[nodiscard]] bool is_it(int a) {", "enum class Way : char { kIn };"):
-            self.assertIsNone(self.join(1, source(own), source(own)), own)
-            self.assertEqual(len(self.join(2, source(own), source(own))[0]), 1, own)
-        self.assertIsNone(self.join(1, "#define A 1\n", "#define A 2\n"))
+    def text(self, *texts):
+        """What comes out where all of them stand in one."""
+        self.assertIsNotNone(self.join(1, *texts))
+        return self.outputs[0].read_text(encoding="utf-8")
 
-    def test_an_alias_that_says_the_same_is_not(self):
-        self.assertEqual(self.join(1, source("using A = int;"), source("using A = int;")), [[0, 1]])
-        self.assertIsNone(self.join(1, source("using A = int;"), source("using A = long;")))
+    def test_a_name_of_two_is_told_apart(self):
+        for own, first, second in (
+                ("constexpr int kOne = 1;", "int kOne_0 = 1;", "int kOne_1 = 1;"),
+                ("void run(int a) {\n}", "void run_0(int a) {", "void run_1(int a) {"),
+                ("struct Row {\n};", "struct Row_0 {", "struct Row_1 {"),
+                ("template <int n>\nint f() {", "int f_0() {", "int f_1() {"),
+                ("[[nodiscard]] bool is_it(int a) {", "bool is_it_0(int a) {", "bool is_it_1(int a) {"),
+                ("std::function<void(int)> said(int a) {", "<void(int)> said_0(", "<void(int)> said_1("),
+                ("enum class Way : char { kIn };", "enum class Way_0 :", "enum class Way_1 :")):
+            text = self.text(source(own), source(own))
+            self.assertIn(first, text)
+            self.assertIn(second, text)
 
-    def test_who_uses_a_name_of_another_is_parted_from_it(self):
+    def test_only_the_uses_of_the_name_change(self):
+        use = 'int a = take(1) + b.take(2) + std::take(3);  // take(4)\nint c = f("take(5)");'
+        text = self.text(source("int take(int n) {", use), source("int take(long n) {"))
+        self.assertIn(use.replace("= take(1)", "= take_0(1)"), text)
+
+    def test_a_name_that_another_uses_is_told_apart(self):
         own = source("struct Bytes {\n};\nvoid number(int a) {\n}\nconstexpr int kOne = 1;")
-        for use in ("Bytes b;", "int a = number(2);", "constexpr int kOne = 2;"):
-            self.assertIsNone(self.join(1, own, use), use)
+        for use, name in (("Bytes b;", "Bytes_0"), ("int a = number(2);", "number_0"), ("int a = F(kOne);", "kOne_0")):
+            text = self.text(own, use)
+            self.assertIn(name, text, use)
+            self.assertIn(use, text)
         for other in ("// Bytes", 'f("number(1)");', "a.number(1);", "std::number(1);", "int number = 3;"):
-            self.assertEqual(self.join(1, own, other), [[0, 1]], other)
+            self.assertIn(own, self.text(own, other), other)
+
+    def test_what_says_the_same_stays(self):
+        for own in ("using A = int;", "using test::A;", "namespace po = boost::program_options;"):
+            self.assertEqual(self.text(source(own), source(own)).count(own), 2)
+        text = self.text(source("using A = int;"), source("using A = long;"))
+        self.assertIn("using A_0 = int;", text)
+        self.assertIn("using A_1 = long;", text)
+
+    def test_a_name_of_a_class_is_none_of_the_file(self):
+        own = source("const int Row::kOne = 1;")
+        self.assertIn(own, self.text(own, "int a = F(kOne);"))
+
+    def test_what_cannot_be_renamed_is_parted(self):
+        fixture = source("class Case : public Test {\n};", "TEST_F(Case, Holds) {\n}")
+        lanes = [f'#include "../lanes/{name}.h"\n' for name in ("one", "other")]
+        for one, other in (("#define A 1\n", "#define A 2\n"), (fixture, source("struct Case {\n};")),
+                           ("int main() {\n", "int main() {\n"), lanes):
+            self.assertIsNone(self.join(1, one, other), one)
+            self.assertEqual(self.join(2, one, other), [[0], [1]], one)
+        self.assertEqual(self.join(1, lanes[0], lanes[0]), [[0, 1]])
+
+    def test_lines_keep_their_file_and_headers_beside_it_are_found(self):
+        (self.directory / "beside.h").write_text("", encoding="utf-8")
+        text = self.text('#include "beside.h"\n#include "control/far.h"\n')
+        place = self.directory.resolve()
+        self.assertEqual(text, f'#line 1 "{place}/0.cc"\n#include "{place}/beside.h"\n#include "control/far.h"\n')
 
     def test_what_would_not_change_is_left_alone(self):
         self.join(1, source("int f() {"))
         before = self.outputs[0].stat().st_mtime_ns
-        self.join(1, source("int f() {  // changed"))
+        self.join(1, source("int f() {"))
         self.assertEqual(self.outputs[0].stat().st_mtime_ns, before)
 
 

@@ -116,7 +116,7 @@ void measure(benchmark::State& state, const Case& c) {
   state.counters[kMedianBurst] = meter.median_burst() * c.packets_per_operation;
 }
 
-int run(const Arguments& arguments, const std::string& command) {
+int run_bench(const Arguments& arguments, const std::string& command) {
   Bed::set_buffers(arguments.buffers);
   const std::vector<Case> cases = all_cases(arguments.quick);
   for (const Case& c : cases) {
@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
     }
     std::string command = argv[0];
     for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
-    return synproxy::bench::run(arguments, command);
+    return synproxy::bench::run_bench(arguments, command);
   } catch (const std::invalid_argument& e) {
     std::cerr << "datapath: " << e.what() << '\n';
     return 2;

@@ -117,7 +117,7 @@ void part(Assembler& code, std::span<const ProtectRule> protect, Assembler::Labe
   code.must(BPF_JGE | BPF_X, 0, near);
   code.plain(BPF_LDX | BPF_B | BPF_MSH, kIp);
   code.load(BPF_B, BPF_IND, kIp + tcp_at::kFlags);
-  code.plain(BPF_ALU | BPF_AND | BPF_K, detail::kSynOrNot);
+  code.plain(BPF_ALU | BPF_AND | BPF_K, synproxy::detail::kSynOrNot);
   code.must(BPF_JEQ, kSyn, near);
   code.jump(rules_ipv4);
   code.bind(not_ipv4);
@@ -127,7 +127,7 @@ void part(Assembler& code, std::span<const ProtectRule> protect, Assembler::Labe
   code.load(BPF_B, BPF_ABS, kIp + ipv6_at::kNextHeader);
   code.must(BPF_JEQ, kProtocolTcp, near);
   code.load(BPF_B, BPF_ABS, kIp + kIpv6Header + tcp_at::kFlags);
-  code.plain(BPF_ALU | BPF_AND | BPF_K, detail::kSynOrNot);
+  code.plain(BPF_ALU | BPF_AND | BPF_K, synproxy::detail::kSynOrNot);
   code.must(BPF_JEQ, kSyn, near);
   code.jump(rules_ipv6);
   code.bind(near);

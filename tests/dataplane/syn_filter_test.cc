@@ -144,7 +144,7 @@ TEST(SynFilter, CutAndRandomFramesAreTakenByExactlyOne) {
     // What the worker takes for a SYN when it looks closely comes by this way, unless it is odd.
     SynLook look(set);
     SynIdentity identity;
-    if (detail::is_usual_syn(frame.data(), frame.size()) &&
+    if (synproxy::detail::is_usual_syn(frame.data(), frame.size()) &&
         look.is_syn(frame.data(), frame.size(), identity)) {
       EXPECT_TRUE(syn);
     }
