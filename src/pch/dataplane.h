@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Precompiled for the dataplane: reading these takes longer than compiling most of its files. A file
-// includes what it needs all the same.
+// Precompiled for the dataplane: reading these takes longer than compiling most of its files. A
+// file includes what it needs all the same.
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
