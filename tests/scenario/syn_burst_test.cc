@@ -380,7 +380,7 @@ TEST_P(SynBurst, KernelsReadTagsAsTheParserDoes) {
       const KeyView key = key_view(s, Role::kClient);
       stacks[lane] = s.vlan;
       names[lane] = service_name(key.identity);
-      ASSERT_EQ(s.l3_offset, g.frames[lane] - frames[lane].data() + kEthernetHeader);
+      ASSERT_EQ(frames[lane].data() + s.l3_offset, g.frames[lane] + kEthernetHeader);
     }
     static_cast<void>((*mixed_syn_kernels(GetParam()))[ipv6 ? 1 : 0].verify(g, 0xff));
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
