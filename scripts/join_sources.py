@@ -24,7 +24,9 @@ ALONE = re.compile(r"^int (main)\(", re.M)
 # Kernels are one text for each instruction set.
 LANES = re.compile(r'^#include ".*lanes/.*"$', re.M)
 OWN_HEADER = re.compile(r'^#include "(.*)"$', re.M)
-COMMENT_OR_TEXT = re.compile(r'//.*|"(?:[^"\\\n]|\\.)*"')
+# Raw strings first: their text may hold quotes. What stands behind a letter or digit parts the digits of a number.
+COMMENT_OR_TEXT = re.compile(r'R"(?P<end>[^()\\\s]*)\([\s\S]*?\)(?P=end)"|/\*[\s\S]*?\*/|//.*|"(?:[^"\\\n]|\\.)*"'
+                             r"|(?<!\w)'(?:[^'\\\n]|\\.)+'")
 # A type, a constant, or a function that is called.
 WORD = re.compile(r"(?<![\w.>:])(?:[A-Z]\w*|k[A-Z]\w*|[a-z]\w*(?=\())")
 # Followed by a parenthesis like a function's name.
@@ -89,8 +91,8 @@ class Source:
                               if (self.path.parent / m[1]).exists() else m[0], self.text)
         if not own:
             return text
-        word = re.compile(rf"(?:^#.*|{COMMENT_OR_TEXT.pattern})|(?<![\w.>:])({'|'.join(own)})\b", re.M)
-        return word.sub(lambda m: f"{m[1]}_{number}" if m[1] else m[0], text)
+        word = re.compile(rf"(?:^#.*|{COMMENT_OR_TEXT.pattern})|(?<![\w.>:])(?P<own>{'|'.join(own)})\b", re.M)
+        return word.sub(lambda m: f"{m['own']}_{number}" if m["own"] else m[0], text)
 
 
 def parted(sources, count):

@@ -45,6 +45,15 @@ class JoinSources(unittest.TestCase):
         self.assertIsNotNone(self.join(1, *texts))
         return self.outputs[0].read_text(encoding="utf-8")
 
+    def test_what_stands_in_quotes_or_comments_stays(self):
+        quoted = ('auto a = R"js(\nrun "quoted run\nrun()\n)js";', 'auto b = R"x(run "(y)" run)x";', 'auto c = "run \\" run";',
+                  "auto d = '\"'; auto e = \"run\"; int f = 10'000;", "/* run\n   run */", "// run 'run")
+        rest = "\n".join((*quoted, "int g = run(1);"))
+        text = self.text(source("int run(int a) {\n}", rest), source("int run(int b) {\n}"))
+        for each in quoted:
+            self.assertIn(each, text)
+        self.assertIn("int g = run_0(1);", text)
+
     def test_a_name_of_two_is_told_apart(self):
         for own, first, second in (
                 ("constexpr int kOne = 1;", "int kOne_0 = 1;", "int kOne_1 = 1;"),
