@@ -9,7 +9,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "synproxy/wire/bytes.h"
 
@@ -249,11 +248,8 @@ SYNPROXY_LANES __m256i load_two_halves(const void* low, const void* high) {
 }
 template <typename Rows>
 SYNPROXY_LANES U64x8 load_each(const Rows& row, std::size_t offset) {
-  const auto word = [&](std::size_t i) SYNPROXY_LANES_LAMBDA {
-    long long bytes;
-    std::memcpy(&bytes, row[i] + offset, sizeof bytes);
-    return bytes;
-  };
+  const auto word = [&](std::size_t i)
+                        SYNPROXY_LANES_LAMBDA { return load_raw<long long>(row[i] + offset); };
   return {_mm256_setr_epi64x(word(0), word(1), word(2), word(3)),
           _mm256_setr_epi64x(word(4), word(5), word(6), word(7))};
 }

@@ -15,7 +15,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include "synproxy/wire/bytes.h"
 
 #define SYNPROXY_ISA avx512
 #define SYNPROXY_TARGET "avx512f,avx512bw,avx512dq,avx512vl"
@@ -184,11 +185,8 @@ SYNPROXY_LANES U64x8 load_two_rows(const std::uint8_t* low, const std::uint8_t* 
 // Lane i: eight bytes of row i.
 template <typename Rows>
 SYNPROXY_LANES U64x8 load_each(const Rows& row, std::size_t offset) {
-  const auto word = [&](std::size_t i) SYNPROXY_LANES_LAMBDA {
-    long long bytes;
-    std::memcpy(&bytes, row[i] + offset, sizeof bytes);
-    return bytes;
-  };
+  const auto word = [&](std::size_t i)
+                        SYNPROXY_LANES_LAMBDA { return load_raw<long long>(row[i] + offset); };
   return _mm512_setr_epi64(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
 }
 // Four words of each row, from `offset` on: lane i of w[k] is word k of row i.

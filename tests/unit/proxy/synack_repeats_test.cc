@@ -14,6 +14,15 @@ SynAckRepeats::Entry* admit(SynAckRepeats& r, std::uint32_t now, std::uint16_t p
   return e;
 }
 
+// With these numbers of its own.
+SynAckRepeats::Entry* filed(SynAckRepeats& r, std::uint64_t hash, SeqNum seq, SeqNum ack) {
+  SynAckRepeats::Entry* e = admit(r, 1000, 1);
+  e->syn_ack.seq = seq;
+  e->syn_ack.ack = ack;
+  r.file(*e, hash);
+  return e;
+}
+
 std::vector<unsigned> due(SynAckRepeats& r, std::uint32_t now, bool unanswered,
                           unsigned limit = 10'000) {
   std::vector<unsigned> ports;
@@ -41,10 +50,7 @@ TEST(SynAckRepeats, GivesBackInOrderAfterASecond) {
 TEST(SynAckRepeats, IsFoundByItsKeyAndItsExactNumber) {
   SynAckRepeats r(1);
   constexpr std::uint64_t kHash = 77;
-  SynAckRepeats::Entry* e = admit(r, 1000, 1);
-  e->syn_ack.seq = SeqNum(500);
-  e->syn_ack.ack = SeqNum(900);
-  r.file(*e, kHash);
+  SynAckRepeats::Entry* e = filed(r, kHash, SeqNum(500), SeqNum(900));
   const FlowKey key = e->key;
   EXPECT_EQ(r.find(key, kHash, SeqNum(900)), e);
   EXPECT_EQ(r.find_sent(key, kHash, SeqNum(500)), e);
@@ -94,11 +100,7 @@ TEST(SynAckRepeats, TheLastOfAKeyIsToldFromAnEarlierOne) {
 TEST(SynAckRepeats, NoLastOneIsKnownOnceAFloodHasSwitchedItOff) {
   SynAckRepeats r(3);
   constexpr std::uint64_t kHash = 77;
-  SynAckRepeats::Entry* e = admit(r, 1000, 1);
-  e->syn_ack.seq = SeqNum(500);
-  e->syn_ack.ack = SeqNum(900);
-  r.file(*e, kHash);
-  const FlowKey key = e->key;
+  const FlowKey key = filed(r, kHash, SeqNum(500), SeqNum(900))->key;
   while (admit(r, 1000, 2) != nullptr) {
   }
   EXPECT_EQ(r.latest_but(key, kHash, SeqNum(1)), nullptr);
@@ -108,10 +110,7 @@ TEST(SynAckRepeats, NoLastOneIsKnownOnceAFloodHasSwitchedItOff) {
 
 TEST(SynAckRepeats, NoLastOneIsKnownOnceNoneAreAskedFor) {
   SynAckRepeats r(3);
-  SynAckRepeats::Entry* e = admit(r, 1000, 1);
-  e->syn_ack.ack = SeqNum(900);
-  r.file(*e, 77);
-  const FlowKey key = e->key;
+  const FlowKey key = filed(r, 77, SeqNum(500), SeqNum(900))->key;
   r.set_repeats(0);
   r.set_repeats(3);
   EXPECT_EQ(r.find(key, 77, SeqNum(900)), nullptr);

@@ -31,8 +31,8 @@ inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord
 }
 
 // The mark of an adopted flow may be a late copy of its own SYN, whose ISN nobody knows, and keeps
-// the client's next SYN from marking for a second. Who quotes the SYN-ACK of that one does not
-// guess: it has the mark then, with all tries.
+// the client's next SYN from marking for a second. A client that quotes the SYN-ACK of that SYN
+// does not guess: its SYN gets the mark, with all tries.
 inline void mark_by_quoted_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
   if (!f.adopted() || !c.segment.has(kAck)) return;
   const SynAckRepeats::Entry* e =
