@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy {
@@ -79,14 +80,15 @@ TEST_P(ReplyRate, NoClaimedSourceGetsMore) {
 TEST_P(ReplyRate, WhoComesAgainASecondLaterGetsIn) {
   ProxyHarness p(rated(400));
   const bool ipv6 = GetParam().ipv6;
-  for (std::uint32_t ms = 0; ms < 500; ++ms, p.advance(1)) {
-    feed(p, syns(p, ms * 32, 32, ipv6));
-  }
+  constexpr std::uint32_t kEachMs = kSanitized ? 8 : 32;
+  std::uint32_t n = 0;
+  const auto flood = [&](std::uint32_t ms) {
+    for (; ms > 0; --ms, n += kEachMs, p.advance(1)) feed(p, syns(p, n, kEachMs, ipv6));
+  };
+  flood(500);
   const std::vector<Bytes> clients = syns(p, 50'000, 32, ipv6);
   EXPECT_LE(feed(p, clients), 1U);
-  for (std::uint32_t ms = 0; ms < 1000; ++ms, p.advance(1)) {
-    feed(p, syns(p, 16'000 + ms * 32, 32, ipv6));
-  }
+  flood(1000);
   EXPECT_GE(feed(p, clients), 31U);
 }
 
@@ -99,7 +101,8 @@ TEST_P(ReplyRate, AMonitoredRuleCountsWhatItWouldDo) {
 
 TEST_P(ReplyRate, OffAnswersEverySyn) {
   ProxyHarness p(rated(0));
-  EXPECT_EQ(feed(p, syns(p, 0, 32'000, GetParam().ipv6)), 32'000U);
+  constexpr std::uint32_t kSyns = rounds(32'000U);
+  EXPECT_EQ(feed(p, syns(p, 0, kSyns, GetParam().ipv6)), kSyns);
 }
 
 TEST_P(ReplyRate, ChangesWhileItRuns) {

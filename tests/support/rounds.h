@@ -17,11 +17,17 @@ inline constexpr bool kSanitized = false;
 #endif
 #undef SYNPROXY_SANITIZED
 
-// Under the sanitizers a round takes ten times as long, and a quarter of them has to do: what they
+// Under the sanitizers a round takes ten times as long, and a tenth of them has to do: what they
 // look for is seen in each round. The plain build runs all.
 template <typename Number>
 constexpr Number rounds(Number all) {
-  return kSanitized ? all / 4 : all;
+  return kSanitized ? all / 10 : all;
+}
+
+// The same for millions of tries of which only their number makes a test of chance.
+template <typename Number>
+constexpr Number tries(Number all) {
+  return kSanitized ? all / 128 : all;
 }
 
 }  // namespace synproxy::test

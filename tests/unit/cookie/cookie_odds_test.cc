@@ -55,7 +55,7 @@ TEST(TimestampsCookie, ASingleBitFlipFailsButForOneInThousandsOfTheExactMss) {
 TEST(PlainCookie, ASingleBitFlipOfTheTagFailsAndOneOfTheOptionsAlmostAlways) {
   std::mt19937_64 random(4);
   unsigned unnoticed = 0;
-  for (int round = 0; round < 200000; ++round) {
+  for (int round = 0; round < test::rounds(200000); ++round) {
     const LayoutKey key{.k0 = 0, .k1 = 1, .multiplier = random() | 1};
     const std::uint64_t mac = random();
     const auto scale = static_cast<std::uint8_t>(random() & 15);
@@ -87,11 +87,12 @@ TEST(PlainCookie, AGuessFitsWithTheChanceOfItsTwentyFourBitTag) {
   ClientOptions out;
   for (const std::uint32_t masked : {0U, 1U, 77U, 127U}) {
     unsigned fits = 0;
-    for (std::uint32_t tag = 0; tag < 1U << 24; ++tag) {
+    for (std::uint32_t tag = 0; tag < test::tries(1U << 24); ++tag) {
       fits += check_cookie(0x0123456789abcdefULL, kKey, {.isn = tag << 8 | masked << 1, .tsval = 0},
                            false, kOffered, out);
     }
-    EXPECT_EQ(fits, 1U) << masked;
+    EXPECT_LE(fits, 1U) << masked;
+    EXPECT_TRUE(fits == 1 || test::kSanitized) << masked;
   }
 }
 
@@ -102,14 +103,14 @@ TEST(PlainCookie, ForgedAcksForRandomConnectionsPassAtTheStatedRate) {
   std::uint64_t state = random();
   unsigned passed = 0;
   ClientOptions out;
-  for (std::uint32_t i = 0; i < test::rounds(1U << 27); ++i) {
+  for (std::uint32_t i = 0; i < test::tries(1U << 27); ++i) {
     state += 0x9e3779b97f4a7c15ULL;
     const std::uint64_t z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ULL;
     const std::uint64_t mac = (z ^ z >> 27) * 0x94d049bb133111ebULL;
     passed += check_cookie(mac ^ mac >> 31, kKey, {.isn = i * 2654435761U, .tsval = 0}, false,
                            kOffered, out);
   }
-  EXPECT_GE(passed, 1U);
+  EXPECT_TRUE(passed >= 1 || test::kSanitized);
   EXPECT_LE(passed, 21U);
 }
 
@@ -118,7 +119,7 @@ TEST(TimestampsCookie, HundredMillionForgedAcksPassNone) {
   std::uint64_t state = random();
   unsigned passed = 0;
   ClientOptions out;
-  for (std::uint32_t i = 0; i < test::rounds(100'000'000U); ++i) {  // 5e-5 expected at 2^-41
+  for (std::uint32_t i = 0; i < test::tries(100'000'000U); ++i) {  // 5e-5 expected at 2^-41
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     const std::uint64_t mac = state ^ state >> 29;
     passed += check_cookie(mac, kKey, {.isn = i * 2654435761U, .tsval = ~i}, true, kOffered, out);

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/rounds.h"
 #include "synproxy/cookie/cookie.h"
 #include "synproxy/cookie/epoch.h"
 #include "unit/cookie/cookie_samples.h"
@@ -87,8 +88,8 @@ TEST(TightCookie, EightIsnsPassWhereOtherwiseAHundredAndTwentyEightDo) {
   for (const ScaleSet scales : {kOffered, kEveryScale}) {
     const std::uint32_t good = tight[5];
     unsigned found = 0;
-    for (std::uint32_t other = 0; other < 1U << 24; ++other) {
-      found += passes(kTight, (good & 0xffU) | other << 8, scales) ? 1U : 0U;
+    for (std::uint32_t other = 0; other < test::tries(1U << 24); ++other) {
+      found += passes(kTight, good + (other << 8), scales) ? 1U : 0U;
     }
     for (std::uint32_t other = 0; other < 1U << 16; ++other) {
       found += passes(kTight, (good & 0xfff0000eU) | other << 4, scales) ? 1U : 0U;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "support/rounds.h"
 #include "synproxy/flow/table.h"
 #include "unit/flow/random_keys.h"
 
@@ -131,14 +132,14 @@ class Churn {
 std::uint64_t real_hash(const FlowKey& key, std::uint32_t) { return hash_of(key); }
 
 TEST(FlowChurn, RoomForAll) {
-  Churn churn({kMixedKeys, 400000, 1, real_hash});
+  Churn churn({kMixedKeys, test::rounds(400000U), 1, real_hash});
   churn.run();
   EXPECT_EQ(churn.refused(), 0U);
 }
 
 TEST(FlowChurn, OftenFull) {
   for (const std::uint32_t capacity : {1U, 2U, 3U, 16U, 500U}) {
-    Churn churn({capacity, 100000, capacity, real_hash});
+    Churn churn({capacity, test::rounds(100000U), capacity, real_hash});
     churn.run();
     EXPECT_GT(churn.refused(), 0U) << capacity;
   }
@@ -146,7 +147,7 @@ TEST(FlowChurn, OftenFull) {
 
 // All homes lie in an eighth of the table, so entries move all the time.
 TEST(FlowChurn, CrowdedHomes) {
-  Churn churn({kMixedKeys, 400000, 3, [](const FlowKey&, std::uint32_t n) {
+  Churn churn({kMixedKeys, test::rounds(400000U), 3, [](const FlowKey&, std::uint32_t n) {
                  const std::uint64_t random = scrambled(n);
                  return (random & 0xffffU) | (random >> 3 & 0x1fffffff00000000U);
                }});
@@ -158,7 +159,7 @@ TEST(FlowChurn, CrowdedHomes) {
 // keys of IPv6 never have one hash.
 TEST(FlowChurn, FewTagsAndFewHomes) {
   static_assert(kMixedKeys <= 0x10000);
-  Churn churn({kMixedKeys, 400000, 4, [](const FlowKey&, std::uint32_t n) {
+  Churn churn({kMixedKeys, test::rounds(400000U), 4, [](const FlowKey&, std::uint32_t n) {
                  return std::uint64_t{n % 7} << 61 | std::uint64_t{n} << 16 | n % 5;
                }});
   churn.run();

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "support/rounds.h"
 #include "synproxy/flow/table.h"
 #include "unit/flow/random_keys.h"
 
@@ -50,7 +51,7 @@ TEST(FlowFill, TinyTables) {
   }
 }
 
-TEST(FlowFill, AMillion) { expect_fills_to_the_last_record(1000000); }
+TEST(FlowFill, AMillion) { expect_fills_to_the_last_record(test::rounds(1000000U)); }
 
 TEST(FlowFill, FewEntriesOfAFullTableAreDisplaced) {
   constexpr std::uint32_t kFlows = 300000;

@@ -6,6 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "support/rounds.h"
+
 namespace synproxy {
 namespace {
 
@@ -20,7 +22,7 @@ double false_positives(std::uint32_t expected, std::uint32_t inserted) {
   ReplayFilter filter(expected);
   for (const std::uint64_t f : fingerprints(inserted, 1)) filter.insert(5, f);
   std::uint32_t hits = 0;
-  constexpr std::uint32_t kTries = 1000000;
+  constexpr std::uint32_t kTries = test::rounds(1000000U);
   for (const std::uint64_t f : fingerprints(kTries, 2)) hits += filter.contains(5, f) ? 1 : 0;
   return hits / static_cast<double>(kTries);
 }

@@ -361,7 +361,7 @@ TEST(ProtectSet, AgreesWithANaiveScanForRandomRules) {
       }
       const ProtectSet set(rules);
       unsigned hits = 0;
-      const unsigned probes = count < 1000 ? 4000 : 1000;
+      const unsigned probes = count < 1000 ? 4000 : test::rounds(1000U);
       for (unsigned i = 0; i < probes; ++i) {
         const bool ipv6 = (source.random() & 1) != 0;
         const AddressBytes address = source.probe(rules, ipv6);
