@@ -9,7 +9,7 @@ from clients import few_source_ports, must_run_wrk, page, wrk
 from harness import Lab, alone, case, check, own_stand, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
-ROUNDS, SECONDS = 3, 2
+ROUNDS, SECONDS = 3, 1
 WANTED = 0.8  # of testpmd's rate: the project's promise
 FLOOR = 0.5   # below it the case fails on any machine: no noise halves a median
 
