@@ -45,7 +45,7 @@ def host(family):
     return f"[{SERVER6}]" if family == 6 else SERVER4
 
 
-def wait_for(what, condition, seconds):
+def wait_for(what, condition, seconds, pause=0.05):
     """Polls until condition() is true. The limit is generous, because a loaded machine is slow and not wrong."""
     end = time.monotonic() + seconds
     while True:
@@ -53,7 +53,7 @@ def wait_for(what, condition, seconds):
         if value:
             return value
         check(time.monotonic() < end, f"waited {seconds} s in vain: {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 class Result:

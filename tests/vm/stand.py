@@ -28,6 +28,7 @@ MODELS = {nic.name: nic for nic in (
                      "guest_ecn=off,guest_ufo=off,ctrl_vlan=off,status=off", "uio_pci_generic"),
 )}
 HUGEPAGES = 200  # of 2 MB: two workers' buffers, and a reserve
+PAUSE = 0.25  # between two looks: each starts a program, which in an emulated machine is dear
 
 
 class GuestProxy:
@@ -43,18 +44,21 @@ class GuestProxy:
 
     def start(self):
         self.pid = self.guest.must(f"synproxy {' '.join(self.flags)} >/tmp/log 2>&1 & echo $!").strip()
-        wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 60)
-        check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
+        self.await_ready("the proxy")
         # Cards first negotiate with the other end of their cable.
-        wait_for("both links are up", lambda: all(port["link_up"] for port in self.ports().values()), 60)
+        wait_for("both links are up", lambda: all(port["link_up"] for port in self.ports().values()), 60, PAUSE)
+
+    def await_ready(self, who):
+        wait_for(f"{who} says ready", lambda: self.guest.run(f"grep -q ready /tmp/log || ! kill -0 {self.pid}")[0] == 0,
+                 60, PAUSE)
+        check(self.running(), f"{who} ended at its start: {self.log().strip()[-400:]}")
 
     def take_over(self):
         """Another process goes on. Returns for how many microseconds nobody forwarded, as both have printed."""
         former = self.pid
         self.guest.must("mv /tmp/log /tmp/log.former")
         self.pid = self.guest.must(f"synproxy {' '.join(self.flags)} --take-over >/tmp/log 2>&1 & echo $!").strip()
-        wait_for("the next proxy says ready", lambda: self.said("ready") or not self.running(), 60)
-        check(self.running(), f"the next proxy ended at its start: {self.log().strip()[-400:]}")
+        self.await_ready("the next proxy")
         equal(self.guest.run(f"wait {former}")[0], 0, "exit code of the predecessor")
         outages = [re.search(r"nobody forwarded for (\d+) us", text)
                    for text in (self.log(), self.guest.must("cat /tmp/log.former"))]
