@@ -178,6 +178,7 @@ stage_checks() {
   # shellcheck disable=SC2016 # expanded by that shell
   find bench scripts tests -type f -name '*.py' | sort | each "python" bash -c 'python_sound "$@"' sound
   logged "includes run one way" scripts/check_layers.py || true
+  logged "what stands in quotes stays as it is in joined sources" scripts/check_joined.py || true
   logged "the tests that docs/conformance.md names exist" scripts/check_conformance.sh || true
   # shellcheck disable=SC2016 # expanded by that shell
   sources include | each "header compiles alone" bash -c 'headers_alone "$@"' alone
