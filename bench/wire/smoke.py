@@ -12,8 +12,8 @@ from stand import Failed, Stand
 # So that even on a slow machine no SYN-ACK is sent twice, and no SYN is shed.
 FLAGS = ["--synack-repeats", "0", "--syn-shed", "off"]
 # So slow that either process may lose its CPU for half a second before a frame is lost.
-STEPS = [f"flood,rate=2000,seconds=0.5,check=1,prove=16,family={family},timestamps={on}"
-         for family in (4, 6) for on in ("on", "off")] + ["latency,rate=2000,seconds=0.5,check=1,prove=16"]
+STEPS = [f"flood,rate=2000,seconds=0.25,check=1,prove=16,family={family},timestamps={on}"
+         for family in (4, 6) for on in ("on", "off")] + ["latency,rate=2000,seconds=0.25,check=1,prove=16"]
 
 
 def check(condition, text):
