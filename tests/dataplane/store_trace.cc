@@ -72,7 +72,7 @@ using synproxy::tests::stored;
 #define WROTE(p, bytes) note(stored, p, bytes, __builtin_return_address(0))
 #define READ(p, bytes) note(loaded, p, bytes, __builtin_return_address(0))
 // The names are the compiler's.
-// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
+// NOLINTBEGIN(clang-diagnostic-reserved-identifier,readability-identifier-naming)
 extern "C" {
 
 void __tsan_init() {}
@@ -161,4 +161,4 @@ void* __wrap_memset(void* to, int value, std::size_t n) {
 }
 
 }  // extern "C"
-// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
+// NOLINTEND(clang-diagnostic-reserved-identifier,readability-identifier-naming)
