@@ -253,17 +253,20 @@ SYNPROXY_LANES U64x8 load_each(const Rows& row, std::size_t offset) {
   return {_mm256_setr_epi64x(word(0), word(1), word(2), word(3)),
           _mm256_setr_epi64x(word(4), word(5), word(6), word(7))};
 }
+template <typename Rows>
+SYNPROXY_LANES void load_two_columns(const Rows& row, std::size_t offset, U64x8* w) {
+  const __m256i v[4] = {load_two_halves(row[0] + offset, row[2] + offset),
+                        load_two_halves(row[1] + offset, row[3] + offset),
+                        load_two_halves(row[4] + offset, row[6] + offset),
+                        load_two_halves(row[5] + offset, row[7] + offset)};
+  w[0] = {_mm256_unpacklo_epi64(v[0], v[1]), _mm256_unpacklo_epi64(v[2], v[3])};
+  w[1] = {_mm256_unpackhi_epi64(v[0], v[1]), _mm256_unpackhi_epi64(v[2], v[3])};
+}
 // By halves of rows, because a load into the upper half of a register is no shuffle.
 template <typename Rows>
 SYNPROXY_LANES void load_columns(const Rows& row, std::size_t offset, U64x8* w) {
-  for (std::size_t half = 0; half < 2; ++half) {
-    const std::size_t at = offset + 16 * half;
-    const __m256i v[4] = {
-        load_two_halves(row[0] + at, row[2] + at), load_two_halves(row[1] + at, row[3] + at),
-        load_two_halves(row[4] + at, row[6] + at), load_two_halves(row[5] + at, row[7] + at)};
-    w[2 * half] = {_mm256_unpacklo_epi64(v[0], v[1]), _mm256_unpacklo_epi64(v[2], v[3])};
-    w[2 * half + 1] = {_mm256_unpackhi_epi64(v[0], v[1]), _mm256_unpackhi_epi64(v[2], v[3])};
-  }
+  load_two_columns(row, offset, w);
+  load_two_columns(row, offset + 16, w + 2);
 }
 
 template <bool kAll, typename Rows>

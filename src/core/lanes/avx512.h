@@ -207,6 +207,23 @@ SYNPROXY_LANES void load_columns(const Rows& row, std::size_t offset, U64x8* w) 
   w[3] = _mm512_shuffle_i64x2(odd_ab, odd_cd, 0xdd);
 }
 
+// The same of two words.
+template <typename Rows>
+SYNPROXY_LANES void load_two_columns(const Rows& row, std::size_t offset, U64x8* w) {
+  const auto pairs = [&](std::size_t first) SYNPROXY_LANES_LAMBDA {
+    const auto pair = [&](std::size_t i) SYNPROXY_LANES_LAMBDA {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[first + i] + offset));
+    };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(0)), pair(2), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(4)), pair(6), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  };
+  const U64x8 even = pairs(0);
+  const U64x8 odd = pairs(1);
+  w[0] = _mm512_unpacklo_epi64(even, odd);
+  w[1] = _mm512_unpackhi_epi64(even, odd);
+}
+
 SYNPROXY_LANES void store_row(std::uint8_t* at, __m256i row) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), row);
 }

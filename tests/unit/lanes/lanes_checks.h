@@ -189,6 +189,11 @@ SYNPROXY_KERNEL void load_rows(const Rows& rows, std::array<Lane, 4>& out) {
   load_columns(rows, 3, w);
   for (std::size_t k = 0; k < 4; ++k) store(out[k].data(), w[k]);
 }
+SYNPROXY_KERNEL void load_half_rows(const Rows& rows, std::array<Lane, 2>& out) {
+  U64x8 w[2];
+  load_two_columns(rows, 3, w);
+  for (std::size_t k = 0; k < 2; ++k) store(out[k].data(), w[k]);
+}
 SYNPROXY_KERNEL void store_rows(const Rows& rows, std::uint32_t lanes,
                                 const std::array<Lane, 4>& in) {
   U64x8 w[4];
@@ -207,6 +212,9 @@ TEST_F(LANES_TEST_NAME, RowsBecomeColumnsAndColumnsRows) {
   }
   std::array<Lane, 4> columns;
   load_rows(rows, columns);
+  std::array<Lane, 2> half;
+  load_half_rows(rows, half);
+  ASSERT_TRUE(std::equal(half.begin(), half.end(), columns.begin()));
   for (std::size_t i = 0; i < kLanes; ++i) {
     for (std::size_t k = 0; k < 4; ++k) {
       std::uint64_t word = 0;

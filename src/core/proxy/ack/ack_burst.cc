@@ -10,22 +10,10 @@ namespace synproxy {
 namespace {
 
 constexpr std::size_t kShapes = kAckShapes.size();
-using Rows = Candidates<kShapes>;
-static_assert(Rows::kRows == std::tuple_size_v<AckKernels>);
+using Rows = AckRows;
+constexpr std::size_t kOfBoth = Rows::kRows;  // the kernel, behind those of the rows
+static_assert(kOfBoth + 1 == std::tuple_size_v<AckKernels>);
 constexpr std::size_t kGroups = kMaxBurst / Columns::kLanes + Rows::kRows - 1;
-
-// Whether the IP length of a frame for columns fits the frame and holds the TCP header.
-bool lengths_fit(const Packet& p, bool ipv6, unsigned tags, std::size_t tcp_header) {
-  const std::uint8_t* frame = p.data + tags;
-  const std::size_t length = p.length - tags;
-  if (!ipv6) {
-    const std::size_t total = load_be<std::uint16_t>(frame + usual_at::kTotalLength);
-    return usual_lengths_fit(total, tcp_header, length);
-  }
-  const std::size_t tcp = load_be<std::uint16_t>(frame + kEthernetHeader + ipv6_at::kPayloadLength);
-  return tcp_header >= kTcpHeader && tcp >= tcp_header &&
-         kIpv6Header + tcp <= length - kEthernetHeader;
-}
 
 template <std::size_t kShape>
 bool has_shape(const std::uint8_t* options, unsigned tcp_header) {
@@ -41,50 +29,68 @@ std::size_t shape_of(const std::uint8_t* options, unsigned tcp_header,
   return shape;
 }
 
+// Whether the IP length of a frame for columns fits the frame and holds the TCP header.
+bool lengths_fit(const Packet& p, bool ipv6, std::size_t tcp_header) {
+  if (!ipv6) {
+    const std::size_t total = load_be<std::uint16_t>(p.data + usual_at::kTotalLength);
+    return usual_lengths_fit(total, tcp_header, p.length);
+  }
+  const std::size_t tcp =
+      load_be<std::uint16_t>(p.data + kEthernetHeader + ipv6_at::kPayloadLength);
+  return tcp_header >= kTcpHeader && tcp >= tcp_header &&
+         kIpv6Header + tcp <= p.length - kEthernetHeader;
+}
+
+// Does what the sorter does, for frames without tags: in a flood of one kind each branch here is
+// predicted, and it costs less. `kIpv6`: looks for ACKs of both families.
+template <bool kIpv6>
+void sort_predicted(std::span<const Packet> burst, Rows& found) {
+  found.places = {};
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    const Packet& p = burst[i];
+    if (p.length < kUsualHeaders) continue;
+    const bool ipv6 = kIpv6 && is_ipv6(p);
+    if (!fits_columns(p, ipv6)) continue;
+    const std::uint8_t* tcp = p.data + shift_of(ipv6) + usual_at::kTcp;
+    const auto offset_and_flags = load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags);
+    if ((offset_and_flags & (kSyn | kRst | kAck)) != kAck) continue;
+    const unsigned header = tcp_header_size(offset_and_flags);
+    if (!lengths_fit(p, ipv6, header)) continue;
+    const std::size_t shape =
+        shape_of(tcp + tcp_at::kOptions, header, std::make_index_sequence<kShapes>());
+    found.places[Rows::row_of(shape, ipv6)] |= 1U << i;
+  }
+}
+
 struct Sorted {
   Rows rows;
   std::uint32_t timestamps = 0;  // the places of those that have the shape with timestamps
   std::uint32_t any_shape = 0;   // ... that are of no shape
 };
 
-// Judges by a few bytes. `any_options`: takes ACKs of no row too.
-template <bool kIpv6, bool kTags>
-Sorted sort_by_shape(std::span<const Packet> burst, std::uint32_t decided, bool any_options) {
+void sort(const Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided, Sorted& found) {
   static_assert(kAckShapes[0].timestamps && !kAckShapes[1].timestamps && kShapes == 2);
-  Sorted found;
-  const std::size_t most = any_options ? kShapes : kShapes - 1;
-  for (std::size_t i = 0; i < burst.size(); ++i) {
-    const Packet& p = burst[i];
-    if ((decided >> i & 1U) != 0 || p.length < kUsualHeaders) continue;
-    const unsigned tags = kTags ? tag_bytes(p.data) : 0;
-    const bool ipv6 = kIpv6 && is_ipv6_behind(p, tags);
-    if (!fits_columns(p, ipv6, tags)) continue;
-    const std::uint8_t* tcp = p.data + tags + shift_of(ipv6) + usual_at::kTcp;
-    const auto offset_and_flags = load_be<std::uint16_t>(tcp + tcp_at::kOffsetAndFlags);
-    if ((offset_and_flags & (kSyn | kRst | kAck)) != kAck) continue;
-    const unsigned header = tcp_header_size(offset_and_flags);
-    if (!lengths_fit(p, ipv6, tags, header)) continue;
-    const std::size_t shape =
-        shape_of(tcp + tcp_at::kOptions, header, std::make_index_sequence<kShapes>());
-    if (shape > most) continue;
-    found.rows.places[Rows::row_of(shape, ipv6)] |= 1U << i;
-    if (kTags) found.rows.tagged |= std::uint32_t{tags != 0} << i;
+  if (rooms.ack_kinds.mixed()) {
+    rooms.ack_sorter->sort(burst, found.rows);
+    // Where VLANs are paired, the tags are not those of the flow.
+    if (rooms.vlans_paired) found.rows.leave_out(found.rows.tagged);
+  } else {
+    rooms.ack_kinds.ipv6 ? sort_predicted<true>(burst, found.rows)
+                         : sort_predicted<false>(burst, found.rows);
   }
   auto& places = found.rows.places;
-  if (!has_half(found.rows.of_family(false) | found.rows.of_family(true), burst.size())) {
-    places[Rows::row_of(kShapes, false)] = places[Rows::row_of(kShapes, true)] = 0;
+  if (decided != 0) found.rows.leave_out(decided);
+  std::array<std::uint32_t*, 2> any{&places[Rows::row_of(kShapes, false)],
+                                    &places[Rows::row_of(kShapes, true)]};
+  // An ACK that is signed may be forwarded.
+  const bool signed_pass = rooms.now.tuning().forward_tcp_auth;
+  if (signed_pass ||
+      !has_half(found.rows.of_family(false) | found.rows.of_family(true), burst.size())) {
+    *any[0] = *any[1] = 0;
   }
   found.timestamps = places[Rows::row_of(0, false)] | places[Rows::row_of(0, true)];
-  found.any_shape = places[Rows::row_of(kShapes, false)] | places[Rows::row_of(kShapes, true)];
+  found.any_shape = *any[0] | *any[1];
   found.rows.mix();
-  return found;
-}
-Sorted sort(const Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
-  // An ACK that is signed may be forwarded.
-  const bool any_options = !rooms.now.tuning().forward_tcp_auth;
-  if (rooms.tagged_acks) return sort_by_shape<true, true>(burst, decided, any_options);
-  if (rooms.ipv6_acks) return sort_by_shape<true, false>(burst, decided, any_options);
-  return sort_by_shape<false, false>(burst, decided, any_options);
 }
 
 struct Group {
@@ -93,7 +99,7 @@ struct Group {
   std::uint32_t lanes;
   std::uint32_t may_be_stripped;  // lanes whose service gives timestamps and that may have none
   ScaleSet scales;                // those that any of the lanes' services may have offered
-  std::size_t row;
+  std::size_t row;                // or kOfBoth
 };
 
 class AckBurst {
@@ -106,32 +112,43 @@ class AckBurst {
         spared_left_(rooms.answerer.stripped_tries().left(rooms.now.ms())) {}
 
   std::uint32_t run(const Sorted& found) {
-    found.rows.for_each_group_row([&](std::size_t row) {
-      Rows::is_ipv6(row) ? gather<true>(row, found) : gather<false>(row, found);
-    });
+    const std::uint32_t rest =
+        found.rows.for_each_full_row([&](std::size_t row, std::uint32_t some) {
+          Rows::is_ipv6(row) ? gather<Of::kIpv6>(row, some, found)
+                             : gather<Of::kIpv4>(row, some, found);
+        });
+    if (has_fewest_lanes(rest)) gather<Of::kBoth>(kOfBoth, rest, found);
     for (std::size_t i = 0; i < count_; ++i) refute(groups_[i]);
     return refuted_;
   }
 
  private:
-  [[nodiscard]] const AckKernel& kernel(std::size_t row) const {
-    return (*rooms_.ack_kernels)[row];
+  // `kernel`: a row, or kOfBoth.
+  [[nodiscard]] const AckKernel& kernel(std::size_t kernel) const {
+    return (*rooms_.ack_kernels)[kernel];
+  }
+  [[nodiscard]] static bool has_any_options(std::size_t kernel) {
+    return kernel == kOfBoth || Rows::is_any(kernel);
   }
 
+  enum class Of : std::uint8_t { kIpv4, kIpv6, kBoth };
   // noinline: one copy of the code for all rows of a family.
-  template <bool kIpv6>
-  [[gnu::noinline]] void gather(std::size_t row, const Sorted& found) {
-    std::uint32_t places = found.rows.places[row];
+  template <Of kOf>
+  [[gnu::noinline]] void gather(std::size_t row, std::uint32_t places, const Sorted& found) {
     do {
       Group& g = groups_[count_++];
       g.row = row;
       g.scales = 0;
       g.may_be_stripped = 0;
-      const bool plain = Rows::is_any(row) || !kAckShapes[Rows::shape_of(row)].timestamps;
-      const std::uint32_t used = take_lanes(g.columns, burst_, places, found.rows.tagged);
-      if (Rows::is_any(row)) {
-        g.columns.timestamps_there = lanes_of(g.columns, used, found.timestamps);
-        g.columns.unknown = lanes_of(g.columns, used, found.any_shape);
+      const bool plain = has_any_options(row) || !kAckShapes[Rows::shape_of(row)].timestamps;
+      const std::uint32_t used =
+          take_lanes(g.columns, burst_, places, found.rows.tagged, found.rows.frames);
+      if constexpr (kOf == Of::kBoth) {
+        g.columns.ipv6_lanes = lanes_of(g.columns, found.rows.of_family(true));
+      }
+      if (has_any_options(row)) {
+        g.columns.timestamps_there = used & lanes_of(g.columns, found.timestamps);
+        g.columns.unknown = used & lanes_of(g.columns, found.any_shape);
       }
       const std::uint32_t sound = kernel(row).verify(g.columns, used);
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
@@ -140,18 +157,12 @@ class AckBurst {
         g.may_be_stripped |= std::uint32_t{gives} << lane;
         return true;
       };
-      g.lanes = look_up_.begin<kIpv6>(g.columns, sound, g.hashes, use);
+      if constexpr (kOf == Of::kBoth) {
+        g.lanes = look_up_.begin_both(g.columns, sound, g.hashes, use);
+      } else {
+        g.lanes = look_up_.begin<kOf == Of::kIpv6>(g.columns, sound, g.hashes, use);
+      }
     } while (places != 0);
-  }
-
-  // The lanes of the packets in these places.
-  [[nodiscard]] static std::uint32_t lanes_of(const Columns& c, std::uint32_t used,
-                                              std::uint32_t places) {
-    std::uint32_t lanes = 0;
-    for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
-      lanes |= (places >> c.places[lane] & 1U) << lane;
-    }
-    return lanes & used;
   }
 
   void refute(const Group& g) {
@@ -170,7 +181,7 @@ class AckBurst {
   [[nodiscard]] std::uint32_t spare_some(const Group& g, std::uint32_t refuted) {
     std::uint32_t maybe = refuted & g.may_be_stripped;
     if (maybe == 0 || spared_left_ == 0) return refuted;
-    if (Rows::is_any(g.row)) {
+    if (has_any_options(g.row)) {
       const std::uint32_t unknown = maybe & g.columns.unknown;
       maybe &= ~g.columns.timestamps_there;
       maybe &= ~kernel(g.row).may_have_timestamps(g.columns, unknown);
@@ -207,10 +218,10 @@ std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std:
       !rooms.ack_groups.looks()) {
     return 0;
   }
-  const Sorted found = sort(rooms, burst, decided);
-  rooms.ipv6_acks = found.rows.of_family(true) != 0;
-  rooms.tagged_acks = found.rows.tagged != 0;
-  const bool group = found.rows.has_group();
+  Sorted found;
+  sort(rooms, burst, decided, found);
+  rooms.ack_kinds = found.rows.kinds();
+  const bool group = found.rows.has_full_row_or_rest();
   rooms.ack_groups.note(group);
   return group ? AckBurst(rooms, burst).run(found) : 0;
 }

@@ -10,8 +10,8 @@
 //
 // Segments of spliced connections have the same shape, and for them this work is wasted. So it is
 // done only while bursts bring many ACKs that are refuted (Rooms::acks_refuted). ACKs of IPv6 are
-// looked for only if some of them were of IPv6 (Rooms::ipv6_acks), those with tags only if some had
-// tags (Rooms::tagged_acks).
+// looked for only if some of them were of IPv6, those with tags only if some had tags
+// (Rooms::ack_kinds). Where kinds are mixed, a kernel without branches sorts them.
 //
 // What its options say does not matter for that: an ACK of another shape is refuted when it fits a
 // cookie of neither layout. So options at random, which would be dear to walk, are not walked.
@@ -26,6 +26,7 @@
 #include <span>
 
 #include "../lanes/choose.h"
+#include "burst/candidates.h"
 #include "burst/columns.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/cookie/cookie.h"
@@ -49,7 +50,7 @@ struct AckShape {
 };
 inline constexpr std::array<AckShape, 2> kAckShapes{AckShape(kTimestampsAlone), AckShape({})};
 
-struct AckGroup : Columns {
+struct AckGroup : ColumnsOfBoth {
   // From verify(), host order:
   alignas(64) Column<std::uint64_t> isn;     // the client's: seq - 1
   alignas(64) Column<std::uint64_t> quoted;  // the proxy's: ack - 1
@@ -88,8 +89,9 @@ struct AckKernel {
   std::uint32_t (*may_have_timestamps)(const AckGroup& g, std::uint32_t lanes);
 };
 
-// One kernel for each row of kAckShapes, and one for any options; first of IPv4, then of IPv6.
-using AckKernels = std::array<AckKernel, 2 * (kAckShapes.size() + 1)>;
+// One kernel for each row of kAckShapes, and one for any options; first of IPv4, then of IPv6. The
+// last one is for any options and both families in one group (ColumnsOfBoth).
+using AckKernels = std::array<AckKernel, 2 * (kAckShapes.size() + 1) + 1>;
 namespace avx2 {
 extern const AckKernels* const kAckKernels;
 }
@@ -99,6 +101,24 @@ extern const AckKernels* const kAckKernels;
 // nullptr: there is nothing faster than one ACK at a time.
 [[nodiscard]] inline const AckKernels* ack_kernels(Vectors v) {
   return choose_kernels(v, avx2::kAckKernels, avx512::kAckKernels);
+}
+
+// ACKs by shape, judged by a few bytes; those of no shape stand in the rows for any.
+using AckRows = Candidates<kAckShapes.size()>;
+struct AckSorter {
+  // Finds those of a burst whose lengths fit, of both families and behind tags. Up to kMaxBurst
+  // packets.
+  void (*sort)(std::span<const Packet> burst, AckRows& found);
+};
+namespace avx2 {
+extern const AckSorter* const kAckSorter;
+}
+namespace avx512 {
+extern const AckSorter* const kAckSorter;
+}
+// There is one where there are kernels.
+[[nodiscard]] inline const AckSorter* ack_sorter(Vectors v) {
+  return choose_kernels(v, avx2::kAckSorter, avx512::kAckSorter);
 }
 
 // Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:

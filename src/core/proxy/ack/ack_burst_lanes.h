@@ -4,12 +4,17 @@
 
 #include "ack/ack_burst.h"
 #include "ack/any_acks.h"
+#include "burst/columns_both_lanes.h"
 #include "burst/columns_ipv6_lanes.h"
 #include "burst/columns_lanes.h"
 #include "synproxy/cookie/layout.h"
 
 #if defined(__x86_64__)
 namespace synproxy::SYNPROXY_ISA {
+
+// Of which family the lanes are that a kernel is for.
+enum class Family : std::uint8_t { kIpv4, kIpv6, kBoth };
+constexpr Family family_of(bool ipv6) { return ipv6 ? Family::kIpv6 : Family::kIpv4; }
 
 // These flags may stand beside ACK; AE, URG, RST and SYN may not.
 constexpr std::uint16_t kBesideAck = kFin | kPsh | kEce | kCwr;
@@ -30,6 +35,13 @@ constexpr FramePattern pattern_of() {
   return p;
 }
 
+SYNPROXY_LANES void put_numbers(AckGroup& g, const Words& f) {
+  const U64x8 numbers = swap_words(f.w[3]);
+  const U64x8 minus_one = all(~0ULL);
+  put(g.isn, low(add(numbers, minus_one)));
+  put(g.quoted, low(add(high(numbers), minus_one)));
+}
+
 template <bool kIpv6, std::size_t kRow>
 SYNPROXY_KERNEL std::uint32_t verify_acks(AckGroup& g, std::uint32_t used) {
   constexpr std::size_t kSecond = second_half(
@@ -47,10 +59,7 @@ SYNPROXY_KERNEL std::uint32_t verify_acks(AckGroup& g, std::uint32_t used) {
     good = sound_ends(good, f);
     put_ends(g, f);
   }
-  const U64x8 numbers = swap_words(f.w[3]);
-  const U64x8 minus_one = all(~0ULL);
-  put(g.isn, low(add(numbers, minus_one)));
-  put(g.quoted, low(add(high(numbers), minus_one)));
+  put_numbers(g, f);
   return bits(good) & used;
 }
 
@@ -128,26 +137,34 @@ SYNPROXY_LANES Mask fits_either(const AckGroup& g, U64x8 macs, U64x8 of_probes, 
 }
 
 // The lanes of which a cookie fits, for ISN seq - 1 or for ISN seq. Both MACs begin alike.
-template <bool kIpv6>
+template <Family kOf>
 SYNPROXY_LANES Mask quote_a_cookie(const AckGroup& g, const LaneKeys& k, ScaleSet scales) {
-  constexpr std::size_t kMessage = kIpv6 ? 5 : 2;
-  const SipState8 begun = kIpv6 ? macs_begun_ipv6(g, k.k0, k.k1) : macs_begun(g, k.k0, k.k1);
+  SipState8 begun;
+  U64x8 length;
+  if constexpr (kOf == Family::kBoth) {
+    begun = macs_begun_both(g, k.k0, k.k1);
+    length = length_words_both(g);
+  } else {
+    constexpr bool kIpv6 = kOf == Family::kIpv6;
+    begun = kIpv6 ? macs_begun_ipv6(g, k.k0, k.k1) : macs_begun(g, k.k0, k.k1);
+    length = length_words(kIpv6 ? 5 : 2);
+  }
   const U64x8 isn = get(g.isn);
   const U64x8 of_probe = low(add(isn, all(1)));  // seq itself
   const std::uint32_t any_scale = scales | 1U << kNoScale;
-  return fits_either(g, macs_ended(g, begun, isn, kMessage),
-                     macs_ended(g, begun, of_probe, kMessage), k, any_scale);
+  return fits_either(g, macs_ended(g, begun, isn, length), macs_ended(g, begun, of_probe, length),
+                     k, any_scale);
 }
 
-template <bool kIpv6>
+template <Family kOf>
 SYNPROXY_LANES std::uint32_t refute_by(const AckGroup& g, std::uint32_t lanes, const LaneKeys& k,
                                        ScaleSet scales) {
-  return lanes & bits(k.known & ~quote_a_cookie<kIpv6>(g, k, scales));
+  return lanes & bits(k.known & ~quote_a_cookie<kOf>(g, k, scales));
 }
-template <bool kIpv6>
+template <Family kOf>
 SYNPROXY_KERNEL std::uint32_t refute_with(const AckGroup& g, std::uint32_t lanes,
                                           const KeysByParity& keys, ScaleSet scales) {
-  return refute_by<kIpv6>(g, lanes, keys_of(get(g.quoted), keys), scales);
+  return refute_by<kOf>(g, lanes, keys_of(get(g.quoted), keys), scales);
 }
 
 SYNPROXY_LANES LaneKeys choose_keys(Mask lanes, const LaneKeys& otherwise, const LaneKeys& value) {
@@ -162,25 +179,25 @@ SYNPROXY_LANES LaneKeys choose_keys(Mask lanes, const LaneKeys& otherwise, const
 }
 
 // A lane that may or may not have timestamps is refuted if it fits neither layout.
-template <bool kIpv6>
+template <Family kOf>
 SYNPROXY_KERNEL std::uint32_t refute_mixed(const AckGroup& g, std::uint32_t lanes,
                                            const AckKeys& keys, ScaleSet scales) {
   const U64x8 quoted = get(g.quoted);
   const LaneKeys k = choose_keys(mask_of(g.timestamps_there), keys_of(quoted, keys.plain),
                                  keys_of(quoted, keys.timestamps));
-  const std::uint32_t refuted = refute_by<kIpv6>(g, lanes, k, scales);
+  const std::uint32_t refuted = refute_by<kOf>(g, lanes, k, scales);
   const std::uint32_t unknown = refuted & g.unknown;
   if (unknown == 0) return refuted;
-  return (refuted & ~unknown) | refute_with<kIpv6>(g, unknown, keys.timestamps, scales);
+  return (refuted & ~unknown) | refute_with<kOf>(g, unknown, keys.timestamps, scales);
 }
 
-template <bool kIpv6, std::size_t kRow>
+template <Family kOf, std::size_t kRow>
 std::uint32_t refute(const AckGroup& g, std::uint32_t lanes, const AckKeys& keys, ScaleSet scales) {
   if constexpr (kRow < kAckShapes.size()) {
-    return refute_with<kIpv6>(g, lanes, kAckShapes[kRow].timestamps ? keys.timestamps : keys.plain,
-                              scales);
+    return refute_with<kOf>(g, lanes, kAckShapes[kRow].timestamps ? keys.timestamps : keys.plain,
+                            scales);
   } else {
-    return refute_mixed<kIpv6>(g, lanes, keys, scales);
+    return refute_mixed<kOf>(g, lanes, keys, scales);
   }
 }
 
@@ -191,28 +208,51 @@ SYNPROXY_KERNEL std::uint32_t refute_any(AnyAckGroup& g, const KeysByParity& pla
   const U64x8 quoted = get(g.quoted);
   const Mask stamped = any_bit(get(g.timestamps), all(1));
   const LaneKeys k = choose_keys(stamped, keys_of(quoted, plain), keys_of(quoted, timestamps));
-  return bits(k.known & ~quote_a_cookie<kIpv6>(g, k, scales));
+  return bits(k.known & ~quote_a_cookie<family_of(kIpv6)>(g, k, scales));
 }
 
 SYNPROXY_KERNEL bool has_begin_of_timestamps(const std::uint8_t* tcp) {
   const std::size_t size = std::size_t{tcp[tcp_at::kOffsetAndFlags]} / 16 * 4 - kTcpHeader;
   return has_pair(tcp + kTcpHeader, size, kOptionTimestamps, kTimestampsLength);
 }
-template <bool kIpv6>
+template <Family kOf>
 std::uint32_t may_have_timestamps(const AckGroup& g, std::uint32_t lanes) {
+  const auto& frames = kOf == Family::kBoth ? g.shifted : g.frames;
+  constexpr std::size_t kTcp = usual_at::kTcp + shift_of(kOf == Family::kIpv6);
   std::uint32_t found = 0;
   for (std::size_t lane = 0; lane < Columns::kLanes; ++lane) {
-    const std::uint8_t* tcp = g.frames[lane] + usual_at::kTcp + shift_of(kIpv6);
-    found |= std::uint32_t{has_begin_of_timestamps(tcp)} << lane;
+    found |= std::uint32_t{has_begin_of_timestamps(frames[lane] + kTcp)} << lane;
   }
   return lanes & found;
 }
 
+// Does what verify_acks() does for any options, for lanes of both families.
+SYNPROXY_KERNEL std::uint32_t verify_both(AckGroup& g, std::uint32_t used) {
+  constexpr std::size_t kSecond = second_half(0);
+  constexpr std::size_t kAny = kAckShapes.size();
+  constexpr Patterns kOfIpv4 = patterns_of(pattern_of<false, kAny>(), kSecond);
+  constexpr Patterns kOfIpv6 = patterns_of(pattern_of<true, kAny>(), kSecond);
+  constexpr BytePattern<8> kFirst = before_tcp();
+  Words f;
+  load_words_of_both<kSecond>(g, f);
+  const Mask ipv6 = ipv6_of(g);
+  const Ipv6Words v = load_ipv6(g, f);
+  const Mask good =
+      choose_masks(ipv6, matches(kOfIpv4, f), first_is(matches(kOfIpv6, f), v, kFirst));
+  put_ends(g, f, v, ipv6);
+  put_numbers(g, f);
+  return bits(sound_ends(good, f, v, ipv6)) & used;
+}
+
+template <Family kOf, std::size_t kRow>
+constexpr AckKernel ack_kernel_of() {
+  return {&verify_acks<kOf == Family::kIpv6, kRow>, &refute<kOf, kRow>, &may_have_timestamps<kOf>};
+}
 template <std::size_t... kRow>
 constexpr AckKernels ack_kernels_of(std::index_sequence<kRow...>) {
-  return {
-      AckKernel{&verify_acks<false, kRow>, &refute<false, kRow>, &may_have_timestamps<false>}...,
-      AckKernel{&verify_acks<true, kRow>, &refute<true, kRow>, &may_have_timestamps<true>}...};
+  constexpr Family kBoth = Family::kBoth;
+  return {ack_kernel_of<Family::kIpv4, kRow>()..., ack_kernel_of<Family::kIpv6, kRow>()...,
+          AckKernel{&verify_both, &refute<kBoth, kAckShapes.size()>, &may_have_timestamps<kBoth>}};
 }
 
 constexpr AckKernels kAckTable = ack_kernels_of(std::make_index_sequence<kAckShapes.size() + 1>());

@@ -34,8 +34,8 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
       if (c.kind == Kind::kRefuted) {
         ++rooms.stateless;
       } else {
-        rooms.ipv6_acks |= c.segment.ipv6;
-        rooms.tagged_acks |= rooms.tags_matter(c.segment);
+        (c.segment.ipv6 ? rooms.ack_kinds.ipv6 : rooms.ack_kinds.ipv4) = true;
+        rooms.ack_kinds.tagged |= rooms.tags_matter(c.segment);
       }
       if (c.kind == Kind::kTcp && rooms.strangers.curious())
         return on_unknown_client(rooms, c, sink);

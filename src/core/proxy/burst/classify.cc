@@ -128,11 +128,11 @@ void plan_if_known(Rooms& rooms, Context& c) {
   }
   if (rooms.any_syn_kernels != nullptr && c.segment.l3_offset != kEthernetHeader) {
     // Columns take it whatever its shape is, and hash its tags too.
-    rooms.tagged_syns |= rooms.tags_matter(c.segment);
+    rooms.syn_kinds.tagged |= rooms.tags_matter(c.segment);
     rooms.asked_by(c) = parse_tcp_options(c.segment.options(), c.segment.options_size());
     return;
   }
-  rooms.ipv6_syns |= c.segment.ipv6;
+  (c.segment.ipv6 ? rooms.syn_kinds.ipv6 : rooms.syn_kinds.ipv4) = true;
   const KnownSyn known = c.segment.ipv6
                              ? plan_known_syn<true>(rooms.now, rooms.answerer, rooms.counters, c)
                              : plan_known_syn<false>(rooms.now, rooms.answerer, rooms.counters, c);

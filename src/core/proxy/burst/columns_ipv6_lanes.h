@@ -79,7 +79,7 @@ SYNPROXY_LANES void put_addresses(Columns& c, const Ipv6Words& v) {
 }
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f, const Ipv6Words& v) {
   const U64x8 addresses = either(low(digests_of(v.client)), up(digests_of(v.server)));
-  put_ends(c, f, addresses, 1ULL << 48 | kNameIpv6);
+  put_ends(c, f, addresses, all(kNameIpv4 | kNameIpv6));
   c.one_service = c.one_service && are_alike(v.server[0]) && are_alike(v.server[1]);
   put_addresses(c, v);
 }
@@ -91,7 +91,7 @@ SYNPROXY_LANES SipState8 macs_begun_ipv6(const Columns& c, U64x8 k0, U64x8 k1) {
   return sip;
 }
 SYNPROXY_LANES U64x8 macs_of_ipv6(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
-  return macs_ended(c, macs_begun_ipv6(c, k0, k1), client_isn, 5);
+  return macs_ended(c, macs_begun_ipv6(c, k0, k1), client_isn, length_words(5));
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

@@ -201,29 +201,30 @@ SYNPROXY_LANES U64x8 put_tags(Columns& c) {
   return only_in(any_bit(stack, stack), either(digest, all(kNameTagged)));
 }
 
+constexpr std::uint64_t kNameIpv4 = 1ULL << 48;  // service_name()
 SYNPROXY_LANES bool are_alike(U64x8 v) { return bits(equal(v, first_of(v))) == 0xff; }
 
 // Fills the columns by which the engine looks a frame up. `addresses`: as FlowIdentity has them.
-SYNPROXY_LANES void put_ends(Columns& c, const Words& f, U64x8 addresses, std::uint64_t name_bits) {
+SYNPROXY_LANES void put_ends(Columns& c, const Words& f, U64x8 addresses, U64x8 name_bits) {
   // In host order, the client's port in the lower half.
   const U64x8 ports = shuffle_in_pairs(
       f.w[2], _mm_setr_epi8(5, 4, 7, 6, -1, -1, -1, -1, 13, 12, 15, 14, -1, -1, -1, -1));
   put(c.addresses, addresses);
   put(c.ports, ports);
   // Does what service_name() does.
-  U64x8 name = either(either(high(addresses), up_by<32>(down_by<16>(ports))), all(name_bits));
+  U64x8 name = either(either(high(addresses), up_by<32>(down_by<16>(ports))), name_bits);
   if (c.tagged) [[unlikely]]
     name = either(name, put_tags(c));
   put(c.service, name);
   c.one_service = are_alike(name) && (!c.tagged || are_alike(get(c.vlan)));
 }
 SYNPROXY_LANES void put_ends(Columns& c, const Words& f) {
-  put_ends(c, f, either(high(f.w[1]), up(f.w[2])), 1ULL << 48);
+  put_ends(c, f, either(high(f.w[1]), up(f.w[2])), all(kNameIpv4));
 }
 
 // The last block of cookie_mac_input().
-SYNPROXY_LANES U64x8 last_of(const Columns& c, std::size_t words) {
-  const U64x8 length = all(detail::length_word(words));
+SYNPROXY_LANES U64x8 length_words(std::size_t words) { return all(detail::length_word(words)); }
+SYNPROXY_LANES U64x8 last_of(const Columns& c, U64x8 length) {
   if (!c.tagged) [[likely]] {
     return length;
   }
@@ -236,15 +237,14 @@ SYNPROXY_LANES SipState8 macs_begun(const Columns& c, U64x8 k0, U64x8 k1) {
   sip_compress(sip, get(c.addresses));
   return sip;
 }
-// `words`: of the whole message.
-SYNPROXY_LANES U64x8 macs_ended(const Columns& c, SipState8 begun, U64x8 client_isn,
-                                std::size_t words) {
+// `length`: length_words() of the whole message.
+SYNPROXY_LANES U64x8 macs_ended(const Columns& c, SipState8 begun, U64x8 client_isn, U64x8 length) {
   sip_compress(begun, either(get(c.ports), up(client_isn)));
-  sip_compress(begun, last_of(c, words));
+  sip_compress(begun, last_of(c, length));
   return sip_finish(begun);
 }
 SYNPROXY_LANES U64x8 macs_of(const Columns& c, U64x8 client_isn, U64x8 k0, U64x8 k1) {
-  return macs_ended(c, macs_begun(c, k0, k1), client_isn, 2);
+  return macs_ended(c, macs_begun(c, k0, k1), client_isn, length_words(2));
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

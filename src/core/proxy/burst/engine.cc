@@ -50,6 +50,8 @@ Rooms::Rooms(const EngineConfig& config, const ProtectSet& protected_ends, const
       turns_answers(frames.turns_answers()),
       adopts(config.shape.adopt_ms != 0),
       in_huge_pages(store == nullptr || store_in_huge_pages),
+      syn_sorter(synproxy::syn_sorter(vectors_for(config))),
+      ack_sorter(synproxy::ack_sorter(vectors_for(config))),
       syn_kernels(synproxy::syn_kernels(vectors_for(config))),
       ack_kernels(synproxy::ack_kernels(vectors_for(config))),
       any_ack_kernels(synproxy::any_ack_kernels(vectors_for(config))),

@@ -28,6 +28,14 @@ class LaneLookUp {
                     : begin<kIpv6, false>(c, lanes, hashes, use);
   }
 
+  // The same for lanes of both families.
+  template <typename Use>
+  [[nodiscard]] std::uint32_t begin_both(ColumnsOfBoth& c, std::uint32_t lanes, Hashes& hashes,
+                                         Use&& use) {
+    return begin<false>(c, lanes & ~c.ipv6_lanes, hashes, use) |
+           begin<true>(c, lanes & c.ipv6_lanes, hashes, use);
+  }
+
   // Returns those of `lanes` that certainly have no flow.
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
     std::uint32_t doubtful = 0;

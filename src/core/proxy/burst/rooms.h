@@ -110,11 +110,10 @@ struct Rooms {
   bool many_refuted = false;                     // in the burst before that
   GroupWatch syn_groups;
   GroupWatch ack_groups;
-  bool ipv6_acks = false;    // the last burst that was looked at had ACKs that may be of IPv6
-  bool ipv6_syns = false;    // ... usual SYNs of IPv6
-  bool tagged_acks = false;  // ... ACKs with tags
-  bool tagged_syns = false;  // ... SYNs with tags
-  bool poor_offers = false;  // ... usual SYNs for a service that may offer less than they ask for
+  Kinds ack_kinds;  // of the ACKs in the last burst that was looked at
+  Kinds syn_kinds;  // ... SYNs
+  bool poor_offers =
+      false;  // it had usual SYNs for a service that may offer less than they ask for
 
   // All are asked for every burst, so they stand beside the number above.
   const bool vlans_paired;   // by the operator
@@ -148,6 +147,8 @@ struct Rooms {
   }
 
   // Kernels for this CPU; nullptr: there are none.
+  const SynSorter* const syn_sorter;
+  const AckSorter* const ack_sorter;
   const SynKernels* const syn_kernels;
   const AckKernels* const ack_kernels;
   const AnyAckKernels* const any_ack_kernels;

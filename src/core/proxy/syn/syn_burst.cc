@@ -14,7 +14,7 @@ namespace synproxy {
 namespace {
 
 constexpr std::size_t kShapes = kSynShapes.size();
-using Rows = Candidates<kShapes>;  // judged by a few bytes
+using Rows = SynRows;
 static_assert(2 * kShapes == std::tuple_size_v<SynKernels>);
 // With these the answer to a SYN of any shape has the options that the shape asks for.
 constexpr std::uint8_t kFull = kOffersCookies | kOffersTimestamps | kOffersSack;
@@ -22,23 +22,22 @@ constexpr std::uint8_t kFull = kOffersCookies | kOffersTimestamps | kOffersSack;
 // group.
 constexpr std::size_t kGroups = kMaxBurst / SynGroup::kLanes + Rows::kRows + 2 - 1;
 
-// `kIpv6`, `kTags`: looks for frames with those too, without a branch, because a burst may mix them
-// with others. SYNs of no shape, and those that ask for ECN, stand in the rows for any.
-template <bool kIpv6, bool kTags>
-Rows sort_by_shape(std::span<const Packet> burst) {
-  Rows found;
+// Does what the sorter does, for frames without tags: in a flood of one kind each branch here is
+// predicted, and it costs less. `kIpv6`: looks for SYNs of both families.
+template <bool kIpv6>
+[[gnu::noinline]] void sort_predicted(std::span<const Packet> burst, Rows& found) {
+  found.places = {};
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const Packet& p = burst[i];
     // The flags come first, because every packet pays for this look and most are no SYNs.
     if (p.length < kUsualHeaders) continue;
-    const unsigned tags = kTags ? tag_bytes(p.data) : 0;
-    const bool ipv6 = kIpv6 && is_ipv6_behind(p, tags);
-    const std::size_t shift = shift_of(ipv6) + tags;
-    if ((kIpv6 || kTags) && p.length < kUsualHeaders + shift) continue;
+    const bool ipv6 = kIpv6 && is_ipv6(p);
+    const std::size_t shift = shift_of(ipv6);
+    if (kIpv6 && p.length < kUsualHeaders + shift) continue;
     const auto offset_and_flags =
         load_be<std::uint16_t>(p.data + shift + usual_at::kOffsetAndFlags);
     const auto flags = static_cast<std::uint16_t>(offset_and_flags & ~kTcpOffsetBits);
-    if (static_cast<std::uint16_t>(flags & ~kAnyEcn) != kSyn || !fits_columns(p, ipv6, tags) ||
+    if (static_cast<std::uint16_t>(flags & ~kAnyEcn) != kSyn || !fits_columns(p, ipv6) ||
         p.checksum == ChecksumHint::kBad) {
       continue;
     }
@@ -46,14 +45,16 @@ Rows sort_by_shape(std::span<const Packet> burst) {
     if (header < kTcpHeader || p.length < usual_at::kTcp + shift + header) continue;
     const std::size_t shape = flags == kSyn ? kShapeOfSize[header / 4] : kShapes;
     found.places[Rows::row_of(shape, ipv6)] |= 1U << i;
-    if (kTags) found.tagged |= std::uint32_t{tags != 0} << i;
   }
-  return found;
 }
-Rows sort(const Rooms& rooms, std::span<const Packet> burst) {
-  if (rooms.tagged_syns) return sort_by_shape<true, true>(burst);
-  if (rooms.ipv6_syns) return sort_by_shape<true, false>(burst);
-  return sort_by_shape<false, false>(burst);
+void sort(const Rooms& rooms, std::span<const Packet> burst, Rows& found) {
+  if (rooms.syn_kinds.mixed()) {
+    rooms.syn_sorter->sort(burst, found);
+    // Where VLANs are paired, the tags are not those of the flow.
+    if (rooms.vlans_paired) found.leave_out(found.tagged);
+    return;
+  }
+  rooms.syn_kinds.ipv6 ? sort_predicted<true>(burst, found) : sort_predicted<false>(burst, found);
 }
 
 struct Group {
@@ -72,24 +73,24 @@ using Odd = std::array<std::uint32_t, 2>;
 
 class SynBurst {
  public:
-  SynBurst(Rooms& rooms, std::span<Packet> burst, std::uint32_t tagged)
+  SynBurst(Rooms& rooms, std::span<Packet> burst, const Rows& found)
       : rooms_(rooms),
         burst_(burst),
         look_up_(rooms, burst),
-        tagged_(tagged),
+        found_(found),
         adaptive_(rooms.watch.activation.adaptive()) {}
 
-  std::uint32_t run(const Rows& found, Odd odd) {
-    found.for_each_group_row([&](std::size_t row) {
+  std::uint32_t run(Odd odd) {
+    found_.for_each_group_row([&](std::size_t row) {
       const bool ipv6 = Rows::is_ipv6(row);
       const std::size_t family = ipv6 ? 1 : 0;
       const std::size_t shape = Rows::shape_of(row);
       if (Rows::is_any(row)) {
         odd[family] |=
-            gather<false>((*rooms_.mixed_syn_kernels)[family], nullptr, ipv6, found.places[row]);
+            gather<false>((*rooms_.mixed_syn_kernels)[family], nullptr, ipv6, found_.places[row]);
       } else {
         odd[family] |= gather<true>((*rooms_.syn_kernels)[shape + family * kShapes],
-                                    &kSynShapes[shape], ipv6, found.places[row]);
+                                    &kSynShapes[shape], ipv6, found_.places[row]);
       }
     });
     for (const bool ipv6 : {false, true}) {
@@ -123,7 +124,8 @@ class SynBurst {
       g.ipv6 = ipv6;
       g.over = 0;
       g.columns.tight = rooms_.now.keys().current()->plain.tight;
-      const std::uint32_t used = take_lanes(g.columns, burst_, places, tagged_);
+      const std::uint32_t used =
+          take_lanes(g.columns, burst_, places, found_.tagged, found_.frames);
       std::uint32_t sound = kernel.verify(g.columns, used);
       if (sound != used) [[unlikely]]
         left |= places_of(g.columns, used & ~sound);
@@ -275,7 +277,7 @@ class SynBurst {
   Rooms& rooms_;
   const std::span<Packet> burst_;
   LaneLookUp look_up_;
-  const std::uint32_t tagged_;  // by place
+  const Rows& found_;
   const bool adaptive_;
   bool poor_ = false;
   std::size_t count_ = 0;
@@ -296,12 +298,11 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   if (rooms.now.keys().current() == nullptr || rooms.answerer.repeats().open(rooms.now.ms32()))
     return 0;
   if (!rooms.syn_groups.looks()) return 0;
-  Rows found = sort(rooms, burst);
-  rooms.ipv6_syns = found.of_family(true) != 0;
-  rooms.tagged_syns = found.tagged != 0;
-  if (decided != 0) [[unlikely]] {
-    for (std::uint32_t& places : found.places) places &= ~decided;
-  }
+  Rows found;
+  sort(rooms, burst, found);
+  rooms.syn_kinds = found.kinds();
+  if (decided != 0) [[unlikely]]
+    found.leave_out(decided);
   const bool most = has_half(found.of_family(false) | found.of_family(true), burst.size());
   Odd odd{std::exchange(found.places[Rows::row_of(kShapes, false)], 0),
           std::exchange(found.places[Rows::row_of(kShapes, true)], 0)};
@@ -309,7 +310,7 @@ std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint3
   found.mix(rooms.poor_offers);
   const bool group = found.has_group() || has_fewest_lanes(odd[0]) || has_fewest_lanes(odd[1]);
   rooms.syn_groups.note(group);
-  return group ? SynBurst(rooms, burst, found.tagged).run(found, odd) : 0;
+  return group ? SynBurst(rooms, burst, found).run(odd) : 0;
 }
 
 }  // namespace synproxy

@@ -18,9 +18,10 @@
 // last group it looks at each bucket and answers the SYNs without a flow. The rest of the burst is
 // left to the engine.
 //
-// SYNs of IPv6 are looked for only while the last burst has brought some (Rooms::ipv6_syns), so
-// that all other packets do not pay for it. The same holds for tags (Rooms::tagged_syns): behind
-// them a frame is like any other.
+// SYNs of IPv6, and those with tags, are looked for only while the last burst has brought some
+// (Rooms::syn_kinds), so that all other packets do not pay for it. Behind tags a frame is like any
+// other. A burst that mixes kinds is sorted by a kernel without branches, one that does not frame
+// by frame.
 #pragma once
 
 #include <array>
@@ -28,6 +29,7 @@
 #include <span>
 
 #include "../lanes/choose.h"
+#include "burst/candidates.h"
 #include "burst/columns.h"
 #include "syn/shapes.h"
 #include "synproxy/base/packet.h"
@@ -105,6 +107,24 @@ extern const MixedSynKernels* const kOddSynKernels;
 // that says, at least kTcpHeader bytes, each frame must be.
 [[nodiscard]] inline const MixedSynKernels* odd_syn_kernels(Vectors v) {
   return choose_kernels(v, avx2::kOddSynKernels, avx512::kOddSynKernels);
+}
+
+// SYNs by shape, judged by a few bytes. Those of no shape, and those that ask for ECN, stand in the
+// rows for any.
+using SynRows = Candidates<kSynShapes.size()>;
+struct SynSorter {
+  // Finds those of a burst, of both families and behind tags. Up to kMaxBurst packets.
+  void (*sort)(std::span<const Packet> burst, SynRows& found);
+};
+namespace avx2 {
+extern const SynSorter* const kSynSorter;
+}
+namespace avx512 {
+extern const SynSorter* const kSynSorter;
+}
+// There is one where there are kernels.
+[[nodiscard]] inline const SynSorter* syn_sorter(Vectors v) {
+  return choose_kernels(v, avx2::kSynSorter, avx512::kSynSorter);
 }
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
