@@ -206,6 +206,34 @@ TEST_P(Ways, PrivateVlansThatTheOperatorPairsAreOneConnection) {
   EXPECT_EQ(vid(p.take_server()), 100);
 }
 
+// Where families are mixed, the burst is sorted by a kernel that sees tags too.
+TEST_P(Ways, SynsOfPrivateVlansAreAnsweredBesideTheOtherFamily) {
+  HarnessOptions h;
+  h.vlan_pairs = {{100, 101}};
+  h.protect = {"203.0.113.10:80", "[2001:db8::10]:80"};
+  ProxyHarness p(h);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Bytes> burst;
+    for (std::uint16_t i = 0; i < 30; ++i) {
+      SessionOptions o = options();
+      o.ipv6 = (i % 3 == 0) != o.ipv6;
+      if (i % 3 == 2) o = private_vlan(o);
+      o.client_port = static_cast<std::uint16_t>(41'000 + i);
+      burst.push_back(Session(p, o).syn_frame());
+    }
+    p.feed_burst(Role::kClient, burst);
+    for (std::uint16_t i = 0; i < 30; ++i) {
+      const DecodedFrame f = p.take_client();
+      EXPECT_EQ(f.destination_port, 41'000 + i);
+      if (i % 3 == 2) {
+        EXPECT_EQ(vid(f), 101);
+      } else {
+        EXPECT_TRUE(f.tags.empty());
+      }
+    }
+  }
+}
+
 TEST_P(Ways, SynsOfPrivateVlansAreAnsweredInBurstsToo) {
   HarnessOptions h;
   h.vlan_pairs = {{100, 101}};
