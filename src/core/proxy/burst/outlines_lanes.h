@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "burst/columns_lanes.h"
 #include "synproxy/base/packet.h"
@@ -59,7 +60,7 @@ struct HeadRows {
     const std::uintptr_t chosen = std::uintptr_t{0} - (first[i].length >= kUsualHeaders ? 1U : 0U);
     const auto data = reinterpret_cast<std::uintptr_t>(first[i].data);
     const auto zeros = reinterpret_cast<std::uintptr_t>(kZeros.data());
-    return reinterpret_cast<const std::uint8_t*>((data & chosen) | (zeros & ~chosen));
+    return std::bit_cast<const std::uint8_t*>((data & chosen) | (zeros & ~chosen));
   }
 };
 
