@@ -23,6 +23,7 @@ declare -rA ALSO=(
   [core_policy_reassembler]="$CONSTRUCTS"
   [core_proxy_syn_doubts]="$CONSTRUCTS"
   [core_proxy_syn_services]="$CONSTRUCTS"
+  [core_proxy_spliced_offloads]="$CONSTRUCTS"
   [core_proxy_spliced_too_long]="$CONSTRUCTS"
   [core_flow_table]="$CONSTRUCTS"
   [core_flow_replay_filter]="$CONSTRUCTS"
@@ -38,8 +39,9 @@ declare -rA ALSO=(
 # These may hold locked instructions: all workers share what sources have spent of their limits, and
 # which places at a server are taken. A connection takes part in it when it is opened, spliced and
 # over, and no other packet does (shared_lines_test). Once an epoch, the first worker settles for all
-# whether its plain cookies are tight.
-readonly LOCKS='^core_(cookie_key_ring|policy_(source_limits|server_places)|proxy_flows_turns)$'
+# whether its plain cookies are tight. A slot for a connection that the kernel carries is taken and
+# given back.
+readonly LOCKS='^core_(cookie_key_ring|policy_(source_limits|server_places)|proxy_(flows_turns|spliced_offloads))$'
 
 status=0
 checked=0

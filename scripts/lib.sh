@@ -10,7 +10,7 @@ LAB_SH=$ROOT/scripts/lab.sh
 
 # What each command needs, as packages of Debian 12 and 13. A package counts as missing if dpkg does not list it as
 # installed: commands in /usr/local come without headers, and maybe in another version.
-PACKAGES_BUILD=(g++ meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
+PACKAGES_BUILD=(g++ clang meson ninja-build pkg-config libdpdk-dev libssl-dev libboost-program-options-dev
   nlohmann-json3-dev prometheus-cpp-dev libmicrohttpd-dev libncurses-dev libsystemd-dev libcap-dev libseccomp-dev libmnl-dev libbpf-dev)
 PACKAGES_LAB=(iproute2 ethtool nftables iptables procps nginx curl hping3 python3 util-linux)
 PACKAGES_DEMO=(gnuplot-nox)

@@ -195,6 +195,7 @@ void run(Config config, Reloader reloader, const ProgramClock& clock,
   const Telemetry telemetry(dataplane, config, clock, recorder.felt());
   if (config.log_level >= LogLevel::kWarning) {
     if (!dataplane.memory_note().empty()) complain(dataplane.memory_note());
+    if (!dataplane.offload_note().empty()) say(dataplane.offload_note());
     if (store != nullptr) std::ranges::for_each(store->notes(), complain);
   }
   Supervisor supervisor(config, dataplane, *keys);

@@ -37,6 +37,10 @@ struct ListenAddress {
   friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };
 
+// Whether the kernel carries connections between Linux interfaces. kOn: the start fails where it
+// cannot.
+enum class FlowOffloading : std::uint8_t { kOff, kOn, kAuto };
+
 enum class LogLevel : std::uint8_t { kError, kWarning, kInfo, kDebug };
 
 // What a worker's loop does, beside its engine.
@@ -84,6 +88,7 @@ struct Config {
   std::vector<VlanPair> vlan_pairs;
   EngineConfig engine;  // max_flows and early_data_memory are totals; each worker gets its share
   LoopTuning loop;
+  FlowOffloading flow_offload = FlowOffloading::kAuto;
   std::vector<unsigned> workers;  // CPUs, one worker thread each; empty: the first allowed CPU
   std::string name = "synproxy";  // DPDK file prefix and name of the telemetry socket's directory
   ListFiles lists;

@@ -52,6 +52,21 @@ constexpr auto kPortRows = std::to_array<Flag>({
                "try over SSH it brings the machine back when the move has cut you off, for example "
                "by a firewall's rule that names the interface.",
      .value = confirm(At<&Config::confirm>{})},
+    {.name = "flow-offload",
+     .form = "auto|on|off",
+     .example = "off",
+     .group = FlagGroup::kPorts,
+     .kind = FlagKind::kValue,
+     .change = Change::kRestart,
+     .accepts = "auto, on or off",
+     .help = "between two Linux interfaces: let the kernel carry connections that bring much, "
+             "without a copy; on: fail where it cannot",
+     .reason =
+         "The proxy decides which connections, and sees all of their segments that need it. Where "
+         "the kernel cannot (before Linux 6.6, without CAP_BPF, or by a port that is no Linux "
+         "interface), everything goes through the proxy. `off` for who wants to see every frame "
+         "in it at any time; during a `synproxy capture` the kernel carries nothing anyway.",
+     .value = word<kOffers>(At<&Config::flow_offload>{})},
     {.name = "protect",
      .form = "RULE",
      .example = "203.0.113.10:80",

@@ -109,7 +109,8 @@ inline constexpr std::array<std::string_view, 2> kDropForward{"drop", "forward"}
 inline constexpr std::array<std::string_view, 2> kDropReset{"drop", "reset"};
 inline constexpr std::array<std::string_view, 3> kUnknownPolicies{"drop", "reset", "forward"};
 inline constexpr std::array<std::string_view, 3> kFragmentPolicies{"drop", "forward", "reassemble"};
-inline constexpr std::array<std::string_view, 3> kOffers{"off", "on", "auto"};  // Offer, HideRtt
+inline constexpr std::array<std::string_view, 3> kOffers{"off", "on",
+                                                         "auto"};  // Offer, HideRtt, FlowOffloading
 inline constexpr std::array<std::string_view, 4> kLogLevels{"error", "warning", "info", "debug"};
 
 template <typename Field>

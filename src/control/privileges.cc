@@ -49,7 +49,7 @@ void keep_only(std::span<const Host::Capability> keep) {
   }
   static_cast<void>(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL));
   if (::cap_set_proc(next.get()) == 0) return;
-  // The unit's sandbox has no capset(2), and gives no more than what is kept.
+  // A sandbox without capset(2) must give no more than what is kept.
   const int error = errno;
   for (cap_value_t value = 0; value <= CAP_LAST_CAP; ++value) {
     if (has(now.get(), value) == has(next.get(), value)) continue;

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "base/errors.h"
+#include "dataplane/flow_offload.h"
 #include "dataplane/list_keeper.h"
 #include "dataplane/pool.h"
 #include "dataplane/port_set.h"
@@ -112,6 +113,7 @@ struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store,
        const Predecessor* predecessor, const StoreIdentity* former);
 
+  void offload_flows(const Config& config);
   void settle(FlowStore& store) const;
   [[nodiscard]] StoreIdentity identity() const {
     return {
@@ -133,7 +135,9 @@ struct Dataplane::Impl {
   std::shared_ptr<Eal> eal;
   const RssWord rss_word;
   IndexKey index_key{};
-  Pool pools[4];  // of either port, then those for super-frames
+  Pool pools[4];                         // of either port, then those for super-frames
+  std::unique_ptr<FlowOffload> offload;  // null: the kernel carries nothing
+  std::string offload_note;              // why it is null
   PortSet ports;
   std::optional<RssOwner> rss_owner;
   Clock clock;
@@ -168,7 +172,9 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(clock_for(config.engine.shape, former)),
       hand_over(static_cast<unsigned>(cpus.size())) {
+  offload_flows(config);
   WorkerRequest request;
+  if (offload) request.offload = offload->table();
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = &ports[id];
   request.engine = share_of(config.engine.shape, request.workers);
@@ -210,6 +216,34 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     const Found of_worker = w->resume();
     resumed.kept += of_worker.kept;
     resumed.dropped += of_worker.dropped;
+  }
+}
+
+void Dataplane::Impl::offload_flows(const Config& config) {
+  if (config.flow_offload == FlowOffloading::kOff) return;
+  const auto cannot = [&](const std::string& why) {
+    if (config.flow_offload == FlowOffloading::kOn) {
+      throw UsageError("--flow-offload on: " + why);
+    }
+    offload_note = "--flow-offload: " + why;
+  };
+  for (const PortId id : kAllPorts) {
+    if (ports[id].offloads()) continue;
+    if (config.flow_offload == FlowOffloading::kAuto) return;
+    cannot("the kernel carries connections between two Linux interfaces only, and " +
+           flag_and_value(plans[id].name, id) + " is none that it drives");
+  }
+  try {
+    offload = std::make_unique<FlowOffload>();
+    for (const Role sender : {Role::kClient, Role::kServer}) {
+      ports[Topology::out_port(sender)].offload_to(*offload, sender);
+    }
+    offload->begin();
+  } catch (const std::system_error& e) {
+    const bool rights = e.code().value() == EPERM || e.code().value() == EACCES;
+    cannot(
+        std::string("the kernel carries no connections (") + e.what() +
+        (rights ? "); run as root, or with CAP_BPF and CAP_NET_ADMIN" : "); it takes Linux 6.6"));
   }
 }
 
@@ -395,6 +429,7 @@ CaptureTap& Dataplane::capture_tap(unsigned worker) {
 const std::filesystem::path& Dataplane::directory() const { return impl_->eal->directory(); }
 Found Dataplane::resumed() const { return impl_->resumed; }
 
+const std::string& Dataplane::offload_note() const { return impl_->offload_note; }
 const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }
 
 }  // namespace synproxy::dataplane

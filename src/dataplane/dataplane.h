@@ -153,6 +153,8 @@ class Dataplane {
   [[nodiscard]] const std::filesystem::path& directory() const;
   // What was in the store.
   [[nodiscard]] Found resumed() const;
+  // Why the kernel carries no connections, if it was to where it can; may be empty.
+  [[nodiscard]] const std::string& offload_note() const;
   // What it fell back to without hugepages; may be empty.
   [[nodiscard]] const std::string& memory_note() const;
 

@@ -12,11 +12,14 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/rss.h"
+#include "synproxy/base/packet.h"
 
 struct rte_mbuf;
 struct rte_mempool;
 
 namespace synproxy::dataplane {
+
+class FlowOffload;
 
 struct Sent {
   std::uint32_t packets = 0;
@@ -82,6 +85,12 @@ class Port {
   // Empty: there is no such way.
   [[nodiscard]] virtual std::vector<int> files() const { return {}; }
   [[nodiscard]] virtual bool has_link() const { return true; }
+
+  // Whether the kernel can carry connections between this port and another one like it; and lets it
+  // do so for frames that `sender` sends by this port (flow_offload.h). `offload` outlives the
+  // port. Throws std::system_error.
+  [[nodiscard]] virtual bool offloads() const { return false; }
+  virtual void offload_to(FlowOffload& /*offload*/, Role /*sender*/) {}
 
   // Link changes and repairs; lines to log, without the name of the port.
   virtual void supervise(std::vector<std::string>& lines) = 0;

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "dataplane/flow_offload.h"
 #include "dataplane/frames.h"
 
 namespace synproxy::dataplane {
@@ -65,8 +66,8 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, PortId i
     }
     // Only clients' SYNs come in floods. The filters cannot look at ever so many rules.
     if (id == PortId::kClient && protect.size() <= kMostFilterRules) {
-      syns_ = std::make_unique<SynRing>(max_frame,
-                                        std::vector<ProtectRule>(protect.begin(), protect.end()));
+      syns_of_.assign(protect.begin(), protect.end());
+      syns_ = std::make_unique<SynRing>(max_frame, syns_of_);
       if (const int error = ring_.filter(all_but_syns_filter(protect)); error != 0) {
         throw std::system_error(error, std::generic_category(), "SO_ATTACH_FILTER");
       }
@@ -111,6 +112,14 @@ int SocketPort::attach(int interface_index) {
   }
   interface_index_ = interface_index;
   return 0;
+}
+
+void SocketPort::offload_to(FlowOffload& offload, Role sender) {
+  offload.attach(sender, interface_index_, ring_.descriptor(),
+                 syns_ ? all_but_syns_filter(syns_of_) : SocketFilter{});
+  offload.set_mtu(sender, mtu_.load(std::memory_order_relaxed));
+  offload_ = &offload;
+  sender_ = sender;
 }
 
 Sent SocketPort::transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) {
@@ -180,6 +189,12 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
   if (!facts) {
     if (interface_index_ != 0) {
       lines.emplace_back("the interface is gone; waiting for it to return");
+      if (offload_ != nullptr && offload_->on()) {
+        offload_->end();
+        lines.emplace_back(
+            "the kernel carries no connections any more (--flow-offload) until the "
+            "proxy is started again");
+      }
       link_.lost();
       interface_index_ = 0;
     }
@@ -196,6 +211,15 @@ void SocketPort::supervise(std::vector<std::string>& lines) {
     lines.emplace_back("the interface is back");
   }
   mtu_.store(facts->mtu, std::memory_order_relaxed);
+  if (offload_ != nullptr) {
+    offload_->set_mtu(sender_, facts->mtu);
+    if (offload_->lost(sender_) && !said_lost_) {
+      said_lost_ = true;
+      lines.emplace_back(
+          "another program at its ingress (tcx) takes frames first; the kernel carries no "
+          "connections any more (--flow-offload)");
+    }
+  }
   link_.observe(dev_.facts().value_or(NetdevFacts{}).running, lines);
 }
 

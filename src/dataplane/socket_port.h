@@ -41,6 +41,8 @@ class SocketPort final : public Port {
                         IoCounters& io) override;
   Sent transmit(unsigned worker, rte_mbuf** frames, std::uint16_t n) override;
   [[nodiscard]] bool takes_super_frames() const override { return true; }
+  [[nodiscard]] bool offloads() const override { return true; }
+  void offload_to(FlowOffload& offload, Role sender) override;
   [[nodiscard]] int wait_descriptor(std::uint16_t queue) const override {
     return (queue == kSynQueue ? syns_->ring() : ring_).descriptor();
   }
@@ -87,6 +89,10 @@ class SocketPort final : public Port {
   std::unique_ptr<InterfacePrep> prep_;
   int interface_index_ = 0;
   bool warned_ = false;
+  FlowOffload* offload_ = nullptr;
+  bool said_lost_ = false;
+  Role sender_ = Role::kClient;       // whose frames come by this port
+  std::vector<ProtectRule> syns_of_;  // what syns_ is for
 
   // Read by anybody.
   LinkWatch link_;

@@ -19,8 +19,6 @@ constexpr std::uint8_t kProtocolUdp = 17;
 constexpr std::size_t kUdpHeader = 8;
 constexpr std::size_t kUdpLength = 4;           // offset of its length field
 constexpr std::size_t kIpv4Identification = 4;  // offset
-// Linux lets no TCP segment be shorter.
-constexpr std::uint16_t kLeastSegment = 8;
 constexpr std::size_t kMostTags = 4;
 
 struct Network {

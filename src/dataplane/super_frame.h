@@ -31,6 +31,9 @@ inline constexpr std::uint8_t kNeedsChecksum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSU
 enum GsoType : std::uint8_t { kGsoNone = 0, kGsoTcpv4 = 1, kGsoTcpv6 = 4, kGsoUdp = 5 };
 inline constexpr std::uint8_t kGsoEcn = 0x80;  // beside a type: the first segment carries CWR
 
+// Linux lets no TCP segment be shorter.
+inline constexpr std::uint16_t kLeastSegment = 8;
+
 inline constexpr std::uint32_t kSuperFrameBytes = 0xffff;  // all that mbufs can say of a length
 
 // What a pool for them needs.

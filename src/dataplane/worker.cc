@@ -78,6 +78,7 @@ Worker::Worker(const WorkerRequest& request, const Published<WorkerTuning>& tuni
       clock_interval_(rte_get_tsc_hz() / kClockReadsPerSecond),
       back_off_(rte_get_tsc_hz(),
                 idle_limit(tuning_.loop.idle_sleep_us, sources_, readable(request_.ports))) {
+  if (request_.offload.there()) engine_.offload_to(request_.offload);
   engine_.shed_by(lane_.stateless_shedder());
   lane_.show(tap_);
   if (request_.sources != nullptr) engine_.share_sources(*request_.sources);
@@ -149,6 +150,8 @@ void Worker::run() {
   }
   while (answer_syns(SynLane::kSlots) != 0) {
   }
+  engine_.end_offloads();  // what the kernel has carried is noted, for whoever goes on
+  count_offloaded();
 
   if (registered) rte_thread_unregister();
 }
@@ -190,6 +193,21 @@ unsigned Worker::serve(std::size_t source, unsigned bursts) {
   process_gathered(1);
   if (n >= SynLane::kFewFrames && from.kind != Source::Kind::kSynQueue) unread_ = true;
   return served;
+}
+
+// What the kernel has carried came by one port and left by the other, as everything else does.
+void Worker::count_offloaded() {
+  const Offloaded counts = engine_.take_offloaded();
+  for (const Role sender : {Role::kClient, Role::kServer}) {
+    const auto i = static_cast<std::size_t>(sender);
+    if (counts.packets[i] == 0) continue;
+    const PortId in = Topology::out_port(sender);
+    const PortId out = Topology::out_port(other(sender));
+    io_.rx_packets[in].add(counts.packets[i]);
+    io_.rx_bytes[in].add(counts.bytes[i]);
+    io_.tx_packets[out].add(counts.packets[i]);
+    io_.tx_bytes[out].add(counts.bytes[i]);
+  }
 }
 
 void Worker::note_shed() {
@@ -262,6 +280,7 @@ void Worker::process(Role sender, rte_mbuf** frames, std::uint16_t n, bool noted
     }
   }
   send();
+  if (request_.offload.there()) engine_.sent();
   for (std::size_t i = 0; i < cuts; ++i) process_cut(sender, to_cut[i]);
 }
 
@@ -288,6 +307,11 @@ std::uint64_t Worker::tick() {
   io_.clock_ms.set(now);
   heed();
   tap_.heed();
+  if (request_.offload.there()) {
+    // A capture is to see every frame.
+    engine_.allow_offloads(!tap_.on());
+    count_offloaded();
+  }
   note_shed();
   lane_.tick(now, engine_.stateless());
   in_tick_ = true;

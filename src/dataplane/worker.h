@@ -62,6 +62,7 @@ struct WorkerRequest {
   KnownSources* sources = nullptr;      // shared by all workers
   ServerPlaces* places = nullptr;       // shared too; null: the worker has its own
   std::vector<SourceLimits*> limits{};  // shared too: for all services, then for each with a name
+  OffloadTable offload;                 // shared too
   std::span<std::byte> store;           // of the engine; empty: none
   bool shared_memory = false;           // other processes of DPDK may come (Eal)
 };
@@ -106,6 +107,7 @@ class Worker final : private FrameSink {
   const WorkerTuning& take_tuning();  // the first
   void tell_ports();
   void note_shed();
+  void count_offloaded();
   unsigned serve_all();
   unsigned serve(std::size_t source, unsigned bursts);
   std::uint16_t fetch(const Source& source, rte_mbuf** frames);

@@ -71,6 +71,11 @@ std::uint32_t Engine::screen(std::span<Packet> burst) {
   state_->counters.count(Reason::denied, static_cast<std::uint64_t>(std::popcount(dropped)));
   return dropped;
 }
+void Engine::offload_to(const OffloadTable&) {}
+void Engine::allow_offloads(bool) {}
+void Engine::sent() {}
+void Engine::end_offloads() {}
+Offloaded Engine::take_offloaded() { return {}; }
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
 std::uint64_t Engine::stateless() const { return state_->stateless; }
 void Engine::retune(const EngineTuning& tuning, const ServiceTunings*) { state_->tuning = tuning; }

@@ -148,7 +148,7 @@ TEST(ReplyRateAmplification, IsBoundedInPacketsAndBytes) {
   struct Row {
     const char* what;
     std::uint32_t per_second;  // --reply-rate
-    std::uint32_t syns;        // sent in each of ten milliseconds
+    std::uint32_t each_time;   // sent in each of ten milliseconds
     double most;               // packets to the victim, for each sent
   };
   const Row rows[] = {
@@ -174,13 +174,13 @@ TEST(ReplyRateAmplification, IsBoundedInPacketsAndBytes) {
     };
     for (std::uint32_t n = 0; n < 200; ++n) {  // two seconds
       std::vector<Bytes> some;
-      for (std::uint32_t i = 0; i < row.syns; ++i) {
+      for (std::uint32_t i = 0; i < row.each_time; ++i) {
         PacketBuilder syn;
         syn.ip("198.51.100.7", "203.0.113.10").ports(static_cast<std::uint16_t>(1024 + i), 80);
         some.push_back(syn.seq(n * 1000 + i).flags(kSyn).build());
         bytes_in += static_cast<double>(some.back().size());
         ++packets_in;
-        if (some.size() == kMaxBurst || i + 1 == row.syns) {
+        if (some.size() == kMaxBurst || i + 1 == row.each_time) {
           p.feed_burst(Role::kClient, some);
           some.clear();
         }

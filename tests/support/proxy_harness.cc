@@ -97,6 +97,9 @@ void ProxyHarness::make_engine(std::size_t i) {
     engines_[i]->limit_by(*service_limits_[i].back(), service);
   }
   engines_[i]->retune(options_.engine.tuning, &options_.own);
+  if (!options_.offload) return;
+  kernels_[i] = std::make_unique<FakeKernel>(*options_.offload);
+  engines_[i]->offload_to(kernels_[i]->table());
 }
 
 Found ProxyHarness::die() {
@@ -231,7 +234,15 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
     std::vector<Packet> packets;
     // One engine gets its packets as with several workers, with what the steering has found out.
     std::vector<Arrival> arrivals(e == 0 ? 0 : frames.size());
+    std::vector<const Bytes*> given;
     for (const Bytes& frame : frames) {
+      if (Bytes carried = frame; kernels_[e] && kernels_[e]->carry(side, carried)) {
+        said[e].verdicts.push_back(Verdict::kForward);
+        said[e].fates.push_back(kernels_[e]->fate());
+        said[e].frames.emplace_back(other(side), std::move(carried));
+        continue;
+      }
+      given.push_back(&frame);
       const std::size_t size = std::max<std::size_t>(room, frame.size());
       buffers.emplace_back(new std::uint8_t[size]);
       std::uint8_t* data = buffers.back().get();
@@ -248,9 +259,10 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
     }
     Collector made;
     ++inside_engine;
-    engines_[e]->process(side, packets, now_ms_, made);
+    if (!packets.empty()) engines_[e]->process(side, packets, now_ms_, made);
+    engines_[e]->sent();
     --inside_engine;
-    said[e].fates = made.fates;
+    std::ranges::copy(made.fates, std::back_inserter(said[e].fates));
     for (std::size_t i = 0; i < packets.size(); ++i) {
       const Packet& p = packets[i];
       said[e].verdicts.push_back(p.verdict);
@@ -259,7 +271,7 @@ std::vector<Verdict> ProxyHarness::feed_burst(Role side, const std::vector<Bytes
       if (!arrivals.empty() && arrivals[i].segment.result != ParseResult::kTcp) {
         ++portless_[static_cast<std::size_t>(p.fate)];
       }
-      expect_told(p, frames[i]);
+      expect_told(p, *given[i]);
       if (p.verdict == Verdict::kDrop) continue;
       EXPECT_LE(p.length, p.room);
       said[e].frames.emplace_back(p.verdict == Verdict::kForward ? other(side) : side,
@@ -368,6 +380,7 @@ void ProxyHarness::expect_quiet() {
 }
 
 void ProxyHarness::check_accounts() {
+  if (options_.offload) end_offloads();  // what was carried counts now
   std::uint64_t fates = 0;
   for (std::size_t r = 0; r < kReasonCount; ++r) {
     const auto reason = static_cast<Reason>(r);

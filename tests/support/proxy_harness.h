@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "support/decoded_frame.h"
+#include "support/fake_kernel.h"
 #include "support/packet_builder.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/protect.h"
@@ -70,6 +71,8 @@ struct HarnessOptions {
   std::vector<VlanPair> vlan_pairs{};
   std::size_t limit_memory = 1U << 16;
   bool store = false;  // the engines lie in memory that outlives them
+  // A kernel carries what brings as much (--flow-offload).
+  std::optional<OffloadBulk> offload{};
 };
 
 class ProxyHarness {
@@ -87,6 +90,15 @@ class ProxyHarness {
   Verdict from_server(const Bytes& frame) { return feed(Role::kServer, frame); }
   Verdict feed(Role side, const Bytes& frame);
   std::vector<Verdict> feed_burst(Role side, const std::vector<Bytes>& frames);
+
+  // If it carries connections.
+  [[nodiscard]] FakeKernel& kernel() { return *kernels_[0]; }
+  void allow_offloads(bool allowed) {
+    for (auto& engine : engines_) engine->allow_offloads(allowed);
+  }
+  void end_offloads() {
+    for (auto& engine : engines_) engine->end_offloads();
+  }
 
   // The flows as an operator sees them, read in slices of `looks` records.
   [[nodiscard]] std::vector<FlowInfo> shown(std::uint32_t looks = 7) const;
@@ -188,6 +200,7 @@ class ProxyHarness {
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
   std::array<std::vector<std::unique_ptr<SourceLimits>>, 2> service_limits_;
   std::array<std::optional<Mapping>, 2> stores_;
+  std::array<std::unique_ptr<FakeKernel>, 2> kernels_;
   std::array<std::unique_ptr<Engine>, 2> engines_;
   std::uint64_t now_ms_ = 0;
   std::uint64_t published_ = 0;

@@ -20,7 +20,7 @@ struct alignas(64) ServiceCounters {
   Counter flows_embryonic;
   Counter flows_established;
 
-  void count(Reason r) { by_reason[static_cast<std::size_t>(r)].add(1); }
+  void count(Reason r, std::uint64_t n = 1) { by_reason[static_cast<std::size_t>(r)].add(n); }
   [[nodiscard]] std::uint64_t get(Reason r) const {
     return by_reason[static_cast<std::size_t>(r)].get();
   }
@@ -31,6 +31,7 @@ struct alignas(64) Counters {
   Counter flows;                 // gauge: records in use, whatever their state
   Counter flows_embryonic;       // gauge: of these, waiting for the server's SYN-ACK
   Counter flows_established;     // gauge: of these, spliced and open
+  Counter flows_offloaded;       // gauge: of the established ones, carried by the kernel now
   Counter flows_waiting;         // gauge: of the embryonic ones, held back (--server-backlog)
   Counter early_buffers;         // gauge: buffers of early data in use
   Counter half_open;             // gauge: watched, waiting for the client's ACK

@@ -141,6 +141,8 @@
   X(fragments_joined, EVENT, "Packet put together from its fragments; it counts once more, in the fate of the whole.") \
   X(fragments_lost, EVENT, "Packet given up because not all of its fragments came within two seconds, or for newer ones.") \
   X(segment_cut, EVENT, "Segment longer than its server takes: cut into pieces. The client was promised more before the server had answered.") \
+  X(flow_offloaded, EVENT, "Connection given to the kernel to carry, because it brings much; see --flow-offload. One may be given more than once.") \
+  X(segment_offloaded, EVENT, "Segment that the kernel carried; it counts as translated or watched too.") \
   X(link_forgotten, EVENT, "Frame of a timer that could not be sent: no Ethernet header of its VLAN is known any more.") \
   X(bad_options, EVENT, "Segment of a live connection with a malformed option list: passed with its options untouched.")
 // clang-format on

@@ -25,6 +25,7 @@
 #include "synproxy/policy/refused_sources.h"
 #include "synproxy/proxy/carried.h"
 #include "synproxy/proxy/flow_info.h"
+#include "synproxy/proxy/offload_table.h"
 #include "synproxy/wire/segment.h"
 
 namespace synproxy {
@@ -134,6 +135,18 @@ class Engine {
   void shed_by(const StatelessShedder& shedder);
   // How many such packets ever came.
   [[nodiscard]] std::uint64_t stateless() const;
+
+  // --- Connections that the kernel carries (offload_slot.h).
+  // Before the first packet: where to. `table` outlives the engine. Throws std::bad_alloc.
+  void offload_to(const OffloadTable& table);
+  // Not `allowed`: all are taken back, and none is given to the kernel.
+  void allow_offloads(bool allowed);
+  // What the last process() has let pass is sent: the kernel may go on behind it.
+  void sent();
+  // Takes all back, for who is going to rest.
+  void end_offloads();
+  // What the kernel has carried since the last call. The engine's own counters have it too.
+  [[nodiscard]] Offloaded take_offloaded();
 
   // Copies the flows of the records from `from` on, until `out` is full or `looks` records have
   // been seen.

@@ -166,6 +166,12 @@ void make_limits(Plan& p) {
 }
 
 // Dice of its own too.
+void make_offloads(Plan& p) {
+  Dice d(p.seed ^ 0x6f66666c6f6164ULL);
+  p.offloads = d.chance(70);
+}
+
+// Dice of its own too.
 void make_lists(Plan& p) {
   Dice d(p.seed ^ 0x6c69737473ULL);
   p.allows_client = p.over_limits && d.chance(30);
@@ -278,6 +284,7 @@ Plan make_plan(std::uint64_t seed, bool lwip_is_there, bool all_die) {
   }
   make_limits(p);
   make_lists(p);
+  make_offloads(p);
   make_adoption(p);
   make_promises(p);
   make_router(p);

@@ -114,6 +114,7 @@ struct Plan {
   bool over_limits = false;            // the client opens connections faster than its limits allow
   std::uint64_t engine_starts_at = 0;  // milliseconds into an epoch
   std::uint32_t icmp = 0;              // permille of what passes that a router answers
+  bool offloads = false;               // a kernel carries connections (--flow-offload)
   unsigned deaths = 0;                 // how often the process dies, and another goes on
   HostPlan client;
   HostPlan server;

@@ -56,6 +56,8 @@ SourceLists lists_of(const Plan& plan) {
 ProxyNode::ProxyNode(const Plan& plan)
     : config_(plan.engine),
       engines_in_use_(plan.poison ? 2 : 1),
+      offloads_(plan.offloads),
+      offload_dice_(static_cast<unsigned>(plan.seed)),
       over_limits_(plan.over_limits),
       tight_(plan.tight),
       allows_client_(plan.allows_client),
@@ -97,13 +99,27 @@ void ProxyNode::make_engine(std::size_t i) {
   limits_[i] = std::make_unique<SourceLimits>(4096, kIndexKey);
   engines_[i]->limit_by(*limits_[i]);
   engines_[i]->use_lists(&lists_);
+  if (!offloads_) return;
+  kernels_[i] = std::make_unique<FakeKernel>();
+  engines_[i]->offload_to(kernels_[i]->table());
+}
+
+// A capture begins and ends now and then.
+void ProxyNode::allow_offloads() {
+  if (!offloads_) return;
+  const std::uint32_t die = offload_dice_() % 512;
+  for (std::size_t i = 0; i < engines_in_use_ && die < 2; ++i) {
+    engines_[i]->allow_offloads(die == 0);
+  }
 }
 
 void ProxyNode::die(std::uint64_t now) {
   out.clear();
   const std::uint32_t before = flows();
+  if (kernels_[0]) carried_before_ += kernels_[0]->carried();
   for (std::size_t i = 0; i < engines_in_use_; ++i) {
     engines_[i].reset();
+    kernels_[i].reset();
     make_engine(i);
     const Found found = engines_[i]->resume(now);
     if ((found.kept != before || found.dropped != 0) && violation.empty()) {
@@ -153,9 +169,21 @@ void ProxyNode::check_limits(std::uint64_t now) {
 void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes*>& frames,
                     std::uint64_t now, std::vector<Output>& said) {
   std::array<Packet, kMaxBurst> packets;
+  std::array<int, kMaxBurst> cause{};
+  std::size_t given = 0;
+  said.clear();
   while (buffers_.size() < frames.size()) buffers_.emplace_back(kRoom);
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    const Bytes& frame = *frames[i];
+  for (std::size_t n = 0; n < frames.size(); ++n) {
+    const Bytes& frame = *frames[n];
+    if (kernels_[engine]) {
+      Bytes rewritten = frame;
+      if (kernels_[engine]->carry(side, rewritten)) {
+        said.push_back({other(side), std::move(rewritten), static_cast<int>(n)});
+        continue;
+      }
+    }
+    const std::size_t i = given++;
+    cause[i] = static_cast<int>(n);
     std::vector<std::uint8_t>& buffer = buffers_[i];
     std::copy(frame.begin(), frame.end(), buffer.begin());
     if (engines_in_use_ == 2) {
@@ -167,14 +195,14 @@ void ProxyNode::run(std::size_t engine, Role side, const std::vector<const Bytes
   }
   std::vector<Output> made;
   Collector sink(made);
-  engines_[engine]->process(side, std::span(packets).first(frames.size()), now, sink);
-  said.clear();
-  for (std::size_t i = 0; i < frames.size(); ++i) {
+  if (given != 0) engines_[engine]->process(side, std::span(packets).first(given), now, sink);
+  engines_[engine]->sent();
+  for (std::size_t i = 0; i < given; ++i) {
     const Packet& p = packets[i];
     if (p.verdict == Verdict::kDrop) continue;
     if (p.length > p.room && violation.empty()) violation = "a packet longer than its buffer";
     said.push_back({p.verdict == Verdict::kForward ? other(side) : side,
-                    Bytes(p.data, p.data + p.length), static_cast<int>(i)});
+                    Bytes(p.data, p.data + p.length), cause[i]});
   }
   std::move(made.begin(), made.end(), std::back_inserter(said));
 }
@@ -326,6 +354,7 @@ void ProxyNode::tick(std::uint64_t now) {
 void ProxyNode::tick_engines(std::uint64_t now) {
   publish_keys(now);
   change_mode(now);
+  allow_offloads();
   out.clear();
   Collector sink(out);
   engines_[0]->tick(now, sink);
@@ -347,6 +376,11 @@ std::string ProxyNode::check_accounts() const {
     if (engines_in_use_ == 2 && n != counters_[1]->get(reason)) {
       return "two engines count differently: " + std::string(info(reason).name);
     }
+  }
+  // What the kernel has carried counts with the next look.
+  if (kernels_[0]) {
+    fates +=
+        carried_before_ + kernels_[0]->carried() - counters_[0]->get(Reason::segment_offloaded);
   }
   if (fates != packets_in_ + counters_[0]->get(Reason::fragments_joined)) {
     return std::to_string(packets_in_) + " packets in, " + std::to_string(fates) + " fates";

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "plan.h"
+#include "support/fake_kernel.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/policy/source_limits.h"
 #include "synproxy/policy/source_lists.h"
@@ -77,6 +78,7 @@ class ProxyNode {
 
  private:
   void make_engine(std::size_t i);
+  void allow_offloads();
   void publish_keys(std::uint64_t now);
   void check_limits(std::uint64_t now);
   void play_rival(std::uint64_t now);
@@ -98,10 +100,13 @@ class ProxyNode {
   std::size_t engines_in_use_;
   std::array<std::unique_ptr<Counters>, 2> counters_;
   std::array<std::unique_ptr<SourceLimits>, 2> limits_;
-  std::array<std::optional<Mapping>, 2> stores_;  // if the process dies
+  std::array<std::optional<Mapping>, 2> stores_;        // if the process dies
+  std::array<std::unique_ptr<FakeKernel>, 2> kernels_;  // if the kernel carries connections
   std::array<std::unique_ptr<Engine>, 2> engines_;
   RateReferee admitted_;
   RateReferee answered_;
+  const bool offloads_;
+  std::mt19937 offload_dice_;  // when it may not
   const bool over_limits_;
   const bool tight_;
   const bool allows_client_;
@@ -124,6 +129,7 @@ class ProxyNode {
   std::uint32_t fragment_id_ = 0;
   std::uint64_t published_ = 0;
   std::uint64_t packets_in_ = 0;
+  std::uint64_t carried_before_ = 0;  // by kernels of processes that died, and not counted by them
 };
 
 }  // namespace synproxy::test::sim

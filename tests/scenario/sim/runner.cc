@@ -41,6 +41,7 @@ Outcome run_seed(std::uint64_t seed, bool trace) {
   o.chance_hit = world.chance_hit();
   o.limited = world.limited();
   o.told = world.told();
+  o.offloaded = world.offloaded();
   return o;
 }
 

@@ -12,6 +12,7 @@ struct Outcome {
   std::uint64_t fingerprint = 0;
   bool limited = false;     // a limit has refused something
   bool told = false;        // an ICMP error was translated
+  bool offloaded = false;   // the kernel has carried segments
   bool chance_hit = false;  // a cookie was hit by chance: nothing after that counts
 };
 [[nodiscard]] Outcome run_seed(std::uint64_t seed, bool trace);

@@ -37,6 +37,7 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
   std::uint64_t chance_hits = 0;
   std::uint64_t limited = 0;
   std::uint64_t told = 0;
+  std::uint64_t offloaded = 0;
   std::uint64_t run = 0;
   const std::uint64_t asked = from_environment("SYNPROXY_SEEDS", 0);
   const std::uint64_t before = asked != 0 || kSanitized ? 0 : kSanitizedSeeds;
@@ -48,10 +49,12 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
     chance_hits += outcome.chance_hit ? 1 : 0;
     limited += outcome.limited ? 1 : 0;
     told += outcome.told ? 1 : 0;
+    offloaded += outcome.offloaded ? 1 : 0;
     ++run;
   }
   EXPECT_GE(limited, run / 40) << "limits per source hardly ever refuse anything";
   EXPECT_GE(told, run / 20) << "ICMP errors are hardly ever translated";
+  EXPECT_GE(offloaded, run / 20) << "the kernel hardly ever carries anything";
   EXPECT_LE(chance_hits, 1 + last / 10'000) << "cookies are hit far too often";
 }
 

@@ -32,6 +32,10 @@ class World {
   [[nodiscard]] bool chance_hit() const { return chance_hit_; }
   // An ICMP error was translated.
   [[nodiscard]] bool told() const { return proxy_.counters().get(Reason::icmp_translated) != 0; }
+  // The kernel has carried segments.
+  [[nodiscard]] bool offloaded() const {
+    return proxy_.counters().get(Reason::segment_offloaded) != 0;
+  }
   // A limit has refused something.
   [[nodiscard]] bool limited() const {
     const Counters& counters = proxy_.counters();

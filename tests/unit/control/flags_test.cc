@@ -83,21 +83,22 @@ std::vector<Field> fields(const Config& a, const Config& b) {
     out.push_back({name, x == y});
   };
 #define SYNPROXY_SAME(field) add(#field, field, other_##field)
-  const auto& [client_port, server_port, protect, services, vlan_pairs, engine, loop, workers, name,
-               lists, tight_cookies, control_group, secret_file, state_dir, fresh, take_over,
-               config_file, user, seccomp, confirm, stats_interval, metrics, log_level,
+  const auto& [client_port, server_port, protect, services, vlan_pairs, engine, loop, flow_offload,
+               workers, name, lists, tight_cookies, control_group, secret_file, state_dir, fresh,
+               take_over, config_file, user, seccomp, confirm, stats_interval, metrics, log_level,
                eal_arguments] = a;
   const auto& [other_client_port, other_server_port, other_protect, other_services,
-               other_vlan_pairs, other_engine, other_loop, other_workers, other_name, other_lists,
-               other_tight_cookies, other_control_group, other_secret_file, other_state_dir,
-               other_fresh, other_take_over, other_config_file, other_user, other_seccomp,
-               other_confirm, other_stats_interval, other_metrics, other_log_level,
+               other_vlan_pairs, other_engine, other_loop, other_flow_offload, other_workers,
+               other_name, other_lists, other_tight_cookies, other_control_group, other_secret_file,
+               other_state_dir, other_fresh, other_take_over, other_config_file, other_user,
+               other_seccomp, other_confirm, other_stats_interval, other_metrics, other_log_level,
                other_eal_arguments] = b;
   SYNPROXY_SAME(client_port);
   SYNPROXY_SAME(server_port);
   SYNPROXY_SAME(protect);
   SYNPROXY_SAME(services);
   SYNPROXY_SAME(vlan_pairs);
+  SYNPROXY_SAME(flow_offload);
   SYNPROXY_SAME(workers);
   SYNPROXY_SAME(name);
   SYNPROXY_SAME(control_group);

@@ -57,7 +57,13 @@ void decide(Rooms& rooms, Context& c, FrameSink& sink) {
 
 void act(Rooms& rooms, std::span<Context> burst, FrameSink& sink) {
   rooms.strangers.begin(rooms.services.resets_unknown(), rooms.adopts, rooms.now.ms32());
+  if (rooms.offloads.any()) [[unlikely]] {
+    publish_offloads(rooms);
+    catch_up(rooms, burst);
+  }
   for (Context& c : burst) decide(rooms, c, sink);
+  if (rooms.offloads.there()) [[unlikely]]
+    settle(rooms, burst);
 }
 
 }  // namespace synproxy

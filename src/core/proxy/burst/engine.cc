@@ -121,6 +121,7 @@ void end_turn(Rooms& rooms) {
   rooms.counters.flows.set(rooms.flows.size());
   rooms.counters.flows_embryonic.set(rooms.flows.embryonic());
   rooms.counters.flows_established.set(rooms.flows.established());
+  if (rooms.offloads.there()) rooms.counters.flows_offloaded.set(rooms.offloads.carried());
   if (rooms.turns.watches()) rooms.counters.flows_waiting.set(rooms.turns.waiting());
   rooms.counters.early_buffers.set(rooms.handshakes.early_buffers());
 }
@@ -272,7 +273,21 @@ void Engine::retune(const EngineTuning& tuning, const ServiceTunings* services) 
   rooms.reply_cap.retune(tuning.limits);
   rooms.reassembler.monitor_tiny((tuning.limits.monitored & kMonitorFragments) != 0);
   rooms.screen.retune(rooms.services.min_ttl());
+  synproxy::end_offloads(rooms);  // rules for packets may have changed
 }
+
+void Engine::offload_to(const OffloadTable& table) {
+  state_->offloads.use(table, state_->flows.capacity());
+}
+void Engine::allow_offloads(bool allowed) {
+  state_->offloads.allow(allowed);
+  if (!allowed && state_->offloads.any()) synproxy::end_offloads(*state_);
+}
+void Engine::sent() {
+  if (state_->offloads.any()) publish_offloads(*state_);
+}
+void Engine::end_offloads() { synproxy::end_offloads(*state_); }
+Offloaded Engine::take_offloaded() { return state_->offloads.take_counts(); }
 
 void Engine::shed_by(const StatelessShedder& shedder) { state_->shedder = &shedder; }
 std::uint64_t Engine::stateless() const { return state_->stateless; }
@@ -323,6 +338,7 @@ void Engine::share_sources(KnownSources& sources) { state_->sources = &sources; 
 void Engine::use_lists(const SourceLists* lists) {
   state_->screen.use(lists);
   state_->services.note_lists(lists != nullptr && lists->differ());
+  synproxy::end_offloads(*state_);
 }
 bool Engine::screens() const { return state_->screen.on(); }
 std::uint32_t Engine::screen(std::span<Packet> burst) {

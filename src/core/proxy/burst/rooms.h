@@ -24,7 +24,8 @@
 //   handshake/         open_flow, ask_server, client_waits, server_answers, splice
 //   spliced/           from_client and from_server look at a segment's numbers (progress), then
 //                      it is translated (translate) and cut where it is too long (too_long);
-//                      outbound, icmp_error, unknown
+//                      outbound, icmp_error, unknown. The kernel does so where it can, for
+//                      connections that bring much (offloads)
 //   watched/           a client's connection that needs no cookie: pass_syn, half_open; one that is
 //                      older than the proxy: adopt
 //   felt/              what proven clients wait for, measured (felt_book)
@@ -57,6 +58,7 @@
 #include "flows/turns.h"
 #include "frames/made_frames.h"
 #include "handshake/handshakes.h"
+#include "spliced/offloads.h"
 #include "spliced/too_long.h"
 #include "syn/answerer.h"
 #include "syn/any_syns.h"
@@ -95,6 +97,7 @@ struct Rooms {
   Handshakes handshakes;
   MadeFrames frames;
   TooLong too_long;
+  Offloads offloads;
   CrawlWatch crawl_watch;
   FeltBook felt;
   Strangers strangers;

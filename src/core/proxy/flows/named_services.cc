@@ -94,9 +94,9 @@ NamedServiceId NamedServices::look_up(const KeyView& key) const {
   return protect_.service_of(server_of(key).data(), key.ipv6(), server_port_of(key.identity));
 }
 
-void NamedServices::count_event(const KeyView& key, Reason r) {
+void NamedServices::count_event(const KeyView& key, Reason r, std::uint64_t n) {
   ServiceCounters* const to = counters_of(look_up(key));
-  if (to != nullptr) to->count(r);
+  if (to != nullptr) to->count(r, n);
 }
 
 void NamedServices::moves(const FlowKey& key, FlowState from, FlowState to) {

@@ -78,10 +78,10 @@ class NamedServices final : public ModeOfService {
       count_event(key, r);
   }
   template <std::invocable KeyOf>
-  void count(KeyOf&& key_of, Reason r) {
-    all_.count(r);
+  void count(KeyOf&& key_of, Reason r, std::uint64_t n = 1) {
+    all_.count(r, n);
     if (on()) [[unlikely]]
-      count_event(key_of(), r);
+      count_event(key_of(), r, n);
   }
   void count(NamedServiceId service, Reason r) {
     all_.count(r);
@@ -122,7 +122,7 @@ class NamedServices final : public ModeOfService {
   [[nodiscard]] ServiceCounters* counters_of(NamedServiceId id) {
     return id == 0 ? nullptr : &counters_[id - std::size_t{1}];
   }
-  void count_event(const KeyView& key, Reason r);
+  void count_event(const KeyView& key, Reason r, std::uint64_t n = 1);
   [[nodiscard]] NamedServiceId look_up(const KeyView& key) const;
 
   const ProtectSet& protect_;

@@ -116,6 +116,7 @@ void on_icmp(Rooms& rooms, Context& c, FrameSink& sink) {
   const QuotedFlow& quoted = rooms.quoted_by(c);
   const QuotedSegment& q = quoted.segment;
   c.flow = rooms.flows.find(quoted.key, c.hash);
+  catch_up(rooms, c.flow);
   const bool over = c.flow == kNoFlow || rooms.flows[c.flow].state() == FlowState::kTombstone;
   if (over && sender == Role::kServer && icmp_checksum_good(g) &&
       error_answers_asked(rooms, quoted.key, c.hash, q.seq, q.refusal)) {

@@ -117,12 +117,6 @@ void end_by_reset(Rooms& rooms, FlowRecord& f, bool both_exact) {
   if (both_exact) f.set(kFlowProbed);
 }
 
-Reason fate(const FlowRecord& f) {
-  if (f.translated()) [[likely]]
-    return Reason::translated;
-  return f.watched() ? Reason::watched : Reason::passed;
-}
-
 }  // namespace
 
 template <Role kFrom>
@@ -187,7 +181,7 @@ void pass_to_server(Rooms& rooms, Context& c, FlowRecord& f) {
   if (f.translated() && !translate_to_server(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
-  forward(rooms.counters, c, fate(f));
+  forward(rooms.counters, c, fate_of(f));
 }
 
 void pass_long_to_server(Rooms& rooms, Context& c, FlowRecord& f, FrameSink& sink) {
@@ -207,7 +201,7 @@ void pass_to_client(Rooms& rooms, Context& c, FlowRecord& f) {
   if (f.translated() && !translate_to_client(c.segment, f, c.packet->checksum)) {
     rooms.counters.count(Reason::bad_options);
   }
-  forward(rooms.counters, c, fate(f));
+  forward(rooms.counters, c, fate_of(f));
 }
 
 }  // namespace synproxy

@@ -47,6 +47,13 @@ template <Role kFrom>
          (!g.has(kAck) || g.ack.within(sent - 2 * gives, sent + gives));
 }
 
+// What a segment that passes counts as.
+[[nodiscard]] inline Reason fate_of(const FlowRecord& f) {
+  if (f.translated()) [[likely]]
+    return Reason::translated;
+  return f.watched() ? Reason::watched : Reason::passed;
+}
+
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
 //
 // An attacker who knows a connection's addresses can send what fits: of 2^32 numbers a window's

@@ -63,6 +63,7 @@ void repeat_acks(Rooms& rooms, FrameSink& sink) {
 }  // namespace
 
 void pass_time(Rooms& rooms, FrameSink& sink) {
+  if (rooms.offloads.any()) tick_offloads(rooms);  // ageing looks at what it notes
   repeat_syns(rooms, sink);
   repeat_syn_acks(rooms, sink);
   repeat_acks(rooms, sink);
