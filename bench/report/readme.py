@@ -67,6 +67,10 @@ def ratio_text(name, by_name):
     return f"{shown(by_name[name]['value'] / by_name[other]['value'])} of {label}"
 
 
+# Of bench/versus.
+CONTENDERS = {"kernel": "the kernel's SYNPROXY", "direct": "a bridge of the kernel"}
+
+
 def budget_rows(rows):
     by_name = {row["name"]: row for row in rows}
     for found in reached(rows):
@@ -80,9 +84,11 @@ def budget_rows(rows):
 def further_rows(rows):
     by_name = {row["name"]: row for row in rows}
     named = [(by_name[name], label, ratio_text(name, by_name)) for name, label in FURTHER if name in by_name]
-    named += [(row, row["name"].removeprefix("versus/").replace("_", " ").replace("/ratio to kernel", "") +
-               ", by that of the kernel's SYNPROXY" + (" (less is better)" if row["better"] == "lower" else ""), "")
-              for row in rows if row["name"].startswith("versus/") and row["name"].endswith("/ratio_to_kernel")]
+    for row in rows:
+        line, _, other = row["name"].rpartition("/ratio_to_")
+        if line.startswith("versus/") and other in CONTENDERS:
+            less = " (less is better)" if row["better"] == "lower" else ""
+            named.append((row, f"{line.removeprefix('versus/').replace('_', ' ')}, by that of {CONTENDERS[other]}{less}", ""))
     for row, label, ratio in named:
         yield f"| {escaped(label)} | {shown(row['value'])} {unit_text(row['unit'])}".rstrip() + f" | {ratio} |"
 
