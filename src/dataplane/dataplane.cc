@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most files: all that stands behind the header, in the order in which it is made.
 #include "dataplane/dataplane.h"
 
 #include <rte_cycles.h>
@@ -14,8 +15,8 @@
 #include <system_error>
 
 #include "base/errors.h"
-#include "dataplane/flow_offload.h"
 #include "dataplane/list_keeper.h"
+#include "dataplane/offload_start.h"
 #include "dataplane/pool.h"
 #include "dataplane/port_set.h"
 #include "dataplane/rss_hash.h"
@@ -113,7 +114,6 @@ struct Dataplane::Impl {
   Impl(const Config& config, const ProtectSet& protect, const KeyRing& keys, FlowStore* store,
        const Predecessor* predecessor, const StoreIdentity* former);
 
-  void offload_flows(const Config& config);
   void settle(FlowStore& store) const;
   [[nodiscard]] StoreIdentity identity() const {
     return {
@@ -135,9 +135,8 @@ struct Dataplane::Impl {
   std::shared_ptr<Eal> eal;
   const RssWord rss_word;
   IndexKey index_key{};
-  Pool pools[4];                         // of either port, then those for super-frames
-  std::unique_ptr<FlowOffload> offload;  // null: the kernel carries nothing
-  std::string offload_note;              // why it is null
+  Pool pools[4];  // of either port, then those for super-frames
+  StartedOffload offload;
   PortSet ports;
   std::optional<RssOwner> rss_owner;
   Clock clock;
@@ -172,9 +171,9 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
                                static_cast<unsigned>(cpus.size()), rss_word)),
       clock(clock_for(config.engine.shape, former)),
       hand_over(static_cast<unsigned>(cpus.size())) {
-  offload_flows(config);
+  offload = start_offload(config.flow_offload, plans, ports);
   WorkerRequest request;
-  if (offload) request.offload = offload->table();
+  if (offload.on()) request.offload = offload.programs->table();
   request.workers = static_cast<unsigned>(cpus.size());
   for (const PortId id : kAllPorts) request.ports[id] = &ports[id];
   request.engine = share_of(config.engine.shape, request.workers);
@@ -216,34 +215,6 @@ Dataplane::Impl::Impl(const Config& config, const ProtectSet& protect, const Key
     const Found of_worker = w->resume();
     resumed.kept += of_worker.kept;
     resumed.dropped += of_worker.dropped;
-  }
-}
-
-void Dataplane::Impl::offload_flows(const Config& config) {
-  if (config.flow_offload == FlowOffloading::kOff) return;
-  const auto cannot = [&](const std::string& why) {
-    if (config.flow_offload == FlowOffloading::kOn) {
-      throw UsageError("--flow-offload on: " + why);
-    }
-    offload_note = "--flow-offload: " + why;
-  };
-  for (const PortId id : kAllPorts) {
-    if (ports[id].offloads()) continue;
-    if (config.flow_offload == FlowOffloading::kAuto) return;
-    cannot("the kernel carries connections between two Linux interfaces only, and " +
-           flag_and_value(plans[id].name, id) + " is none that it drives");
-  }
-  try {
-    offload = std::make_unique<FlowOffload>();
-    for (const Role sender : {Role::kClient, Role::kServer}) {
-      ports[Topology::out_port(sender)].offload_to(*offload, sender);
-    }
-    offload->begin();
-  } catch (const std::system_error& e) {
-    const bool rights = e.code().value() == EPERM || e.code().value() == EACCES;
-    cannot(
-        std::string("the kernel carries no connections (") + e.what() +
-        (rights ? "); run as root, or with CAP_BPF and CAP_NET_ADMIN" : "); it takes Linux 6.6"));
   }
 }
 
@@ -429,7 +400,7 @@ CaptureTap& Dataplane::capture_tap(unsigned worker) {
 const std::filesystem::path& Dataplane::directory() const { return impl_->eal->directory(); }
 Found Dataplane::resumed() const { return impl_->resumed; }
 
-const std::string& Dataplane::offload_note() const { return impl_->offload_note; }
+const std::string& Dataplane::offload_note() const { return impl_->offload.note; }
 const std::string& Dataplane::memory_note() const { return impl_->eal->memory_note(); }
 
 }  // namespace synproxy::dataplane

@@ -39,7 +39,7 @@ std::size_t whole_pages(std::size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
-int place(Role role) { return role == Role::kClient ? OFFLOAD_CLIENT : OFFLOAD_SERVER; }
+int place(Role role) { return static_cast<int>(role); }  // offloads.cc asserts it
 
 template <typename T>
 void store(T& shared, T value) {
@@ -101,7 +101,7 @@ void FlowOffload::attach(Role sender, int interface_index, int socket,
     const int filter = ::bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "synproxy_rest", "Dual BSD/GPL",
                                        code.data(), code.size(), nullptr);
     if (filter < 0) fail(-filter, "loading the filter of other frames");
-    rest_[which] = Descriptor(filter);
+    const Descriptor kept_by_the_map(filter);
     const int map = ::bpf_object__find_map_fd_by_name(object_.get(), "rest");
     const int error = ::bpf_map_update_elem(map, &which, &filter, BPF_ANY);
     if (error != 0) fail(-error, "the filter of other frames");

@@ -62,8 +62,7 @@ class FlowOffload {
   std::unique_ptr<bpf_object, Close> object_;
   OffloadSlot* slots_ = nullptr;
   OffloadShared* shared_ = nullptr;
-  Descriptor rest_[2];   // NOLINT(modernize-avoid-c-arrays): by sender
-  Descriptor links_[2];  // NOLINT(modernize-avoid-c-arrays)
+  Descriptor links_[2];  // NOLINT(modernize-avoid-c-arrays): by sender
 };
 
 }  // namespace synproxy::dataplane

@@ -66,8 +66,8 @@ SocketPort::SocketPort(std::string typed, const std::string& interface, PortId i
     }
     // Only clients' SYNs come in floods. The filters cannot look at ever so many rules.
     if (id == PortId::kClient && protect.size() <= kMostFilterRules) {
-      syns_of_.assign(protect.begin(), protect.end());
-      syns_ = std::make_unique<SynRing>(max_frame, syns_of_);
+      syns_ = std::make_unique<SynRing>(max_frame,
+                                        std::vector<ProtectRule>(protect.begin(), protect.end()));
       if (const int error = ring_.filter(all_but_syns_filter(protect)); error != 0) {
         throw std::system_error(error, std::generic_category(), "SO_ATTACH_FILTER");
       }
@@ -116,7 +116,7 @@ int SocketPort::attach(int interface_index) {
 
 void SocketPort::offload_to(FlowOffload& offload, Role sender) {
   offload.attach(sender, interface_index_, ring_.descriptor(),
-                 syns_ ? all_but_syns_filter(syns_of_) : SocketFilter{});
+                 syns_ ? all_but_syns_filter(syns_->protect()) : SocketFilter{});
   offload.set_mtu(sender, mtu_.load(std::memory_order_relaxed));
   offload_ = &offload;
   sender_ = sender;

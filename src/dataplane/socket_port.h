@@ -91,8 +91,7 @@ class SocketPort final : public Port {
   bool warned_ = false;
   FlowOffload* offload_ = nullptr;
   bool said_lost_ = false;
-  Role sender_ = Role::kClient;       // whose frames come by this port
-  std::vector<ProtectRule> syns_of_;  // what syns_ is for
+  Role sender_ = Role::kClient;  // whose frames come by this port
 
   // Read by anybody.
   LinkWatch link_;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dataplane/packet_ring.h"
@@ -48,6 +49,7 @@ class SynRing {
 
   [[nodiscard]] PacketRing& ring() { return ring_; }
   [[nodiscard]] const PacketRing& ring() const { return ring_; }
+  [[nodiscard]] std::span<const ProtectRule> protect() const { return protect_; }
 
   // Not `shedding`: everything is let in, as far as there is room.
   void shed(bool shedding) { shedding_ = shedding; }

@@ -17,6 +17,18 @@
 
 namespace synproxy::test {
 
+inline constexpr std::size_t kOffloadHeaders =
+    OFFLOAD_ETHERNET + OFFLOAD_IPV6 + OFFLOAD_TCP_TIMESTAMPS;
+
+// Reads headers that lie in one piece. `h`: the first `have` bytes of a frame, in kOffloadHeaders
+// bytes.
+inline bool read_headers(const std::uint8_t* h, std::uint32_t have, std::uint32_t length,
+                         std::uint32_t sender, OffloadSeen& seen) {
+  if (have < OFFLOAD_LEAST) return false;
+  const std::uint32_t at = offload_tcp_at(h);
+  return at != 0 && offload_read(h, h + at, have - at, length, sender, &seen) != 0;
+}
+
 class FakeKernel {
  public:
   explicit FakeKernel(
@@ -42,13 +54,13 @@ class FakeKernel {
   // True: the frame has been rewritten, and goes to the other role. False: it is the engine's.
   [[nodiscard]] bool carry(Role from, Bytes& frame) {
     const std::uint32_t sender = from == Role::kClient ? OFFLOAD_CLIENT : OFFLOAD_SERVER;
-    std::array<std::uint8_t, OFFLOAD_HEADERS> h{};
+    std::array<std::uint8_t, kOffloadHeaders> h{};
     const auto length = static_cast<std::uint32_t>(frame.size());
-    const std::uint32_t have = std::min<std::uint32_t>(length, OFFLOAD_HEADERS);
+    const std::uint32_t have = std::min<std::uint32_t>(length, kOffloadHeaders);
     std::copy_n(frame.begin(), have, h.begin());
     OffloadSeen seen{};
     if (shared_.carried == 0 || shared_.on == 0) return false;
-    if (!offload_read(h.data(), have, length, sender, &seen)) return false;
+    if (!read_headers(h.data(), have, length, sender, seen)) return false;
     const std::uint32_t packet = length - OFFLOAD_ETHERNET;
     const std::uint32_t first = offload_place(&seen.key, shared_.seed);
     for (std::uint32_t i = first; i < first + OFFLOAD_WAYS; ++i) {

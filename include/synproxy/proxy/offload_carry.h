@@ -34,8 +34,6 @@ namespace synproxy {
 #define OFFLOAD_IPV6 40U
 #define OFFLOAD_TCP 20U
 #define OFFLOAD_TCP_TIMESTAMPS 32U /* with NOP, NOP and the option */
-/* The longest headers that are read. */
-#define OFFLOAD_HEADERS (OFFLOAD_ETHERNET + OFFLOAD_IPV6 + OFFLOAD_TCP_TIMESTAMPS)
 /* As many bytes has any frame with a TCP header, and in front of it there are not more. */
 #define OFFLOAD_LEAST (OFFLOAD_ETHERNET + OFFLOAD_IPV6)
 
@@ -90,8 +88,8 @@ OFFLOAD_INLINE uint32_t offload_tcp_at(const uint8_t* h) {
  * pieces because a program without CAP_PERFMON must not look at a place of its stack that varies.
  * `length`: of the whole frame, as it is on the wire but for a super-frame. 0: it is none of the
  * plain segments. */
-OFFLOAD_INLINE int offload_read_parts(const uint8_t* h, const uint8_t* tcp, uint32_t have,
-                                      uint32_t length, uint32_t sender, struct OffloadSeen* seen) {
+OFFLOAD_INLINE int offload_read(const uint8_t* h, const uint8_t* tcp, uint32_t have,
+                                uint32_t length, uint32_t sender, struct OffloadSeen* seen) {
   const uint32_t type = offload_be16(h + 12);
   const uint8_t* ip = h + OFFLOAD_ETHERNET;
   uint32_t whole; /* bytes of the packet */
@@ -137,15 +135,6 @@ OFFLOAD_INLINE int offload_read_parts(const uint8_t* h, const uint8_t* tcp, uint
   if (OFFLOAD_ETHERNET + whole < seen->tcp_at + seen->tcp_size) return 0;
   seen->payload = OFFLOAD_ETHERNET + whole - seen->tcp_at - seen->tcp_size;
   return 1;
-}
-
-/* The same for headers in one piece: the first `have` bytes of the frame, in OFFLOAD_HEADERS
- * bytes. */
-OFFLOAD_INLINE int offload_read(const uint8_t* h, uint32_t have, uint32_t length, uint32_t sender,
-                                struct OffloadSeen* seen) {
-  const uint32_t at = offload_tcp_at(h);
-  if (have < OFFLOAD_LEAST || at == 0) return 0;
-  return offload_read_parts(h, h + at, have - at, length, sender, seen);
 }
 
 /* The first of the OFFLOAD_WAYS slots where the key may be. */

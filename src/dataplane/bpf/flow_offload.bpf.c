@@ -81,7 +81,7 @@ static __always_inline int find(const struct OffloadShared* all, struct __sk_buf
     if (bpf_skb_load_bytes(skb, at, tcp, OFFLOAD_TCP) != 0) return 0;
     have = OFFLOAD_TCP;
   }
-  if (!offload_read_parts(h, tcp, have, skb->len, sender, &seen)) return 0;
+  if (!offload_read(h, tcp, have, skb->len, sender, &seen)) return 0;
   const __u32 headers = seen.tcp_at + seen.tcp_size;
   /* Of super-frames the port takes sound ones only (super_frame.h): what is cut is cut from the
    * whole frame, and no piece is shorter than Linux makes it. */

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "support/exact_buffer.h"
+#include "support/fake_kernel.h"
 #include "support/packet_builder.h"
 #include "support/rounds.h"
 #include "support/super_frames.h"
@@ -27,11 +28,11 @@ PacketBuilder plain(bool ipv6 = false) {
 
 // As the program in the kernel reads a frame: into a buffer that is not longer than it must be.
 bool read(const Bytes& frame, OffloadSeen& seen, std::uint32_t sender = OFFLOAD_CLIENT) {
-  const ExactBuffer h(Bytes(OFFLOAD_HEADERS, 0));
-  const std::size_t have = std::min<std::size_t>(frame.size(), OFFLOAD_HEADERS);
+  const ExactBuffer h(Bytes(kOffloadHeaders, 0));
+  const std::size_t have = std::min<std::size_t>(frame.size(), kOffloadHeaders);
   std::copy_n(frame.begin(), have, h.data());
-  return offload_read(h.data(), static_cast<std::uint32_t>(have),
-                      static_cast<std::uint32_t>(frame.size()), sender, &seen) != 0;
+  return read_headers(h.data(), static_cast<std::uint32_t>(have),
+                      static_cast<std::uint32_t>(frame.size()), sender, seen);
 }
 bool is_plain(const PacketBuilder& b) {
   OffloadSeen seen;
