@@ -10,7 +10,7 @@ from clients import MB, must_get_page, sha_of, url
 from floods import flood, received_frames, sent_frames
 from harness import CLIENT4, CLIENT6, Lab, Proxy, alone, case, check, equal, own_stand, wait_for
 
-PAGES = 20
+PAGES = 10
 
 
 class SynRecv:
@@ -62,7 +62,7 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
         equal(lab.command("bridge", "on").code, 0, "bridge on")
         for kind, family in (("hping3", 4), ("syn", 6)):
             with flood(lab, kind, family), SynRecv(lab) as half_open:
-                time.sleep(2)
+                time.sleep(1)
             check(half_open.spoofed > 0, f"no SYN_RECV under {kind} over IPv{family}: this lab could not show any")
         return f"SYN_RECV up to {half_open.spoofed}"
 

@@ -38,14 +38,14 @@ def log_of_nginx_holds_the_clients_own_address(stand):
 @case()
 @alone
 def wrk_with_keep_alive(stand):
-    got = must_run_wrk(stand.lab, 4, 4, close=False)
+    got = must_run_wrk(stand.lab, 4, 2, close=False)
     return f"{got['rate']:.0f} requests/s"
 
 
 @case()
 @alone
 def wrk_with_keep_alive_over_ipv6(stand):
-    got = must_run_wrk(stand.lab, 6, 3, close=False)
+    got = must_run_wrk(stand.lab, 6, 2, close=False)
     return f"{got['rate']:.0f} requests/s"
 
 
@@ -61,7 +61,7 @@ def reuse_ports(stand, family, seconds):
 @case(90)
 @alone
 def wrk_with_connection_close_reuses_every_source_port(stand):
-    return reuse_ports(stand, 4, 10)
+    return reuse_ports(stand, 4, 5)
 
 
 @case(90)
@@ -71,7 +71,7 @@ def wrk_with_connection_close_reuses_every_source_port_over_ipv6(stand):
 
 
 def four_streams(stand, family, *flags):
-    got = iperf(stand.lab, family, "-P", "4", "-t", "3", *flags)
+    got = iperf(stand.lab, family, "-P", "4", "-t", "2", *flags)
     check(got["streams"] == 4 and got["received"] > MB, f"iperf3: {got}")
     return f"{got['mbit']:.0f} Mbit/s"
 
@@ -302,9 +302,9 @@ def two_workers_on_raw_sockets(_):
             for family in (4, 6):
                 for _ in range(10):
                     must_get_page(stand.lab, family)
-            must_run_wrk(stand.lab, 4, 3, close=False)
+            must_run_wrk(stand.lab, 4, 2, close=False)
             with few_source_ports(stand.lab):
-                must_run_wrk(stand.lab, 4, 4)
+                must_run_wrk(stand.lab, 4, 2)
             download(stand.lab, 4, 20 * MB)
             upload(stand.lab, 6, 20 * MB)
         workers = stand.proxy.stat()["workers"]
@@ -319,7 +319,7 @@ def other_ports(*ports, driver_keeps=0):
             must_get_page(stand.lab, family)
             download(stand.lab, family, 10 * MB)
             upload(stand.lab, family, 10 * MB)
-        must_run_wrk(stand.lab, 4, 3)
+        must_run_wrk(stand.lab, 4, 2)
         return stand.proxy.returns_to_start(30, driver_keeps)
 
 

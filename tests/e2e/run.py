@@ -24,7 +24,7 @@ from lanes import run_cases
 for module in sorted(pathlib.Path(__file__).parent.glob("cases_*.py")):
     importlib.import_module(module.stem)
 # Most of a case is waiting.
-JOBS = min(8, 1 + (os.cpu_count() or 1))
+JOBS = min(8, 2 * (os.cpu_count() or 1))
 
 
 def pick(patterns):

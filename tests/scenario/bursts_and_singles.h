@@ -120,15 +120,17 @@ void expect_alike_with_one_other(ProxyHarness& bursts, ProxyHarness& singles, Fr
         << "place " << place << " of " << size;
   };
   constexpr std::array<std::size_t, 6> kSizes{4, 5, 8, 11, 17, kMaxBurst};
+  // Under the sanitizers a third of the places, each time others.
+  constexpr std::size_t kStride = kSanitized ? 3 : 1;
   std::size_t n = 0;
   for (const Kind& kind : kinds) {
     for (const Kind& other : kinds) {
       const std::size_t size = kSizes[n++ % kSizes.size()];
-      for (std::size_t place = 0; place < size; ++place) {
+      for (std::size_t place = n % kStride; place < size; place += kStride) {
         look_at(kind, size, place, frame(other.ipv6, other.tags));
       }
     }
-    for (std::size_t place = 0; place < kMaxBurst; ++place) {
+    for (std::size_t place = n % kStride; place < kMaxBurst; place += kStride) {
       Bytes cut = frame(kind.ipv6, kind.tags);
       cut.resize(place * cut.size() / kMaxBurst);
       look_at(kind, kMaxBurst, place, std::move(cut));

@@ -11,14 +11,19 @@
 namespace synproxy::test {
 namespace {
 
+// Enough for most frames: under the sanitizers each allocation is dear.
+constexpr std::size_t kUsual = 128;
+
 void put8(Bytes& b, unsigned v) { b.push_back(static_cast<std::uint8_t>(v)); }
 void put16(Bytes& b, unsigned v) {
-  put8(b, v >> 8 & 0xffU);
-  put8(b, v & 0xffU);
+  const std::uint8_t bytes[] = {static_cast<std::uint8_t>(v >> 8), static_cast<std::uint8_t>(v)};
+  b.insert(b.end(), std::begin(bytes), std::end(bytes));
 }
 void put32(Bytes& b, std::uint32_t v) {
-  put16(b, v >> 16);
-  put16(b, v & 0xffffU);
+  const std::uint8_t bytes[] = {static_cast<std::uint8_t>(v >> 24),
+                                static_cast<std::uint8_t>(v >> 16),
+                                static_cast<std::uint8_t>(v >> 8), static_cast<std::uint8_t>(v)};
+  b.insert(b.end(), std::begin(bytes), std::end(bytes));
 }
 void put(Bytes& b, std::span<const std::uint8_t> v) { b.insert(b.end(), v.begin(), v.end()); }
 void set16(Bytes& b, std::size_t at, unsigned v) {
@@ -218,6 +223,7 @@ Bytes PacketBuilder::build_l4() const {
     Bytes options = options_;
     options.resize((options.size() + 3) / 4 * 4);  // padded with END
     if (options.size() > 40) throw std::invalid_argument("over 40 bytes of options");
+    out.reserve(kUsual + payload_.size());
     put16(out, source_port_);
     put16(out, destination_port_);
     put32(out, seq_);
@@ -247,6 +253,7 @@ Bytes PacketBuilder::build_ip() const {
   if (l4_ == L4::kIcmp) protocol = source_.size() == 16 ? kProtocolIcmpv6 : kProtocolIcmp;
   if (protocol_ >= 0) protocol = static_cast<unsigned>(protocol_);
   Bytes out;
+  out.reserve(kUsual + l4.size());
   if (source_.size() == 4) {
     const std::size_t header = 20 + ip_options_.size();
     put8(out, static_cast<unsigned>(0x40 | header / 4));
@@ -303,7 +310,9 @@ Bytes PacketBuilder::build_packet(std::size_t limit) const {
 }
 
 Bytes PacketBuilder::build() const {
+  const Bytes packet = build_ip();
   Bytes out;
+  out.reserve(kUsual + packet.size());
   put(out, destination_mac_);
   put(out, source_mac_);
   for (const VlanTag& tag : tags_) {
@@ -313,7 +322,7 @@ Bytes PacketBuilder::build() const {
   const bool v6 = source_.size() == 16;
   put16(out, ether_type_ >= 0 ? static_cast<unsigned>(ether_type_)
                               : (v6 ? kEtherTypeIpv6 : kEtherTypeIpv4));
-  put(out, build_ip());
+  put(out, packet);
   if (out.size() < pad_to_) out.resize(pad_to_, 0xee);
   return out;
 }
