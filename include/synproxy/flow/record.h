@@ -232,6 +232,10 @@ struct alignas(64) FlowRecord {
   [[nodiscard]] constexpr unsigned client_scale() const { return scales & 15U; }
   [[nodiscard]] constexpr unsigned server_scale() const { return scales >> 4; }
   [[nodiscard]] constexpr unsigned offered_scale() const { return link_and_offer >> 12; }
+  // The server does not scale its window, so it is shown the client's unscaled too.
+  [[nodiscard]] constexpr bool only_client_scales() const {
+    return (options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales;
+  }
   [[nodiscard]] constexpr std::uint16_t link() const { return link_in(link_and_offer); }
   [[nodiscard]] constexpr unsigned mark_tries() const { return tries_and_epoch & 15U; }
   [[nodiscard]] constexpr unsigned epoch_bits() const { return tries_and_epoch >> 4; }

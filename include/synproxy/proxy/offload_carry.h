@@ -9,15 +9,17 @@
  *   offload_note()       notes in the slot what the engine has to know
  *   offload_translate()  writes the TCP header anew
  *
- * The rules are those of the engine: fits() and note() of spliced/progress.h, and translate.cc.
- * What needs more than these is left to the engine: other flags than ACK, PSH, ECE and CWR, other
- * options than timestamps in their usual place (SACK blocks), tags, IPv4 options, extension
- * headers, fragments, frames from another MAC address, windows larger than any before, numbers that
- * do not fit.
+ * It follows fits() and note() of spliced/progress.h, and translate.h, by the same rules for
+ * numbers and windows (spliced_numbers.h, window_scale.h). What needs more than these is left to
+ * the engine: other flags than ACK, PSH, ECE and CWR, other options than timestamps in their usual
+ * place (SACK blocks), tags, IPv4 options, extension headers, fragments, frames from another MAC
+ * address, windows larger than any before, numbers that do not fit.
  */
 #pragma once
 
 #include "synproxy/proxy/offload_slot.h"
+#include "synproxy/proxy/spliced_numbers.h"
+#include "synproxy/proxy/window_scale.h"
 
 /* NOLINTBEGIN: C. */
 #ifdef __cplusplus
@@ -66,13 +68,6 @@ OFFLOAD_INLINE uint32_t offload_raw32(const uint8_t* at) {
   uint32_t value;
   __builtin_memcpy(&value, at, sizeof value);
   return value;
-}
-
-/* Whether `a` comes after `b`, RFC 9293 section 3.4. */
-OFFLOAD_INLINE int offload_after(uint32_t a, uint32_t b) { return (int32_t)(b - a) < 0; }
-/* low <= value <= high, walking upwards from low. */
-OFFLOAD_INLINE int offload_within(uint32_t value, uint32_t low, uint32_t high) {
-  return value - low <= high - low;
 }
 
 /* Where the TCP header begins. `h`: the first OFFLOAD_LEAST bytes of a frame. 0: it has none that
@@ -196,7 +191,7 @@ OFFLOAD_INLINE int offload_tcp_sum_good(const uint8_t* tcp, const struct Offload
 /* The sequence number of a segment of `sender` as the client sees it. */
 OFFLOAD_INLINE uint32_t offload_client_seq(const struct OffloadSlot* slot,
                                            const struct OffloadSeen* seen, uint32_t sender) {
-  return sender == OFFLOAD_CLIENT ? seen->seq : seen->seq - slot->delta;
+  return sender == OFFLOAD_CLIENT ? seen->seq : number_to_client(seen->seq, slot->delta);
 }
 
 /* Whether the engine would only translate and count the segment. `most`: bytes that a packet may
@@ -207,8 +202,6 @@ OFFLOAD_INLINE int offload_fits(const struct OffloadSlot* slot, const uint8_t* h
                                 uint32_t cut, uint32_t piece, uint32_t most) {
   const struct OffloadEnd* own = &slot->end[sender];
   const struct OffloadEnd* peer = &slot->end[sender ^ 1U];
-  const uint32_t takes = peer->window_bound;
-  const uint32_t gives = own->window_bound;
   const uint32_t seq = offload_client_seq(slot, seen, sender);
   uint32_t differs = 0;
   uint32_t i;
@@ -220,15 +213,15 @@ OFFLOAD_INLINE int offload_fits(const struct OffloadSlot* slot, const uint8_t* h
   }
   if (differs != 0 || seen->ttl < own->min_ttl || cut > most || piece > own->longest) return 0;
   if (!own->begun && seq != own->next) return 0;
-  if (seen->window << own->window_scale > gives) return 0;
-  if (!offload_within(seq, own->next - takes, own->next + takes)) return 0;
-  if (!offload_within(seen->ack, peer->next - 2U * gives, peer->next + gives)) return 0;
+  if (window_bytes(seen->window, own->window_scale) > own->window_bound) return 0;
+  if (!seq_fits(seq, own->next, peer->window_bound)) return 0;
+  if (!ack_fits(seen->ack, peer->next, own->window_bound)) return 0;
   if ((slot->flags & OFFLOAD_SERVER_SILENT) != 0 &&
-      (sender == OFFLOAD_SERVER ? seen->payload != 0 : offload_after(seen->ack, peer->next))) {
+      (sender == OFFLOAD_SERVER ? seen->payload != 0 : seq_after(seen->ack, peer->next))) {
     return 0;
   }
   /* It acknowledges what has not passed here. The engine goes by it only if it is not damaged. */
-  if (offload_after(seen->ack, peer->next)) {
+  if (seq_after(seen->ack, peer->next)) {
     return seen->payload == 0 && offload_tcp_sum_good(tcp, seen);
   }
   return 1;
@@ -240,13 +233,10 @@ OFFLOAD_INLINE void offload_note(struct OffloadSlot* slot, const struct OffloadS
   struct OffloadEnd* own = &slot->end[sender];
   struct OffloadEnd* peer = &slot->end[sender ^ 1U];
   const uint32_t seq = offload_client_seq(slot, seen, sender);
-  const uint32_t end = seq + seen->payload;
-  if (offload_after(end, own->next)) {
-    if (seq == own->next) own->next = end;
-  } else if (seen->payload != 0) {
-    own->repeats += 1;
-  }
-  if (offload_after(seen->ack, peer->next)) peer->next = seen->ack;
+  const enum SegmentOrder order = segment_order(seq, seen->payload, own->next);
+  if (order == SEGMENT_IN_ORDER) own->next = seq + seen->payload;
+  if (order == SEGMENT_REPEATED) own->repeats += 1;
+  if (seq_after(seen->ack, peer->next)) peer->next = seen->ack;
   own->acked = seen->ack;
   own->begun = 1;
   /* Frames of one end may come by several CPUs at once. */
@@ -254,17 +244,12 @@ OFFLOAD_INLINE void offload_note(struct OffloadSlot* slot, const struct OffloadS
   __sync_fetch_and_add(&own->bytes, length);
 }
 
-/* A window field as the other end has to see it; the rules are those of translate.h. */
+/* A window field as the other end has to see it. */
 OFFLOAD_INLINE uint32_t offload_window(const struct OffloadSlot* slot, uint32_t window,
                                        uint32_t sender) {
-  uint32_t scaled = window;
-  if (sender == OFFLOAD_SERVER) {
-    scaled = window << slot->end[OFFLOAD_SERVER].window_scale >> slot->offered_scale;
-    if (scaled == 0 && window != 0) scaled = 1;
-  } else if ((slot->flags & OFFLOAD_SERVER_UNSCALED) != 0) {
-    scaled = window << slot->end[OFFLOAD_CLIENT].window_scale;
-  }
-  return scaled < 0xffffU ? scaled : 0xffffU;
+  const uint32_t scale = slot->end[sender].window_scale;
+  if (sender == OFFLOAD_SERVER) return window_to_client(window, scale, slot->offered_scale);
+  return (slot->flags & OFFLOAD_SERVER_UNSCALED) != 0 ? window_unscaled(window, scale) : window;
 }
 
 /* Writes what the other end is to see into the TCP header of a segment that fits; its checksum
@@ -278,16 +263,18 @@ OFFLOAD_INLINE void offload_translate(const struct OffloadSlot* slot,
   tcp[14] = (uint8_t)(window >> 8);
   tcp[15] = (uint8_t)window;
   if (sender == OFFLOAD_CLIENT) {
-    offload_put32(tcp + 8, seen->ack + slot->delta);
+    offload_put32(tcp + 8, number_to_server(seen->ack, slot->delta));
     if ((slot->flags & OFFLOAD_TIMESTAMPS) != 0) {
       const uint32_t tsecr = offload_be32(tcp + 28);
-      /* RFC 7323 section 3.2: a TSecr of 0 echoes nothing. */
-      if (tsecr != 0) offload_put32(tcp + 28, tsecr + slot->ts_delta);
+      if (tsecr_echoes(tsecr)) {
+        offload_put32(tcp + 28, number_to_server(tsecr, slot->ts_delta));
+      }
     }
   } else {
-    offload_put32(tcp + 4, seen->seq - slot->delta);
+    offload_put32(tcp + 4, number_to_client(seen->seq, slot->delta));
     if ((slot->flags & OFFLOAD_TIMESTAMPS) != 0) {
-      offload_put32(tcp + 24, offload_be32(tcp + 24) - slot->ts_delta);
+      const uint32_t tsval = offload_be32(tcp + 24);
+      offload_put32(tcp + 24, number_to_client(tsval, slot->ts_delta));
     }
   }
 }

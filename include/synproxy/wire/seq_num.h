@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "synproxy/wire/seq_order.h"
+
 namespace synproxy {
 
 class SeqNum {
@@ -18,13 +20,11 @@ class SeqNum {
   friend constexpr SeqNum operator-(SeqNum a, std::uint32_t n) { return SeqNum(a.value_ - n); }
   // How far `a` is ahead of `b`, modulo 2^32.
   friend constexpr std::uint32_t operator-(SeqNum a, SeqNum b) { return a.value_ - b.value_; }
-  [[nodiscard]] constexpr bool before(SeqNum b) const {
-    return static_cast<std::int32_t>(value_ - b.value_) < 0;
-  }
-  [[nodiscard]] constexpr bool after(SeqNum b) const { return b.before(*this); }
+  [[nodiscard]] constexpr bool before(SeqNum b) const { return seq_before(value_, b.value_); }
+  [[nodiscard]] constexpr bool after(SeqNum b) const { return seq_after(value_, b.value_); }
   // low <= *this <= high, walking upwards from low.
   [[nodiscard]] constexpr bool within(SeqNum low, SeqNum high) const {
-    return value_ - low.value_ <= high.value_ - low.value_;
+    return seq_within(value_, low.value_, high.value_);
   }
 
  private:

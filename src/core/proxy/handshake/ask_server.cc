@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "handshake/ask_server.h"
 
-#include "synproxy/proxy/translate.h"
+#include "synproxy/proxy/window_scale.h"
 
 namespace synproxy {
 

@@ -7,6 +7,7 @@
 #include "handshake/ask_server.h"
 #include "spliced/progress.h"
 #include "synproxy/proxy/translate.h"
+#include "synproxy/proxy/window_scale.h"
 
 namespace synproxy {
 namespace {
@@ -116,7 +117,7 @@ void splice(Rooms& rooms, Context& c, FlowRecord& f, const TcpOptions& o, std::u
   const std::uint16_t mss = std::max(o.mss != 0 ? o.mss : default_mss(g.ipv6), kLeastMss);
   const bool shorter = mss < promised_mss(rooms.now, auto_mss);
   if (shorter) rooms.too_long.note(c.flow);
-  widen_windows(f, std::uint32_t{before.window} << f.client_scale(), g.window);
+  widen_windows(f, window_bytes(before.window, f.client_scale()), g.window);
   rooms.services.count(c.key(), Reason::conn_established);
   if (f.has(kFlowFirstByteDue)) [[unlikely]] {
     rooms.felt.accepted(rooms.flows.key_of(c.flow), rooms.now.ms32());

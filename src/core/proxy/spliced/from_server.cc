@@ -8,6 +8,7 @@
 #include "spliced/progress.h"
 #include "spliced/unknown.h"
 #include "syn/ask_first.h"
+#include "synproxy/proxy/spliced_numbers.h"
 #include "watched/watched.h"
 
 namespace synproxy {
@@ -45,7 +46,7 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     const TcpOptions o = parse_tcp_options(g.options(), g.options_size());
     return answer_syn_ack(rooms, c, f, o.tsval);
   }
-  const SeqNum seq = g.seq - delta;
+  const SeqNum seq(number_to_client(g.seq.value(), delta));
   if (g.has(kRst)) return on_reset(rooms, c, f, seq);
   if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (fits<Role::kServer>(f, g, seq)) {

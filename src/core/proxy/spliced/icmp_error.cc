@@ -7,18 +7,22 @@
 #include "spliced/progress.h"
 #include "syn/ask_first.h"
 #include "synproxy/proxy/arrival.h"
+#include "synproxy/proxy/spliced_numbers.h"
 #include "synproxy/wire/checksum.h"
 
 namespace synproxy {
 namespace {
 
-// Adds `add` to a number in the quoted TCP header. Corrects the TCP checksum if that is quoted too,
-// and notes both changes for the ICMP checksum.
-void shift(std::uint8_t* tcp, std::size_t at, std::uint32_t add, std::size_t quoted,
-           ChecksumUpdate& icmp) {
+// Writes a number of the quoted TCP header as `receiver` counts it. Corrects the TCP checksum if
+// that is quoted too, and notes both changes for the ICMP checksum.
+void shift(Role receiver, std::uint8_t* tcp, std::size_t at, std::uint32_t delta,
+           std::size_t quoted, ChecksumUpdate& icmp) {
   if (at + 4 > quoted) return;
   const auto before = load_raw<std::uint32_t>(tcp + at);
-  const std::uint32_t after = be32(be32::from_raw(before).host() + add).raw();
+  const std::uint32_t number = be32::from_raw(before).host();
+  const std::uint32_t after = be32(receiver == Role::kServer ? number_to_server(number, delta)
+                                                             : number_to_client(number, delta))
+                                  .raw();
   std::memcpy(tcp + at, &after, sizeof after);
   const bool odd = (at & 1) != 0;
   icmp.replace32(before, after, odd);
@@ -51,12 +55,12 @@ void translate_quoted(const Context& c, const QuotedSegment& q, const FlowRecord
   ChecksumUpdate update;
   const std::size_t tsval = timestamps_at(tcp, q.tcp_bytes);
   if (sender == Role::kClient) {  // quotes a server's segment, in the client's numbers
-    shift(tcp, tcp_at::kSeq, numbers.delta, q.tcp_bytes, update);
-    if (tsval != 0) shift(tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
+    shift(Role::kServer, tcp, tcp_at::kSeq, numbers.delta, q.tcp_bytes, update);
+    if (tsval != 0) shift(Role::kServer, tcp, tsval, numbers.ts_delta, q.tcp_bytes, update);
   } else {
-    shift(tcp, tcp_at::kAck, 0U - numbers.delta, q.tcp_bytes, update);
-    if (tsval != 0 && load_raw<std::uint32_t>(tcp + tsval + 4) != 0) {
-      shift(tcp, tsval + 4, 0U - numbers.ts_delta, q.tcp_bytes, update);
+    shift(Role::kClient, tcp, tcp_at::kAck, numbers.delta, q.tcp_bytes, update);
+    if (tsval != 0 && tsecr_echoes(load_raw<std::uint32_t>(tcp + tsval + 4))) {
+      shift(Role::kClient, tcp, tsval + 4, numbers.ts_delta, q.tcp_bytes, update);
     }
   }
   update.apply(c.segment.l4() + icmp_at::kChecksum);

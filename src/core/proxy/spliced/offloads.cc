@@ -67,9 +67,9 @@ bool describe(const Rooms& rooms, const Context& c, const FlowRecord& f, Offload
   out.ts_delta = f.spliced().ts_delta;
   out.offered_scale = f.offered_scale();
   const bool silent = f.has(kFlowFirstByteDue);
-  const bool unscaled = (f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales;
   out.flags = (timestamps ? OFFLOAD_TIMESTAMPS : 0) | (f.translated() ? OFFLOAD_TRANSLATES : 0) |
-              (unscaled ? OFFLOAD_SERVER_UNSCALED : 0) | (silent ? OFFLOAD_SERVER_SILENT : 0);
+              (f.only_client_scales() ? OFFLOAD_SERVER_UNSCALED : 0) |
+              (silent ? OFFLOAD_SERVER_SILENT : 0);
   OffloadEnd& client = out.end[OFFLOAD_CLIENT];
   OffloadEnd& server = out.end[OFFLOAD_SERVER];
   client.next = f.client_nxt;
@@ -92,15 +92,14 @@ bool describe(const Rooms& rooms, const Context& c, const FlowRecord& f, Offload
   return true;
 }
 
-// What note() of spliced/progress.h does with one segment, for all that the kernel has carried.
+// What note() of spliced/progress.h does with one segment, for all that the kernel has carried. The
+// kernel has moved `next` already, and no segment of these has a FIN.
 void take_over(Rooms& rooms, FlowIndex i, FlowRecord& f) {
   const Offloads::News news = rooms.offloads.look(i);
   if (news.packets == 0) return;
-  f.last_seen = rooms.now.ms32();
-  f.set(kFlowSpoke);
-  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
-  if (news.client_repeats || news.server_repeats) f.set(kFlowRepeated);
-  if (news.server_repeats) rooms.crawl_watch.lost(i);
+  renew(rooms, f);
+  if (news.client_repeats) note_repeat(rooms, f, i, Role::kClient);
+  if (news.server_repeats) note_repeat(rooms, f, i, Role::kServer);
   if (SeqNum(news.client_next).after(SeqNum(f.client_nxt))) {
     f.client_nxt = news.client_next;
     f.clear(kFlowMarked);

@@ -2,6 +2,7 @@
 #include "spliced/progress.h"
 
 #include "synproxy/proxy/translate.h"
+#include "synproxy/proxy/window_scale.h"
 
 namespace synproxy {
 namespace {
@@ -13,16 +14,13 @@ void count(Rooms& rooms, const FlowRecord& f, Reason r) {
   rooms.services.count([&] { return rooms.flows.key_of(rooms.flows.index_of(f)); }, r);
 }
 
-// Every segment of a live connection renews it. After a RST only a segment that proves life does.
+// After a RST only a segment that proves life renews the connection.
 void touch(Rooms& rooms, FlowRecord& f) {
-  const std::uint32_t now = rooms.now.ms32();
   if (f.state() == FlowState::kClosing && !closed_by_both(f)) {
-    if (now - f.last_seen < kReviveMs) return;
+    if (rooms.now.ms32() - f.last_seen < kReviveMs) return;
     rooms.flows.set_state(f, FlowState::kEstablished);
   }
-  f.last_seen = now;
-  f.set(kFlowSpoke);
-  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
+  renew(rooms, f);
 }
 
 void update_closing(Rooms& rooms, FlowRecord& f) {
@@ -126,24 +124,25 @@ void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq) {
   constexpr bool kClient = kFrom == Role::kClient;
   touch(rooms, f);
   if (!kClient && !f.has(kFlowServerAcked)) note_through(f, g);
-  const SeqNum next(Own::next(f));
-  const SeqNum end = seq + g.seq_length();
-  if (end.after(next)) {
-    if (seq == next) {
-      Own::move(rooms, f, end, g.has(kFin));
+  switch (segment_order(seq.value(), g.seq_length(), Own::next(f))) {
+    case SEGMENT_IN_ORDER:
+      Own::move(rooms, f, seq + g.seq_length(), g.has(kFin));
       // New data proves that this connection lives, so the mark goes. An old ACK that the SYN has
       // overtaken proves nothing.
       if (kClient) f.clear(kFlowMarked);
-    } else if (g.has(kFin)) {
-      Own::set_fin_ahead(f);
-    }
-  } else if (g.seq_length() != 0) {
-    f.set(kFlowRepeated);
-    if (!kClient) rooms.crawl_watch.lost(c.flow);
+      break;
+    case SEGMENT_OUT_OF_ORDER:
+      if (g.has(kFin)) Own::set_fin_ahead(f);
+      break;
+    case SEGMENT_REPEATED:
+      note_repeat(rooms, f, c.flow, kFrom);
+      break;
+    case SEGMENT_EMPTY:
+      break;
   }
   if (g.has(kAck)) note_ack<kFrom>(rooms, f, c);
-  const std::uint32_t window = std::uint32_t{g.window}
-                               << (kClient ? f.client_scale() : f.server_scale());
+  const std::uint32_t window =
+      window_bytes(g.window, kClient ? f.client_scale() : f.server_scale());
   kClient ? widen_windows(f, window, 0) : widen_windows(f, 0, window);
   if (f.has((kFlowClientFin | kFlowServerFin))) update_closing(rooms, f);
 }
@@ -163,7 +162,7 @@ void on_reset(Rooms& rooms, Context& c, FlowRecord& f, SeqNum seq) {
   const std::uint32_t bound = client ? server_window_bound(f) : client_window_bound(f);
   const SeqNum next(client ? f.client_nxt : f.server_nxt);
   const SeqNum acked(client ? f.acked_by_server() : f.acked_by_client());
-  if (!seq.within(next - bound, next + bound))
+  if (!seq_fits(seq.value(), next.value(), bound))
     return drop(rooms.counters, c, Reason::rst_out_of_window);
   if (!checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
   if (seq == next || seq == acked) {

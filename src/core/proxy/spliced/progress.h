@@ -3,6 +3,7 @@
 #pragma once
 
 #include "burst/rooms.h"
+#include "synproxy/proxy/spliced_numbers.h"
 
 namespace synproxy {
 
@@ -33,18 +34,16 @@ inline void widen_windows(FlowRecord& f, std::uint32_t client_window, std::uint3
   return (f.progress & kFins) == kFins;
 }
 
-// Whether a segment of that side fits: its number within the receiver's window, and SND.UNA -
-// MAX.WND <= ack (RFC 5961 section 5.2). `next` stays behind at a gap, so an ack may lie above it
-// by as much as can be under way. `seq` is in the client's numbers.
+// Whether the numbers of a segment of that side fit. `seq` is in the client's numbers.
 template <Role kFrom>
 [[nodiscard]] inline bool fits(const FlowRecord& f, const Segment& g, SeqNum seq) {
   constexpr bool kClient = kFrom == Role::kClient;
   const std::uint32_t takes = kClient ? server_window_bound(f) : client_window_bound(f);
   const std::uint32_t gives = kClient ? client_window_bound(f) : server_window_bound(f);
-  const SeqNum next(kClient ? f.client_nxt : f.server_nxt);
-  const SeqNum sent(kClient ? f.server_nxt : f.client_nxt);
-  return seq.within(next - takes, next + takes) &&
-         (!g.has(kAck) || g.ack.within(sent - 2 * gives, sent + gives));
+  const std::uint32_t own = kClient ? f.client_nxt : f.server_nxt;
+  const std::uint32_t peer = kClient ? f.server_nxt : f.client_nxt;
+  return seq_fits(seq.value(), own, takes) &&
+         (!g.has(kAck) || ack_fits(g.ack.value(), peer, gives));
 }
 
 // What a segment that passes counts as.
@@ -57,13 +56,25 @@ template <Role kFrom>
 // Notes a fitting segment of one side that is no RST. `seq` is in the client's numbers.
 //
 // An attacker who knows a connection's addresses can send what fits: of 2^32 numbers a window's
-// worth does. So a segment that fits proves nothing about its own numbers. `next` moves by a
-// segment that begins there, and over a gap only when the other end has acknowledged what lies
-// behind it. A FIN counts when its number is reached, and data behind it shows that it was forged.
+// worth does. So a segment that fits proves nothing about its own numbers, and `next` moves as
+// spliced_numbers.h says. A FIN counts when its number is reached, and data behind it shows that it
+// was forged.
 template <Role kFrom>
 void note(Rooms& rooms, FlowRecord& f, const Context& c, SeqNum seq);
 extern template void note<Role::kClient>(Rooms&, FlowRecord&, const Context&, SeqNum);
 extern template void note<Role::kServer>(Rooms&, FlowRecord&, const Context&, SeqNum);
+
+// A segment of a live connection renews it.
+inline void renew(Rooms& rooms, FlowRecord& f) {
+  f.last_seen = rooms.now.ms32();
+  f.set(kFlowSpoke);
+  f.clear(kFlowProbed | kFlowProbedAgain | kFlowRepeated);
+}
+// That segment brings nothing but what was seen before.
+inline void note_repeat(Rooms& rooms, FlowRecord& f, FlowIndex i, Role sender) {
+  f.set(kFlowRepeated);
+  if (sender == Role::kServer) rooms.crawl_watch.lost(i);
+}
 
 // Leads the flow's made frames the way of its latest fitting segment: after a fail-over the frames
 // of an end come from another MAC address. Nearly always nothing has changed.

@@ -3,18 +3,31 @@
 
 #include <cstring>
 
+#include "synproxy/proxy/spliced_numbers.h"
+#include "synproxy/proxy/window_scale.h"
 #include "synproxy/wire/checksum.h"
 #include "synproxy/wire/tcp_options.h"
 
 namespace synproxy {
 namespace {
 
-// Adds `add` to a 32-bit number in the TCP header.
-void shift32(std::uint8_t* field, std::uint32_t add, ChecksumUpdate& update, bool odd = false) {
+// Writes a 32-bit number of the TCP header as `kReceiver` counts it.
+template <Role kReceiver>
+void shift32(std::uint8_t* field, std::uint32_t delta, ChecksumUpdate& update, bool odd = false) {
   const auto old_raw = load_raw<std::uint32_t>(field);
-  const std::uint32_t new_raw = be32(be32::from_raw(old_raw).host() + add).raw();
+  const std::uint32_t number = be32::from_raw(old_raw).host();
+  const std::uint32_t new_raw = be32(kReceiver == Role::kServer ? number_to_server(number, delta)
+                                                                : number_to_client(number, delta))
+                                    .raw();
   std::memcpy(field, &new_raw, sizeof new_raw);
   update.replace32(old_raw, new_raw, odd);
+}
+
+void shift_tsecr(std::uint8_t* field, std::uint32_t ts_delta, ChecksumUpdate& update,
+                 bool odd = false) {
+  if (tsecr_echoes(load_raw<std::uint32_t>(field))) {
+    shift32<Role::kServer>(field, ts_delta, update, odd);
+  }
 }
 
 void set_window(const Segment& s, std::uint16_t window, ChecksumUpdate& update) {
@@ -47,28 +60,25 @@ bool translate_to_server(const Segment& s, const FlowRecord& f, ChecksumHint hin
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
   // RFC 9293 section 3.10.7.4: without the ACK flag the field means nothing, so it stays.
-  if (s.has(kAck)) shift32(s.l4() + tcp_at::kAck, numbers.delta, update);
-  if ((f.options & (kFlowClientScales | kFlowServerScales)) == kFlowClientScales) {
+  if (s.has(kAck)) shift32<Role::kServer>(s.l4() + tcp_at::kAck, numbers.delta, update);
+  if (f.only_client_scales()) {
     set_window(s, window_unscaled(s.window, f.client_scale()), update);
   }
   bool whole = true;
   if (are_timestamps_alone(options, size)) {
-    std::uint8_t* tsecr = options + kTimestampsAlone.at(OptionWord::kTsecr);
-    if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update);
+    shift_tsecr(options + kTimestampsAlone.at(OptionWord::kTsecr), numbers.ts_delta, update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
       walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
         const bool odd = (at & 1) != 0;
         if (kind == kOptionTimestamps && length == 10) {
-          // RFC 7323 section 3.2: a TSecr of 0 echoes nothing.
-          std::uint8_t* tsecr = options + at + 6;
-          if (load_raw<std::uint32_t>(tsecr) != 0) shift32(tsecr, numbers.ts_delta, update, odd);
+          shift_tsecr(options + at + 6, numbers.ts_delta, update, odd);
         } else if (kind == kOptionSack && (f.options & kFlowServerNoSack) != 0) {
           blank(options, at, length, update);
         } else if (kind == kOptionSack) {
           for (std::size_t edge = at + 2; edge + 4 <= at + length; edge += 4) {
-            shift32(options + edge, numbers.delta, update, odd);
+            shift32<Role::kServer>(options + edge, numbers.delta, update, odd);
           }
         }
         return true;
@@ -86,17 +96,18 @@ bool translate_to_client(const Segment& s, const FlowRecord& f, ChecksumHint hin
   ChecksumUpdate update;
   std::uint8_t* options = s.options();
   const std::size_t size = s.options_size();
-  shift32(s.l4() + tcp_at::kSeq, 0U - numbers.delta, update);
+  shift32<Role::kClient>(s.l4() + tcp_at::kSeq, numbers.delta, update);
   set_window(s, window_to_client(s.window, f.server_scale(), f.offered_scale()), update);
   bool whole = true;
   if (are_timestamps_alone(options, size)) {
-    shift32(options + kTimestampsAlone.at(OptionWord::kTsval), 0U - numbers.ts_delta, update);
+    shift32<Role::kClient>(options + kTimestampsAlone.at(OptionWord::kTsval), numbers.ts_delta,
+                           update);
   } else if (size != 0) {
     whole = well_formed(options, size);
     if (whole) {
       walk_options(options, size, [&](std::uint8_t kind, std::size_t at, std::size_t length) {
         if (kind == kOptionTimestamps && length == 10) {
-          shift32(options + at + 2, 0U - numbers.ts_delta, update, (at & 1) != 0);
+          shift32<Role::kClient>(options + at + 2, numbers.ts_delta, update, (at & 1) != 0);
         }
         return true;
       });
