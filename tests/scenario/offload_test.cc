@@ -249,6 +249,39 @@ TEST_F(Offload, NewRulesForPacketsTakeAllBack) {
   EXPECT_EQ(proxy.count(Reason::ttl_low), 1U);
 }
 
+// It proves that this connection lives on. What the server acknowledges does not.
+TEST_F(Offload, OnlyNewDataOfTheClientTakesTheMarkOfASyn) {
+  ProxyHarness without;
+  for (ProxyHarness* p : {&proxy, &without}) {
+    Session t(*p, {.client_port = 42'000});
+    t.open();
+    t.client_sends("GET / HTTP/1.1\r\n\r\n");
+    t.server_sends("HTTP/1.1 200 OK\r\n\r\n");
+    t.client_sends("more");
+    // The second of two segments overtakes the first.
+    const Bytes first = t.client(kAck | kPsh).payload("first").build();
+    t.client_nxt += 5;
+    const Bytes second = t.client(kAck | kPsh).payload("second").build();
+    ASSERT_EQ(p->from_client(second), Verdict::kForward);
+    ASSERT_EQ(p->from_client(first), Verdict::kForward);
+    Session next(*p, {.client_port = 42'000, .client_isn = 77'000'000});
+    next.syn();
+    t.client_nxt += 6;
+    ASSERT_EQ(p->from_server(t.server().build()), Verdict::kForward);
+    p->advance(1);
+    SCOPED_TRACE(p == &proxy ? "with a kernel" : "without");
+    const FlowRecord f = p->record(t.client().build()).value();
+    EXPECT_EQ(f.client_nxt, t.client_nxt);
+    EXPECT_TRUE(f.has(kFlowMarked));
+    p->to_server.clear();
+    p->to_client.clear();
+    t.client_sends("lives");
+    p->advance(1);
+    EXPECT_FALSE(p->record(t.client().build()).value().has(kFlowMarked));
+  }
+  EXPECT_GE(proxy.kernel().carried(), 5U);
+}
+
 TEST_F(Offload, AnotherConnectionOnTheSamePortsReplacesIt) {
   open();
   s.server_sends("carried");

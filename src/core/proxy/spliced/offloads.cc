@@ -102,7 +102,9 @@ void take_over(Rooms& rooms, FlowIndex i, FlowRecord& f) {
   if (news.server_repeats) note_repeat(rooms, f, i, Role::kServer);
   if (SeqNum(news.client_next).after(SeqNum(f.client_nxt))) {
     f.client_nxt = news.client_next;
-    f.clear(kFlowMarked);
+    // The client has sent new data, or the server acknowledged over a gap. The kernel does not tell
+    // which, but without a segment of the client it was the latter.
+    if (news.of_client) f.clear(kFlowMarked);
   }
   if (SeqNum(news.server_next).after(SeqNum(f.server_nxt))) f.server_nxt = news.server_next;
   if (news.of_client) f.client_acks(news.client_acked);
