@@ -28,6 +28,7 @@ BUDGET = ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=25000")
 # GCC has warnings and parameters that clang does not know.
 OPTIONS = ["--quiet", "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-unused-command-line-argument",
            "--extra-arg=-Wreserved-identifier", "--extra-arg=-Wreserved-macro-identifier",
+           "--extra-arg=-Wzero-as-null-pointer-constant",
            *(f"--extra-arg={a}" for a in BUDGET)]
 
 
