@@ -24,6 +24,8 @@ struct PortName {
   std::string text;    // as typed
   std::string device;  // without the `xdp:` prefix; of kHost, once it is made, our side of it
 
+  // Whether it names a Linux interface.
+  [[nodiscard]] bool is_interface() const { return kind == Kind::kRawSocket || kind == Kind::kXdp; }
   friend bool operator==(const PortName&, const PortName&) = default;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/port_errors.h"
 #include "base/runtime_files.h"
 #include "control/commands.h"
 #include "control/host.h"
@@ -28,9 +29,7 @@ std::string interface_of(const std::string& flag, const PortName& port) {
   if (port.text.empty()) {
     throw UsageError(flag + ": is missing; give it, as in " + flag + " eth1, or in --config FILE");
   }
-  if (port.kind == PortName::Kind::kRawSocket || port.kind == PortName::Kind::kXdp) {
-    return port.device;
-  }
+  if (port.is_interface()) return port.device;
   throw UsageError(flag + " " + port.text +
                    ": is no Linux interface, the kernel cannot bypass it; use a second path or a "
                    "bypass card");
@@ -63,16 +62,6 @@ void refuse_beside_a_proxy(const std::string& name) {
                        " runs, and forwards between these ports itself; stop it first");
 }
 
-// It may have another name than the one that is given here, or none is given.
-void refuse_used_interfaces(const Config& config) {
-  for (const auto& [flag, port] : {std::pair("--client-port ", &config.client_port),
-                                   std::pair("--server-port ", &config.server_port)}) {
-    if (!interface_has_user(port->device)) continue;
-    throw RuntimeFailure("bypass: " + (flag + port->text) +
-                         ": a proxy runs, and forwards on this interface itself; stop it first");
-  }
-}
-
 // Where the server is this host, its addresses are on the NIC or not. A start takes them from
 // there.
 void bypass_host(const std::string& what, const Config& config, const Print& print) {
@@ -99,7 +88,8 @@ void run_bypass(const CommandLine& line, const Print& print) {
   if (what == "on") {
     check_interfaces(config, LinuxHost());
     refuse_beside_a_proxy(config.name);
-    refuse_used_interfaces(config);
+    refuse_used_interface(config.client_port, PortId::kClient);
+    refuse_used_interface(config.server_port, PortId::kServer);
     bypass.on();
   } else if (what == "off") {
     bypass.off();
@@ -190,7 +180,7 @@ void Bypass::off() const {
 
 BypassAway::BypassAway(const Config& config) {
   for (const PortName* port : {&config.client_port, &config.server_port}) {
-    if (port->kind != PortName::Kind::kRawSocket && port->kind != PortName::Kind::kXdp) return;
+    if (!port->is_interface()) return;
   }
   const Bypass bypass(config);
   const Bypass::State state = bypass.state();

@@ -13,10 +13,6 @@ namespace {
 using State = Finding::State;
 using Kind = PortName::Kind;
 
-bool is_interface(const PortName& port) {
-  return port.kind == Kind::kRawSocket || port.kind == Kind::kXdp;
-}
-
 void look_at_pci(const PortName& port, const Host& host, const Machine& machine, Findings& out) {
   const std::string base = "/sys/bus/pci/devices/" + port.device;
   const std::string driver = host.pci_driver(port.device).value_or("");
@@ -153,7 +149,7 @@ void check_ports(const Config& config, const Host& host, const Machine& machine,
     if (port->kind == Kind::kPci && host.pci_driver(port->device)) {
       look_at_pci(*port, host, machine, out);
     }
-    if (is_interface(*port) && host.interface(port->device)) {
+    if (port->is_interface() && host.interface(port->device)) {
       look_at_interface(*port, machine, ruleset, config.server_port.kind == Kind::kHost, out);
     } else {
       both = false;

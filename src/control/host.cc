@@ -121,7 +121,7 @@ void check_host_port(const NamedPort& named, const NamedPort& client) {
         "--client-port host: this host is where the servers are; give it as "
         "--server-port");
   }
-  if (client.port.kind == Kind::kRawSocket || client.port.kind == Kind::kXdp) return;
+  if (client.port.is_interface()) return;
   throw UsageError("--server-port host: the kernel has no interface of " + client.where() +
                    ", whose addresses could move; leave the NIC to its kernel driver and name its "
                    "interface, or xdp: and the interface");

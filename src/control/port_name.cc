@@ -53,10 +53,6 @@ std::string_view vdev_name(const PortName& port) {
   return std::string_view(port.device).substr(0, port.device.find(','));
 }
 
-bool is_interface(const PortName& port) {
-  return port.kind == PortName::Kind::kRawSocket || port.kind == PortName::Kind::kXdp;
-}
-
 }  // namespace
 
 PortName parse_port_name(std::string_view text) {
@@ -94,7 +90,7 @@ PortName parse_port_name(std::string_view text) {
 }
 
 bool same_device(const PortName& a, const PortName& b) {
-  if (is_interface(a) && is_interface(b)) {
+  if (a.is_interface() && b.is_interface()) {
     return a.device == b.device;
   }
   if (a.kind != b.kind) {

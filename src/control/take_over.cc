@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "base/port_errors.h"
 #include "control/clock.h"
 #include "control/hand_over_wire.h"
 #include "control/log.h"
@@ -217,9 +218,8 @@ void TakeOver::wait_for_traffic(const dataplane::Dataplane& dataplane) {
     const bool there = !links_[id] || wait_until(kLinkUs - std::min(kLinkUs, waited),
                                                  [&] { return dataplane.has_link(id); });
     if (!there) {
-      without_link_ +=
-          (id == PortId::kClient ? "; no link yet: --client-port " + config_.client_port.text
-                                 : "; no link yet: --server-port " + config_.server_port.text);
+      const PortName& name = id == PortId::kClient ? config_.client_port : config_.server_port;
+      without_link_ += "; no link yet: " + flag_and_value(name, id);
     }
   }
 }

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "base/errors.h"
+#include "base/port_errors.h"
 #include "dataplane/list_keeper.h"
 #include "dataplane/offload_start.h"
 #include "dataplane/pool.h"

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/errors.h"
+#include "base/port_errors.h"
 #include "dataplane/topology.h"
 
 namespace synproxy::dataplane {

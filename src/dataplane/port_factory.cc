@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/port_errors.h"
 #include "base/xdp_limits.h"
 #include "dataplane/eth_port.h"
 #include "dataplane/netdev.h"
@@ -207,10 +208,6 @@ std::unique_ptr<Port> make_pci(const std::string& address, EthPortRequest reques
 }
 
 }  // namespace
-
-std::string flag_and_value(const PortName& name, PortId id) {
-  return (id == PortId::kClient ? "--client-port " : "--server-port ") + name.text;
-}
 
 PortPlan plan_port(const PortName& name, PortId id, unsigned workers) {
   PortPlan plan{.name = name, .id = id, .workers = workers};

@@ -10,6 +10,7 @@
 
 #include "base/config.h"
 #include "base/descriptor.h"
+#include "base/port_id.h"
 #include "dataplane/eal.h"
 #include "dataplane/memory_plan.h"
 #include "dataplane/port.h"
@@ -35,9 +36,6 @@ struct PortPlan {
   bool needs_hugepages = false;  // a device without an IOMMU needs physical addresses
   Sharing sharing = Sharing::kAlone;
 };
-
-// "--client-port eth1", as an error text begins.
-[[nodiscard]] std::string flag_and_value(const PortName& name, PortId id);
 
 [[nodiscard]] PortPlan plan_port(const PortName& name, PortId id, unsigned workers);
 // Ports of which each process gets copies are open then; for the others Port::open() is to be

@@ -10,8 +10,7 @@
 #include <initializer_list>
 #include <thread>
 
-#include "base/errors.h"
-#include "base/runtime_files.h"
+#include "base/port_errors.h"
 
 namespace synproxy::dataplane {
 namespace {
@@ -43,22 +42,6 @@ void open_soon(Port& port) {
   }
 }
 
-bool is_interface(const PortPlan& plan) {
-  const PortName::Kind kind = plan.name.kind;
-  return kind == PortName::Kind::kRawSocket || kind == PortName::Kind::kXdp;
-}
-
-// Two proxies on one interface would both forward every frame. That no other proxy of this name
-// runs was checked before.
-void refuse_used_interfaces(const PerPort<PortPlan>& plans) {
-  for (const PortPlan& plan : plans) {
-    if (!is_interface(plan) || !interface_has_user(plan.name.device)) continue;
-    throw UsageError(flag_and_value(plan.name, plan.id) +
-                     ": a proxy of another --name forwards on this interface; stop that one, or "
-                     "name another interface");
-  }
-}
-
 }  // namespace
 
 PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const ProtectSet& protect,
@@ -80,12 +63,14 @@ PortSet::PortSet(const PerPort<PortPlan>& plans, RssWord rss_word, const Protect
   }
   // A device that cannot exist is reported first.
   for (const bool interfaces : {false, true}) {
-    if (interfaces) refuse_used_interfaces(plans);
     for (const PortId id : kAllPorts) {
-      if (is_interface(plans[id]) == interfaces) make(id);
+      if (interfaces) refuse_used_interface(plans[id].name, id);
     }
     for (const PortId id : kAllPorts) {
-      if (is_interface(plans[id]) == interfaces) ports_[id]->open();
+      if (plans[id].name.is_interface() == interfaces) make(id);
+    }
+    for (const PortId id : kAllPorts) {
+      if (plans[id].name.is_interface() == interfaces) ports_[id]->open();
     }
   }
   all_open_ = true;

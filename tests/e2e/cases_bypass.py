@@ -27,11 +27,10 @@ def traffic_passes_by_the_bypass_until_the_start(_):
         result = ask(lab, "on", *PORTS, *name)
         check(result.code == 1 and "runs" in result.err, f"beside a proxy that runs: {result.out}{result.err}")
         # Whoever forgets the name of the one that runs does not get two on the same wire.
-        result = ask(lab, "on", *PORTS)
-        check(result.code == 1 and "a proxy runs" in result.err, f"beside one of another name: {result.out}{result.err}")
-        result = lab.run("proxy", PROGRAM, "--name", f"{lab.name}-too", *proxy.flags, limit=20)
-        equal((result.code, result.err.count("\n")), (2, 1), f"a second proxy: {result.err}")
-        check("--client-port veth-a: a proxy of another --name forwards on this interface" in result.err, result.err)
+        for result in (ask(lab, "on", *PORTS),
+                       lab.run("proxy", PROGRAM, "--name", f"{lab.name}-too", *proxy.flags, limit=20)):
+            equal((result.code, result.err.count("\n")), (2, 1), f"a second one: {result.err}")
+            check("--client-port veth-a: a proxy of another --name forwards on this interface" in result.err, result.err)
         equal(ask(lab, "status", *PORTS).out, off, "status beside a proxy")
         must_get_page(lab, 4)
         proxy.stop(signal.SIGKILL)
