@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "ack/any_acks.h"
+#include "burst/kernels.h"
 #include "bursts_and_singles.h"
 #include "support/rounds.h"
 
@@ -296,7 +296,7 @@ TEST_P(AckBurst, RefutesNothingOfAnEpochWithoutKeys) {
   }
   constexpr std::size_t kPlain = 1;
   ASSERT_EQ(kAckShapes[kPlain].options.count, 0U);
-  const AckKernel& kernel = (*ack_kernels(GetParam()))[kPlain];
+  const AckKernel& kernel = (*kernels_for(GetParam()).acks)[kPlain];
   ASSERT_EQ(kernel.verify(g, 0xff), 0xffU);
   const EpochKeys keys = test_keys(1, 1);
   const auto refuted = [&](const KeysByParity& plain) {

@@ -7,9 +7,8 @@
 #include <cstring>
 #include <random>
 
-#include "ack/ack_burst.h"
+#include "burst/kernels.h"
 #include "bursts_and_singles.h"
-#include "syn/syn_burst.h"
 
 namespace synproxy {
 namespace {
@@ -118,10 +117,10 @@ class Sorters : public WithKernels {
  protected:
   void expect_both_sorted(const std::vector<Packet>& burst) {
     SynRows syns;
-    syn_sorter(GetParam())->sort(burst, syns);
+    kernels_for(GetParam()).syn_sorter->sort(burst, syns);
     ASSERT_NO_FATAL_FAILURE(expect_sorted(syns, burst, syn_row));
     AckRows acks;
-    ack_sorter(GetParam())->sort(burst, acks);
+    kernels_for(GetParam()).ack_sorter->sort(burst, acks);
     ASSERT_NO_FATAL_FAILURE(expect_sorted(acks, burst, ack_row));
   }
 };

@@ -7,9 +7,9 @@
 #include <random>
 
 #include "burst/flow_key.h"
+#include "burst/kernels.h"
 #include "bursts_and_singles.h"
 #include "support/session.h"
-#include "syn/syn_burst.h"
 
 namespace synproxy {
 namespace {
@@ -326,17 +326,17 @@ TEST_P(SynBurst, KernelsTellALaneThatFitsFromOneThatDoesNot) {
       g.frames[lane] = buffers[lane].data();
     }
     const std::size_t fits = kWindows + (ipv6 ? kSynShapes.size() : 0);
-    for (std::size_t row = 0; row < syn_kernels(GetParam())->size(); ++row) {
-      const SynKernel& kernel = (*syn_kernels(GetParam()))[row];
+    for (std::size_t row = 0; row < kernels_for(GetParam()).syns->size(); ++row) {
+      const SynKernel& kernel = (*kernels_for(GetParam()).syns)[row];
       const std::uint32_t good = row == fits ? ~bad & 0xffU : 0;
       ASSERT_EQ(kernel.verify(g, 0xff), good);
       ASSERT_EQ(kernel.verify(g, 0x0f), good & 0x0fU);
     }
     for (const bool family : {false, true}) {
       const std::uint32_t good = family == ipv6 ? ~bad & 0xffU : 0;
-      ASSERT_EQ((*mixed_syn_kernels(GetParam()))[family ? 1 : 0].verify(g, 0xff), good);
+      ASSERT_EQ((*kernels_for(GetParam()).mixed_syns)[family ? 1 : 0].verify(g, 0xff), good);
     }
-    (*syn_kernels(GetParam()))[fits].verify(g, 0xff);
+    (*kernels_for(GetParam()).syns)[fits].verify(g, 0xff);
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       ASSERT_EQ(g.isn[lane], lane);
       ASSERT_EQ(g.ports[lane], (2000 + lane) | 80U << 16);
@@ -382,7 +382,7 @@ TEST_P(SynBurst, KernelsReadTagsAsTheParserDoes) {
       names[lane] = service_name(key.identity);
       ASSERT_EQ(frames[lane].data() + s.l3_offset, g.frames[lane] + kEthernetHeader);
     }
-    static_cast<void>((*mixed_syn_kernels(GetParam()))[ipv6 ? 1 : 0].verify(g, 0xff));
+    static_cast<void>((*kernels_for(GetParam()).mixed_syns)[ipv6 ? 1 : 0].verify(g, 0xff));
     for (std::size_t lane = 0; lane < SynGroup::kLanes; ++lane) {
       if (names[lane] == 0) {
         one = g.one_service;  // anybody's guess
@@ -428,7 +428,7 @@ TEST_P(SynBurst, KernelsTellStacksOfOneDigestApart) {
       g.starts[lane] = frames[lane].data();
       g.frames[lane] = frames[lane].data() + 8;
     }
-    ASSERT_EQ((*mixed_syn_kernels(GetParam()))[0].verify(g, 0xff), 0xffU);
+    ASSERT_EQ((*kernels_for(GetParam()).mixed_syns)[0].verify(g, 0xff), 0xffU);
     EXPECT_EQ(g.service[5], g.service[0]);
     EXPECT_EQ(g.one_service, alike);
   }

@@ -8,10 +8,10 @@
 #include <string>
 #include <tuple>
 
+#include "burst/kernels.h"
 #include "bursts_and_singles.h"
 #include "support/naive_checksum.h"
 #include "support/rounds.h"
-#include "syn/syn_burst.h"
 
 namespace synproxy {
 namespace {
@@ -58,9 +58,9 @@ bool columns_take(std::size_t row, bool ipv6, Bytes frame) {
   g.tight = g.tagged = false;
   g.frames.fill(frame.data());
   const std::size_t kernel = row + (ipv6 ? kSynShapes.size() : 0);
-  const std::uint32_t lanes = (*syn_kernels(most_vectors()))[kernel].verify(g, 0xff);
+  const std::uint32_t lanes = (*kernels_for(most_vectors()).syns)[kernel].verify(g, 0xff);
   EXPECT_TRUE(lanes == 0 || lanes == 0xff);
-  EXPECT_EQ((*mixed_syn_kernels(most_vectors()))[ipv6 ? 1 : 0].verify(g, 0xff), lanes);
+  EXPECT_EQ((*kernels_for(most_vectors()).mixed_syns)[ipv6 ? 1 : 0].verify(g, 0xff), lanes);
   return lanes != 0;
 }
 

@@ -71,7 +71,7 @@ struct Sorted {
 void sort(const Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided, Sorted& found) {
   static_assert(kAckShapes[0].timestamps && !kAckShapes[1].timestamps && kShapes == 2);
   if (rooms.ack_kinds.mixed()) {
-    rooms.ack_sorter->sort(burst, found.rows);
+    rooms.kernels.ack_sorter->sort(burst, found.rows);
     // Where VLANs are paired, the tags are not those of the flow.
     if (rooms.vlans_paired) found.rows.leave_out(found.rows.tagged);
   } else {
@@ -125,7 +125,7 @@ class AckBurst {
  private:
   // `kernel`: a row, or kOfBoth.
   [[nodiscard]] const AckKernel& kernel(std::size_t kernel) const {
-    return (*rooms_.ack_kernels)[kernel];
+    return (*rooms_.kernels.acks)[kernel];
   }
   [[nodiscard]] static bool has_any_options(std::size_t kernel) {
     return kernel == kOfBoth || Rows::is_any(kernel);
@@ -214,7 +214,7 @@ KeysByParity keys_to_check(const Moment& now, bool timestamps) {
 }
 
 std::uint32_t refute_ack_burst(Rooms& rooms, std::span<const Packet> burst, std::uint32_t decided) {
-  if (rooms.ack_kernels == nullptr || rooms.acks_refuted < kFewestLanes ||
+  if (rooms.kernels.acks == nullptr || rooms.acks_refuted < kFewestLanes ||
       !rooms.ack_groups.looks()) {
     return 0;
   }

@@ -25,7 +25,6 @@
 #include <cstdint>
 #include <span>
 
-#include "../lanes/choose.h"
 #include "burst/candidates.h"
 #include "burst/columns.h"
 #include "synproxy/base/packet.h"
@@ -92,16 +91,6 @@ struct AckKernel {
 // One kernel for each row of kAckShapes, and one for any options; first of IPv4, then of IPv6. The
 // last one is for any options and both families in one group (ColumnsOfBoth).
 using AckKernels = std::array<AckKernel, 2 * (kAckShapes.size() + 1) + 1>;
-namespace avx2 {
-extern const AckKernels* const kAckKernels;
-}
-namespace avx512 {
-extern const AckKernels* const kAckKernels;
-}
-// nullptr: there is nothing faster than one ACK at a time.
-[[nodiscard]] inline const AckKernels* ack_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kAckKernels, avx512::kAckKernels);
-}
 
 // ACKs by shape, judged by a few bytes; those of no shape stand in the rows for any.
 using AckRows = Candidates<kAckShapes.size()>;
@@ -110,16 +99,6 @@ struct AckSorter {
   // packets.
   void (*sort)(std::span<const Packet> burst, AckRows& found);
 };
-namespace avx2 {
-extern const AckSorter* const kAckSorter;
-}
-namespace avx512 {
-extern const AckSorter* const kAckSorter;
-}
-// There is one where there are kernels.
-[[nodiscard]] inline const AckSorter* ack_sorter(Vectors v) {
-  return choose_kernels(v, avx2::kAckSorter, avx512::kAckSorter);
-}
 
 // Bit i of the result: the i-th packet is refuted and has no flow. No packet is changed. `burst`:
 // up to kMaxBurst packets from the client side, with their headers prefetched. Packets of `decided`

@@ -5,15 +5,12 @@
 #include "ack/ack_burst_lanes.h"
 #include "ack/sort_acks_lanes.h"
 
-namespace synproxy::avx512 {
 #if defined(__x86_64__)
-const AckKernels* const kAckKernels = &kAckTable;
-constexpr AckSorter kSorter{&sort_acks};
-const AckSorter* const kAckSorter = &kSorter;
-const AnyAckKernels* const kAnyAckKernels = &kAnyAckTable;
-#else
-const AckKernels* const kAckKernels = nullptr;
-const AckSorter* const kAckSorter = nullptr;
-const AnyAckKernels* const kAnyAckKernels = nullptr;
-#endif
+namespace synproxy::avx512 {
+
+constexpr AckKernels kAckKernels = kAckTable;
+constexpr AckSorter kAckSorter{&sort_acks};
+constexpr AnyAckKernels kAnyAckKernels = kAnyAckTable;
+
 }  // namespace synproxy::avx512
+#endif

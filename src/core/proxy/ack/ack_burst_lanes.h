@@ -2,11 +2,10 @@
 // The kernels of ack_burst.h and any_acks.h, for the sources that compile them (../lanes/avx512.h).
 #pragma once
 
-#include "ack/ack_burst.h"
-#include "ack/any_acks.h"
 #include "burst/columns_both_lanes.h"
 #include "burst/columns_ipv6_lanes.h"
 #include "burst/columns_lanes.h"
+#include "burst/kernels.h"
 #include "synproxy/cookie/layout.h"
 
 #if defined(__x86_64__)

@@ -41,7 +41,7 @@ std::uint32_t AnyAcks::refuted(const Rooms& rooms, const Context* burst) const {
         scales |= c.ack.scales;
         fill(g, lane, c);
       }
-      for_each_lane(used & (*rooms.any_ack_kernels)[ipv6 ? 1 : 0](g, plain, stamped, scales),
+      for_each_lane(used & (*rooms.kernels.any_acks)[ipv6 ? 1 : 0](g, plain, stamped, scales),
                     [&](std::size_t lane) { refuted |= 1U << g.places[lane]; });
     }
   }

@@ -22,16 +22,6 @@ using AnyAckKernel = std::uint32_t (*)(AnyAckGroup& g, const KeysByParity& plain
                                        const KeysByParity& timestamps, ScaleSet scales);
 // Of IPv4, then of IPv6.
 using AnyAckKernels = std::array<AnyAckKernel, 2>;
-namespace avx2 {
-extern const AnyAckKernels* const kAnyAckKernels;
-}
-namespace avx512 {
-extern const AnyAckKernels* const kAnyAckKernels;
-}
-// nullptr: there are none.
-[[nodiscard]] inline const AnyAckKernels* any_ack_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kAnyAckKernels, avx512::kAnyAckKernels);
-}
 
 struct Context;
 

@@ -2,7 +2,7 @@
 // The kernel that sorts ACKs by family and shape (ack_burst.h), for the sources that compile it.
 #pragma once
 
-#include "ack/ack_burst.h"
+#include "burst/kernels.h"
 #include "burst/outlines_lanes.h"
 
 #if defined(__x86_64__)

@@ -126,7 +126,7 @@ void plan_if_known(Rooms& rooms, Context& c) {
   if (rooms.reply_cap.on()) {
     rooms.reply_cap.prefetch(rooms.reply_cap.place_of(c.segment.source(), c.segment.ipv6));
   }
-  if (rooms.any_syn_kernels != nullptr && c.segment.l3_offset != kEthernetHeader) {
+  if (rooms.kernels.any_syns != nullptr && c.segment.l3_offset != kEthernetHeader) {
     // Columns take it whatever its shape is, and hash its tags too.
     rooms.syn_kinds.tagged |= rooms.tags_matter(c.segment);
     rooms.asked_by(c) = parse_tcp_options(c.segment.options(), c.segment.options_size());

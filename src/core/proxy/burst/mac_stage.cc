@@ -209,7 +209,7 @@ class CookieStage {
     if (c.ack.keys == nullptr) return;
     c.ack.match.valid = false;
     c.maybe_stripped = plan_ack(rooms_.now, rooms_.answerer, c, c.ack);
-    if (rooms_.many_refuted && rooms_.any_ack_kernels != nullptr) {
+    if (rooms_.many_refuted && rooms_.kernels.any_acks != nullptr) {
       any_acks_.add(place, g.ipv6);
     } else {
       add_ack(place, c, key_of_match(c.ack, false));

@@ -43,8 +43,7 @@
 #include <array>
 #include <cstdint>
 
-#include "ack/ack_burst.h"
-#include "ack/any_acks.h"
+#include "burst/kernels.h"
 #include "burst/mac_batch.h"
 #include "burst/moment.h"
 #include "burst/packet_context.h"
@@ -61,8 +60,6 @@
 #include "spliced/offloads.h"
 #include "spliced/too_long.h"
 #include "syn/answerer.h"
-#include "syn/any_syns.h"
-#include "syn/syn_burst.h"
 #include "synproxy/policy/known_sources.h"
 #include "synproxy/policy/protect.h"
 #include "synproxy/policy/reassembler.h"
@@ -149,15 +146,8 @@ struct Rooms {
     return shedder != nullptr && shedder->shedding() && !shedder->lets_through(g.source(), g.ipv6);
   }
 
-  // Kernels for this CPU; nullptr: there are none.
-  const SynSorter* const syn_sorter;
-  const AckSorter* const ack_sorter;
-  const SynKernels* const syn_kernels;
-  const AckKernels* const ack_kernels;
-  const AnyAckKernels* const any_ack_kernels;
-  const AnySynKernels* const any_syn_kernels;
-  const MixedSynKernels* const mixed_syn_kernels;
-  const MixedSynKernels* const odd_syn_kernels;
+  // For this CPU.
+  const Kernels kernels;
   const SipHashKernel& mac_kernel;
 
   // Behind what every packet needs.

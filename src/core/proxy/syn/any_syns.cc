@@ -18,7 +18,7 @@ class Lanes {
   Lanes(Rooms& rooms, Context* burst, bool ipv6)
       : rooms_(rooms),
         burst_(burst),
-        kernel_((*rooms.any_syn_kernels)[ipv6 ? 1 : 0]),
+        kernel_((*rooms.kernels.any_syns)[ipv6 ? 1 : 0]),
         adaptive_(rooms.watch.activation.adaptive()) {
     g_.tagged = true;
   }
@@ -116,7 +116,7 @@ class Lanes {
 }  // namespace
 
 bool AnySyns::usable(Rooms& rooms, bool remembering) {
-  return rooms.any_syn_kernels != nullptr && !remembering &&
+  return rooms.kernels.any_syns != nullptr && !remembering &&
          rooms.now.keys().current() != nullptr && !rooms.answerer.doubts().any();
 }
 

@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../lanes/choose.h"
 #include "burst/columns.h"
 #include "synproxy/cookie/key_ring.h"
 #include "synproxy/wire/tcp_options.h"
@@ -57,16 +56,6 @@ struct AnySynKernel {
 
 // Of IPv4, then of IPv6.
 using AnySynKernels = std::array<AnySynKernel, 2>;
-namespace avx2 {
-extern const AnySynKernels* const kAnySynKernels;
-}
-namespace avx512 {
-extern const AnySynKernels* const kAnySynKernels;
-}
-// nullptr: there are none.
-[[nodiscard]] inline const AnySynKernels* any_syn_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kAnySynKernels, avx512::kAnySynKernels);
-}
 
 struct Rooms;
 struct Context;

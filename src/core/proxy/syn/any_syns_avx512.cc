@@ -4,10 +4,10 @@
 
 #include "syn/any_syns_lanes.h"
 
-namespace synproxy::avx512 {
 #if defined(__x86_64__)
-const AnySynKernels* const kAnySynKernels = &kAnySynTable;
-#else
-const AnySynKernels* const kAnySynKernels = nullptr;
-#endif
+namespace synproxy::avx512 {
+
+constexpr AnySynKernels kAnySynKernels = kAnySynTable;
+
 }  // namespace synproxy::avx512
+#endif

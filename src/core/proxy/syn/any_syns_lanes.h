@@ -2,8 +2,8 @@
 // The kernels of any_syns.h, for the sources that compile them (../lanes/avx512.h).
 #pragma once
 
+#include "burst/kernels.h"
 #include "syn/answer_columns_lanes.h"
-#include "syn/any_syns.h"
 #include "synproxy/cookie/layout.h"
 
 #if defined(__x86_64__)

@@ -4,12 +4,11 @@
 
 #include "syn/mixed_syns_lanes.h"
 
-namespace synproxy::avx2 {
 #if defined(__x86_64__)
-const MixedSynKernels* const kMixedSynKernels = &kMixedTable;
-const MixedSynKernels* const kOddSynKernels = &kOddTable;
-#else
-const MixedSynKernels* const kMixedSynKernels = nullptr;
-const MixedSynKernels* const kOddSynKernels = nullptr;
-#endif
+namespace synproxy::avx2 {
+
+constexpr MixedSynKernels kMixedSynKernels = kMixedTable;
+constexpr MixedSynKernels kOddSynKernels = kOddTable;
+
 }  // namespace synproxy::avx2
+#endif

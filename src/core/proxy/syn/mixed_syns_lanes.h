@@ -4,9 +4,9 @@
 // all rows of kSynShapes. For the sources that compile them (../lanes/avx512.h).
 #pragma once
 
+#include "burst/kernels.h"
 #include "syn/answer_columns_lanes.h"
 #include "syn/shapes.h"
-#include "syn/syn_burst.h"
 
 #if defined(__x86_64__)
 namespace synproxy::SYNPROXY_ISA {

@@ -2,8 +2,8 @@
 // The kernel that sorts SYNs by family and shape (syn_burst.h), for the sources that compile it.
 #pragma once
 
+#include "burst/kernels.h"
 #include "burst/outlines_lanes.h"
-#include "syn/syn_burst.h"
 
 #if defined(__x86_64__)
 namespace synproxy::SYNPROXY_ISA {

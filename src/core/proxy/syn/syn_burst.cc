@@ -49,7 +49,7 @@ template <bool kIpv6>
 }
 void sort(const Rooms& rooms, std::span<const Packet> burst, Rows& found) {
   if (rooms.syn_kinds.mixed()) {
-    rooms.syn_sorter->sort(burst, found);
+    rooms.kernels.syn_sorter->sort(burst, found);
     // Where VLANs are paired, the tags are not those of the flow.
     if (rooms.vlans_paired) found.leave_out(found.tagged);
     return;
@@ -87,9 +87,9 @@ class SynBurst {
       const std::size_t shape = Rows::shape_of(row);
       if (Rows::is_any(row)) {
         odd[family] |=
-            gather<false>((*rooms_.mixed_syn_kernels)[family], nullptr, ipv6, found_.places[row]);
+            gather<false>((*rooms_.kernels.mixed_syns)[family], nullptr, ipv6, found_.places[row]);
       } else {
-        odd[family] |= gather<true>((*rooms_.syn_kernels)[shape + family * kShapes],
+        odd[family] |= gather<true>((*rooms_.kernels.syns)[shape + family * kShapes],
                                     &kSynShapes[shape], ipv6, found_.places[row]);
       }
     });
@@ -97,7 +97,7 @@ class SynBurst {
       const std::size_t family = ipv6 ? 1 : 0;
       if (has_fewest_lanes(odd[family])) [[unlikely]]
         static_cast<void>(
-            gather<false>((*rooms_.odd_syn_kernels)[family], nullptr, ipv6, odd[family]));
+            gather<false>((*rooms_.kernels.odd_syns)[family], nullptr, ipv6, odd[family]));
     }
     for (std::size_t i = 0; i < count_; ++i) answer(groups_[i]);
     if (any_over_ != 0) look_at_capped();
@@ -129,7 +129,7 @@ class SynBurst {
       std::uint32_t sound = kernel.verify(g.columns, used);
       if (sound != used) [[unlikely]]
         left |= places_of(g.columns, used & ~sound);
-      if (!kOneShape && &kernel == &(*rooms_.odd_syn_kernels)[ipv6 ? 1 : 0]) {
+      if (!kOneShape && &kernel == &(*rooms_.kernels.odd_syns)[ipv6 ? 1 : 0]) {
         sound = read_options(g, sound);
       }
       const auto use = [&](std::size_t lane, const SynAckOffer& offer) {
@@ -291,7 +291,7 @@ class SynBurst {
 }  // namespace
 
 std::uint32_t answer_syn_burst(Rooms& rooms, std::span<Packet> burst, std::uint32_t decided) {
-  if (rooms.syn_kernels == nullptr || burst.size() < kFewestLanes) return 0;
+  if (rooms.kernels.syns == nullptr || burst.size() < kFewestLanes) return 0;
   // Where services have modes of their own, each SYN is looked at by itself.
   if (rooms.now.tuning().mode == Mode::kOff || rooms.services.modes_differ()) return 0;
   // While SYN-ACKs are remembered, SYNs are few, and each goes through the other stages.

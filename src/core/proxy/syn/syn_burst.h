@@ -28,7 +28,6 @@
 #include <cstdint>
 #include <span>
 
-#include "../lanes/choose.h"
 #include "burst/candidates.h"
 #include "burst/columns.h"
 #include "syn/shapes.h"
@@ -78,36 +77,8 @@ struct SynKernel {
 
 // One kernel for each row of kSynShapes, first of IPv4, then of IPv6.
 using SynKernels = std::array<SynKernel, 2 * kSynShapes.size()>;
-namespace avx2 {
-extern const SynKernels* const kSynKernels;
-}
-namespace avx512 {
-extern const SynKernels* const kSynKernels;
-}
-// nullptr: there is nothing faster than one SYN at a time.
-[[nodiscard]] inline const SynKernels* syn_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kSynKernels, avx512::kSynKernels);
-}
-// Of IPv4 and of IPv6; there are some where those above are.
+// Of IPv4, then of IPv6.
 using MixedSynKernels = std::array<SynKernel, 2>;
-namespace avx2 {
-extern const MixedSynKernels* const kMixedSynKernels;
-extern const MixedSynKernels* const kOddSynKernels;
-}  // namespace avx2
-namespace avx512 {
-extern const MixedSynKernels* const kMixedSynKernels;
-extern const MixedSynKernels* const kOddSynKernels;
-}  // namespace avx512
-// For SYNs of any of the shapes, whatever the service offers of what they ask for.
-[[nodiscard]] inline const MixedSynKernels* mixed_syn_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kMixedSynKernels, avx512::kMixedSynKernels);
-}
-// For SYNs with any options, with or without a wish for ECN, and without data. verify() fills
-// neither `options` nor `tsval`, but `tcp_length` with the length of the TCP header. As long as
-// that says, at least kTcpHeader bytes, each frame must be.
-[[nodiscard]] inline const MixedSynKernels* odd_syn_kernels(Vectors v) {
-  return choose_kernels(v, avx2::kOddSynKernels, avx512::kOddSynKernels);
-}
 
 // SYNs by shape, judged by a few bytes. Those of no shape, and those that ask for ECN, stand in the
 // rows for any.
@@ -116,16 +87,6 @@ struct SynSorter {
   // Finds those of a burst, of both families and behind tags. Up to kMaxBurst packets.
   void (*sort)(std::span<const Packet> burst, SynRows& found);
 };
-namespace avx2 {
-extern const SynSorter* const kSynSorter;
-}
-namespace avx512 {
-extern const SynSorter* const kSynSorter;
-}
-// There is one where there are kernels.
-[[nodiscard]] inline const SynSorter* syn_sorter(Vectors v) {
-  return choose_kernels(v, avx2::kSynSorter, avx512::kSynSorter);
-}
 
 // Bit i of the result: the i-th packet is answered, or was dropped because of the cap on SYN-ACKs.
 // `burst`: up to kMaxBurst packets from the client side, with their headers prefetched. Packets of

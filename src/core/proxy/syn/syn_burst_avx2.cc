@@ -5,13 +5,11 @@
 #include "syn/sort_syns_lanes.h"
 #include "syn/syn_burst_lanes.h"
 
-namespace synproxy::avx2 {
 #if defined(__x86_64__)
-const SynKernels* const kSynKernels = &kSynTable;
-constexpr SynSorter kSorter{&sort_syns};
-const SynSorter* const kSynSorter = &kSorter;
-#else
-const SynKernels* const kSynKernels = nullptr;
-const SynSorter* const kSynSorter = nullptr;
-#endif
+namespace synproxy::avx2 {
+
+constexpr SynKernels kSynKernels = kSynTable;
+constexpr SynSorter kSynSorter{&sort_syns};
+
 }  // namespace synproxy::avx2
+#endif

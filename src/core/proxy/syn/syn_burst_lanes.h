@@ -4,10 +4,10 @@
 
 #include "burst/columns_ipv6_lanes.h"
 #include "burst/columns_lanes.h"
+#include "burst/kernels.h"
 #include "frames/tcp_writer.h"
 #include "syn/answer_columns_lanes.h"
 #include "syn/shapes.h"
-#include "syn/syn_burst.h"
 #include "synproxy/cookie/layout.h"
 
 #if defined(__x86_64__)
