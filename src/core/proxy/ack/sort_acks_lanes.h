@@ -13,11 +13,7 @@ SYNPROXY_KERNEL void sort_acks(std::span<const Packet> burst, AckRows& found) {
   constexpr std::uint64_t kKind = be16(kSyn | kRst | kAck).raw();
   constexpr std::uint64_t kAckFlag = be16(kAck).raw();
   constexpr WordForm kStamped = form_of(kAckShapes[0].options.words[0]);
-  std::array<std::uint32_t, kAckShapes.size()> of_shape{};
-  std::uint32_t all_acks = 0;
-  std::uint32_t ipv6 = 0;
-  for_each_eight(burst, [&](const Outlines& o, std::size_t place) SYNPROXY_LANES_LAMBDA {
-    put_frames(found.frames, place, o.frames);
+  sort_outlines(burst, found, [&](const Outlines& o, auto&& note) SYNPROXY_LANES_LAMBDA {
     Mask acks = equal(o.fit, both(o.flags, all(kKind)), all(kAckFlag));
     acks = at_least(acks, o.tcp_header, kTcpHeader);
     acks = at_least(acks, o.ip_end, add(o.tcp, o.tcp_header));
@@ -26,14 +22,10 @@ SYNPROXY_KERNEL void sort_acks(std::span<const Packet> burst, AckRows& found) {
       return equal(acks, o.tcp_header, all(shape.tcp_header));
     };
     const U64x8 begin = both(o.options, all(be32(kStamped.mask).raw()));
-    of_shape[0] |= bits(equal(of_size(kAckShapes[0]), begin, all(be32(kStamped.fixed).raw())))
-                   << place;
-    of_shape[1] |= bits(of_size(kAckShapes[1])) << place;
-    all_acks |= bits(acks) << place;
-    ipv6 |= bits(o.ipv6) << place;
-    found.tagged |= bits(acks & o.tagged) << place;
+    note(0, equal(of_size(kAckShapes[0]), begin, all(be32(kStamped.fixed).raw())));
+    note(1, of_size(kAckShapes[1]));
+    return acks;
   });
-  found.set(of_shape, all_acks, ipv6);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA

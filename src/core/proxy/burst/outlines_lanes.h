@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "burst/candidates.h"
 #include "burst/columns_lanes.h"
 #include "synproxy/base/packet.h"
 
@@ -130,13 +131,15 @@ SYNPROXY_LANES void put_frames(std::array<std::uint8_t*, kMaxBurst>& to, std::si
   store(reinterpret_cast<std::uint64_t*>(to.data()) + place, frames);
 }
 
-// Calls use(outlines, place) for each eight packets of a burst, up to kMaxBurst. Behind its end
-// there are packets without a byte.
+// Sorts a burst by family and shape, up to kMaxBurst packets. judge(outlines, note) returns which
+// of eight frames are candidates, and calls note(shape, lanes) for those that have the shape.
+// Behind the end of the burst there are packets without a byte.
 //
 // Where the TCP header begins is known only when the first bytes have come. So all heads are read
 // before the first of them.
-template <typename Use>
-SYNPROXY_LANES void for_each_eight(std::span<const Packet> burst, Use&& use) {
+template <std::size_t kShapes, typename Judge>
+SYNPROXY_LANES void sort_outlines(std::span<const Packet> burst, Candidates<kShapes>& found,
+                                  Judge&& judge) {
   constexpr std::size_t kMost = kMaxBurst / kLanes;
   std::array<Outlines, kMost> all_outlines;
   const std::size_t full = burst.size() / kLanes;
@@ -150,10 +153,22 @@ SYNPROXY_LANES void for_each_eight(std::span<const Packet> burst, Use&& use) {
               rest.begin());
     begin_outlines(rest.data(), all_outlines[count++]);
   }
+  std::array<std::uint32_t, kShapes> of_shape{};
+  std::uint32_t candidates = 0;
+  std::uint32_t ipv6 = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    end_outlines(all_outlines[i]);
-    use(all_outlines[i], i * kLanes);
+    Outlines& o = all_outlines[i];
+    const std::size_t place = i * kLanes;
+    end_outlines(o);
+    put_frames(found.frames, place, o.frames);
+    const Mask some = judge(o, [&](std::size_t shape, Mask lanes) SYNPROXY_LANES_LAMBDA {
+      of_shape[shape] |= bits(lanes) << place;
+    });
+    candidates |= bits(some) << place;
+    ipv6 |= bits(o.ipv6) << place;
+    found.tagged |= bits(some & o.tagged) << place;
   }
+  found.set(of_shape, candidates, ipv6);
 }
 
 }  // namespace synproxy::SYNPROXY_ISA
