@@ -34,12 +34,12 @@ void on_spliced(Rooms& rooms, Context& c, FrameSink& sink) {
     if (const auto m = match_successor(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }
+  const bool of_next = doubtful && mark_by_quoted_syn(rooms, c, f);
   if (doubtful) {
-    mark_by_quoted_syn(rooms, c, f);
     if (const auto m = match_marked(rooms.now, rooms.answerer, f, c))
       return open_proven(rooms, c, *m, sink);
   }
-  if (fitting && !(doubtful && quotes_our_syn_ack(rooms, c))) {
+  if (fitting && !of_next) {
     if (g.has(kFin) && !checksum_ok(c)) return drop(rooms.counters, c, Reason::bad_checksum);
     follow_way(rooms, c, f);
     note<Role::kClient>(rooms, f, c, g.seq);

@@ -22,24 +22,31 @@ inline void mark_by_earlier_syn(const Rooms& rooms, const Context& c, FlowRecord
   if (e != nullptr) mark_by(*e, f);
 }
 
-// Whether a client's segment acknowledges the SYN-ACK that it was given last, and nothing behind
-// it: it is the handshake ACK, or ahead of it. Then the client has no older connection, and the
-// server must not hear of the segment: its RST would end the new one.
+// The SYN-ACK that the client was given last, if its segment acknowledges that and nothing behind
+// it; nullptr: it does not. Such a segment is the handshake ACK, or ahead of it. Then the client
+// has no older connection, and the server must not hear of the segment: its RST would end the new
+// one.
+[[nodiscard]] inline const SynAckRepeats::Entry* quoted_syn_ack(const Rooms& rooms,
+                                                                const Context& c) {
+  if (!c.segment.has(kAck)) return nullptr;
+  return rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1);
+}
 [[nodiscard]] inline bool quotes_our_syn_ack(const Rooms& rooms, const Context& c) {
-  return c.segment.has(kAck) &&
-         rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1) != nullptr;
+  return quoted_syn_ack(rooms, c) != nullptr;
 }
 
 // The mark of an adopted flow may be a late copy of its own SYN, whose ISN nobody knows, and keeps
 // the client's next SYN from marking for a second. A client that quotes the SYN-ACK of that SYN
-// does not guess: its SYN gets the mark, with all tries.
-inline void mark_by_quoted_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
-  if (!f.adopted() || !c.segment.has(kAck)) return;
-  const SynAckRepeats::Entry* e =
-      rooms.answerer.repeats().find_sent(c.key(), c.hash, c.segment.ack - 1);
-  if (e == nullptr || (f.has(kFlowMarked) && e->syn_ack.ack == SeqNum(f.mark_isn) + 1)) return;
-  mark_by(*e, f);
-  f.set_mark_tries(0);
+// does not guess: its SYN gets the mark, with all tries. Returns whether this one quotes it; on
+// other flows nobody asks, and it is false.
+[[nodiscard]] inline bool mark_by_quoted_syn(const Rooms& rooms, const Context& c, FlowRecord& f) {
+  const SynAckRepeats::Entry* e = f.adopted() ? quoted_syn_ack(rooms, c) : nullptr;
+  if (e == nullptr) return false;
+  if (!f.has(kFlowMarked) || e->syn_ack.ack != SeqNum(f.mark_isn) + 1) {
+    mark_by(*e, f);
+    f.set_mark_tries(0);
+  }
+  return true;
 }
 
 }  // namespace synproxy
