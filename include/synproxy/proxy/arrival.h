@@ -26,6 +26,15 @@ struct Arrival {
 };
 static_assert(sizeof(Arrival) <= 64, "one cache line goes with a frame");
 
+// Parses a packet, or takes what was noted of it.
+inline void read_segment(const Packet& packet, Segment& out) {
+  if (packet.arrival != nullptr) [[unlikely]] {
+    out = packet.arrival->segment;
+  } else {
+    parse_frame(packet.data, packet.length, out);
+  }
+}
+
 // Returns which of `workers` owns the flow of a frame, by the keyed hash, and fills `found`. A
 // frame that belongs to no protected flow may go to any worker; `fallback` is returned for it.
 [[nodiscard]] std::uint32_t owner_of(std::span<const std::uint8_t> frame, Role sender,

@@ -145,11 +145,7 @@ void plan_if_known(Rooms& rooms, Context& c) {
 
 void classify_one(Rooms& rooms, Context& c) {
   if (c.kind == Kind::kRefuted) return;
-  if (const Arrival* found = c.packet->arrival; found != nullptr) [[unlikely]] {
-    c.segment = found->segment;
-  } else {
-    parse_frame(c.packet->data, c.packet->length, c.segment);
-  }
+  read_segment(*c.packet, c.segment);
   c.ack.macs = 0;
   c.ack.refuted = false;
   c.passes_signed = false;

@@ -298,7 +298,7 @@ void Engine::process(Role sender, std::span<Packet> burst, std::uint64_t now_ms,
   std::uint32_t refuted = 0;
   if (sender == Role::kClient) {
     if (rooms.screen.on()) [[unlikely]] {
-      decided = screen_burst(rooms, packets);
+      decided = screen_burst(rooms, packets, tally);
       if (decided != 0 && decided == (~0U >> (kMaxBurst - packets.size()))) return;
     }
     decided |= answer_syn_burst(rooms, packets, decided);
@@ -337,7 +337,7 @@ bool Engine::screens() const { return state_->screen.on(); }
 std::uint32_t Engine::screen(std::span<Packet> burst) {
   const std::span<Packet> packets = burst.first(std::min(burst.size(), kMaxBurst));
   NamedServices::Tally tally(state_->services, Role::kClient, packets);
-  const std::uint32_t dropped = screen_burst(*state_, packets, true);
+  const std::uint32_t dropped = screen_burst(*state_, packets, tally, true);
   tally.only(dropped);
   return dropped;
 }

@@ -25,7 +25,8 @@ void decide_whole(Rooms& rooms, Role sender, Packet& whole, const CameInFragment
   Arrival found;
   if (rooms.vlans_paired) name_vlan_of(rooms, sender, whole, found);
   const NamedServices::Tally tally(rooms.services, sender, {&whole, 1});
-  if (sender == Role::kClient && screen_whole(rooms, whole)) return sink.decided(sender, whole);
+  if (sender == Role::kClient && screen_whole(rooms, whole, tally))
+    return sink.decided(sender, whole);
   Context& c = rooms.context_of_whole();
   c = {};
   c.packet = &whole;

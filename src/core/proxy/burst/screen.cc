@@ -5,10 +5,13 @@
 #include <bit>
 
 #include "burst/rooms.h"
+#include "synproxy/proxy/arrival.h"
 #include "synproxy/wire/ip_header.h"
 
 namespace synproxy {
 namespace {
+
+using Tally = NamedServices::Tally;
 
 template <typename Function>
 void for_each_bit(std::uint32_t bits, Function&& function) {
@@ -107,50 +110,17 @@ bool is_icmp_error(const IpHeader& ip) {
   return ip.ipv6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
 }
 
-// Whether --min-ttl forbids the packet, whose TTL is below that of some service. A fragment has no
-// port that would say of which; for it that of all counts.
-bool is_forbidden(const Rooms& rooms, const Packet& p, std::uint8_t ttl) {
+// Whether --min-ttl is about the packet. A fragment has no port that would say of which service it
+// is; for it the address counts.
+bool has_ttl_rule(const Rooms& rooms, const Packet& p) {
   Segment g;
-  parse_frame(p.data, p.length, g);
-  const bool whole = g.result == ParseResult::kTcp;
-  if (!whole && g.result != ParseResult::kFragment) return false;
-  if (whole && !rooms.protect.matches(g.destination(), g.ipv6, g.destination_port())) return false;
-  if (!whole && !rooms.protect.matches_address(g.destination(), g.ipv6)) return false;
-  if (!rooms.services.differ()) return true;
-  const NamedServiceId of =
-      whole ? rooms.protect.service_of(g.destination(), g.ipv6, g.destination_port())
-            : NamedServiceId{0};
-  return ttl < rooms.services.tuning(of).min_ttl;
+  read_segment(p, g);
+  if (g.result == ParseResult::kTcp) {
+    return rooms.protect.matches(g.destination(), g.ipv6, g.destination_port());
+  }
+  return g.result == ParseResult::kFragment &&
+         rooms.protect.matches_address(g.destination(), g.ipv6);
 }
-
-// The services of a burst's packets, each looked up when it is asked for, and once.
-class Owners {
- public:
-  Owners(const Rooms& rooms, std::span<const Packet> burst) : rooms_(rooms), burst_(burst) {}
-
-  // 0: of none, or none has a name.
-  [[nodiscard]] NamedServiceId of(std::size_t i) {
-    if (!rooms_.services.on()) return 0;
-    if ((known_ >> i & 1U) == 0) {
-      known_ |= 1U << i;
-      services_[i] = look_up(burst_[i]);
-    }
-    return services_[i];
-  }
-
- private:
-  [[nodiscard]] NamedServiceId look_up(const Packet& p) const {
-    Segment g;
-    parse_frame(p.data, p.length, g);
-    if (g.result != ParseResult::kTcp) return 0;
-    return rooms_.protect.service_of(g.destination(), g.ipv6, g.destination_port());
-  }
-
-  const Rooms& rooms_;
-  std::span<const Packet> burst_;
-  std::uint32_t known_ = 0;
-  std::array<NamedServiceId, kMaxBurst> services_;
-};
 
 struct Rule {
   MonitoredRule name;
@@ -162,11 +132,11 @@ constexpr Rule kBogons{kMonitorBogons, Reason::bogon_source, Reason::bogons_moni
 constexpr Rule kMinTtl{kMonitorMinTtl, Reason::ttl_low, Reason::min_ttl_monitored};
 
 // What the rule makes of `found`, to which it applies. Returns what it drops.
-std::uint32_t apply(Rooms& rooms, std::span<Packet> burst, Owners& owners, const Rule& rule,
+std::uint32_t apply(Rooms& rooms, std::span<Packet> burst, const Tally& tally, const Rule& rule,
                     std::uint32_t found, bool early) {
   std::uint32_t dropped = 0;
   for_each_bit(found, [&](std::size_t i) {
-    const NamedServiceId service = owners.of(i);
+    const NamedServiceId service = tally.service_of(i);
     if (!rooms.services.tuning(service).monitors(rule.name)) {
       rooms.counters.count(rule.drops);
       burst[i].decide(Verdict::kDrop, rule.drops);
@@ -187,13 +157,13 @@ std::uint32_t filter(std::uint32_t bits, Predicate&& keeps) {
 }
 
 // Those of `packets` whose source is in that list of their service.
-std::uint32_t listed(const Look& look, const SourceLists& lists, Owners& owners,
+std::uint32_t listed(const Look& look, const SourceLists& lists, const Tally& tally,
                      std::uint32_t packets, PrefixSet SourceSets::*list) {
   if (!lists.differ()) [[likely]]
     return look.from(lists.*list) & packets;
   std::uint32_t found = 0;
   while (packets != 0) {
-    const auto place = [&](std::size_t i) { return lists.place[owners.of(i)]; };
+    const auto place = [&](std::size_t i) { return lists.place[tally.service_of(i)]; };
     const std::uint8_t first = place(static_cast<std::size_t>(std::countr_zero(packets)));
     const std::uint32_t alike = filter(packets, [&](std::size_t i) { return place(i) == first; });
     found |= look.from(lists.at(first).*list, alike);
@@ -204,10 +174,9 @@ std::uint32_t listed(const Look& look, const SourceLists& lists, Owners& owners,
 
 }  // namespace
 
-std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early) {
+std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, const Tally& tally, bool early) {
   const Screen& screen = rooms.screen;
   const Look look(burst, screen.min_ttl());
-  Owners owners(rooms, burst);
   const auto to_protected = [&](std::size_t i) {
     const IpHeader& ip = look.header(i);
     return rooms.protect.matches_address(ip.destination(), ip.ipv6);
@@ -216,30 +185,31 @@ std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early) {
   if (const SourceLists* lists = screen.lists(); lists != nullptr) {
     const auto all = static_cast<std::uint32_t>((std::uint64_t{1} << burst.size()) - 1);
     const std::uint32_t denied = filter(
-        listed(look, *lists, owners, all, &SourceSets::denied),
+        listed(look, *lists, tally, all, &SourceSets::denied),
         [&](std::size_t i) { return to_protected(i) && !is_neighbour_discovery(look.header(i)); });
-    dropped |= apply(rooms, burst, owners, kDeny, denied, early);
+    dropped |= apply(rooms, burst, tally, kDeny, denied, early);
     const std::uint32_t bogons = filter(
-        listed(look, *lists, owners, all & ~dropped, &SourceSets::bogons), [&](std::size_t i) {
+        listed(look, *lists, tally, all & ~dropped, &SourceSets::bogons), [&](std::size_t i) {
           const IpHeader& ip = look.header(i);
           return to_protected(i) && !is_neighbour_discovery(ip) && !is_icmp_error(ip);
         });
-    dropped |= apply(rooms, burst, owners, kBogons, bogons, early);
+    dropped |= apply(rooms, burst, tally, kBogons, bogons, early);
   }
   const std::uint32_t low = filter(look.low_ttl() & ~dropped, [&](std::size_t i) {
-    return is_forbidden(rooms, burst[i], look.header(i).ttl());
+    return has_ttl_rule(rooms, burst[i]) &&
+           look.header(i).ttl() < rooms.services.tuning(tally.service_of(i)).min_ttl;
   });
-  dropped |= apply(rooms, burst, owners, kMinTtl, low, early);
+  dropped |= apply(rooms, burst, tally, kMinTtl, low, early);
   return dropped;
 }
 
-bool screen_whole(Rooms& rooms, Packet& whole) {
+bool screen_whole(Rooms& rooms, Packet& whole, const Tally& tally) {
   if (!rooms.screen.on() || !rooms.services.differ()) return false;
-  const NamedServiceId service = Owners(rooms, {&whole, 1}).of(0);
+  const NamedServiceId service = tally.service_of(0);
   const SourceLists* const lists = rooms.screen.lists();
   const bool own_lists = lists != nullptr && lists->place[service] != 0;
   const bool own_ttl = rooms.services.tuning(service).min_ttl != rooms.services.tuning(0).min_ttl;
-  return (own_lists || own_ttl) && screen_burst(rooms, {&whole, 1}) != 0;
+  return (own_lists || own_ttl) && screen_burst(rooms, {&whole, 1}, tally) != 0;
 }
 
 }  // namespace synproxy

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <span>
 
+#include "flows/named_services.h"
 #include "synproxy/base/config.h"
 #include "synproxy/base/packet.h"
 #include "synproxy/policy/source_lists.h"
@@ -68,9 +69,11 @@ class Screen {
 };
 
 // Bit i of the result: the i-th packet is dropped, and counted. `burst`: up to kMaxBurst packets
-// from the client side. `early`: they will come again, so what is only monitored is not counted.
-[[nodiscard]] std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst, bool early = false);
+// from the client side. `tally`: of these. `early`: they will come again, so what is only monitored
+// is not counted.
+[[nodiscard]] std::uint32_t screen_burst(Rooms& rooms, std::span<Packet> burst,
+                                         const NamedServices::Tally& tally, bool early = false);
 // The same for a packet that was put together from fragments, by what its service has of its own.
-[[nodiscard]] bool screen_whole(Rooms& rooms, Packet& whole);
+[[nodiscard]] bool screen_whole(Rooms& rooms, Packet& whole, const NamedServices::Tally& tally);
 
 }  // namespace synproxy

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "synproxy/proxy/arrival.h"
-#include "synproxy/wire/segment.h"
 
 namespace synproxy {
 namespace {
@@ -119,13 +118,8 @@ void NamedServices::Tally::begin(Role sender, std::span<Packet> burst) {
   bool ipv6 = false;
   NamedServiceId id = 0;
   for (std::size_t i = 0; i < burst_.size(); ++i) {
-    const Packet& p = burst_[i];
     Segment g;
-    if (p.arrival != nullptr) {
-      g = p.arrival->segment;
-    } else {
-      parse_frame(p.data, p.length, g);
-    }
+    read_segment(burst_[i], g);
     of_[i] = 0;
     if (g.result != ParseResult::kTcp) continue;
     const std::uint8_t* const server = from_client ? g.destination() : g.source();

@@ -3,9 +3,9 @@
 // is done.
 //
 // Theory of operation. Before a packet is decided, it shows whose it is; afterwards, what became of
-// it. So both are looked at around the decision (Tally), and the stages in between know nothing of
-// services. Events without a packet of their own are counted where they happen, by the key of the
-// connection: a few times in its life.
+// it. So both are looked at around the decision (Tally), and of the stages in between only
+// burst/screen asks it. Events without a packet of their own are counted where they happen, by the
+// key of the connection: a few times in its life.
 //
 // As long as all services have the same tuning, no code asks which one a packet is for. Once one
 // differs, the code that needs a value looks the service up: for packets that begin a connection or
@@ -103,6 +103,10 @@ class NamedServices final : public ModeOfService {
     }
     Tally(const Tally&) = delete;
     Tally& operator=(const Tally&) = delete;
+    // 0: the packet is of no service, or no TCP.
+    [[nodiscard]] NamedServiceId service_of(std::size_t packet) const {
+      return services_.on() ? of_[packet] : NamedServiceId{0};
+    }
     // Those whose bit is not set come again.
     void only(std::uint32_t decided) { decided_ = decided; }
 
