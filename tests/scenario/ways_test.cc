@@ -206,6 +206,29 @@ TEST_P(Ways, PrivateVlansThatTheOperatorPairsAreOneConnection) {
   EXPECT_EQ(vid(p.take_server()), 100);
 }
 
+// One burst of SYNs, each with options_of(i); each n-th comes by a private VLAN.
+template <typename Options>
+void expect_answers(ProxyHarness& p, unsigned syns, unsigned n, Options&& options_of) {
+  constexpr unsigned kFirstPort = 41'000;
+  std::vector<Bytes> burst;
+  for (unsigned i = 0; i < syns; ++i) {
+    SessionOptions o = options_of(i);
+    if (i % n == 0) o = private_vlan(o);
+    o.client_port = static_cast<std::uint16_t>(kFirstPort + i);
+    burst.push_back(Session(p, o).syn_frame());
+  }
+  p.feed_burst(Role::kClient, burst);
+  for (unsigned i = 0; i < syns; ++i) {
+    const DecodedFrame f = p.take_client();
+    EXPECT_EQ(f.destination_port, kFirstPort + i);
+    if (i % n == 0) {
+      EXPECT_EQ(vid(f), 101);
+    } else {
+      EXPECT_TRUE(f.tags.empty());
+    }
+  }
+}
+
 // Where families are mixed, the burst is sorted by a kernel that sees tags too.
 TEST_P(Ways, SynsOfPrivateVlansAreAnsweredBesideTheOtherFamily) {
   HarnessOptions h;
@@ -213,24 +236,11 @@ TEST_P(Ways, SynsOfPrivateVlansAreAnsweredBesideTheOtherFamily) {
   h.protect = {"203.0.113.10:80", "[2001:db8::10]:80"};
   ProxyHarness p(h);
   for (int round = 0; round < 3; ++round) {
-    std::vector<Bytes> burst;
-    for (std::uint16_t i = 0; i < 30; ++i) {
+    expect_answers(p, 30, 3, [](unsigned i) {
       SessionOptions o = options();
-      o.ipv6 = (i % 3 == 0) != o.ipv6;
-      if (i % 3 == 2) o = private_vlan(o);
-      o.client_port = static_cast<std::uint16_t>(41'000 + i);
-      burst.push_back(Session(p, o).syn_frame());
-    }
-    p.feed_burst(Role::kClient, burst);
-    for (std::uint16_t i = 0; i < 30; ++i) {
-      const DecodedFrame f = p.take_client();
-      EXPECT_EQ(f.destination_port, 41'000 + i);
-      if (i % 3 == 2) {
-        EXPECT_EQ(vid(f), 101);
-      } else {
-        EXPECT_TRUE(f.tags.empty());
-      }
-    }
+      o.ipv6 = (i % 3 == 1) != o.ipv6;
+      return o;
+    });
   }
 }
 
@@ -238,23 +248,7 @@ TEST_P(Ways, SynsOfPrivateVlansAreAnsweredInBurstsToo) {
   HarnessOptions h;
   h.vlan_pairs = {{100, 101}};
   ProxyHarness p(h);
-  std::vector<Bytes> burst;
-  for (std::uint16_t i = 0; i < 16; ++i) {
-    SessionOptions o = options();
-    if (i % 2 == 0) o = private_vlan(o);
-    o.client_port = static_cast<std::uint16_t>(41'000 + i);
-    burst.push_back(Session(p, o).syn_frame());
-  }
-  p.feed_burst(Role::kClient, burst);
-  for (std::uint16_t i = 0; i < 16; ++i) {
-    const DecodedFrame f = p.take_client();
-    EXPECT_EQ(f.destination_port, 41'000 + i);
-    if (i % 2 == 0) {
-      EXPECT_EQ(vid(f), 101);
-    } else {
-      EXPECT_TRUE(f.tags.empty());
-    }
-  }
+  expect_answers(p, 16, 2, [](unsigned) { return options(); });
 }
 
 TEST_P(Ways, WithoutAPairTheVlanOfTheOtherDirectionIsAStrangers) {
