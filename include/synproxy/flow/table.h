@@ -111,13 +111,15 @@ class FlowTable {
   // `hash` is everywhere the key's index_hash().
   void prefetch_bucket(std::uint64_t hash) const { __builtin_prefetch(buckets_ + home_of(hash)); }
 
+  // Where a key may be, by the tags of its home.
+  enum class Maybe : std::uint8_t { kNowhere, kHome, kElsewhere };
+
   // Call it once the bucket has arrived. Fetches the records whose tag fits (nearly always one or
-  // none), or else the other bucket if the key may be there. False: the key is certainly not in the
-  // table.
-  bool prefetch_record(std::uint64_t hash) const;
-  // A second look, where prefetch_record() was true: by the tags of the other bucket too, which may
-  // have to be waited for. False: the key is certainly not in the table.
-  [[nodiscard]] bool may_hold(std::uint64_t hash) const;
+  // none), or else the other bucket if the key may be there.
+  Maybe prefetch_record(std::uint64_t hash) const;
+  // A second look, where that was kElsewhere: by the tags of the other bucket, which may have to be
+  // waited for. False: the key is certainly not in the table.
+  [[nodiscard]] bool may_be_elsewhere(std::uint64_t hash) const;
 
   void prefetch_at(FlowIndex index) const { __builtin_prefetch(records_ + index, 1); }
 
@@ -249,31 +251,28 @@ inline FlowIndex FlowTable::find(const KeyView& key, std::uint64_t hash) const {
   return find_in(buckets_[other_of(home, tag)], tag, wanted);
 }
 
-inline bool FlowTable::may_hold(std::uint64_t hash) const {
-  const std::uint32_t home = home_of(hash);
+inline bool FlowTable::may_be_elsewhere(std::uint64_t hash) const {
   const std::uint16_t tag = tag_of(hash);
-  const FlowBucket& bucket = buckets_[home];
-  if (match_tags(bucket, tag) != 0) return true;
-  return bucket.displaced != 0 && match_tags(buckets_[other_of(home, tag)], tag) != 0;
+  return match_tags(buckets_[other_of(home_of(hash), tag)], tag) != 0;
 }
 
-inline bool FlowTable::prefetch_record(std::uint64_t hash) const {
+inline FlowTable::Maybe FlowTable::prefetch_record(std::uint64_t hash) const {
   const std::uint32_t home = home_of(hash);
   const std::uint16_t tag = tag_of(hash);
   const FlowBucket& bucket = buckets_[home];
   std::uint32_t mask = match_tags(bucket, tag);
   if (mask == 0) {
     if (bucket.displaced == 0) [[likely]]
-      return false;
+      return Maybe::kNowhere;
     __builtin_prefetch(buckets_ + other_of(home, tag));
-    return true;
+    return Maybe::kElsewhere;
   }
   do {
     const FlowIndex index = bucket.records[static_cast<std::uint32_t>(std::countr_zero(mask))];
     __builtin_prefetch(records_ + index);
     mask &= mask - 1;
   } while (mask != 0);
-  return true;
+  return Maybe::kHome;
 }
 
 }  // namespace synproxy

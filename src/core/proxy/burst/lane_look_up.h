@@ -38,17 +38,19 @@ class LaneLookUp {
 
   // Returns those of `lanes` that certainly have no flow.
   [[nodiscard]] std::uint32_t without_flow(const Hashes& hashes, std::uint32_t lanes) const {
+    using enum FlowTable::Maybe;
     std::uint32_t doubtful = 0;
+    std::uint32_t elsewhere = 0;
     for_each_lane(lanes, [&](std::size_t lane) {
-      if (rooms_.flows.prefetch_record(hashes[lane])) doubtful |= 1U << lane;
+      const FlowTable::Maybe maybe = rooms_.flows.prefetch_record(hashes[lane]);
+      if (maybe != kNowhere) (maybe == kHome ? doubtful : elsewhere) |= 1U << lane;
     });
     // In a full table every hundredth bucket or so has a flow that stands elsewhere. One packet
     // that is left to the other stages costs as much as many.
-    std::uint32_t kept = lanes;
-    for_each_lane(doubtful, [&](std::size_t lane) {
-      if (rooms_.flows.may_hold(hashes[lane])) kept &= ~(1U << lane);
+    for_each_lane(elsewhere, [&](std::size_t lane) {
+      if (rooms_.flows.may_be_elsewhere(hashes[lane])) doubtful |= 1U << lane;
     });
-    return kept;
+    return lanes & ~doubtful;
   }
 
  private:

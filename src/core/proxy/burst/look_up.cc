@@ -17,7 +17,7 @@ class LookUps {
       if (c.kind != Kind::kTcp && c.kind != Kind::kSynPlanned) continue;
       c.flow = kNoFlow;
       maybe_[n] = &c;
-      n += flows.prefetch_record(c.hash) ? 1U : 0U;
+      n += flows.prefetch_record(c.hash) != FlowTable::Maybe::kNowhere ? 1U : 0U;
     }
     count_ = n;
   }

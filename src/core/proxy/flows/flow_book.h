@@ -75,8 +75,12 @@ class FlowBook {
   }
   [[nodiscard]] const IndexKey& index_key() const { return index_key_; }
   void prefetch_bucket(std::uint64_t hash) const { table_.prefetch_bucket(hash); }
-  bool prefetch_record(std::uint64_t hash) const { return table_.prefetch_record(hash); }
-  [[nodiscard]] bool may_hold(std::uint64_t hash) const { return table_.may_hold(hash); }
+  FlowTable::Maybe prefetch_record(std::uint64_t hash) const {
+    return table_.prefetch_record(hash);
+  }
+  [[nodiscard]] bool may_be_elsewhere(std::uint64_t hash) const {
+    return table_.may_be_elsewhere(hash);
+  }
   [[nodiscard]] FlowIndex find(const KeyView& key, std::uint64_t hash) const {
     return table_.find(key, hash);
   }
