@@ -203,7 +203,25 @@ def set_net_namespace(fd):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-class Proxy:
+class Counting:
+    """For a proxy that has stat()."""
+
+    def counters(self):
+        """The counters of all workers together: the fates of packets, and what the ports counted."""
+        total = self.stat()["total"]
+        return {**total["counters"], **total["io"]}
+
+    @contextlib.contextmanager
+    def counting(self):
+        """Yields a dict that holds, after the block, how much every counter has grown in it."""
+        grown = {}
+        before = self.counters()
+        yield grown
+        after = self.counters()
+        grown.update({name: after[name] - before[name] for name in after})
+
+
+class Proxy(Counting):
     """The program under test, in the proxy's namespace of a lab."""
 
     role = "proxy"
@@ -257,23 +275,9 @@ class Proxy:
         check(result.code == 0, f"stat --json: exit {result.code}: {result.err.strip()}")
         return json.loads(result.out)
 
-    def counters(self):
-        """The counters of all workers together: the fates of packets, and what the ports counted."""
-        total = self.stat()["total"]
-        return {**total["counters"], **total["io"]}
-
     def gauges(self):
         stat = self.stat()
         return {"mbufs in use": stat["mbufs"]["in_use"], **stat["total"]["gauges"]}
-
-    @contextlib.contextmanager
-    def counting(self):
-        """Yields a dict that holds, after the block, how much every counter has grown in it."""
-        grown = {}
-        before = self.counters()
-        yield grown
-        after = self.counters()
-        grown.update({name: after[name] - before[name] for name in after})
 
     def returns_to_start(self, limit=90, driver_keeps=0):
         """Checks that nothing leaked: flows are back where they were, and no more buffers are out, while the ports

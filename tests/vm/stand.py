@@ -7,8 +7,8 @@ import re
 import tempfile
 
 from guest import ROLES, Guest, Nic
-from harness import (CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Lab, check, equal,
-                     wait_for)
+from harness import (CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Counting, Lab, check,
+                     equal, wait_for)
 from image import initramfs, kernel
 
 ADDRESSES = {"client": (CLIENT4, CLIENT6), "server": (SERVER4, SERVER6)}
@@ -31,7 +31,7 @@ HUGEPAGES = 200  # of 2 MB: two workers' buffers, and a reserve
 PAUSE = 0.25  # between two looks: each starts a program, which in an emulated machine is dear
 
 
-class GuestProxy:
+class GuestProxy(Counting):
     """The program inside the guest; the counterpart of the end-to-end tests' Proxy."""
 
     def __init__(self, guest, nics, flags):
@@ -85,19 +85,6 @@ class GuestProxy:
 
     def ports(self):
         return self.stat()["ports"]
-
-    def counters(self):
-        total = self.stat()["total"]
-        return {**total["counters"], **total["io"]}
-
-    @contextlib.contextmanager
-    def counting(self):
-        """Yields a dict that holds, after the block, how much every counter has grown in it."""
-        grown = {}
-        before = self.counters()
-        yield grown
-        after = self.counters()
-        grown.update({name: after[name] - before[name] for name in after})
 
 
 class VmStand:
