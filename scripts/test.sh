@@ -8,7 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly STAGES=(checks unit sanitized tidy e2e vm demo package fuzz other)
 readonly ROOTLESS=(quick checks sanitized tidy fuzz)
 # Stages that wait for most of their time run beside stages that only need the cores: vm from the start, and e2e, demo
-# and package beside stages of which no test has a clock.
+# and package beside stages of which no test has a clock. Those get what is left, tidy beside the others of them: where
+# one has too little to do for all cores, the other one has.
 readonly BUSY=(checks unit sanitized tidy fuzz)
 readonly CLOCKLESS=(sanitized tidy fuzz)
 
@@ -47,18 +48,18 @@ failed() {
 }
 
 finish() {
-  local status=$? good bad skipped
+  local status=$? good bad skipped chain
   trap - EXIT
   trap '' INT TERM HUP
   if [[ -n $CHROOT ]]; then
     kill -TERM -- "-$CHROOT" 2>/dev/null || true
     wait "$CHROOT" || true
   fi
-  if [[ -n $BESIDE ]]; then
-    kill -TERM -- "-$BESIDE" 2>/dev/null || true
-    wait "$BESIDE" || true
-    cat "$WORK/beside.out"
-  fi
+  for chain in "${!BESIDE[@]}"; do
+    kill -TERM -- "-${BESIDE[$chain]}" 2>/dev/null || true
+    wait "${BESIDE[$chain]}" || true
+    collect "$chain"
+  done
   # If the script ended early, that is a failure. The closing line is printed in any case.
   ((status == 0)) || failed "test.sh ended early, with exit code $status"
   good=$(grep -c '^PASS ' "$TALLY" || true)
@@ -427,45 +428,72 @@ run_stage() {
   echo "$1 $((SECONDS - begin))" >>"$TOOK"
 }
 
-# begin_beside STAGE...: starts them, one after the other, in a process group of their own and keeps their output, while
-# busy stages get what they leave of the cores. Builds the program first, because two must not build in one directory.
+# collect CHAIN: shows what its stages have printed, and counts their results.
+collect() {
+  cat "$WORK/$1/out"
+  cat "$WORK/$1/tally" >>"$TALLY"
+  rm -r "${WORK:?}/$1"
+}
+
+# begin_beside CHAIN STAGE...: starts them, one after the other, in a process group and a directory of their own, and keeps
+# their output. Builds the program first, because two must not build in one directory.
 begin_beside() {
+  local chain=$1
+  shift
   with_warnings_as_errors synproxy || return 0
   say "$*: begun, to be told of when it has ended"
+  mkdir "$WORK/$chain"
+  touch "$WORK/$chain/tally"
   set -m
   (
     trap - INT TERM HUP
+    WORK=$WORK/$chain
+    TALLY=$WORK/tally
     for stage in "$@"; do run_stage "$stage"; done
-  ) </dev/null >"$WORK/beside.out" 2>&1 &
-  BESIDE=$!
+  ) </dev/null >"$WORK/$chain/out" 2>&1 &
+  BESIDE[$chain]=$!
   AWAY+=" $* "
   set +m
-  # Tests that have a clock still get their share; begin_waiting gives way altogether.
-  renice -n $(($(nice) + 5)) -p $$ >/dev/null
 }
 
 end_beside() {
   local status=0
-  chrt --other --pid 0 $$
-  renice -n $(($(nice) - 5)) -p $$ >/dev/null
-  wait "$BESIDE" || status=$?
-  BESIDE=
-  cat "$WORK/beside.out"
+  wait "${BESIDE[$1]}" || status=$?
+  unset "BESIDE[$1]"
+  collect "$1"
   ((status == 0)) || failed "the stages beside the others ended early, with exit code $status"
 }
 
-# begin_waiting STAGES...: begins e2e, demo and package, if they are asked for and have not run.
+# begin_waiting STAGE...: the chain whose stages wait for most of their time. Their tests have a clock and come first on the
+# cores: before those of the other stages that have one too, and altogether before those that have none (`idle`).
 begin_waiting() {
+  begin_beside waiting "$@"
+  [[ -z ${BESIDE[waiting]-} ]] || renice -n $(($(nice) + 5)) -p $$ >/dev/null
+}
+
+end_waiting() {
+  [[ -n ${BESIDE[waiting]-} ]] || return 0
+  chrt --other --pid 0 $$
+  renice -n $(($(nice) - 5)) -p $$ >/dev/null
+  end_beside waiting
+}
+
+# begin_clockless STAGES...: begins e2e, demo and package, if they are asked for and have not run, and then tidy.
+begin_clockless() {
   local waiting=() stage
   for stage in e2e demo package; do
     if has_stage "$stage" "$@" && ! has_stage "$stage" "$AWAY"; then
       waiting+=("$stage")
     fi
   done
-  ((${#waiting[@]} > 0)) || return 0
-  [[ -z $BESIDE ]] || end_beside
-  begin_beside "${waiting[@]}"
-  [[ -z $BESIDE ]] || chrt --idle --pid 0 $$
+  if ((${#waiting[@]} > 0)); then
+    end_waiting
+    begin_waiting "${waiting[@]}"
+    [[ -z ${BESIDE[waiting]-} ]] || chrt --idle --pid 0 $$
+  fi
+  if has_stage tidy "$@" && has_stage sanitized "$@" && ! has_stage tidy "$AWAY"; then
+    begin_beside tidy tidy
+  fi
 }
 
 # --- main -------------------------------------------------------------------------------------------
@@ -491,9 +519,9 @@ cd "$ROOT"
 WORK=$(mktemp -d)
 TALLY=$WORK/tally
 TOOK=$WORK/took
-BESIDE=  # process group of the stages that run beside the others
-CHROOT=  # process group that makes the chroot of the other release
-AWAY=    # names of those stages, also when they have ended
+declare -A BESIDE=()  # process groups of the stages that run beside the others
+AWAY=                 # names of those stages, also when they have ended
+CHROOT=               # process group that makes the chroot of the other release
 touch "$TALLY" "$TOOK"
 trap finish EXIT
 trap 'exit 130' INT
@@ -504,15 +532,20 @@ if has_stage other "$@" && (($# > 1)); then
   begin_chroot
 fi
 if has_stage vm "$@" && (($# > 1)); then
-  begin_beside vm
+  begin_waiting vm
 fi
 for stage in "$@"; do
   ! has_stage "$stage" "$AWAY" || continue
-  ! has_stage "$stage" "${CLOCKLESS[@]}" || begin_waiting "$@"
-  if [[ -n $BESIDE ]] && ! { has_stage "$stage" "${BUSY[@]}" && kill -0 "$BESIDE" 2>/dev/null; }; then
-    end_beside
+  ! has_stage "$stage" "${CLOCKLESS[@]}" || begin_clockless "$@"
+  ! has_stage "$stage" "$AWAY" || continue
+  if ! has_stage "$stage" "${BUSY[@]}"; then
+    end_waiting
+    [[ -z ${BESIDE[tidy]-} ]] || end_beside tidy
+  elif [[ -n ${BESIDE[waiting]-} ]] && ! kill -0 "${BESIDE[waiting]}" 2>/dev/null; then
+    end_waiting
   fi
   run_stage "$stage"
 done
-[[ -z $BESIDE ]] || end_beside
+end_waiting
+[[ -z ${BESIDE[tidy]-} ]] || end_beside tidy
 say "done"

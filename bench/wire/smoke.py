@@ -37,7 +37,7 @@ def connections_complete(stand):
                                       for family in (4, 6) for on in ("on", "off")], FLAGS):
         check(not result["faults"], f"{result['step']}: {result['faults']}")
         check(result["done"] > 0 and result["resets"] == 0, f"{result['step']}: {result}")
-    result, = stand.run("proxy", ["overload,rate=2000,seconds=2,flows=50,newcomers=20,check=1"])
+    result, = stand.run("proxy", ["overload,rate=2000,seconds=1,flows=50,newcomers=20,check=1"])
     check(not result["faults"], f"overload: {result['faults']}")
     check(result["steady"]["opened"] >= 50 and result["pages_fetched"] > 0 and result["answered_rate"] > 0,
           f"overload: {result}")

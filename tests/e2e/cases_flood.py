@@ -10,7 +10,8 @@ from clients import MB, must_get_page, sha_of, url
 from floods import flood, received_frames, sent_frames
 from harness import CLIENT4, CLIENT6, Lab, Proxy, alone, case, check, equal, own_stand, wait_for
 
-PAGES = 10
+PAGES = 10   # at least
+SAMPLES = 4  # looks at SYN_RECV meanwhile, at least
 
 
 class SynRecv:
@@ -45,11 +46,12 @@ def pages_arrive(stand, kind, family):
     lab = stand.lab
     with flood(lab, kind, family) as report:
         with SynRecv(lab) as half_open, stand.proxy.counting() as grown:
-            times = [must_get_page(lab, family, limit=10)["connect_ms"] for _ in range(PAGES)]
+            times = []
+            while len(times) < PAGES or half_open.samples < SAMPLES:
+                times.append(must_get_page(lab, family, limit=10)["connect_ms"])
     equal(half_open.spoofed, 0, "half-open connections of spoofed addresses on the server")
-    check(half_open.samples > 3, "SYN_RECV was hardly looked at")
-    return (f"{PAGES} of {PAGES} pages, connected in {statistics.median(times):.1f} ms, worst {max(times):.1f} ms; "
-            f"{report['rate']:.0f} frames/s; SYN_RECV 0 in {half_open.samples} samples"), grown
+    return (f"{len(times)} of {len(times)} pages, connected in {statistics.median(times):.1f} ms, worst {max(times):.1f} ms; "
+            f"{report['rate']:.0f} frames/s; SYN_RECV 0 in {half_open.samples} samples"), grown, len(times)
 
 
 @case(60)
@@ -70,7 +72,7 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
 @case(120)
 @alone
 def every_page_arrives_under_hping3(stand):
-    note, grown = pages_arrive(stand, "hping3", 4)
+    note, grown, _ = pages_arrive(stand, "hping3", 4)
     check(grown["synack_sent"] > 5000, f"only {grown['synack_sent']} SYNs were answered")
     return note
 
@@ -78,7 +80,7 @@ def every_page_arrives_under_hping3(stand):
 @case(120)
 @alone
 def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
-    note, grown = pages_arrive(stand, "syn", 6)
+    note, grown, _ = pages_arrive(stand, "syn", 6)
     check(grown["synack_sent"] > 5000, f"only {grown['synack_sent']} SYNs were answered")
     return note
 
@@ -88,10 +90,10 @@ def every_page_arrives_under_a_syn_flood_over_ipv6(stand):
 def every_page_arrives_under_a_flood_of_forged_acks(stand):
     notes = []
     for family in (4, 6):
-        note, grown = pages_arrive(stand, "ack", family)
+        note, grown, pages = pages_arrive(stand, "ack", family)
         check(grown["cookie_invalid"] > 10000, f"only {grown['cookie_invalid']} forged ACKs were judged")
         # A forgery passes with a chance of at most 2^-24: of some hundred thousands, one may pass.
-        check(grown["cookie_valid"] <= PAGES + 2, f"{grown['cookie_valid']} ACKs passed, {PAGES} were genuine")
+        check(grown["cookie_valid"] <= pages + 2, f"{grown['cookie_valid']} ACKs passed, {pages} were genuine")
         notes.append(note)
     return "; ".join(notes)
 

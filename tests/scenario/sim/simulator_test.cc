@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kSeeds = 20'000;
 // The first of them are run under the sanitizers, which take ten times as long, and the others
 // without.
-constexpr std::uint64_t kSanitizedSeeds = 2'000;
+constexpr std::uint64_t kSanitizedSeeds = 1'000;
 
 std::uint64_t shards() { return from_environment("SYNPROXY_SHARDS", 1); }
 
