@@ -54,7 +54,8 @@ TEST(Simulator, EveryConnectionIsAsGoodAsOneWithoutTheProxy) {
   }
   EXPECT_GE(limited, run / 40) << "limits per source hardly ever refuse anything";
   EXPECT_GE(told, run / 20) << "ICMP errors are hardly ever translated";
-  EXPECT_GE(offloaded, run / 40) << "the kernel hardly ever carries anything";
+  // A shard of a thousand seeds is too small to show more.
+  EXPECT_GE(offloaded, run / (kSanitized ? 40 : 20)) << "the kernel hardly ever carries anything";
   EXPECT_LE(chance_hits, 1 + last / 10'000) << "cookies are hit far too often";
 }
 
