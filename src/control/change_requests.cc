@@ -46,7 +46,7 @@ Json describe(const Key& key, const Reloader& reloader, const Config& started) {
   return entry;
 }
 
-std::vector<std::string> values_of(const Json& request) {
+std::vector<std::string> values_asked(const Json& request) {
   const auto found = request.find("values");
   if (found == request.end() || !found->is_array()) {
     throw UsageError("the request has no list 'values'");
@@ -84,7 +84,7 @@ void add_change_requests(Requests& requests, Supervisor& supervisor, Reloader& r
   });
   requests.add("set", Kind::kChanging, [&](const Json& request, const Peer& peer) -> Json {
     const std::string key = text_field(request, "key");
-    return supervisor.set(reloader, key, values_of(request), peer.text());
+    return supervisor.set(reloader, key, values_asked(request), peer.text());
   });
   requests.add("unset", Kind::kChanging, [&](const Json& request, const Peer& peer) -> Json {
     return supervisor.unset(reloader, text_field(request, "key"), peer.text());
