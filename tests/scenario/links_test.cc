@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "support/rounds.h"
 #include "support/session.h"
 
 namespace synproxy {
@@ -78,7 +79,8 @@ TEST(Links, ANeighboursHandshakesDivertNoFrameOfAnotherVlan) {
     for (std::uint16_t port = 1000; port < 1020; ++port) {
       open(p, tags(10), router(1), port, ipv6);
     }
-    for (std::uint16_t n = 0; n < 6000; ++n) {
+    const auto strangers = static_cast<std::uint16_t>(rounds(6000U));
+    for (std::uint16_t n = 0; n < strangers; ++n) {
       open(p, tags(20), router(1000U + n), static_cast<std::uint16_t>(2000 + n), ipv6);
     }
     p.advance(32'000);

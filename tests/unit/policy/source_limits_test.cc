@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/rounds.h"
+
 namespace synproxy {
 namespace {
 
@@ -351,7 +353,7 @@ TEST(SourceLimits, AMillionSourcesInDebtLeaveRoomForNewcomers) {
        {Row{64 * kMegabyte, 0.0001}, Row{16 * kMegabyte, 0.05}, Row{8 * kMegabyte, 0.6}}) {
     Limited l(Tuning().open(8), row.bytes);
     std::uint32_t x = 1;
-    for (unsigned i = 0; i < 1'000'000; ++i) {
+    for (unsigned i = 0; i < test::rounds(1'000'000U); ++i) {
       x = x * 1664525 + 1013904223;
       static_cast<void>(l.charge(ipv4(x), kNow));
     }
