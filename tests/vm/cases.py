@@ -378,13 +378,13 @@ def refusal(stand, device, other, words, named="--client-port"):
 @case()
 def device_that_is_absent_unbound_or_the_kernels_is_refused_in_one_line(stand):
     stand.end_proxy()
-    nic = MODELS["e1000e"]
+    nic = MODELS["vmxnet3"]
     other = nic.address("server")
     refusal(stand, "0000:00:1a.0", other, ("no PCI device",))
-    stand.guest.must("insmod /lib/modules/e1000e.ko")
-    stand.bind(nic, "e1000e")
-    refusal(stand, nic.address("client"), other, ("the kernel driver e1000e", "dpdk-devbind.py"))
-    stand.guest.must(f"echo {nic.address('client')} >/sys/bus/pci/drivers/e1000e/unbind")
+    stand.guest.must("insmod /lib/modules/vmxnet3.ko")
+    stand.bind(nic, "vmxnet3")
+    refusal(stand, nic.address("client"), other, ("the kernel driver vmxnet3", "dpdk-devbind.py"))
+    stand.guest.must(f"echo {nic.address('client')} >/sys/bus/pci/drivers/vmxnet3/unbind")
     refusal(stand, nic.address("client"), other, ("bound to no driver", "dpdk-devbind.py"))
 
 

@@ -15,6 +15,13 @@ from harness import Failed, check, wait_for
 QEMU = "qemu-system-x86_64"
 MEMORY_MB = 1088
 CPUS = 3  # two for workers and one for everything else
+# Emulated, an instruction that copies or clears memory is a loop over bytes, or words: nobody shall think it fast.
+CPU = "max,-erms,-fsrm"
+BOOT = ("console=ttyS0", "quiet", "panic=-1", "mitigations=off", "init_on_alloc=0", "clearcpuid=112",  # 112: rep_good
+        # Devices that are not bound to VFIO keep their own addresses for DMA, as uio needs.
+        "intel_iommu=on", "iommu=pt",
+        # The kernel would find the clock that costs least to be unstable, and measure how fast it counts.
+        "tsc=reliable", "clocksource=tsc", "lpj=10000000")
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x0100, 0x1000, 0x4000
 ROLES = ("client", "server")
@@ -102,21 +109,21 @@ class Guest:
         self.process = self.control = self.monitor = None
 
     def command(self, taps):
-        words = [QEMU, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", str(CPUS), "-m", str(MEMORY_MB),
+        words = [QEMU, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU, "-smp", str(CPUS), "-m", str(MEMORY_MB),
                  "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                 "-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", self.initramfs,
-                 # Devices that are not bound to VFIO keep their own addresses for DMA, as uio needs.
-                 "-append", "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt mitigations=off",
+                 "-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", self.initramfs, "-append", " ".join(BOOT),
                  "-device", "intel-iommu",
                  "-serial", f"file:{self.place}/console",
                  "-chardev", f"socket,id=control,path={self.place}/control,server=on,wait=off",
-                 "-serial", "chardev:control",
+                 # A serial port of the PC would take a hundred times as long for each byte.
+                 "-device", "virtio-serial-pci,bus=pcie.0,addr=3.0", "-device", "virtserialport,chardev=control",
                  "-qmp", f"unix:{self.place}/monitor,server=on,wait=off"]
         for nic in self.nics:
             for role in ROLES:
                 fds = ":".join(map(str, taps[nic.ident(role)]))
                 words += ["-netdev", f"tap,id={nic.ident(role)},vhost=off,fd{'s' if nic.queues > 1 else ''}={fds}",
-                          "-device", f"{nic.device},netdev={nic.ident(role)},id=nic-{nic.ident(role)},bus=pcie.0,"
+                          # Without a ROM to boot from the network with.
+                          "-device", f"{nic.device},netdev={nic.ident(role)},id=nic-{nic.ident(role)},romfile=,bus=pcie.0,"
                                      f"addr={nic.slot + ROLES.index(role):x}.0,"
                                      f"mac=52:54:00:00:{nic.slot:02x}:{ROLES.index(role):02x}"]
         return words

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=dash
-# The guest's first process. Brings the machine up, then takes commands: a command line comes in on the
-# second serial port; "EXIT-CODE BYTES" and that many bytes of output go back.
+# The guest's first process. Brings the machine up, then takes commands: a command line comes in on a
+# virtual serial port; "EXIT-CODE BYTES" and that many bytes of output go back.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
 # DPDK loads no driver from a directory that everybody may write to.
@@ -13,10 +13,14 @@ mount -t sysfs sys /sys
 mkdir -p /tmp /run /var/run /dev/hugepages
 mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
+# The NICs wait for the driver that a case names.
+for class in /sys/bus/pci/devices/*/class; do
+  case $(cat "$class") in 0x0200*) echo none >"${class%/class}/driver_override" ;; esac
+done
 # In the order of their dependencies.
 while read -r module; do insmod "$module" || echo "insmod $module failed"; done </modules
-exec <>/dev/ttyS1 3>&0
-stty -F /dev/ttyS1 raw -echo
+until [ -c /dev/vport0p1 ]; do sleep 0.1; done
+exec <>/dev/vport0p1 3>&0
 echo up >&3
 while read -r line <&3; do
   eval "$line" >/tmp/.out 2>&1 </dev/null

@@ -10,12 +10,16 @@ from harness import BUILD, PROGRAM, check, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STORE = os.path.join(BUILD, "vm")
+# The kernel for clouds: small, and unpacked and started in a third of the time of the one for every machine.
+KERNEL = "linux-image-cloud-amd64"
 # Each module comes after those that it needs. The kernel's own NIC drivers stay out, so that devices are free to be
 # bound.
 MODULES = ("drivers/uio/uio", "drivers/uio/uio_pci_generic", "virt/lib/irqbypass", "drivers/vfio/vfio_virqfd",
            "drivers/vfio/vfio", "drivers/vfio/vfio_iommu_type1", "drivers/vfio/pci/vfio-pci-core",
-           "drivers/vfio/pci/vfio-pci", "drivers/net/ethernet/intel/e1000e/e1000e")
-BOUND_BY_US = "e1000e"  # loaded only by the case that needs a device with its kernel driver
+           "drivers/vfio/pci/vfio-pci", "drivers/virtio/virtio_ring", "drivers/virtio/virtio",
+           "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci",
+           "drivers/char/virtio_console", "drivers/net/vmxnet3/vmxnet3")
+BOUND_BY_US = "vmxnet3"  # loaded only by the case that needs a device with its kernel driver
 DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_virtio", "net_e1000", "net_vmxnet3")
 BUSYBOX = "/bin/busybox"
 
@@ -27,7 +31,7 @@ class Unavailable(Exception):
 def kernel():
     """The directory with vmlinuz and the modules, fetched once."""
     for attempt in ("with the lists as they are", "with new ones"):
-        listed = run(["apt-cache", "depends", "linux-image-amd64"])
+        listed = run(["apt-cache", "depends", KERNEL])
         found = re.search(r"Depends: (linux-image-\S+)", listed.out)
         if found:
             place = os.path.join(STORE, found.group(1))
@@ -35,7 +39,7 @@ def kernel():
                 return place
         if attempt == "with the lists as they are":
             run(["apt-get", "-qq", "update"], limit=120)
-    raise Unavailable("apt cannot download the package that linux-image-amd64 names")
+    raise Unavailable(f"apt cannot download the package that {KERNEL} names")
 
 
 def unpack(package, place):
