@@ -19,7 +19,8 @@ for class in /sys/bus/pci/devices/*/class; do
 done
 # In the order of their dependencies.
 while read -r module; do insmod "$module" || echo "insmod $module failed"; done </modules
-until [ -c /dev/vport0p1 ]; do sleep 0.1; done
+# The port appears some time after its driver, and its file some time before it can be opened.
+until true <>/dev/vport0p1; do sleep 0.1; done 2>/tmp/.out
 exec <>/dev/vport0p1 3>&0
 echo up >&3
 while read -r line <&3; do
