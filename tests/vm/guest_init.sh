@@ -14,8 +14,9 @@ mkdir -p /tmp /run /var/run /dev/hugepages
 mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
 # The NICs wait for the driver that a case names.
-for class in /sys/bus/pci/devices/*/class; do
-  case $(cat "$class") in 0x0200*) echo none >"${class%/class}/driver_override" ;; esac
+for device in /sys/bus/pci/devices/*; do
+  read -r class <"$device/class"
+  case $class in 0x0200*) echo none >"$device/driver_override" ;; esac
 done
 # In the order of their dependencies.
 while read -r module; do insmod "$module" || echo "insmod $module failed"; done </modules
