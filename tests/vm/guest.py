@@ -118,7 +118,7 @@ class Guest:
                  "-device", "intel-iommu",
                  "-serial", f"file:{self.place}/console",
                  "-chardev", f"socket,id=control,path={self.place}/control,server=on,wait=off",
-                 # A serial port of the PC would take a hundred times as long for each byte.
+                 # Over a serial port of the PC, the counters' way out would cost more than the program that prints them.
                  "-device", "virtio-serial-pci,bus=pcie.0,addr=3.0", "-device", "virtserialport,chardev=control",
                  "-qmp", f"unix:{self.place}/monitor,server=on,wait=off"]
         for nic in self.nics:
