@@ -8,6 +8,7 @@ import re
 from harness import CLIENTS, Failed, check, equal, host
 
 MB = 1 << 20
+PACED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paced.lua")
 RESET = (7, 55, 56)  # exit codes of curl: reset before it spoke, while it sent, while it received
 
 
@@ -64,12 +65,17 @@ def upload(lab, family, size, limit=60):
                 os.unlink(name)
 
 
-def wrk(lab, family, seconds, connections=50, close=True):
-    """The report of wrk. Its own time limit for a response is 2 s, so a stall shows as a timeout."""
+def wrk(lab, family, seconds, connections=50, close=True, pause=None):
+    """The report of wrk. Its own time limit for a response is 2 s, so a stall shows as a timeout. `pause`: milliseconds
+    that a connection waits before each request; none: the load is as much as the machine carries."""
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency"]
     if close:
         command += ["-H", "Connection: close"]
-    out = lab.must("client", *command, url(family), limit=seconds + 20)
+    words = []
+    if pause:
+        command += ["-s", PACED]
+        words = ["--", str(pause)]
+    out = lab.must("client", *command, url(family), *words, limit=seconds + 20)
     requests = re.search(r"(\d+) requests in", out)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
     check(requests and rate, f"wrk printed no result: {out}")
