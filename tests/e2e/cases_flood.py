@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pages under a flood, and what the server sees of the flood."""
+import concurrent.futures
 import contextlib
 import os
 import statistics
@@ -10,7 +11,7 @@ from clients import MB, must_get_page, sha_of, url
 from floods import flood, received_frames, sent_frames
 from harness import CLIENT4, CLIENT6, Lab, Proxy, alone, case, check, equal, own_stand, wait_for
 
-PAGES = 10   # at least
+PAGES = 5    # side by side, at the begin and at the end
 SAMPLES = 4  # looks at SYN_RECV meanwhile, at least
 
 
@@ -44,11 +45,14 @@ class SynRecv:
 
 def pages_arrive(stand, kind, family):
     lab = stand.lab
-    with flood(lab, kind, family) as report:
+    with flood(lab, kind, family) as report, concurrent.futures.ThreadPoolExecutor(PAGES) as clients:
+        def connects():
+            return [got["connect_ms"] for got in clients.map(lambda _: must_get_page(lab, family, limit=10), range(PAGES))]
+
         with SynRecv(lab) as half_open, stand.proxy.counting() as grown:
-            times = []
-            while len(times) < PAGES or half_open.samples < SAMPLES:
-                times.append(must_get_page(lab, family, limit=10)["connect_ms"])
+            times = connects()
+            wait_for("looks at SYN_RECV", lambda: half_open.samples >= SAMPLES, 20)
+            times += connects()
     equal(half_open.spoofed, 0, "half-open connections of spoofed addresses on the server")
     return (f"{len(times)} of {len(times)} pages, connected in {statistics.median(times):.1f} ms, worst {max(times):.1f} ms; "
             f"{report['rate']:.0f} frames/s; SYN_RECV 0 in {half_open.samples} samples"), grown, len(times)
@@ -64,8 +68,8 @@ def without_a_proxy_the_flood_shows_on_the_server(_):
         equal(lab.command("bridge", "on").code, 0, "bridge on")
         for kind, family in (("hping3", 4), ("syn", 6)):
             with flood(lab, kind, family), SynRecv(lab) as half_open:
-                time.sleep(1)
-            check(half_open.spoofed > 0, f"no SYN_RECV under {kind} over IPv{family}: this lab could not show any")
+                wait_for(f"SYN_RECV under {kind} over IPv{family}, else this lab cannot show any",
+                         lambda half_open=half_open: half_open.spoofed, 10)
         return f"SYN_RECV up to {half_open.spoofed}"
 
 
@@ -110,7 +114,7 @@ def forged_acks_syn_acks_and_resets_cost_no_state_and_reach_nobody(stand):
             floods.enter_context(flood(lab, kind, family, met=kind != "hping3 -A"))
         with stand.proxy.counting() as grown:
             begun, before, sent = time.monotonic(), [received_frames(lab, end) for end in ("server", "client")], sent_frames(lab)
-            time.sleep(1)
+            time.sleep(0.5)
             seconds, sent = time.monotonic() - begun, sent_frames(lab) - sent
             to_server, to_client = (received_frames(lab, end) - was for end, was in zip(("server", "client"), before))
     for counter in ("cookie_invalid", "syn_ack_client", "no_flow_client"):
@@ -125,13 +129,14 @@ def forged_acks_syn_acks_and_resets_cost_no_state_and_reach_nobody(stand):
 @alone
 def download_begun_before_the_flood_goes_on(stand):
     lab = stand.lab
-    path = lab.page_file("during.bin", 60 * MB)
+    must_get_page(lab, 4)
+    path = lab.page_file("during.bin", 30 * MB)
     copy = os.path.join(lab.nginx, "during.copy")
     try:
         with lab.start("client", "curl", "-sS", "-f", "-m", "90", "--limit-rate", "20M", "-o", copy,
                        url(4, "/during.bin")) as client:
-            time.sleep(1)
-            with flood(lab, "hping3", 4) as report:
+            wait_for("the download has begun", lambda: os.path.exists(copy) and os.path.getsize(copy) > 0, 20)
+            with flood(lab, "hping3", 4, met=True) as report:
                 client.process.wait(90)
         equal(client.process.returncode, 0, "curl's exit code")
         equal(sha_of(copy), sha_of(path), "SHA-256 of the download")

@@ -6,7 +6,7 @@ import tempfile
 import time
 
 from clients import few_source_ports, must_run_wrk, page, wrk
-from harness import Lab, alone, case, check, own_stand, wait_for
+from harness import Lab, alone, case, check, own_stand, rounds, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
 ROUNDS, SECONDS = 3, 1
@@ -24,11 +24,12 @@ def testpmd(lab):
     command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
     with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
         # It ends when its standard input ends, which stays open as long as the block runs.
-        wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
+        wait_for("a page through testpmd", lambda: page(lab, 4, limit=0.5)["code"] == "200" or not process.running(), 20)
         check(process.running(), "testpmd does not run here")
         yield
 
 
+COMPARED = "testpmd io", "synproxy"  # the others are only printed
 WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROXY": kernel_synproxy,
         "synproxy": synproxy()}
 
@@ -42,8 +43,10 @@ def connections_per_second_against_testpmd_in_its_place(_):
         if not has_kernel_synproxy(lab):
             del ways["kernel SYNPROXY"]
         rates = {name: [] for name in ways}
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for name, way in ways.items():
+                if name not in COMPARED and number >= rounds(1, ROUNDS):
+                    continue
                 with way(lab):
                     time.sleep(0.2)
                     # Only the proxy must be without fault here.
@@ -53,7 +56,7 @@ def connections_per_second_against_testpmd_in_its_place(_):
     ratio = median["synproxy"] / median["testpmd io"]
     table = "".join(f"\n     {name:24} {median[name]:8.0f} conn/s   (runs: "
                     f"{', '.join(f'{rate:.0f}' for rate in rates[name])})" for name in ways)
-    print(f"     wrk -H 'Connection: close' -c 50, {ROUNDS} rounds of {SECONDS} s, medians:{table}")
+    print(f"     wrk -H 'Connection: close' -c 50, up to {ROUNDS} rounds of {SECONDS} s, medians:{table}")
     check(ratio >= FLOOR, f"only {ratio:.2f} of testpmd's rate")
     verdict = "" if ratio >= WANTED else f"   *** BELOW THE PROMISED {WANTED} ***"
     return f"{ratio:.2f} of testpmd's rate{verdict}"

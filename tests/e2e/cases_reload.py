@@ -11,6 +11,7 @@ from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand,
 from wire import FULL_OPTIONS, ScriptedClient, option
 
 RELOADS = 1000
+PAUSE = 10  # milliseconds before each request of wrk: several connections begin and end between two reloads
 FORGED = 5_000  # at least, even on a slow machine
 # The two differ in the settings that a reload may change and that this traffic depends on.
 SETTINGS = (
@@ -68,7 +69,7 @@ def thousand_reloads_under_load_lose_nothing(_):
             def load():
                 try:
                     while not over.is_set():
-                        requests.append(must_run_wrk(lab, 4, 2)["requests"])
+                        requests.append(must_run_wrk(lab, 4, 1, pause=PAUSE)["requests"])
                 except Exception as why:  # pylint: disable=broad-except # the case reports it
                     went_wrong.append(why)
 

@@ -107,7 +107,7 @@ def top_and_report_show_a_flood(_):
 
         wait_for("top says what clients feel", feels, 10)
         with flood(lab, "ack", 4, rate=20_000):
-            wait_for("top says it", lambda: "ACK flood, 20 k/s" in ask("top", "--once"), 20)
+            wait_for("top says it", lambda: "ACK flood, 20 k/s" in ask("top", "--once"), 20, 0.2)
             once = ask("top", "--once")
             check(re.search(r"^cookie_invalid +20 k", once, re.M), once)
             check(re.search(r"^worker 0 cpu \d+ +\d+ % busy +\d+(\.\d k| k)? cycles/packet", once, re.M), once)

@@ -17,6 +17,7 @@ from harness import CLIENTS, PROGRAM, ROOT, SERVERS, Stand, case, check, equal, 
 # The flood comes by IPv4, and so does the genuine client. The greedy one has IPv6: all its connections are of one address.
 GREEDY = CLIENTS[6]
 MOST = 20
+LOOK = 0.2  # seconds from one look to the next: each is a program that starts
 # Opens connections for ever, up to a number at a time; each asks for something and never ends.
 GREED = """
 import socket, sys, time
@@ -67,32 +68,32 @@ class Session:
         """The same, kept; again and again until the answer has the pattern."""
         answers = []
         wait_for(f"{words} shows {until!r}",
-                 lambda: answers.append(self.run(*words)) or re.search(until or "", answers[-1], re.M), 20)
+                 lambda: answers.append(self.run(*words)) or re.search(until or "", answers[-1], re.M), 20, LOOK)
         self.write(f"$ synproxy {' '.join(words)}\n{answers[-1]}\n")
         return answers[-1]
 
     def asks(self, expression, most):
         """The value that Prometheus has, once it is more than `most`."""
-        wait_for(f"Prometheus: {expression} > {most}", lambda: query(self.stand.lab, expression).get("", 0) > most, 20)
+        wait_for(f"Prometheus: {expression} > {most}", lambda: query(self.stand.lab, expression).get("", 0) > most, 20,
+                 LOOK)
         value = query(self.stand.lab, expression)[""]
         self.write(f"Prometheus> {expression}\n{value:.0f}\n\n")
 
     def looks(self, directory, name):
-        """A screenshot of the live page, and the data that it shows."""
+        """A screenshot of the live page; returns its document and the data that it shows."""
         picture = self.file(name)
-        in_browser(self.stand.lab, directory, "--window-size=1280,1000", f"--screenshot={picture}")
+        shown = in_browser(self.stand.lab, directory, "--window-size=1280,1000", f"--screenshot={picture}", "--dump-dom")
         check(os.path.getsize(picture) > 10_000, "the screenshot")
         data = json.loads(self.stand.lab.must("proxy", "curl", "-sSf", "http://127.0.0.1:9100/data.json"))
         self.write(f"[the page at :9100 says: {data['headline']}; {name}]\n\n")
-        return data
+        return shown, data
 
 
 def a_flood_is_seen_everywhere(session, directory):
     session.says("A flood begins. The terminal, Prometheus and the page say so.")
     session.types("top", "--once", until="^.*SYN flood, ")
-    session.asks("sum(rate(synproxy_syn_received_total[10s]))", 5_000)
-    session.looks(directory, "flood.png")
-    shown = in_browser(session.stand.lab, directory, "--dump-dom")
+    session.asks("sum(rate(synproxy_syn_received_total[4s]))", 5_000)
+    shown, _ = session.looks(directory, "flood.png")
     header = re.search(r'<header class="(\w+)"><h1>(.*?)</h1><p>(.*?)</p>', shown).groups()
     check(header[0] == "alarm" and header[1].startswith("SYN flood, "), f"headline: {header}")
     check("clients at veth-a, servers at veth-b" in header[2], header[2])
@@ -118,7 +119,7 @@ def the_limit_bites_everywhere(session, directory):
     session.says("The limit bites: in the terminal, in Prometheus and on the page.")
     session.types("top", "--once", until=r"fd00::.* refused ")
     session.asks("sum(synproxy_limit_conns_total)", 0)
-    limited = session.looks(directory, "limit.png")["limited"]
+    limited = session.looks(directory, "limit.png")[1]["limited"]
     check(limited and limited[0]["source"].startswith("fd00::") and limited[0]["refused"] > 0, limited)
 
 
@@ -136,6 +137,8 @@ def a_tour_through_an_attack_as_its_operator_sees_it(_):
                        "--web.listen-address=127.0.0.1:9190"):
             session.says("A calm minute.")
             session.types("top", "--once", until="^(calm, |nothing comes in$)")
+            # It takes its first look seconds after its start; no flood has to run so long.
+            wait_for("Prometheus looks", lambda: query(lab, 'up{job="synproxy"}') == {"": 1}, 30, LOOK)
             greed = [sys.executable, "-c", GREED, SERVERS[6]]
             with flood(lab, "syn", 4, rate=15_000), lab.start("client", *greed):
                 a_flood_is_seen_everywhere(session, there)
