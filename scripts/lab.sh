@@ -216,8 +216,9 @@ NGINX
 
 watch_owner() {
   # shellcheck disable=SC2016 # expanded by that shell
-  # A session of its own, so that the signal that ends the owner's process group does not end it too.
-  setsid bash -c 'while [[ -e /proc/$1 ]]; do sleep 0.5; done; exec "$2" --name "$3" down' \
+  # A session of its own, so that the signal that ends the owner's process group does not end it too. It waits at a pipe
+  # that nobody writes to: that starts no program.
+  setsid bash -c 'exec 3<> <(:); while [[ -e /proc/$1 ]]; do read -rt 0.5 -u 3; done; exec "$2" --name "$3" down' \
     lab-watch "$1" "$LAB_SH" "$LAB" </dev/null >/dev/null 2>&1 &
   echo $! >"$STATE/watcher"
 }

@@ -7,10 +7,10 @@ import importlib.util
 import json
 import os
 import re
-import socket
 
 from clients import must_get_page
 from harness import PROGRAM, ROOT, Stand, case, check, equal, own_stand
+from telemetry import TelemetrySocket
 
 ALERTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../docs/alerts.yml"))
 
@@ -27,32 +27,13 @@ def scrape(lab, url):
     return series
 
 
-class TelemetrySocket:
-    """As dpdk-telemetry-exporter.py gives it to its endpoints."""
-
-    def __init__(self, lab):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.connect(f"/var/run/dpdk/{lab.name}/dpdk_telemetry.v2")
-        self.longest = json.loads(self.socket.recv(1024))["max_output_len"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def cmd(self, uri, arg=None):
-        self.socket.send((uri if arg is None else f"{uri},{arg}").encode())
-        return json.loads(self.socket.recv(self.longest))[uri]
-
-
 def exported(lab):
     """What DPDK's exporter gets by our endpoint file, which has to describe each name: {(name, labels): (value, type)}."""
     file = os.path.join(ROOT, "scripts/package/telemetry-endpoints/synproxy.py")
     spec = importlib.util.spec_from_file_location("synproxy", file)
     endpoint = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(endpoint)
-    with TelemetrySocket(lab) as sock:
+    with TelemetrySocket(lab.name) as sock:
         described = endpoint.info()
         return {(name, *sorted(map(str, labels.values()))): (value, described[name][1])
                 for name, value, labels in endpoint.metrics(sock)}

@@ -2,6 +2,7 @@
 """The base of the cases: a lab, processes inside it, the proxy under test and its counters."""
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
+
+import telemetry
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LAB_SH = os.path.join(ROOT, "scripts", "lab.sh")
@@ -116,21 +119,23 @@ class Lab:
         Lab.count += 1
         self.name = f"syne2e-{os.getpid()}-{Lab.count}"
         self.up_flags = list(up_flags)
-        self.nginx = None
 
     def __enter__(self):
         try:
             result = self.command("up", "--owner", str(os.getpid()), *self.up_flags)
             check(result.code == 0, f"lab up: {result.err.strip()}")
-            shown = dict(line.split("=", 1) for line in self.command("show").out.split())
         except BaseException:
             self.command("down")  # killed at a time limit, `up` leaves what it has made so far
             raise
-        self.nginx = shown.get("nginx")
         return self
 
     def __exit__(self, *_):
         self.command("down")
+
+    @functools.cached_property
+    def nginx(self):
+        """The web server's directory."""
+        return dict(line.split("=", 1) for line in self.command("show").out.split()).get("nginx")
 
     def command(self, *arguments):
         return run([LAB_SH, "--name", self.name, *arguments])
@@ -208,8 +213,13 @@ class Counting:
 
     def counters(self):
         """The counters of all workers together: the fates of packets, and what the ports counted."""
-        total = self.stat()["total"]
+        _, total = self.totals()
         return {**total["counters"], **total["io"]}
+
+    def totals(self):
+        """The packet buffers in use, and what all workers have together."""
+        stat = self.stat()
+        return stat["mbufs"]["in_use"], stat["total"]
 
     @contextlib.contextmanager
     def counting(self):
@@ -275,9 +285,15 @@ class Proxy(Counting):
         check(result.code == 0, f"stat --json: exit {result.code}: {result.err.strip()}")
         return json.loads(result.out)
 
+    def totals(self):
+        try:
+            return telemetry.totals(self.lab.name)
+        except OSError:
+            return super().totals()  # `synproxy stat` looks elsewhere too, and says why it fails
+
     def gauges(self):
-        stat = self.stat()
-        return {"mbufs in use": stat["mbufs"]["in_use"], **stat["total"]["gauges"]}
+        buffers, total = self.totals()
+        return {"mbufs in use": buffers, **total["gauges"]}
 
     def returns_to_start(self, limit=90, driver_keeps=0):
         """Checks that nothing leaked: flows are back where they were, and no more buffers are out, while the ports
