@@ -286,6 +286,7 @@ class Proxy(Counting):
         return json.loads(result.out)
 
     def totals(self):
+        time.sleep(0.01)  # for frames that are on their way
         try:
             return telemetry.totals(self.lab.name)
         except OSError:
