@@ -112,8 +112,8 @@ def ecn_both_ways(lab):
                 download(lab, family, 1000)
             with Trace(lab, "client", 80) as client, Trace(lab, "server", 80) as server, \
                     lab.filter("client", rules), lab.filter("server", rules):
-                download(lab, family, MB)
-                upload(lab, family, MB)
+                download(lab, family, MB // 4)
+                upload(lab, family, MB // 4)
                 at_client, at_server = client.take(), server.take()
             equal(first(at_client, False, SYN_ACK, "the proxy's SYN-ACK")[TCP].flags & (ECE | CWR), ECE,
                   f"ECE and CWR of the proxy's SYN-ACK over IPv{family}")

@@ -5,6 +5,7 @@ import ctypes
 import functools
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -110,6 +111,14 @@ class Background:
         return self.process.returncode
 
 
+PIECE = 1 << 20
+
+
+@functools.cache
+def random_bytes():
+    return memoryview(os.urandom(4 * PIECE))
+
+
 class Lab:
     """The namespaces of scripts/lab.sh, under a name of this process's own."""
 
@@ -155,11 +164,12 @@ class Lab:
         return Background(self.inside(role, *command), log)
 
     def page_file(self, name, size):
-        path = os.path.join(self.nginx, "www", name)
+        """A file of random bytes: pieces from anywhere in some that are made once."""
+        path, source = os.path.join(self.nginx, "www", name), random_bytes()
         with open(path, "wb") as out:
-            for _ in range(size >> 20):
-                out.write(os.urandom(1 << 20))
-            out.write(os.urandom(size & 0xFFFFF))
+            for left in range(size, 0, -PIECE):
+                begin = random.randrange(len(source) - PIECE)
+                out.write(source[begin:begin + min(left, PIECE)])
         return path
 
     @contextlib.contextmanager
