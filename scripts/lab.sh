@@ -48,13 +48,14 @@ set_names() {
   STATE=/run/synproxy-lab/$LAB
 }
 
-ns() { printf '%s-%s' "$LAB" "$1"; }
+# The namespace of a role is $LAB-ROLE. Tests make many labs: no function here prints what a variable says, because each
+# subshell takes time.
 in_ns() {
   local where=$1
   shift
-  ip netns exec "$(ns "$where")" "$@"
+  ip netns exec "$LAB-$where" "$@"
 }
-exists() { [[ -e /run/netns/$(ns "$1") ]]; }
+exists() { [[ -e /run/netns/$LAB-$1 ]]; }
 all_ns() {
   local role
   for role in client proxy server relay-a relay-b; do
@@ -78,25 +79,25 @@ plain_wire() {
 # link NS1 DEV1 NS2 DEV2 MTU
 link() {
   # One queue each: what DPDK's AF_XDP on a veth can serve.
-  ip link add "$2" netns "$(ns "$1")" numrxqueues 1 numtxqueues 1 mtu "$5" type veth \
-    peer name "$4" netns "$(ns "$3")" numrxqueues 1 numtxqueues 1 mtu "$5"
+  ip link add "$2" netns "$LAB-$1" numrxqueues 1 numtxqueues 1 mtu "$5" type veth \
+    peer name "$4" netns "$LAB-$3" numrxqueues 1 numtxqueues 1 mtu "$5"
   plain_wire "$1" "$2"
   plain_wire "$3" "$4"
 }
 
 make_ns() {
-  ip netns add "$(ns "$1")"
+  ip netns add "$LAB-$1"
   # No kernel may send by itself: no DAD (so addresses are usable at once), no router solicitations,
   # no MLD noise from link-local addresses. Spoofed sources must not be filtered.
   in_ns "$1" sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
     net.ipv4.conf.all.log_martians=0 net.ipv6.conf.default.accept_dad=0 \
     net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.addr_gen_mode=1
-  ip -n "$(ns "$1")" link set lo up
+  ip -n "$LAB-$1" link set lo up
 }
 
 # address END IPV4 IPV6 [COMMAND...]: and what else `ip` is to do there
 address() {
-  ip -n "$(ns "$1")" -batch - <<IP
+  ip -n "$LAB-$1" -batch - <<IP
 link set eth0 up
 address add $2/24 dev eth0
 address add $3/64 dev eth0 nodad
@@ -104,9 +105,10 @@ $(printf '%s\n' "${@:4}")
 IP
 }
 
-bare_port() {
-  in_ns "$1" sysctl -q -w "net.ipv6.conf.$2.disable_ipv6=1"
-  ip -n "$(ns "$1")" link set "$2" up
+# bare_ports ROLE DEVICE DEVICE
+bare_ports() {
+  in_ns "$1" sysctl -q -w "net.ipv6.conf.$2.disable_ipv6=1" "net.ipv6.conf.$3.disable_ipv6=1"
+  printf 'link set %s up\n' "$2" "$3" | ip -n "$LAB-$1" -batch -
 }
 
 # plain_side MTU END RELAY PORT: from that end to the proxy's port, through a namespace of its own if asked
@@ -118,8 +120,7 @@ plain_side() {
   make_ns "$3"
   link "$2" eth0 "$3" outer "$1"
   link "$3" inner proxy "$4" "$1"
-  bare_port "$3" outer
-  bare_port "$3" inner
+  bare_ports "$3" outer inner
 }
 
 wire_up() {
@@ -135,13 +136,9 @@ wire_up() {
     link relay-a tagged proxy veth-a $((mtu + 8))
     link proxy veth-b relay-b tagged $((mtu + 8))
     link relay-b plain server eth0 "$mtu"
-    for role in relay-a relay-b; do
-      bare_port "$role" plain
-      bare_port "$role" tagged
-    done
+    for role in relay-a relay-b; do bare_ports "$role" plain tagged; done
   fi
-  bare_port proxy veth-a
-  bare_port proxy veth-b
+  bare_ports proxy veth-a veth-b
   address client "$CLIENT4" "$CLIENT6"
   # The way back to spoofed addresses: without it the server drops their SYNs and shows no SYN_RECV.
   address server "$SERVER4" "$SERVER6" "route add default via $CLIENT4" "route add default via $CLIENT6"
@@ -265,8 +262,15 @@ up() {
 }
 
 pids_inside() {
-  local role
-  for role in $(all_ns); do ip netns pids "$(ns "$role")" 2>/dev/null || true; done
+  local role net
+  for role in $(all_ns); do
+    for net in /proc/[0-9]*/ns/net; do
+      if [[ $net -ef /run/netns/$LAB-$role ]]; then
+        net=${net%/ns/net}
+        echo "${net#/proc/}"
+      fi
+    done
+  done
 }
 
 end_processes() {
@@ -290,9 +294,9 @@ down() {
   for role in $(all_ns); do
     # Most of them are not there.
     printf 'link delete %s\n' eth0 veth-a veth-b plain tagged outer inner |
-      ip -n "$(ns "$role")" -force -batch - 2>/dev/null || true
+      ip -n "$LAB-$role" -force -batch - 2>/dev/null || true
   done
-  for role in $(all_ns); do ip netns delete "$(ns "$role")"; done
+  for role in $(all_ns); do ip netns delete "$LAB-$role"; done
   if [[ -f $STATE/nginx-dir ]]; then
     dir=$(<"$STATE/nginx-dir")
     [[ $dir != */synproxy-lab.?????? ]] || rm -rf "$dir"
@@ -366,7 +370,7 @@ crowd() {
 show() {
   [[ -n $(all_ns) ]] || die "no lab $LAB"
   local role
-  for role in $(all_ns); do printf 'namespace_%s=%s\n' "${role//-/_}" "$(ns "$role")"; done
+  for role in $(all_ns); do printf 'namespace_%s=%s\n' "${role//-/_}" "$LAB-$role"; done
   printf 'client4=%s\nclient6=%s\nserver4=%s\nserver6=%s\n' "$CLIENT4" "$CLIENT6" "$SERVER4" "$SERVER6"
   [[ ! -f $STATE/nginx-dir ]] || printf 'nginx=%s\n' "$(<"$STATE/nginx-dir")"
 }
@@ -396,7 +400,7 @@ main() {
       exists "$1" || die "no lab $LAB, or no $1 in it; make it first: lab.sh --name $LAB up"
       local where=$1
       shift
-      exec ip netns exec "$(ns "$where")" "$@"
+      exec ip netns exec "$LAB-$where" "$@"
       ;;
   esac
 }
