@@ -13,7 +13,7 @@ import time
 
 from clients import must_get_page
 from floods import flood
-from harness import PROGRAM, Stand, case, check, equal, own_stand, wait_for
+from harness import PROGRAM, Failed, Stand, case, check, equal, own_stand, wait_for
 
 
 class TerminalOf:
@@ -54,7 +54,10 @@ class TerminalOf:
         return self.seen
 
     def shows(self, pattern):
-        wait_for(f"the terminal shows {pattern!r}", lambda: re.search(pattern, self.read()), 15)
+        try:
+            wait_for(f"the terminal shows {pattern!r}", lambda: re.search(pattern, self.read()), 15)
+        except Failed as why:
+            raise Failed(f"{why}; it shows {self.seen[-400:]!r}") from None
 
     def type(self, keys):
         os.write(self.ours, keys.encode())
