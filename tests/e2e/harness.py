@@ -2,12 +2,15 @@
 """The base of the cases: a lab, processes inside it, the proxy under test and its counters."""
 import contextlib
 import ctypes
+import fcntl
 import functools
 import json
 import os
 import random
 import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -326,7 +329,10 @@ class Proxy(Counting):
 
 
 def mac(lab, role, device="eth0"):
-    return json.loads(lab.must(role, "ip", "-j", "link", "show", device))[0]["address"]
+    siocgifhwaddr = 0x8927
+    with lab.sockets_in(role), socket.socket() as any_socket:
+        answer = fcntl.ioctl(any_socket, siocgifhwaddr, struct.pack("40s", device.encode()))
+    return answer[18:24].hex(":")
 
 
 def in_words(gauges):
