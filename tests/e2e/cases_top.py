@@ -108,7 +108,7 @@ def top_and_report_show_a_flood(_):
             return re.search(r"^clients feel +handshake [\d.]+/[\d.]+ ms, first byte [\d.]+/[\d.]+ ms, SYNs again 0$",
                              ask("top", "--once"), re.M)
 
-        wait_for("top says what clients feel", feels, 10)
+        wait_for("top says what clients feel", feels, 10, 0.2)
         with flood(lab, "ack", 4, rate=20_000):
             wait_for("top says it", lambda: "ACK flood, 20 k/s" in ask("top", "--once"), 20, 0.2)
             once = ask("top", "--once")
