@@ -54,7 +54,7 @@ def a_visitor_gets_every_page_under_all_floods_at_once(_):
                         check("error" not in files.reload(proxy), "the reload")
                     worst = max(worst, must_get_page(lab, 4, limit=5)["total_ms"])
                     pages += 1
-                    time.sleep(0.15)
+                    time.sleep(0.08)
                 held = int(lab.must("server", "sh", "-c", "ss -Htn state established 'sport = :80' | wc -l"))
             equal(proxy.running(), True, "the proxy runs")
             # Each kind has its counter.
