@@ -52,7 +52,7 @@ def wrk_with_keep_alive_over_ipv6(stand):
 def reuse_ports(stand, family):
     # Longer than the proxy keeps a connection that has ended. Paced, a port comes again after less than a second.
     with few_source_ports(stand.lab), stand.proxy.counting() as grown:
-        got = must_run_wrk(stand.lab, family, 4, pause=15)
+        got = must_run_wrk(stand.lab, family, 5, pause=20)
     check(got["requests"] > 4000, f"only {got['requests']} requests: no source port came again")
     check(grown["conn_timed_out"] == 0, f"connections timed out: {grown['conn_timed_out']}")
     return (f"{got['rate']:.0f} conn/s, worst answer {got['worst']}, "
