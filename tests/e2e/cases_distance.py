@@ -71,7 +71,7 @@ def time_to_first_byte_at_100_ms_round_trip(_):
         times = {name: [] for name in ways}
         sent = {name: [] for name in ways}
         felt = []
-        for _ in range(rounds(2, 5)):
+        for _ in range(rounds(1, 5)):
             for name, way in ways.items():
                 with way(lab) as proxy, Trace(lab, "client", 80) as trace:
                     first_byte(lab, 4)  # both ends know their neighbours now

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """New connections per second, compared with other programs in the proxy's place."""
 import contextlib
+import glob
 import statistics
 import tempfile
 import time
@@ -14,6 +15,17 @@ WANTED = 0.8  # of testpmd's rate: the project's promise
 FLOOR = 0.5   # below it the case fails on any machine: no noise halves a median
 
 
+def works(pid, thread):
+    """Whether the thread of that name has begun to take CPU time; that is when testpmd forwards, and no page waits for a SYN
+    that is repeated."""
+    for path in glob.glob(f"/proc/{pid}/task/*/stat"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as stat:
+            name, fields = stat.read().split("(", 1)[1].rsplit(")", 1)
+            if name == thread:
+                return sum(map(int, fields.split()[11:13])) > 0
+    return False
+
+
 @contextlib.contextmanager
 def testpmd(lab):
     """One forwarding core, the first CPU as for the proxy, frames as they come."""
@@ -24,7 +36,8 @@ def testpmd(lab):
     command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
     with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
         # It ends when its standard input ends, which stays open as long as the block runs.
-        wait_for("a page through testpmd", lambda: page(lab, 4, limit=0.5)["code"] == "200" or not process.running(), 20)
+        wait_for("testpmd begins", lambda: works(process.process.pid, "rte-worker-2") or not process.running(), 20)
+        wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
         check(process.running(), "testpmd does not run here")
         yield
 
