@@ -50,7 +50,7 @@ def wrk_with_keep_alive_over_ipv6(stand):
 
 
 def reuse_ports(stand, family):
-    # Longer than the proxy keeps a connection that has ended. Paced, a port comes again after less than a second.
+    # Longer than the proxy keeps a connection that has ended. Paced, a port comes again after a second or so.
     with few_source_ports(stand.lab), stand.proxy.counting() as grown:
         got = must_run_wrk(stand.lab, family, 5, pause=20)
     check(got["requests"] > 4000, f"only {got['requests']} requests: no source port came again")

@@ -16,8 +16,7 @@ FLOOR = 0.5   # below it the case fails on any machine: no noise halves a median
 
 
 def works(pid, thread):
-    """Whether the thread of that name has begun to take CPU time; that is when testpmd forwards, and no page waits for a SYN
-    that is repeated."""
+    """Whether the thread of that name has taken CPU time. From then on testpmd forwards: no page waits for its second SYN."""
     for path in glob.glob(f"/proc/{pid}/task/*/stat"):
         with contextlib.suppress(OSError), open(path, encoding="ascii") as stat:
             name, fields = stat.read().split("(", 1)[1].rsplit(")", 1)
