@@ -127,7 +127,9 @@ class ScriptedClient:
 
     def answer(self, seconds=5, wanted=lambda tcp: True, what="a segment"):
         for packet in self.answers(seconds):
-            if wanted(packet[TCP]):
+            # Of those to the sources of a flood, one may be for the same port.
+            to_me = (packet[IPv6] if IPv6 in packet else packet[IP]).dst == SCRIPTED[self.family]
+            if to_me and wanted(packet[TCP]):
                 return packet
         check(False, f"{what} did not come within {seconds} s")
         return None
