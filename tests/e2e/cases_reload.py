@@ -11,7 +11,7 @@ from harness import PROGRAM, SERVERS, Lab, Proxy, case, check, equal, own_stand,
 from wire import FULL_OPTIONS, ScriptedClient, option
 
 RELOADS = 1000
-PAUSE = 10  # milliseconds before each request of wrk: several connections begin and end between two reloads
+PAUSE = 20  # milliseconds before each request of wrk: several connections begin and end between two reloads
 FORGED = 5_000  # at least, even on a slow machine
 # The two differ in the settings that a reload may change and that this traffic depends on.
 SETTINGS = (
