@@ -47,6 +47,7 @@ class SharedStand:
     def returns_to_start(self):
         if self.remade:
             raise Failed("the shared proxy had to be started anew on the way: nothing to compare with")
+        self.stand.proxy.end_forged()
         return self.stand.proxy.returns_to_start()
 
 
