@@ -7,8 +7,8 @@ import re
 import tempfile
 
 from guest import ROLES, Guest, Nic
-from harness import (CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Counting, Lab, check,
-                     equal, wait_for)
+from harness import (CLIENT4, CLIENT6, OTHER_PORTS, SERVER4, SERVER6, SHORT_LIVES, TUTORIAL_FLAGS, Counting, Failed, Lab,
+                     check, equal, wait_for)
 from image import initramfs, kernel
 
 ADDRESSES = {"client": (CLIENT4, CLIENT6), "server": (SERVER4, SERVER6)}
@@ -119,7 +119,13 @@ class VmStand:
 
     def new_guest(self):
         self.end_guest()
-        self.guest = Guest(self.kernel, self.image, self.lab, list(MODELS.values()), self.place.name).__enter__()
+        guest = Guest(self.kernel, self.image, self.lab, list(MODELS.values()), self.place.name)
+        try:
+            self.guest = guest.__enter__()
+        except Failed as why:
+            # One boot of hundreds stood still: that is the kernel or the emulator, and nothing of ours runs yet.
+            print(f"the guest did not come up, and is started again: {why}", flush=True)
+            self.guest = guest.__enter__()
         self.guest.hugepages(HUGEPAGES)
 
     def end_guest(self):
