@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The guest's boot files: Debian's kernel, unpacked and not installed, and an initramfs of a few files."""
 import glob
+import lzma
 import os
 import re
 import shutil
@@ -57,10 +58,18 @@ def unpack(package, place):
         os.mkdir(keep)
         shutil.copy(glob.glob(f"{unpacked}/boot/vmlinuz-*")[0], os.path.join(keep, "vmlinuz"))
         for module in MODULES:
-            for found in glob.glob(f"{unpacked}/lib/modules/*/kernel/{module}.ko"):
-                shutil.copy(found, keep)
+            copy_module(unpacked, module, os.path.join(keep, os.path.basename(module) + ".ko"))
         os.rename(keep, place)
     return True
+
+
+def copy_module(unpacked, module, path):
+    """Debian 13 has modules in another place, and compressed. What a kernel lacks it may have built in."""
+    for root in (unpacked, f"{unpacked}/usr"):
+        for suffix, opener in ((".ko", open), (".ko.xz", lzma.open)):
+            for found in glob.glob(f"{root}/lib/modules/*/kernel/{module}{suffix}"):
+                with opener(found, "rb") as source, open(path, "wb") as out:
+                    shutil.copyfileobj(source, out)
 
 
 def libraries(files):
