@@ -15,12 +15,12 @@ WANTED = 0.8  # of testpmd's rate: the project's promise
 FLOOR = 0.25  # below it the case fails on any machine: noise halves a median, but no more
 
 
-def works(pid, thread):
-    """Whether the thread of that name has taken CPU time. From then on testpmd forwards: no page waits for its second SYN."""
+def works(pid):
+    """Whether testpmd's forwarding core has taken CPU time. From then on it forwards: no page waits for its second SYN."""
     for path in glob.glob(f"/proc/{pid}/task/*/stat"):
         with contextlib.suppress(OSError), open(path, encoding="ascii") as stat:
             name, fields = stat.read().split("(", 1)[1].rsplit(")", 1)
-            if name == thread:
+            if name in ("rte-worker-2", "dpdk-worker2"):  # the latter from DPDK 23.11 on
                 return sum(map(int, fields.split()[11:13])) > 0
     return False
 
@@ -35,7 +35,7 @@ def testpmd(lab):
     command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
     with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
         # It ends when its standard input ends, which stays open as long as the block runs.
-        wait_for("testpmd begins", lambda: works(process.process.pid, "rte-worker-2") or not process.running(), 20)
+        wait_for("testpmd begins", lambda: works(process.process.pid) or not process.running(), 20)
         wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
         check(process.running(), "testpmd does not run here")
         yield
