@@ -128,7 +128,10 @@ def capture_feeds_a_live_tshark_and_refuses_what_is_wrong(_):
         # It is told to end while it is behind: what had come by then is there.
         with Capture(stand, there, "--service", f"{SERVERS[4]}:80") as capture:
             capture.process.send_signal(signal.SIGSTOP)
+            before = stand.proxy.counters()["conn_finished"]
             must_get_page(lab, 4)
+            # The client may have ended before the server's FIN came.
+            wait_for("the connection ends", lambda: stand.proxy.counters()["conn_finished"] > before, 10)
             capture.process.send_signal(signal.SIGINT)
             capture.process.send_signal(signal.SIGCONT)
             said = capture.process.communicate(timeout=10)[1]
