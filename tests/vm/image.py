@@ -36,7 +36,8 @@ def kernel():
         found = re.search(r"Depends: (linux-image-\S+)", listed.out)
         if found:
             place = os.path.join(STORE, found.group(1))
-            if os.path.isdir(place) or unpack(found.group(1), place):
+            # An earlier version kept a kernel of Debian 13 without its modules.
+            if os.path.exists(f"{place}/vfio-pci.ko") or unpack(found.group(1), place):
                 return place
         if attempt == "with the lists as they are":
             run(["apt-get", "-qq", "update"], limit=120)
@@ -59,6 +60,7 @@ def unpack(package, place):
         shutil.copy(glob.glob(f"{unpacked}/boot/vmlinuz-*")[0], os.path.join(keep, "vmlinuz"))
         for module in MODULES:
             copy_module(unpacked, module, os.path.join(keep, os.path.basename(module) + ".ko"))
+        shutil.rmtree(place, ignore_errors=True)
         os.rename(keep, place)
     return True
 
