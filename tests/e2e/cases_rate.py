@@ -11,8 +11,9 @@ from harness import Lab, alone, case, check, own_stand, rounds, wait_for
 from ways import bridge, has_kernel_synproxy, kernel_synproxy, synproxy
 
 ROUNDS, SECONDS = 3, 1
+MOST_ROUNDS = 9  # while the medians of fewer are below FLOOR: something else may have had the CPU
 WANTED = 0.8  # of testpmd's rate: the project's promise
-FLOOR = 0.25  # below it the case fails on any machine: noise halves a median, but no more
+FLOOR = 0.5   # below it the case fails on any machine: no noise halves a median of so many
 
 
 def works(pid):
@@ -46,6 +47,10 @@ WAYS = {"direct (kernel bridge)": bridge, "testpmd io": testpmd, "kernel SYNPROX
         "synproxy": synproxy()}
 
 
+def ratio_of(rates):
+    return statistics.median(rates["synproxy"]) / statistics.median(rates["testpmd io"])
+
+
 @case(240)
 @alone
 @own_stand
@@ -55,7 +60,9 @@ def connections_per_second_against_testpmd_in_its_place(_):
         if not has_kernel_synproxy(lab):
             del ways["kernel SYNPROXY"]
         rates = {name: [] for name in ways}
-        for number in range(ROUNDS):
+        for number in range(MOST_ROUNDS):
+            if number >= ROUNDS and ratio_of(rates) >= FLOOR:
+                break
             for name, way in ways.items():
                 if name not in COMPARED and number >= rounds(1, ROUNDS):
                     continue
@@ -64,11 +71,10 @@ def connections_per_second_against_testpmd_in_its_place(_):
                     # Only the proxy must be without fault here.
                     got = (must_run_wrk if name == "synproxy" else wrk)(lab, 4, SECONDS)
                     rates[name].append(got["rate"])
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    ratio = median["synproxy"] / median["testpmd io"]
-    table = "".join(f"\n     {name:24} {median[name]:8.0f} conn/s   (runs: "
+    ratio = ratio_of(rates)
+    table = "".join(f"\n     {name:24} {statistics.median(rates[name]):8.0f} conn/s   (runs: "
                     f"{', '.join(f'{rate:.0f}' for rate in rates[name])})" for name in ways)
-    print(f"     wrk -H 'Connection: close' -c 50, up to {ROUNDS} rounds of {SECONDS} s, medians:{table}")
+    print(f"     wrk -H 'Connection: close' -c 50, rounds of {SECONDS} s, medians:{table}")
     check(ratio >= FLOOR, f"only {ratio:.2f} of testpmd's rate")
     verdict = "" if ratio >= WANTED else f"   *** BELOW THE PROMISED {WANTED} ***"
     return f"{ratio:.2f} of testpmd's rate{verdict}"

@@ -332,9 +332,8 @@ class Proxy(Counting):
         while True:
             now = self.gauges()
             kept = now["mbufs in use"] - self.level["mbufs in use"]
-            # Cookies stay tight for a minute after a flood: that is a mode, which holds nothing.
-            apart = {"mbufs in use": 0, "cookies_tight": 0}
-            if kept <= driver_keeps and {**now, **apart} == {**self.level, **apart}:
+            # Cookies stay tight for a minute after a flood.
+            if kept <= driver_keeps and {**now, "mbufs in use": 0} == {**self.level, "mbufs in use": 0}:
                 return f"at the start {in_words(self.level)}; at the end {in_words(now)}"
             check(time.monotonic() < end, f"leak: at the start {in_words(self.level)}; "
                                           f"{limit} s after the end {in_words(now)}\n{self.flows()}")
