@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """synproxy capture, read by tshark."""
+import itertools
 import os
 import signal
 import subprocess
@@ -33,7 +34,7 @@ class Capture:
     def end(self):
         """What it says at its end."""
         self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate(timeout=10)[1]
+        said = self.process.communicate(timeout=20)[1]
         equal(self.process.returncode, 0, f"exit code; {said}")
         return said.strip()
 
@@ -128,10 +129,9 @@ def capture_feeds_a_live_tshark_and_refuses_what_is_wrong(_):
         # It is told to end while it is behind: what had come by then is there.
         with Capture(stand, there, "--service", f"{SERVERS[4]}:80") as capture:
             capture.process.send_signal(signal.SIGSTOP)
-            before = stand.proxy.counters()["conn_finished"]
             must_get_page(lab, 4)
-            # The client may have ended before the server's FIN came.
-            wait_for("the connection ends", lambda: stand.proxy.counters()["conn_finished"] > before, 10)
+            # A client may have ended before the server's FIN came, in this capture and before it.
+            wait_for("all connections end", lambda: all_have_ended(stand.proxy.counters()), 20)
             capture.process.send_signal(signal.SIGINT)
             capture.process.send_signal(signal.SIGCONT)
             said = capture.process.communicate(timeout=10)[1]
@@ -140,6 +140,10 @@ def capture_feeds_a_live_tshark_and_refuses_what_is_wrong(_):
             wanted = f'tcp.flags.fin == 1 && tcp.srcport == 80 && frame.interface_name == "{side}"'
             got = fields(capture.file, "frame.comment", wanted=wanted)
             check(any(comment.startswith(begin) for (comment,) in got), f"the server's FIN at {side}: {got}")
+
+
+def all_have_ended(counters):
+    return counters["conn_finished"] == counters["conn_established"]
 
 
 def sound(file, *names, wanted="frame"):
@@ -168,11 +172,14 @@ def capture_shows_all_workers_under_two_vlan_tags_and_super_frames_whole(_):
         workers = {comment[-8:] for *_, comment, _ in got if comment.startswith("verdict=forward")}
         equal(workers, {"worker=0", "worker=1"}, "workers that have forwarded")
         times = [float(at) for *_, at in got]
-        check(max(a - b for a, b in zip(times, times[1:])) < 0.2, "the workers' frames are far from the order of their times")
+        # A worker that was stopped in the middle of a burst tells of its few frames late.
+        late = sum(latest - at > 0.2 for at, latest in zip(times, itertools.accumulate(times, max)))
+        check(late < len(times) / 10, f"{late} of {len(times)} frames are far from the order of their times")
 
+    size = MB // 4  # the capture's memory holds it twice, if nobody reads meanwhile
     with Stand("--workers", "0-1", up=("--offloads",)) as stand, tempfile.TemporaryDirectory() as there:
         with Capture(stand, there, "--service", f"{SERVERS[4]}:80") as capture:
-            download(stand.lab, 4, MB)
+            download(stand.lab, 4, size)
             said = capture.end()
         check(said.endswith(" captured, 0 missed"), said)
         got = sound(capture.file, "frame.interface_name", "frame.comment", "frame.len", "frame.cap_len", "tcp.len",
@@ -181,4 +188,4 @@ def capture_shows_all_workers_under_two_vlan_tags_and_super_frames_whole(_):
         check(all(length == kept for _, _, length, kept, _ in got), "a frame is cut")
         for side, begin in (("veth-b", "verdict=forward"), ("veth-a", "sent: verdict=forward")):
             passed = sum(int(size) for name, comment, _, _, size in got if name == side and comment.startswith(begin))
-            check(MB < passed < 2 * MB, f"{passed} bytes of payload at {side}, of a file of {MB}")
+            check(size < passed < 2 * size, f"{passed} bytes of payload at {side}, of a file of {size}")
