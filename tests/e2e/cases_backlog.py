@@ -77,5 +77,7 @@ def a_visitor_is_served_at_once_while_a_crowd_wants_more_than_the_server_accepts
                 # The full queue of the server still drops the one or other handshake's last ACK, whose data is then the
                 # client's to repeat.
                 check(served >= len(visits) - 1, f"visitors were not served:{''.join(lines)}")
-                check(first[0] < 3000, f"visitors waited too long:{''.join(lines)}")
+                # In the bots that the server took meanwhile: it is slower than it should be where it lacks the CPU.
+                before = first[0] / 1000 * got["served"] / got["seconds"]
+                check(before < 3 * rate, f"{before:.0f} bots were served before a visitor:{''.join(lines)}")
         return "".join(lines)
