@@ -56,20 +56,25 @@ def shown(lab):
     return all_of_it
 
 
+def in_order(all_of_it):
+    key = lambda entry: json.dumps(entry, sort_keys=True)  # noqa: E731
+    return {what: sorted(one, key=key) if isinstance(one, list) else one for what, one in all_of_it.items()}
+
+
 def same(lab, before, when):
-    after = shown(lab)
-    for what, was in before.items():
-        key = lambda entry: json.dumps(entry, sort_keys=True)  # noqa: E731
-        if isinstance(was, list):
-            was, after[what] = sorted(was, key=key), sorted(after[what], key=key)
-        equal(after[what], was, f"{when}: {what}")
+    """In the end: the kernel tells the state of a link a while after its change."""
+    was, end = in_order(before), time.monotonic() + 10
+    while (now := in_order(shown(lab))) != was and time.monotonic() < end:
+        time.sleep(0.1)
+    for what, one in was.items():
+        equal(now[what], one, f"{when}: {what}")
 
 
 def echoes(connection, text):
     connection.sendall(text)
     got = b""
     while len(got) < len(text):
-        ready, _, _ = select.select([connection], [], [], 5)
+        ready, _, _ = select.select([connection], [], [], 20)  # what was lost on the way is sent again
         check(ready, f"a connection from before the start is silent after {got!r}")
         part = connection.recv(4096)
         check(part, "a connection from before the start has ended")
@@ -94,7 +99,7 @@ class Busy(threading.Thread):
 
     def goes_on(self, when):
         before = self.rounds
-        wait_for(f"the busy connection goes on {when}", lambda: self.error or self.rounds > before + 10, 8)
+        wait_for(f"the busy connection goes on {when}", lambda: self.error or self.rounds > before + 10, 25)
         check(self.error is None, f"the busy connection {when}: {self.error}")
 
     def __enter__(self):
@@ -115,12 +120,13 @@ def arp_answers(lab):
         link.bind(("eth0", 0x0806))
         link.send(b"\xff" * 6 + source + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + source +
                   socket.inet_aton("10.0.0.1") + b"\0" * 6 + socket.inet_aton(SERVER4))
-        answers, end = [], time.monotonic() + 0.4
+        answers, end = [], time.monotonic() + 10
         while (left := end - time.monotonic()) > 0:
             if select.select([link], [], [], left)[0]:
                 frame = link.recv(100)
                 if frame[20:22] == b"\0\2" and frame[28:32] == socket.inet_aton(SERVER4):
                     answers.append(frame[22:28].hex(":"))
+                    end = time.monotonic() + 0.4  # for another one
         return answers
 
 
@@ -208,9 +214,9 @@ def the_host_comes_back_whatever_happens(_):
             proxy.stop(signal.SIGKILL)
         lab.must("server", "ip", "-6", "route", "add", "2001:db8:99::/48", "dev", "syn-eth0", "expires", "1")
         time.sleep(1.2)
-        with HostProxy(lab, "--confirm", "2") as proxy:  # the next start puts back, then moves again
+        with HostProxy(lab, "--confirm", "4") as proxy:  # the next start puts back, then moves again
             check(proxy.said("left behind"), proxy.log())
-            wait_for("the watchdog puts back", lambda: not proxy.running(), 10)
+            wait_for("the watchdog puts back", lambda: not proxy.running(), 20)
             equal(proxy.process.process.returncode, 1, "exit code of a start that nobody confirms")
             check(proxy.said("nobody has confirmed"), proxy.log())
         kept = lab.must("server", "ip", "-6", "route", "show", "2001:db8:99::/48")
