@@ -36,7 +36,7 @@ def half_said(lab, count):
             for _ in range(count):
                 sockets.append(stack.enter_context(socket.socket()))
         for s in sockets:
-            s.settimeout(5)
+            s.settimeout(20)
             with contextlib.suppress(OSError):  # it may be reset at once
                 s.connect((SERVER4, 80))
                 s.send(b"GET / HTTP/1.1\r\nHost: ")
@@ -140,13 +140,13 @@ def every_example_of_the_policy_page_ends_its_attack(_):
 
             (lines,) = examples("Somebody uses the proxy as a reflector")
             use(lines)
+            begun = time.monotonic()
             with hping("-S", "--flood", "-a", "10.77.0.9"), proxy.counting() as grown:
-                begun = time.monotonic()
-                time.sleep(1)
+                before = proxy.counters()["reply_capped"]
                 must_get_page(lab, 4)
-                seconds = time.monotonic() - begun + 1  # reading the counters takes a while too
+                wait_for("SYNs are not answered", lambda: proxy.counters()["reply_capped"] > before + 1000, 20)
+            seconds = time.monotonic() - begun
             sent = grown["synack_sent"] + grown["synack_repeated"]
-            check(grown["reply_capped"] > 100, f"{grown['reply_capped']} SYNs were not answered")
             check(sent <= 500 + 1000 * seconds, f"{sent} SYN-ACKs to the victim in {seconds:.1f} s")
             notes.append(f"reflection: {sent} SYN-ACKs for {grown['syn_received']} SYNs")
     return "; ".join(notes)
