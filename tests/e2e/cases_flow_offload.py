@@ -61,8 +61,9 @@ def the_kernel_carries_single_frames_unless_it_must_not(_):
         note = must_be_carried(grown)
         io = [grown[f"{way}_bytes_{port}"] for way, port in
               (("rx", "client"), ("tx", "server"), ("rx", "server"), ("tx", "client"))]
-        # All of it came in by one port and left by the other; what is made or answered here is little.
-        check(all(16 * MB < octets < 20 * MB for octets in io), f"bytes of the ports: {io}")
+        # All of it came in by one port and left by the other, once. What is answered here is little, and so is what an end
+        # that had to wait for the CPU sends again.
+        check(all(16 * MB < octets < 28 * MB for octets in io), f"bytes of the ports: {io}")
         stand.proxy.returns_to_start()
         stand.proxy.stop()
         stand.proxy.flags += ["--flow-offload", "off"]
@@ -229,9 +230,9 @@ def the_proxy_has_a_connection_back_when_it_must(_):
                 with Capture(stand, there, "--service", f"{SERVERS[4]}:80", "--snaplen", "96") as capture:
                     wait_for("the proxy has it back", lambda: carried(proxy) == 0, 5)
                     with proxy.counting() as grown:
-                        time.sleep(0.3)
+                        before = proxy.counters()["translated"]
+                        wait_for("the transfer goes on", lambda: proxy.counters()["translated"] > before + 20, 20)
                     equal(grown["segment_offloaded"], 0, "segments that a capture does not see")
-                    check(grown["translated"] > 0, "the transfer stands still")
                     said = capture.end()
                 check(said.endswith("captured, 0 missed") and int(said.split()[0].replace(",", "")) > 20, said)
                 slow.is_carried()
@@ -254,10 +255,12 @@ def the_proxy_has_a_connection_back_when_it_must(_):
 
 def ends_and_returns(stand, end, counter):
     """A transfer that somebody ends: nothing of it is left."""
-    with Slow(stand) as slow, stand.proxy.counting() as grown:
+    with Slow(stand) as slow:
+        before = stand.proxy.counters()
         end(slow)
         slow.has_ended()
-    check(counter is None or grown[counter] > 0, f"{counter} did not grow")
+        if counter is not None:
+            wait_for(f"{counter} grows", lambda: stand.proxy.counters()[counter] > before[counter], 10)
     wait_for("the proxy has it back", lambda: carried(stand.proxy) == 0, 5)
 
 
