@@ -123,11 +123,6 @@ class Odd:
             server.close()
 
 
-def plain_clients(lab):
-    """Clients without timestamps, SACK and window scaling."""
-    lab.sysctl("client", **{f"net.ipv4.tcp_{name}": 0 for name in ("timestamps", "sack", "window_scaling")})
-
-
 def in_the_gap(lab, proxy, echo, next_process):
     """A client that comes, one that goes and one that resets while nobody forwards."""
     going, resetting = echo.clients.pop(), echo.clients.pop()
@@ -164,8 +159,8 @@ def odd_connections_outlive_restarts(_):
         echo = Echo(lab, 4)
         echo.all_answer(b"before")
         odd = [Odd(lab, 4, 8010), Odd(lab, 6, 8011)]
-        plain_clients(lab)
-        odd += [Odd(lab, 4, 8012), Odd(lab, 6, 8013)]
+        with lab.sysctl("client", tcp_timestamps=0, tcp_sack=0, tcp_window_scaling=0):
+            odd += [Odd(lab, 4, 8012), Odd(lab, 6, 8013)]
         for turn in range(times):
             time.sleep(random.uniform(0.3, 0.8))
             die(proxy) if turn % 2 == 0 else take_over(proxy)
@@ -215,18 +210,21 @@ def kill_while_they_take_over(*ports):
                 following = lab.start("proxy", PROGRAM, "--name", lab.name, *proxy.flags, "--take-over", log=log)
             time.sleep(random.uniform(0, 2 * start))
             (following if turn % 2 else former).process.kill()
-            # The one that is left may notice it, end, or have the connections already.
             wait_for("one of both to end", lambda: not (former.running() and following.running()), 10)
             time.sleep(1)
-            left = former if former.running() else following if following.running() else None
-            if left is None:
-                proxy.start()
-                check(proxy.said("go on, 0 records"), proxy.log())
-            else:
-                proxy.process = left
-            ways["a start" if left is None else "the old one" if left is former else "the new one"] += 1
-            wait_for("an answer to check --live", lambda: lab.run(
-                "proxy", PROGRAM, "check", "--live", "--name", lab.name).code == 0, 10)
+
+            def goes_on():
+                """The one that is left may notice it, end (also later than now), or have the connections already."""
+                left = [one for one in (former, following) if one.running()]
+                if left:
+                    proxy.process = left[0]
+                elif not proxy.running():
+                    proxy.start()
+                    check(proxy.said("go on, 0 records"), proxy.log())
+                return lab.run("proxy", PROGRAM, "check", "--live", "--name", lab.name).code == 0
+
+            wait_for("an answer to check --live", goes_on, 30)
+            ways["the old one" if proxy.process is former else "the new one" if proxy.process is following else "a start"] += 1
             echo.all_answer(b"after %d" % turn)
             for one in (former, following):
                 if one is not proxy.process:
