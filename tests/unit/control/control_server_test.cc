@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -73,6 +74,11 @@ class Raw {
       if (got <= 0 || c == '\n') return text;
       text += c;
     }
+  }
+  // Waits until it was hung up, and takes nothing.
+  void wait_for_the_end() const {
+    pollfd end{.fd = fd_, .events = POLLRDHUP, .revents = 0};
+    EXPECT_EQ(::poll(&end, 1, 30'000), 1);
   }
   // How many bytes came before it was hung up.
   [[nodiscard]] std::size_t rest() const {
@@ -198,7 +204,7 @@ TEST_F(ControlServerTest, ARequestThatDoesNotEndIsRefusedAtItsLimit) {
 }
 
 TEST_F(ControlServerTest, WhoIsSilentLosesItsPlace) {
-  const auto server = serve({.half_request = milliseconds(50), .idle = milliseconds(100)});
+  const auto server = serve({.half_request = milliseconds(300), .idle = milliseconds(500)});
   const Raw half(path());
   const Raw idle(path());
   half.send("{\"command\":");
@@ -231,7 +237,7 @@ TEST_F(ControlServerTest, AReaderThatStallsBlocksNobodyAndIsHungUp) {
   const Raw stalled(path());
   stalled.send("{\"command\":\"long\"}\n");
   for (int i = 0; i < 20; ++i) expect_answers();
-  ::usleep(600'000);
+  stalled.wait_for_the_end();
   EXPECT_LT(stalled.rest(), kLong);
 }
 

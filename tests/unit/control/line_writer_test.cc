@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -40,15 +41,17 @@ struct Pipe {
     ASSERT_EQ(::write(ends[1], page.data(), page.size()), 4096);
   }
   // Until all writers have gone.
-  [[nodiscard]] std::string rest() const {
+  [[nodiscard]] std::string rest() {
     std::string text;
     std::array<char, 512> part;
     for (ssize_t n = 0; (n = ::read(ends[0], part.data(), part.size())) > 0;) {
       text.append(part.data(), static_cast<std::size_t>(n));
+      if (text.ends_with("not take them\n")) notice_read = true;
     }
     return text;
   }
   std::array<int, 2> ends{-1, -1};
+  std::atomic<bool> notice_read{false};
 };
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -85,8 +88,7 @@ TEST(LineWriter, WhatIsMissingIsSaidWhereItIsMissing) {
     for (int i = 0; i < 500; ++i) writer.write("line " + std::to_string(i) + "\n");
     reader = std::thread([&] { got = pipe.rest(); });
     // Whoever writes on after the stall finds the notice before his line.
-    while (LineWriter::lost() == before) ::usleep(1000);
-    ::usleep(100'000);
+    while (!pipe.notice_read) ::usleep(1000);
     writer.write("last\n");
   }
   pipe.close_writer();

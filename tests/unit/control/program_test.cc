@@ -83,10 +83,25 @@ class Program {
   void signal(int number) const { ::kill(child_, number); }
   [[nodiscard]] pid_t pid() const { return child_; }
 
-  // False if it still runs after ten seconds.
+  // Returns when it takes SIGTERM as the wish that it stops; false if it does not in a minute.
+  [[nodiscard]] bool takes_sigterm() const {
+    for (int i = 0; i < 6000; ++i) {
+      std::ifstream status("/proc/" + std::to_string(child_) + "/status");
+      for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("SigBlk:") &&
+            (std::stoull(line.substr(7), nullptr, 16) >> (SIGTERM - 1) & 1U) != 0) {
+          return true;
+        }
+      }
+      ::usleep(10'000);
+    }
+    return false;
+  }
+
+  // False if it still runs after a minute.
   [[nodiscard]] bool ends() const {
     siginfo_t info{};
-    for (int i = 0; i < 1000 && info.si_pid == 0; ++i) {
+    for (int i = 0; i < 6000 && info.si_pid == 0; ++i) {
       if (::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
         break;
       ::usleep(10'000);
@@ -242,7 +257,7 @@ TEST(Program, StopsAlsoWhenItWasStartedWithItsStreamsClosed) {
   Program proxy(with(kNullPorts, {"--name", name, "--max-flows", "1024"}), false, nullptr,
                 [] { ::close_range(STDIN_FILENO, STDERR_FILENO, 0); });
   bool answers = false;
-  for (int i = 0; i < 100 && !answers; ++i) {
+  for (int i = 0; i < 300 && !answers; ++i) {
     ::usleep(100'000);
     Program stat({"stat", "--name", name});
     answers = stat.finish() == 0;
@@ -341,7 +356,7 @@ TEST(Program, StartThatDoesNotEndIsStoppedBySigterm) {
   if (::geteuid() != 0) GTEST_SKIP() << "DPDK's runtime directory is root's";
   const std::string name = "program-test-start-" + std::to_string(::getpid());
   Program proxy(with(kNullPorts, {"--name", name, "--", "--proc-type", "secondary"}));
-  ::usleep(500'000);
+  ASSERT_TRUE(proxy.takes_sigterm());
   proxy.signal(SIGTERM);
   ASSERT_TRUE(proxy.ends());
   EXPECT_EQ(proxy.finish(), 1);
