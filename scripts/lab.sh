@@ -167,7 +167,7 @@ start_relays() {
       "$STATE/$role.ready" </dev/null >"$STATE/$role.log" 2>&1 &
   done
   for role in relay-a relay-b; do
-    for ready in {1..50}; do
+    for ready in {1..300}; do
       [[ ! -e $STATE/$role.ready ]] || break
       sleep 0.1
     done

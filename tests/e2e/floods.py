@@ -80,7 +80,7 @@ def flood(lab, kind, family, rate=None, cpu=None, met=False):
         equal(page(lab, family)["code"], "200", "page before the flood")
     before, begin = sent_frames(lab), time.monotonic()
     with lab.start("client", *pinned, *command_of(lab, kind, family, rate)) as sender:
-        wait_for("the flood runs", lambda: sent_frames(lab) > before + 20000 or not sender.running(), 20)
+        wait_for("the flood runs", lambda: sent_frames(lab) > before + 20000 or not sender.running(), 60)
         check(sender.running(), f"the flood ({kind}) ended at once")
         report = {}
         yield report
@@ -124,7 +124,7 @@ class Reader(threading.Thread):
     def __init__(self, lab, path, cpu):
         super().__init__(daemon=True)
         with lab.sockets_in("client"):
-            self.socket = socket.create_connection((SERVER4, 80), timeout=10)
+            self.socket = socket.create_connection((SERVER4, 80), timeout=30)
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: lab\r\n\r\n".encode())
         self.cpu = cpu
         self.bytes = 0

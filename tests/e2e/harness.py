@@ -70,7 +70,7 @@ class Result:
         self.code, self.out, self.err = code, out, err
 
 
-def run(command, limit=60, stdin=b"", text=True):
+def run(command, limit=120, stdin=b"", text=True):
     """Runs to the end. If anything interrupts the wait (also the case's time limit), the whole group ends."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, start_new_session=True)
@@ -105,7 +105,7 @@ class Background:
     def running(self):
         return self.process.poll() is None
 
-    def end(self, how=signal.SIGTERM, limit=15):
+    def end(self, how=signal.SIGTERM, limit=60):
         if self.running():
             self.process.send_signal(how)
             try:
@@ -157,10 +157,10 @@ class Lab:
     def inside(self, role, *command):
         return ["ip", "netns", "exec", f"{self.name}-{role}", *command]
 
-    def run(self, role, *command, limit=60, stdin=b"", text=True):
+    def run(self, role, *command, limit=120, stdin=b"", text=True):
         return run(self.inside(role, *command), limit, stdin, text)
 
-    def must(self, role, *command, limit=60, stdin=b""):
+    def must(self, role, *command, limit=120, stdin=b""):
         result = self.run(role, *command, limit=limit, stdin=stdin)
         check(result.code == 0, f"{' '.join(command)}: exit {result.code}: {result.err.strip()[-300:]}")
         return result.out
@@ -303,7 +303,7 @@ class Proxy(Counting):
         with open(self.log_path, "wb") as log:
             self.process = self.lab.start(self.role, PROGRAM, "--name", self.lab.name, *self.flags, log=log)
         # Generous: EAL starts slowly on a busy machine.
-        wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 30)
+        wait_for("the proxy says ready", lambda: self.said("ready") or not self.running(), 60)
         check(self.running(), f"the proxy ended at its start: {self.log().strip()[-400:]}")
         self.level = self.gauges()
 

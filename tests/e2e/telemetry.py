@@ -11,7 +11,7 @@ class TelemetrySocket:
     def __init__(self, name):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self.socket.settimeout(10)
+            self.socket.settimeout(60)
             self.socket.connect(f"/var/run/dpdk/{name}/dpdk_telemetry.v2")
             self.longest = json.loads(self.receive(1024))["max_output_len"]
         except BaseException:
