@@ -5,7 +5,8 @@ import os
 import socket
 import time
 
-from clients import (MB, RESET, download, few_source_ports, iperf, must_get_page, must_log_client, must_run_wrk, upload)
+from clients import (MB, RESET, download, few_source_ports, iperf, listens, must_get_page, must_log_client,
+                     must_run_wrk, upload)
 from harness import SERVERS, Stand, alone, case, check, own_stand
 
 
@@ -50,11 +51,17 @@ def wrk_with_keep_alive_over_ipv6(stand):
 
 
 def reuse_ports(stand, family):
-    # Longer than the proxy keeps a connection that has ended. Paced, a port comes again after a second or so.
+    # Longer than the proxy keeps a connection that has ended. Paced, a port comes again after a second or so; a loaded
+    # machine takes longer until each has come twice.
     with few_source_ports(stand.lab), stand.proxy.counting() as grown:
-        got = must_run_wrk(stand.lab, family, 5, pause=20)
-    check(got["requests"] > 4000, f"only {got['requests']} requests: no source port came again")
+        requests = 0
+        while requests <= 4000:
+            got = must_run_wrk(stand.lab, family, 5, pause=20)
+            requests += got["requests"]
     check(grown["conn_timed_out"] == 0, f"connections timed out: {grown['conn_timed_out']}")
+    # A client whose SYN is not answered sends it again. Where the machine stands still, each of the 50 does so once.
+    unanswered = grown["syn_received"] - grown["conn_established"]
+    check(unanswered < requests / 10, f"{unanswered} SYNs of {requests} connections came again")
     return (f"{got['rate']:.0f} conn/s, worst answer {got['worst']}, "
             f"{grown['conn_reopened']} reopened on a live record")
 
@@ -113,10 +120,7 @@ def upload_of_100_mb_is_whole(stand):
 def line_server(lab, family, port, script):
     address = "TCP6-LISTEN" if family == 6 else "TCP4-LISTEN"
     with lab.start("server", "socat", "-t", "10", f"{address}:{port},fork,reuseaddr", f"SYSTEM:{script}"):
-        for _ in range(100):
-            if lab.must("server", "ss", "-Hltn", f"sport = :{port}").strip():
-                break
-            time.sleep(0.05)
+        listens(lab, port)
         yield
 
 
@@ -159,7 +163,7 @@ def half_closed_connection_still_carries_the_answer(stand):
 
 def connect(family, port):
     """A TCP connection of this process; call it inside sockets_in("client")."""
-    return socket.create_connection((SERVERS[family], port), timeout=10)
+    return socket.create_connection((SERVERS[family], port), timeout=30)
 
 
 def lossy(stand):
@@ -239,7 +243,7 @@ def server_without_options_behind_a_proxy_that_promises_none(_):
     with Stand(offer=["--sack-perm", "off", "--timestamp", "off", "--wscale", "7", "--mss", "1460"]) as stand:
         without(stand, "server", tcp_timestamps=0, tcp_sack=0)
         without(stand, "client", tcp_timestamps=1)
-        return stand.proxy.returns_to_start(30)
+        return stand.proxy.returns_to_start()
 
 
 @case(60)
@@ -257,7 +261,7 @@ def size_of_frames(mtu, *flags, offer=None):
             must_get_page(stand.lab, family)
             download(stand.lab, family, 10 * MB)
             upload(stand.lab, family, 10 * MB)
-        return stand.proxy.returns_to_start(30)
+        return stand.proxy.returns_to_start()
 
 
 @case()
@@ -280,7 +284,7 @@ def tagged(tags):
             check(grown["conn_established"] == 1, "the tagged connection was not proxied")
             download(stand.lab, family, 4 * MB)
             upload(stand.lab, family, 4 * MB)
-        return stand.proxy.returns_to_start(30)
+        return stand.proxy.returns_to_start()
 
 
 @case()
@@ -311,7 +315,7 @@ def two_workers_on_raw_sockets(_):
         workers = stand.proxy.stat()["workers"]
         check(len(workers) == 2, f"{len(workers)} workers instead of 2")
         check(grown["handed_over"] > 0, "no packet was handed over: one worker did everything")
-        return stand.proxy.returns_to_start(30)
+        return stand.proxy.returns_to_start()
 
 
 def other_ports(*ports, driver_keeps=0):
@@ -321,7 +325,7 @@ def other_ports(*ports, driver_keeps=0):
             download(stand.lab, family, 10 * MB)
             upload(stand.lab, family, 10 * MB)
         must_run_wrk(stand.lab, 4, 1)
-        return stand.proxy.returns_to_start(30, driver_keeps)
+        return stand.proxy.returns_to_start(driver_keeps=driver_keeps)
 
 
 @case()
@@ -368,7 +372,7 @@ def idle_on_pcap(*flags):
 @own_stand
 def idle_proxy_on_dpdk_devices_leaves_its_cpu_to_others(_):
     share, grown = idle_on_pcap()
-    check(grown["idle_sleeps"] > 100 and grown["idle_us"] > 10 * grown["idle_sleeps"], f"it does not sleep: {grown}")
+    check(grown["idle_sleeps"] > 20 and grown["idle_us"] > 10 * grown["idle_sleeps"], f"it does not sleep: {grown}")
     longer, _ = idle_on_pcap("--idle-sleep", "1000")
     check(longer < 0.5, f"sleeping for a millisecond at a time it takes {longer:.2f} of a CPU")
     _, polling = idle_on_pcap("--idle-sleep", "0")

@@ -12,7 +12,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from harness import ROOT, SERVERS, check, mac
+from harness import ROOT, SERVERS, Failed, check, mac
 
 sys.path.append(os.path.join(ROOT, "scripts"))
 import vlan_relay  # noqa: E402  pylint: disable=wrong-import-position,import-error
@@ -125,7 +125,7 @@ class ScriptedClient:
             if TCP in packet and packet[TCP].dport == self.source_port and packet[TCP].sport == self.port:
                 yield packet
 
-    def answer(self, seconds=5, wanted=lambda tcp: True, what="a segment"):
+    def answer(self, seconds=20, wanted=lambda tcp: True, what="a segment"):
         for packet in self.answers(seconds):
             # Of those to the sources of a flood, one may be for the same port.
             to_me = (packet[IPv6] if IPv6 in packet else packet[IP]).dst == SCRIPTED[self.family]
@@ -138,9 +138,17 @@ class ScriptedClient:
         for packet in self.answers(seconds):
             check(False, f"answered by {packet.summary()}")
 
-    def syn(self, seq, options=()):
+    def syn(self, seq, options=(), again=0):
+        """Sends a SYN and returns the SYN-ACK. `again`: sends it so often more, a second apart; a flood may push it out."""
+        def answers_it(tcp):
+            return tcp.flags & 0x12 == 0x12 and tcp.ack == (seq + 1) % 2**32
+
+        for _ in range(again):
+            self.send("S", seq=seq, options=options)
+            with contextlib.suppress(Failed):
+                return self.answer(1, answers_it, "the SYN-ACK")
         self.send("S", seq=seq, options=options)
-        return self.answer(wanted=lambda tcp: tcp.flags & 0x12 == 0x12, what="the SYN-ACK")
+        return self.answer(wanted=answers_it, what="the SYN-ACK")
 
 
 FULL_OPTIONS = (("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP", None), ("WScale", 9))
