@@ -35,7 +35,7 @@ class Files:
             out.write("".join(f"{line}\n" for line in more))
         os.replace(new, self.path)
 
-    def reload(self, proxy, limit=20):
+    def reload(self, proxy, limit=60):
         """Sends SIGHUP and returns the line that the proxy prints. Polls often: a case does it 1,000 times."""
         with open(proxy.log_path, encoding="utf-8", errors="replace") as log:
             log.seek(0, os.SEEK_END)
@@ -53,7 +53,7 @@ class Files:
 
 def offered_scale(lab, seq):
     with ScriptedClient(lab, 4) as client:
-        return option(client.syn(seq, FULL_OPTIONS), "WScale")
+        return option(client.syn(seq, FULL_OPTIONS, again=5), "WScale")
 
 
 @case(120)
@@ -132,15 +132,19 @@ def a_limit_that_a_reload_brings_is_watched_and_then_refuses_the_source(_):
             check("limit-rate none -> 1/hour,burst=2" in line, line)
             for _ in range(3):
                 must_get_page(lab, 4)
-            equal(proxy.counters()["limit_rate_monitored"], 1, "connections that would have been refused")
+            counters = proxy.counters()
+            equal((counters["limit_rate_monitored"], counters["limit_rate"]), (1, 0),
+                  "connections that would have been refused, and that were")
             files.write(limit)
             files.reload(proxy)
-            got = page(lab, 4)
+            with proxy.counting() as grown:
+                got = page(lab, 4)
             check(got["code"] == "000" and got["exit"] in RESET, f"over the limit: {got}")
+            # Its request may follow its handshake ACK before the RST is back, and is refused too.
+            check(grown["limit_rate"] >= 1 and grown["conn_established"] == 0, f"the connection was not refused: {grown}")
             must_get_page(lab, 6)
-            equal(proxy.counters()["limit_rate"], 1, "connections that were refused")
             wait_for("the source is listed", lambda: any(one["refused"] and not one["monitored"]
-                                                         for one in proxy.stat()["limited"]), 5)
+                                                         for one in proxy.stat()["limited"]), 20)
             files.write({})
             files.reload(proxy)
             must_get_page(lab, 4)
@@ -150,7 +154,7 @@ def a_limit_that_a_reload_brings_is_watched_and_then_refuses_the_source(_):
 @own_stand
 def who_is_claimed_by_a_flood_gets_few_syn_acks_and_still_its_page(_):
     # The flood claims the address of a client that also asks for pages.
-    rate = 200
+    rate = 100
     with Lab() as lab, tempfile.TemporaryDirectory() as directory:
         files = Files(directory)
         files.write({"reply-rate": rate, "monitor": "reply-rate"})
@@ -158,18 +162,16 @@ def who_is_claimed_by_a_flood_gets_few_syn_acks_and_still_its_page(_):
             must_get_page(lab, 4)
             flood = ["hping3", "-i", "u200", "-q", "-S", "-p", "80", SERVERS[4]]
             with lab.start("client", *flood) as sender:
-                time.sleep(1)
-                check(proxy.counters()["reply_capped_monitored"] > 0, "nothing is above the rate")
+                wait_for("more comes than the rate", lambda: proxy.counters()["reply_capped_monitored"] > 0, 20)
                 files.write({"reply-rate": rate})
                 files.reload(proxy)
+                begin = time.monotonic()
                 with proxy.counting() as grown:
-                    begin = time.monotonic()
                     must_get_page(lab, 6)
-                    must_get_page(lab, 4)
+                    must_get_page(lab, 4, limit=8)
                     time.sleep(1)
-                    took = time.monotonic() - begin
+                took = time.monotonic() - begin
                 check(sender.running(), "the flood ended early")
-            check(took < 8, f"a page of the claimed client took {took:.1f} s")
             sent = grown["synack_sent"] + grown.get("synack_repeated", 0)
             check(sent <= rate * (took + 1) + rate, f"{sent} SYN-ACKs in {took:.1f} s")
             check(grown["reply_capped"] > sent, f"only {grown['reply_capped']} of the flood were capped")
@@ -185,6 +187,6 @@ def nohup_leaves_sighup_to_reloads(_):
             again = lab.start("proxy", "nohup", PROGRAM, "--name", lab.name, *flags, log=log)
         with again:
             proxy.process = again
-            wait_for("the proxy says ready", lambda: proxy.said("ready"), 30)
+            wait_for("the proxy says ready", lambda: proxy.said("ready"), 60)
             check("neither --config nor --secret-file" in Files("/nowhere").reload(proxy), proxy.log())
             must_get_page(lab, 4)
