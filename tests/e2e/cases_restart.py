@@ -6,7 +6,7 @@ import tempfile
 import time
 
 from clients import must_get_page
-from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds
+from harness import PROGRAM, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
 from restart_loads import EveryLoad
 
 LIVES = ["--epoch", "64"]
@@ -21,7 +21,7 @@ def state_directory():
 def die(proxy):
     """kill -9, and the next start. Returns how long nobody forwarded."""
     proxy.process.process.send_signal(signal.SIGKILL)
-    proxy.process.process.wait(10)
+    proxy.process.process.wait(60)
     began = time.monotonic()
     proxy.start()
     return time.monotonic() - began
@@ -53,7 +53,7 @@ def state_that_does_not_fit_is_said_and_starts_empty(_):
                               "one, or give this one another --name or directory\n", "its line")
             proxy.stop()
             proxy.start()
-            check(proxy.said("connections? goe?s? on"), f"after a stop: {proxy.log()}")
+            wait_for("its connections go on", lambda: proxy.said("connections? goe?s? on"), 20)
         with Proxy(lab, *flags, "8192", lives=LIVES) as proxy:
             equal([line for line in proxy.log().splitlines() if "--state-dir" in line],
                   [f"synproxy: --state-dir {state}: what it holds has another shape: --max-flows of each worker was "

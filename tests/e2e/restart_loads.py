@@ -9,7 +9,7 @@ import threading
 import time
 
 from clients import sha_of, url
-from harness import SERVER4, check, equal, rounds
+from harness import SERVER4, check, equal, rounds, wait_for
 
 PATIENCE = 60  # seconds in which an end gets over a death by repeating its segments
 
@@ -180,7 +180,7 @@ class Closers:
 
     def stop(self):
         self.process.process.send_signal(2)
-        self.process.process.wait(20)
+        self.process.process.wait(60)
         self.process.log.seek(0)
         said = self.process.log.read().decode()
         requests = re.search(r"(\d+) requests in", said)
@@ -205,8 +205,10 @@ class EveryLoad:
         time.sleep(random.uniform(0.2, 0.6))
         self.transfers.go_on()
         result = next_process()
-        found = re.search(r"(\d+) connections go on, (\d+) records? w", proxy.log())
-        check(found and int(found[1]) >= self.idle, f"turn {number}: {proxy.log().strip()[-300:]}")
+        said = r"(\d+) connections go on, (\d+) records? w"  # after it has said that it is ready
+        wait_for("the connections go on", lambda: proxy.said(said), 20)
+        found = re.search(said, proxy.log())
+        check(int(found[1]) >= self.idle, f"turn {number}: {proxy.log().strip()[-300:]}")
         self.dropped += int(found[2])
         self.echo.all_answer(b"after %d" % number, some=20)
         return result
