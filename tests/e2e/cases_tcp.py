@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Handshakes seen from the client's side of the wire, refusals, dead servers and restarts."""
+import contextlib
 import os
 import random
 import signal
@@ -77,16 +78,26 @@ def isn_looks_random(stand):
     check(len(same) <= 1, f"bits {same} of the ISN never change")
 
 
-@case(40)
+@case()
 def cookie_expires(stand):
     with ScriptedClient(stand.lab, 4) as client:
         reply = client.syn(500, FULL_OPTIONS)
         for _ in client.answers(13):  # 1.5 epochs are 12 s; meanwhile the SYN-ACK is repeated
             pass
         with stand.proxy.counting() as grown:
-            client.send("A", seq=501, ack=reply[TCP].seq + 1, options=[("Timestamp", (1001, option(reply, "Timestamp")[0]))])
+            with growing(stand.proxy, "cookie_invalid"):
+                client.send("A", seq=501, ack=reply[TCP].seq + 1,
+                            options=[("Timestamp", (1001, option(reply, "Timestamp")[0]))])
             client.silence()
     equal(grown["cookie_invalid"], 1, "cookie_invalid")
+
+
+@contextlib.contextmanager
+def growing(proxy, name):
+    """Waits at its end until that counter has grown in it."""
+    before = proxy.counters()[name]
+    yield
+    wait_for(f"{name} grows", lambda: proxy.counters()[name] > before, 20)
 
 
 def open_connection(client, seq, *, payload=b""):
@@ -121,7 +132,7 @@ def path_mtu_message_reaches_the_server(stand):
             with stand.proxy.counting() as grown:
                 client.raw.send(Ether(src=client.client_mac, dst=client.server_mac) / IP(src=CLIENT4, dst=SERVERS[4]) /
                                 ICMP(type=3, code=4, nexthopmtu=800) / quote)
-                client.answer(10, lambda tcp: 600 < len(tcp.payload) <= 760, "a segment of the smaller size")
+                client.answer(wanted=lambda tcp: 600 < len(tcp.payload) <= 760, what="a segment of the smaller size")
             client.send("R", seq=80000 + 1 + 25)
         equal(grown["icmp_translated"], 1, "icmp_translated")
     finally:
@@ -140,7 +151,8 @@ def refusing_server_is_a_refusal_for_the_client(stand):
         with stand.proxy.counting() as grown:
             got = page(stand.lab, family, port=8050)
         equal((got["exit"], got["connect_ms"]), (7, 0), "curl's exit code and time of connection")
-        equal((grown["asked"], grown["cookie_valid"]), (2, 0), "asked and cookie_valid")
+        # Two for each SYN, of which there is another one if the answer takes a second.
+        check(grown["asked"] >= 2 and grown["cookie_valid"] == 0, f"asked and cookie_valid: {grown}")
     return f"the second was told after {got['total_ms']:.0f} ms"
 
 
@@ -168,7 +180,8 @@ def dead_server_resets_the_client_and_may_come_back(stand):
             equal((later["exit"], later["connect_ms"]), (28, 0), "exit code and time of connection of the next curl")
             check(got["exit"] in RESET, f"curl ended with {got['exit']}, not with a reset")
             equal(grown["conn_timed_out"], 1, "conn_timed_out")
-            check(grown["syn_to_server_retrans"] >= 3, f"only {grown['syn_to_server_retrans']} repeats of the SYN")
+            # Three fit into 3 s if each is sent in time.
+            check(grown["syn_to_server_retrans"] >= 2, f"only {grown['syn_to_server_retrans']} repeats of the SYN")
         must_get_page(stand.lab, family)
     return f"told after {got['total_ms']:.0f} ms of --server-timeout 3"
 
@@ -176,10 +189,9 @@ def dead_server_resets_the_client_and_may_come_back(stand):
 @case()
 def server_that_comes_back_in_time_still_serves(stand):
     # The first SYNs to the server are lost; the proxy's own timer repeats them.
-    with stand.lab.filter("server", "tcp dport 80 drop"):
+    with stand.lab.filter("server", "tcp dport 80 drop"), growing(stand.proxy, "syn_to_server_retrans"):
         client = stand.lab.start("client", "curl", "-s", "-f", "-o", "/dev/null", "-m", "10", url(4))
-        time.sleep(1)
-    code = client.process.wait(12)
+    code = client.process.wait(60)
     equal(code, 0, "curl's exit code")
 
 
@@ -192,7 +204,7 @@ def killed_and_restarted_with_its_secret_it_knows_its_cookies(_):
         os.chmod(secret.name, 0o600)
         with Stand("--secret-file", secret.name, lives=[]) as stand:
             must_get_page(stand.lab, 4)
-            valid, _ = answer_after_restart(stand)
+            valid, _ = answer_after_restart(stand, "cookie_valid")
             equal(valid, 1, "cookie_valid of a cookie made before the restart")
             must_get_page(stand.lab, 4)
             must_get_page(stand.lab, 6)
@@ -202,7 +214,7 @@ def killed_and_restarted_with_its_secret_it_knows_its_cookies(_):
 @own_stand
 def restarted_with_another_secret_it_refuses_old_cookies(_):
     with Stand(lives=[]) as stand:
-        valid, invalid = answer_after_restart(stand)
+        valid, invalid = answer_after_restart(stand, "cookie_invalid")
         equal((valid, invalid), (0, 1), "cookie_valid and cookie_invalid")
         must_get_page(stand.lab, 4)
 
@@ -215,7 +227,7 @@ def connections_older_than_the_proxy_are_reset_at_both_ends(_):
     with Stand(lives=[]) as stand:
         for family in (4, 6):
             with stand.lab.sockets_in("client"):
-                old = socket.create_connection((SERVERS[family], 80), timeout=8)
+                old = socket.create_connection((SERVERS[family], 80), timeout=20)
             with old:
                 old.sendall(request)
                 check(b" 200 " in old.recv(65536), "no page before the restart")
@@ -232,23 +244,21 @@ def connections_older_than_the_proxy_are_reset_at_both_ends(_):
                 except TimeoutError:
                     check(False, "the old connection hangs")
             must_get_page(stand.lab, family)
-            peers = stand.lab.must("server", "ss", "-Htn", "state", "established", "sport", "=", ":80").strip()
-            equal(peers, "", "connections that the server still believes in")
+            # That of the page ends when the client's FIN has come.
+            wait_for("the server believes in no connection", lambda: not stand.lab.must(
+                "server", "ss", "-Htn", "state", "established", "sport", "=", ":80").strip(), 10)
     return f"told after {', '.join(f'{1e3 * t:.0f} ms' for t in took)}"
 
 
-def answer_after_restart(stand):
-    """A SYN before kill -9 and the restart, its ACK after them."""
+def answer_after_restart(stand, judgement):
+    """A SYN before kill -9 and the restart, its ACK after them. `judgement`: the counter that tells that it has come."""
     with ScriptedClient(stand.lab, 4) as client:
         reply = client.syn(1234, FULL_OPTIONS)
         stand.proxy.stop(signal.SIGKILL)
         stand.proxy.start()
-        client.send("A", seq=1235, ack=reply[TCP].seq + 1,
-                    options=[("Timestamp", (1001, option(reply, "Timestamp")[0]))])
-        counters = wait_for("the ACK is judged", lambda: judged(stand.proxy.counters()), 10)
+        with growing(stand.proxy, judgement):
+            client.send("A", seq=1235, ack=reply[TCP].seq + 1,
+                        options=[("Timestamp", (1001, option(reply, "Timestamp")[0]))])
         client.send("R", seq=1235)
+    counters = stand.proxy.counters()
     return counters["cookie_valid"], counters["cookie_invalid"]
-
-
-def judged(counters):
-    return counters if counters["cookie_valid"] + counters["cookie_invalid"] else None
