@@ -25,7 +25,7 @@ def stat_table(stand):
 @case()
 def stat_prints_the_kernels_table(stand):
     must_get_page(stand.lab, 4)
-    table = stat_table(stand)
+    before, table, after = stand.proxy.counters(), stat_table(stand), stand.proxy.counters()
     header = KERNEL_HEADER
     if os.path.exists(KERNEL_TABLE):
         with open(KERNEL_TABLE, encoding="ascii") as kernel:
@@ -33,9 +33,10 @@ def stat_prints_the_kernels_table(stand):
     equal(table[0], header, "header")
     equal(len(table), 2, "lines for one worker")
     check(re.fullmatch(r"[0-9a-f]{8}(\t[0-9a-f]{8}){5}", table[1]), f"row: {table[1]!r}")
-    counters = stand.proxy.counters()
-    got = [int(field, 16) for field in table[1].split("\t")]
-    equal(got[1:], [counters[name] & 0xFFFFFFFF for name in header.split()[1:]], "columns and the JSON counters")
+    # Mostly the same before and after; but a late segment of a connection may still come.
+    for name, field in list(zip(header.split(), table[1].split("\t")))[1:]:
+        check(before[name] & 0xFFFFFFFF <= int(field, 16) <= after[name] & 0xFFFFFFFF,
+              f"{name}: {field} in the table, in JSON {before[name]} before and {after[name]} after it")
 
 
 @case()
@@ -84,7 +85,7 @@ def help_and_version_go_to_standard_output(stand):
 
 @case()
 def second_proxy_of_the_same_name_is_refused(stand):
-    result = stand.lab.run("proxy", PROGRAM, "--name", stand.lab.name, *stand.proxy.flags, limit=20)
+    result = stand.lab.run("proxy", PROGRAM, "--name", stand.lab.name, *stand.proxy.flags)
     check(result.code in (1, 2) and len(result.err.splitlines()) == 1, f"exit {result.code}: {result.err}")
     must_get_page(stand.lab, 4)
 
@@ -113,10 +114,9 @@ def prints_nothing_per_packet_and_one_line_per_interval(_):
                 must_get_page(lab, 4)
             equal(quiet.log().count("\n"), lines, "lines printed while pages were fetched")
         with Proxy(lab, "--stats-interval", "1") as talking:
-            lines = talking.log().count("\n")
+            begin, lines = time.monotonic(), talking.log().count("\n")
             must_get_page(lab, 4)
-            begin = time.monotonic()
-            wait_for("three lines of statistics", lambda: talking.log().count("\n") >= lines + 3, 20)
+            wait_for("three lines of statistics", lambda: talking.log().count("\n") >= lines + 3, 60)
             check(time.monotonic() - begin > 0.9, "lines come faster than one a second")
             check("SYN/s" in talking.log() and "flows" in talking.log(), talking.log()[-300:])
 
@@ -178,7 +178,7 @@ def interface_that_goes_down_and_up_again(_):
     with Stand() as stand:
         must_get_page(stand.lab, 4)
         stand.lab.must("proxy", "ip", "link", "set", "veth-b", "down")
-        wait_for("a line about veth-b", lambda: stand.proxy.said("veth-b"), 15)
+        wait_for("a line about veth-b", lambda: stand.proxy.said("veth-b"), 60)
         stand.lab.must("proxy", "ip", "link", "set", "veth-b", "up")
         page_in_the_end(stand)
         check(stand.proxy.running(), "the proxy ended")
@@ -191,7 +191,7 @@ def interface_that_is_removed_and_made_again(_):
         lab = stand.lab
         must_get_page(lab, 4)
         lab.must("proxy", "ip", "link", "delete", "veth-b")
-        wait_for("a line about veth-b", lambda: stand.proxy.said("veth-b"), 15)
+        wait_for("a line about veth-b", lambda: stand.proxy.said("veth-b"), 60)
         check(stand.proxy.running(), "the proxy ended with its interface")
         lab.must("proxy", "ip", "link", "add", "veth-b", "type", "veth", "peer", "name", "eth0",
                  "netns", f"{lab.name}-server")
@@ -205,7 +205,7 @@ def interface_that_is_removed_and_made_again(_):
 
 
 def page_in_the_end(stand):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         try:
             return must_get_page(stand.lab, 4, limit=3)

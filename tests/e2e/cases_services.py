@@ -28,18 +28,23 @@ def services_with_names_are_counted_and_shown_apart(_):
         files = Files(directory)
         files.write({"wscale": "5"}, *WEB, *OTHER)
         # The rules that are typed protect the same, without a name.
-        with Proxy(lab, "--config", files.path, offer=[]) as proxy:
+        # With usual lives, so that flows that are over stay for a minute.
+        with Proxy(lab, "--config", files.path, offer=[], lives=[]) as proxy:
             must_get_page(lab, 4)
             must_get_page(lab, 6)
             services = proxy.stat()["services"]
             equal(list(services), ["web", "other"], "services in the order of the file")
             web, other = (services[name]["counters"] for name in ("web", "other"))
-            for name in ("syn_received", "synack_sent", "cookie_valid", "conn_established"):
+            for name in ("cookie_valid", "conn_established"):
                 equal([web[name], other[name]], [2, 0], name)
-            total = proxy.stat()["total"]["counters"]
-            equal(web["translated"], total["translated"], "all that was translated was of the web server")
+            for name in ("syn_received", "synack_sent"):  # a client may send its SYN again
+                check(web[name] >= 2 and other[name] == 0, f"{name}: {web[name]}, {other[name]}")
+            # Of two looks at the total, since the last segments of a connection may still come.
+            before, web, after = (look["counters"]["translated"] for look in (
+                proxy.stat()["total"], proxy.stat()["services"]["web"], proxy.stat()["total"]))
+            check(before <= web <= after, f"all that was translated was of the web server: {before}, {web}, {after}")
             equal(services["web"]["gauges"]["flows_embryonic"], 0, "embryonic flows")
-            wait_for("top shows the services", lambda: row_of(proxy, "other"), 5)
+            wait_for("top shows the services", lambda: row_of(proxy, "other"), 20)
             equal(len(row_of(proxy, "web")), 6, "columns of a service")
 
             flows = json.loads(must(proxy, "flows", "--json"))
@@ -53,7 +58,7 @@ def services_with_names_are_counted_and_shown_apart(_):
                                  "--name", lab.name)
             with captured:
                 wait_for("a frame of the service is captured",
-                         lambda: must_get_page(lab, 6) or not captured.running(), 10)
+                         lambda: must_get_page(lab, 6) and not captured.running(), 20)
 
             equal(must(proxy, "get", "web.protect").split("\n"), [f"{SERVER4}:80", f"[{SERVER6}]:80"], "web.protect")
             must_refuse(proxy, ["get", "shop.protect"], ["there is no service 'shop'"])
@@ -104,7 +109,7 @@ def services_with_names_are_counted_and_shown_apart(_):
                 ([*WEB, "max-flows = 5"], [":5: max-flows 5", "not for one service alone"])):
             files.write({"wscale": "5"}, *lines)
             result = lab.run("proxy", PROGRAM, "--name", lab.name, "--config", files.path, "--client-port", "veth-a",
-                             "--server-port", "veth-b", limit=20)
+                             "--server-port", "veth-b")
             wrong = why_wrong(result, said)
             check(wrong is None, f"{lines}: {wrong}")
 
