@@ -20,7 +20,7 @@ SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 def scrape(lab, url):
     """All series of a page of metrics, as {name: {labels: value}}."""
     series = collections.defaultdict(dict)
-    for line in lab.must("proxy", "curl", "-gsSf", "--max-time", "10", url).splitlines():
+    for line in lab.must("proxy", "curl", "-gsSf", "--max-time", "60", url).splitlines():
         if not line.startswith("#"):
             name, labels, value = SAMPLE.match(line).groups()
             series[name][labels or ""] = float(value)

@@ -92,7 +92,7 @@ def narrow_download(lab, family, limit):
 
 
 def in_words(got):
-    sizes = got["sizes"]
+    sizes = got["sizes"] or [0]
     return (f"{'whole' if got['whole'] else 'NOT whole'} after {got['s']} s (curl {got['exit']}), segments of "
             f"{max(sizes)} and then {sizes[len(sizes) // 2]} bytes, {sum(size > NARROW - 40 for size in sizes)} too large")
 

@@ -36,8 +36,8 @@ def testpmd(lab):
     command += ["--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=16384", "--nb-cores=1"]
     with tempfile.TemporaryFile() as log, lab.start("proxy", *command, log=log) as process:
         # It ends when its standard input ends, which stays open as long as the block runs.
-        wait_for("testpmd begins", lambda: works(process.process.pid) or not process.running(), 20)
-        wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 20)
+        wait_for("testpmd begins", lambda: works(process.process.pid) or not process.running(), 60)
+        wait_for("a page through testpmd", lambda: page(lab, 4, limit=1)["code"] == "200" or not process.running(), 60)
         check(process.running(), "testpmd does not run here")
         yield
 

@@ -127,7 +127,7 @@ def wrong_input_is_answered_with_one_line_and_exit_code_2(stand):
     with tempfile.TemporaryDirectory() as directory:
         for sentence, words, expected in rows(make_files(directory)):
             count += 1
-            why = why_wrong(stand.lab.run("proxy", *words, limit=20), expected)
+            why = why_wrong(stand.lab.run("proxy", *words), expected)
             if why:
                 wrong.append(f"{sentence}: {why}")
     check(not wrong, f"{len(wrong)} of {count} rows:\n     " + "\n     ".join(wrong))
@@ -139,6 +139,6 @@ def wrong_input_is_answered_with_one_line_and_exit_code_2(stand):
 def af_xdp_is_refused_where_frames_do_not_fit(_):
     # The driver takes no frame larger than a page on a veth: better no start than lost packets.
     with Lab("--mtu", "9000", "--no-nginx") as lab:
-        result = lab.run("proxy", *command({"client-port": "xdp:veth-a"}), limit=20)
+        result = lab.run("proxy", *command({"client-port": "xdp:veth-a"}))
     why = why_wrong(result, ["--client-port", "xdp:veth-a"])
     check(why is None, why)
