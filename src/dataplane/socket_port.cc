@@ -233,8 +233,9 @@ PortStatus SocketPort::status() const {
   s.name = typed_;
   s.link_up = link_.up();
   // The kernel's count starts again from 0 after each reading.
-  const std::uint64_t news = ring_.take_drops() + (syns_ ? syns_->ring().take_drops() : 0);
-  s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news + apart_lost_.get();
+  const std::uint64_t news = ring_.take_drops();
+  s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news + apart_lost_.get() +
+                (syns_ ? syns_->missed() : 0);
   s.rx_oversize = oversize_.get();
   s.link_changes = link_.changes();
   s.driver = "socket";

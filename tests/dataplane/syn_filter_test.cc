@@ -13,7 +13,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "dataplane/syn_ring.h"
 #include "support/packet_builder.h"
 #include "synproxy/policy/syn_look.h"
 #include "synproxy/wire/bytes.h"
@@ -191,51 +190,6 @@ TEST(SynFilter, MoreRulesThanItLooksAtAreRefused) {
   many.push_back(many.back());
   EXPECT_THROW(static_cast<void>(syn_filter(many, {})), std::length_error);
   EXPECT_THROW(static_cast<void>(all_but_syns_filter(many)), std::length_error);
-}
-
-// A ring of 1,024 with so many SYNs arriving and so many read in each millisecond.
-class RingModel {
- public:
-  void run(unsigned ms, double arriving, double read) {
-    for (unsigned i = 0; i < ms; ++i) {
-      held_ = std::min(1024.0, held_ + arriving * share_.share());
-      const int level = static_cast<int>(held_ / 128);  // before the reader takes some
-      const double answered = std::min(held_, read);
-      held_ -= answered;
-      answered_ += answered;
-      share_.step(++now_, level);
-    }
-  }
-  [[nodiscard]] double take_answered() { return std::exchange(answered_, 0); }
-  [[nodiscard]] const RingShare& share() const { return share_; }
-
- private:
-  RingShare share_;
-  std::uint64_t now_ = 0;
-  double held_ = 0;
-  double answered_ = 0;
-};
-
-TEST(RingShare, ComesToRestWhereNearlyAllThatCanBeAnsweredIs) {
-  for (const double arriving : {150.0, 400.0, 1000.0}) {
-    constexpr double kRead = 100;
-    RingModel ring;
-    ring.run(1000, arriving, kRead);
-    static_cast<void>(ring.take_answered());
-    ring.run(1000, arriving, kRead);
-    EXPECT_GT(ring.take_answered(), 0.97 * 1000 * kRead) << arriving;
-    EXPECT_NEAR(ring.share().share(), kRead / arriving, 0.1 * kRead / arriving) << arriving;
-  }
-}
-
-TEST(RingShare, IsWholeWithoutAFloodAndSoonAfterOne) {
-  RingModel ring;
-  ring.run(1000, 50, 100);
-  EXPECT_TRUE(ring.share().whole());
-  ring.run(1000, 1000, 100);
-  EXPECT_LT(ring.share().share(), 0.2);
-  ring.run(1100, 10, 100);
-  EXPECT_TRUE(ring.share().whole());
 }
 
 }  // namespace
