@@ -171,11 +171,11 @@ std::size_t PacketRing::receive_apart(std::span<Apart> out) {
   return got < 0 ? 0 : static_cast<std::size_t>(got);
 }
 
-std::uint64_t PacketRing::take_drops() const {
-  tpacket_stats stats{};
-  socklen_t size = sizeof stats;
-  if (::getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &stats, &size) != 0) return 0;
-  return stats.tp_drops;
+std::uint64_t PacketRing::drops() const {
+  tpacket_stats news{};  // the kernel's count starts again from 0 after each reading
+  socklen_t size = sizeof news;
+  if (::getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &news, &size) != 0) news.tp_drops = 0;
+  return drops_.fetch_add(news.tp_drops, std::memory_order_relaxed) + news.tp_drops;
 }
 
 void PacketRing::clear_error() const {

@@ -15,6 +15,7 @@
 
 #include <linux/filter.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -77,8 +78,8 @@ class PacketRing {
   // many came: fewer if the kernel has no sound header for one.
   [[nodiscard]] std::size_t receive_apart(std::span<Apart> out);
 
-  // Frames that have found no free slot since the last call.
-  [[nodiscard]] std::uint64_t take_drops() const;
+  // Frames that have ever found no free slot. Any thread may ask.
+  [[nodiscard]] std::uint64_t drops() const;
   void clear_error() const;  // so that poll() stops reporting an interface that went down
 
  private:
@@ -91,6 +92,7 @@ class PacketRing {
   std::uint32_t slots_per_block_ = 0;
   std::uint32_t slots_ = 0;
   std::uint32_t next_ = 0;
+  mutable std::atomic<std::uint64_t> drops_{0};
 };
 
 }  // namespace synproxy::dataplane

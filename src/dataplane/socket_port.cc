@@ -232,10 +232,7 @@ PortStatus SocketPort::status() const {
   PortStatus s;
   s.name = typed_;
   s.link_up = link_.up();
-  // The kernel's count starts again from 0 after each reading.
-  const std::uint64_t news = ring_.take_drops();
-  s.rx_missed = missed_.fetch_add(news, std::memory_order_relaxed) + news + apart_lost_.get() +
-                (syns_ ? syns_->missed() : 0);
+  s.rx_missed = ring_.drops() + (syns_ ? syns_->ring().drops() : 0) + apart_lost_.get();
   s.rx_oversize = oversize_.get();
   s.link_changes = link_.changes();
   s.driver = "socket";

@@ -95,7 +95,6 @@ class SocketPort final : public Port {
 
   // Read by anybody.
   LinkWatch link_;
-  mutable std::atomic<std::uint64_t> missed_{0};
   // By worker. Super-frames must go by the queueing discipline: past it, a link that cannot segment
   // drops every one.
   struct Sender {

@@ -96,9 +96,9 @@ void SynRing::looked(std::uint32_t read) { shed_ += read * shed_for_one_; }
 
 void SynRing::narrow(std::uint64_t now_ms) {
   narrowed_ms_ = now_ms;
-  const std::uint64_t missed_so_far = missed();
-  shed_ += static_cast<double>(missed_so_far - reckoned_) * shed_for_one_;
-  reckoned_ = missed_so_far;
+  const std::uint64_t drops = ring_.drops();
+  shed_ += static_cast<double>(drops - reckoned_drops_) * shed_for_one_;
+  reckoned_drops_ = drops;
   SourceWindow next = window_;
   next.share = share_.whole() ? SourceWindow::kWhole
                               : static_cast<std::uint32_t>(share_.share() * SourceWindow::kWhole);
@@ -115,12 +115,6 @@ void SynRing::narrow(std::uint64_t now_ms) {
 
 std::uint32_t SynRing::shed_per_mille() const {
   return static_cast<std::uint32_t>(std::lround(1000 * (1 - share_of(window_))));
-}
-
-// The kernel's count starts again from 0 after each reading.
-std::uint64_t SynRing::missed() const {
-  const std::uint64_t news = ring_.take_drops();
-  return missed_.fetch_add(news, std::memory_order_relaxed) + news;
 }
 
 std::uint64_t SynRing::take_shed() {

@@ -11,10 +11,9 @@
 // The rules of the window and of its turn are those of shed.h; the hash differs, because a socket
 // filter has 32-bit words only.
 //
-// For the thread that reads the ring, except missed() and the descriptor.
+// For the thread that reads the ring, except drops() and the descriptor of ring().
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -62,8 +61,6 @@ class SynRing {
   // SYNs that the filter has kept out since the last call, as reckoned from the window's share and
   // from what it let in.
   [[nodiscard]] std::uint64_t take_shed();
-  // SYNs that were let in and found the ring full. Any thread may ask.
-  [[nodiscard]] std::uint64_t missed() const;
 
  private:
   [[nodiscard]] int level() const;
@@ -79,8 +76,7 @@ class SynRing {
   std::uint64_t keyed_ms_ = 0;
   double shed_for_one_ = 0;  // kept out for each that is let in
   double shed_ = 0;
-  mutable std::atomic<std::uint64_t> missed_{0};
-  std::uint64_t reckoned_ = 0;  // of those
+  std::uint64_t reckoned_drops_ = 0;
 };
 
 }  // namespace synproxy::dataplane
