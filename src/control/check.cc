@@ -52,10 +52,11 @@ Findings look(const CommandLine& line) {
   try {
     const Json before = ask_running(name);
     Findings out;
-    for (int look = 0; look < kLooks && (look == 0 || one_stands_still(out)); ++look) {
+    int looks = 0;
+    do {
       std::this_thread::sleep_for(kBetween);
       out = check_live(before, ask_running(name));
-    }
+    } while (++looks < kLooks && one_stands_still(out));
     return out;
   } catch (const RuntimeFailure& failure) {
     Findings out;
