@@ -229,9 +229,8 @@ def the_proxy_has_a_connection_back_when_it_must(_):
             with Slow(stand) as slow:
                 with Capture(stand, there, "--service", f"{SERVERS[4]}:80", "--snaplen", "96") as capture:
                     wait_for("the proxy has it back", lambda: carried(proxy) == 0, 5)
-                    with proxy.counting() as grown:
-                        before = proxy.counters()["translated"]
-                        wait_for("the transfer goes on", lambda: proxy.counters()["translated"] > before + 20, 20)
+                    with proxy.counting() as grown, proxy.growing("translated", 20):
+                        pass
                     equal(grown["segment_offloaded"], 0, "segments that a capture does not see")
                     said = capture.end()
                 check(said.endswith("captured, 0 missed") and int(said.split()[0].replace(",", "")) > 20, said)
@@ -255,12 +254,9 @@ def the_proxy_has_a_connection_back_when_it_must(_):
 
 def ends_and_returns(stand, end, counter):
     """A transfer that somebody ends: nothing of it is left."""
-    with Slow(stand) as slow:
-        before = stand.proxy.counters()
+    with Slow(stand) as slow, stand.proxy.growing(counter) if counter else contextlib.nullcontext():
         end(slow)
         slow.has_ended()
-        if counter is not None:
-            wait_for(f"{counter} grows", lambda: stand.proxy.counters()[counter] > before[counter], 10)
     wait_for("the proxy has it back", lambda: carried(stand.proxy) == 0, 5)
 
 

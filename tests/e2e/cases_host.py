@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from clients import must_get_page
+from clients import listens, must_get_page
 from harness import PROGRAM, SERVER4, SERVER6, Failed, Lab, Proxy, case, check, equal, mac, own_stand, wait_for
 
 ECHO = 2222
@@ -135,8 +135,7 @@ def arp_answers(lab):
 def the_host_moves_to_its_end_and_back(_):
     with web_server() as lab, contextlib.ExitStack() as stack:
         stack.enter_context(lab.start("server", "socat", f"TCP6-LISTEN:{ECHO},reuseaddr,fork,ipv6only=0", "EXEC:cat"))
-        wait_for("the echo server listens",
-                 lambda: f":{ECHO}" in lab.run("server", "ss", "-Hltn").out, 10)
+        listens(lab, ECHO)
         connections = []
         for family, address in ((socket.AF_INET, SERVER4), (socket.AF_INET6, SERVER6)):
             with lab.sockets_in("client"):

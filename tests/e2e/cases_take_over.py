@@ -16,7 +16,7 @@ import time
 import urllib.request
 
 from cases_host import ECHO, Busy, HostProxy, echoes, same, shown, web_server
-from clients import must_get_page
+from clients import listens, must_get_page
 from harness import PROGRAM, ROOT, SERVER4, Lab, Proxy, case, check, equal, own_stand, rounds, wait_for
 from restart_loads import Echo, EveryLoad
 
@@ -211,7 +211,7 @@ def the_host_stays_on_its_end_over_a_take_over(_):
     """--server-port host: addresses, routes and connections stay; whoever is last puts them back, or the next start."""
     with web_server() as lab, contextlib.ExitStack() as stack:
         stack.enter_context(lab.start("server", "socat", f"TCP4-LISTEN:{ECHO},reuseaddr,fork", "EXEC:cat"))
-        wait_for("the echo server listens", lambda: f":{ECHO}" in lab.run("server", "ss", "-Hltn").out, 60)
+        listens(lab, ECHO)
         before = shown(lab)
         proxy = stack.enter_context(HostProxy(lab, "--confirm", "60"))
         with lab.sockets_in("client"):

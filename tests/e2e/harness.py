@@ -245,6 +245,13 @@ class Counting:
         after = self.counters()
         grown.update({name: after[name] - before[name] for name in after})
 
+    @contextlib.contextmanager
+    def growing(self, name, by=1, limit=20):
+        """Waits at its end until that counter has grown by so much since its begin."""
+        least = self.counters()[name] + by
+        yield
+        wait_for(f"{name} grows by {by}", lambda: self.counters()[name] >= least, limit)
+
 
 def turn_of_each_worker(pid, limit=3):
     """Returns when each worker has looked at its ports: it has slept twice, which it does only when it has found nothing, or
